@@ -1,0 +1,35 @@
+/** The access room's port: who may come in locally. */
+import type { Secret } from '../base/secret.ts';
+import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
+
+export interface SignInAttempt {
+  /** What the program gave as user name: a mailbox address, any case. */
+  readonly user: string;
+  readonly password: Secret;
+  readonly protocol: Protocol;
+  /** Numeric address of the client. */
+  readonly remoteAddress: string;
+}
+
+/** Why a local sign-in was refused. The client sees one and the same answer for all but `slow-down`. */
+export type Refusal =
+  | 'unknown-password'
+  | 'wrong-mailbox'
+  | 'wrong-protocol'
+  | 'wrong-network'
+  | 'expired'
+  | 'revoked'
+  | 'no-such-mailbox';
+
+export type SignInResult =
+  | { readonly type: 'accepted'; readonly mailbox: Mailbox; readonly appPassword: AppPassword }
+  | { readonly type: 'refused'; readonly reason: Refusal }
+  /** Too many failures from this address or for this mailbox: answer with a temporary failure after `waitMs`. */
+  | { readonly type: 'slow-down'; readonly retryAt: number; readonly waitMs: number };
+
+export interface SignIn {
+  /** Checks an app password: keyed hash, constant time, brute force slowed per address and per mailbox. @throws store.unavailable */
+  verify(attempt: SignInAttempt): Promise<SignInResult>;
+  /** Calls back with ids of app passwords that stopped being valid (revoked, expired), so that live sessions are cut. */
+  onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void };
+}

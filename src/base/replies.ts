@@ -1,0 +1,66 @@
+/** What each kind of failure looks like from outside: HTTP, IMAP, SMTP, POP3 and exit codes, decided here once. */
+import type { Kind } from './error.ts';
+
+export interface Reply {
+  /** HTTP status. */
+  readonly http: number;
+  /** Tagged IMAP status and response code (RFC 9051 §7.1, RFC 5530 §3). */
+  readonly imap: string;
+  /** SMTP reply in answer to AUTH (RFC 4954 §6). */
+  readonly smtpAuth: string;
+  /** SMTP reply anywhere else (RFC 5321 §4.2, RFC 3463). */
+  readonly smtp: string;
+  /** POP3 status and response code (RFC 2449 §8, RFC 3206 §3–5). */
+  readonly pop3: string;
+  /** Process exit code (sysexits.h). */
+  readonly exit: number;
+}
+
+/**
+ * The line that matters is `denied` against `later`: a mail program asks its user for a password only on the first, so an
+ * outage must never be answered as a wrong password.
+ */
+export const replies: Readonly<Record<Kind, Reply>> = {
+  misuse: { http: 400, imap: 'BAD [CLIENTBUG]', smtpAuth: '501 5.5.4', smtp: '501 5.5.4', pop3: '-ERR', exit: 64 },
+  denied: {
+    http: 401,
+    imap: 'NO [AUTHENTICATIONFAILED]',
+    smtpAuth: '535 5.7.8',
+    smtp: '530 5.7.0',
+    pop3: '-ERR [AUTH]',
+    exit: 77,
+  },
+  refused: {
+    http: 422,
+    imap: 'NO [CANNOT]',
+    smtpAuth: '554 5.7.0',
+    smtp: '554 5.0.0',
+    pop3: '-ERR [SYS/PERM]',
+    exit: 69,
+  },
+  later: {
+    http: 503,
+    imap: 'NO [UNAVAILABLE]',
+    smtpAuth: '454 4.7.0',
+    smtp: '451 4.3.0',
+    pop3: '-ERR [SYS/TEMP]',
+    exit: 75,
+  },
+  garbled: {
+    http: 502,
+    imap: 'NO [UNAVAILABLE]',
+    smtpAuth: '454 4.7.0',
+    smtp: '451 4.3.0',
+    pop3: '-ERR [SYS/TEMP]',
+    exit: 76,
+  },
+  limit: { http: 429, imap: 'NO [LIMIT]', smtpAuth: '454 4.7.0', smtp: '452 4.3.1', pop3: '-ERR [SYS/TEMP]', exit: 65 },
+  bug: {
+    http: 500,
+    imap: 'NO [SERVERBUG]',
+    smtpAuth: '454 4.7.0',
+    smtp: '451 4.3.0',
+    pop3: '-ERR [SYS/TEMP]',
+    exit: 70,
+  },
+};

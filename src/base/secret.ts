@@ -1,0 +1,80 @@
+/** Values that must not be seen: tokens, passwords, client secrets, keys. */
+import { inspect } from 'node:util';
+
+/**
+ * A secret text. Prints, logs and serialises as `[secret]`; the only way out is {@link Secret.reveal}, easy to grep.
+ * Every live secret is known to {@link scrub}, so that a value quoted by somebody else's error is caught as well.
+ */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+    if (value.length >= SCRUB_FROM) remember(this, value);
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return MASK;
+  }
+
+  toJSON(): string {
+    return MASK;
+  }
+
+  [inspect.custom](): string {
+    return MASK;
+  }
+}
+
+/**
+ * Masks secrets in a text meant for people or logs: every live {@link Secret} by value (as it is, percent-encoded and in
+ * SASL base64), and anything that has the shape of a token even when nobody told us. Linear in the length of the text.
+ */
+export function scrub(text: string): string {
+  if (text.length < SCRUB_FROM) return text;
+  return text
+    .replace(WORD, maskWord)
+    .replace(JWT, MASK)
+    .replace(BEARER, `$1${MASK}`)
+    .replace(SASL, MASK)
+    .replace(FIELD, `$1${MASK}`);
+}
+
+const MASK = '[secret]';
+/** Shorter values are no secrets of ours (an app password has 26 characters) and masking them would garble ordinary text. */
+const SCRUB_FROM = 8;
+/** Secrets are looked up word by word: what lies between these separators. */
+const WORD = /[^\s"'`<>&=,;(){}[\]\\\u0001]{8,}/g;
+const JWT = /\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?(?:\.[\w-]*)*/g;
+const BEARER = /(bearer\s+)[\w\-.~+/=]{8,}/gi;
+/** Base64 of `user=`…, `n,a=`…: XOAUTH2 and OAUTHBEARER initial responses. */
+const SASL = /\b(?:dXNlcj|bixhP|bix1c2Vy)[\w+/=]{12,}/g;
+const FIELD =
+  /((?:access_token|refresh_token|id_token|client_secret|client_assertion|device_code|code_verifier|password|passphrase)["']?\s*[=:]\s*["']?)[^\s"'&,;}]{4,}/gi;
+
+/** How many live Secret objects hold each value: the same token is often wrapped more than once. */
+const live = new Map<string, number>();
+const registry = new FinalizationRegistry<readonly string[]>((forms) => {
+  for (const form of forms) {
+    const left = (live.get(form) ?? 1) - 1;
+    if (left === 0) live.delete(form);
+    else live.set(form, left);
+  }
+});
+
+function remember(secret: Secret, value: string): void {
+  const forms = [...new Set([value, encodeURIComponent(value)])];
+  for (const form of forms) live.set(form, (live.get(form) ?? 0) + 1);
+  registry.register(secret, forms);
+}
+
+function maskWord(word: string): string {
+  if (live.has(word)) return MASK;
+  // A word may carry a prefix or a full stop around the secret: "token:ey…", "ey….".
+  const trimmed = word.replace(/^[\w-]{0,24}[:|]/, '').replace(/[.:!?]+$/, '');
+  return trimmed !== word && live.has(trimmed) ? word.replace(trimmed, MASK) : word;
+}

@@ -1,0 +1,40 @@
+/** The oauth room's port: what the gateway and the commands ask of it. */
+import type { Secret } from '../base/secret.ts';
+import type { Mailbox, Protocol } from '../store/types.ts';
+import type { TlsPolicy } from '../base/tls-policy.ts';
+
+/** A bearer token for mail protocols, with what is known of it. */
+export interface AccessToken {
+  readonly value: Secret;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+  readonly scopes: readonly string[];
+  readonly grantId: string;
+}
+
+/** Where a mailbox's provider speaks one protocol, and as whom to sign in there. */
+export interface MailEndpoint {
+  readonly protocol: Protocol;
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'implicit' | 'starttls';
+  /** SASL user name: the mailbox address, or the delegate's where the mailbox says so. */
+  readonly user: string;
+  /** Mechanisms to try, best first, when the server offers them. */
+  readonly mechanisms: readonly ('XOAUTH2' | 'OAUTHBEARER')[];
+  readonly trust: TlsPolicy;
+}
+
+/** Hands out access tokens. Concurrent callers, also in other processes, share one refresh. */
+export interface TokenSource {
+  /**
+   * A token good for at least a minute, from memory or renewed.
+   * @throws oauth.needs-consent (denied), oauth.suspended (denied), oauth.provider-unreachable and oauth.provider-busy (later),
+   *   oauth.misconfigured (misuse), oauth.not-granted (misuse: protocol not among the mailbox's protocols)
+   */
+  accessToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken>;
+  /** Where to connect for this mailbox and protocol. @throws oauth.not-granted, oauth.misconfigured */
+  endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint>;
+  /** The mail server refused this token although it looked valid: forget it, so that the next call renews. */
+  reject(token: AccessToken): void;
+}

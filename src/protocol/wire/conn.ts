@@ -1,0 +1,230 @@
+/** A mail connection seen as frames: promises of lines and runs over a socket, STARTTLS, time limits, hand-over to a relay. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
+import { PosternError } from '../../base/error.ts';
+import { protocolError } from '../errors.ts';
+import { Framer } from './framer.ts';
+
+export interface ConnOptions {
+  /** Milliseconds of silence after which a pending read fails with `wire.timeout`. 0: no limit. */
+  readonly idleMs?: number;
+  /** Most octets kept unread before the socket is paused. */
+  readonly highWater?: number;
+  readonly clock?: Clock;
+}
+
+/** Reading ahead is bounded: a peer that pipelines more than this waits until we have read. */
+const HIGH_WATER = 64 * 1024;
+
+export class Conn {
+  #socket: Socket;
+  readonly #framer = new Framer();
+  readonly #clock: Clock;
+  readonly #highWater: number;
+  #idleMs: number;
+  #waiting: (() => void) | undefined;
+  #failure: PosternError | undefined;
+  #ended = false;
+  #detached = false;
+
+  constructor(socket: Socket, options: ConnOptions = {}) {
+    this.#socket = socket;
+    this.#clock = options.clock ?? systemClock;
+    this.#highWater = options.highWater ?? HIGH_WATER;
+    this.#idleMs = options.idleMs ?? 0;
+    this.#attach();
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** True when no byte has been received that was not read. */
+  get drained(): boolean {
+    return this.#framer.drained;
+  }
+
+  get encrypted(): boolean {
+    return (this.#socket as Partial<TLSSocket>).encrypted === true;
+  }
+
+  /** True once the other side has gone, in order or by error. */
+  get closed(): boolean {
+    return this.#ended || this.#failure !== undefined;
+  }
+
+  setIdle(ms: number): void {
+    this.#idleMs = ms;
+  }
+
+  /**
+   * The next line without CRLF; undefined at an orderly end between lines.
+   * @throws wire.closed (end inside a line), wire.timeout, wire.line-too-long, wire.bare-newline, or the signal's reason
+   */
+  async line(limit: number, signal?: AbortSignal): Promise<Buffer | undefined> {
+    return this.#take(() => this.#framer.line(limit), signal, true);
+  }
+
+  /** Exactly `length` octets in one buffer. @throws wire.closed, wire.timeout, or the signal's reason */
+  async counted(length: number, signal?: AbortSignal): Promise<Buffer> {
+    return (await this.#take(() => this.#framer.counted(length), signal, false, length))!;
+  }
+
+  /** `length` octets in pieces, constant memory. @throws wire.closed, wire.timeout, or the signal's reason */
+  async *stream(length: number, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    for (let left = length; left > 0;) {
+      const piece = (await this.#take(() => this.#framer.some(left), signal, false))!;
+      left -= piece.length;
+      yield piece;
+    }
+  }
+
+  /** A dotted run in pieces, dots unstuffed, without the stop line. @throws wire.closed, wire.timeout, or the signal's reason */
+  async *dotted(signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    for (;;) {
+      const piece = (await this.#take(() => this.#framer.dotted(), signal, false))!;
+      if (piece.data.length > 0) yield piece.data;
+      if (piece.done) return;
+    }
+  }
+
+  /** Sends; resolves at once while the kernel keeps up, otherwise when it has caught up. @throws wire.closed */
+  async write(data: string | Buffer): Promise<void> {
+    this.#assertOpen();
+    if (this.#socket.destroyed || !this.#socket.writable) throw closed();
+    const flows = typeof data === 'string' ? this.#socket.write(data, 'utf8') : this.#socket.write(data);
+    if (flows) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#socket.off('drain', done);
+        this.#socket.off('close', done);
+        resolve();
+      };
+      this.#socket.on('drain', done);
+      this.#socket.on('close', done);
+    });
+  }
+
+  /**
+   * Turns the connection to TLS: `wrap` gets the plain socket and gives the secured one, handshake done.
+   * @throws wire.injected when plain bytes are waiting that would be taken for encrypted ones (RFC 3207 §5, CVE-2011-0411)
+   */
+  async upgrade(wrap: (plain: Socket) => Promise<TLSSocket>): Promise<void> {
+    if (!this.#framer.drained) throw protocolError('wire.injected', 'plain text was sent together with STARTTLS');
+    this.#release();
+    this.#socket = await wrap(this.#socket);
+    this.#attach();
+  }
+
+  /** Ends framing: the socket, paused and without our listeners, and the bytes that were read but not taken. */
+  detach(): { readonly socket: Socket; readonly rest: Buffer } {
+    this.#assertOpen();
+    this.#detached = true;
+    this.#release();
+    return { socket: this.#socket, rest: this.#framer.rest() };
+  }
+
+  /** Says goodbye: flushes what was written, then closes. A peer that never reads cannot hold it longer than 5 s. */
+  end(data?: string): void {
+    if (this.#socket.destroyed) return;
+    const socket = this.#socket;
+    const timer = this.#clock.after(5000, () => socket.destroy());
+    socket.once('close', () => timer.cancel());
+    if (data === undefined) socket.end();
+    else socket.end(data);
+    socket.resume();
+  }
+
+  /** Drops the connection now. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #attach(): void {
+    this.#socket.on('data', this.#onData);
+    this.#socket.on('end', this.#onEnd);
+    this.#socket.on('error', this.#onError);
+    this.#socket.on('close', this.#onEnd);
+  }
+
+  #release(): void {
+    this.#socket.pause();
+    this.#socket.off('data', this.#onData);
+    this.#socket.off('end', this.#onEnd);
+    this.#socket.off('error', this.#onError);
+    this.#socket.off('close', this.#onEnd);
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    this.#framer.push(bytes);
+    if (this.#framer.size > this.#highWater) this.#socket.pause();
+    this.#waiting?.();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#ended = true;
+    this.#waiting?.();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#failure ??=
+      error instanceof PosternError
+        ? error
+        : protocolError('wire.closed', `the connection broke: ${error.message}`, { cause: error });
+    this.#waiting?.();
+  };
+
+  #assertOpen(): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#detached) throw protocolError('wire.closed', 'the connection was handed over');
+  }
+
+  async #take<T>(
+    next: () => T | undefined,
+    signal: AbortSignal | undefined,
+    endIsFine: boolean,
+    needs = 0,
+  ): Promise<T | undefined> {
+    for (;;) {
+      const frame = next();
+      if (frame !== undefined) return frame;
+      this.#assertOpen();
+      if (this.#ended) {
+        if (endIsFine && this.#framer.drained) return undefined;
+        throw closed();
+      }
+      signal?.throwIfAborted();
+      if (this.#framer.size <= this.#highWater || this.#framer.size < needs) this.#socket.resume();
+      await this.#more(signal);
+    }
+  }
+
+  /** Waits for bytes, the end, an error, the idle limit or an abort. */
+  #more(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let timer: Timer | undefined;
+      const finish = (settle: () => void): void => {
+        this.#waiting = undefined;
+        timer?.cancel();
+        signal?.removeEventListener('abort', abort);
+        settle();
+      };
+      const abort = (): void => finish(() => reject(signal!.reason as Error));
+      this.#waiting = () => finish(resolve);
+      signal?.addEventListener('abort', abort, { once: true });
+      if (this.#idleMs > 0)
+        timer = this.#clock.after(this.#idleMs, () =>
+          finish(() =>
+            reject(
+              protocolError('wire.timeout', `nothing was received for ${Math.round(this.#idleMs / 1000)} seconds`),
+            ),
+          ),
+        );
+    });
+  }
+}
+
+function closed(): PosternError {
+  return protocolError('wire.closed', 'the connection was closed by the other side');
+}

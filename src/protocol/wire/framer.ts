@@ -1,0 +1,141 @@
+/**
+ * The one framer of IMAP, POP3 and SMTP, without I/O: bytes are pushed in, whole frames are taken out.
+ *
+ * All three protocols are made of three shapes: a *line* ended by CRLF (RFC 9051 §2.2, RFC 1939 §3, RFC 5321 §2.3.8), a
+ * *counted* run (IMAP literals, RFC 9051 §4.3) and a *dotted* run ended by a line with one dot (RFC 1939 §3, RFC 5321
+ * §4.5.2). However the bytes are cut into chunks, the frames are the same.
+ */
+import { protocolError } from '../errors.ts';
+
+const CR = 0x0d;
+const LF = 0x0a;
+const DOT = 0x2e;
+
+export class Framer {
+  #chunks: Buffer[] = [];
+  #size = 0;
+  /** Bytes of the buffered data already searched for a line end without finding one. */
+  #searched = 0;
+  /** Dotted run: what the last bytes taken were, so that a stop across chunks is seen. */
+  #dotted: 'line-start' | 'dot' | 'dot-cr' | 'text' | 'cr' | undefined;
+
+  /** Bytes received and not yet taken. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** True when nothing is waiting: the only moment at which a connection may turn to TLS (RFC 3207 §5, CVE-2011-0411). */
+  get drained(): boolean {
+    return this.#size === 0;
+  }
+
+  push(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#chunks.push(bytes);
+    this.#size += bytes.length;
+  }
+
+  /**
+   * The next line without its CRLF, or undefined while it is incomplete.
+   * @param limit most octets before the CRLF.
+   * @throws wire.line-too-long, wire.bare-newline (a lone LF, or a CR not followed by LF: RFC 5321 §2.3.8)
+   */
+  line(limit: number): Buffer | undefined {
+    if (this.#size === 0) return undefined;
+    const data = this.#joined();
+    const lf = data.indexOf(LF, this.#searched);
+    const end = lf === -1 ? data.length : lf;
+    const cr = data.indexOf(CR, Math.max(0, this.#searched - 1));
+    if (cr !== -1 && cr < end - 1)
+      throw protocolError('wire.bare-newline', 'a line holds a CR that is not followed by LF');
+    if (lf === -1) {
+      this.#searched = data.length;
+      // One more octet may be the CR of a line that just fits.
+      if (data.length > limit + 1) throw tooLong(limit);
+      return undefined;
+    }
+    if (lf === 0 || data[lf - 1] !== CR) throw protocolError('wire.bare-newline', 'a line ends in LF without CR');
+    if (lf - 1 > limit) throw tooLong(limit);
+    this.#keep(data, lf + 1);
+    return data.subarray(0, lf - 1);
+  }
+
+  /** Exactly `length` octets, or undefined while they are not all there. */
+  counted(length: number): Buffer | undefined {
+    if (this.#size < length) return undefined;
+    if (length === 0) return Buffer.alloc(0);
+    const data = this.#joined();
+    this.#keep(data, length);
+    return data.subarray(0, length);
+  }
+
+  /** Up to `most` octets of what is there now, for passing on long counted runs in pieces; undefined when nothing is. */
+  some(most: number): Buffer | undefined {
+    const first = this.#chunks[0];
+    if (!first || most <= 0) return undefined;
+    const length = Math.min(first.length, most);
+    if (length === first.length) this.#chunks.shift();
+    else this.#chunks[0] = first.subarray(length);
+    this.#size -= length;
+    this.#searched = 0;
+    return first.subarray(0, length);
+  }
+
+  /**
+   * The next piece of a dotted run, dots unstuffed. `done` is true with the last piece, which ends before the stop line;
+   * undefined while there is nothing to hand out. Only CRLF "." CRLF ends it: a bare LF never does (SMTP smuggling).
+   */
+  dotted(): { readonly data: Buffer; readonly done: boolean } | undefined {
+    if (this.#size === 0) return undefined;
+    const data = this.#joined();
+    const out = Buffer.allocUnsafe(data.length + 2);
+    let length = 0;
+    let state = this.#dotted ?? 'line-start';
+    for (let at = 0; at < data.length; at++) {
+      const byte = data[at]!;
+      if (state === 'dot-cr') {
+        if (byte === LF) {
+          this.#dotted = undefined;
+          this.#keep(data, at + 1);
+          return { data: out.subarray(0, length), done: true };
+        }
+        out[length++] = CR; // ".\r" and then something else: it was text after an unstuffed dot
+        state = 'text';
+      } else if (state === 'line-start' && byte === DOT) {
+        state = 'dot';
+        continue;
+      } else if (state === 'dot' && byte === CR) {
+        state = 'dot-cr';
+        continue;
+      }
+      out[length++] = byte;
+      state = state === 'cr' && byte === LF ? 'line-start' : byte === CR ? 'cr' : 'text';
+    }
+    this.#dotted = state;
+    this.#keep(data, data.length);
+    return length === 0 ? undefined : { data: out.subarray(0, length), done: false };
+  }
+
+  /** Everything that is waiting, for handing a connection over to a byte relay. */
+  rest(): Buffer {
+    if (this.#size === 0) return Buffer.alloc(0);
+    const data = this.#joined();
+    this.#keep(data, data.length);
+    return data;
+  }
+
+  #joined(): Buffer {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
+    return this.#chunks[0]!;
+  }
+
+  #keep(data: Buffer, from: number): void {
+    this.#chunks = from < data.length ? [data.subarray(from)] : [];
+    this.#size = data.length - from;
+    this.#searched = 0;
+  }
+}
+
+function tooLong(limit: number): Error {
+  return protocolError('wire.line-too-long', `a line is longer than ${limit} octets`, { detail: { limit } });
+}

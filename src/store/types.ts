@@ -1,0 +1,210 @@
+/**
+ * What the store keeps and how it is asked, the same on SQLite and PostgreSQL. Times are milliseconds since the epoch,
+ * ids are `<prefix>_<26 base32 characters>`, addresses are lower case. Sealed fields are opaque here.
+ */
+
+export type Protocol = 'imap' | 'pop3' | 'smtp';
+export const PROTOCOLS: readonly Protocol[] = ['imap', 'pop3', 'smtp'];
+
+export type Flow =
+  | 'authorization-code'
+  | 'device-code'
+  | 'client-secret'
+  | 'certificate'
+  | 'federated'
+  | 'managed-identity';
+
+/** Our registration at a provider. */
+export interface Application {
+  readonly id: string;
+  /** The operator's short name for it, unique: `work`, `contoso`. */
+  readonly name: string;
+  /** Preset id (`microsoft`, `google`, …) or `oidc`. */
+  readonly provider: string;
+  readonly clientId: string;
+  /** Microsoft tenant (GUID, domain, `common`…); undefined elsewhere. */
+  readonly tenant: string | undefined;
+  /** Everything the preset does not know: issuer, mail endpoints, CA, fingerprints. Plain JSON, no secrets. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Sealed client credential as JSON (secret; certificate and key; path of an assertion file), record `application/<id>/credential`. */
+  readonly credential: Uint8Array | undefined;
+  readonly createdAt: number;
+}
+
+/** Grant state, a closed union (design §1). */
+export type GrantState =
+  | { readonly type: 'pending'; readonly since: number }
+  | { readonly type: 'active'; readonly since: number; readonly accessExpiresAt: number }
+  | { readonly type: 'renewing'; readonly since: number; readonly accessExpiresAt: number }
+  | { readonly type: 'needs-consent'; readonly since: number; readonly code: string; readonly reason: string }
+  | { readonly type: 'suspended'; readonly since: number; readonly reason: string }
+  | { readonly type: 'revoked'; readonly since: number };
+
+/** What one identity consented to. */
+export interface Grant {
+  readonly id: string;
+  readonly applicationId: string;
+  readonly flow: Flow;
+  /** The signed-in identity's address; for app-only grants the client id. */
+  readonly identity: string;
+  /** Directory object id or `sub` of the identity, once known. */
+  readonly subject: string | undefined;
+  readonly scopes: readonly string[];
+  readonly state: GrantState;
+  /** Sealed JSON `{accessToken, refreshToken?, …}`, record `grant/<id>/tokens`; undefined while pending. */
+  readonly tokens: Uint8Array | undefined;
+  /** Grows with every write; a write names the generation it saw, so a late refresh never overwrites a changed grant. */
+  readonly generation: number;
+  readonly createdAt: number;
+}
+
+/** An address opened through a grant. `shared`: the grant's identity is a declared delegate of it. `app-only`: no identity. */
+export interface Mailbox {
+  readonly address: string;
+  readonly grantId: string;
+  readonly access: 'own' | 'shared' | 'app-only';
+  readonly protocols: readonly Protocol[];
+  /** Per-mailbox settings without secrets, e.g. `{ smtpUser: 'delegate' }`. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly createdAt: number;
+}
+
+/** A generated local secret for one program. Only its keyed hash is kept. */
+export interface AppPassword {
+  readonly id: string;
+  readonly label: string;
+  /** HMAC-SHA-256 of the password under a vault-derived key, hex. Unique. */
+  readonly hash: string;
+  /** Addresses it opens; empty is none, `['*']` is every mailbox. */
+  readonly mailboxes: readonly string[];
+  readonly protocols: readonly Protocol[];
+  /** CIDR blocks it may be used from; empty is anywhere. */
+  readonly networks: readonly string[];
+  readonly createdAt: number;
+  readonly expiresAt: number | undefined;
+  readonly revokedAt: number | undefined;
+  readonly lastUsedAt: number | undefined;
+}
+
+/** One link of the audit chain. `hash` = SHA-256 over the previous hash and the canonical JSON of everything else. */
+export interface AuditRecord {
+  /** 1, 2, 3… without gaps. */
+  readonly seq: number;
+  readonly at: number;
+  /** Closed list, see `audit/events.ts`. */
+  readonly type: string;
+  readonly outcome: 'ok' | 'failed';
+  readonly sessionId: string | undefined;
+  readonly mailbox: string | undefined;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly previous: string;
+  readonly hash: string;
+}
+
+export interface Lease {
+  readonly name: string;
+  readonly owner: string;
+  /** Grows each time the lease changes hands; a holder passes it with its write. */
+  readonly fence: number;
+  readonly until: number;
+}
+
+/** Tables whose changes other processes want to hear of. */
+export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords';
+
+export interface Store {
+  readonly engine: 'sqlite' | 'postgres';
+  readonly applications: ApplicationTable;
+  readonly grants: GrantTable;
+  readonly mailboxes: MailboxTable;
+  readonly appPasswords: AppPasswordTable;
+  readonly audit: AuditTable;
+  readonly leases: LeaseTable;
+  readonly settings: SettingTable;
+  /** Calls back, within two seconds of the commit, when another or this process changed the topic. Never throws into the caller. */
+  watch(topic: Topic, changed: () => void): { stop(): void };
+  /** Answers when the database does. @throws store.unavailable */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Every method @throws store.unavailable (database away, disk full) and store.conflict where a unique name is taken. */
+export interface ApplicationTable {
+  insert(row: Application): Promise<void>;
+  update(id: string, change: Partial<Omit<Application, 'id' | 'createdAt'>>): Promise<void>;
+  find(id: string): Promise<Application | undefined>;
+  byName(name: string): Promise<Application | undefined>;
+  list(): Promise<readonly Application[]>;
+  remove(id: string): Promise<boolean>;
+}
+
+export interface GrantTable {
+  insert(row: Grant): Promise<void>;
+  find(id: string): Promise<Grant | undefined>;
+  list(): Promise<readonly Grant[]>;
+  /**
+   * Writes only when the grant still has `generation` and, if a lease is named, it is still held with that fence, all in
+   * one transaction that is durable when the promise resolves.
+   */
+  update(
+    id: string,
+    generation: number,
+    change: Partial<Pick<Grant, 'scopes' | 'state' | 'tokens' | 'subject' | 'identity' | 'flow' | 'applicationId'>>,
+    lease?: Pick<Lease, 'name' | 'owner' | 'fence'>,
+  ): Promise<'written' | 'changed-meanwhile' | 'lease-lost'>;
+  remove(id: string): Promise<boolean>;
+}
+
+export interface MailboxTable {
+  insert(row: Mailbox): Promise<void>;
+  update(
+    address: string,
+    change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'settings' | 'access'>>,
+  ): Promise<void>;
+  find(address: string): Promise<Mailbox | undefined>;
+  byGrant(grantId: string): Promise<readonly Mailbox[]>;
+  list(): Promise<readonly Mailbox[]>;
+  remove(address: string): Promise<boolean>;
+}
+
+export interface AppPasswordTable {
+  insert(row: AppPassword): Promise<void>;
+  find(id: string): Promise<AppPassword | undefined>;
+  byHash(hash: string): Promise<AppPassword | undefined>;
+  list(): Promise<readonly AppPassword[]>;
+  revoke(id: string, at: number): Promise<boolean>;
+  touch(id: string, at: number): Promise<void>;
+}
+
+export interface AuditTable {
+  /** Appends in order, numbering and chaining inside one transaction across all processes; `hashOf` computes a record's hash. */
+  append(
+    entries: readonly Omit<AuditRecord, 'seq' | 'previous' | 'hash'>[],
+    hashOf: (record: Omit<AuditRecord, 'hash'>) => string,
+  ): Promise<void>;
+  /** Records with seq > `after`, ascending, at most `limit`. */
+  read(after: number, limit: number): Promise<readonly AuditRecord[]>;
+  /** The newest records first, filtered. */
+  latest(filter: {
+    readonly type?: string;
+    readonly mailbox?: string;
+    readonly sessionId?: string;
+    readonly limit: number;
+  }): Promise<readonly AuditRecord[]>;
+}
+
+export interface LeaseTable {
+  /** Takes a free or expired lease for `ms`; undefined while another owner holds it. */
+  acquire(name: string, owner: string, ms: number): Promise<Lease | undefined>;
+  /** Prolongs a lease that is still ours. */
+  renew(lease: Lease, ms: number): Promise<Lease | undefined>;
+  release(lease: Lease): Promise<void>;
+}
+
+/** Small named values: the vault's header, the installation's id. */
+export interface SettingTable {
+  get(name: string): Promise<string | undefined>;
+  /** Sets only if absent, and gives what is there afterwards: first writer wins across processes. */
+  setOnce(name: string, value: string): Promise<string>;
+  set(name: string, value: string): Promise<void>;
+}

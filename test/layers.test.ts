@@ -1,0 +1,56 @@
+/** Who may import whom: the table in ARCHITECTURE.md, held against every import of src/. */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+
+const root = resolve(import.meta.dirname, '..');
+const src = join(root, 'src');
+
+function roomsOfTable(): Map<string, Set<string>> {
+  const table = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('## Rooms')[1]!.split('\n## ')[0]!;
+  const rows = [...table.matchAll(/^\| (\w+) \| ([^|]+) \|/gm)].filter((row) => row[1] !== 'room');
+  return new Map(rows.map((row) => [row[1]!, new Set(row[2]!.match(/\w+/g) ?? [])]));
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(file, 'utf8');
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => resolve(dirname(file), match[1]!));
+}
+
+const roomOf = (file: string): string => relative(src, file).split('/')[0]!;
+
+test('rooms import only what ARCHITECTURE.md allows', () => {
+  const rooms = roomsOfTable();
+  const files = globSync('**/*.ts', { cwd: src }).map((file) => join(src, file));
+  assert.ok(rooms.size >= 11 && files.length > 20, 'the table and the sources were found');
+  const wrong: string[] = [];
+  for (const file of files) {
+    const room = roomOf(file);
+    const allowed = rooms.get(room);
+    if (!allowed) {
+      wrong.push(`${relative(root, file)}: no room called ${room}`);
+      continue;
+    }
+    // A unit test may use what it likes to set the scene.
+    if (file.endsWith('.test.ts') || file.endsWith('.fuzz.ts')) continue;
+    for (const target of importsOf(file)) {
+      const other = roomOf(target);
+      if (other === '..') wrong.push(`${relative(root, file)} -> ${relative(root, target)}: outside src`);
+      else if (other !== room && !allowed.has(other)) wrong.push(`${relative(root, file)} -> ${other}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('files stay readable: at most 400 lines', () => {
+  const long = globSync('**/*.ts', { cwd: src })
+    .map((file) => [file, readFileSync(join(src, file), 'utf8').split('\n').length] as const)
+    .filter(([, lines]) => lines > 400);
+  assert.deepEqual(long, []);
+});
+
+test('no forbidden names: utils, helpers, common, manager, service', () => {
+  const named = globSync('**/*', { cwd: src }).filter((file) => /(^|\/)(utils?|helpers?|common|managers?|services?)(\.|\/|$)/.test(file));
+  assert.deepEqual(named, []);
+});
