@@ -1,0 +1,95 @@
+/**
+ * `npm test`: installs the servers the tests need, checks the sources, runs every test.
+ *
+ *   npm test                     everything, under ten minutes on two cores
+ *   npm test -- src/oauth a.ts   only the tests in these folders or files
+ *   npm run soak                 the long sweeps: fuzz, kill, soak
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, globSync, statSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import process from 'node:process';
+import { check } from './check.ts';
+import { installCommand, installTestbed } from './install-testbed.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const TESTS = ['src/**/*.test.ts', 'test/**/*.test.ts'];
+const SWEEPS = ['src/**/*.fuzz.ts', 'test/soak/**/*.test.ts'];
+/** Milliseconds one test file may take before it counts as hung. */
+const FILE_LIMIT = 240_000;
+const SWEEP_LIMIT = 6 * 3_600_000;
+
+const say = (line: string): void => void process.stderr.write(`test: ${line}\n`);
+const args = process.argv.slice(2);
+const soak = args.includes('--soak');
+const only = args.filter((arg) => !arg.startsWith('--'));
+const inCi = !['', '0', 'false', undefined].includes(process.env.CI);
+const start = performance.now();
+
+const files = only.length > 0 ? chosen(only) : find(soak ? SWEEPS : TESTS);
+if (files.length === 0) {
+  say(only.length > 0 ? `no tests in ${only.join(' ')}` : 'no tests found');
+  process.exit(64);
+}
+
+const bed = installTestbed(say);
+if (bed.missing.length > 0) {
+  say(`missing: ${bed.missing.join(', ')} (${bed.reason})`);
+  say(`install them with: ${installCommand(bed.missing)}`);
+  if (inCi) process.exit(69);
+  say('tests that need them are skipped, and say so');
+}
+
+const failed = only.length > 0 || soak ? [] : [...(await check(say))];
+const code = await runTests(files);
+if (code !== 0) failed.push('tests');
+
+const seconds = Math.round((performance.now() - start) / 1000);
+if (failed.length > 0) say(`FAILED after ${seconds} s: ${failed.join(', ')}`);
+else
+  say(`passed: ${files.length} test files${only.length > 0 || soak ? '' : ' and all static checks'} in ${seconds} s`);
+process.exitCode = failed.length > 0 ? 1 : 0;
+
+function find(patterns: readonly string[]): string[] {
+  return patterns
+    .flatMap((pattern) => globSync(pattern, { cwd: root }))
+    .filter((file) => soak || !file.startsWith('test/soak/'))
+    .toSorted((a, b) => weight(a) - weight(b) || (a < b ? -1 : 1));
+}
+
+/** Long files first, so that the last minute is not one file running alone. */
+function weight(file: string): number {
+  return file.startsWith('test/interop/') || file.startsWith('test/stories/') ? 0 : file.startsWith('test/') ? 1 : 2;
+}
+
+function chosen(paths: readonly string[]): string[] {
+  return paths.flatMap((path) => {
+    const full = resolve(process.cwd(), path);
+    const inside = relative(root, full);
+    if (!existsSync(full)) return globSync(path, { cwd: root });
+    if (statSync(full).isFile()) return [inside];
+    return globSync(['**/*.test.ts', ...(soak ? ['**/*.fuzz.ts'] : [])], { cwd: full }).map((file) =>
+      join(inside, file),
+    );
+  });
+}
+
+function runTests(list: readonly string[]): Promise<number> {
+  return new Promise((done, fail) => {
+    const child = spawn(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        '--test',
+        '--test-concurrency=2',
+        `--test-timeout=${soak ? SWEEP_LIMIT : FILE_LIMIT}`,
+        '--test-reporter=spec',
+        ...list,
+      ],
+      { cwd: root, stdio: 'inherit', env: { ...process.env, ...(soak ? { POSTERN_SOAK: '1' } : {}) } },
+    );
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void child.kill(signal));
+    child.on('error', fail);
+    child.on('close', (exit) => done(exit ?? 1));
+  });
+}
