@@ -1,0 +1,112 @@
+/** What every server of the bed needs: a short private folder, free ports, a child process that is watched and ended. */
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A private folder directly under /tmp: UNIX socket paths hold 107 characters, and servers add their own. */
+export function privateFolder(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync('/tmp/pt-');
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }) };
+}
+
+/** `count` different ports that were free a moment ago. Whoever uses them must cope with losing one to somebody else. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
+
+/** A server process of the bed. */
+export interface Daemon {
+  readonly child: ChildProcess;
+  /** Everything it wrote to stdout and stderr so far. */
+  output(): string;
+  /** True while it runs. */
+  readonly running: boolean;
+  /** SIGTERM, then SIGKILL after `graceMs`. Resolves when it is gone. */
+  stop(graceMs?: number): Promise<void>;
+}
+
+export function startDaemon(program: string, args: readonly string[], options: SpawnOptions = {}): Daemon {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  let output = '';
+  let running = true;
+  const collect = (piece: Buffer): void => void (output += piece.toString());
+  child.stdout?.on('data', collect);
+  child.stderr?.on('data', collect);
+  const gone = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      output += `\n${error.message}`;
+      running = false;
+      resolve();
+    });
+    child.once('exit', () => {
+      running = false;
+      resolve();
+    });
+  });
+  // A test that dies must not leave servers behind.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  return {
+    child,
+    output: () => output,
+    get running() {
+      return running;
+    },
+    async stop(graceMs = 5000) {
+      process.off('exit', kill);
+      if (running) {
+        child.kill('SIGTERM');
+        await Promise.race([gone, delay(graceMs, undefined, { ref: false })]);
+        if (running) child.kill('SIGKILL');
+      }
+      await gone;
+    },
+  };
+}
+
+/** Waits until every port accepts connections; fails with what the daemon said when it ends first or takes `ms`. */
+export async function listening(
+  daemon: Daemon,
+  ports: readonly number[],
+  ms = 15_000,
+  log = daemon.output,
+): Promise<void> {
+  const end = performance.now() + ms;
+  for (const port of ports)
+    while (!(await accepts(port))) {
+      if (!daemon.running) throw new Error(`the server ended before it listened on ${port}:\n${log()}`);
+      if (performance.now() > end) throw new Error(`nothing listens on port ${port} after ${ms} ms:\n${log()}`);
+      await delay(20);
+    }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+/** Runs `start` again with other ports when it lost one to another process. */
+export async function withFreePorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(await freePorts(count));
+    } catch (error) {
+      if (attempt === 3 || !/address already in use/i.test(String(error))) throw error;
+    }
+  }
+}
