@@ -64,3 +64,27 @@ export const replies: Readonly<Record<Kind, Reply>> = {
     exit: 70,
   },
 };
+
+/**
+ * Replies to codes whose kind alone would mislead a mail program: the app password was right, yet somebody has to act
+ * elsewhere. A program must neither ask for a password nor forget it, so these are never answered as a failed
+ * authentication: IMAP CONTACTADMIN (RFC 5530 §3), POP3 SYS/PERM (RFC 3206 §4), SMTP 454, upon which a client should not
+ * prompt for a password (RFC 4954 §6) and queues keep their mail.
+ */
+const elsewhere: Partial<Reply> = {
+  imap: 'NO [CONTACTADMIN]',
+  pop3: '-ERR [SYS/PERM]',
+  smtpAuth: '454 4.7.0',
+  smtp: '451 4.3.0',
+};
+const byCode: Readonly<Record<string, Partial<Reply>>> = {
+  'gateway.consent-needed': elsewhere,
+  'gateway.provider-refused': elsewhere,
+  'gateway.misconfigured': elsewhere,
+};
+
+/** What this failure looks like from outside: its code's own reply where it has one, otherwise its kind's. */
+export function replyTo(error: { readonly code: string; readonly kind: Kind }): Reply {
+  const own = byCode[error.code];
+  return own === undefined ? replies[error.kind] : { ...replies[error.kind], ...own };
+}

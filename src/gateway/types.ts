@@ -3,27 +3,41 @@ import type { SignIn } from '../access/types.ts';
 import type { Audit } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
-import type { TokenSource } from '../oauth/types.ts';
+import type { MailEndpoint, TokenSource } from '../oauth/types.ts';
 import type { Protocol } from '../store/types.ts';
 
 export interface ListenerConfig {
   readonly protocol: Protocol;
   /** `none`: plain text and STARTTLS offered; only allowed on loopback. `starttls`: sign-in only after STARTTLS. `implicit`: TLS from the first byte. */
   readonly tls: 'none' | 'starttls' | 'implicit';
+  /** A numeric address or `localhost`. */
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
+  /**
+   * Several worker processes listen here side by side (SO_REUSEPORT; the kernel spreads connections). Such a port is not
+   * reported as taken when another process of ours has it: claim it once without `shared` before starting workers.
+   */
+  readonly shared?: boolean;
 }
 
 export interface GatewayLimits {
+  /** Open connections of this process, all listeners together. */
   readonly maxConnections: number;
+  /** Open connections of this process from one address (IPv6: from one /64). */
   readonly maxConnectionsPerAddress: number;
-  /** Milliseconds a client has to sign in. */
+  /** Milliseconds a client has to sign in, however it spreads its bytes. The provider's part is not counted. */
   readonly signInMs: number;
-  /** Milliseconds of silence after sign-in (RFC 9051 §5.4: at least 30 minutes; RFC 1939 §3: at least 10). */
-  readonly idleMs: number;
+  /** Milliseconds the provider has to accept the sign-in, renewal of the token included. */
+  readonly upstreamMs: number;
+  /** Milliseconds of silence after sign-in (RFC 9051 §5.4: at least 30 minutes; RFC 1939 §3: at least 10; RFC 5321 §4.5.3.2.7: 5). */
+  readonly idleMs: Readonly<Record<Protocol, number>>;
+  /** Most octets of a line before sign-in. RFC 4954 §4 wants 12,288 for the answers in AUTH. */
+  readonly lineOctets: number;
   /** Most octets of a literal before sign-in. */
   readonly literalOctets: number;
+  /** Failed sign-ins on one connection before it is closed. */
+  readonly maxFailures: number;
   /** Milliseconds that open sessions get to end by themselves on SIGTERM. */
   readonly drainMs: number;
 }
@@ -40,12 +54,20 @@ export interface GatewayDeps {
     read(): { readonly cert: string; readonly key: string };
     onChange(callback: () => void): { stop(): void };
   };
+  /**
+   * Every provider endpoint that mailboxes use for this protocol, so that EHLO and CAPA can announce before sign-in what all
+   * of them can. Without it only endpoints that were signed in to before are known.
+   */
+  endpoints?(protocol: Protocol): Promise<readonly MailEndpoint[]>;
+  /** The name in greetings, and towards providers when it is a full domain name. Default: the machine's. */
+  readonly hostname?: string;
 }
 
 /** Counters the gateway feeds; the composition root shows them at `/metrics`. */
 export interface GatewayMeter {
   connectionOpened(protocol: Protocol): void;
   connectionClosed(protocol: Protocol): void;
+  /** One attempt of a client: `code` is `ok` or the code of the error, `milliseconds` the whole attempt. */
   signIn(protocol: Protocol, outcome: 'ok' | 'refused' | 'slowed' | 'failed', code: string, milliseconds: number): void;
   sessionEnded(protocol: Protocol, bytesToClient: number, bytesToServer: number): void;
   refusedByLimit(limit: string): void;

@@ -1,0 +1,53 @@
+/** Codes of the gateway room. Those about a sign-in say on the wire what a mail program should do next. */
+import { errorTable } from '../base/error.ts';
+
+export const gatewayError = errorTable({
+  'gateway.plain-beyond-loopback': {
+    kind: 'misuse',
+    hint: 'passwords would cross the network unencrypted: set `tls: starttls` or `tls: implicit` for this listener, or bind it to 127.0.0.1',
+  },
+  'gateway.port-taken': {
+    kind: 'misuse',
+    hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port (0 picks a free one)',
+  },
+  'gateway.cannot-listen': {
+    kind: 'misuse',
+    hint: 'check the host and port of this listener; ports below 1024 need the CAP_NET_BIND_SERVICE capability',
+  },
+  'gateway.certificate': {
+    kind: 'misuse',
+    hint: 'give a PEM certificate chain, leaf first, and the key that belongs to it',
+  },
+  'gateway.wrong-password': {
+    kind: 'denied',
+    hint: 'use an app password made by `postern password add`, and the mailbox address as user name',
+  },
+  'gateway.slowed': {
+    kind: 'limit',
+    hint: 'too many wrong passwords came from this address or for this mailbox; wait, then try again',
+  },
+  'gateway.too-many-connections': {
+    kind: 'limit',
+    hint: 'close connections that are not needed, or raise the connection limits in the configuration',
+  },
+  'gateway.sign-in-too-slow': {
+    kind: 'limit',
+    hint: 'the mail program did not sign in within the time allowed; it may simply connect again',
+  },
+  'gateway.consent-needed': {
+    kind: 'denied',
+    hint: 'the app password is right; renew the consent with `postern mailbox reconsent ADDRESS`',
+  },
+  'gateway.provider-refused': {
+    kind: 'refused',
+    hint: 'the app password is right; `postern mailbox test ADDRESS` says what the provider objects to',
+  },
+  'gateway.provider-unreachable': {
+    kind: 'later',
+    hint: 'the app password is right; try again in a while, `postern mailbox test ADDRESS` shows what fails',
+  },
+  'gateway.misconfigured': {
+    kind: 'misuse',
+    hint: 'the app password is right; `postern mailbox test ADDRESS` says what is wrong in the settings',
+  },
+});
