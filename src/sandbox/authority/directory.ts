@@ -1,0 +1,153 @@
+/** Who and what the tenant knows: people, resources with their permissions, registered applications. */
+import type { KeyObject } from 'node:crypto';
+
+export const TENANT_ID = 'c0117050-5a4d-4b0c-8e57-00000000c0de';
+export const TENANT_DOMAIN = 'contoso.test';
+/** A mailbox nobody signs in to; alice has full access and may send as it. */
+export const SHARED_ADDRESS = `sales@${TENANT_DOMAIN}`;
+
+export interface User {
+  readonly address: string;
+  readonly name: string;
+  readonly objectId: string;
+}
+
+export const users: readonly User[] = [
+  { address: `alice@${TENANT_DOMAIN}`, name: 'Alice Andersson', objectId: 'a11ce000-0000-4000-8000-000000000001' },
+  { address: `bob@${TENANT_DOMAIN}`, name: 'Bob Berger', objectId: 'b0b00000-0000-4000-8000-000000000002' },
+];
+
+export function findUser(address: string): User | undefined {
+  const wanted = address.trim().toLowerCase();
+  return users.find((user) => user.address === wanted);
+}
+
+/** A protected resource. Several audiences may name the same one, as the two Outlook hosts do. */
+export interface Resource {
+  readonly id: string;
+  readonly name: string;
+  /** First one is used for bare names, where the resource has any. */
+  readonly audiences: readonly string[];
+  /** Delegated permission → what the consent page says. */
+  readonly scopes: Readonly<Record<string, string>>;
+  /** True for the resource that scope names without a host belong to. */
+  readonly bareNames: boolean;
+}
+
+const mailScopes = {
+  'IMAP.AccessAsUser.All': 'Read and change your mail over IMAP',
+  'POP.AccessAsUser.All': 'Read and delete your mail over POP',
+  'SMTP.Send': 'Send mail as you over SMTP',
+};
+
+export const exchangeOnline: Resource = {
+  id: '00000002-0000-0ff1-ce00-000000000000',
+  name: 'Office 365 Exchange Online',
+  audiences: ['https://outlook.office.com', 'https://outlook.office365.com'],
+  scopes: mailScopes,
+  bareNames: false,
+};
+
+/** Bare names belong to Graph, also those of mail protocols: the trap that makes tokens Exchange refuses. */
+export const graph: Resource = {
+  id: '00000003-0000-0000-c000-000000000000',
+  name: 'Microsoft Graph',
+  audiences: ['https://graph.microsoft.com'],
+  scopes: {
+    ...mailScopes,
+    'User.Read': 'See your profile',
+    'Mail.Read': 'Read your mail',
+    'Mail.ReadWrite': 'Read and change your mail',
+    'Mail.Send': 'Send mail as you',
+    'Mail.Read.Shared': 'Read mail you share with others',
+    'Mail.ReadWrite.Shared': 'Read and change mail you share with others',
+    'Mail.Send.Shared': 'Send mail on behalf of others',
+  },
+  bareNames: true,
+};
+
+export const resources: readonly Resource[] = [exchangeOnline, graph];
+
+/** Scopes of OpenID Connect itself; they belong to no resource. */
+export const oidcScopes: Readonly<Record<string, string>> = {
+  openid: 'Sign you in',
+  profile: 'See your name and address',
+  email: 'See your mail address',
+  offline_access: 'Keep the access you have given it, also while you are away',
+};
+
+/** Audience of a token that another platform exchanges for one of ours. */
+export const EXCHANGE_AUDIENCE = 'api://AzureADTokenExchange';
+
+export type ApplicationCredential =
+  | { readonly type: 'secret'; readonly value: string }
+  | { readonly type: 'certificate'; readonly publicKey: KeyObject; readonly sha256: string; readonly sha1: string }
+  | { readonly type: 'federated'; readonly issuer: string; readonly subject: string; readonly publicKey: KeyObject };
+
+export interface RegisteredApplication {
+  readonly id: string;
+  readonly name: string;
+  /** Object id of its service principal in the tenant. */
+  readonly objectId: string;
+  /** A public client must not present a credential, any other must. A managed identity is neither public nor has one. */
+  readonly publicClient: boolean;
+  readonly credentials: readonly ApplicationCredential[];
+  readonly redirectUris: readonly string[];
+  /** Application permissions on Exchange Online, granted by the administrator. */
+  readonly roles: readonly string[];
+  readonly disabled?: boolean;
+}
+
+export const mailRoles = ['IMAP.AccessAsApp', 'POP.AccessAsApp', 'SMTP.SendAsApp'];
+
+/** Fixed on purpose: examples can be copied. They open nothing but this sandbox. */
+export const CONFIDENTIAL_SECRET = 'sandbox~secret/for+contoso-only';
+
+const app = (number: number): string => `5a4db0c5-0000-4000-8000-0000000000${number}0`;
+const principal = (number: number): string => `5a4db0c5-0000-4000-9000-0000000000${number}0`;
+
+/**
+ * The tenant's applications. `redirectUris` are added to the loopback ones of every application with users.
+ * @param keys credentials made at start
+ */
+export function registerApplications(
+  keys: { readonly certificate: ApplicationCredential; readonly federated: readonly ApplicationCredential[] },
+  redirectUris: readonly string[],
+): Readonly<Record<ApplicationName, RegisteredApplication>> {
+  const redirects = [...loopbackRedirects, ...redirectUris];
+  const secret: ApplicationCredential = { type: 'secret', value: CONFIDENTIAL_SECRET };
+  const make = (
+    number: number,
+    name: string,
+    credentials: readonly ApplicationCredential[],
+    more: Partial<RegisteredApplication> = {},
+  ): RegisteredApplication => ({
+    id: app(number),
+    objectId: principal(number),
+    name,
+    publicClient: number === 1,
+    credentials,
+    redirectUris: redirects,
+    roles: mailRoles,
+    ...more,
+  });
+  return {
+    public: make(1, 'Sandbox desktop program', [], { roles: [] }),
+    confidential: make(2, 'Sandbox web application', [secret]),
+    certificate: make(3, 'Sandbox daemon with a certificate', [keys.certificate]),
+    federated: make(4, 'Sandbox workload with a federated credential', keys.federated),
+    managedIdentity: make(5, 'Sandbox managed identity', [], { redirectUris: [] }),
+    roleless: make(6, 'Sandbox daemon without application permissions', [secret], { roles: [] }),
+    disabled: make(7, 'Sandbox application that is disabled', [secret], { disabled: true }),
+  };
+}
+
+export type ApplicationName =
+  | 'public'
+  | 'confidential'
+  | 'certificate'
+  | 'federated'
+  | 'managedIdentity'
+  | 'roleless'
+  | 'disabled';
+
