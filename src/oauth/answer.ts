@@ -1,0 +1,128 @@
+/** From a provider's HTTP answer to tokens or to one of our errors. The body of an error is kept whole, without secrets. */
+import type { Clock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { Secret, scrub } from '../base/secret.ts';
+import { aadstsAdvice } from './aadsts.ts';
+import { oauthError } from './errors.ts';
+import type { TokenAnswer } from './engine.ts';
+import { parseScope } from './scopes.ts';
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Parsed JSON object; undefined when the body is something else. */
+  readonly body: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** RFC 6749 §5.1. `expires_in` and `expires_on` may be strings (managed identity endpoints). @throws oauth.provider-garbled */
+export function tokensFrom(answer: HttpAnswer, asked: readonly string[], clock: Clock): TokenAnswer {
+  const body = answer.body ?? {};
+  const accessToken = body['access_token'];
+  const type = body['token_type'];
+  if (typeof accessToken !== 'string' || accessToken === '' || (type !== undefined && String(type).toLowerCase() !== 'bearer')) {
+    throw oauthError('oauth.provider-garbled', 'the token answer carries no bearer token', {
+      detail: { status: answer.status, members: Object.keys(body) },
+    });
+  }
+  const lifetime = Number(body['expires_in'] ?? UNSTATED_LIFETIME_S);
+  return {
+    accessToken: new Secret(accessToken),
+    refreshToken: secretOf(body['refresh_token']),
+    idToken: secretOf(body['id_token']),
+    expiresAt: clock.now() + (Number.isFinite(lifetime) && lifetime > 0 ? lifetime : UNSTATED_LIFETIME_S) * 1000,
+    scopes: parseScope(typeof body['scope'] === 'string' ? body['scope'] : undefined, asked),
+  };
+}
+
+/** `expires_in` is only recommended (RFC 6749 §5.1); an hour is what the providers we know give. */
+const UNSTATED_LIFETIME_S = 3600;
+
+/**
+ * What an answer that is not 2xx means (RFC 6749 §5.2, RFC 8628 §3.5). The status decides first: 429 and 5xx are never the
+ * account owner's fault.
+ */
+export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
+  const facts = factsOf(answer);
+  const { error, codes } = facts;
+  const retryAt = retryAfter(answer.headers['retry-after'], clock);
+  const options = { detail: facts.detail, ...(retryAt ? { retryAt } : {}) };
+  const said = facts.description ? `: ${facts.description}` : '';
+
+  if (answer.status === 429) return oauthError('oauth.provider-busy', 'the provider asks us to slow down', options);
+  if (answer.status >= 500 || error === 'temporarily_unavailable' || error === 'server_error') {
+    return oauthError('oauth.provider-unreachable', `the provider answered ${answer.status}${said}`, options);
+  }
+  if (error === undefined) {
+    return oauthError('oauth.provider-garbled', `the provider answered ${answer.status} without an OAuth error`, options);
+  }
+
+  const advice = aadstsAdvice(codes);
+  if (advice) {
+    const told = { ...options, hint: advice.advice };
+    const text = `${advice.meaning} (AADSTS${advice.code})`;
+    switch (advice.action) {
+      case 'later':
+        return oauthError('oauth.provider-busy', text, told);
+      case 'consent':
+        return oauthError('oauth.needs-consent', text, told);
+      case 'admin':
+        return oauthError('oauth.admin-consent', text, told);
+      case 'misconfigured':
+        return oauthError('oauth.misconfigured', text, told);
+    }
+  }
+  if (DECLINED.has(error)) return oauthError('oauth.consent-declined', `the sign-in was declined${said}`, options);
+  if (error === 'expired_token') return oauthError('oauth.consent-expired', 'the code has expired', options);
+  if (NEEDS_PERSON.has(error)) return oauthError('oauth.needs-consent', `the provider wants a new sign-in (${error})${said}`, options);
+  return oauthError('oauth.misconfigured', `the provider refused our application (${error})${said}`, options);
+}
+
+/** RFC 6749 §4.1.2.1 and RFC 8628 say `access_denied`; Microsoft's device flow says `authorization_declined`. */
+const DECLINED = new Set(['access_denied', 'authorization_declined', 'consent_declined']);
+const NEEDS_PERSON = new Set([
+  'invalid_grant',
+  'interaction_required',
+  'login_required',
+  'consent_required',
+  'account_selection_required',
+  'bad_token',
+]);
+
+interface Facts {
+  readonly error: string | undefined;
+  readonly description: string | undefined;
+  readonly codes: readonly number[];
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+const KEPT = ['error', 'error_codes', 'suberror', 'trace_id', 'correlation_id', 'timestamp', 'error_uri', 'claims'] as const;
+
+function factsOf(answer: HttpAnswer): Facts {
+  const body = answer.body ?? {};
+  const error = typeof body['error'] === 'string' ? body['error'] : undefined;
+  const whole = typeof body['error_description'] === 'string' ? scrub(body['error_description']) : undefined;
+  const listed = Array.isArray(body['error_codes']) ? body['error_codes'].map(Number) : [];
+  const named = /AADSTS(\d+)/.exec(whole ?? '')?.[1];
+  const codes = [...new Set([...listed, ...(named ? [Number(named)] : [])])].filter(Number.isInteger);
+  const kept = Object.fromEntries(KEPT.flatMap((key) => (body[key] === undefined ? [] : [[key, body[key]]])));
+  return {
+    error,
+    // Microsoft appends trace ids after the first sentence; they stay in the detail.
+    description: whole?.split(/\s+Trace ID:/)[0],
+    codes,
+    detail: { status: answer.status, ...kept, ...(whole === undefined ? {} : { error_description: whole }) },
+  };
+}
+
+/** RFC 9110 §10.2.3: seconds or a date; bounded, so that a mistake at the provider does not silence us for days. */
+function retryAfter(value: string | undefined, clock: Clock): Date | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - clock.now();
+  return Number.isFinite(ms) ? new Date(clock.now() + Math.min(Math.max(ms, 0), LONGEST_RETRY_MS)) : undefined;
+}
+
+const LONGEST_RETRY_MS = 60 * 60_000;
+
+function secretOf(value: unknown): Secret | undefined {
+  return typeof value === 'string' && value !== '' ? new Secret(value) : undefined;
+}

@@ -1,0 +1,317 @@
+/** Consent for one mailbox, from the first redirect to the stored grant. A second consent for a mailbox keeps what it had. */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import { newId } from '../store/id.ts';
+import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { checkAccessToken } from './access-token.ts';
+import { openCredential } from './application.ts';
+import { isAppOnly, openClient, requireCredential } from './engines.ts';
+import type { Client } from './engines.ts';
+import type { DevicePrompt, TokenAnswer } from './engine.ts';
+import { oauthError } from './errors.ts';
+import type { Emit } from './events.ts';
+import { sealTokens, tokensOf } from './grant-tokens.ts';
+import { verifyIdToken } from './id-token.ts';
+import type { Identity } from './id-token.ts';
+import type { Redirect } from './redirect.ts';
+import { providerCode } from './renewal.ts';
+import { compareScopes, scopesFor } from './scopes.ts';
+
+export type { Redirect } from './redirect.ts';
+
+export interface ConnectDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly emit?: Emit;
+}
+
+export interface ConnectRequest {
+  readonly application: Application;
+  readonly address: string;
+  readonly protocols: readonly Protocol[];
+  readonly flow: Flow;
+  /** The mailbox is shared: this declared delegate signs in instead of its owner. */
+  readonly sharedWith?: string;
+  /** Needed by the authorization-code flow. The caller closes it. */
+  readonly redirect?: Redirect;
+  /** Needed by the device-code flow: shows the code to the person. */
+  readonly device?: (prompt: DevicePrompt) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Signs in, verifies who signed in and what was granted, and stores grant and mailbox. Nothing is stored unless all is well.
+ * @throws oauth.wrong-identity, oauth.scope-missing, oauth.role-missing, oauth.wrong-audience, oauth.consent-declined,
+ *   oauth.consent-expired, oauth.redirect-*, oauth.id-token-invalid, oauth.misconfigured, and what a token request may throw
+ */
+export async function connectMailbox(deps: ConnectDeps, request: ConnectRequest): Promise<{ grant: Grant; mailbox: Mailbox }> {
+  const { application, flow } = request;
+  const address = normalAddress(request.address);
+  const emit = deps.emit ?? (() => undefined);
+  if (request.protocols.length === 0) throw oauthError('oauth.not-granted', 'name at least one of imap, pop3, smtp');
+  const facts = { address, applicationId: application.id, flow };
+  const startedAt = deps.clock.now();
+  await emit({ type: 'consent.started', ...facts, protocols: request.protocols });
+  let client: Client | undefined;
+  try {
+    client = await openClient(deps, application);
+    const { grant, mailbox } = await (isAppOnly(flow)
+      ? connectAppOnly(deps, { ...request, address, flow }, client)
+      : connectDelegated(deps, { ...request, address }, client, emit));
+    await emit({
+      type: 'token.requested',
+      grantId: grant.id,
+      applicationId: application.id,
+      flow,
+      purpose: 'initial',
+      outcome: 'ok',
+      code: undefined,
+      providerCode: undefined,
+      durationMs: deps.clock.now() - startedAt,
+    });
+    await emit({ type: 'consent.granted', ...facts, grantId: grant.id, identity: grant.identity, scopes: grant.scopes });
+    return { grant, mailbox };
+  } catch (thrown) {
+    const code = thrown === request.signal?.reason ? 'base.aborted' : asError(thrown).code;
+    await emit({ type: 'consent.refused', ...facts, code: providerCode(asError(thrown)) ?? code });
+    throw thrown;
+  } finally {
+    await client?.close();
+  }
+}
+
+type Normal<F extends Flow = Flow> = Omit<ConnectRequest, 'flow'> & { readonly flow: F };
+
+async function connectDelegated(
+  deps: ConnectDeps,
+  request: Normal,
+  client: Client,
+  emit: Emit,
+): Promise<{ grant: Grant; mailbox: Mailbox }> {
+  const { application, address } = request;
+  const expected = request.sharedWith === undefined ? address : normalAddress(request.sharedWith);
+  const existing = await existingGrant(deps.store, application.id, expected);
+  const protocols = await protocolsOf(deps.store, existing, address, request.protocols);
+  const scopes = scopesFor(client.profile, protocols);
+  const nonce = randomWord();
+  const answer =
+    request.flow === 'device-code'
+      ? await byDevice(request, client, scopes)
+      : await byBrowser(request, client, { scopes, nonce, loginHint: expected });
+
+  const identity = await identityOf(deps, answer, client, request.flow === 'device-code' ? undefined : nonce);
+  checkIdentity(identity, expected, address, request.sharedWith !== undefined);
+  const { missing, extra } = compareScopes(scopes, answer.scopes);
+  if (missing.length > 0) {
+    throw oauthError('oauth.scope-missing', `the provider did not grant ${missing.join(', ')}`, {
+      detail: { missing, granted: answer.scopes },
+    });
+  }
+  checkAccessToken(answer.accessToken, client.profile, { protocols, appOnly: false });
+  if (!answer.refreshToken) {
+    throw oauthError('oauth.scope-missing', 'the provider gave no refresh token, so the mailbox would close within the hour', {
+      hint: 'allow offline access (offline_access) for this application, then start again',
+      detail: { missing: ['offline_access'] },
+    });
+  }
+  const grant = await storeGrant(deps, existing, {
+    applicationId: application.id,
+    flow: request.flow,
+    identity: expected,
+    subject: identity?.subject,
+    scopes,
+    answer,
+  });
+  if (extra.length > 0) {
+    deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
+    await emit({ type: 'scopes.broader', grantId: grant.id, applicationId: application.id, extra });
+  }
+  return { grant, mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared') };
+}
+
+async function connectAppOnly(
+  deps: ConnectDeps,
+  request: Normal<Exclude<Flow, 'authorization-code' | 'device-code'>>,
+  client: Client,
+): Promise<{ grant: Grant; mailbox: Mailbox }> {
+  const { application, flow } = request;
+  requireCredential(flow, await openCredential(deps.vault, application), application.name);
+  const grants = await deps.store.grants.list();
+  const existing = grants.find((grant) => grant.applicationId === application.id && grant.flow === flow);
+  const protocols = await protocolsOf(deps.store, existing, request.address, request.protocols);
+  const scopes = client.profile.appScopes;
+  const answer = await client.appOnly.appOnly(scopes);
+  checkAccessToken(answer.accessToken, client.profile, { protocols, appOnly: true });
+  const grant = await storeGrant(deps, existing, {
+    applicationId: application.id,
+    flow,
+    identity: application.clientId,
+    subject: undefined,
+    scopes,
+    answer,
+  });
+  return { grant, mailbox: await storeMailbox(deps, request, grant, 'app-only') };
+}
+
+/** RFC 6749 §4.1 with PKCE (RFC 7636), state and nonce. */
+async function byBrowser(
+  request: Normal,
+  client: Client,
+  ask: { readonly scopes: readonly string[]; readonly nonce: string; readonly loginHint: string },
+): Promise<TokenAnswer> {
+  const { redirect } = request;
+  if (!redirect) throw oauthError('oauth.flow-unavailable', 'the authorization-code flow needs a redirect to come back to');
+  const state = randomWord();
+  const codeVerifier = randomWord();
+  const url = await client.delegated.authorizationUrl({
+    redirectUri: redirect.uri,
+    scopes: ask.scopes,
+    state,
+    nonce: ask.nonce,
+    codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+    loginHint: ask.loginHint,
+  });
+  const answer = await redirect.wait(url.href, request.signal);
+  request.signal?.throwIfAborted();
+  return client.delegated.redeem({ answer, redirectUri: redirect.uri, state, codeVerifier, scopes: ask.scopes });
+}
+
+function byDevice(request: Normal, client: Client, scopes: readonly string[]): Promise<TokenAnswer> {
+  if (client.profile.preset.deviceCode === 'no') {
+    throw oauthError('oauth.flow-unavailable', `${client.profile.preset.name} offers no device code for mail`, {
+      hint: 'use --flow authorization-code; on a host without a browser the address can be pasted back',
+    });
+  }
+  if (!request.device) throw oauthError('oauth.flow-unavailable', 'the device-code flow needs a way to show the code');
+  return client.delegated.device(scopes, request.device, request.signal ?? new AbortController().signal);
+}
+
+/** Undefined where the provider issues no ID tokens; then its mail servers alone tie the token to the mailbox. */
+async function identityOf(
+  deps: ConnectDeps,
+  answer: TokenAnswer,
+  client: Client,
+  nonce: string | undefined,
+): Promise<Identity | undefined> {
+  const { profile } = client;
+  if (profile.identity === 'mail-server' && !answer.idToken) return undefined;
+  const jwksUri = await client.delegated.keySet();
+  if (!answer.idToken || !jwksUri) {
+    // An authorization server without OpenID Connect (RFC 8414 only), where `openid` was not asked for.
+    if (!profile.baseScopes.includes('openid')) return undefined;
+    throw oauthError('oauth.id-token-invalid', 'the provider gave no identity token, so nobody knows who signed in');
+  }
+  return verifyIdToken(
+    answer.idToken,
+    { issuer: profile.issuer, jwksUri, clientId: client.application.clientId, nonce, tenantId: profile.tenantId },
+    { http: client.http, clock: deps.clock },
+  );
+}
+
+function checkIdentity(identity: Identity | undefined, expected: string, address: string, shared: boolean): void {
+  if (!identity || identity.addresses.includes(expected)) return;
+  const who = identity.addresses[0] ?? 'an account without an address';
+  throw oauthError('oauth.wrong-identity', `${who} signed in, but ${expected} was expected`, {
+    detail: { signedIn: identity.addresses, expected },
+    hint: shared
+      ? `sign in as ${expected}, or declare ${who} as the delegate of ${address}`
+      : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox add ${address} --shared-with ${who}`,
+  });
+}
+
+/** Whoever consented before, with whichever delegated flow, consents again to the same grant. */
+async function existingGrant(store: Store, applicationId: string, identity: string): Promise<Grant | undefined> {
+  const grants = await store.grants.list();
+  return grants.find((grant) => grant.applicationId === applicationId && grant.identity === identity && !isAppOnly(grant.flow));
+}
+
+/** One token serves every mailbox of a grant, so a consent asks for what all of them need. */
+async function protocolsOf(
+  store: Store,
+  grant: Grant | undefined,
+  address: string,
+  asked: readonly Protocol[],
+): Promise<readonly Protocol[]> {
+  const others = grant ? await store.mailboxes.byGrant(grant.id) : [];
+  return [...new Set([...asked, ...others.filter((box) => box.address !== address).flatMap((box) => box.protocols)])];
+}
+
+interface NewTokens {
+  readonly applicationId: string;
+  readonly flow: Flow;
+  readonly identity: string;
+  readonly subject: string | undefined;
+  readonly scopes: readonly string[];
+  readonly answer: TokenAnswer;
+}
+
+/** A new consent is newer than anything a renewal may be writing: it wins, whatever the generation. */
+async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given: NewTokens): Promise<Grant> {
+  const now = deps.clock.now();
+  const id = existing?.id ?? newId('grant');
+  const { answer, ...facts } = given;
+  const tokens = tokensOf(answer, undefined, now);
+  const change = {
+    ...facts,
+    state: { type: 'active', since: now, accessExpiresAt: tokens.expiresAt } as const,
+    tokens: await sealTokens(deps.vault, id, tokens),
+  };
+  if (!existing) {
+    const grant: Grant = { ...change, id, generation: 1, createdAt: now };
+    await deps.store.grants.insert(grant);
+    return grant;
+  }
+  for (let current: Grant | undefined = existing; current; current = await deps.store.grants.find(id)) {
+    if ((await deps.store.grants.update(id, current.generation, change)) !== 'written') continue;
+    if (current.state.type !== 'active' && deps.emit) {
+      await deps.emit({ type: 'grant.changed', grantId: id, from: current.state.type, to: 'active', reason: 'new consent' });
+    }
+    return { ...current, ...change, generation: current.generation + 1 };
+  }
+  throw oauthError('oauth.needs-consent', 'the grant was removed during the sign-in');
+}
+
+async function storeMailbox(
+  deps: ConnectDeps,
+  request: Pick<ConnectRequest, 'address' | 'protocols'>,
+  grant: Grant,
+  access: Mailbox['access'],
+): Promise<Mailbox> {
+  const { store } = deps;
+  const protocols = [...new Set(request.protocols)];
+  const before = await store.mailboxes.find(request.address);
+  if (!before) {
+    const mailbox: Mailbox = {
+      address: request.address,
+      grantId: grant.id,
+      access,
+      protocols,
+      settings: {},
+      createdAt: deps.clock.now(),
+    };
+    await store.mailboxes.insert(mailbox);
+    return mailbox;
+  }
+  await store.mailboxes.update(request.address, { grantId: grant.id, access, protocols });
+  if (before.grantId !== grant.id && (await store.mailboxes.byGrant(before.grantId)).length === 0) {
+    await store.grants.remove(before.grantId);
+  }
+  return { ...before, grantId: grant.id, access, protocols };
+}
+
+/** @throws oauth.misconfigured */
+function normalAddress(address: string): string {
+  const text = address.trim().toLowerCase();
+  if (/^[^\s@]+@[^\s@]+$/.test(text)) return text;
+  throw oauthError('oauth.misconfigured', `${address} is not a mail address`, { hint: 'write it as name@domain' });
+}
+
+/** 256 random bits: state, nonce and PKCE verifier alike (RFC 7636 §4.1). */
+function randomWord(): string {
+  return randomBytes(32).toString('base64url');
+}

@@ -1,0 +1,73 @@
+/** Chooses and keeps the engines of an application. */
+import type { Clock } from '../base/clock.ts';
+import type { Application, Flow } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { openCredential } from './application.ts';
+import type { ClientCredential } from './application.ts';
+import { openMsalEngine } from './engine-msal.ts';
+import { openOpenidEngine } from './engine-openid.ts';
+import type { DelegatedEngine, TokenEngine } from './engine.ts';
+import { oauthError } from './errors.ts';
+import { openHttp } from './http.ts';
+import type { Http } from './http.ts';
+import { resolveProvider } from './provider.ts';
+import type { ProviderProfile } from './provider.ts';
+
+export type AppOnlyFlow = Exclude<Flow, 'authorization-code' | 'device-code'>;
+
+/** An application ready for requests. */
+export interface Client {
+  readonly application: Application;
+  readonly profile: ProviderProfile;
+  readonly delegated: DelegatedEngine;
+  /** App-only tokens: Microsoft's library at Microsoft, openid-client elsewhere. */
+  readonly appOnly: TokenEngine;
+  /** For the key set. */
+  readonly http: Http;
+  close(): Promise<void>;
+}
+
+/** @throws oauth.unknown-provider, oauth.misconfigured, vault.* */
+export async function openClient(
+  deps: { readonly vault: Vault; readonly clock: Clock; readonly timeoutMs?: number | undefined },
+  application: Application,
+): Promise<Client> {
+  const profile = resolveProvider(application);
+  const credential = await openCredential(deps.vault, application);
+  const http = openHttp({ ca: profile.ca, ...(deps.timeoutMs === undefined ? {} : { timeoutMs: deps.timeoutMs }) });
+  const localHttp = openHttp({ insecureLocalEndpoint: true });
+  const shared = { profile, clientId: application.clientId, http, clock: deps.clock };
+  const delegated = openOpenidEngine({ ...shared, credential });
+  const appOnly = profile.microsoft && credential ? openMsalEngine({ ...shared, credential, localHttp }) : delegated;
+  return {
+    application,
+    profile,
+    delegated,
+    appOnly,
+    http,
+    close: async () => {
+      await http.close();
+      await localHttp.close();
+    },
+  };
+}
+
+export function isAppOnly(flow: Flow): flow is AppOnlyFlow {
+  return flow !== 'authorization-code' && flow !== 'device-code';
+}
+
+const CREDENTIAL_OF: Readonly<Record<AppOnlyFlow, ClientCredential['type']>> = {
+  'client-secret': 'secret',
+  certificate: 'certificate',
+  federated: 'federated',
+  'managed-identity': 'managed-identity',
+};
+
+/** @throws oauth.misconfigured when the application's credential is not the one the flow names */
+export function requireCredential(flow: AppOnlyFlow, credential: ClientCredential | undefined, name: string): void {
+  if (credential?.type === CREDENTIAL_OF[flow]) return;
+  throw oauthError('oauth.misconfigured', `the flow ${flow} needs another credential than application ${name} has`, {
+    detail: { flow, has: credential?.type ?? 'none', needs: CREDENTIAL_OF[flow] },
+    hint: `add the application with a credential of the kind ${CREDENTIAL_OF[flow]}`,
+  });
+}

@@ -1,0 +1,57 @@
+/** What the oauth room tells the audit log and the metrics. A closed union, without secrets. */
+import type { Flow, GrantState, Protocol } from '../store/types.ts';
+
+export type OAuthEvent =
+  | {
+      readonly type: 'token.requested';
+      readonly grantId: string | undefined;
+      readonly applicationId: string;
+      readonly flow: Flow;
+      /** `initial`: the first tokens of a consent. `renewal`: refresh, or a new app-only token. */
+      readonly purpose: 'initial' | 'renewal';
+      readonly outcome: 'ok' | 'failed';
+      /** Our error code when failed. */
+      readonly code: string | undefined;
+      /** The provider's own word for it: OAuth `error`, AADSTS numbers. */
+      readonly providerCode: string | undefined;
+      readonly durationMs: number;
+    }
+  | {
+      readonly type: 'consent.started';
+      readonly address: string;
+      readonly applicationId: string;
+      readonly flow: Flow;
+      readonly protocols: readonly Protocol[];
+    }
+  | {
+      readonly type: 'consent.granted';
+      readonly address: string;
+      readonly applicationId: string;
+      readonly flow: Flow;
+      readonly grantId: string;
+      readonly identity: string;
+      readonly scopes: readonly string[];
+    }
+  | {
+      readonly type: 'consent.refused';
+      readonly address: string;
+      readonly applicationId: string;
+      readonly flow: Flow;
+      readonly code: string;
+    }
+  | {
+      readonly type: 'grant.changed';
+      readonly grantId: string;
+      readonly from: GrantState['type'];
+      readonly to: GrantState['type'];
+      readonly reason: string | undefined;
+    }
+  | {
+      readonly type: 'scopes.broader';
+      readonly grantId: string | undefined;
+      readonly applicationId: string;
+      readonly extra: readonly string[];
+    };
+
+/** Called for every event. A promise is awaited where the event must be on record before the work goes on. */
+export type Emit = (event: OAuthEvent) => void | Promise<void>;

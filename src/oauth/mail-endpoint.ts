@@ -1,0 +1,29 @@
+/** Where a mailbox's provider speaks a protocol, and as whom to sign in there. */
+import type { Grant, Mailbox, Protocol } from '../store/types.ts';
+import { oauthError } from './errors.ts';
+import type { ProviderProfile } from './provider.ts';
+import type { MailEndpoint } from './types.ts';
+
+/**
+ * The SASL user is the mailbox, also for a shared one: that is how Exchange knows which mailbox to open. A mailbox whose
+ * settings say `{ smtpUser: 'delegate' }` (or imapUser, pop3User) signs in as the grant's identity instead.
+ * @throws oauth.misconfigured (no server known)
+ */
+export function endpointOf(profile: ProviderProfile, grant: Grant, mailbox: Mailbox, protocol: Protocol): MailEndpoint {
+  const server = profile.mail[protocol];
+  if (!server) {
+    throw oauthError('oauth.misconfigured', `no ${protocol} server is known for ${profile.preset.name}`, {
+      hint: `set ${protocol}.host, port and tls in the application’s settings`,
+    });
+  }
+  const asDelegate = mailbox.settings[`${protocol}User`] === 'delegate';
+  return {
+    protocol,
+    host: server.host,
+    port: server.port,
+    tls: server.tls,
+    user: asDelegate ? grant.identity : mailbox.address,
+    mechanisms: profile.mechanisms,
+    trust: server.trust,
+  };
+}

@@ -1,0 +1,58 @@
+/** The redirect of hosts without a browser: the person signs in elsewhere and pastes the address the browser ended at. */
+import { oauthError } from './errors.ts';
+import { isAnswer, stateOf } from './redirect.ts';
+import type { Redirect } from './redirect.ts';
+
+export interface PasteBackOptions {
+  /** As registered; nothing needs to listen there. */
+  readonly redirectUri: string;
+  /** Shows the address and gives back what the person pasted: the whole address, its query, or `code=…&state=…`. */
+  readonly ask: (authorizationUrl: string) => Promise<string>;
+}
+
+export function pasteBack(options: PasteBackOptions): Redirect {
+  return {
+    uri: options.redirectUri,
+    async wait(authorizationUrl, signal) {
+      signal?.throwIfAborted();
+      const pasted = await Promise.race([options.ask(authorizationUrl), abortOf(signal)]);
+      return readPasted(pasted, options.redirectUri, stateOf(authorizationUrl));
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** @throws oauth.redirect-invalid, oauth.redirect-mismatch */
+export function readPasted(pasted: string, redirectUri: string, state: string | null): URL {
+  const text = pasted.trim().replace(/^["'<]+|["'>]+$/g, '').replaceAll(/\s+/g, '');
+  if (text === '') throw oauthError('oauth.redirect-invalid', 'nothing was pasted');
+  const answer = new URL(redirectUri);
+  if (/^https?:/i.test(text)) {
+    const given = URL.canParse(text) ? new URL(text) : undefined;
+    if (!given) throw oauthError('oauth.redirect-invalid', 'the pasted text is not a complete address');
+    if (given.origin !== answer.origin || given.pathname !== answer.pathname) {
+      throw oauthError('oauth.redirect-invalid', `the pasted address does not start with ${redirectUri}`, {
+        hint: 'paste the address the browser shows at the very end, even when it cannot open that page',
+        detail: { expected: redirectUri },
+      });
+    }
+    answer.search = given.search;
+  } else {
+    answer.search = text.replace(/^[?#]/, '');
+  }
+  if (!isAnswer(answer.searchParams)) {
+    throw oauthError('oauth.redirect-invalid', 'the pasted text carries no code and state', {
+      hint: 'paste it completely: it must contain code=… and state=…',
+    });
+  }
+  if (answer.searchParams.get('state') !== state) {
+    throw oauthError('oauth.redirect-mismatch', 'the pasted address belongs to another sign-in');
+  }
+  return answer;
+}
+
+function abortOf(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}

@@ -1,0 +1,193 @@
+/** A preset joined with what the operator set for one application: everything a flow or a sign-in needs to know. */
+import { z } from 'zod';
+import type { Application, Protocol } from '../store/types.ts';
+import type { TlsPolicy } from '../base/tls-policy.ts';
+import { oauthError } from './errors.ts';
+import { presetById, presets } from './providers.ts';
+import type { Endpoints, MailServer, MicrosoftPreset, Preset } from './providers.ts';
+
+const httpsUrl = z.url({ protocol: /^https$/ });
+const mailServer = z.strictObject({
+  host: z.string().min(1),
+  port: z.int().min(1).max(65535),
+  tls: z.enum(['implicit', 'starttls']),
+  /** PEM text of CAs to trust besides the system's. */
+  ca: z.string().optional(),
+  /** SHA-256 fingerprints of leaf certificates, hex with or without colons. */
+  fingerprints: z.array(z.string().regex(/^[0-9a-f]{2}(:?[0-9a-f]{2}){31}$/i)).optional(),
+});
+const scopeList = z.array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'a scope is one word (RFC 6749 §3.3)')).min(1);
+
+/** Schema of `Application.settings`: what the preset does not know, or what shall differ from it. */
+export const applicationSettings = z.strictObject({
+  /** Microsoft: `https://login…/tenant`. Elsewhere the same as `issuer`. */
+  authority: httpsUrl.optional(),
+  issuer: httpsUrl.optional(),
+  ca: z.string().optional(),
+  /** Microsoft: prefix of scopes and audience. Elsewhere the audience access tokens must name. */
+  resource: z.string().min(1).optional(),
+  scopes: z
+    .strictObject({
+      imap: scopeList.optional(),
+      pop3: scopeList.optional(),
+      smtp: scopeList.optional(),
+      base: scopeList.optional(),
+      app: scopeList.optional(),
+    })
+    .optional(),
+  imap: mailServer.optional(),
+  pop3: mailServer.optional(),
+  smtp: mailServer.optional(),
+  mechanisms: z.array(z.enum(['XOAUTH2', 'OAUTHBEARER'])).min(1).optional(),
+});
+export type ApplicationSettings = z.infer<typeof applicationSettings>;
+
+export interface ProviderProfile {
+  readonly preset: Preset;
+  readonly microsoft: boolean;
+  /** Exact issuer, or with `{tenantid}` where any tenant may sign in; undefined for OAuth-only providers. */
+  readonly issuer: string;
+  /** Set: no discovery needed. */
+  readonly endpoints: Endpoints | undefined;
+  /** Microsoft only: `https://login…/tenant`. */
+  readonly authority: string | undefined;
+  /** A directory id when the tenant is pinned to one; then ID tokens must name it. */
+  readonly tenantId: string | undefined;
+  readonly baseScopes: readonly string[];
+  readonly scopes: Partial<Readonly<Record<Protocol, readonly string[]>>>;
+  readonly appScopes: readonly string[];
+  /** Accepted `aud` of readable access tokens; empty accepts any but Microsoft Graph's. */
+  readonly audiences: readonly string[];
+  readonly mail: Partial<Readonly<Record<Protocol, MailServer & { readonly trust: TlsPolicy }>>>;
+  readonly mechanisms: readonly ('XOAUTH2' | 'OAUTHBEARER')[];
+  readonly extraParameters: Readonly<Record<string, string>>;
+  readonly identity: 'id-token' | 'mail-server';
+  readonly ca: string | undefined;
+}
+
+/** The tenants that stand for many, whose metadata names its issuer with a placeholder. */
+const SHARED_TENANTS = new Set(['common', 'organizations']);
+/** The directory all personal Microsoft accounts live in. */
+export const CONSUMER_TENANT = '9188040d-6c67-4c5b-b112-36a304b66dad';
+const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** @throws oauth.unknown-provider, oauth.misconfigured (settings that do not fit the schema, or lack what the provider needs) */
+export function resolveProvider(application: Pick<Application, 'name' | 'provider' | 'tenant' | 'settings'>): ProviderProfile {
+  const preset = presetById(application.provider);
+  if (!preset) {
+    throw oauthError('oauth.unknown-provider', `there is no provider called ${application.provider}`, {
+      hint: `known providers: ${presets.map((p) => p.id).join(', ')}`,
+    });
+  }
+  const parsed = applicationSettings.safeParse(application.settings);
+  if (!parsed.success) {
+    const first = parsed.error.issues[0];
+    throw oauthError(
+      'oauth.misconfigured',
+      `the settings of application ${application.name} are not valid: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`,
+      { detail: { issues: parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message })) } },
+    );
+  }
+  const settings = parsed.data;
+  return preset.family === 'microsoft'
+    ? microsoftProfile(preset, application, settings)
+    : {
+        ...sharedProfile(preset, settings),
+        microsoft: false,
+        authority: undefined,
+        tenantId: undefined,
+        issuer: standardIssuer(preset.issuer, application.name, settings),
+        endpoints: settings.issuer || settings.authority ? undefined : preset.endpoints,
+        scopes: { ...preset.scopes, ...defined(settings.scopes) },
+        appScopes: settings.scopes?.app ?? [],
+        audiences: settings.resource ? [settings.resource] : preset.audiences,
+      };
+}
+
+function microsoftProfile(
+  preset: MicrosoftPreset,
+  application: Pick<Application, 'tenant'>,
+  settings: ApplicationSettings,
+): ProviderProfile {
+  const given = settings.authority ? new URL(settings.authority) : undefined;
+  const tenant = given?.pathname.split('/')[1] || application.tenant || preset.defaultTenant;
+  const authority = `${given?.origin ?? preset.loginOrigin}/${tenant}`;
+  const resource = settings.resource ?? preset.resource;
+  const appResource = settings.resource ?? preset.appResource;
+  const tenantId = tenant === 'consumers' ? CONSUMER_TENANT : GUID.test(tenant) ? tenant.toLowerCase() : undefined;
+  // A verified domain as tenant has an issuer with a directory id we do not know yet: any, like the shared tenants.
+  const issuerTenant = SHARED_TENANTS.has(tenant) || !tenantId ? '{tenantid}' : tenantId;
+  const full = (names: readonly string[] | undefined): readonly string[] => (names ?? []).map((name) => `${resource}/${name}`);
+  return {
+    ...sharedProfile(preset, settings),
+    microsoft: true,
+    authority,
+    tenantId,
+    issuer: settings.issuer ?? `${given?.origin ?? preset.loginOrigin}/${issuerTenant}/v2.0`,
+    endpoints: {
+      authorization: `${authority}/oauth2/v2.0/authorize`,
+      token: `${authority}/oauth2/v2.0/token`,
+      deviceAuthorization: `${authority}/oauth2/v2.0/devicecode`,
+      jwks: `${authority}/discovery/v2.0/keys`,
+    },
+    scopes: {
+      imap: full(preset.scopes.imap),
+      pop3: full(preset.scopes.pop3),
+      smtp: full(preset.scopes.smtp),
+      ...defined(settings.scopes),
+    },
+    appScopes: settings.scopes?.app ?? [`${appResource}/.default`],
+    // Exchange Online answers to both names and to its application id, whichever was asked for.
+    audiences: [...new Set([resource, appResource, ...EXCHANGE_AUDIENCES])],
+  };
+}
+
+const EXCHANGE_AUDIENCES = [
+  'https://outlook.office.com',
+  'https://outlook.office365.com',
+  '00000002-0000-0ff1-ce00-000000000000',
+];
+
+function sharedProfile(preset: Preset, settings: ApplicationSettings) {
+  return {
+    preset,
+    baseScopes: settings.scopes?.base ?? preset.baseScopes,
+    mechanisms: settings.mechanisms ?? preset.mechanisms,
+    extraParameters: preset.extraParameters,
+    identity: preset.identity,
+    ca: settings.ca,
+    mail: {
+      ...mailOf('imap', preset, settings),
+      ...mailOf('pop3', preset, settings),
+      ...mailOf('smtp', preset, settings),
+    },
+  };
+}
+
+function mailOf(protocol: Protocol, preset: Preset, settings: ApplicationSettings): ProviderProfile['mail'] {
+  const own = settings[protocol];
+  const known = preset.mail[protocol];
+  if (!own) return known ? { [protocol]: { ...known, trust: {} } } : {};
+  const trust: TlsPolicy = {
+    ...(own.ca ? { ca: own.ca } : {}),
+    ...(own.fingerprints ? { fingerprints: own.fingerprints.map((f) => f.replaceAll(':', '').toLowerCase()) } : {}),
+  };
+  return { [protocol]: { host: own.host, port: own.port, tls: own.tls, trust } };
+}
+
+function standardIssuer(known: string | undefined, name: string, settings: ApplicationSettings): string {
+  const issuer = settings.issuer ?? settings.authority ?? known;
+  if (issuer) return issuer;
+  throw oauthError('oauth.misconfigured', `application ${name} names no issuer`, {
+    hint: 'give the address of the authorization server with the application’s issuer setting',
+  });
+}
+
+/** Drops undefined members, which an exact optional type does not take, and what is not a protocol. */
+function defined(scopes: ApplicationSettings['scopes']): Partial<Record<Protocol, readonly string[]>> {
+  return {
+    ...(scopes?.imap ? { imap: scopes.imap } : {}),
+    ...(scopes?.pop3 ? { pop3: scopes.pop3 } : {}),
+    ...(scopes?.smtp ? { smtp: scopes.smtp } : {}),
+  };
+}

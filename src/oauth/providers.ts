@@ -1,0 +1,330 @@
+/**
+ * The providers we know, as data. Every value names how sure we are of it: `vendor` read in the vendor's documentation,
+ * `secondary` seen in other software or support threads, `unverified` neither.
+ */
+import type { Protocol } from '../store/types.ts';
+
+export type Confidence = 'vendor' | 'secondary' | 'unverified';
+
+export interface MailServer {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'implicit' | 'starttls';
+}
+
+export interface Source {
+  readonly what: string;
+  readonly from: string;
+  readonly confidence: Confidence;
+}
+
+/** Endpoint addresses; absent where the provider has none or discovery tells. */
+export interface Endpoints {
+  readonly authorization: string;
+  readonly token: string;
+  readonly deviceAuthorization?: string;
+  readonly jwks?: string;
+}
+
+interface PresetBase {
+  readonly id: string;
+  readonly name: string;
+  readonly mail: Partial<Readonly<Record<Protocol, MailServer>>>;
+  /** Scopes of each protocol. A protocol without scopes cannot be asked for. */
+  readonly scopes: Partial<Readonly<Record<Protocol, readonly string[]>>>;
+  /** Scopes besides those of the protocols: what renewal and the identity check need, nothing else. */
+  readonly baseScopes: readonly string[];
+  readonly mechanisms: readonly ('XOAUTH2' | 'OAUTHBEARER')[];
+  /** Added to every authorization request. */
+  readonly extraParameters: Readonly<Record<string, string>>;
+  readonly deviceCode: 'yes' | 'discouraged' | 'no';
+  /** `id-token`: verified at sign-in. `mail-server`: the provider issues none; its mail servers tie the token to the mailbox. */
+  readonly identity: 'id-token' | 'mail-server';
+  readonly notes: readonly string[];
+  readonly sources: readonly Source[];
+}
+
+export interface MicrosoftPreset extends PresetBase {
+  readonly family: 'microsoft';
+  /** `https://login…`; paths follow from the tenant. */
+  readonly loginOrigin: string;
+  readonly defaultTenant: string;
+  /** Prefix of the delegated scopes, also the audience of the tokens. */
+  readonly resource: string;
+  /** Audience asked for by app-only flows. */
+  readonly appResource: string;
+  readonly federatedAudience: string;
+}
+
+export interface StandardPreset extends PresetBase {
+  readonly family: 'standard';
+  /** For ID tokens and, without `endpoints`, for discovery (RFC 8414, OpenID Connect Discovery). */
+  readonly issuer: string | undefined;
+  readonly endpoints: Endpoints | undefined;
+  /** Accepted `aud` of readable access tokens; empty accepts any. */
+  readonly audiences: readonly string[];
+}
+
+export type Preset = MicrosoftPreset | StandardPreset;
+
+const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });
+const starttls = (host: string, port: number): MailServer => ({ host, port, tls: 'starttls' });
+const everyProtocol = (...scopes: string[]): Record<Protocol, readonly string[]> => ({ imap: scopes, pop3: scopes, smtp: scopes });
+
+const MICROSOFT_SCOPES = {
+  imap: ['IMAP.AccessAsUser.All'],
+  pop3: ['POP.AccessAsUser.All'],
+  smtp: ['SMTP.Send'],
+} as const;
+
+const microsoft = (
+  cloud: Pick<MicrosoftPreset, 'id' | 'name' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'> &
+    Partial<Pick<MicrosoftPreset, 'defaultTenant' | 'deviceCode' | 'notes'>>,
+): MicrosoftPreset => ({
+  family: 'microsoft',
+  defaultTenant: 'organizations',
+  deviceCode: 'discouraged',
+  scopes: MICROSOFT_SCOPES,
+  // `profile` because Entra puts preferred_username, which we compare with the mailbox, in ID tokens only with it.
+  baseScopes: ['openid', 'profile', 'offline_access'],
+  mechanisms: ['XOAUTH2'],
+  extraParameters: {},
+  identity: 'id-token',
+  notes: [
+    'scopes are full URLs: bare names give a token for Microsoft Graph, which the mail servers refuse',
+    'device code is blocked by Microsoft-managed policies in many tenants, and its grants may stop renewing',
+  ],
+  ...cloud,
+});
+
+const EXCHANGE_DOC = 'MicrosoftDocs: authenticate an IMAP, POP or SMTP connection using OAuth';
+const CLOUD_DOC = 'MicrosoftDocs: Microsoft Entra authentication and national clouds';
+
+export const presets: readonly Preset[] = [
+  microsoft({
+    id: 'microsoft',
+    name: 'Microsoft 365',
+    loginOrigin: 'https://login.microsoftonline.com',
+    resource: 'https://outlook.office.com',
+    appResource: 'https://outlook.office365.com',
+    federatedAudience: 'api://AzureADTokenExchange',
+    mail: {
+      imap: implicit('outlook.office365.com', 993),
+      pop3: implicit('outlook.office365.com', 995),
+      smtp: starttls('smtp.office365.com', 587),
+    },
+    sources: [
+      { what: 'scopes, SASL, app-only resource', from: EXCHANGE_DOC, confidence: 'vendor' },
+      { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
+      { what: 'mail hosts', from: 'MicrosoftDocs: OfficeDocs-Exchange (2021)', confidence: 'vendor' },
+    ],
+  }),
+  microsoft({
+    id: 'microsoft-gcc-high',
+    name: 'Microsoft 365 GCC High',
+    loginOrigin: 'https://login.microsoftonline.us',
+    resource: 'https://outlook.office365.us',
+    appResource: 'https://outlook.office365.us',
+    federatedAudience: 'api://AzureADTokenExchangeUSGov',
+    mail: {
+      imap: implicit('outlook.office365.us', 993),
+      pop3: implicit('outlook.office365.us', 995),
+      smtp: starttls('smtp.office365.us', 587),
+    },
+    sources: [
+      { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
+      { what: 'mail hosts', from: 'MicrosoftDocs: GCC High endpoints (2023)', confidence: 'vendor' },
+      { what: 'scopes, submission host', from: 'EmailEngine', confidence: 'secondary' },
+    ],
+  }),
+  microsoft({
+    id: 'microsoft-dod',
+    name: 'Microsoft 365 DoD',
+    loginOrigin: 'https://login.microsoftonline.us',
+    resource: 'https://outlook.office365.us',
+    appResource: 'https://outlook.office365.us',
+    federatedAudience: 'api://AzureADTokenExchangeUSGov',
+    mail: {
+      imap: implicit('outlook-dod.office365.us', 993),
+      pop3: implicit('outlook-dod.office365.us', 995),
+      smtp: starttls('outlook-dod.office365.us', 587),
+    },
+    sources: [
+      { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
+      { what: 'mail hosts', from: 'MicrosoftDocs: DoD endpoints (2020)', confidence: 'vendor' },
+      { what: 'scopes', from: 'EmailEngine', confidence: 'secondary' },
+    ],
+  }),
+  microsoft({
+    id: 'microsoft-china',
+    name: 'Microsoft 365 operated by 21Vianet',
+    loginOrigin: 'https://login.partner.microsoftonline.cn',
+    resource: 'https://partner.outlook.cn',
+    appResource: 'https://partner.outlook.cn',
+    federatedAudience: 'api://AzureADTokenExchangeChina',
+    mail: {
+      imap: implicit('partner.outlook.cn', 993),
+      pop3: implicit('partner.outlook.cn', 995),
+      smtp: starttls('partner.outlook.cn', 587),
+    },
+    notes: ['scopes and mail ports of this cloud could not be verified; override them in the application’s settings'],
+    sources: [
+      { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
+      { what: 'scopes, mail hosts', from: 'EmailEngine, email-oauth2-proxy', confidence: 'unverified' },
+    ],
+  }),
+  microsoft({
+    id: 'outlook',
+    name: 'Outlook.com, Hotmail, Live',
+    loginOrigin: 'https://login.microsoftonline.com',
+    defaultTenant: 'consumers',
+    deviceCode: 'yes',
+    resource: 'https://outlook.office.com',
+    appResource: 'https://outlook.office365.com',
+    federatedAudience: 'api://AzureADTokenExchange',
+    mail: {
+      imap: implicit('outlook.office365.com', 993),
+      pop3: implicit('outlook.office365.com', 995),
+      smtp: starttls('smtp-mail.outlook.com', 587),
+    },
+    notes: [
+      'IMAP and POP are off by default in a personal mailbox; switch them on in its settings',
+      'registering an application needs an Entra directory, also for personal accounts only',
+    ],
+    sources: [{ what: 'mail hosts', from: 'Thunderbird autoconfig, email-oauth2-proxy', confidence: 'secondary' }],
+  }),
+  {
+    family: 'standard',
+    id: 'google',
+    name: 'Gmail and Google Workspace',
+    issuer: 'https://accounts.google.com',
+    endpoints: {
+      authorization: 'https://accounts.google.com/o/oauth2/v2/auth',
+      token: 'https://oauth2.googleapis.com/token',
+      jwks: 'https://www.googleapis.com/oauth2/v3/certs',
+    },
+    audiences: [],
+    scopes: everyProtocol('https://mail.google.com/'),
+    baseScopes: ['openid', 'email'],
+    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
+    // Both, or a second consent of the same person comes without a refresh token.
+    extraParameters: { access_type: 'offline', prompt: 'consent' },
+    deviceCode: 'no',
+    identity: 'id-token',
+    mail: {
+      imap: implicit('imap.gmail.com', 993),
+      pop3: implicit('pop.gmail.com', 995),
+      smtp: implicit('smtp.gmail.com', 465),
+    },
+    notes: [
+      'https://mail.google.com/ is a restricted scope: use an Internal application in your own Workspace, or publish a personal one',
+      'while the consent screen is in “Testing”, grants end after seven days',
+    ],
+    sources: [
+      { what: 'scope', from: 'developers.google.com: XOAUTH2 mechanism', confidence: 'vendor' },
+      { what: 'endpoints, parameters', from: 'EmailEngine', confidence: 'secondary' },
+      { what: 'mail hosts', from: 'Thunderbird autoconfig', confidence: 'secondary' },
+      { what: 'key set address', from: 'Google’s discovery document', confidence: 'unverified' },
+    ],
+  },
+  ...(['yahoo', 'aol'] as const).map(
+    (id): StandardPreset => ({
+      family: 'standard',
+      id,
+      name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
+      issuer: `https://api.login.${id}.com`,
+      endpoints: {
+        authorization: `https://api.login.${id}.com/oauth2/request_auth`,
+        token: `https://api.login.${id}.com/oauth2/get_token`,
+      },
+      audiences: [],
+      scopes: everyProtocol('mail-w'),
+      baseScopes: [],
+      mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
+      extraParameters: {},
+      deviceCode: 'no',
+      identity: 'mail-server',
+      mail: {
+        imap: implicit(id === 'yahoo' ? 'imap.mail.yahoo.com' : 'imap.aol.com', 993),
+        pop3: implicit(id === 'yahoo' ? 'pop.mail.yahoo.com' : 'pop.aol.com', 995),
+        smtp: implicit(id === 'yahoo' ? 'smtp.mail.yahoo.com' : 'smtp.aol.com', 465),
+      },
+      notes: ['new applications need a review and an agreement; without them use an app password of the provider'],
+      sources: [
+        { what: 'scope, mechanism', from: 'senders.yahooinc.com developer documentation', confidence: 'vendor' },
+        { what: 'endpoints, mail hosts', from: 'Thunderbird', confidence: 'secondary' },
+      ],
+    }),
+  ),
+  {
+    family: 'standard',
+    id: 'fastmail',
+    name: 'Fastmail',
+    issuer: 'https://api.fastmail.com',
+    endpoints: {
+      authorization: 'https://api.fastmail.com/oauth/authorize',
+      token: 'https://api.fastmail.com/oauth/refresh',
+    },
+    audiences: [],
+    scopes: {
+      imap: ['https://www.fastmail.com/dev/protocol-imap'],
+      pop3: ['https://www.fastmail.com/dev/protocol-pop'],
+      smtp: ['https://www.fastmail.com/dev/protocol-smtp'],
+    },
+    baseScopes: ['offline_access'],
+    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
+    extraParameters: {},
+    deviceCode: 'no',
+    identity: 'mail-server',
+    mail: {
+      imap: implicit('imap.fastmail.com', 993),
+      pop3: implicit('pop.fastmail.com', 995),
+      smtp: implicit('smtp.fastmail.com', 465),
+    },
+    notes: ['registration is by contacting the vendor; http://localhost/ is allowed as redirect'],
+    sources: [
+      { what: 'registration, redirect', from: 'fastmail.com/for-developers/oauth', confidence: 'vendor' },
+      { what: 'endpoints, scopes', from: 'Thunderbird', confidence: 'secondary' },
+    ],
+  },
+  {
+    family: 'standard',
+    id: 'yandex',
+    name: 'Yandex Mail',
+    issuer: 'https://oauth.yandex.com',
+    endpoints: { authorization: 'https://oauth.yandex.com/authorize', token: 'https://oauth.yandex.com/token' },
+    audiences: [],
+    // POP3 is not mentioned by the vendor, so it is not offered.
+    scopes: { imap: ['mail:imap_full'], smtp: ['mail:smtp'] },
+    baseScopes: [],
+    mechanisms: ['XOAUTH2'],
+    extraParameters: {},
+    deviceCode: 'no',
+    identity: 'mail-server',
+    mail: { imap: implicit('imap.yandex.com', 993), smtp: implicit('smtp.yandex.com', 465) },
+    notes: ['IMAP must be switched on in the mailbox’s settings'],
+    sources: [{ what: 'scopes, mechanism', from: 'Yandex help', confidence: 'vendor' }],
+  },
+  {
+    family: 'standard',
+    id: 'oidc',
+    name: 'Any OpenID Connect or OAuth 2.0 server',
+    issuer: undefined,
+    endpoints: undefined,
+    audiences: [],
+    scopes: {},
+    baseScopes: ['openid', 'email', 'offline_access'],
+    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
+    extraParameters: {},
+    deviceCode: 'yes',
+    identity: 'id-token',
+    mail: {},
+    notes: ['issuer, mail servers and scopes come from the application’s settings'],
+    sources: [],
+  },
+];
+
+/** @returns the preset with this id, or undefined. */
+export function presetById(id: string): Preset | undefined {
+  return presets.find((preset) => preset.id === id);
+}

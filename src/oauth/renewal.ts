@@ -1,0 +1,259 @@
+/**
+ * One renewal of a grant's tokens: one refresher at a time across processes and machines, and the provider's answer sealed
+ * and committed before anybody uses it.
+ *
+ *   lease → re-read → mark `renewing` → request → seal and commit → hand out
+ *
+ * A process that dies before the request loses nothing. One that dies after it sent the request and before it committed the
+ * answer loses what the provider rotated meanwhile; with a provider that rotates strictly only a new consent helps. Between
+ * the last octet of the answer and the commit there is nothing but sealing and the write.
+ */
+import { backoffMs } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import { asError, isError } from '../base/error.ts';
+import type { PosternError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import type { Grant, GrantState, Lease, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { isAppOnly } from './engines.ts';
+import type { Client } from './engines.ts';
+import type { TokenAnswer } from './engine.ts';
+import { oauthError } from './errors.ts';
+import type { Emit } from './events.ts';
+import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
+import type { GrantTokens } from './grant-tokens.ts';
+import { compareScopes } from './scopes.ts';
+
+export interface RenewalDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly emit: Emit;
+  /** Names this process in leases; unique. */
+  readonly owner: string;
+  /** The engines of an application. */
+  client(applicationId: string): Promise<Client>;
+  /** Told of every step, for tests that die there. */
+  readonly atStep?: ((step: RenewalStep) => void) | undefined;
+}
+
+export const RENEWAL_STEPS = ['leased', 'marked', 'answered', 'committed', 'released'] as const;
+export type RenewalStep = (typeof RENEWAL_STEPS)[number];
+
+/** What is stored for a grant, opened. */
+export interface Renewed {
+  readonly grant: Grant;
+  readonly tokens: GrantTokens;
+}
+
+/** Longer than a token request may take, with room for a slow database. */
+const LEASE_MS = 120_000;
+/** How long to wait for another process's renewal. */
+const OTHER_REFRESHER_MS = 60_000;
+
+/**
+ * Tokens that `isFresh` accepts: those another process stored meanwhile, or new ones.
+ * @throws oauth.needs-consent, oauth.admin-consent, oauth.suspended (denied); oauth.provider-unreachable, oauth.provider-busy
+ *   (later); oauth.misconfigured; store.*, vault.*
+ */
+export async function renew(deps: RenewalDeps, grantId: string, isFresh: (tokens: GrantTokens) => boolean): Promise<Renewed> {
+  const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
+  for (let attempt = 0; ; attempt += 1) {
+    const stored = await readGrant(deps, grantId);
+    if (stored.tokens && isFresh(stored.tokens)) return { grant: stored.grant, tokens: stored.tokens };
+    const lease = await deps.store.leases.acquire(`grant/${grantId}`, deps.owner, LEASE_MS);
+    if (lease) return renewUnder(lease, deps, grantId, isFresh);
+    if (deps.clock.now() >= giveUpAt) {
+      throw oauthError('oauth.provider-unreachable', 'another process has been renewing this grant for too long', {
+        hint: 'wait; if it stays, look at the other Postern processes that share this database',
+      });
+    }
+    await deps.clock.sleep(backoffMs(attempt, { baseMs: 20, maxMs: 500 }));
+  }
+}
+
+async function renewUnder(
+  lease: Lease,
+  deps: RenewalDeps,
+  grantId: string,
+  isFresh: (tokens: GrantTokens) => boolean,
+): Promise<Renewed> {
+  try {
+    deps.atStep?.('leased');
+    const { grant, tokens } = await readGrant(deps, grantId);
+    if (tokens && isFresh(tokens)) return { grant, tokens };
+    return await request(lease, deps, grant, tokens);
+  } finally {
+    await deps.store.leases.release(lease).catch((error: unknown) => {
+      deps.log.warn({ grantId, error: asError(error).code }, 'a lease could not be released and will run out by itself');
+    });
+    deps.atStep?.('released');
+  }
+}
+
+async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTokens | undefined): Promise<Renewed> {
+  const client = await deps.client(grant.applicationId);
+  if (!isAppOnly(grant.flow) && !old?.refreshToken) {
+    const error = oauthError('oauth.needs-consent', 'the access token has expired and the provider gave no refresh token', {
+      detail: { error: 'no_refresh_token' },
+    });
+    await settleFailure(lease, deps, grant, old, error);
+    throw error;
+  }
+  const marked = await mark(lease, deps, grant, old);
+  deps.atStep?.('marked');
+  const startedAt = deps.clock.now();
+  let answer: TokenAnswer;
+  try {
+    answer = old?.refreshToken && !isAppOnly(grant.flow)
+      ? await client.delegated.refresh(old.refreshToken, grant.scopes)
+      : await client.appOnly.appOnly(grant.scopes);
+  } catch (thrown) {
+    const error = asDenial(asError(thrown), grant);
+    await settleFailure(lease, deps, marked, old, error);
+    await report(deps, grant, startedAt, error);
+    throw error;
+  }
+  deps.atStep?.('answered');
+  const tokens = tokensOf(answer, old, deps.clock.now());
+  const renewed = await commit(lease, deps, marked, tokens);
+  deps.atStep?.('committed');
+  await report(deps, grant, startedAt, undefined);
+  await reportScopes(deps, grant, client, tokens);
+  return renewed;
+}
+
+/** Reads a grant that may be used. @throws oauth.needs-consent, oauth.suspended */
+export async function readGrant(
+  deps: Pick<RenewalDeps, 'store' | 'vault'>,
+  grantId: string,
+): Promise<{ grant: Grant; tokens: GrantTokens | undefined }> {
+  const grant = await deps.store.grants.find(grantId);
+  if (!grant) throw oauthError('oauth.needs-consent', 'the grant of this mailbox is gone', { detail: { grantId } });
+  const { state } = grant;
+  switch (state.type) {
+    case 'needs-consent':
+      throw oauthError('oauth.needs-consent', state.reason, { detail: { grantId, reason: state.code, since: state.since } });
+    case 'suspended':
+      throw oauthError('oauth.suspended', `this grant is suspended: ${state.reason}`, { detail: { grantId, since: state.since } });
+    case 'revoked':
+      throw oauthError('oauth.needs-consent', 'the consent was revoked', { detail: { grantId, since: state.since } });
+    case 'pending':
+      throw oauthError('oauth.needs-consent', 'the consent was never finished', { detail: { grantId, since: state.since } });
+    case 'active':
+    case 'renewing':
+      return { grant, tokens: await openTokens(deps.vault, grant) };
+  }
+}
+
+/** Says durably that a renewal is under way, so that after a crash it is known that an answer may have been lost. */
+async function mark(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTokens | undefined): Promise<Grant> {
+  const state: GrantState = { type: 'renewing', since: deps.clock.now(), accessExpiresAt: old?.expiresAt ?? 0 };
+  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state }, lease);
+  if (outcome === 'written') return { ...grant, state, generation: grant.generation + 1 };
+  throw oauthError('oauth.provider-busy', 'the grant changed while its renewal began', {
+    detail: { outcome },
+    retryAt: new Date(deps.clock.now()),
+  });
+}
+
+/**
+ * Stores the new tokens. The answer may carry the only copy of a rotated refresh token, so a database that is away is tried
+ * again for as long as the lease can be prolonged, and a lost lease is taken back while nobody else has written.
+ */
+async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: GrantTokens): Promise<Renewed> {
+  const now = deps.clock.now();
+  const sealed = await sealTokens(deps.vault, grant.id, tokens);
+  const state: GrantState = { type: 'active', since: now, accessExpiresAt: tokens.expiresAt };
+  const giveUpAt = now + LEASE_MS;
+  let held = lease;
+  for (let attempt = 0; ; attempt += 1) {
+    const outcome = await deps.store.grants.update(grant.id, grant.generation, { tokens: sealed, state }, held).catch(asError);
+    if (outcome === 'written') {
+      return { grant: { ...grant, tokens: sealed, state, generation: grant.generation + 1 }, tokens };
+    }
+    // A new consent, or another refresher, was faster: its tokens count.
+    if (outcome === 'changed-meanwhile') return readWritten(deps, grant.id);
+    if (outcome !== 'lease-lost' && outcome.kind !== 'later') throw outcome;
+    if (deps.clock.now() >= giveUpAt) {
+      throw outcome === 'lease-lost'
+        ? oauthError('oauth.provider-unreachable', 'the lease of this grant was lost while its new tokens were being stored')
+        : outcome;
+    }
+    deps.log.warn(
+      { grantId: grant.id, attempt, reason: outcome === 'lease-lost' ? outcome : outcome.code },
+      'the new tokens could not be stored yet',
+    );
+    if (attempt > 0) await deps.clock.sleep(backoffMs(attempt, { baseMs: 100, maxMs: 5000 }));
+    if (outcome === 'lease-lost') {
+      held = (await deps.store.leases.acquire(lease.name, deps.owner, LEASE_MS).catch(() => undefined)) ?? held;
+    }
+  }
+}
+
+async function readWritten(deps: RenewalDeps, grantId: string): Promise<Renewed> {
+  const { grant, tokens } = await readGrant(deps, grantId);
+  if (tokens) return { grant, tokens };
+  throw oauthError('oauth.needs-consent', 'the grant lost its tokens', { detail: { grantId } });
+}
+
+/** What a person must mend is written down; what passes leaves the grant as it was. */
+async function settleFailure(
+  lease: Lease,
+  deps: RenewalDeps,
+  grant: Grant,
+  old: GrantTokens | undefined,
+  error: PosternError,
+): Promise<void> {
+  const since = deps.clock.now();
+  const state: GrantState =
+    error.kind === 'denied'
+      ? { type: 'needs-consent', since, code: providerCode(error) ?? error.code, reason: error.message }
+      : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
+  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state }, lease).catch(asError);
+  if (outcome !== 'written') {
+    deps.log.warn(
+      { grantId: grant.id, outcome: isError(outcome) ? outcome.code : outcome },
+      'the outcome of a failed renewal could not be stored',
+    );
+  } else if (state.type === 'needs-consent') {
+    deps.log.warn({ grantId: grant.id, code: error.code, reason: error.message }, 'a grant needs a new consent');
+    await deps.emit({ type: 'grant.changed', grantId: grant.id, from: 'active', to: state.type, reason: error.message });
+  }
+}
+
+/** App-only grants have nobody who could sign in: what the provider refuses there is the registration’s matter. */
+function asDenial(error: PosternError, grant: Grant): PosternError {
+  if (error.code !== 'oauth.needs-consent' || !isAppOnly(grant.flow)) return error;
+  return oauthError('oauth.misconfigured', error.message, { detail: error.detail, hint: error.hint, cause: error });
+}
+
+async function report(deps: RenewalDeps, grant: Grant, startedAt: number, error: PosternError | undefined): Promise<void> {
+  await deps.emit({
+    type: 'token.requested',
+    grantId: grant.id,
+    applicationId: grant.applicationId,
+    flow: grant.flow,
+    purpose: 'renewal',
+    outcome: error ? 'failed' : 'ok',
+    code: error?.code,
+    providerCode: error ? providerCode(error) : undefined,
+    durationMs: deps.clock.now() - startedAt,
+  });
+}
+
+async function reportScopes(deps: RenewalDeps, grant: Grant, client: Client, tokens: GrantTokens): Promise<void> {
+  if (isAppOnly(grant.flow)) return;
+  const { extra } = compareScopes(grant.scopes, tokens.scopes);
+  if (extra.length === 0) return;
+  deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
+  await deps.emit({ type: 'scopes.broader', grantId: grant.id, applicationId: client.application.id, extra });
+}
+
+/** The provider's own word: `invalid_grant`, with AADSTS numbers where there are any. */
+export function providerCode(error: PosternError): string | undefined {
+  const { error: word, error_codes: codes } = error.detail;
+  if (typeof word !== 'string') return undefined;
+  return Array.isArray(codes) && codes.length > 0 ? `${word} ${codes.map((code) => `AADSTS${String(code)}`).join(' ')}` : word;
+}

@@ -1,0 +1,282 @@
+/** Access tokens for the gateway: from memory in microseconds, renewed on use, one renewal at a time everywhere. */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { backoffMs } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { PosternError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import type { Grant, Mailbox, Protocol, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { checkAccessTokenAudience } from './access-token.ts';
+import { openClient } from './engines.ts';
+import type { Client } from './engines.ts';
+import { oauthError } from './errors.ts';
+import type { Emit } from './events.ts';
+import { endpointOf } from './mail-endpoint.ts';
+import type { GrantTokens } from './grant-tokens.ts';
+import { renew } from './renewal.ts';
+import type { RenewalDeps, RenewalStep } from './renewal.ts';
+import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
+
+export interface TokenSourceDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly emit: Emit;
+  /** Names this process in leases; by default host, process id and a random part. */
+  readonly owner?: string;
+  /** How long a token request may take. Default 30 s. */
+  readonly timeoutMs?: number;
+  readonly atStep?: (step: RenewalStep) => void;
+}
+
+/** Call once per process. `close` waits for renewals under way, whose answers must be stored. */
+export function openTokenSource(deps: TokenSourceDeps): TokenSource & { close(): Promise<void> } {
+  return new CachingTokenSource(deps);
+}
+
+/** Renewed on first use within five minutes of the end, spread over another minute; earlier than half its life never. */
+const MARGIN_MS = 5 * 60_000;
+const SPREAD_MS = 60_000;
+/** Nobody is given less than this, unless a provider’s tokens do not live that long. */
+const LEAST_LEFT_MS = 60_000;
+/** With a token that still works nobody waits longer than this for a new one. */
+const PATIENCE_MS = 3000;
+/** A token that is refused this soon after it was issued will not get better by another. */
+const TOO_NEW_TO_REJECT_MS = 60_000;
+/** A grant that needs a person is looked at again this often, should another process’s change go unheard. */
+const DENIED_AGAIN_MS = 30_000;
+
+interface Entry {
+  readonly token: AccessToken;
+  readonly obtainedAt: number;
+  readonly renewAt: number;
+  /** The store changed since: compare generations before the next use. */
+  stale: boolean;
+}
+
+interface Failure {
+  readonly error: PosternError;
+  readonly until: number;
+  readonly attempts: number;
+}
+
+class CachingTokenSource implements TokenSource {
+  readonly #deps: TokenSourceDeps;
+  readonly #renewal: RenewalDeps;
+  readonly #entries = new Map<string, Entry>();
+  readonly #failures = new Map<string, Failure>();
+  readonly #rejected = new Map<string, string>();
+  readonly #inFlight = new Map<string, Promise<Entry>>();
+  readonly #clients = new Map<string, Promise<Client>>();
+  readonly #grants = new Map<string, Promise<Grant | undefined>>();
+  readonly #watches: readonly { stop(): void }[];
+  #closed = false;
+
+  constructor(deps: TokenSourceDeps) {
+    this.#deps = deps;
+    this.#renewal = {
+      ...deps,
+      owner: deps.owner ?? `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}`,
+      client: (applicationId) => this.#client(applicationId),
+    };
+    this.#watches = [
+      deps.store.watch('grants', () => this.#grantsChanged()),
+      deps.store.watch('applications', () => this.#applicationsChanged()),
+    ];
+  }
+
+  async accessToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken> {
+    requireProtocol(mailbox, protocol);
+    const entry = this.#entries.get(mailbox.grantId);
+    const now = this.#deps.clock.now();
+    if (entry && !entry.stale && now < entry.renewAt) return entry.token;
+    signal?.throwIfAborted();
+    return this.#obtain(mailbox.grantId, signal);
+  }
+
+  async endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint> {
+    requireProtocol(mailbox, protocol);
+    const grant = await this.#grant(mailbox.grantId);
+    if (!grant) throw oauthError('oauth.needs-consent', `the grant of ${mailbox.address} is gone`);
+    const { profile } = await this.#client(grant.applicationId);
+    return endpointOf(profile, grant, mailbox, protocol);
+  }
+
+  reject(token: AccessToken): void {
+    const entry = this.#entries.get(token.grantId);
+    if (!entry || entry.token.value.reveal() !== token.value.reveal()) return;
+    if (this.#deps.clock.now() - entry.obtainedAt < TOO_NEW_TO_REJECT_MS) return;
+    this.#rejected.set(token.grantId, token.value.reveal());
+    this.#entries.delete(token.grantId);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const watch of this.#watches) watch.stop();
+    await Promise.allSettled(this.#inFlight.values());
+    const clients = await Promise.allSettled(this.#clients.values());
+    await Promise.all(clients.map((client) => (client.status === 'fulfilled' ? client.value.close() : undefined)));
+  }
+
+  /** The slow path: something is to be read or renewed. A caller that goes away stops waiting, never the work. */
+  async #obtain(grantId: string, signal: AbortSignal | undefined): Promise<AccessToken> {
+    const { clock } = this.#deps;
+    const usable = this.#usable(grantId);
+    const failure = this.#failures.get(grantId);
+    if (failure && clock.now() < failure.until) {
+      if (usable && failure.error.kind !== 'denied') return usable;
+      throw failure.error;
+    }
+    if (this.#closed) throw oauthError('oauth.provider-unreachable', 'this process is shutting down');
+    const work = this.#inFlight.get(grantId) ?? this.#start(grantId);
+    if (!usable) return (await unlessAborted(work, signal)).token;
+
+    // The old token is good for a while: a slow or absent provider is no reason to keep a mail program waiting.
+    const patience = new AbortController();
+    const old = clock.sleep(PATIENCE_MS, patience.signal).then(
+      () => usable,
+      () => usable,
+    );
+    const renewed = work.then(
+      (entry) => entry.token,
+      (error: unknown) => {
+        if (asError(error).kind === 'denied') throw error;
+        return usable;
+      },
+    );
+    try {
+      return await unlessAborted(Promise.race([renewed, old]), signal);
+    } finally {
+      patience.abort();
+    }
+  }
+
+  /** What may be handed out while its successor is on the way. */
+  #usable(grantId: string): AccessToken | undefined {
+    const entry = this.#entries.get(grantId);
+    return entry && entry.token.expiresAt - this.#deps.clock.now() >= LEAST_LEFT_MS ? entry.token : undefined;
+  }
+
+  #start(grantId: string): Promise<Entry> {
+    const work = this.#renew(grantId).finally(() => this.#inFlight.delete(grantId));
+    this.#inFlight.set(grantId, work);
+    // Whoever waits hears of it; when nobody does any more it is on record all the same.
+    work.catch((error: unknown) => this.#deps.log.debug({ grantId, code: asError(error).code }, 'no token'));
+    return work;
+  }
+
+  async #renew(grantId: string): Promise<Entry> {
+    const { clock } = this.#deps;
+    const rejected = this.#rejected.get(grantId);
+    const isFresh = (tokens: GrantTokens): boolean =>
+      tokens.accessToken.reveal() !== rejected && clock.now() < this.#renewAt(grantId, tokens);
+    try {
+      const { grant, tokens } = await renew(this.#renewal, grantId, isFresh);
+      checkAccessTokenAudience(tokens.accessToken, (await this.#client(grant.applicationId)).profile);
+      const entry: Entry = {
+        token: { value: tokens.accessToken, expiresAt: tokens.expiresAt, scopes: tokens.scopes, grantId },
+        obtainedAt: tokens.obtainedAt,
+        renewAt: this.#renewAt(grantId, tokens),
+        stale: false,
+      };
+      this.#entries.set(grantId, entry);
+      this.#failures.delete(grantId);
+      this.#rejected.delete(grantId);
+      return entry;
+    } catch (thrown) {
+      const error = asError(thrown);
+      this.#remember(grantId, error);
+      throw error;
+    }
+  }
+
+  /** The same for one token in every process of this owner, different between grants, so that they do not renew together. */
+  #renewAt(grantId: string, tokens: GrantTokens): number {
+    const lifetime = tokens.expiresAt - tokens.obtainedAt;
+    const margin = Math.min(MARGIN_MS + spread(grantId, tokens.obtainedAt), lifetime / 2);
+    return Math.min(tokens.expiresAt - margin, tokens.expiresAt - Math.min(LEAST_LEFT_MS, lifetime / 2));
+  }
+
+  /** One failed request answers the storm of sign-ins that follows it. */
+  #remember(grantId: string, error: PosternError): void {
+    const { clock } = this.#deps;
+    const attempts = (this.#failures.get(grantId)?.attempts ?? 0) + 1;
+    const pause =
+      error.kind === 'denied' || error.kind === 'misuse'
+        ? DENIED_AGAIN_MS
+        : backoffMs(attempts - 1, { baseMs: 1000, maxMs: 60_000 });
+    const until = Math.max(clock.now() + pause, error.retryAt?.getTime() ?? 0);
+    if (error.kind === 'denied') this.#entries.delete(grantId);
+    this.#failures.set(grantId, { error, until, attempts });
+  }
+
+  #grantsChanged(): void {
+    this.#grants.clear();
+    for (const entry of this.#entries.values()) entry.stale = true;
+    // A new consent must count at once. An outage is not over because somebody wrote a row.
+    for (const [id, failure] of this.#failures) if (failure.error.kind === 'denied') this.#failures.delete(id);
+  }
+
+  #applicationsChanged(): void {
+    const old = [...this.#clients.values()];
+    this.#clients.clear();
+    this.#failures.clear();
+    // Requests under way end in their own time: closing waits for them.
+    for (const client of old) {
+      client
+        .then((open) => open.close())
+        .catch((error: unknown) => this.#deps.log.debug({ code: asError(error).code }, 'a replaced client did not close'));
+    }
+  }
+
+  #client(applicationId: string): Promise<Client> {
+    return remembered(this.#clients, applicationId, async () => {
+      const application = await this.#deps.store.applications.find(applicationId);
+      if (!application) throw oauthError('oauth.misconfigured', 'the application of this grant is gone', { detail: { applicationId } });
+      return openClient(this.#deps, application);
+    });
+  }
+
+  #grant(grantId: string): Promise<Grant | undefined> {
+    return remembered(this.#grants, grantId, () => this.#deps.store.grants.find(grantId));
+  }
+}
+
+function requireProtocol(mailbox: Mailbox, protocol: Protocol): void {
+  if (mailbox.protocols.includes(protocol)) return;
+  throw oauthError('oauth.not-granted', `${mailbox.address} is not set up for ${protocol}`, {
+    detail: { protocol, protocols: mailbox.protocols },
+    hint: `consent to it: postern mailbox reconsent ${mailbox.address} --protocols ${[...mailbox.protocols, protocol].join(',')}`,
+  });
+}
+
+/** Failures are not remembered. */
+function remembered<T>(cache: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
+  const known = cache.get(key);
+  if (known) return known;
+  const loading = load();
+  cache.set(key, loading);
+  loading.catch(() => {
+    if (cache.get(key) === loading) cache.delete(key);
+  });
+  return loading;
+}
+
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', aborted, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
+  });
+}
+
+/** A number in [0, SPREAD_MS) that every process computes alike. */
+function spread(grantId: string, obtainedAt: number): number {
+  let hash = obtainedAt >>> 0;
+  for (let i = 0; i < grantId.length; i += 1) hash = Math.imul(hash ^ grantId.charCodeAt(i), 16_777_619) >>> 0;
+  return hash % SPREAD_MS;
+}
