@@ -11,6 +11,8 @@ export interface RelayEnd {
 export interface RelayOptions {
   /** Milliseconds without a byte in either direction after which both sides are closed. */
   readonly idleMs: number;
+  /** The client's last line when that happens, where the protocol has one. */
+  readonly idleGoodbye?: string;
   readonly clock: Clock;
   onEnd(end: RelayEnd): void;
 }
@@ -26,14 +28,27 @@ export function relay(client: RelaySide, upstream: RelaySide, options: RelayOpti
   const session = new Relay(client.socket, upstream.socket, options);
   if (upstream.rest.length > 0) session.pass(upstream.socket, upstream.rest);
   if (client.rest.length > 0) session.pass(client.socket, client.rest);
-  client.socket.resume();
-  upstream.socket.resume();
+  // What happened to a socket between its last reader and this relay is not told again.
+  for (const { socket } of [client, upstream]) {
+    if (socket.destroyed) session.closed(socket, socket.errored !== null);
+    else if (socket.readableEnded) session.ended(socket);
+    else socket.resume();
+  }
   return session;
 }
 
 /** Sockets carry their relay in a property, so that all sessions share the same five listener functions. */
 const RELAY = Symbol('relay');
 type Wired = Socket & { [RELAY]?: Relay };
+
+/**
+ * Chunks from here on are taken as part of a bulk transfer and leave together at the end of the event loop's turn: a TLS
+ * socket hands out one record (16 KiB) at a time, and writing four at once costs a fifth less CPU. Smaller ones leave at once.
+ */
+const BULK_OCTETS = 8 * 1024;
+
+/** Octets that may wait for a slow receiver before its sender is no longer read. */
+const WAITING_OCTETS = 256 * 1024;
 
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
@@ -73,7 +88,13 @@ class Relay {
     const to = from === this.#client ? this.#server : this.#client;
     if (from === this.#client) this.#toServer += bytes.length;
     else this.#toClient += bytes.length;
-    if (to.writable && !to.write(bytes)) from.pause();
+    if (!to.writable) return;
+    if (bytes.length >= BULK_OCTETS && to.writableCorked === 0) {
+      to.cork();
+      setImmediate(uncork, to);
+    }
+    // Above the socket's own high-water mark `drain` is certain to follow, so a pause is always lifted.
+    if (!to.write(bytes) && to.writableLength > WAITING_OCTETS) from.pause();
   }
 
   drained(side: Wired): void {
@@ -93,7 +114,11 @@ class Relay {
   /** The timer is not moved on every byte: it wakes once per idle period and looks whether anything went through. */
   readonly #checkIdle = (): void => {
     const total = this.#toClient + this.#toServer;
-    if (total === this.#seen) return this.#finish('idle');
+    if (total === this.#seen) {
+      if (this.#options.idleGoodbye !== undefined && this.#client.writable)
+        this.#client.write(this.#options.idleGoodbye);
+      return this.#finish('idle');
+    }
     this.#seen = total;
     this.#idle = this.#options.clock.after(this.#options.idleMs, this.#checkIdle);
   };
@@ -113,6 +138,9 @@ class Relay {
   }
 }
 
+function uncork(socket: Socket): void {
+  socket.uncork();
+}
 function onData(this: Wired, bytes: Buffer): void {
   this[RELAY]?.pass(this, bytes);
 }

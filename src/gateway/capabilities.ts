@@ -1,0 +1,52 @@
+/** What the gateway announces in the provider's name: only what the path between program and provider can honour. */
+import type { Protocol } from '../store/types.ts';
+
+/**
+ * The capabilities for the tagged OK of an IMAP sign-in (RFC 9051 §7.1). Everything about signing in is over by then;
+ * UNAUTHENTICATE (RFC 8437) would take the connection back to a state in which only we can sign in. COMPRESS and IMAP4rev2
+ * pass through the relay, but stay unannounced until sessions can be continued across them.
+ */
+export function imapAfterSignIn(provider: readonly string[]): string[] {
+  return provider.filter((name) => !IMAP_HIDDEN.test(name));
+}
+
+const IMAP_HIDDEN =
+  /^(?:STARTTLS|LOGINDISABLED|SASL-IR|AUTH=.*|COMPRESS=.*|IMAP4rev2|UNAUTHENTICATE|LOGIN-REFERRALS|MAILBOX-REFERRALS)$/i;
+
+/**
+ * What EHLO (RFC 5321 §4.1.1.1) or CAPA (RFC 2449 §5) may say before sign-in, when nobody knows yet which provider it will
+ * be: the lines common to all of them, the smallest SIZE (RFC 1870 §6), nothing about signing in.
+ */
+export function commonExtensions(
+  protocol: Exclude<Protocol, 'imap'>,
+  providers: readonly (readonly string[])[],
+): string[] {
+  const [first, ...others] = providers;
+  if (first === undefined) return [];
+  const hidden = protocol === 'smtp' ? SMTP_HIDDEN : POP3_HIDDEN;
+  const common: string[] = [];
+  for (const line of first) {
+    if (hidden.test(line)) continue;
+    const same = others.map((lines) => lines.find((other) => keyword(other) === keyword(line)));
+    if (same.includes(undefined)) continue;
+    if (keyword(line) === 'SIZE') common.push(smallestSize([line, ...(same as string[])]));
+    else if (same.every((other) => other!.toUpperCase() === line.toUpperCase())) common.push(line);
+  }
+  return common;
+}
+
+/** AUTH and STARTTLS are ours; X… are between a server and its own clients (XCLIENT, XFORWARD, X-EXPS). */
+const SMTP_HIDDEN = /^(?:AUTH\b|STARTTLS\b|X)/i;
+/** SASL, STLS, USER and the response codes are ours; UTF8 and LANG are commands of the state before sign-in (RFC 6856 §2). */
+const POP3_HIDDEN = /^(?:SASL|STLS|USER|RESP-CODES|AUTH-RESP-CODE|UTF8|LANG|IMPLEMENTATION|X)/i;
+
+function keyword(line: string): string {
+  const space = line.indexOf(' ');
+  return (space === -1 ? line : line.slice(0, space)).toUpperCase();
+}
+
+/** `SIZE` without a number, or with 0, names no limit. */
+function smallestSize(lines: readonly string[]): string {
+  const limits = lines.map((line) => Number(line.slice(5).trim())).filter((limit) => limit > 0);
+  return limits.length === 0 ? 'SIZE' : `SIZE ${Math.min(...limits)}`;
+}

@@ -1,0 +1,35 @@
+/** What the gateway says when it ends a connection that did not ask for it. */
+import type { Protocol } from '../store/types.ts';
+
+export type Ending = 'too-many-connections' | 'too-slow' | 'shutdown' | 'revoked' | 'idle' | 'fault';
+
+/** IMAP response code, SMTP reply code, and the words. */
+const phrases: Readonly<Record<Ending, { readonly imap: string; readonly smtp: string; readonly text: string }>> = {
+  'too-many-connections': { imap: '[LIMIT] ', smtp: '4.7.0', text: 'too many connections, try again later' },
+  'too-slow': { imap: '', smtp: '4.4.2', text: 'no sign-in within the time allowed' },
+  shutdown: { imap: '[UNAVAILABLE] ', smtp: '4.3.2', text: 'the server is shutting down' },
+  revoked: { imap: '', smtp: '4.7.0', text: 'this app password is no longer valid' },
+  idle: { imap: '', smtp: '4.4.2', text: 'closed after long silence' },
+  fault: { imap: '[SERVERBUG] ', smtp: '4.3.0', text: 'an internal error ended this connection' },
+};
+
+/**
+ * The last line, or undefined where the protocol has none: an untagged BYE (RFC 9051 §7.1.5), a 421 (RFC 5321 §3.8). A POP3
+ * server never speaks unasked (RFC 1939 §3), except in place of its greeting.
+ */
+export function goodbye(protocol: Protocol, ending: Ending, hostname: string): string | undefined {
+  const { imap, smtp, text } = phrases[ending];
+  switch (protocol) {
+    case 'imap':
+      return `* BYE ${imap}${text}\r\n`;
+    case 'smtp':
+      return `421 ${smtp} ${hostname} ${text}\r\n`;
+    case 'pop3':
+      return undefined;
+  }
+}
+
+/** The line instead of a greeting. */
+export function refusal(protocol: Protocol, ending: Ending, hostname: string): string {
+  return goodbye(protocol, ending, hostname) ?? `-ERR [SYS/TEMP] ${phrases[ending].text}\r\n`;
+}

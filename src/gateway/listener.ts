@@ -1,0 +1,78 @@
+/** One listening socket, and plain words when there cannot be one. */
+import { lookup } from 'node:dns/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { gatewayError } from './errors.ts';
+import type { ListenerConfig } from './types.ts';
+
+/** 2,000 programs that start at the same moment must all get in; the kernel cuts this to net.core.somaxconn (4,096). */
+const BACKLOG = 4096;
+/** A peer that vanished without a word is noticed by TCP keep-alive, long before NATs forget a mail program in IDLE. */
+const KEEP_ALIVE_MS = 120_000;
+
+/**
+ * Listens.
+ * @throws gateway.plain-beyond-loopback, gateway.port-taken, gateway.cannot-listen
+ */
+export async function listen(config: ListenerConfig, accept: (socket: Socket) => void): Promise<Server> {
+  const host = await numeric(config);
+  if (config.tls === 'none' && !isLoopback(host)) {
+    throw gatewayError(
+      'gateway.plain-beyond-loopback',
+      `${config.protocol} on ${config.host} would take passwords without TLS beyond this machine`,
+    );
+  }
+  const server = createServer(
+    // Half-open: a program may end its side and still wait for the last replies.
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+    accept,
+  );
+  await new Promise<void>((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(explain(error, config));
+    server.once('error', failed);
+    server.listen(
+      { host, port: config.port, backlog: BACKLOG, ...(config.shared === true ? { reusePort: true } : {}) },
+      () => {
+        server.off('error', failed);
+        resolve();
+      },
+    );
+  });
+  return server;
+}
+
+/** True for addresses that never leave the machine. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./i.test(address);
+}
+
+async function numeric(config: ListenerConfig): Promise<string> {
+  try {
+    return (await lookup(config.host)).address;
+  } catch (error) {
+    throw gatewayError('gateway.cannot-listen', `cannot listen on ${config.host}: no such host`, { cause: error });
+  }
+}
+
+function explain(error: NodeJS.ErrnoException, config: ListenerConfig): Error {
+  const where = `${config.host} port ${config.port} for ${config.protocol}`;
+  const detail = { protocol: config.protocol, host: config.host, port: config.port };
+  if (error.code === 'EADDRINUSE') {
+    const holder = STANDARD.has(config.port)
+      ? 'a mail server such as Dovecot or Postfix'
+      : 'another Postern or another program';
+    return gatewayError('gateway.port-taken', `cannot listen on ${where}: ${holder} has the port`, {
+      detail,
+      hint: `see who with \`ss -ltnp 'sport = :${config.port}'\`, then stop that program or choose another port (0 picks a free one)`,
+      cause: error,
+    });
+  }
+  const why =
+    error.code === 'EACCES'
+      ? 'not permitted'
+      : error.code === 'EADDRNOTAVAIL'
+        ? 'this machine does not have the address'
+        : error.message;
+  return gatewayError('gateway.cannot-listen', `cannot listen on ${where}: ${why}`, { detail, cause: error });
+}
+
+const STANDARD: ReadonlySet<number> = new Set([25, 110, 143, 465, 587, 993, 995]);

@@ -1,0 +1,195 @@
+/** The way to the provider: token, connection, sign-in; one more try when a token that looked good is refused. */
+import type { Clock } from '../base/clock.ts';
+import { asError, isError, PosternError } from '../base/error.ts';
+import type { AccessToken, MailEndpoint, TokenSource } from '../oauth/types.ts';
+import * as imap from '../protocol/imap/client.ts';
+import * as pop3 from '../protocol/pop3/client.ts';
+import * as smtp from '../protocol/smtp/client.ts';
+import { connect, secureClient } from '../protocol/tls/connect.ts';
+import type { Conn } from '../protocol/wire/conn.ts';
+import type { Mailbox, Protocol } from '../store/types.ts';
+import { gatewayError } from './errors.ts';
+
+/** A connection signed in at the provider. */
+export interface ProviderConnection {
+  readonly conn: Conn;
+  readonly endpoint: MailEndpoint;
+  readonly mechanism: string;
+  /** IMAP capabilities, POP3 CAPA or SMTP EHLO lines as the provider gave them. */
+  readonly capabilities: readonly string[];
+}
+
+export interface ProviderOptions {
+  readonly tokens: TokenSource;
+  readonly clock: Clock;
+  /** Milliseconds for everything together. */
+  readonly upstreamMs: number;
+  /** Our full domain name for EHLO; an address literal is used without one. */
+  readonly ehloName: string | undefined;
+}
+
+const clients = { imap, pop3, smtp };
+
+/**
+ * A provider that refuses a mailbox for good (IMAP switched off, no permission) would otherwise cost a token renewal at
+ * every poll of every mail program.
+ */
+const RENEW_AT_MOST_EVERY_MS = 5 * 60_000;
+
+export class Provider {
+  readonly #options: ProviderOptions;
+  /** When a refused token of a mailbox was last thrown away, by protocol and address. */
+  readonly #renewed = new Map<string, number>();
+
+  constructor(options: ProviderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Signs in at the provider of a mailbox. `signal` ends it early, with its reason.
+   * @throws gateway.consent-needed, gateway.provider-refused, gateway.provider-unreachable, gateway.misconfigured, and
+   *   store.unavailable or base.bug unchanged; the original is the cause and its code in `detail.code`
+   */
+  async signIn(mailbox: Mailbox, protocol: Protocol, signal: AbortSignal): Promise<ProviderConnection> {
+    const { clock, tokens, upstreamMs } = this.#options;
+    const stop = new AbortController();
+    const forward = (): void => stop.abort(signal.reason);
+    if (signal.aborted) forward();
+    signal.addEventListener('abort', forward, { once: true });
+    const limit = clock.after(upstreamMs, () =>
+      stop.abort(gatewayError('gateway.provider-unreachable', 'the provider did not answer in time')),
+    );
+    try {
+      const endpoint = await tokens.endpoint(mailbox, protocol);
+      const token = await tokens.accessToken(mailbox, protocol, stop.signal);
+      try {
+        return await this.#open(endpoint, token, stop.signal);
+      } catch (error) {
+        if (!isError(error, 'sasl.refused') || !this.#mayRenew(`${protocol} ${mailbox.address}`)) throw error;
+        tokens.reject(token);
+        return await this.#open(endpoint, await tokens.accessToken(mailbox, protocol, stop.signal), stop.signal);
+      }
+    } catch (error) {
+      throw stop.signal.aborted ? asError(stop.signal.reason) : explain(asError(error), mailbox);
+    } finally {
+      limit.cancel();
+      signal.removeEventListener('abort', forward);
+    }
+  }
+
+  /** The extensions an SMTP or POP3 endpoint announces to anybody. @throws wire.*, tls.* */
+  async probe(endpoint: MailEndpoint, protocol: 'smtp' | 'pop3', signal: AbortSignal): Promise<readonly string[]> {
+    const conn = await this.#connect(endpoint, signal);
+    try {
+      const options = { tls: endpoint.tls, secure: this.#secure(endpoint), ...this.#ehlo(conn), signal };
+      return await clients[protocol].probeExtensions(conn, options);
+    } finally {
+      conn.end();
+    }
+  }
+
+  async #open(endpoint: MailEndpoint, token: AccessToken, signal: AbortSignal): Promise<ProviderConnection> {
+    const conn = await this.#connect(endpoint, signal);
+    try {
+      const { host, port, tls, user, mechanisms } = endpoint;
+      const signedIn = await clients[endpoint.protocol].signIn(conn, {
+        tls,
+        secure: this.#secure(endpoint),
+        user,
+        token: token.value,
+        host,
+        port,
+        mechanisms,
+        ...this.#ehlo(conn),
+        signal,
+      });
+      return { conn, endpoint, mechanism: signedIn.mechanism, capabilities: signedIn.capabilities };
+    } catch (error) {
+      conn.destroy();
+      throw error;
+    }
+  }
+
+  #connect({ host, port, tls, trust }: MailEndpoint, signal: AbortSignal): Promise<Conn> {
+    return connect({ host, port, tls, trust, timeoutMs: this.#options.upstreamMs, signal });
+  }
+
+  #secure({ host, trust }: MailEndpoint) {
+    return (plain: Parameters<typeof secureClient>[0]) =>
+      secureClient(plain, { host, trust, timeoutMs: this.#options.upstreamMs });
+  }
+
+  /** RFC 5321 §4.1.3, §4.1.4: a full domain name, or the address we come from. */
+  #ehlo(conn: Conn): { readonly ehloName: string } {
+    const address = conn.socket.localAddress ?? '127.0.0.1';
+    return { ehloName: this.#options.ehloName ?? (address.includes(':') ? `[IPv6:${address}]` : `[${address}]`) };
+  }
+
+  #mayRenew(key: string): boolean {
+    const now = this.#options.clock.now();
+    const last = this.#renewed.get(key);
+    if (last !== undefined && now - last < RENEW_AT_MOST_EVERY_MS) return false;
+    for (const [old, at] of this.#renewed) {
+      if (now - at < RENEW_AT_MOST_EVERY_MS) break; // the map is in order of time
+      this.#renewed.delete(old);
+    }
+    this.#renewed.delete(key);
+    this.#renewed.set(key, now);
+    return true;
+  }
+}
+
+/** The same failure as the mail program should take it: its app password was right, so nothing may look like a wrong one. */
+function explain(error: PosternError, mailbox: Mailbox): PosternError {
+  const reply = error.detail['reply'];
+  const detail = { code: error.code, ...(reply === undefined ? {} : { reply }) };
+  const { address } = mailbox;
+  if (error.code === 'sasl.refused') {
+    const words = typeof reply === 'string' ? `: ${oneLine(reply)}` : '';
+    return gatewayError('gateway.provider-refused', `the provider does not let ${address} in${words}`, {
+      detail,
+      hint: `the app password is right; \`postern mailbox test ${address}\` says more`,
+      cause: error,
+    });
+  }
+  switch (error.kind) {
+    case 'denied':
+      return gatewayError('gateway.consent-needed', `the consent for ${address} has ended`, {
+        detail,
+        hint: `the app password is right; renew the consent with \`postern mailbox reconsent ${address}\``,
+        cause: error,
+      });
+    case 'misuse':
+    case 'refused':
+      return gatewayError(
+        'gateway.misconfigured',
+        `the provider of ${address} cannot be used: ${oneLine(error.message)}`,
+        {
+          detail,
+          hint: `the app password is right; \`postern mailbox test ${address}\` says more`,
+          cause: error,
+        },
+      );
+    case 'later':
+    case 'garbled':
+    case 'limit':
+      if (error.code.startsWith('store.') || error.code.startsWith('gateway.')) return error;
+      return gatewayError(
+        'gateway.provider-unreachable',
+        `the provider of ${address} is not available: ${oneLine(error.message)}`,
+        {
+          detail,
+          ...(error.retryAt === undefined ? {} : { retryAt: error.retryAt }),
+          cause: error,
+        },
+      );
+    case 'bug':
+      return error;
+  }
+}
+
+/** A peer's words as part of one line of ours: printable, bounded. */
+function oneLine(text: string): string {
+  const line = text.replace(/[^\x21-\x7e]+/g, ' ').trim();
+  return line.length > 200 ? `${line.slice(0, 200)}...` : line;
+}

@@ -1,0 +1,347 @@
+/** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
+import type { Socket } from 'node:net';
+import type { Timer } from '../base/clock.ts';
+import { asError, type PosternError } from '../base/error.ts';
+import * as imap from '../protocol/imap/server.ts';
+import * as pop3 from '../protocol/pop3/server.ts';
+import type { Credentials } from '../protocol/sasl/mechanism.ts';
+import type { Verdict } from '../protocol/sign-in.ts';
+import * as smtp from '../protocol/smtp/server.ts';
+import { type ServerContext, secureServer } from '../protocol/tls/server.ts';
+import { Conn } from '../protocol/wire/conn.ts';
+import { newId } from '../store/id.ts';
+import type { Protocol } from '../store/types.ts';
+import type { SignInResult } from '../access/types.ts';
+import { plainAddress } from './admission.ts';
+import { imapAfterSignIn } from './capabilities.ts';
+import { gatewayError } from './errors.ts';
+import type { ExtensionBook } from './extension-book.ts';
+import { type Ending, goodbye } from './goodbye.ts';
+import type { Provider, ProviderConnection } from './provider.ts';
+import { relay, type RelayEnd } from './relay.ts';
+import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+
+/** What all sessions of a gateway share. */
+export interface Surroundings {
+  readonly deps: GatewayDeps;
+  readonly limits: GatewayLimits;
+  readonly hostname: string;
+  readonly tls: ServerContext;
+  readonly provider: Provider;
+  readonly books: Readonly<Record<'smtp' | 'pop3', ExtensionBook>>;
+}
+
+/** Handshakes with somebody who does not speak TLS end after this. */
+const HANDSHAKE_MS = 15_000;
+/** A program that is slowed down is not kept waiting longer than it would wait itself. */
+const SLOWEST_MS = 30_000;
+
+const servers = { imap, pop3, smtp };
+
+/** What exists only until the relay runs, so that an idle session keeps none of it. */
+interface SigningIn {
+  readonly plain: Socket;
+  readonly reading: AbortController;
+  /** Aborted when the program is gone or may no longer come in; ends the work at the provider. */
+  readonly gone: AbortController;
+  conn: Conn | undefined;
+  provider: ProviderConnection | undefined;
+  verifying: boolean;
+  timer: Timer | undefined;
+  leftMs: number;
+}
+
+export class Session {
+  readonly id = newId('ses');
+  readonly #around: Surroundings;
+  readonly #protocol: Protocol;
+  readonly #remoteAddress: string;
+  #signingIn: SigningIn | undefined;
+  #relay: { cut(goodbye?: string): void } | undefined;
+  #mailbox: string | undefined;
+  #appPasswordId: string | undefined;
+  #since = 0;
+
+  constructor(around: Surroundings, protocol: Protocol, plain: Socket) {
+    this.#around = around;
+    this.#protocol = protocol;
+    this.#remoteAddress = plainAddress(plain.remoteAddress);
+    this.#signingIn = {
+      plain,
+      reading: new AbortController(),
+      gone: new AbortController(),
+      conn: undefined,
+      provider: undefined,
+      verifying: false,
+      timer: undefined,
+      leftMs: around.limits.signInMs,
+    };
+  }
+
+  /** True once signed in on both sides. */
+  get relaying(): boolean {
+    return this.#relay !== undefined;
+  }
+
+  get appPasswordId(): string | undefined {
+    return this.#appPasswordId;
+  }
+
+  /** Leads the connection from its first byte to the relay or to its end. Never rejects. */
+  async run(tls: ListenerConfig['tls']): Promise<void> {
+    const now = this.#signingIn!;
+    try {
+      this.#startTime(now);
+      const { tls: context, limits } = this.#around;
+      const socket =
+        tls === 'implicit' ? await secureServer(now.plain, context, { timeoutMs: HANDSHAKE_MS }) : now.plain;
+      const conn = new Conn(socket, { clock: this.#around.deps.clock });
+      now.conn = conn;
+      const signedIn = await servers[this.#protocol].serveSignIn(conn, {
+        hostname: this.#around.hostname,
+        ...(tls === 'implicit' ? {} : { secure: this.#secure }),
+        allowPlain: tls === 'none',
+        bearer: true,
+        lineOctets: limits.lineOctets,
+        literalOctets: limits.literalOctets,
+        maxFailures: limits.maxFailures,
+        signal: now.reading.signal,
+        ...(this.#protocol === 'imap' ? {} : { extensions: this.#extensions }),
+        verify: this.#verify,
+      });
+      if (signedIn === 'closed') conn.end();
+      else this.#pass(conn, now.provider!);
+    } catch (error) {
+      this.#failed(now, asError(error));
+    } finally {
+      now.timer?.cancel();
+      if (this.#relay === undefined && now.provider !== undefined) this.#abandon(now.provider);
+      this.#signingIn = undefined;
+    }
+  }
+
+  /** The program's socket is closed. */
+  closed(): void {
+    this.#signingIn?.gone.abort(gatewayError('gateway.provider-unreachable', 'the mail program hung up'));
+  }
+
+  /** Ends the session from our side. A sign-in that is being checked is let through unless the reason is `revoked`. */
+  end(ending: Ending): void {
+    if (this.#relay !== undefined) {
+      this.#relay.cut(goodbye(this.#protocol, ending, this.#around.hostname));
+    } else if (this.#signingIn !== undefined) {
+      const now = this.#signingIn;
+      if (ending === 'revoked') now.gone.abort(gatewayError('gateway.wrong-password', WRONG));
+      else if (!now.verifying) this.#stop(now, ending);
+    }
+  }
+
+  /** Closes the socket whatever is going on. */
+  drop(ending: Ending): void {
+    if (this.#relay !== undefined) this.end(ending);
+    else if (this.#signingIn !== undefined) this.#stop(this.#signingIn, ending);
+  }
+
+  readonly #secure = (plain: Socket) => secureServer(plain, this.#around.tls, { timeoutMs: HANDSHAKE_MS });
+
+  readonly #extensions = (): Promise<readonly string[]> =>
+    this.#around.books[this.#protocol as 'smtp' | 'pop3'].lines();
+
+  readonly #verify = async (credentials: Credentials): Promise<Verdict> => {
+    const now = this.#signingIn!;
+    const { clock, meter } = this.#around.deps;
+    const started = clock.now();
+    now.timer?.cancel();
+    now.verifying = true;
+    try {
+      const verdict = await this.#judge(now, credentials);
+      const code = verdict.type === 'accept' ? 'ok' : codeOf(verdict.error);
+      meter.signIn(this.#protocol, outcomeOf(verdict), code, clock.now() - started);
+      return verdict;
+    } finally {
+      now.verifying = false;
+      this.#startTime(now);
+    }
+  };
+
+  async #judge(now: SigningIn, credentials: Credentials): Promise<Verdict> {
+    const { deps } = this.#around;
+    const { mechanism, user, actAs, secret } = credentials;
+    let local: SignInResult;
+    try {
+      local =
+        actAs !== undefined && actAs.toLowerCase() !== user.toLowerCase()
+          ? { type: 'refused', reason: 'wrong-mailbox' }
+          : await deps.signIn.verify({
+              user,
+              password: secret,
+              protocol: this.#protocol,
+              remoteAddress: this.#remoteAddress,
+            });
+    } catch (error) {
+      const failure = asError(error);
+      this.#warn(failure, user, 'sign-in could not be checked');
+      return { type: 'refuse', error: failure };
+    }
+    if (local.type !== 'accepted') {
+      const reason = local.type === 'refused' ? local.reason : 'slow-down';
+      this.#note('signin.local', 'failed', user, { mechanism, reason });
+      // These words and field names are documented for log watchers such as fail2ban.
+      deps.log.warn({ ...this.#facts(), user: user.slice(0, 254), mechanism, reason }, 'sign-in refused');
+      if (local.type === 'refused') return { type: 'refuse', error: gatewayError('gateway.wrong-password', WRONG) };
+      await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal);
+      return {
+        type: 'refuse',
+        error: gatewayError('gateway.slowed', 'too many failed sign-ins, try again later', {
+          retryAt: new Date(local.retryAt),
+        }),
+      };
+    }
+    this.#mailbox = local.mailbox.address;
+    this.#appPasswordId = local.appPassword.id;
+    this.#note('signin.local', 'ok', this.#mailbox, { mechanism });
+    try {
+      const provider = await this.#around.provider.signIn(local.mailbox, this.#protocol, now.gone.signal);
+      now.provider = provider;
+      now.gone.signal.throwIfAborted();
+      if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);
+      this.#note('signin.upstream', 'ok', this.#mailbox, {
+        host: provider.endpoint.host,
+        mechanism: provider.mechanism,
+      });
+      return this.#protocol === 'imap'
+        ? { type: 'accept', capabilities: imapAfterSignIn(provider.capabilities) }
+        : { type: 'accept' };
+    } catch (error) {
+      const failure = asError(error);
+      if (!now.gone.signal.aborted) {
+        this.#note('signin.upstream', 'failed', this.#mailbox, { code: codeOf(failure) });
+        this.#warn(failure, this.#mailbox, 'sign-in at the provider failed');
+      }
+      this.#forget();
+      // Once revoked there is nothing to try again on this connection.
+      return { type: 'refuse', error: failure, bye: now.gone.signal.aborted };
+    }
+  }
+
+  #pass(conn: Conn, provider: ProviderConnection): void {
+    const { deps, limits } = this.#around;
+    this.#since = deps.clock.now();
+    deps.log.info(
+      { ...this.#facts(), mailbox: this.#mailbox, appPasswordId: this.#appPasswordId, host: provider.endpoint.host },
+      'signed in',
+    );
+    const farewell = goodbye(this.#protocol, 'idle', this.#around.hostname);
+    let over: RelayEnd | undefined;
+    const running = relay(conn.detach(), provider.conn.detach(), {
+      idleMs: limits.idleMs[this.#protocol],
+      clock: deps.clock,
+      ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
+      onEnd: (end) => {
+        over = end;
+        this.#ended(end);
+      },
+    });
+    if (over === undefined) this.#relay = running;
+  }
+
+  #ended({ bytesToClient, bytesToServer, reason }: RelayEnd): void {
+    const { deps } = this.#around;
+    const milliseconds = deps.clock.now() - this.#since;
+    const facts = { bytesToClient, bytesToServer, reason, milliseconds };
+    this.#relay = undefined;
+    this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox, facts);
+    deps.log.info({ ...this.#facts(), mailbox: this.#mailbox, ...facts }, 'session ended');
+    deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
+    this.#forget();
+  }
+
+  /** Signed in at the provider, but the program was gone before it could hear of it. */
+  #abandon(provider: ProviderConnection): void {
+    provider.conn.end();
+    this.#since = this.#around.deps.clock.now();
+    this.#ended({ bytesToClient: 0, bytesToServer: 0, reason: 'client-closed' });
+  }
+
+  #failed(now: SigningIn, error: PosternError): void {
+    const { log } = this.#around.deps;
+    const facts = { ...this.#facts(), code: error.code };
+    const text = `connection ended before sign-in: ${error.message}`;
+    if (error.kind === 'bug') log.error({ ...facts, error: String(error.cause) }, text);
+    else if (error.code === 'wire.closed' || error.code.startsWith('tls.')) log.debug(facts, text);
+    else log.info(facts, text);
+    if (now.conn === undefined) now.plain.destroy();
+    else if (error.code.startsWith('gateway.')) now.conn.end();
+    else now.conn.end(error.kind === 'bug' ? goodbye(this.#protocol, 'fault', this.#around.hostname) : undefined);
+  }
+
+  /** Says the last line and stops reading. */
+  #stop(now: SigningIn, ending: Ending): void {
+    now.gone.abort(gatewayError('gateway.sign-in-too-slow', 'the connection was ended'));
+    if (now.conn === undefined) now.plain.destroy();
+    else now.conn.end(goodbye(this.#protocol, ending, this.#around.hostname));
+    now.reading.abort(gatewayError('gateway.sign-in-too-slow', `the connection was ended (${ending})`));
+  }
+
+  #startTime(now: SigningIn): void {
+    const { clock } = this.#around.deps;
+    const until = clock.now() + now.leftMs;
+    const timer = clock.after(now.leftMs, () => this.#stop(now, 'too-slow'));
+    now.timer = {
+      cancel: () => {
+        timer.cancel();
+        now.leftMs = Math.max(0, until - clock.now());
+      },
+    };
+  }
+
+  #forget(): void {
+    this.#mailbox = undefined;
+    this.#appPasswordId = undefined;
+  }
+
+  /** On every log line; the names are documented. */
+  #facts() {
+    return { sessionId: this.id, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
+  }
+
+  #note(
+    type: 'signin.local' | 'signin.upstream' | 'session.ended',
+    outcome: 'ok' | 'failed',
+    mailbox: string | undefined,
+    data: Readonly<Record<string, unknown>>,
+  ): void {
+    this.#around.deps.audit.note({
+      type,
+      outcome,
+      sessionId: this.id,
+      ...(mailbox === undefined ? {} : { mailbox: mailbox.slice(0, 254) }),
+      data: {
+        protocol: this.#protocol,
+        remoteAddress: this.#remoteAddress,
+        ...(this.#appPasswordId === undefined ? {} : { appPasswordId: this.#appPasswordId }),
+        ...data,
+      },
+    });
+  }
+
+  #warn(failure: PosternError, mailbox: string, text: string): void {
+    const facts = { ...this.#facts(), mailbox: mailbox.slice(0, 254), code: codeOf(failure), hint: failure.hint };
+    if (failure.kind === 'bug') this.#around.deps.log.error({ ...facts, error: String(failure.cause) }, text);
+    else this.#around.deps.log.warn(facts, `${text}: ${failure.message}`);
+  }
+}
+
+const WRONG = 'the user name or app password is not right';
+
+/** The code that says most: where one of ours stands for another room's, that one. */
+function codeOf(error: PosternError): string {
+  const original = error.detail['code'];
+  return typeof original === 'string' ? original : error.code;
+}
+
+function outcomeOf(verdict: Verdict): 'ok' | 'refused' | 'slowed' | 'failed' {
+  if (verdict.type === 'accept') return 'ok';
+  if (verdict.error.code === 'gateway.wrong-password') return 'refused';
+  return verdict.error.code === 'gateway.slowed' ? 'slowed' : 'failed';
+}

@@ -1,0 +1,227 @@
+/** The gateway: listeners, what their sessions share, certificate reload, revocation, drain. */
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { hostname as machineName } from 'node:os';
+import { asError } from '../base/error.ts';
+import { secureServer, type ServerContext, serverContext } from '../protocol/tls/server.ts';
+import { Conn } from '../protocol/wire/conn.ts';
+import { Admission, type LimitReached, plainAddress } from './admission.ts';
+import { gatewayError } from './errors.ts';
+import { ExtensionBook } from './extension-book.ts';
+import { refusal } from './goodbye.ts';
+import { listen } from './listener.ts';
+import { Provider } from './provider.ts';
+import { Session, type Surroundings } from './session.ts';
+import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+
+const MINUTE = 60_000;
+
+export const defaultLimits: GatewayLimits = {
+  maxConnections: 10_000,
+  // A quarter of all: one address cannot lock the others out, yet an office behind one address, or a balancer on this machine, fits.
+  maxConnectionsPerAddress: 2_500,
+  signInMs: MINUTE,
+  // Exchange may take half a minute for a sign-in; most programs wait a minute.
+  upstreamMs: 45_000,
+  // Longer than each RFC's minimum, because two clocks and a keep-alive at exactly the minimum never meet.
+  idleMs: { imap: 35 * MINUTE, pop3: 11 * MINUTE, smtp: 10 * MINUTE },
+  lineOctets: 16 * 1024,
+  literalOctets: 16 * 1024,
+  maxFailures: 5,
+  drainMs: 30_000,
+};
+
+/** Refusals over TLS cost a handshake each: beyond this many at a time the connection is simply dropped. */
+const REFUSALS_AT_A_TIME = 64;
+/** A refused program that does not read its refusal. */
+const REFUSAL_MS = 5_000;
+
+/**
+ * Starts all listeners, or none.
+ * @throws gateway.plain-beyond-loopback, gateway.port-taken, gateway.cannot-listen, gateway.certificate
+ */
+export async function startGateway(
+  listeners: readonly ListenerConfig[],
+  limits: Partial<GatewayLimits>,
+  deps: GatewayDeps,
+): Promise<Gateway> {
+  const gateway = new RunningGateway({ ...defaultLimits, ...limits }, deps);
+  try {
+    for (const listener of listeners) await gateway.add(listener);
+  } catch (error) {
+    await gateway.drain();
+    throw error;
+  }
+  return gateway;
+}
+
+class RunningGateway implements Gateway {
+  readonly #around: Surroundings;
+  readonly #admission: Admission;
+  readonly #servers: Server[] = [];
+  readonly #addresses: (ListenerConfig & { readonly port: number })[] = [];
+  /** Sessions by the plain socket of their program. */
+  readonly #open = new Map<Socket, Session>();
+  readonly #stops: { stop(): void }[] = [];
+  readonly #closing = new AbortController();
+  #refusals = 0;
+  #drained: Promise<void> | undefined;
+
+  constructor(limits: GatewayLimits, deps: GatewayDeps) {
+    const hostname = deps.hostname ?? machineName();
+    const provider = new Provider({
+      tokens: deps.tokens,
+      clock: deps.clock,
+      upstreamMs: limits.upstreamMs,
+      ehloName: FULL_NAME.test(hostname) ? hostname : undefined,
+    });
+    const book = (protocol: 'smtp' | 'pop3'): ExtensionBook =>
+      new ExtensionBook({
+        protocol,
+        clock: deps.clock,
+        log: deps.log,
+        probe: (endpoint) => provider.probe(endpoint, protocol, this.#closing.signal),
+        endpoints: deps.endpoints && (() => deps.endpoints!(protocol)),
+      });
+    this.#around = {
+      deps,
+      limits,
+      hostname,
+      tls: this.#certificate(deps),
+      provider,
+      books: { smtp: book('smtp'), pop3: book('pop3') },
+    };
+    this.#admission = new Admission(limits);
+    this.#stops.push(deps.signIn.onRevoked((ids) => this.#revoked(new Set(ids))));
+  }
+
+  get addresses(): readonly (ListenerConfig & { readonly port: number })[] {
+    return this.#addresses;
+  }
+
+  get sessions(): number {
+    let count = 0;
+    for (const session of this.#open.values()) if (session.relaying) count += 1;
+    return count;
+  }
+
+  async add(config: ListenerConfig): Promise<void> {
+    const server = await listen(config, (socket) => this.#accept(socket, config));
+    server.on('error', (error) =>
+      this.#around.deps.log.error(
+        { protocol: config.protocol, error: error.message },
+        'the listener failed to accept a connection',
+      ),
+    );
+    this.#servers.push(server);
+    this.#addresses.push({ ...config, port: (server.address() as AddressInfo).port });
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  async #drain(): Promise<void> {
+    const { limits } = this.#around;
+    for (const { stop } of this.#stops) stop();
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const all = Promise.all(closed);
+    // Whoever has not signed in yet loses nothing by starting again elsewhere.
+    for (const session of this.#open.values()) if (!session.relaying) session.end('shutdown');
+    await this.#within(all, limits.drainMs);
+    for (const session of this.#open.values()) session.drop('shutdown');
+    this.#closing.abort(gatewayError('gateway.provider-unreachable', 'the gateway is shutting down'));
+    await this.#within(all, LAST_WORDS_MS);
+    for (const socket of this.#open.keys()) socket.destroy();
+    await all;
+  }
+
+  /** Waits for the work, but no longer than `ms`. */
+  async #within(work: Promise<unknown>, ms: number): Promise<void> {
+    const enough = new AbortController();
+    const patience = this.#around.deps.clock.sleep(ms, enough.signal).catch(() => undefined);
+    await Promise.race([work, patience]);
+    enough.abort();
+  }
+
+  #accept(socket: Socket, config: ListenerConfig): void {
+    const { deps } = this.#around;
+    const { protocol } = config;
+    const address = plainAddress(socket.remoteAddress);
+    const admitted = this.#admission.admit(address);
+    if (admitted !== 'admitted') {
+      void this.#refuse(socket, config, address, admitted);
+      return;
+    }
+    const session = new Session(this.#around, protocol, socket);
+    this.#open.set(socket, session);
+    deps.meter.connectionOpened(protocol);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.#admission.release(address);
+      deps.meter.connectionClosed(protocol);
+      session.closed();
+    });
+    void session.run(config.tls);
+  }
+
+  /** Says in the protocol's words that there is no room. Never rejects. */
+  async #refuse(socket: Socket, config: ListenerConfig, address: string, limit: LimitReached): Promise<void> {
+    const { deps, hostname, tls } = this.#around;
+    deps.meter.refusedByLimit(limit);
+    deps.log.warn(
+      { protocol: config.protocol, remoteAddress: address, limit },
+      'connection refused: too many connections',
+    );
+    if (this.#refusals >= REFUSALS_AT_A_TIME) {
+      socket.destroy();
+      return;
+    }
+    this.#refusals += 1;
+    socket.once('close', () => (this.#refusals -= 1));
+    try {
+      const open = config.tls === 'implicit' ? await secureServer(socket, tls, { timeoutMs: REFUSAL_MS }) : socket;
+      new Conn(open, { clock: deps.clock }).end(refusal(config.protocol, 'too-many-connections', hostname));
+    } catch (error) {
+      deps.log.debug({ remoteAddress: address, code: asError(error).code }, 'the refused connection broke');
+      socket.destroy();
+    }
+  }
+
+  #revoked(appPasswordIds: ReadonlySet<string>): void {
+    for (const session of this.#open.values()) {
+      if (session.appPasswordId !== undefined && appPasswordIds.has(session.appPasswordId)) session.end('revoked');
+    }
+  }
+
+  /** The certificate in use, replaced when its source says so. One that does not load leaves the old one in use. */
+  #certificate({ certificate, log }: GatewayDeps): ServerContext {
+    let context: ServerContext;
+    try {
+      context = serverContext(certificate.read());
+    } catch (error) {
+      throw gatewayError('gateway.certificate', `the certificate cannot be used: ${asError(error).message}`, {
+        cause: error,
+      });
+    }
+    this.#stops.push(
+      certificate.onChange(() => {
+        try {
+          context.replace(certificate.read());
+          log.info({}, 'certificate replaced');
+        } catch (error) {
+          log.error(
+            { code: 'gateway.certificate', error: asError(error).message },
+            'the new certificate cannot be used, the old one stays',
+          );
+        }
+      }),
+    );
+    return context;
+  }
+}
+
+/** A name that may stand in EHLO: with a dot, no address (RFC 5321 §2.3.5). */
+const FULL_NAME = /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$/i;
+/** Goodbyes get this long to leave. */
+const LAST_WORDS_MS = 5_000;
