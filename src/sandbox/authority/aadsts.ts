@@ -17,7 +17,7 @@ interface Row {
 export const aadsts = {
   28002: {
     error: 'invalid_scope',
-    text: 'Provided value for the input parameter scope \'{scope}\' is not valid when requesting an access token. Please specify a valid scope.',
+    text: "Provided value for the input parameter scope '{scope}' is not valid when requesting an access token. Please specify a valid scope.",
   },
   50011: {
     error: 'invalid_request',
@@ -25,7 +25,7 @@ export const aadsts = {
   },
   500011: {
     error: 'invalid_resource',
-    text: "The resource principal named {resource} was not found in the tenant named Contoso. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.",
+    text: 'The resource principal named {resource} was not found in the tenant named Contoso. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.',
   },
   500112: {
     error: 'invalid_grant',
@@ -79,7 +79,10 @@ export const aadsts = {
   70005: { error: 'unsupported_response_type', text: "The app requested an unsupported response type '{type}'." },
   700051: { error: 'unsupported_response_type', text: "response_type 'token' is not enabled for the application." },
   700054: { error: 'unsupported_response_type', text: "response_type 'id_token' is not enabled for the application." },
-  70007: { error: 'unsupported_response_type', text: "'{mode}' is not a supported value of 'response_mode' when requesting a token." },
+  70007: {
+    error: 'unsupported_response_type',
+    text: "'{mode}' is not a supported value of 'response_mode' when requesting a token.",
+  },
   70008: {
     error: 'invalid_grant',
     text: 'The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.',
@@ -172,7 +175,7 @@ export type AadstsCode = keyof typeof aadsts;
 
 /** What a refusal carries in `detail`. */
 export interface RefusalDetail {
-  readonly aadsts: AadstsCode;
+  readonly aadsts: number;
   readonly error: string;
   readonly status: number;
   readonly suberror?: string;

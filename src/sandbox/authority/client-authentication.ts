@@ -2,7 +2,13 @@
 import { createHash, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { compactVerify, decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
 import { microsoftTime, refuse } from './aadsts.ts';
-import { EXCHANGE_AUDIENCE, TENANT_DOMAIN, TENANT_ID, type ApplicationCredential, type RegisteredApplication } from './directory.ts';
+import {
+  EXCHANGE_AUDIENCE,
+  TENANT_DOMAIN,
+  TENANT_ID,
+  type ApplicationCredential,
+  type RegisteredApplication,
+} from './directory.ts';
 import { findApplication, type Platform } from './platform.ts';
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -45,12 +51,15 @@ export async function authenticateClient(
     return application;
   }
   if (assertion !== undefined) {
-    if (form.get('client_assertion_type') !== ASSERTION_TYPE) throw refuse(900144, { parameter: 'client_assertion_type' });
+    if (form.get('client_assertion_type') !== ASSERTION_TYPE)
+      throw refuse(900144, { parameter: 'client_assertion_type' });
     await verifyAssertion(platform, application, assertion);
     return application;
   }
   if (secret === undefined || secret === '') throw refuse(7000218);
-  const good = application.credentials.some((credential) => credential.type === 'secret' && same(credential.value, secret));
+  const good = application.credentials.some(
+    (credential) => credential.type === 'secret' && same(credential.value, secret),
+  );
   if (!good) throw refuse(7000215, { client: application.id });
   return application;
 }
@@ -67,7 +76,11 @@ function unverified(assertion: string): { header: ReturnType<typeof decodeProtec
   }
 }
 
-async function verifyAssertion(platform: Platform, application: RegisteredApplication, assertion: string): Promise<void> {
+async function verifyAssertion(
+  platform: Platform,
+  application: RegisteredApplication,
+  assertion: string,
+): Promise<void> {
   const { header, claims } = unverified(assertion);
   if (claims.iss === application.id) await verifyCertificateAssertion(platform, application, assertion, header, claims);
   else await verifyFederatedAssertion(platform, application, assertion, claims);
@@ -84,13 +97,14 @@ async function verifyCertificateAssertion(
 ): Promise<void> {
   if (claims.sub !== application.id) throw refuse(700021);
   const s256 = header['x5t#S256'];
+  const thumbprint = typeof s256 === 'string' ? s256 : (header.x5t ?? '');
   const certificate = application.credentials.find(
     (credential): credential is Extract<ApplicationCredential, { type: 'certificate' }> =>
       credential.type === 'certificate' &&
       (s256 === undefined ? header.x5t === credential.sha1 : s256 === credential.sha256),
   );
-  const thumbprint = String(s256 ?? header.x5t ?? '');
-  if (!certificate) throw refuse(700027, { reason: `The key was not found., Thumbprint of key used by client: '${thumbprint}'` });
+  if (!certificate)
+    throw refuse(700027, { reason: `The key was not found., Thumbprint of key used by client: '${thumbprint}'` });
   await verifySignature(assertion, certificate.publicKey, ['PS256', 'RS256']);
   checkTimes(platform, claims);
   const audiences = [TENANT_ID, TENANT_DOMAIN, 'common', 'organizations'].flatMap((tenant) => [
@@ -121,7 +135,9 @@ async function verifySignature(assertion: string, key: KeyObject, algorithms: st
   try {
     await compactVerify(assertion, key, { algorithms });
   } catch (error) {
-    throw refuse(700027, { reason: `The key was found, but the signature did not verify: ${(error as Error).message}` });
+    throw refuse(700027, {
+      reason: `The key was found, but the signature did not verify: ${(error as Error).message}`,
+    });
   }
 }
 

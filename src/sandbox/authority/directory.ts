@@ -111,7 +111,10 @@ const principal = (number: number): string => `5a4db0c5-0000-4000-9000-000000000
  * @param keys credentials made at start
  */
 export function registerApplications(
-  keys: { readonly certificate: ApplicationCredential; readonly federated: readonly ApplicationCredential[] },
+  keys: {
+    readonly certificate: ApplicationCredential;
+    readonly federated: (managedIdentityObjectId: string) => readonly ApplicationCredential[];
+  },
   redirectUris: readonly string[],
 ): Readonly<Record<ApplicationName, RegisteredApplication>> {
   const redirects = [...loopbackRedirects, ...redirectUris];
@@ -135,7 +138,7 @@ export function registerApplications(
     public: make(1, 'Sandbox desktop program', [], { roles: [] }),
     confidential: make(2, 'Sandbox web application', [secret]),
     certificate: make(3, 'Sandbox daemon with a certificate', [keys.certificate]),
-    federated: make(4, 'Sandbox workload with a federated credential', keys.federated),
+    federated: make(4, 'Sandbox workload with a federated credential', keys.federated(principal(5))),
     managedIdentity: make(5, 'Sandbox managed identity', [], { redirectUris: [] }),
     roleless: make(6, 'Sandbox daemon without application permissions', [secret], { roles: [] }),
     disabled: make(7, 'Sandbox application that is disabled', [secret], { disabled: true }),
@@ -151,3 +154,17 @@ export type ApplicationName =
   | 'roleless'
   | 'disabled';
 
+const loopbackPaths = ['', '/', '/callback', '/redirect', '/auth', '/oauth/callback'];
+const loopbackRedirects: readonly string[] = ['http://localhost', 'http://127.0.0.1'].flatMap((host) =>
+  loopbackPaths.map((path) => host + path),
+);
+
+/**
+ * Microsoft's rule: exact text, except that the port of an `http` loopback address does not count (RFC 8252 §7.3);
+ * `http://[::1]` cannot be registered.
+ */
+export function redirectMatches(registered: readonly string[], uri: string): boolean {
+  if (registered.includes(uri)) return true;
+  const loopback = /^(http:\/\/(?:localhost|127\.0\.0\.1))(?::\d{1,5})?(\/[^?#]*)?$/.exec(uri);
+  return loopback !== null && registered.includes(`${loopback[1]}${loopback[2] ?? ''}`);
+}

@@ -13,7 +13,10 @@ export interface SigningKey {
 /** RSA, 2048 bits: Microsoft signs with RS256, and certificates for PS256 need RSA as well. */
 export async function createSigningKey(): Promise<SigningKey> {
   const { privateKey, publicKey } = await generate('rsa', { modulusLength: 2048 });
-  const kid = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64url').slice(0, 27);
+  const kid = createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64url')
+    .slice(0, 27);
   return { kid, privateKey, publicKey };
 }
 
@@ -30,7 +33,12 @@ export interface ClientCertificate {
 export async function createClientCertificate(name: string, now: number): Promise<ClientCertificate> {
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');
-  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
+  const algorithm = {
+    name: 'RSASSA-PKCS1-v1_5',
+    hash: 'SHA-256',
+    publicExponent: new Uint8Array([1, 0, 1]),
+    modulusLength: 2048,
+  };
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {

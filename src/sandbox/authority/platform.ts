@@ -85,3 +85,22 @@ export function singleParameters(source: URLSearchParams): ReadonlyMap<string, s
   }
   return parameters;
 }
+
+/** Notes one token request; the oldest notes make room. */
+export function recordRequest(
+  platform: Platform,
+  form: ReadonlyMap<string, string>,
+  clientOfHeader: string | undefined,
+  outcome: string,
+): void {
+  if (platform.requests.length >= MOST_RECORDS) platform.requests.shift();
+  platform.requests.push({
+    at: new Date(platform.clock.now()),
+    grantType: form.get('grant_type') ?? '',
+    client: form.get('client_id') ?? clientOfHeader ?? '',
+    scope: form.get('scope') ?? '',
+    outcome,
+  });
+}
+
+const MOST_RECORDS = 10_000;

@@ -38,7 +38,7 @@ export function parseScope(text: string, application: RegisteredApplication): Sc
     if (known === undefined) throw refuse(650053, { name: application.name, scope: name, resource: resource.id });
     // `.default` must not be combined with single permissions of the same resource.
     if (entry?.names === 'default') throw refuse(70011, { scope: text });
-    if (entry) entry.names = [...(entry.names as string[]), known];
+    if (entry) entry.names.push(known);
     else byAudience.set(audience, { resource, names: [known] });
   }
   return { oidc, resources: [...byAudience].map(([audience, entry]) => ({ audience, ...entry })) };

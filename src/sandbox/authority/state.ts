@@ -87,7 +87,7 @@ export class AuthorityState {
   }
 
   openFlow(flow: { [K in Flow as K['purpose']]: Omit<K, 'expiresAt'> }[Flow['purpose']]): string {
-    return this.#put(this.flows, '', { ...flow, expiresAt: this.#clock.now() + FLOW_MS } as Flow);
+    return this.#put(this.flows, '', { ...flow, expiresAt: this.#clock.now() + FLOW_MS });
   }
 
   openSession(user: User): string {
@@ -104,7 +104,13 @@ export class AuthorityState {
     do userCode = Array.from({ length: 9 }, () => USER_CODE[randomInt(USER_CODE.length)]).join('');
     while ([...this.devices.values()].some((device) => device.userCode === userCode));
     const expiresAt = this.#clock.now() + DEVICE_CODE_MS;
-    const deviceCode = this.#put(this.devices, '', { application, scope, userCode, expiresAt, outcome: { type: 'pending' } });
+    const deviceCode = this.#put(this.devices, '', {
+      application,
+      scope,
+      userCode,
+      expiresAt,
+      outcome: { type: 'pending' },
+    });
     return { deviceCode, userCode };
   }
 

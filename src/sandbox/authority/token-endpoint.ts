@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { microsoftTime, refusalOf, refuse } from './aadsts.ts';
 import { authenticateClient, basicCredentials } from './client-authentication.ts';
 import { exchangeOnline, type RegisteredApplication, type User } from './directory.ts';
-import { findApplication, resolveTenant, type Platform, type Tenant } from './platform.ts';
+import { findApplication, recordRequest, resolveTenant, type Platform, type Tenant } from './platform.ts';
 import { parseScope, permissionKey, type ResourceScopes, type ScopeRequest } from './scope.ts';
 import { DEVICE_CODE_MS, REFRESH_TOKEN_MS, type AuthorizationRequest, type Grant } from './state.ts';
 import { issueAppOnly, issueDelegated, type TokenResponse } from './tokens.ts';
@@ -19,17 +19,8 @@ type Form = ReadonlyMap<string, string>;
 
 /** Answers one token request and notes it in the request log. @throws sandbox.refused */
 export async function token(platform: Platform, request: TokenRequest): Promise<TokenResponse> {
-  const { form } = request;
-  const record = (outcome: string): void => {
-    if (platform.requests.length >= MOST_RECORDS) platform.requests.shift();
-    platform.requests.push({
-      at: new Date(platform.clock.now()),
-      grantType: form.get('grant_type') ?? '',
-      client: form.get('client_id') ?? basicIdOf(request.authorization),
-      scope: form.get('scope') ?? '',
-      outcome,
-    });
-  };
+  const record = (outcome: string): void =>
+    recordRequest(platform, request.form, basicIdOf(request.authorization), outcome);
   try {
     const response = await answer(platform, request);
     record('issued');
@@ -41,8 +32,6 @@ export async function token(platform: Platform, request: TokenRequest): Promise<
   }
 }
 
-const MOST_RECORDS = 10_000;
-
 function basicIdOf(header: string | undefined): string {
   try {
     return basicCredentials(header)?.id ?? '';
@@ -51,7 +40,10 @@ function basicIdOf(header: string | undefined): string {
   }
 }
 
-async function answer(platform: Platform, { tenant: segment, form, authorization }: TokenRequest): Promise<TokenResponse> {
+async function answer(
+  platform: Platform,
+  { tenant: segment, form, authorization }: TokenRequest,
+): Promise<TokenResponse> {
   const tenant = resolveTenant(segment);
   const grantType = required(form, 'grant_type');
   if (form.has('resource')) throw refuse(901002);
@@ -149,7 +141,12 @@ function redeemDeviceCode(platform: Platform, application: RegisteredApplication
   return response;
 }
 
-function clientCredentials(platform: Platform, application: RegisteredApplication, tenant: Tenant, form: Form): TokenResponse {
+function clientCredentials(
+  platform: Platform,
+  application: RegisteredApplication,
+  tenant: Tenant,
+  form: Form,
+): TokenResponse {
   if (tenant.type === 'any' && tenant.name === 'common') throw refuse(9001023, { grant: 'client_credentials' });
   if (application.publicClient) throw refuse(7000218);
   const text = required(form, 'scope');
@@ -187,7 +184,8 @@ function consentedNames(
   application: RegisteredApplication,
   { resource, names }: ResourceScopes,
 ): readonly string[] {
-  const consented = (name: string): boolean => platform.state.hasConsent(user, application, permissionKey(resource, name));
+  const consented = (name: string): boolean =>
+    platform.state.hasConsent(user, application, permissionKey(resource, name));
   if (names === 'default') return Object.keys(resource.scopes).filter(consented);
   if (!names.every(consented)) throw refuse(65001, { client: application.id, name: application.name });
   return names;

@@ -82,7 +82,12 @@ function accessTokenLifetime(platform: Platform): number {
   return platform.options.tokenLifetime ?? randomInt(3600, 5400);
 }
 
-function accessClaims(platform: Platform, audience: string, lifetime: number, application: RegisteredApplication): object {
+function accessClaims(
+  platform: Platform,
+  audience: string,
+  lifetime: number,
+  application: RegisteredApplication,
+): object {
   const now = Math.floor(platform.clock.now() / 1000);
   return {
     aud: audience,
@@ -114,7 +119,9 @@ function idToken(
     exp: now + 3600,
     ...(wanted.nonce === undefined ? {} : { nonce: wanted.nonce }),
     ...(wanted.oidc.includes('email') ? { email: user.address } : {}),
-    ...(wanted.oidc.includes('profile') ? { name: user.name, preferred_username: user.address, oid: user.objectId } : {}),
+    ...(wanted.oidc.includes('profile')
+      ? { name: user.name, preferred_username: user.address, oid: user.objectId }
+      : {}),
     sub: pairwise(user.objectId, application.id),
     tid: TENANT_ID,
     uti: randomBytes(16).toString('base64url'),

@@ -1,0 +1,154 @@
+/** An emulated Microsoft tenant on loopback: an authority and, with it, mail servers that accept OAuth only. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock, type Clock } from '../base/clock.ts';
+import { nullLog, type Log } from '../base/log.ts';
+import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
+import { SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
+import { requireUser } from './authority/flows.ts';
+import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
+import {
+  approve,
+  approveDevice,
+  createAuthorityKeys,
+  mintAssertion,
+  startAuthority,
+  type AuthorityKeys,
+  type AuthorityServer,
+} from './authority/server.ts';
+import { describeClients, type SandboxClients } from './clients.ts';
+import { createTokenCheck, type TokenCheck } from './token.ts';
+
+export type { OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
+export type { SandboxClients } from './clients.ts';
+export type { TokenCheck, TokenVerdict } from './token.ts';
+
+export interface SandboxOptions extends Partial<AuthorityOptions> {
+  /** 0 or absent for any free port. */
+  readonly ports?: Readonly<Partial<Record<SandboxPort, number>>>;
+  /** Where `ca.pem` and the client's key files go; a temporary folder, removed on close, unless given. */
+  readonly dir?: string;
+  /** Redirect URIs to register besides loopback ones, for testing a web application of your own. */
+  readonly redirectUris?: readonly string[];
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+export type SandboxPort = 'authority' | 'metadata' | 'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps';
+
+export interface Sandbox {
+  /** `https://localhost:PORT/TENANTID`: what clients take as authority. */
+  readonly authority: string;
+  /** Issuer of ID tokens: the authority with `/v2.0`. */
+  readonly issuer: string;
+  readonly tenantId: string;
+  /** The authority's certificate, which every TLS endpoint here chains to. */
+  readonly caPem: string;
+  readonly caPath: string;
+  readonly clients: SandboxClients;
+  readonly users: readonly User[];
+  /** A mailbox without sign-in; alice may read it and send as it. */
+  readonly shared: string;
+  /** Where `http://169.254.169.254` is here. */
+  readonly metadataOrigin: string;
+  /** Judges tokens as the mail servers do. */
+  readonly checkToken: TokenCheck;
+  /** Signs in and consents without a browser and gives the redirect, with code or error. @throws sandbox.no-redirect */
+  approve(authorizationUrl: string, user?: string): Promise<URL>;
+  /** The same for a device code. @throws sandbox.refused (AADSTS70018: no such code is waiting) */
+  approveDevice(userCode: string, user?: string): Promise<void>;
+  /** The person presses Cancel. @throws sandbox.refused */
+  declineDevice(userCode: string): Promise<void>;
+  /** A fresh assertion for the federated client, good for ten minutes. */
+  mintAssertion(): string;
+  /** Every token request so far, without secrets. */
+  readonly requests: readonly TokenRequestRecord[];
+  /** Seconds that tokens issued from now on live; undefined for Microsoft's random 60 to 90 minutes. */
+  setTokenLifetime(seconds: number | undefined): void;
+  /** Answers the next token request, or the next few, with this instead. */
+  failNextToken(failure: OrderedFailure): void;
+  /** Voids every refresh token of a person, as an administrator's "revoke sessions" does. @throws sandbox.refused 50034 */
+  revokeRefreshTokens(user: string): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the tenant. Everything listens on 127.0.0.1; certificates are valid for localhost, 127.0.0.1 and ::1.
+ * @throws sandbox.port-taken
+ */
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? nullLog;
+  const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
+  const certificate = await issueCertificate(ca, { names: ['localhost', '127.0.0.1', '::1'], days: 30 });
+  const tls = { cert: certificate.certPem, key: certificate.keyPem };
+  const authority = await startAuthority({
+    rotation: options.rotation ?? 'microsoft',
+    assertionReuse: options.assertionReuse ?? 'microsoft',
+    tokenLifetime: options.tokenLifetime,
+    deviceInterval: options.deviceInterval ?? 5,
+    redirectUris: options.redirectUris ?? [],
+    clock,
+    log,
+    keys,
+    tls,
+    ports: { authority: options.ports?.authority ?? 0, metadata: options.ports?.metadata ?? 0 },
+  });
+  const closers = [(): Promise<void> => authority.close()];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    const dir = await openFolder(options.dir, closers);
+    const caPath = join(dir, 'ca.pem');
+    await writeFile(caPath, ca.certPem);
+    return {
+      ...(await describe(authority, keys, dir)),
+      caPem: ca.certPem,
+      caPath,
+      checkToken: createTokenCheck(keys.signing, clock),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function openFolder(dir: string | undefined, closers: (() => Promise<void>)[]): Promise<string> {
+  if (dir !== undefined) {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    return dir;
+  }
+  const temporary = await mkdtemp(join(tmpdir(), 'postern-sandbox-'));
+  closers.push(() => rm(temporary, { recursive: true, force: true }));
+  return temporary;
+}
+
+async function describe(
+  authority: AuthorityServer,
+  keys: AuthorityKeys,
+  dir: string,
+): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'checkToken' | 'close'>> {
+  const { platform, metadataOrigin } = authority;
+  const base = `${platform.origin}/${TENANT_ID}`;
+  return {
+    authority: base,
+    issuer: `${base}/v2.0`,
+    tenantId: TENANT_ID,
+    clients: await describeClients(platform, keys, dir),
+    users,
+    shared: SHARED_ADDRESS,
+    metadataOrigin,
+    approve: (authorizationUrl, user = users[0]!.address) => approve(platform, authorizationUrl, user),
+    approveDevice: async (userCode, user = users[0]!.address) => approveDevice(platform, userCode, user),
+    declineDevice: async (userCode) => approveDevice(platform, userCode, users[0]!.address, false),
+    mintAssertion: () => mintAssertion(platform, keys.foreign),
+    requests: platform.requests,
+    setTokenLifetime: (seconds) => void (platform.options = { ...platform.options, tokenLifetime: seconds }),
+    failNextToken: (failure) => void platform.failures.push(failure),
+    revokeRefreshTokens: (user) =>
+      void platform.state.validFrom.set(requireUser(user).objectId, platform.clock.now() + 1),
+  };
+}

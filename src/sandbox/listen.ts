@@ -1,0 +1,32 @@
+/** Loopback listeners of the sandbox. */
+import type { AddressInfo, Server } from 'node:net';
+import { sandboxError } from './errors.ts';
+
+export const LOOPBACK = '127.0.0.1';
+
+/**
+ * Listens on loopback and gives the port.
+ * @param port 0 for any free one
+ * @throws sandbox.port-taken
+ */
+export async function listen(server: Server, port: number, what: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ host: LOOPBACK, port }, resolve);
+  try {
+    await promise;
+  } catch (cause) {
+    throw portTaken(cause, port, what);
+  } finally {
+    server.off('error', reject);
+  }
+  return (server.address() as AddressInfo).port;
+}
+
+/** The failure to listen as ours where the port is the reason, anything else unchanged. */
+export function portTaken(cause: unknown, port: number, what: string): unknown {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code !== 'EADDRINUSE' && code !== 'EACCES') return cause;
+  const why = code === 'EADDRINUSE' ? 'is taken' : 'may not be opened by this account';
+  return sandboxError('sandbox.port-taken', `port ${port} for ${what} ${why}`, { detail: { port, what }, cause });
+}
