@@ -41,6 +41,8 @@ export interface Dovecot {
   readonly ports: Readonly<Record<'imap' | 'imaps' | 'pop3' | 'pop3s' | 'lmtp' | 'sasl', number>>;
   /** Puts one message into a mailbox, as is. */
   deliver(address: string, message: string | Buffer, folder?: string): void;
+  /** Removes all messages of INBOX, Archive, Sent and Trash. */
+  clear(address: string): void;
   /** Messages in a folder as the server stores them, oldest first. */
   messages(address: string, folder?: string): readonly StoredMessage[];
   /** Ends the sessions of a user, as a provider does when a token has run out. */
@@ -86,6 +88,10 @@ async function start(options: DovecotOptions, [imap, imaps, pop3, pop3s, lmtp, s
   return {
     ports,
     deliver: (address, message, into = 'INBOX') => doveadm(['save', '-u', address, '-m', into], message),
+    clear(address) {
+      for (const from of ['INBOX', 'Archive', 'Sent', 'Trash'])
+        doveadm(['expunge', '-u', address, 'mailbox', from, 'ALL']);
+    },
     messages: (address, from = 'INBOX') => readMaildir(join(folder.path, 'mail', address, 'Maildir'), from),
     kick: (address) => doveadm(['kick', address]),
     log,
@@ -207,7 +213,6 @@ state_dir = ${root}/state
 instance_name = postern-test
 log_path = ${root}/dovecot.log
 auth_verbose = yes
-auth_debug = yes
 auth_failure_delay = 0 secs
 protocols = imap pop3 lmtp
 listen = 127.0.0.1

@@ -19,6 +19,8 @@ export interface PostfixOptions {
   /** Dovecot's ports for sign-in and delivery. */
   readonly sasl: number;
   readonly lmtp: number;
+  /** Lets people sign in without TLS, to try mail programs on this server itself. */
+  readonly insecurePlain?: boolean;
   /** More lines for main.cf, e.g. `smtputf8_enable = no`. */
   readonly settings?: readonly string[];
 }
@@ -97,7 +99,7 @@ virtual_mailbox_domains = contoso.test
 virtual_transport = lmtp:inet:127.0.0.1:${options.lmtp}
 smtpd_tls_cert_file = ${certPath}
 smtpd_tls_key_file = ${keyPath}
-smtpd_tls_auth_only = yes
+smtpd_tls_auth_only = ${options.insecurePlain ? 'no' : 'yes'}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:${options.sasl}
@@ -121,7 +123,7 @@ ${(options.settings ?? []).join('\n')}
     join(root, 'etc/master.cf'),
     `127.0.0.1:${ports.submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
-  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_security_level=${options.insecurePlain ? 'may' : 'encrypt'}
 127.0.0.1:${ports.smtps} inet n - n - - smtpd
   -o syslog_name=postfix/smtps
   -o smtpd_tls_wrappermode=yes

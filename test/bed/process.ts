@@ -110,3 +110,49 @@ export async function withFreePorts<T>(count: number, start: (ports: number[]) =
     }
   }
 }
+
+/** What a program that ran to its end left. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string | Buffer;
+  readonly cwd?: string;
+  readonly timeoutMs?: number;
+  /** Exit codes that are no failure. */
+  readonly accept?: readonly number[];
+}
+
+/** Runs a program to its end. @throws with what it said, when it fails or takes too long */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Finished> {
+  const { input = '', timeoutMs = 60_000, accept = [0] } = options;
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    env: { PATH: process.env.PATH, LANG: 'C.UTF-8', ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout.on('data', (piece: Buffer) => stdout.push(piece));
+  child.stderr.on('data', (piece: Buffer) => stderr.push(piece));
+  // A program may end without reading its input; what matters then is its exit code.
+  child.stdin.on('error', () => child.stdin.destroy());
+  child.stdin.end(input);
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  const finished = { code: code ?? -1, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
+  if (accept.includes(finished.code)) return finished;
+  const how = signal ? `was ended by ${signal} after ${timeoutMs} ms at most` : `ended with ${String(code)}`;
+  throw new Error(
+    `${program} ${how}\n${finished.stderr.slice(-4000)}\n${finished.stdout.subarray(0, 2000).toString()}`.trimEnd(),
+  );
+}
