@@ -4,7 +4,7 @@ import { EXCHANGE_AUDIENCE, exchangeOnline, resources, TENANT_ID } from './direc
 import type { Platform } from './platform.ts';
 import { issueAppOnly, issuer, signJwt } from './tokens.ts';
 
-export const METADATA_PATH = '/metadata/identity/oauth2/token';
+const METADATA_PATH = '/metadata/identity/oauth2/token';
 
 /** Plain HTTP like the real one, which is only reachable from the machine itself. The caller listens and closes. */
 export function createMetadataServer(platform: Platform): Server {
@@ -25,7 +25,8 @@ function answer(
   request: IncomingMessage,
 ): { status: number; body: Readonly<Record<string, string>> } {
   const url = new URL(request.url ?? '/', 'http://metadata');
-  if (url.pathname !== METADATA_PATH) return failure(404, 'not_found', 'no such resource');
+  // MSAL puts a slash at the end.
+  if (url.pathname.replace(/\/$/, '') !== METADATA_PATH) return failure(404, 'not_found', 'no such resource');
   if (request.method !== 'GET') return failure(405, 'method_not_allowed', 'use GET');
   // The header keeps forged requests out; a forwarded one has passed a proxy, which must not happen.
   if (request.headers.metadata?.toString().toLowerCase() !== 'true' || 'x-forwarded-for' in request.headers)

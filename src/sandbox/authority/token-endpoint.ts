@@ -83,7 +83,8 @@ function redeemCode(platform: Platform, application: RegisteredApplication, tena
   if (code.expiresAt <= platform.clock.now()) throw refuse(70008);
   if (code.redeemed) throw refuse(54005);
   if (!sameTenant(request.tenant, tenant)) throw refuse(700005);
-  if (redirectUri !== request.redirectUri) throw refuse(500112, { uri: redirectUri, expected: request.redirectUri });
+  if (!sameUri(redirectUri, request.redirectUri))
+    throw refuse(500112, { uri: redirectUri, expected: request.redirectUri });
   verifyPkce(request.challenge, form.get('code_verifier'));
   const scope = form.has('scope') ? parseScope(form.get('scope')!, application) : request.scope;
   const grant: Grant = { user, application, scope: request.scope, issuedAt: platform.clock.now(), killed: false };
@@ -94,6 +95,11 @@ function redeemCode(platform: Platform, application: RegisteredApplication, tena
 
 function sameTenant(one: string, other: string): boolean {
   return JSON.stringify(resolveTenant(one)) === JSON.stringify(resolveTenant(other));
+}
+
+/** `http://localhost:1` and `http://localhost:1/` are one: a browser adds the slash, and clients read it back. */
+function sameUri(one: string, other: string): boolean {
+  return URL.canParse(one) && new URL(one).href === new URL(other).href;
 }
 
 /** RFC 7636 §4.6. A verifier without a challenge is refused as well: somebody downgraded the request. */
