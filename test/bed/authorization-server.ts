@@ -1,0 +1,460 @@
+/**
+ * A real authorization server for tests: oidc-provider behind a thin layer that gives it Microsoft's paths and error bodies.
+ * Refresh tokens rotate strictly: a second use revokes the whole grant. Access tokens are JWTs as Entra's for the Outlook and
+ * Graph scopes, opaque for `mail:*`; introspection (RFC 7662) answers for both.
+ */
+import { createServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createPublicKey, randomUUID, X509Certificate } from 'node:crypto';
+import { decodeJwt, exportJWK, exportSPKI, generateKeyPair, jwtVerify } from 'jose';
+import { Provider } from 'oidc-provider';
+import type { Configuration } from 'oidc-provider';
+import { openBrowser } from './headless-browser.ts';
+
+export const TENANT = '11111111-2222-4333-8444-555555555555';
+
+export interface AuthorizationServerOptions {
+  /** For `localhost`. */
+  readonly tls: { readonly cert: string; readonly key: string };
+  /** Trusted by `approve`; the CA of `tls.cert`. */
+  readonly caPem: string;
+  readonly port?: number;
+  /** Seconds an access token lives. Default 3600; may be changed later with `ttl`. */
+  readonly ttl?: number;
+  /** Certificate of the client that signs assertions; its key stays with the test. */
+  readonly clientCertificatePem?: string;
+}
+
+/** An answer to give instead of the real one. `after` lets the server do its work first, so that the real answer is lost. */
+export interface Failure {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly after?: boolean;
+  /** Cut the connection instead of answering. */
+  readonly cut?: boolean;
+}
+
+/** One request to the token endpoint, without secrets. */
+export interface TokenRequest {
+  readonly grantType: string;
+  readonly clientId: string | undefined;
+  readonly scope: string | undefined;
+  /** Header of the client assertion, where one was sent. */
+  readonly assertion: { readonly header: Record<string, unknown>; readonly payload: Record<string, unknown> } | undefined;
+}
+
+export interface AuthorizationServer {
+  readonly tenantId: string;
+  /** `https://localhost:PORT/TENANT` */
+  readonly authority: string;
+  readonly issuer: string;
+  readonly endpoints: Readonly<Record<'authorize' | 'token' | 'device' | 'introspect' | 'jwks' | 'discovery', string>>;
+  readonly clients: {
+    /** No secret: authorization code, device code, refresh. */
+    readonly public: { readonly id: string };
+    /** Client credentials and authorization code. */
+    readonly confidential: { readonly id: string; readonly secret: string };
+    /** Client credentials by private_key_jwt; exists when `clientCertificatePem` was given. */
+    readonly certificate: { readonly id: string };
+    /** May introspect: for mail servers. */
+    readonly introspection: { readonly id: string; readonly secret: string };
+  };
+  /** Verifies the access tokens: SPKI PEM and key id, e.g. for Dovecot's local validation. */
+  readonly signingKey: { readonly kid: string; readonly spkiPem: string };
+  readonly requests: readonly TokenRequest[];
+  /** Answers to the next token requests, in order. */
+  readonly failNext: Failure[];
+  /** Awaited between the server's work and its answer, to hold a rotated token back. */
+  beforeAnswer: (() => Promise<void>) | undefined;
+  ttl: number;
+  /** Roles of app-only tokens. */
+  roles: readonly string[];
+  /** `aud` of Outlook tokens, to hand out wrong ones. */
+  audience: string | undefined;
+  /** Signs in (as `user@contoso.test`, by default whom login_hint names) and consents; gives the redirect address with its answer. */
+  approve(authorizationUrl: string, user?: string): Promise<URL>;
+  approveDevice(userCode: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const OUTLOOK = ['https://outlook.office.com', 'https://outlook.office365.com'] as const;
+const MAIL_SCOPES = ['IMAP.AccessAsUser.All', 'POP.AccessAsUser.All', 'SMTP.Send'];
+const OPAQUE = 'urn:test:opaque-mail';
+const OPAQUE_SCOPES = ['mail:imap', 'mail:pop3', 'mail:smtp'];
+const GRAPH = 'https://graph.microsoft.com';
+const KID = 'test-key-1';
+
+const CLIENTS = {
+  public: { id: '00000000-0000-4000-8000-000000000001' },
+  confidential: { id: '00000000-0000-4000-8000-000000000002', secret: 'test-only~S3cret/with+chars' },
+  certificate: { id: '00000000-0000-4000-8000-000000000003' },
+  introspection: { id: 'mail-server', secret: 'test-only-introspection' },
+} as const;
+
+export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
+  const keys = await generateKeyPair('RS256', { extractable: true, modulusLength: 2048 });
+  const signing = { ...(await exportJWK(keys.privateKey)), alg: 'RS256', use: 'sig', kid: KID };
+  const listener = createServer({ cert: options.tls.cert, key: options.tls.key });
+  await new Promise<void>((resolve) => listener.listen(options.port ?? 0, '127.0.0.1', resolve));
+  const base = `https://localhost:${(listener.address() as AddressInfo).port}`;
+  const authority = `${base}/${TENANT}`;
+  const issuer = `${authority}/v2.0`;
+  const requests: TokenRequest[] = [];
+  let lastDetail: string | undefined;
+
+  const server: AuthorizationServer = {
+    tenantId: TENANT,
+    authority,
+    issuer,
+    endpoints: {
+      authorize: `${authority}/oauth2/v2.0/authorize`,
+      token: `${authority}/oauth2/v2.0/token`,
+      device: `${authority}/oauth2/v2.0/devicecode`,
+      introspect: `${authority}/oauth2/v2.0/introspect`,
+      jwks: `${authority}/discovery/v2.0/keys`,
+      discovery: `${issuer}/.well-known/openid-configuration`,
+    },
+    clients: CLIENTS,
+    signingKey: { kid: KID, spkiPem: await exportSPKI(keys.publicKey) },
+    requests,
+    failNext: [],
+    beforeAnswer: undefined,
+    ttl: options.ttl ?? 3600,
+    roles: ['IMAP.AccessAsApp', 'POP.AccessAsApp', 'SMTP.SendAsApp'],
+    audience: undefined,
+    async approve(authorizationUrl, user) {
+      const url = new URL(authorizationUrl);
+      if (user) url.searchParams.set('login_hint', `${user}@contoso.test`);
+      const browser = openBrowser(options.caPem);
+      try {
+        return await browser.until(url.href, url.searchParams.get('redirect_uri') ?? '');
+      } finally {
+        await browser.close();
+      }
+    },
+    async approveDevice(userCode) {
+      const browser = openBrowser(options.caPem, { user_code: userCode });
+      try {
+        await browser.page(`${authority}/oauth2/deviceauth`);
+      } finally {
+        await browser.close();
+      }
+    },
+    close: () => {
+      listener.closeAllConnections();
+      return new Promise((resolve) => listener.close(() => resolve()));
+    },
+  };
+
+  const provider = new Provider(issuer, await configuration(server, options, signing));
+  provider.on('grant.error', (_ctx, error) => {
+    lastDetail = error.error_detail;
+  });
+  const handle = provider.callback();
+
+  listener.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    route(request, response).catch((error: unknown) => {
+      response.writeHead(500).end(String(error));
+    });
+  });
+
+  async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', base);
+    const [, tenant = '', ...parts] = url.pathname.split('/');
+    let path = `/${parts.join('/')}`;
+    if (![TENANT, 'common', 'organizations', 'contoso.test'].includes(tenant)) return void response.writeHead(404).end();
+    if (path.startsWith('/interaction/')) return interact(provider, request, response);
+    if (path === '/v2.0/.well-known/openid-configuration') path = '/.well-known/openid-configuration';
+    // Entra grants offline_access without being asked for consent again; oidc-provider wants it spelt out.
+    if (path === '/oauth2/v2.0/authorize' && !url.searchParams.has('prompt')) url.searchParams.set('prompt', 'consent');
+    if (request.method === 'POST' && path === '/oauth2/v2.0/introspect') {
+      if (await introspectJwt(request, response)) return;
+    }
+    if (request.method === 'POST' && ['/oauth2/v2.0/token', '/oauth2/v2.0/devicecode'].includes(path)) {
+      const body = await formOf(request);
+      if (path === '/oauth2/v2.0/token' && (await intercept(body, response))) return;
+      shape(response, body);
+    }
+    // oidc-provider takes its mount path from originalUrl.
+    Object.assign(request, { originalUrl: `/${TENANT}${path}${url.search}`, url: `${path}${url.search}` });
+    await handle(request, response);
+  }
+
+  /** Logs a token request, and fails it when told to. */
+  async function intercept(body: URLSearchParams, response: ServerResponse): Promise<boolean> {
+    const assertion = body.get('client_assertion');
+    requests.push({
+      grantType: body.get('grant_type') ?? '',
+      clientId: body.get('client_id') ?? undefined,
+      scope: body.get('scope') ?? undefined,
+      assertion: assertion ? { header: headerOf(assertion), payload: decodeJwt(assertion) } : undefined,
+    });
+    // Microsoft's library sends its own short name.
+    if (body.get('grant_type') === 'device_code') body.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code');
+    const failure = server.failNext[0];
+    if (!failure) return false;
+    server.failNext.shift();
+    if (failure.after) {
+      override(response, failure);
+      return false;
+    }
+    answerFailure(response, failure);
+    return true;
+  }
+
+  /** Gives error bodies the form of Microsoft's, and holds answers back when told to. */
+  function shape(response: ServerResponse, body: URLSearchParams): void {
+    const end = response.end.bind(response);
+    const send = async (text: string): Promise<void> => {
+      await server.beforeAnswer?.();
+      response.removeHeader('content-length');
+      end(JSON.stringify(shaped(JSON.parse(text) as Record<string, unknown>, body, lastDetail)));
+      lastDetail = undefined;
+    };
+    response.end = ((chunk?: unknown) => {
+      send(String(chunk)).catch((error: unknown) => response.destroy(error as Error));
+      return response;
+    }) as typeof response.end;
+  }
+
+  /** oidc-provider refuses to introspect JWTs; a mail server does not care which kind a token is. */
+  async function introspectJwt(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const body = await formOf(request);
+    const token = body.get('token') ?? '';
+    if (token.split('.').length !== 3) return false;
+    const allowed = body.get('client_id') === CLIENTS.introspection.id && body.get('client_secret') === CLIENTS.introspection.secret;
+    const claims = await jwtVerify(token, keys.publicKey, { issuer }).then(
+      ({ payload }) => ({ active: true, ...payload }),
+      () => ({ active: false }),
+    );
+    response.writeHead(allowed ? 200 : 401, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(allowed ? claims : { error: 'invalid_client' }));
+    return true;
+  }
+
+  return server;
+}
+
+async function configuration(
+  server: AuthorizationServer,
+  options: AuthorizationServerOptions,
+  signing: Record<string, unknown>,
+): Promise<Configuration> {
+  const native = {
+    response_types: ['code' as const],
+    redirect_uris: ['http://localhost/', 'http://127.0.0.1/'],
+    application_type: 'native' as const,
+  };
+  const certificate = options.clientCertificatePem
+    ? await exportJWK(createPublicKey(new X509Certificate(options.clientCertificatePem).publicKey.export({ type: 'spki', format: 'pem' })))
+    : undefined;
+  return {
+    jwks: { keys: [signing as never] },
+    clients: [
+      {
+        ...native,
+        client_id: CLIENTS.public.id,
+        token_endpoint_auth_method: 'none',
+        grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+      },
+      {
+        ...native,
+        client_id: CLIENTS.confidential.id,
+        client_secret: CLIENTS.confidential.secret,
+        token_endpoint_auth_method: 'client_secret_post',
+        grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+      },
+      ...(certificate
+        ? [
+            {
+              client_id: CLIENTS.certificate.id,
+              token_endpoint_auth_method: 'private_key_jwt' as const,
+              jwks: { keys: [{ ...certificate, use: 'sig' }] },
+              grant_types: ['client_credentials'],
+              redirect_uris: [],
+              response_types: [],
+            } as never,
+          ]
+        : []),
+      {
+        client_id: CLIENTS.introspection.id,
+        client_secret: CLIENTS.introspection.secret,
+        token_endpoint_auth_method: 'client_secret_post',
+        grant_types: [],
+        redirect_uris: [],
+        response_types: [],
+      },
+    ],
+    scopes: ['openid', 'offline_access', 'profile', 'email'],
+    claims: { openid: ['sub', 'tid', 'oid'], profile: ['name', 'preferred_username'], email: ['email'] },
+    conformIdTokenClaims: false,
+    findAccount: (_ctx, id) => ({
+      accountId: id,
+      claims: () => ({ sub: id, oid: `oid-${id}`, tid: TENANT, name: id, email: addressOf(id), preferred_username: addressOf(id) }),
+    }),
+    extraTokenClaims: (_ctx, token) =>
+      'accountId' in token && token.accountId
+        ? {
+            email: addressOf(token.accountId),
+            upn: addressOf(token.accountId),
+            tid: TENANT,
+            appid: token.clientId,
+            ver: '1.0',
+            scp: (token.scope ?? '').split(' ').map((scope) => scope.slice(scope.lastIndexOf('/') + 1)).join(' '),
+          }
+        : { tid: TENANT, appid: token.clientId, idtyp: 'app', roles: server.roles },
+    // Dovecot 2.3 wants typ=JWT, as Entra writes it, not at+jwt.
+    formats: {
+      customizers: {
+        jwt: (_ctx, _token, parts) => {
+          parts.header = { ...parts.header, typ: 'JWT' };
+        },
+      },
+    },
+    pkce: { required: () => true },
+    rotateRefreshToken: true,
+    issueRefreshToken: (_ctx, client, source) => client.grantTypeAllowed('refresh_token') && source.scopes.has('offline_access'),
+    ttl: {
+      AccessToken: () => server.ttl,
+      ClientCredentials: () => server.ttl,
+      RefreshToken: 86_400,
+      DeviceCode: 300,
+      AuthorizationCode: 60,
+      Grant: 86_400,
+      Interaction: 600,
+      Session: 86_400,
+      IdToken: 3600,
+    },
+    cookies: { keys: ['test'] },
+    interactions: { url: (_ctx, interaction) => `/${TENANT}/interaction/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      deviceFlow: { enabled: true },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === CLIENTS.introspection.id },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        // Microsoft's clients name no resource: the scope says which.
+        defaultResource: (ctx, _client, oneOf) => oneOf?.[0] ?? resourceOf(String(ctx.oidc.params?.['scope'] ?? '')),
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx, resource) =>
+          resource === OPAQUE
+            ? { scope: OPAQUE_SCOPES.join(' '), audience: OPAQUE, accessTokenTTL: server.ttl, accessTokenFormat: 'opaque' }
+            : {
+                scope: [...MAIL_SCOPES.map((scope) => `${resource}/${scope}`), `${resource}/.default`, ...(resource === GRAPH ? MAIL_SCOPES : [])].join(' '),
+                audience: server.audience ?? resource,
+                accessTokenTTL: server.ttl,
+                accessTokenFormat: 'jwt',
+                jwt: { sign: { alg: 'RS256' } },
+              },
+      },
+    },
+    routes: {
+      authorization: '/oauth2/v2.0/authorize',
+      token: '/oauth2/v2.0/token',
+      device_authorization: '/oauth2/v2.0/devicecode',
+      code_verification: '/oauth2/deviceauth',
+      introspection: '/oauth2/v2.0/introspect',
+      revocation: '/oauth2/v2.0/revoke',
+      jwks: '/discovery/v2.0/keys',
+      userinfo: '/oidc/userinfo',
+      end_session: '/oauth2/v2.0/logout',
+    },
+  };
+}
+
+/** Signs in whom login_hint names (alice by default), and consents to everything. */
+async function interact(provider: Provider, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
+  if (prompt.name === 'login') {
+    const accountId = String(params['login_hint'] ?? 'alice').split('@')[0] ?? 'alice';
+    return provider.interactionFinished(request, response, { login: { accountId } });
+  }
+  const found = grantId ? await provider.Grant.find(grantId) : undefined;
+  const grant = found ?? new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
+  const asked = String(params['scope'] ?? '').split(' ');
+  grant.addOIDCScope(asked.filter((scope) => ['openid', 'profile', 'email', 'offline_access'].includes(scope)).join(' ') || 'openid');
+  const missing = (prompt.details['missingResourceScopes'] ?? {}) as Record<string, string[]>;
+  for (const [resource, scopes] of Object.entries(missing)) grant.addResourceScope(resource, scopes.join(' '));
+  const result = { consent: { grantId: await grant.save() } };
+  return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
+}
+
+function resourceOf(scope: string): string {
+  for (const word of scope.split(' ')) {
+    const outlook = OUTLOOK.find((resource) => word.startsWith(resource));
+    if (outlook) return outlook;
+    if (OPAQUE_SCOPES.includes(word)) return OPAQUE;
+    if (word.startsWith(GRAPH) || MAIL_SCOPES.includes(word)) return GRAPH;
+  }
+  return OUTLOOK[0];
+}
+
+const AADSTS: Readonly<Record<string, readonly [number, string?]>> = {
+  'refresh token already used': [70000, 'bad_token'],
+  'refresh token not found': [70008, 'bad_token'],
+  'grant not found': [50173, 'bad_token'],
+  'grant request is invalid': [70000],
+};
+
+function shaped(answer: Record<string, unknown>, body: URLSearchParams, detail: string | undefined): Record<string, unknown> {
+  if (typeof answer['user_code'] === 'string') {
+    const message = `To sign in, open ${String(answer['verification_uri'])} and enter the code ${answer['user_code']}.`;
+    return { interval: 5, ...answer, message };
+  }
+  if (typeof answer['access_token'] === 'string' && body.get('client_info') === '1' && typeof answer['id_token'] === 'string') {
+    const info = { uid: decodeJwt(answer['id_token']).sub, utid: TENANT };
+    return { ...answer, client_info: Buffer.from(JSON.stringify(info)).toString('base64url') };
+  }
+  if (typeof answer['error'] !== 'string') return answer;
+  const [code, suberror] = AADSTS[detail ?? ''] ?? (answer['error'] === 'invalid_client' ? [7000215] : []);
+  if (code === undefined) return answer;
+  const ids = { timestamp: new Date().toISOString(), trace_id: randomUUID(), correlation_id: randomUUID() };
+  return {
+    ...answer,
+    ...ids,
+    error_description: `AADSTS${code}: ${detail ?? String(answer['error_description'])}. Trace ID: ${ids.trace_id}`,
+    error_codes: [code],
+    ...(suberror ? { suberror } : {}),
+  };
+}
+
+/** Replaces the real answer after the server has done its work. */
+function override(response: ServerResponse, failure: Failure): void {
+  const end = response.end.bind(response);
+  response.end = (() => {
+    if (failure.cut) response.destroy();
+    else {
+      response.statusCode = failure.status;
+      response.removeHeader('content-length');
+      end(JSON.stringify(failure.body ?? {}));
+    }
+    return response;
+  }) as typeof response.end;
+}
+
+function answerFailure(response: ServerResponse, failure: Failure): void {
+  if (failure.cut) return void response.destroy();
+  response.writeHead(failure.status, { 'content-type': 'application/json', ...failure.headers });
+  response.end(typeof failure.body === 'string' ? failure.body : JSON.stringify(failure.body ?? {}));
+}
+
+/** Reads a form; oidc-provider takes what was read from `body`. */
+async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const form = new URLSearchParams(Buffer.concat(chunks).toString());
+  Object.defineProperty(request, 'body', { configurable: true, get: () => Object.fromEntries(form) });
+  return form;
+}
+
+function headerOf(jwt: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString()) as Record<string, unknown>;
+}
+
+function addressOf(user: string): string {
+  return `${user}@contoso.test`;
+}

@@ -1,0 +1,206 @@
+/** A provider, a store and a vault for the tests of the oauth room. */
+import 'reflect-metadata';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import { systemClock } from '../../src/base/clock.ts';
+import type { Clock } from '../../src/base/clock.ts';
+import { nullLog } from '../../src/base/log.ts';
+import { Secret } from '../../src/base/secret.ts';
+import { addApplication } from '../../src/oauth/application.ts';
+import type { ClientCredential } from '../../src/oauth/application.ts';
+import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import type { ConnectRequest } from '../../src/oauth/connect-mailbox.ts';
+import type { OAuthEvent } from '../../src/oauth/events.ts';
+import { openTokenSource } from '../../src/oauth/token-source.ts';
+import type { TokenSourceDeps } from '../../src/oauth/token-source.ts';
+import type { Application, Grant, Lease, Mailbox, Store } from '../../src/store/types.ts';
+import type { Vault } from '../../src/vault/types.ts';
+import { startAuthorizationServer } from '../bed/authorization-server.ts';
+import type { AuthorizationServer } from '../bed/authorization-server.ts';
+
+x509.cryptoProvider.set(webcrypto);
+const SIGNING = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
+
+export interface TestCertificate {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+/** Self-signed, for `localhost`: its own CA, and good as a client certificate. RSA, as Microsoft wants for assertions. */
+export async function selfSigned(name = 'localhost'): Promise<TestCertificate> {
+  const keys = await webcrypto.subtle.generateKey(SIGNING, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: randomBytes(8).toString('hex'),
+    name: `CN=${name}`,
+    notBefore: new Date(Date.now() - 86_400_000),
+    notAfter: new Date(Date.now() + 86_400_000),
+    signingAlgorithm: SIGNING,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]),
+    ],
+  });
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return {
+    certPem: certificate.toString('pem'),
+    keyPem: `-----BEGIN PRIVATE KEY-----\n${pkcs8.replace(/.{64}/g, '$&\n')}\n-----END PRIVATE KEY-----\n`,
+  };
+}
+
+export interface Bed {
+  readonly server: AuthorizationServer;
+  readonly certificate: TestCertificate;
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly events: OAuthEvent[];
+  application(options?: { name?: string; provider?: string; clientId?: string; credential?: ClientCredential; settings?: Record<string, unknown> }): Promise<Application>;
+  connect(request: Partial<ConnectRequest> & { application: Application }, as?: string): Promise<{ grant: Grant; mailbox: Mailbox }>;
+  source(options?: Partial<TokenSourceDeps>): ReturnType<typeof openTokenSource>;
+  close(): Promise<void>;
+}
+
+export async function openBed(clock: Clock = systemClock): Promise<Bed> {
+  const certificate = await selfSigned();
+  const server = await startAuthorizationServer({
+    tls: { cert: certificate.certPem, key: certificate.keyPem },
+    caPem: certificate.certPem,
+    clientCertificatePem: certificate.certPem,
+  });
+  const store = memoryStore(clock);
+  const vault = plainVault();
+  const events: OAuthEvent[] = [];
+  const emit = (event: OAuthEvent): void => void events.push(event);
+  const sources: ReturnType<typeof openTokenSource>[] = [];
+  return {
+    server,
+    certificate,
+    store,
+    vault,
+    events,
+    application: (options = {}) =>
+      addApplication(
+        { store, vault },
+        {
+          name: options.name ?? `app-${randomBytes(4).toString('hex')}`,
+          provider: options.provider ?? 'microsoft',
+          clientId: options.clientId ?? server.clients.public.id,
+          ...(options.credential ? { credential: options.credential } : {}),
+          settings: { authority: server.authority, ca: certificate.certPem, ...options.settings },
+        },
+      ),
+    connect: (request, as) =>
+      connectMailbox(
+        { store, vault, clock, log: nullLog, emit },
+        {
+          address: 'alice@contoso.test',
+          protocols: ['imap'],
+          flow: 'authorization-code',
+          redirect: {
+            uri: 'http://localhost/',
+            wait: (url) => server.approve(url, as),
+            close: () => Promise.resolve(),
+          },
+          ...request,
+        },
+      ),
+    source: (options = {}) => {
+      const source = openTokenSource({ store, vault, clock, log: nullLog, emit, ...options });
+      sources.push(source);
+      return source;
+    },
+    close: async () => {
+      await Promise.all(sources.map((source) => source.close()));
+      await server.close();
+    },
+  };
+}
+
+export const secretOf = (text: string): Secret => new Secret(text);
+
+/** AES-GCM under a fixed key: only so that these tests see what is sealed and for which record. */
+export function plainVault(key = Buffer.alloc(32, 7)): Vault {
+  return {
+    seal: (record, plain) => {
+      const iv = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(record));
+      const text = Buffer.concat([cipher.update(plain.reveal(), 'utf8'), cipher.final()]);
+      return Promise.resolve(new Uint8Array(Buffer.concat([iv, cipher.getAuthTag(), text])));
+    },
+    open: (record, sealed) => {
+      const data = Buffer.from(sealed);
+      const decipher = createDecipheriv('aes-256-gcm', key, data.subarray(0, 12)).setAAD(Buffer.from(record));
+      decipher.setAuthTag(data.subarray(12, 28));
+      return Promise.resolve(new Secret(Buffer.concat([decipher.update(data.subarray(28)), decipher.final()]).toString()));
+    },
+    derive: (purpose) => Promise.resolve(new Uint8Array(createHmac('sha256', key).update(purpose).digest())),
+  };
+}
+
+/** Tables in memory with the contract's compare-and-swap and fences. */
+export function memoryStore(clock: Clock): Store {
+  const watchers = new Set<{ topic: string; changed: () => void }>();
+  const tell = (topic: string): void => watchers.forEach((watcher) => watcher.topic === topic && queueMicrotask(watcher.changed));
+  const applications = new Map<string, Application>();
+  const grants = new Map<string, Grant>();
+  const mailboxes = new Map<string, Mailbox>();
+  const leases = new Map<string, Lease>();
+  const refuse = (): never => {
+    throw new Error('not part of these tests');
+  };
+  return {
+    engine: 'sqlite',
+    applications: {
+      insert: async (row) => (applications.set(row.id, row), tell('applications')),
+      update: async (id, change) => (applications.set(id, { ...applications.get(id)!, ...change }), tell('applications')),
+      find: async (id) => applications.get(id),
+      byName: async (name) => [...applications.values()].find((row) => row.name === name),
+      list: async () => [...applications.values()],
+      remove: async (id) => applications.delete(id),
+    },
+    grants: {
+      insert: async (row) => (grants.set(row.id, row), tell('grants')),
+      find: async (id) => grants.get(id),
+      list: async () => [...grants.values()],
+      update: async (id, generation, change, lease) => {
+        const row = grants.get(id);
+        if (row?.generation !== generation) return 'changed-meanwhile';
+        const held = lease && leases.get(lease.name);
+        if (lease && (held?.fence !== lease.fence || held.owner !== lease.owner)) return 'lease-lost';
+        grants.set(id, { ...row, ...change, generation: generation + 1 });
+        tell('grants');
+        return 'written';
+      },
+      remove: async (id) => grants.delete(id),
+    },
+    mailboxes: {
+      insert: async (row) => void mailboxes.set(row.address, row),
+      update: async (address, change) => void mailboxes.set(address, { ...mailboxes.get(address)!, ...change }),
+      find: async (address) => mailboxes.get(address),
+      byGrant: async (grantId) => [...mailboxes.values()].filter((row) => row.grantId === grantId),
+      list: async () => [...mailboxes.values()],
+      remove: async (address) => mailboxes.delete(address),
+    },
+    leases: {
+      acquire: async (name, owner, ms) => {
+        const held = leases.get(name);
+        if (held && held.owner !== '' && held.until > clock.now()) return undefined;
+        const lease = { name, owner, fence: (held?.fence ?? 0) + 1, until: clock.now() + ms };
+        leases.set(name, lease);
+        return lease;
+      },
+      renew: async (lease) => lease,
+      release: async (lease) => void leases.set(lease.name, { ...lease, owner: '', until: 0 }),
+    },
+    appPasswords: { insert: refuse, find: refuse, byHash: refuse, list: refuse, revoke: refuse, touch: refuse },
+    audit: { append: refuse, read: refuse, latest: refuse },
+    settings: { get: refuse, setOnce: refuse, set: refuse },
+    watch: (topic, changed) => {
+      const watcher = { topic, changed };
+      watchers.add(watcher);
+      return { stop: () => void watchers.delete(watcher) };
+    },
+    ping: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
