@@ -1,7 +1,7 @@
 /** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
-import { asError, type PosternError } from '../base/error.ts';
+import { asError, baseError, type PosternError } from '../base/error.ts';
 import * as imap from '../protocol/imap/server.ts';
 import * as pop3 from '../protocol/pop3/server.ts';
 import type { Credentials } from '../protocol/sasl/mechanism.ts';
@@ -181,7 +181,7 @@ export class Session {
     } catch (error) {
       const failure = asError(error);
       this.#warn(failure, user, 'sign-in could not be checked');
-      return { type: 'refuse', error: failure };
+      return { type: 'refuse', error: outward(failure) };
     }
     if (local.type !== 'accepted') {
       const reason = local.type === 'refused' ? local.reason : 'slow-down';
@@ -220,7 +220,7 @@ export class Session {
       }
       this.#forget();
       // Once revoked there is nothing to try again on this connection.
-      return { type: 'refuse', error: failure, bye: now.gone.signal.aborted };
+      return { type: 'refuse', error: outward(failure), bye: now.gone.signal.aborted };
     }
   }
 
@@ -338,6 +338,11 @@ const WRONG = 'the user name or app password is not right';
 function codeOf(error: PosternError): string {
   const original = error.detail['code'];
   return typeof original === 'string' ? original : error.code;
+}
+
+/** A defect's own words are for the log. */
+function outward(error: PosternError): PosternError {
+  return error.kind === 'bug' ? baseError('base.bug', 'an internal error, the log has more', { cause: error }) : error;
 }
 
 function outcomeOf(verdict: Verdict): 'ok' | 'refused' | 'slowed' | 'failed' {

@@ -1,0 +1,328 @@
+/** What happens to sessions: limits, revocation, failures of either side, drain, certificate reload, hostile input, load. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { before, test, type TestContext } from 'node:test';
+import {
+  ADDRESS,
+  type Bench,
+  type Certificates,
+  certificates,
+  type Client,
+  type FakeProvider,
+  fakeProvider,
+  PASSWORD,
+  startBench,
+} from '../../test/bed/gateway.ts';
+import type { ListenerConfig } from './types.ts';
+
+let authority: Certificates;
+before(async () => {
+  authority = await certificates();
+});
+
+interface Scene {
+  readonly bench: Bench;
+  readonly provider: FakeProvider;
+}
+
+async function scene(
+  t: TestContext,
+  listener: Partial<ListenerConfig> = {},
+  options: Parameters<typeof startBench>[3] = {},
+): Promise<Scene> {
+  const provider = await fakeProvider(listener.protocol ?? 'imap', authority);
+  const bench = await startBench(authority, [listener], [provider], options);
+  t.after(async () => {
+    await bench.close();
+    await provider.close();
+  });
+  return { bench, provider };
+}
+
+const LOGIN = `a LOGIN ${ADDRESS} ${PASSWORD}`;
+
+async function signedIn(bench: Bench): Promise<Client> {
+  const client = await bench.client();
+  await client.line();
+  assert.match(await client.ask(LOGIN, /^a /), /^a OK/);
+  return client;
+}
+
+/** Lets pending I/O happen until the condition holds; the test's own time limit ends it otherwise. */
+async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+test('a refused token is thrown away once and the next one is tried', async (t) => {
+  const { bench, provider } = await scene(t);
+  provider.good.clear();
+  provider.good.add('token-2');
+  await signedIn(bench);
+  assert.deepEqual(bench.tokens.rejected, ['token-1']);
+  assert.deepEqual(provider.tokens, ['token-1', 'token-2']);
+  assert.deepEqual(bench.meter.signIns, ['imap ok ok']);
+});
+
+test('a provider that refuses every token costs one renewal, however often programs try', async (t) => {
+  const { bench, provider } = await scene(t);
+  provider.good.clear();
+  const client = await bench.client();
+  await client.line();
+  for (let i = 0; i < 3; i++) assert.match(await client.ask(LOGIN, /^a /), /^a NO \[CONTACTADMIN\]/);
+  assert.deepEqual(provider.tokens, ['token-1', 'token-2', 'token-2', 'token-2']);
+  assert.deepEqual(bench.meter.signIns, Array(3).fill('imap failed sasl.refused'));
+  assert.deepEqual(
+    bench.audit.of('signin.upstream').map(({ outcome, data }) => `${outcome} ${String(data!['code'])}`),
+    Array(3).fill('failed sasl.refused'),
+  );
+  await eventually(() => provider.open === 0);
+});
+
+test('slowed sign-ins wait and leave their trace', async (t) => {
+  const { bench, provider } = await scene(t);
+  bench.signIn.next.push({ type: 'slow-down', retryAt: 0, waitMs: 20 });
+  const client = await bench.client();
+  await client.line();
+  const start = performance.now();
+  assert.match(await client.ask(LOGIN, /^a /), /^a NO \[LIMIT\]/);
+  assert.ok(performance.now() - start >= 19);
+  assert.equal(provider.accepted, 0);
+  assert.deepEqual(bench.meter.signIns, ['imap slowed gateway.slowed']);
+  const { level, fields } = bench.log.find(({ message }) => message === 'sign-in refused')!;
+  assert.equal(level, 'warn');
+  assert.equal(fields['remoteAddress'], '127.0.0.1');
+  assert.equal(fields['reason'], 'slow-down');
+});
+
+test('revocation cuts the sessions of that app password on both sides', async (t) => {
+  const { bench, provider } = await scene(t);
+  const clients = await Promise.all([signedIn(bench), signedIn(bench)]);
+  assert.equal(bench.gateway.sessions, 2);
+  bench.signIn.revoke();
+  for (const client of clients)
+    assert.deepEqual(await client.until(/<end>/), ['* BYE this app password is no longer valid', '<end>']);
+  await eventually(() => provider.open === 0);
+  assert.equal(bench.gateway.sessions, 0);
+  assert.deepEqual(
+    bench.audit.of('session.ended').map(({ data }) => data!['reason']),
+    ['cut', 'cut'],
+  );
+});
+
+test('revocation during the sign-in at the provider is a wrong password', async (t) => {
+  const { bench, provider } = await scene(t);
+  provider.silent = true;
+  const client = await bench.client();
+  await client.line();
+  await client.send(LOGIN);
+  await eventually(() => provider.accepted === 1);
+  bench.signIn.revoke();
+  assert.match((await client.until(/^a |<end>/)).join('\n'), /a NO \[AUTHENTICATIONFAILED\]/);
+  await eventually(() => provider.open === 0);
+});
+
+test('a program that hangs up during its sign-in leaves nothing open', async (t) => {
+  const { bench, provider } = await scene(t);
+  provider.silent = true;
+  const client = await bench.client();
+  await client.line();
+  await client.send(LOGIN);
+  await eventually(() => provider.accepted === 1);
+  client.conn.socket.resetAndDestroy();
+  await eventually(() => provider.open === 0 && bench.meter.closed === 1);
+  assert.equal(bench.audit.of('session.ended').length, 0);
+});
+
+test('a provider that dies ends the session, and the gateway goes on', async (t) => {
+  const { bench, provider } = await scene(t);
+  const client = await signedIn(bench);
+  const other = await bench.client();
+  await other.line();
+  const ended = bench.audit.next('session.ended');
+  provider.crash();
+  assert.equal(await client.line().catch(() => '<end>'), '<end>');
+  await ended;
+  assert.match(await other.ask(LOGIN, /^a /), /^a OK/);
+});
+
+test('a program that ends its side still gets the last replies', async (t) => {
+  const { bench } = await scene(t);
+  const client = await bench.client();
+  await client.line();
+  client.conn.socket.end(`${LOGIN}\r\nb NOOP\r\n`);
+  const lines = await client.until(/<end>/);
+  assert.match(lines[0]!, /^a OK/);
+  assert.deepEqual(lines.slice(1), ['did b NOOP', '<end>']);
+  await eventually(() => bench.audit.of('session.ended').length === 1);
+});
+
+test('connections beyond the limits are refused in the protocol’s words, also over TLS', async (t) => {
+  const { bench } = await scene(t, { tls: 'implicit' }, { limits: { maxConnectionsPerAddress: 1 } });
+  const first = await bench.client();
+  assert.match(await first.line(), /^\* OK/);
+  const second = await bench.client();
+  assert.match(await second.line(), /^\* BYE \[LIMIT\]/);
+  assert.equal(await second.line(), '<end>');
+  assert.deepEqual(bench.meter.limits, ['connections-per-address']);
+  first.destroy();
+  await eventually(() => bench.meter.closed === 1);
+  assert.match(await (await bench.client()).line(), /^\* OK/);
+});
+
+test('drain refuses new connections, lets sessions end, then says goodbye', async (t) => {
+  const { bench } = await scene(t, {}, { limits: { drainMs: 60_000 } });
+  const busy = await signedIn(bench);
+  const waiting = await bench.client();
+  await waiting.line();
+  let drained = false;
+  const draining = bench.gateway.drain().then(() => (drained = true));
+  assert.deepEqual(await waiting.until(/<end>/), ['* BYE [UNAVAILABLE] the server is shutting down', '<end>']);
+  const { port } = bench.gateway.addresses[0]!;
+  const late = connect(port, '127.0.0.1');
+  await assert.rejects(once(late, 'connect'), { code: 'ECONNREFUSED' });
+  assert.equal(await busy.ask('b NOOP', /./), 'did b NOOP');
+  assert.equal(drained, false);
+  await busy.ask('QUIT', /bye/);
+  await draining;
+  assert.equal(bench.meter.opened, bench.meter.closed);
+});
+
+test('a new certificate serves new connections, a broken one is ignored, open sessions stay', async (t) => {
+  const { bench } = await scene(t, { tls: 'implicit' });
+  const serial = (client: Client): string => (client.conn.socket as TLSSocket).getPeerCertificate().serialNumber;
+  const before = await signedIn(bench);
+  bench.replaceCertificate(await authority.issue());
+  const after = await signedIn(bench);
+  assert.notEqual(serial(after), serial(before));
+  bench.replaceCertificate({ cert: 'nonsense', key: 'nonsense' });
+  assert.equal(serial(await signedIn(bench)), serial(after));
+  assert.ok(bench.log.some(({ level, message }) => level === 'error' && message.includes('the old one stays')));
+  assert.equal(await before.ask('b NOOP', /./), 'did b NOOP');
+});
+
+test('a certificate that does not load stops the start', async () => {
+  await assert.rejects(
+    startBench(authority, [{}], [], {
+      deps: { certificate: { read: () => ({ cert: 'x', key: 'y' }), onChange: () => ({ stop() {} }) } },
+    }),
+    { code: 'gateway.certificate' },
+  );
+});
+
+test('when one listener cannot start none stays', async () => {
+  const holder = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as AddressInfo;
+  holder.close();
+  await once(holder, 'close');
+  const listeners = [{ port }, { host: '0.0.0.0', tls: 'none' }] as const;
+  await assert.rejects(startBench(authority, listeners, []), { code: 'gateway.plain-beyond-loopback' });
+  const again = await startBench(authority, [{ port }], []);
+  await again.close();
+});
+
+const HOSTILE: readonly (readonly [string, (write: (data: string | Buffer) => void) => void])[] = [
+  ['an endless line', (write) => write(Buffer.alloc(1 << 20, 'x'))],
+  ['HTTP', (write) => write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
+  ['a huge literal', (write) => write(`a LOGIN {99999999}\r\n`)],
+  ['a huge literal+', (write) => write(`a LOGIN {99999999+}\r\n${'x'.repeat(70_000)}`)],
+  ['bare newlines', (write) => write('a NOOP\nb NOOP\n')],
+  ['invalid base64', (write) => write('a AUTHENTICATE PLAIN !!!!\r\n')],
+  ['bytes that are no text', (write) => write(Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0d, 0x0a]))],
+  ['a TLS handshake on a plain port', (write) => write(Buffer.from('160301020001', 'hex'))],
+  ['STARTTLS injection', (write) => write(`a STARTTLS\r\n${LOGIN}\r\n`)],
+  ['commands in the wrong state', (write) => write('a SELECT INBOX\r\nb FETCH 1 BODY[]\r\n')],
+];
+
+test('hostile input ends in a protocol reply, and other sessions do not notice', async (t) => {
+  const { bench, provider } = await scene(t);
+  const bystander = await signedIn(bench);
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', listen);
+  t.after(() => process.off('unhandledRejection', listen));
+  for (const [name, attack] of HOSTILE) {
+    const socket = connect(bench.gateway.addresses[0]!.port, '127.0.0.1');
+    let heard = '';
+    socket.on('data', (bytes) => (heard += bytes.toString('latin1'))).on('error', () => undefined);
+    await once(socket, 'connect');
+    attack((data) => void socket.write(data));
+    await eventually(() => heard.split('\r\n').length > 2 || socket.destroyed || name === 'a huge literal');
+    assert.match(heard, /^\* OK/, name);
+    assert.equal(await bystander.ask('n NOOP', /./), 'did n NOOP', name);
+    socket.destroy();
+  }
+  await eventually(() => bench.gateway.sessions === 1 && bench.meter.closed === HOSTILE.length);
+  assert.equal(provider.accepted, 1);
+  assert.deepEqual(unhandled, []);
+  assert.deepEqual(
+    bench.log.filter(({ level }) => level === 'error'),
+    [],
+  );
+});
+
+test('a drip of single bytes is cut when the time to sign in is over', async (t) => {
+  const { bench } = await scene(t, {}, { limits: { signInMs: 100 } });
+  const client = await bench.client();
+  await client.line();
+  const drip = setInterval(() => void client.conn.write('x').catch(() => undefined), 10);
+  t.after(() => clearInterval(drip));
+  assert.deepEqual(await client.until(/<end>/), ['* BYE no sign-in within the time allowed', '<end>']);
+});
+
+test('a TLS port closes on those who do not speak TLS', async (t) => {
+  const { bench } = await scene(t, { tls: 'implicit' });
+  const socket = connect(bench.gateway.addresses[0]!.port, '127.0.0.1');
+  socket.on('error', () => undefined).resume();
+  socket.write('a NOOP\r\n');
+  await once(socket, 'close');
+  await eventually(() => bench.meter.closed === 1);
+});
+
+test('200 programs at once get in and are heard', async (t) => {
+  const { bench, provider } = await scene(t, { tls: 'implicit' });
+  const clients = await Promise.all(Array.from({ length: 200 }, () => signedIn(bench)));
+  assert.equal(bench.gateway.sessions, 200);
+  const answers = await Promise.all(clients.map((client, i) => client.ask(`n${i} NOOP`, /./)));
+  assert.deepEqual(
+    answers,
+    clients.map((_, i) => `did n${i} NOOP`),
+  );
+  for (const client of clients) client.destroy();
+  await eventually(() => provider.open === 0 && bench.meter.closed === 200);
+  assert.equal(bench.audit.of('session.ended').length, 200);
+  assert.equal(bench.gateway.sessions, 0);
+});
+
+test('large transfers pass both ways in constant memory while one side is slow', async (t) => {
+  const { bench, provider } = await scene(t, { tls: 'implicit' });
+  const size = 64 * 1024 * 1024;
+  const { port } = bench.gateway.addresses[0]!;
+  const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: authority.ca });
+  await once(socket, 'secureConnect');
+  socket.write(`${LOGIN}\r\nGET ${size}\r\n`);
+  await once(socket, 'readable');
+  const before = process.memoryUsage();
+  // Nobody reads: the provider must come to a stop instead of filling memory.
+  for (let quiet = 0, seen = -1; quiet < 50;) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    const now = process.memoryUsage().arrayBuffers;
+    quiet = now === seen ? quiet + 1 : 0;
+    seen = now;
+  }
+  const grown = process.memoryUsage().arrayBuffers - before.arrayBuffers;
+  assert.ok(grown < 16 * 1024 * 1024, `${grown} octets buffered`);
+  let got = 0;
+  for await (const bytes of socket) {
+    got += (bytes as Buffer).length;
+    if (got > size) break;
+  }
+  const up = await signedIn(bench);
+  await up.conn.write(`PUT ${size}\r\n`);
+  const piece = Buffer.alloc(1 << 20, 'y');
+  for (let left = size; left > 0; left -= piece.length) await up.conn.write(piece);
+  assert.equal(await up.line(), `did PUT ${size}`);
+  assert.equal(provider.taken, size);
+});
