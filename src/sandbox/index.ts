@@ -10,7 +10,7 @@ import { requireUser } from './authority/flows.ts';
 import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 import {
   approve,
-  approveDevice,
+  decideUserCode,
   createAuthorityKeys,
   mintAssertion,
   startAuthority,
@@ -142,8 +142,8 @@ async function describe(
     shared: SHARED_ADDRESS,
     metadataOrigin,
     approve: (authorizationUrl, user = users[0]!.address) => approve(platform, authorizationUrl, user),
-    approveDevice: async (userCode, user = users[0]!.address) => approveDevice(platform, userCode, user),
-    declineDevice: async (userCode) => approveDevice(platform, userCode, users[0]!.address, false),
+    approveDevice: async (userCode, user = users[0]!.address) => decideUserCode(platform, userCode, user, true),
+    declineDevice: async (userCode) => decideUserCode(platform, userCode, users[0]!.address, false),
     mintAssertion: () => mintAssertion(platform, keys.foreign),
     requests: platform.requests,
     setTokenLifetime: (seconds) => void (platform.options = { ...platform.options, tokenLifetime: seconds }),

@@ -23,6 +23,7 @@ export async function createSigningKey(): Promise<SigningKey> {
 export interface ClientCertificate {
   readonly certificatePem: string;
   readonly privateKeyPem: string;
+  readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
   /** base64url thumbprints of the DER: `x5t#S256` and `x5t` (RFC 7515 §4.1.7–8). */
   readonly sha256: string;
@@ -55,6 +56,7 @@ export async function createClientCertificate(name: string, now: number): Promis
   return {
     certificatePem: `${certificate.toString('pem')}\n`,
     privateKeyPem: KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString(),
+    privateKey: KeyObject.from(keys.privateKey),
     publicKey: KeyObject.from(keys.publicKey),
     sha256: createHash('sha256').update(der).digest('base64url'),
     sha1: createHash('sha1').update(der).digest('base64url'),

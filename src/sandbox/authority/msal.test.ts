@@ -60,7 +60,7 @@ test('authorization code with PKCE, then a silent refresh', async () => {
   assertMailToken(result.accessToken);
   assert.equal(result.account?.username, 'alice@contoso.test');
   assert.equal(result.tenantId, sandbox.tenantId);
-  const again = await client.acquireTokenSilent({ account: result.account!, scopes, forceRefresh: true });
+  const again = await client.acquireTokenSilent({ account: result.account, scopes, forceRefresh: true });
   assertMailToken(again.accessToken);
   assert.notEqual(again.accessToken, result.accessToken);
   assert.equal(again.fromCache, false);
@@ -83,7 +83,7 @@ test('device code', async () => {
   });
   await approved;
   assert.equal(result?.account?.username, 'bob@contoso.test');
-  assertMailToken(result!.accessToken);
+  assertMailToken(result.accessToken);
 });
 
 test('client credentials with a secret, a certificate and an assertion', async () => {

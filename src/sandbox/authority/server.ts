@@ -150,7 +150,7 @@ export async function approve(platform: Platform, authorizationUrl: string, user
 }
 
 /** Enters a user code, signs in and consents. @throws sandbox.refused 70018, 50034 */
-export function approveDevice(platform: Platform, userCode: string, user: string, accepted = true): void {
+export function decideUserCode(platform: Platform, userCode: string, user: string, accepted: boolean): void {
   const device = findDevice(platform, userCode);
   if (!device) throw refuse(70018);
   decideDevice(platform, device, requireUser(user), accepted);
