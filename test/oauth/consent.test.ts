@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { ManualClock } from '../../src/base/clock.ts';
+import { nullLog } from '../../src/base/log.ts';
+import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import type { Redirect } from '../../src/oauth/connect-mailbox.ts';
 import { openBed, secretOf } from './fixture.ts';
 import type { Bed } from './fixture.ts';
 
@@ -66,3 +70,142 @@ describe('consent at a real authorization server', () => {
     }
   });
 });
+
+describe('consent, other ways', () => {
+  let bed: Bed;
+  before(async () => {
+    bed = await openBed();
+  });
+  after(() => bed.close());
+
+  test('device code: the person enters the code elsewhere', async () => {
+    const application = await bed.application();
+    const clock = new ManualClock(Date.now());
+    const shown: string[] = [];
+    const approved = Promise.withResolvers<void>();
+    const work = connectMailbox(
+      { store: bed.store, vault: bed.vault, clock, log: nullLog },
+      {
+        application,
+        address: 'alice@contoso.test',
+        protocols: ['imap'],
+        flow: 'device-code',
+        device: (prompt) => {
+          shown.push(prompt.message);
+          bed.server.approveDevice(prompt.userCode).then(approved.resolve, approved.reject);
+        },
+      },
+    );
+    await until(() => shown.length === 1);
+    // The first poll comes before the approval or is told to slow down; neither ends the flow.
+    bed.server.failNext.push({ status: 400, body: { error: 'slow_down' } }, { status: 503 });
+    await approved.promise;
+    const done = work.then((result) => result.grant);
+    let finished = false;
+    void done.finally(() => (finished = true));
+    await until(async () => {
+      await clock.advance(5000);
+      return finished;
+    });
+    assert.equal((await done).flow, 'device-code');
+    assert.match(shown[0] ?? '', /enter the code/);
+  });
+
+  for (const [error, code] of [
+    ['authorization_declined', 'oauth.consent-declined'],
+    ['access_denied', 'oauth.consent-declined'],
+    ['expired_token', 'oauth.consent-expired'],
+  ] as const) {
+    test(`device code ends at ${error}`, async () => {
+      const clock = new ManualClock(Date.now());
+      bed.server.failNext.push({ status: 400, body: { error } });
+      let shown = false;
+      const work = bedConnectDevice(clock, () => (shown = true));
+      const outcome = assert.rejects(work, { code });
+      await until(() => shown);
+      await clock.advance(5000);
+      await outcome;
+    });
+  }
+
+  test('device code stops when told to', async () => {
+    const clock = new ManualClock(Date.now());
+    const stop = new AbortController();
+    let shown = false;
+    const work = bedConnectDevice(clock, () => (shown = true), stop.signal);
+    const outcome = assert.rejects(work, /enough/);
+    await until(() => shown);
+    stop.abort(new Error('enough'));
+    await outcome;
+  });
+
+  test('a generic provider is found by discovery, with opaque tokens', async () => {
+    const application = await bed.application({
+      provider: 'oidc',
+      settings: {
+        authority: undefined,
+        issuer: bed.server.issuer,
+        scopes: { imap: ['mail:imap'] },
+        imap: { host: 'mail.contoso.test', port: 993, tls: 'implicit' },
+      },
+    });
+    const { mailbox } = await bed.connect({ application });
+    const source = bed.source();
+    assert.doesNotMatch((await source.accessToken(mailbox, 'imap')).value.reveal(), /\./);
+    const endpoint = await source.endpoint(mailbox, 'imap');
+    assert.deepEqual([endpoint.host, endpoint.port, endpoint.user], ['mail.contoso.test', 993, 'alice@contoso.test']);
+  });
+
+  test('an answer with another state, or from another issuer, is refused', async () => {
+    const application = await bed.application();
+    const tampered = (change: (url: URL) => void): Redirect => ({
+      uri: 'http://localhost/',
+      wait: async (url) => {
+        const answer = await bed.server.approve(url);
+        change(answer);
+        return answer;
+      },
+      close: () => Promise.resolve(),
+    });
+    for (const change of [
+      (url: URL) => url.searchParams.set('state', 'other'),
+      (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
+    ]) {
+      await assert.rejects(bed.connect({ application, redirect: tampered(change) }), { code: 'oauth.redirect-mismatch' });
+    }
+  });
+
+  test('a role-less application token is caught before the mail server refuses it without a reason', async () => {
+    const { id, secret } = bed.server.clients.confidential;
+    const application = await bed.application({ clientId: id, credential: { type: 'secret', secret: secretOf(secret) } });
+    bed.server.roles = [];
+    try {
+      await assert.rejects(bed.connect({ application, address: 'p@contoso.test', flow: 'client-secret' }), { code: 'oauth.role-missing' });
+    } finally {
+      bed.server.roles = ['IMAP.AccessAsApp', 'POP.AccessAsApp', 'SMTP.SendAsApp'];
+    }
+  });
+
+  test('a second consent keeps mailbox settings and adds the protocol', async () => {
+    const application = await bed.application();
+    const first = await bed.connect({ application, address: 'dave@contoso.test' });
+    await bed.store.mailboxes.update('dave@contoso.test', { settings: { smtpUser: 'delegate' } });
+    const second = await bed.connect({ application, address: 'dave@contoso.test', protocols: ['imap', 'smtp'] });
+    assert.equal(second.grant.id, first.grant.id);
+    assert.deepEqual(second.mailbox.settings, { smtpUser: 'delegate' });
+    assert.deepEqual(second.mailbox.protocols, ['imap', 'smtp']);
+  });
+
+  async function bedConnectDevice(clock: ManualClock, device: () => void, signal?: AbortSignal): Promise<unknown> {
+    const application = await bed.application();
+    return connectMailbox(
+      { store: bed.store, vault: bed.vault, clock, log: nullLog },
+      { application, address: 'alice@contoso.test', protocols: ['imap'], flow: 'device-code', device, ...(signal ? { signal } : {}) },
+    );
+  }
+});
+
+/** Lets the other side of a socket work until something has happened. */
+async function until(happened: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await happened())) await new Promise<void>((resolve) => setImmediate(resolve));
+}

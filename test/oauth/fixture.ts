@@ -86,7 +86,7 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
           provider: options.provider ?? 'microsoft',
           clientId: options.clientId ?? server.clients.public.id,
           ...(options.credential ? { credential: options.credential } : {}),
-          settings: { authority: server.authority, ca: certificate.certPem, ...options.settings },
+          settings: withoutUndefined({ authority: server.authority, ca: certificate.certPem, ...options.settings }),
         },
       ),
     connect: (request, as) =>
@@ -115,6 +115,9 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
     },
   };
 }
+
+const withoutUndefined = (settings: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 
 export const secretOf = (text: string): Secret => new Secret(text);
 

@@ -261,9 +261,10 @@ describe('renewal', () => {
   type ChildMessage = { readonly type: 'ready' } | { readonly type: 'done'; readonly tokens: string[] } | Call;
 
   async function serve(call: Call): Promise<{ value?: unknown; error?: string }> {
-    const methods = bed.store[call.table] as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
     try {
-      return { value: await methods[call.method]?.(...call.args) };
+      const method: unknown = Reflect.get(bed.store[call.table], call.method);
+      if (typeof method !== 'function') return { error: `no method ${call.method}` };
+      return { value: await (Reflect.apply(method, bed.store[call.table], call.args) as Promise<unknown>) };
     } catch (error) {
       return { error: String(error) };
     }
