@@ -64,6 +64,7 @@ class RunningGateway implements Gateway {
   readonly #stops: { stop(): void }[] = [];
   readonly #closing = new AbortController();
   #refusals = 0;
+  #emptied: (() => void) | undefined;
   #drained: Promise<void> | undefined;
 
   constructor(limits: GatewayLimits, deps: GatewayDeps) {
@@ -125,7 +126,11 @@ class RunningGateway implements Gateway {
     const { limits } = this.#around;
     for (const { stop } of this.#stops) stop();
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    const all = Promise.all(closed);
+    const empty = new Promise<void>((resolve) => {
+      this.#emptied = resolve;
+      if (this.#open.size === 0) resolve();
+    });
+    const all = Promise.all([...closed, empty]);
     // Whoever has not signed in yet loses nothing by starting again elsewhere.
     for (const session of this.#open.values()) if (!session.relaying) session.end('shutdown');
     await this.#within(all, limits.drainMs);
@@ -161,6 +166,7 @@ class RunningGateway implements Gateway {
       this.#admission.release(address);
       deps.meter.connectionClosed(protocol);
       session.closed();
+      if (this.#open.size === 0) this.#emptied?.();
     });
     void session.run(config.tls);
   }

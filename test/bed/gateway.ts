@@ -107,7 +107,7 @@ export async function fakeProvider(
     open.add(plain);
     plain.on('close', () => open.delete(plain));
     plain.on('error', () => plain.destroy());
-    if (fake.silent) return;
+    if (fake.silent) return void plain.on('end', () => plain.destroy()).resume();
     void serve(plain).catch(() => plain.destroy());
   });
   const serve = async (plain: Socket): Promise<void> => {
