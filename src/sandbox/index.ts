@@ -37,6 +37,18 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
 
 export type SandboxPort = 'authority' | 'metadata' | 'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps';
 
+/** The ports that `postern sandbox` uses unless told otherwise; the library takes free ones. */
+export const defaultPorts: Readonly<Record<SandboxPort, number>> = {
+  authority: 2443,
+  metadata: 2480,
+  imap: 2143,
+  imaps: 2993,
+  pop3: 2110,
+  pop3s: 2995,
+  smtp: 2587,
+  smtps: 2465,
+};
+
 export interface Sandbox {
   /** `https://localhost:PORT/TENANTID`: what clients take as authority. */
   readonly authority: string;
