@@ -62,9 +62,13 @@ function checkAudience(claims: JWTPayload, profile: ProviderProfile): void {
   }
   const accepted = profile.audiences.map((aud) => aud.replace(/\/$/, ''));
   if (accepted.length > 0 && !audiences.some((aud) => accepted.includes(aud))) {
-    throw oauthError('oauth.wrong-audience', `the access token is for ${audiences.join(', ')}, not for the mail servers`, {
-      detail: { audience: audiences, expected: profile.audiences },
-    });
+    throw oauthError(
+      'oauth.wrong-audience',
+      `the access token is for ${audiences.join(', ')}, not for the mail servers`,
+      {
+        detail: { audience: audiences, expected: profile.audiences },
+      },
+    );
   }
 }
 

@@ -19,7 +19,11 @@ export function tokensFrom(answer: HttpAnswer, asked: readonly string[], clock: 
   const body = answer.body ?? {};
   const accessToken = body['access_token'];
   const type = body['token_type'];
-  if (typeof accessToken !== 'string' || accessToken === '' || (type !== undefined && String(type).toLowerCase() !== 'bearer')) {
+  if (
+    typeof accessToken !== 'string' ||
+    accessToken === '' ||
+    (type !== undefined && String(type).toLowerCase() !== 'bearer')
+  ) {
     throw oauthError('oauth.provider-garbled', 'the token answer carries no bearer token', {
       detail: { status: answer.status, members: Object.keys(body) },
     });
@@ -53,7 +57,11 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
     return oauthError('oauth.provider-unreachable', `the provider answered ${answer.status}${said}`, options);
   }
   if (error === undefined) {
-    return oauthError('oauth.provider-garbled', `the provider answered ${answer.status} without an OAuth error`, options);
+    return oauthError(
+      'oauth.provider-garbled',
+      `the provider answered ${answer.status} without an OAuth error`,
+      options,
+    );
   }
 
   const advice = aadstsAdvice(codes);
@@ -73,7 +81,8 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
   }
   if (DECLINED.has(error)) return oauthError('oauth.consent-declined', `the sign-in was declined${said}`, options);
   if (error === 'expired_token') return oauthError('oauth.consent-expired', 'the code has expired', options);
-  if (NEEDS_PERSON.has(error)) return oauthError('oauth.needs-consent', `the provider wants a new sign-in (${error})${said}`, options);
+  if (NEEDS_PERSON.has(error))
+    return oauthError('oauth.needs-consent', `the provider wants a new sign-in (${error})${said}`, options);
   return oauthError('oauth.misconfigured', `the provider refused our application (${error})${said}`, options);
 }
 
@@ -95,7 +104,16 @@ interface Facts {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-const KEPT = ['error', 'error_codes', 'suberror', 'trace_id', 'correlation_id', 'timestamp', 'error_uri', 'claims'] as const;
+const KEPT = [
+  'error',
+  'error_codes',
+  'suberror',
+  'trace_id',
+  'correlation_id',
+  'timestamp',
+  'error_uri',
+  'claims',
+] as const;
 
 function factsOf(answer: HttpAnswer): Facts {
   const body = answer.body ?? {};

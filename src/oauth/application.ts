@@ -52,7 +52,11 @@ export async function addApplication(
 }
 
 /** @throws oauth.misconfigured (a certificate that does not fit its key) */
-export async function sealCredential(vault: Vault, applicationId: string, credential: ClientCredential): Promise<Uint8Array> {
+export async function sealCredential(
+  vault: Vault,
+  applicationId: string,
+  credential: ClientCredential,
+): Promise<Uint8Array> {
   if (credential.type === 'certificate') checkKeyPair(credential);
   const plain =
     credential.type === 'secret'
@@ -72,7 +76,10 @@ export async function openCredential(
   const plain = await vault.open(recordOf(application.id), application.credential);
   const parsed = stored.safeParse(JSON.parse(plain.reveal()));
   if (parsed.success) return parsed.data as ClientCredential;
-  throw oauthError('oauth.misconfigured', `the stored credential of application ${application.name} is of an unknown kind`);
+  throw oauthError(
+    'oauth.misconfigured',
+    `the stored credential of application ${application.name} is of an unknown kind`,
+  );
 }
 
 const stored = z.discriminatedUnion('type', [
@@ -93,7 +100,9 @@ function recordOf(applicationId: string): string {
 function checkKeyPair(credential: { readonly certificatePem: string; readonly privateKey: Secret }): void {
   let fits: boolean;
   try {
-    fits = new X509Certificate(credential.certificatePem).checkPrivateKey(createPrivateKey(credential.privateKey.reveal()));
+    fits = new X509Certificate(credential.certificatePem).checkPrivateKey(
+      createPrivateKey(credential.privateKey.reveal()),
+    );
   } catch (cause) {
     throw oauthError('oauth.misconfigured', 'the certificate or its private key cannot be read', {
       cause,

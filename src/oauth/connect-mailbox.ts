@@ -49,7 +49,10 @@ export interface ConnectRequest {
  * @throws oauth.wrong-identity, oauth.scope-missing, oauth.role-missing, oauth.wrong-audience, oauth.consent-declined,
  *   oauth.consent-expired, oauth.redirect-*, oauth.id-token-invalid, oauth.misconfigured, and what a token request may throw
  */
-export async function connectMailbox(deps: ConnectDeps, request: ConnectRequest): Promise<{ grant: Grant; mailbox: Mailbox }> {
+export async function connectMailbox(
+  deps: ConnectDeps,
+  request: ConnectRequest,
+): Promise<{ grant: Grant; mailbox: Mailbox }> {
   const { application, flow } = request;
   const address = normalAddress(request.address);
   const emit = deps.emit ?? (() => undefined);
@@ -74,7 +77,13 @@ export async function connectMailbox(deps: ConnectDeps, request: ConnectRequest)
       providerCode: undefined,
       durationMs: deps.clock.now() - startedAt,
     });
-    await emit({ type: 'consent.granted', ...facts, grantId: grant.id, identity: grant.identity, scopes: grant.scopes });
+    await emit({
+      type: 'consent.granted',
+      ...facts,
+      grantId: grant.id,
+      identity: grant.identity,
+      scopes: grant.scopes,
+    });
     return { grant, mailbox };
   } catch (thrown) {
     const code = thrown === request.signal?.reason ? 'base.aborted' : asError(thrown).code;
@@ -114,10 +123,14 @@ async function connectDelegated(
   }
   checkAccessToken(answer.accessToken, client.profile, { protocols, appOnly: false });
   if (!answer.refreshToken) {
-    throw oauthError('oauth.scope-missing', 'the provider gave no refresh token, so the mailbox would close within the hour', {
-      hint: 'allow offline access (offline_access) for this application, then start again',
-      detail: { missing: ['offline_access'] },
-    });
+    throw oauthError(
+      'oauth.scope-missing',
+      'the provider gave no refresh token, so the mailbox would close within the hour',
+      {
+        hint: 'allow offline access (offline_access) for this application, then start again',
+        detail: { missing: ['offline_access'] },
+      },
+    );
   }
   const grant = await storeGrant(deps, existing, {
     applicationId: application.id,
@@ -131,7 +144,10 @@ async function connectDelegated(
     deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
     await emit({ type: 'scopes.broader', grantId: grant.id, applicationId: application.id, extra });
   }
-  return { grant, mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared') };
+  return {
+    grant,
+    mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared'),
+  };
 }
 
 async function connectAppOnly(
@@ -165,7 +181,8 @@ async function byBrowser(
   ask: { readonly scopes: readonly string[]; readonly nonce: string; readonly loginHint: string },
 ): Promise<TokenAnswer> {
   const { redirect } = request;
-  if (!redirect) throw oauthError('oauth.flow-unavailable', 'the authorization-code flow needs a redirect to come back to');
+  if (!redirect)
+    throw oauthError('oauth.flow-unavailable', 'the authorization-code flow needs a redirect to come back to');
   const state = randomWord();
   const codeVerifier = randomWord();
   const url = await client.delegated.authorizationUrl({
@@ -227,7 +244,9 @@ function checkIdentity(identity: Identity | undefined, expected: string, address
 /** Whoever consented before, with whichever delegated flow, consents again to the same grant. */
 async function existingGrant(store: Store, applicationId: string, identity: string): Promise<Grant | undefined> {
   const grants = await store.grants.list();
-  return grants.find((grant) => grant.applicationId === applicationId && grant.identity === identity && !isAppOnly(grant.flow));
+  return grants.find(
+    (grant) => grant.applicationId === applicationId && grant.identity === identity && !isAppOnly(grant.flow),
+  );
 }
 
 /** One token serves every mailbox of a grant, so a consent asks for what all of them need. */
@@ -269,7 +288,13 @@ async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given:
   for (let current: Grant | undefined = existing; current; current = await deps.store.grants.find(id)) {
     if ((await deps.store.grants.update(id, current.generation, change)) !== 'written') continue;
     if (current.state.type !== 'active' && deps.emit) {
-      await deps.emit({ type: 'grant.changed', grantId: id, from: current.state.type, to: 'active', reason: 'new consent' });
+      await deps.emit({
+        type: 'grant.changed',
+        grantId: id,
+        from: current.state.type,
+        to: 'active',
+        reason: 'new consent',
+      });
     }
     return { ...current, ...change, generation: current.generation + 1 };
   }

@@ -31,7 +31,9 @@ export interface MsalEngineOptions {
 export function openMsalEngine(options: MsalEngineOptions): TokenEngine {
   return {
     appOnly: (scopes) =>
-      options.credential.type === 'managed-identity' ? managedIdentity(options, scopes) : clientCredentials(options, scopes),
+      options.credential.type === 'managed-identity'
+        ? managedIdentity(options, scopes)
+        : clientCredentials(options, scopes),
     close: async () => {
       await options.http.close();
       await options.localHttp.close();
@@ -116,7 +118,9 @@ async function exchange(
   if (network.last && network.last.status >= 400) throw errorFrom(network.last, options.clock);
   if (thrown !== undefined || !network.last) {
     const text = thrown instanceof Error ? scrub(thrown.message) : String(thrown);
-    throw oauthError('oauth.misconfigured', `Microsoft’s library refused to ask for a token: ${text}`, { cause: thrown });
+    throw oauthError('oauth.misconfigured', `Microsoft’s library refused to ask for a token: ${text}`, {
+      cause: thrown,
+    });
   }
   return tokensFrom(normalised(network.last, options.clock), scopes, options.clock);
 }

@@ -93,7 +93,11 @@ class OpenidEngine implements DelegatedEngine {
     );
   }
 
-  async device(scopes: readonly string[], show: (prompt: DevicePrompt) => void, signal: AbortSignal): Promise<TokenAnswer> {
+  async device(
+    scopes: readonly string[],
+    show: (prompt: DevicePrompt) => void,
+    signal: AbortSignal,
+  ): Promise<TokenAnswer> {
     const { clock, profile } = this.#options;
     const started = await this.#call(async (config) => {
       if (!config.serverMetadata().device_authorization_endpoint) {
@@ -108,7 +112,9 @@ class OpenidEngine implements DelegatedEngine {
       verificationUri: started.verification_uri,
       expiresAt,
       message:
-        typeof words === 'string' ? words : `open ${started.verification_uri} in a browser and enter the code ${started.user_code}`,
+        typeof words === 'string'
+          ? words
+          : `open ${started.verification_uri} in a browser and enter the code ${started.user_code}`,
     });
     // RFC 8628 §3.5: five seconds when unstated, five more after each slow_down, twice as long after a time-out.
     let waitMs = (started.interval ?? 5) * 1000;
@@ -137,7 +143,10 @@ class OpenidEngine implements DelegatedEngine {
     return this.#options.http.close();
   }
 
-  async #tokens(asked: readonly string[], work: (config: oidc.Configuration) => Promise<unknown>): Promise<TokenAnswer> {
+  async #tokens(
+    asked: readonly string[],
+    work: (config: oidc.Configuration) => Promise<unknown>,
+  ): Promise<TokenAnswer> {
     const exchange: Exchange = { answer: undefined, failure: undefined };
     await this.#call(work, exchange);
     if (!exchange.answer) throw oauthError('oauth.provider-garbled', 'the provider gave no token answer');
@@ -232,17 +241,26 @@ class OpenidEngine implements DelegatedEngine {
     for (const algorithm of ['oidc', 'oauth2'] as const) {
       const exchange: Exchange = { answer: undefined, failure: undefined };
       try {
-        const config = await oidc.discovery(new URL(this.#options.profile.issuer), this.#options.clientId, {}, oidc.None(), {
-          algorithm,
-          timeout: 60,
-          [oidc.customFetch]: (url, request) => this.#fetch(url, request, exchange),
-        });
+        const config = await oidc.discovery(
+          new URL(this.#options.profile.issuer),
+          this.#options.clientId,
+          {},
+          oidc.None(),
+          {
+            algorithm,
+            timeout: 60,
+            [oidc.customFetch]: (url, request) => this.#fetch(url, request, exchange),
+          },
+        );
         return config.serverMetadata();
       } catch (error) {
         if (algorithm === 'oidc' && exchange.answer?.status === 404) continue;
         if (exchange.answer && exchange.answer.status < 500 && exchange.answer.status !== 429) {
           throw oauthError('oauth.misconfigured', `${this.#options.profile.issuer} describes no authorization server`, {
-            detail: { status: exchange.answer.status, reason: error instanceof Error ? scrub(error.message) : String(error) },
+            detail: {
+              status: exchange.answer.status,
+              reason: error instanceof Error ? scrub(error.message) : String(error),
+            },
             hint: 'check the issuer: its /.well-known/openid-configuration must name the same issuer',
           });
         }
@@ -315,7 +333,11 @@ export async function readAssertion(path: string): Promise<string> {
 
 function matchesTemplate(issuer: string, template: string): boolean {
   const [before = '', after = ''] = template.split('{tenantid}');
-  return issuer.startsWith(before) && issuer.endsWith(after) && /^[0-9a-f-]{36}$/i.test(issuer.slice(before.length, issuer.length - after.length));
+  return (
+    issuer.startsWith(before) &&
+    issuer.endsWith(after) &&
+    /^[0-9a-f-]{36}$/i.test(issuer.slice(before.length, issuer.length - after.length))
+  );
 }
 
 function mismatch(text: string, cause?: unknown): PosternError {
@@ -332,7 +354,9 @@ function textOf(body: oidc.FetchBody): string | null {
 function objectOf(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     // Not JSON: the status then says all there is to say.
     return undefined;

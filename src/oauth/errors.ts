@@ -6,7 +6,10 @@ export const oauthError = errorTable({
     kind: 'denied',
     hint: 'sign in again for this mailbox: postern mailbox reconsent ADDRESS',
   },
-  'oauth.suspended': { kind: 'denied', hint: 'this grant was suspended on purpose; ask the person who runs this gateway' },
+  'oauth.suspended': {
+    kind: 'denied',
+    hint: 'this grant was suspended on purpose; ask the person who runs this gateway',
+  },
   'oauth.consent-declined': { kind: 'denied', hint: 'start again and accept the permissions on the consent page' },
   'oauth.consent-expired': { kind: 'denied', hint: 'the sign-in took too long; start again and finish it in time' },
   'oauth.admin-consent': {
@@ -25,7 +28,10 @@ export const oauthError = errorTable({
     kind: 'denied',
     hint: 'give the application the application permissions IMAP.AccessAsApp / POP.AccessAsApp and grant admin consent',
   },
-  'oauth.provider-unreachable': { kind: 'later', hint: 'check the network and the proxy; Postern tries again by itself' },
+  'oauth.provider-unreachable': {
+    kind: 'later',
+    hint: 'check the network and the proxy; Postern tries again by itself',
+  },
   'oauth.provider-busy': { kind: 'later', hint: 'the provider asked us to wait; Postern tries again by itself' },
   'oauth.provider-garbled': {
     kind: 'garbled',
@@ -45,7 +51,10 @@ export const oauthError = errorTable({
     kind: 'misuse',
     hint: 'add the protocol to the mailbox: postern mailbox reconsent ADDRESS --protocols imap,pop3,smtp',
   },
-  'oauth.unknown-provider': { kind: 'misuse', hint: 'postern provider list shows the known providers; oidc is for any other' },
+  'oauth.unknown-provider': {
+    kind: 'misuse',
+    hint: 'postern provider list shows the known providers; oidc is for any other',
+  },
   'oauth.redirect-invalid': {
     kind: 'misuse',
     hint: 'paste the complete address the browser showed last; it starts with the redirect address and contains code= and state=',

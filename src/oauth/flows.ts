@@ -21,14 +21,18 @@ const REFUSED: Readonly<Record<RefusedFlow, { readonly reason: string; readonly 
   },
   password: {
     reason: 'it hands the account’s password to this program, and no multi-factor rule can work with it',
-    instead: 'use --flow authorization-code or device-code for a person, --flow certificate or client-secret for a service',
+    instead:
+      'use --flow authorization-code or device-code for a person, --flow certificate or client-secret for a service',
   },
 };
 
 /** The error for a flow that OAuth 2.1 dropped: why, and what to use instead. */
 export function refuseFlow(flow: RefusedFlow): PosternError {
   const { reason, instead } = REFUSED[flow];
-  return oauthError('oauth.flow-refused', `the ${flow} grant is refused: ${reason}`, { hint: instead, detail: { flow } });
+  return oauthError('oauth.flow-refused', `the ${flow} grant is refused: ${reason}`, {
+    hint: instead,
+    detail: { flow },
+  });
 }
 
 /** Reads a flow's name. @throws oauth.flow-refused (implicit, password, and their other names; unknown names) */

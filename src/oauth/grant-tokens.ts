@@ -16,7 +16,11 @@ export interface GrantTokens {
 }
 
 /** A renewal without a rotated token keeps the old one (RFC 6749 §6). */
-export function tokensOf(answer: TokenAnswer, old: Pick<GrantTokens, 'refreshToken'> | undefined, now: number): GrantTokens {
+export function tokensOf(
+  answer: TokenAnswer,
+  old: Pick<GrantTokens, 'refreshToken'> | undefined,
+  now: number,
+): GrantTokens {
   return {
     accessToken: answer.accessToken,
     refreshToken: answer.refreshToken ?? old?.refreshToken,

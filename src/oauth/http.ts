@@ -38,7 +38,10 @@ export const TOKEN_TIMEOUT_MS = 30_000;
 const LARGEST_ANSWER = 1 << 20;
 
 export function openHttp(options: HttpOptions = {}): Http {
-  const tls = { minVersion: 'TLSv1.2' as const, ...(options.ca ? { ca: [...getCACertificates('default'), options.ca] } : {}) };
+  const tls = {
+    minVersion: 'TLSv1.2' as const,
+    ...(options.ca ? { ca: [...getCACertificates('default'), options.ca] } : {}),
+  };
   const shared = { connections: 8, bodyTimeout: 0, headersTimeout: 0 };
   const dispatcher: Dispatcher = options.insecureLocalEndpoint
     ? new Agent(shared)

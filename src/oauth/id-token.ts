@@ -33,7 +33,11 @@ const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 const TOLERANCE_SECONDS = 60;
 
 /** @throws oauth.id-token-invalid, oauth.provider-unreachable (key set) */
-export async function verifyIdToken(token: Secret, checks: IdTokenChecks, deps: { http: Http; clock: Clock }): Promise<Identity> {
+export async function verifyIdToken(
+  token: Secret,
+  checks: IdTokenChecks,
+  deps: { http: Http; clock: Clock },
+): Promise<Identity> {
   const keys = await fetchKeys(checks.jwksUri, deps.http);
   try {
     const expectedIssuer = issuerFor(token, checks.issuer);
@@ -46,7 +50,8 @@ export async function verifyIdToken(token: Secret, checks: IdTokenChecks, deps: 
       requiredClaims: ['sub', 'exp', 'iat'],
     });
     checkAuthorizedParty(payload, checks.clientId);
-    if (checks.nonce !== undefined && payload['nonce'] !== checks.nonce) throw invalid('its nonce is not the one we sent');
+    if (checks.nonce !== undefined && payload['nonce'] !== checks.nonce)
+      throw invalid('its nonce is not the one we sent');
     if (checks.tenantId !== undefined && String(payload['tid']).toLowerCase() !== checks.tenantId) {
       throw invalid(`it was issued for another tenant (${String(payload['tid'])})`);
     }
@@ -70,7 +75,8 @@ function issuerFor(token: Secret, issuer: string): string {
 function checkAuthorizedParty(payload: JWTPayload, clientId: string): void {
   const azp = payload['azp'];
   if (azp !== undefined && azp !== clientId) throw invalid('it was issued to another client');
-  if (Array.isArray(payload.aud) && payload.aud.length > 1 && azp === undefined) throw invalid('it names several audiences');
+  if (Array.isArray(payload.aud) && payload.aud.length > 1 && azp === undefined)
+    throw invalid('it names several audiences');
 }
 
 /** Entra keys may carry their own issuer: a key of the consumer directory must not sign for an organisation. */
@@ -95,10 +101,13 @@ function identityOf(payload: JWTPayload): Identity {
 async function fetchKeys(uri: string, http: Http): Promise<JSONWebKeySet> {
   const answer = await http.request(uri, { method: 'GET', headers: { accept: 'application/json' } });
   if (answer.status >= 500 || answer.status === 429) {
-    throw oauthError('oauth.provider-unreachable', `the provider’s key set answered ${answer.status}`, { detail: { uri } });
+    throw oauthError('oauth.provider-unreachable', `the provider’s key set answered ${answer.status}`, {
+      detail: { uri },
+    });
   }
   const body: unknown = answer.ok ? await answer.json().catch(() => undefined) : undefined;
-  if (typeof body === 'object' && body !== null && 'keys' in body && Array.isArray(body.keys)) return body as JSONWebKeySet;
+  if (typeof body === 'object' && body !== null && 'keys' in body && Array.isArray(body.keys))
+    return body as JSONWebKeySet;
   throw invalid(`the provider’s key set could not be read (status ${answer.status})`);
 }
 

@@ -35,16 +35,30 @@ export async function listenForRedirect(options: LoopbackOptions): Promise<Redir
     response.setHeader('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'");
     const target = URL.canParse(request.url ?? '', uri) ? new URL(request.url ?? '', uri) : undefined;
     if (!target || target.pathname !== '/') return reply(response, 404, 'Not found', 'There is nothing here.');
-    if (request.method !== 'GET') return reply(response, 405, 'Not allowed', 'Only the sign-in page’s answer is expected here.');
-    if (!isLocal(request.headers.host, uri)) return reply(response, 421, 'Wrong host', 'This address is for this computer only.');
+    if (request.method !== 'GET')
+      return reply(response, 405, 'Not allowed', 'Only the sign-in page’s answer is expected here.');
+    if (!isLocal(request.headers.host, uri))
+      return reply(response, 421, 'Wrong host', 'This address is for this computer only.');
     // Anybody on this machine, or any page in the browser, can come here: only the right state ends the wait.
     if (!expected || !isAnswer(target.searchParams) || !same(target.searchParams.get('state') ?? '', expected.state)) {
-      return reply(response, 400, 'Not this sign-in', 'This answer does not belong to the sign-in that is waiting. Use the newest page.');
+      return reply(
+        response,
+        400,
+        'Not this sign-in',
+        'This answer does not belong to the sign-in that is waiting. Use the newest page.',
+      );
     }
     const { arrived } = expected;
     expected = undefined;
-    if (target.searchParams.has('error')) reply(response, 200, 'Not signed in', 'The provider reported a problem. The terminal says which.');
-    else reply(response, 200, 'Thank you', 'The answer has arrived. You can close this page; the terminal says whether everything fits.');
+    if (target.searchParams.has('error'))
+      reply(response, 200, 'Not signed in', 'The provider reported a problem. The terminal says which.');
+    else
+      reply(
+        response,
+        200,
+        'Thank you',
+        'The answer has arrived. You can close this page; the terminal says whether everything fits.',
+      );
     arrived(target);
   };
 
@@ -85,7 +99,9 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 /** 127.0.0.1, and ::1 with the same port where the machine has it and the port is free there. */
 async function listenOnBoth(port: number, handle: Handler): Promise<readonly Server[]> {
   const first = await listen(port, '127.0.0.1', handle).catch((cause: NodeJS.ErrnoException) => {
-    throw oauthError('oauth.port-taken', `port ${port} on 127.0.0.1 cannot be used: ${cause.code ?? cause.message}`, { cause });
+    throw oauthError('oauth.port-taken', `port ${port} on 127.0.0.1 cannot be used: ${cause.code ?? cause.message}`, {
+      cause,
+    });
   });
   const chosen = (first.address() as AddressInfo).port;
   try {

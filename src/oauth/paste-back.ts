@@ -24,7 +24,10 @@ export function pasteBack(options: PasteBackOptions): Redirect {
 
 /** @throws oauth.redirect-invalid, oauth.redirect-mismatch */
 export function readPasted(pasted: string, redirectUri: string, state: string | null): URL {
-  const text = pasted.trim().replace(/^["'<]+|["'>]+$/g, '').replaceAll(/\s+/g, '');
+  const text = pasted
+    .trim()
+    .replace(/^["'<]+|["'>]+$/g, '')
+    .replaceAll(/\s+/g, '');
   if (text === '') throw oauthError('oauth.redirect-invalid', 'nothing was pasted');
   const answer = new URL(redirectUri);
   if (/^https?:/i.test(text)) {

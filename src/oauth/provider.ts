@@ -16,7 +16,9 @@ const mailServer = z.strictObject({
   /** SHA-256 fingerprints of leaf certificates, hex with or without colons. */
   fingerprints: z.array(z.string().regex(/^[0-9a-f]{2}(:?[0-9a-f]{2}){31}$/i)).optional(),
 });
-const scopeList = z.array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'a scope is one word (RFC 6749 §3.3)')).min(1);
+const scopeList = z
+  .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'a scope is one word (RFC 6749 §3.3)'))
+  .min(1);
 
 /** Schema of `Application.settings`: what the preset does not know, or what shall differ from it. */
 export const applicationSettings = z.strictObject({
@@ -38,7 +40,10 @@ export const applicationSettings = z.strictObject({
   imap: mailServer.optional(),
   pop3: mailServer.optional(),
   smtp: mailServer.optional(),
-  mechanisms: z.array(z.enum(['XOAUTH2', 'OAUTHBEARER'])).min(1).optional(),
+  mechanisms: z
+    .array(z.enum(['XOAUTH2', 'OAUTHBEARER']))
+    .min(1)
+    .optional(),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
@@ -72,7 +77,9 @@ export const CONSUMER_TENANT = '9188040d-6c67-4c5b-b112-36a304b66dad';
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** @throws oauth.unknown-provider, oauth.misconfigured (settings that do not fit the schema, or lack what the provider needs) */
-export function resolveProvider(application: Pick<Application, 'name' | 'provider' | 'tenant' | 'settings'>): ProviderProfile {
+export function resolveProvider(
+  application: Pick<Application, 'name' | 'provider' | 'tenant' | 'settings'>,
+): ProviderProfile {
   const preset = presetById(application.provider);
   if (!preset) {
     throw oauthError('oauth.unknown-provider', `there is no provider called ${application.provider}`, {
@@ -117,7 +124,8 @@ function microsoftProfile(
   const tenantId = tenant === 'consumers' ? CONSUMER_TENANT : GUID.test(tenant) ? tenant.toLowerCase() : undefined;
   // A verified domain as tenant has an issuer with a directory id we do not know yet: any, like the shared tenants.
   const issuerTenant = SHARED_TENANTS.has(tenant) || !tenantId ? '{tenantid}' : tenantId;
-  const full = (names: readonly string[] | undefined): readonly string[] => (names ?? []).map((name) => `${resource}/${name}`);
+  const full = (names: readonly string[] | undefined): readonly string[] =>
+    (names ?? []).map((name) => `${resource}/${name}`);
   return {
     ...sharedProfile(preset, settings),
     microsoft: true,

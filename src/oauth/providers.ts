@@ -69,7 +69,11 @@ export type Preset = MicrosoftPreset | StandardPreset;
 
 const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });
 const starttls = (host: string, port: number): MailServer => ({ host, port, tls: 'starttls' });
-const everyProtocol = (...scopes: string[]): Record<Protocol, readonly string[]> => ({ imap: scopes, pop3: scopes, smtp: scopes });
+const everyProtocol = (...scopes: string[]): Record<Protocol, readonly string[]> => ({
+  imap: scopes,
+  pop3: scopes,
+  smtp: scopes,
+});
 
 const MICROSOFT_SCOPES = {
   imap: ['IMAP.AccessAsUser.All'],
@@ -78,7 +82,10 @@ const MICROSOFT_SCOPES = {
 } as const;
 
 const microsoft = (
-  cloud: Pick<MicrosoftPreset, 'id' | 'name' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'> &
+  cloud: Pick<
+    MicrosoftPreset,
+    'id' | 'name' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'
+  > &
     Partial<Pick<MicrosoftPreset, 'defaultTenant' | 'deviceCode' | 'notes'>>,
 ): MicrosoftPreset => ({
   family: 'microsoft',
@@ -227,35 +234,33 @@ export const presets: readonly Preset[] = [
       { what: 'key set address', from: 'Google’s discovery document', confidence: 'unverified' },
     ],
   },
-  ...(['yahoo', 'aol'] as const).map(
-    (id): StandardPreset => ({
-      family: 'standard',
-      id,
-      name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
-      issuer: `https://api.login.${id}.com`,
-      endpoints: {
-        authorization: `https://api.login.${id}.com/oauth2/request_auth`,
-        token: `https://api.login.${id}.com/oauth2/get_token`,
-      },
-      audiences: [],
-      scopes: everyProtocol('mail-w'),
-      baseScopes: [],
-      mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-      extraParameters: {},
-      deviceCode: 'no',
-      identity: 'mail-server',
-      mail: {
-        imap: implicit(id === 'yahoo' ? 'imap.mail.yahoo.com' : 'imap.aol.com', 993),
-        pop3: implicit(id === 'yahoo' ? 'pop.mail.yahoo.com' : 'pop.aol.com', 995),
-        smtp: implicit(id === 'yahoo' ? 'smtp.mail.yahoo.com' : 'smtp.aol.com', 465),
-      },
-      notes: ['new applications need a review and an agreement; without them use an app password of the provider'],
-      sources: [
-        { what: 'scope, mechanism', from: 'senders.yahooinc.com developer documentation', confidence: 'vendor' },
-        { what: 'endpoints, mail hosts', from: 'Thunderbird', confidence: 'secondary' },
-      ],
-    }),
-  ),
+  ...(['yahoo', 'aol'] as const).map((id): StandardPreset => ({
+    family: 'standard',
+    id,
+    name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
+    issuer: `https://api.login.${id}.com`,
+    endpoints: {
+      authorization: `https://api.login.${id}.com/oauth2/request_auth`,
+      token: `https://api.login.${id}.com/oauth2/get_token`,
+    },
+    audiences: [],
+    scopes: everyProtocol('mail-w'),
+    baseScopes: [],
+    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
+    extraParameters: {},
+    deviceCode: 'no',
+    identity: 'mail-server',
+    mail: {
+      imap: implicit(id === 'yahoo' ? 'imap.mail.yahoo.com' : 'imap.aol.com', 993),
+      pop3: implicit(id === 'yahoo' ? 'pop.mail.yahoo.com' : 'pop.aol.com', 995),
+      smtp: implicit(id === 'yahoo' ? 'smtp.mail.yahoo.com' : 'smtp.aol.com', 465),
+    },
+    notes: ['new applications need a review and an agreement; without them use an app password of the provider'],
+    sources: [
+      { what: 'scope, mechanism', from: 'senders.yahooinc.com developer documentation', confidence: 'vendor' },
+      { what: 'endpoints, mail hosts', from: 'Thunderbird', confidence: 'secondary' },
+    ],
+  })),
   {
     family: 'standard',
     id: 'fastmail',

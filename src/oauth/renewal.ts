@@ -57,7 +57,11 @@ const OTHER_REFRESHER_MS = 60_000;
  * @throws oauth.needs-consent, oauth.admin-consent, oauth.suspended (denied); oauth.provider-unreachable, oauth.provider-busy
  *   (later); oauth.misconfigured; store.*, vault.*
  */
-export async function renew(deps: RenewalDeps, grantId: string, isFresh: (tokens: GrantTokens) => boolean): Promise<Renewed> {
+export async function renew(
+  deps: RenewalDeps,
+  grantId: string,
+  isFresh: (tokens: GrantTokens) => boolean,
+): Promise<Renewed> {
   const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
   for (let attempt = 0; ; attempt += 1) {
     const stored = await readGrant(deps, grantId);
@@ -86,7 +90,10 @@ async function renewUnder(
     return await request(lease, deps, grant, tokens);
   } finally {
     await deps.store.leases.release(lease).catch((error: unknown) => {
-      deps.log.warn({ grantId, error: asError(error).code }, 'a lease could not be released and will run out by itself');
+      deps.log.warn(
+        { grantId, error: asError(error).code },
+        'a lease could not be released and will run out by itself',
+      );
     });
     deps.atStep?.('released');
   }
@@ -95,9 +102,13 @@ async function renewUnder(
 async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTokens | undefined): Promise<Renewed> {
   const client = await deps.client(grant.applicationId);
   if (!isAppOnly(grant.flow) && !old?.refreshToken) {
-    const error = oauthError('oauth.needs-consent', 'the access token has expired and the provider gave no refresh token', {
-      detail: { error: 'no_refresh_token' },
-    });
+    const error = oauthError(
+      'oauth.needs-consent',
+      'the access token has expired and the provider gave no refresh token',
+      {
+        detail: { error: 'no_refresh_token' },
+      },
+    );
     await settleFailure(lease, deps, grant, old, error);
     throw error;
   }
@@ -106,9 +117,10 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
   const startedAt = deps.clock.now();
   let answer: TokenAnswer;
   try {
-    answer = old?.refreshToken && !isAppOnly(grant.flow)
-      ? await client.delegated.refresh(old.refreshToken, grant.scopes)
-      : await client.appOnly.appOnly(grant.scopes);
+    answer =
+      old?.refreshToken && !isAppOnly(grant.flow)
+        ? await client.delegated.refresh(old.refreshToken, grant.scopes)
+        : await client.appOnly.appOnly(grant.scopes);
   } catch (thrown) {
     const error = asDenial(asError(thrown), grant);
     await settleFailure(lease, deps, marked, old, error);
@@ -134,13 +146,19 @@ export async function readGrant(
   const { state } = grant;
   switch (state.type) {
     case 'needs-consent':
-      throw oauthError('oauth.needs-consent', state.reason, { detail: { grantId, reason: state.code, since: state.since } });
+      throw oauthError('oauth.needs-consent', state.reason, {
+        detail: { grantId, reason: state.code, since: state.since },
+      });
     case 'suspended':
-      throw oauthError('oauth.suspended', `this grant is suspended: ${state.reason}`, { detail: { grantId, since: state.since } });
+      throw oauthError('oauth.suspended', `this grant is suspended: ${state.reason}`, {
+        detail: { grantId, since: state.since },
+      });
     case 'revoked':
       throw oauthError('oauth.needs-consent', 'the consent was revoked', { detail: { grantId, since: state.since } });
     case 'pending':
-      throw oauthError('oauth.needs-consent', 'the consent was never finished', { detail: { grantId, since: state.since } });
+      throw oauthError('oauth.needs-consent', 'the consent was never finished', {
+        detail: { grantId, since: state.since },
+      });
     case 'active':
     case 'renewing':
       return { grant, tokens: await openTokens(deps.vault, grant) };
@@ -169,7 +187,9 @@ async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: Gra
   const giveUpAt = now + LEASE_MS;
   let held = lease;
   for (let attempt = 0; ; attempt += 1) {
-    const outcome = await deps.store.grants.update(grant.id, grant.generation, { tokens: sealed, state }, held).catch(asError);
+    const outcome = await deps.store.grants
+      .update(grant.id, grant.generation, { tokens: sealed, state }, held)
+      .catch(asError);
     if (outcome === 'written') {
       return { grant: { ...grant, tokens: sealed, state, generation: grant.generation + 1 }, tokens };
     }
@@ -178,7 +198,10 @@ async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: Gra
     if (outcome !== 'lease-lost' && outcome.kind !== 'later') throw outcome;
     if (deps.clock.now() >= giveUpAt) {
       throw outcome === 'lease-lost'
-        ? oauthError('oauth.provider-unreachable', 'the lease of this grant was lost while its new tokens were being stored')
+        ? oauthError(
+            'oauth.provider-unreachable',
+            'the lease of this grant was lost while its new tokens were being stored',
+          )
         : outcome;
     }
     deps.log.warn(
@@ -219,7 +242,13 @@ async function settleFailure(
     );
   } else if (state.type === 'needs-consent') {
     deps.log.warn({ grantId: grant.id, code: error.code, reason: error.message }, 'a grant needs a new consent');
-    await deps.emit({ type: 'grant.changed', grantId: grant.id, from: 'active', to: state.type, reason: error.message });
+    await deps.emit({
+      type: 'grant.changed',
+      grantId: grant.id,
+      from: 'active',
+      to: state.type,
+      reason: error.message,
+    });
   }
 }
 
@@ -229,7 +258,12 @@ function asDenial(error: PosternError, grant: Grant): PosternError {
   return oauthError('oauth.misconfigured', error.message, { detail: error.detail, hint: error.hint, cause: error });
 }
 
-async function report(deps: RenewalDeps, grant: Grant, startedAt: number, error: PosternError | undefined): Promise<void> {
+async function report(
+  deps: RenewalDeps,
+  grant: Grant,
+  startedAt: number,
+  error: PosternError | undefined,
+): Promise<void> {
   await deps.emit({
     type: 'token.requested',
     grantId: grant.id,
@@ -255,5 +289,7 @@ async function reportScopes(deps: RenewalDeps, grant: Grant, client: Client, tok
 export function providerCode(error: PosternError): string | undefined {
   const { error: word, error_codes: codes } = error.detail;
   if (typeof word !== 'string') return undefined;
-  return Array.isArray(codes) && codes.length > 0 ? `${word} ${codes.map((code) => `AADSTS${String(code)}`).join(' ')}` : word;
+  return Array.isArray(codes) && codes.length > 0
+    ? `${word} ${codes.map((code) => `AADSTS${String(code)}`).join(' ')}`
+    : word;
 }

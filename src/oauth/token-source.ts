@@ -228,14 +228,17 @@ class CachingTokenSource implements TokenSource {
     for (const client of old) {
       client
         .then((open) => open.close())
-        .catch((error: unknown) => this.#deps.log.debug({ code: asError(error).code }, 'a replaced client did not close'));
+        .catch((error: unknown) =>
+          this.#deps.log.debug({ code: asError(error).code }, 'a replaced client did not close'),
+        );
     }
   }
 
   #client(applicationId: string): Promise<Client> {
     return remembered(this.#clients, applicationId, async () => {
       const application = await this.#deps.store.applications.find(applicationId);
-      if (!application) throw oauthError('oauth.misconfigured', 'the application of this grant is gone', { detail: { applicationId } });
+      if (!application)
+        throw oauthError('oauth.misconfigured', 'the application of this grant is gone', { detail: { applicationId } });
       return openClient(this.#deps, application);
     });
   }

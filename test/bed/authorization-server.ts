@@ -42,7 +42,9 @@ export interface TokenRequest {
   readonly clientId: string | undefined;
   readonly scope: string | undefined;
   /** Header of the client assertion, where one was sent. */
-  readonly assertion: { readonly header: Record<string, unknown>; readonly payload: Record<string, unknown> } | undefined;
+  readonly assertion:
+    | { readonly header: Record<string, unknown>; readonly payload: Record<string, unknown> }
+    | undefined;
 }
 
 export interface AuthorizationServer {
@@ -164,7 +166,8 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     const url = new URL(request.url ?? '/', base);
     const [, tenant = '', ...parts] = url.pathname.split('/');
     let path = `/${parts.join('/')}`;
-    if (![TENANT, 'common', 'organizations', 'contoso.test'].includes(tenant)) return void response.writeHead(404).end();
+    if (![TENANT, 'common', 'organizations', 'contoso.test'].includes(tenant))
+      return void response.writeHead(404).end();
     if (path.startsWith('/interaction/')) return interact(provider, request, response);
     if (path === '/v2.0/.well-known/openid-configuration') path = '/.well-known/openid-configuration';
     // Entra grants offline_access without being asked for consent again; oidc-provider wants it spelt out.
@@ -192,7 +195,8 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
       assertion: assertion ? { header: headerOf(assertion), payload: decodeJwt(assertion) } : undefined,
     });
     // Microsoft's library sends its own short name.
-    if (body.get('grant_type') === 'device_code') body.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code');
+    if (body.get('grant_type') === 'device_code')
+      body.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code');
     const failure = server.failNext[0];
     if (!failure) return false;
     server.failNext.shift();
@@ -224,7 +228,8 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     const body = await formOf(request);
     const token = body.get('token') ?? '';
     if (token.split('.').length !== 3) return false;
-    const allowed = body.get('client_id') === CLIENTS.introspection.id && body.get('client_secret') === CLIENTS.introspection.secret;
+    const allowed =
+      body.get('client_id') === CLIENTS.introspection.id && body.get('client_secret') === CLIENTS.introspection.secret;
     const claims = await jwtVerify(token, keys.publicKey, { issuer }).then(
       ({ payload }) => ({ active: true, ...payload }),
       () => ({ active: false }),
@@ -248,7 +253,11 @@ async function configuration(
     application_type: 'native' as const,
   };
   const certificate = options.clientCertificatePem
-    ? await exportJWK(createPublicKey(new X509Certificate(options.clientCertificatePem).publicKey.export({ type: 'spki', format: 'pem' })))
+    ? await exportJWK(
+        createPublicKey(
+          new X509Certificate(options.clientCertificatePem).publicKey.export({ type: 'spki', format: 'pem' }),
+        ),
+      )
     : undefined;
   return {
     jwks: { keys: [signing as never] },
@@ -292,7 +301,14 @@ async function configuration(
     conformIdTokenClaims: false,
     findAccount: (_ctx, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, oid: `oid-${id}`, tid: TENANT, name: id, email: addressOf(id), preferred_username: addressOf(id) }),
+      claims: () => ({
+        sub: id,
+        oid: `oid-${id}`,
+        tid: TENANT,
+        name: id,
+        email: addressOf(id),
+        preferred_username: addressOf(id),
+      }),
     }),
     extraTokenClaims: (_ctx, token) =>
       'accountId' in token && token.accountId
@@ -302,7 +318,10 @@ async function configuration(
             tid: TENANT,
             appid: token.clientId,
             ver: '1.0',
-            scp: (token.scope ?? '').split(' ').map((scope) => scope.slice(scope.lastIndexOf('/') + 1)).join(' '),
+            scp: (token.scope ?? '')
+              .split(' ')
+              .map((scope) => scope.slice(scope.lastIndexOf('/') + 1))
+              .join(' '),
           }
         : { tid: TENANT, appid: token.clientId, idtyp: 'app', roles: server.roles },
     // Dovecot 2.3 wants typ=JWT, as Entra writes it, not at+jwt.
@@ -315,7 +334,8 @@ async function configuration(
     },
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    issueRefreshToken: (_ctx, client, source) => client.grantTypeAllowed('refresh_token') && source.scopes.has('offline_access'),
+    issueRefreshToken: (_ctx, client, source) =>
+      client.grantTypeAllowed('refresh_token') && source.scopes.has('offline_access'),
     ttl: {
       AccessToken: () => server.ttl,
       ClientCredentials: () => server.ttl,
@@ -342,9 +362,18 @@ async function configuration(
         useGrantedResource: () => true,
         getResourceServerInfo: (_ctx, resource) =>
           resource === OPAQUE
-            ? { scope: OPAQUE_SCOPES.join(' '), audience: OPAQUE, accessTokenTTL: server.ttl, accessTokenFormat: 'opaque' }
+            ? {
+                scope: OPAQUE_SCOPES.join(' '),
+                audience: OPAQUE,
+                accessTokenTTL: server.ttl,
+                accessTokenFormat: 'opaque',
+              }
             : {
-                scope: [...MAIL_SCOPES.map((scope) => `${resource}/${scope}`), `${resource}/.default`, ...(resource === GRAPH ? MAIL_SCOPES : [])].join(' '),
+                scope: [
+                  ...MAIL_SCOPES.map((scope) => `${resource}/${scope}`),
+                  `${resource}/.default`,
+                  ...(resource === GRAPH ? MAIL_SCOPES : []),
+                ].join(' '),
                 audience: server.audience ?? resource,
                 accessTokenTTL: server.ttl,
                 accessTokenFormat: 'jwt',
@@ -374,9 +403,12 @@ async function interact(provider: Provider, request: IncomingMessage, response: 
     return provider.interactionFinished(request, response, { login: { accountId } });
   }
   const found = grantId ? await provider.Grant.find(grantId) : undefined;
-  const grant = found ?? new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
+  const grant =
+    found ?? new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
   const asked = String(params['scope'] ?? '').split(' ');
-  grant.addOIDCScope(asked.filter((scope) => ['openid', 'profile', 'email', 'offline_access'].includes(scope)).join(' ') || 'openid');
+  grant.addOIDCScope(
+    asked.filter((scope) => ['openid', 'profile', 'email', 'offline_access'].includes(scope)).join(' ') || 'openid',
+  );
   const missing = (prompt.details['missingResourceScopes'] ?? {}) as Record<string, string[]>;
   for (const [resource, scopes] of Object.entries(missing)) grant.addResourceScope(resource, scopes.join(' '));
   const result = { consent: { grantId: await grant.save() } };
@@ -400,12 +432,20 @@ const AADSTS: Readonly<Record<string, readonly [number, string?]>> = {
   'grant request is invalid': [70000],
 };
 
-function shaped(answer: Record<string, unknown>, body: URLSearchParams, detail: string | undefined): Record<string, unknown> {
+function shaped(
+  answer: Record<string, unknown>,
+  body: URLSearchParams,
+  detail: string | undefined,
+): Record<string, unknown> {
   if (typeof answer['user_code'] === 'string') {
     const message = `To sign in, open ${String(answer['verification_uri'])} and enter the code ${answer['user_code']}.`;
     return { interval: 5, ...answer, message };
   }
-  if (typeof answer['access_token'] === 'string' && body.get('client_info') === '1' && typeof answer['id_token'] === 'string') {
+  if (
+    typeof answer['access_token'] === 'string' &&
+    body.get('client_info') === '1' &&
+    typeof answer['id_token'] === 'string'
+  ) {
     const info = { uid: decodeJwt(answer['id_token']).sub, utid: TENANT };
     return { ...answer, client_info: Buffer.from(JSON.stringify(info)).toString('base64url') };
   }

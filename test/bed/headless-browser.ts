@@ -20,7 +20,9 @@ export function openBrowser(caPem: string, fill: Readonly<Record<string, string>
     for (let hop = 0; hop < 20; hop += 1) {
       if (stop(url)) return { url, text: '' };
       const { pathname } = new URL(url);
-      const cookie = [...cookies.values()].filter((c) => pathname.startsWith(c.path)).map((c) => `${c.name}=${c.value}`);
+      const cookie = [...cookies.values()]
+        .filter((c) => pathname.startsWith(c.path))
+        .map((c) => `${c.name}=${c.value}`);
       const answer = await fetch(url, {
         method: form ? 'POST' : 'GET',
         redirect: 'manual',

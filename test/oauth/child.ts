@@ -17,13 +17,18 @@ const waiting = new Map<number, { resolve: (value: never) => void; reject: (erro
 let sent = 0;
 
 const table = (name: string): never =>
-  new Proxy({}, {
-    get: (_target, method) => (...args: unknown[]) => {
-      const id = (sent += 1);
-      process.send?.({ type: 'call', id, table: name, method, args });
-      return new Promise<never>((resolve, reject) => waiting.set(id, { resolve, reject }));
+  new Proxy(
+    {},
+    {
+      get:
+        (_target, method) =>
+        (...args: unknown[]) => {
+          const id = (sent += 1);
+          process.send?.({ type: 'call', id, table: name, method, args });
+          return new Promise<never>((resolve, reject) => waiting.set(id, { resolve, reject }));
+        },
     },
-  }) as never;
+  ) as never;
 
 const store = {
   grants: table('grants'),
@@ -32,15 +37,18 @@ const store = {
   watch: () => ({ stop: () => undefined }),
 } as Partial<Store> as Store;
 
-process.on('message', (message: { type: 'result'; id: number; value?: never; error?: string } | { type: 'job'; job: ChildJob }) => {
-  if (message.type === 'job') {
-    void run(message.job);
-    return;
-  }
-  const call = waiting.get(message.id);
-  if (message.error === undefined) call?.resolve(message.value as never);
-  else call?.reject(new Error(message.error));
-});
+process.on(
+  'message',
+  (message: { type: 'result'; id: number; value?: never; error?: string } | { type: 'job'; job: ChildJob }) => {
+    if (message.type === 'job') {
+      void run(message.job);
+      return;
+    }
+    const call = waiting.get(message.id);
+    if (message.error === undefined) call?.resolve(message.value as never);
+    else call?.reject(new Error(message.error));
+  },
+);
 
 async function run(job: ChildJob): Promise<void> {
   const source = openTokenSource({
@@ -53,8 +61,12 @@ async function run(job: ChildJob): Promise<void> {
       if (step === job.dieAt) process.kill(process.pid, 'SIGKILL');
     },
   });
-  const outcomes = await Promise.allSettled(Array.from({ length: job.calls }, () => source.accessToken(job.mailbox, 'imap')));
-  const tokens = outcomes.map((o) => (o.status === 'fulfilled' ? o.value.value.reveal() : `failed: ${asError(o.reason).message}`));
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: job.calls }, () => source.accessToken(job.mailbox, 'imap')),
+  );
+  const tokens = outcomes.map((o) =>
+    o.status === 'fulfilled' ? o.value.value.reveal() : `failed: ${asError(o.reason).message}`,
+  );
   await source.close();
   process.send?.({ type: 'done', tokens }, () => process.disconnect());
 }

@@ -34,7 +34,9 @@ describe('consent at a real authorization server', () => {
 
   test('somebody else signing in stores nothing', async () => {
     const application = await bed.application();
-    await assert.rejects(bed.connect({ application, address: 'carol@contoso.test' }, 'bob'), { code: 'oauth.wrong-identity' });
+    await assert.rejects(bed.connect({ application, address: 'carol@contoso.test' }, 'bob'), {
+      code: 'oauth.wrong-identity',
+    });
     assert.equal(await bed.store.mailboxes.find('carol@contoso.test'), undefined);
     assert.ok(!(await bed.store.grants.list()).some((grant) => grant.applicationId === application.id));
   });
@@ -42,7 +44,12 @@ describe('consent at a real authorization server', () => {
   test('a declared delegate opens a shared mailbox on the grant it already has', async () => {
     const application = await bed.application();
     const own = await bed.connect({ application, address: 'bob@contoso.test' });
-    const shared = await bed.connect({ application, address: 'sales@contoso.test', sharedWith: 'Bob@contoso.test', protocols: ['smtp'] });
+    const shared = await bed.connect({
+      application,
+      address: 'sales@contoso.test',
+      sharedWith: 'Bob@contoso.test',
+      protocols: ['smtp'],
+    });
     assert.equal(shared.grant.id, own.grant.id);
     assert.equal(shared.mailbox.access, 'shared');
     // The one token must still open what it opened before.
@@ -52,11 +59,19 @@ describe('consent at a real authorization server', () => {
   test('app-only: the same contract with secret and certificate, Microsoft’s library and openid-client', async () => {
     const { confidential, certificate } = bed.server.clients;
     const credentials = [
-      { flow: 'client-secret', clientId: confidential.id, credential: { type: 'secret', secret: secretOf(confidential.secret) } },
+      {
+        flow: 'client-secret',
+        clientId: confidential.id,
+        credential: { type: 'secret', secret: secretOf(confidential.secret) },
+      },
       {
         flow: 'certificate',
         clientId: certificate.id,
-        credential: { type: 'certificate', certificatePem: bed.certificate.certPem, privateKey: secretOf(bed.certificate.keyPem) },
+        credential: {
+          type: 'certificate',
+          certificatePem: bed.certificate.certPem,
+          privateKey: secretOf(bed.certificate.keyPem),
+        },
       },
     ] as const;
     for (const { flow, ...client } of credentials) {
@@ -171,16 +186,23 @@ describe('consent, other ways', () => {
       (url: URL) => url.searchParams.set('state', 'other'),
       (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
     ]) {
-      await assert.rejects(bed.connect({ application, redirect: tampered(change) }), { code: 'oauth.redirect-mismatch' });
+      await assert.rejects(bed.connect({ application, redirect: tampered(change) }), {
+        code: 'oauth.redirect-mismatch',
+      });
     }
   });
 
   test('a role-less application token is caught before the mail server refuses it without a reason', async () => {
     const { id, secret } = bed.server.clients.confidential;
-    const application = await bed.application({ clientId: id, credential: { type: 'secret', secret: secretOf(secret) } });
+    const application = await bed.application({
+      clientId: id,
+      credential: { type: 'secret', secret: secretOf(secret) },
+    });
     bed.server.roles = [];
     try {
-      await assert.rejects(bed.connect({ application, address: 'p@contoso.test', flow: 'client-secret' }), { code: 'oauth.role-missing' });
+      await assert.rejects(bed.connect({ application, address: 'p@contoso.test', flow: 'client-secret' }), {
+        code: 'oauth.role-missing',
+      });
     } finally {
       bed.server.roles = ['IMAP.AccessAsApp', 'POP.AccessAsApp', 'SMTP.SendAsApp'];
     }
@@ -200,7 +222,14 @@ describe('consent, other ways', () => {
     const application = await bed.application();
     return connectMailbox(
       { store: bed.store, vault: bed.vault, clock, log: nullLog },
-      { application, address: 'alice@contoso.test', protocols: ['imap'], flow: 'device-code', device, ...(signal ? { signal } : {}) },
+      {
+        application,
+        address: 'alice@contoso.test',
+        protocols: ['imap'],
+        flow: 'device-code',
+        device,
+        ...(signal ? { signal } : {}),
+      },
     );
   }
 });

@@ -120,7 +120,10 @@ describe('token engines', () => {
 
       test('503 and 429 pass by themselves, and the next request goes out', async () => {
         const engine = bySecret();
-        bed.server.failNext.push({ status: 503, headers: { 'retry-after': '9' } }, { status: 429, headers: { 'retry-after': '9' } });
+        bed.server.failNext.push(
+          { status: 503, headers: { 'retry-after': '9' } },
+          { status: 429, headers: { 'retry-after': '9' } },
+        );
         await assert.rejects(engine.appOnly(SCOPES), { code: 'oauth.provider-unreachable', kind: 'later' });
         await assert.rejects(engine.appOnly(SCOPES), (error: { code: string; retryAt?: Date }) => {
           assert.equal(error.code, 'oauth.provider-busy');

@@ -19,7 +19,12 @@ import { startAuthorizationServer } from '../bed/authorization-server.ts';
 import type { AuthorizationServer } from '../bed/authorization-server.ts';
 
 x509.cryptoProvider.set(webcrypto);
-const SIGNING = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: new Uint8Array([1, 0, 1]), modulusLength: 2048 };
+const SIGNING = {
+  name: 'RSASSA-PKCS1-v1_5',
+  hash: 'SHA-256',
+  publicExponent: new Uint8Array([1, 0, 1]),
+  modulusLength: 2048,
+};
 
 export interface TestCertificate {
   readonly certPem: string;
@@ -54,8 +59,17 @@ export interface Bed {
   readonly store: Store;
   readonly vault: Vault;
   readonly events: OAuthEvent[];
-  application(options?: { name?: string; provider?: string; clientId?: string; credential?: ClientCredential; settings?: Record<string, unknown> }): Promise<Application>;
-  connect(request: Partial<ConnectRequest> & { application: Application }, as?: string): Promise<{ grant: Grant; mailbox: Mailbox }>;
+  application(options?: {
+    name?: string;
+    provider?: string;
+    clientId?: string;
+    credential?: ClientCredential;
+    settings?: Record<string, unknown>;
+  }): Promise<Application>;
+  connect(
+    request: Partial<ConnectRequest> & { application: Application },
+    as?: string,
+  ): Promise<{ grant: Grant; mailbox: Mailbox }>;
   source(options?: Partial<TokenSourceDeps>): ReturnType<typeof openTokenSource>;
   close(): Promise<void>;
 }
@@ -134,7 +148,9 @@ export function plainVault(key = Buffer.alloc(32, 7)): Vault {
       const data = Buffer.from(sealed);
       const decipher = createDecipheriv('aes-256-gcm', key, data.subarray(0, 12)).setAAD(Buffer.from(record));
       decipher.setAuthTag(data.subarray(12, 28));
-      return Promise.resolve(new Secret(Buffer.concat([decipher.update(data.subarray(28)), decipher.final()]).toString()));
+      return Promise.resolve(
+        new Secret(Buffer.concat([decipher.update(data.subarray(28)), decipher.final()]).toString()),
+      );
     },
     derive: (purpose) => Promise.resolve(new Uint8Array(createHmac('sha256', key).update(purpose).digest())),
   };
@@ -143,7 +159,8 @@ export function plainVault(key = Buffer.alloc(32, 7)): Vault {
 /** Tables in memory with the contract's compare-and-swap and fences. */
 export function memoryStore(clock: Clock): Store {
   const watchers = new Set<{ topic: string; changed: () => void }>();
-  const tell = (topic: string): void => watchers.forEach((watcher) => watcher.topic === topic && queueMicrotask(watcher.changed));
+  const tell = (topic: string): void =>
+    watchers.forEach((watcher) => watcher.topic === topic && queueMicrotask(watcher.changed));
   const applications = new Map<string, Application>();
   const grants = new Map<string, Grant>();
   const mailboxes = new Map<string, Mailbox>();
@@ -155,7 +172,10 @@ export function memoryStore(clock: Clock): Store {
     engine: 'sqlite',
     applications: {
       insert: async (row) => (applications.set(row.id, row), tell('applications')),
-      update: async (id, change) => (applications.set(id, { ...applications.get(id)!, ...change }), tell('applications')),
+      update: async (id, change) => (
+        applications.set(id, { ...applications.get(id)!, ...change }),
+        tell('applications')
+      ),
       find: async (id) => applications.get(id),
       byName: async (name) => [...applications.values()].find((row) => row.name === name),
       list: async () => [...applications.values()],

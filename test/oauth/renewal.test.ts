@@ -13,7 +13,8 @@ describe('renewal', () => {
   let grant: Grant;
   let mailbox: Mailbox;
   let refreshesBefore: number;
-  const refreshes = (): number => bed.server.requests.filter((r) => r.grantType === 'refresh_token').length - refreshesBefore;
+  const refreshes = (): number =>
+    bed.server.requests.filter((r) => r.grantType === 'refresh_token').length - refreshesBefore;
 
   before(async () => {
     bed = await openBed();
@@ -42,7 +43,9 @@ describe('renewal', () => {
   test('twenty callers in two processes’ sources share one request', async () => {
     await expire();
     const sources = [bed.source(), bed.source()];
-    const tokens = await Promise.all(Array.from({ length: 20 }, (_, i) => sources[i % 2]!.accessToken(mailbox, 'imap')));
+    const tokens = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => sources[i % 2]!.accessToken(mailbox, 'imap')),
+    );
     assert.equal(refreshes(), 1);
     assert.equal(new Set(tokens.map((token) => token.value.reveal())).size, 1);
   });
@@ -61,7 +64,11 @@ describe('renewal', () => {
     ['a page instead of JSON', { status: 502, body: '<html>' }, 'oauth.provider-unreachable'],
     ['429 with Retry-After', { status: 429, headers: { 'retry-after': '7' } }, 'oauth.provider-busy'],
     ['a cut connection', { status: 0, cut: true }, 'oauth.provider-unreachable'],
-    ['temporarily_unavailable', { status: 400, body: { error: 'temporarily_unavailable' } }, 'oauth.provider-unreachable'],
+    [
+      'temporarily_unavailable',
+      { status: 400, body: { error: 'temporarily_unavailable' } },
+      'oauth.provider-unreachable',
+    ],
     ['AADSTS90055', { status: 400, body: { error: 'invalid_grant', error_codes: [90055] } }, 'oauth.provider-busy'],
   ] as const) {
     test(`${name} is “later”, leaves the grant alone and is not asked again at once`, async () => {
@@ -105,7 +112,12 @@ describe('renewal', () => {
 
   test('invalid_grant makes the grant ask for consent, and says so', async () => {
     await expire();
-    const body = { error: 'invalid_grant', error_description: 'AADSTS50173: revoked.', error_codes: [50173], trace_id: 't' };
+    const body = {
+      error: 'invalid_grant',
+      error_description: 'AADSTS50173: revoked.',
+      error_codes: [50173],
+      trace_id: 't',
+    };
     bed.server.failNext.push({ status: 400, body });
     const source = bed.source();
     await assert.rejects(source.accessToken(mailbox, 'imap'), (error) => {
@@ -183,7 +195,10 @@ describe('renewal', () => {
 
   test('app-only tokens are shared between sources through the store', async () => {
     const { id, secret } = bed.server.clients.confidential;
-    const application = await bed.application({ clientId: id, credential: { type: 'secret', secret: secretOf(secret) } });
+    const application = await bed.application({
+      clientId: id,
+      credential: { type: 'secret', secret: secretOf(secret) },
+    });
     const box = await bed.connect({ application, address: 'scanner@contoso.test', flow: 'client-secret' });
     const before = bed.server.requests.length;
     await Promise.all([bed.source(), bed.source()].map((source) => source.accessToken(box.mailbox, 'imap')));
@@ -252,12 +267,21 @@ describe('renewal', () => {
       running.on('message', (message: ChildMessage) => {
         if (message.type === 'ready') running.send({ type: 'job', job });
         else if (message.type === 'done') tokens = message.tokens;
-        else void serve(message).then((result) => running.connected && running.send({ type: 'result', id: message.id, ...result }));
+        else
+          void serve(message).then(
+            (result) => running.connected && running.send({ type: 'result', id: message.id, ...result }),
+          );
       });
     });
   }
 
-  type Call = { readonly type: 'call'; id: number; table: 'grants' | 'applications' | 'leases'; method: string; args: unknown[] };
+  type Call = {
+    readonly type: 'call';
+    id: number;
+    table: 'grants' | 'applications' | 'leases';
+    method: string;
+    args: unknown[];
+  };
   type ChildMessage = { readonly type: 'ready' } | { readonly type: 'done'; readonly tokens: string[] } | Call;
 
   async function serve(call: Call): Promise<{ value?: unknown; error?: string }> {
