@@ -2,7 +2,7 @@
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { getCookie, setCookie } from 'hono/cookie';
-import { errorBody, refusalOf, type RefusalDetail } from './aadsts.ts';
+import { aadsts, errorBody, refusalOf, type RefusalDetail } from './aadsts.ts';
 import { nextFailure, orderedAnswer } from './faults.ts';
 import { adminConsent, authorize, decide, enterUserCode, signIn, type Shortcut } from './flows.ts';
 import { redirectMatches } from './directory.ts';
@@ -75,6 +75,13 @@ export function createEndpoints(platform: Platform): Hono {
   app.get('/common/oauth2/nativeclient', () =>
     messagePage('Almost done', 'Copy the address of this page from the address bar and give it to your program.'),
   );
+
+  // Where `error_uri` leads.
+  app.get('/error', (c) => {
+    const code = c.req.query('code') ?? '';
+    const row = Object.entries(aadsts).find(([number]) => number === code)?.[1];
+    return messagePage(`AADSTS${code}`, row?.text ?? 'The sandbox does not use this code.');
+  });
 
   app.notFound((c) => c.text('the sandbox has no such page', 404));
   app.onError((error, c) => {

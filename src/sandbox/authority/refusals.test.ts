@@ -329,6 +329,13 @@ test('tokens say what Exchange reads, and the check refuses all others', async (
   assert.deepEqual(check(body.access_token), { ok: false, reason: 'the token has expired' });
 });
 
+test('every error_uri leads to a page that explains the code', async () => {
+  const bed = open();
+  const { error_uri } = (await (await post(bed, {})).json()) as ErrorBody;
+  const page = await bed.endpoints.request(error_uri);
+  assert.match(await page.text(), /AADSTS900144[^]*must contain the following parameter/);
+});
+
 test('discovery: the exact issuer for the tenant, the placeholder for the rest', async () => {
   const bed = open();
   const issuerOf = async (tenant: string): Promise<unknown> =>
