@@ -196,7 +196,9 @@ export function refuse(code: AadstsCode, facts: Readonly<Record<string, string>>
 
 /** The detail of a refusal, or undefined for any other failure. */
 export function refusalOf(error: unknown): RefusalDetail | undefined {
-  return isError(error, 'sandbox.refused') ? (error.detail as unknown as RefusalDetail) : undefined;
+  return isError(error, 'sandbox.refused')
+    ? (error.detail as Readonly<Record<string, unknown>> & RefusalDetail)
+    : undefined;
 }
 
 /** Microsoft's error body. `correlationId` is the caller's `client-request-id` where it sent one. */
