@@ -19,14 +19,8 @@ const phrases: Readonly<Record<Ending, { readonly imap: string; readonly smtp: s
  */
 export function goodbye(protocol: Protocol, ending: Ending, hostname: string): string | undefined {
   const { imap, smtp, text } = phrases[ending];
-  switch (protocol) {
-    case 'imap':
-      return `* BYE ${imap}${text}\r\n`;
-    case 'smtp':
-      return `421 ${smtp} ${hostname} ${text}\r\n`;
-    case 'pop3':
-      return undefined;
-  }
+  if (protocol === 'pop3') return undefined;
+  return protocol === 'imap' ? `* BYE ${imap}${text}\r\n` : `421 ${smtp} ${hostname} ${text}\r\n`;
 }
 
 /** The line instead of a greeting. */

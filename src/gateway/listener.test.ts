@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { isError } from '../base/error.ts';
 import { isLoopback, listen } from './listener.ts';
 
-const drop = (socket: { destroy(): void }): void => void socket.destroy();
+const drop = (socket: Socket): void => {
+  socket.destroy();
+};
 
 test('a taken port is named, with what to do', async () => {
   const holder = createServer().listen(0, '127.0.0.1');

@@ -1,6 +1,6 @@
 /** The way to the provider: token, connection, sign-in; one more try when a token that looked good is refused. */
 import type { Clock } from '../base/clock.ts';
-import { asError, isError, PosternError } from '../base/error.ts';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from '../oauth/types.ts';
 import * as imap from '../protocol/imap/client.ts';
 import * as pop3 from '../protocol/pop3/client.ts';
@@ -140,52 +140,28 @@ export class Provider {
 }
 
 /** The same failure as the mail program should take it: its app password was right, so nothing may look like a wrong one. */
-function explain(error: PosternError, mailbox: Mailbox): PosternError {
+function explain(error: PosternError, { address }: Mailbox): PosternError {
+  const { code, kind, retryAt } = error;
+  if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const reply = error.detail['reply'];
-  const detail = { code: error.code, ...(reply === undefined ? {} : { reply }) };
-  const { address } = mailbox;
-  if (error.code === 'sasl.refused') {
+  const options = {
+    detail: { code, ...(reply === undefined ? {} : { reply }) },
+    ...(retryAt === undefined ? {} : { retryAt }),
+    cause: error,
+  };
+  const test = { ...options, hint: `the app password is right; \`postern mailbox test ${address}\` says more` };
+  const why = oneLine(error.message);
+  if (code === 'sasl.refused') {
     const words = typeof reply === 'string' ? `: ${oneLine(reply)}` : '';
-    return gatewayError('gateway.provider-refused', `the provider does not let ${address} in${words}`, {
-      detail,
-      hint: `the app password is right; \`postern mailbox test ${address}\` says more`,
-      cause: error,
-    });
+    return gatewayError('gateway.provider-refused', `the provider does not let ${address} in${words}`, test);
   }
-  switch (error.kind) {
-    case 'denied':
-      return gatewayError('gateway.consent-needed', `the consent for ${address} has ended`, {
-        detail,
-        hint: `the app password is right; renew the consent with \`postern mailbox reconsent ${address}\``,
-        cause: error,
-      });
-    case 'misuse':
-    case 'refused':
-      return gatewayError(
-        'gateway.misconfigured',
-        `the provider of ${address} cannot be used: ${oneLine(error.message)}`,
-        {
-          detail,
-          hint: `the app password is right; \`postern mailbox test ${address}\` says more`,
-          cause: error,
-        },
-      );
-    case 'later':
-    case 'garbled':
-    case 'limit':
-      if (error.code.startsWith('store.') || error.code.startsWith('gateway.')) return error;
-      return gatewayError(
-        'gateway.provider-unreachable',
-        `the provider of ${address} is not available: ${oneLine(error.message)}`,
-        {
-          detail,
-          ...(error.retryAt === undefined ? {} : { retryAt: error.retryAt }),
-          cause: error,
-        },
-      );
-    case 'bug':
-      return error;
+  if (kind === 'denied') {
+    const hint = `the app password is right; renew the consent with \`postern mailbox reconsent ${address}\``;
+    return gatewayError('gateway.consent-needed', `the consent for ${address} has ended`, { ...options, hint });
   }
+  if (kind === 'misuse' || kind === 'refused')
+    return gatewayError('gateway.misconfigured', `the provider of ${address} cannot be used: ${why}`, test);
+  return gatewayError('gateway.provider-unreachable', `the provider of ${address} is not available: ${why}`, options);
 }
 
 /** A peer's words as part of one line of ours: printable, bounded. */

@@ -107,8 +107,8 @@ export async function fakeProvider(
     open.add(plain);
     plain.on('close', () => open.delete(plain));
     plain.on('error', () => plain.destroy());
-    if (fake.silent) return void plain.on('end', () => plain.destroy()).resume();
-    void serve(plain).catch(() => plain.destroy());
+    if (fake.silent) plain.on('end', () => plain.destroy()).resume();
+    else void serve(plain).catch(() => plain.destroy());
   });
   const serve = async (plain: Socket): Promise<void> => {
     const conn = new Conn(tls === 'implicit' ? await secureServer(plain, context, { timeoutMs: 5000 }) : plain);

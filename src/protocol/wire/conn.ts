@@ -131,8 +131,9 @@ export class Conn {
     const socket = this.#socket;
     const timer = this.#clock.after(5000, () => socket.destroy());
     socket.once('close', () => timer.cancel());
-    if (data === undefined) socket.end();
+    if (data === undefined || socket.writableEnded) socket.end();
     else socket.end(data);
+    socket.off('data', this.#onData); // it would pause at the high-water mark, and the end would never be read
     socket.resume();
   }
 
