@@ -1,6 +1,7 @@
 /** The authority's routes: paths, headers and bodies around the endpoints. */
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { HTTPException } from 'hono/http-exception';
 import { getCookie, setCookie } from 'hono/cookie';
 import { aadsts, errorBody, refusalOf, type RefusalDetail } from './aadsts.ts';
 import { nextFailure, orderedAnswer } from './faults.ts';
@@ -85,6 +86,8 @@ export function createEndpoints(platform: Platform): Hono {
 
   app.notFound((c) => c.text('the sandbox has no such page', 404));
   app.onError((error, c) => {
+    // Such as a body beyond the limit.
+    if (error instanceof HTTPException) return error.getResponse();
     const refusal = refusalOf(error);
     if (!refusal) {
       platform.log.error(

@@ -135,6 +135,13 @@ test('what is wrong with the request itself', async () => {
   await assertRefused(await post(bed, disabled), 'unauthorized_client', 7000112);
 });
 
+test('a body beyond the limit is 413, whether its length is told or not', async () => {
+  const bed = open();
+  const fields = { grant_type: 'x'.repeat(70_000) };
+  assert.equal((await post(bed, fields)).status, 413);
+  assert.equal((await post(bed, {}, TENANT_ID, 'token', { 'content-length': '99999999' })).status, 413);
+});
+
 test('client authentication', async () => {
   const bed = open();
   const { confidential, public: open_, certificate } = bed.platform.applications;
