@@ -22,7 +22,7 @@ export function tokensFrom(answer: HttpAnswer, asked: readonly string[], clock: 
   if (
     typeof accessToken !== 'string' ||
     accessToken === '' ||
-    (type !== undefined && String(type).toLowerCase() !== 'bearer')
+    (type !== undefined && (typeof type === 'string' ? type : '').toLowerCase() !== 'bearer')
   ) {
     throw oauthError('oauth.provider-garbled', 'the token answer carries no bearer token', {
       detail: { status: answer.status, members: Object.keys(body) },

@@ -70,6 +70,8 @@ async function clientCredentials(options: MsalEngineOptions, scopes: readonly st
 
 async function authentication(credential: ClientCredential) {
   switch (credential.type) {
+    case 'managed-identity':
+      throw oauthError('oauth.flow-unavailable', 'a managed identity needs no client authentication');
     case 'secret':
       return { clientSecret: credential.secret.reveal() };
     case 'certificate':
@@ -80,10 +82,9 @@ async function authentication(credential: ClientCredential) {
         },
       };
     case 'federated':
-      return { clientAssertion: await readAssertion(credential.assertionFile) };
-    case 'managed-identity':
-      throw oauthError('oauth.flow-unavailable', 'a managed identity needs no client authentication');
+      break;
   }
+  return { clientAssertion: await readAssertion(credential.assertionFile) };
 }
 
 async function managedIdentity(options: MsalEngineOptions, scopes: readonly string[]): Promise<TokenAnswer> {

@@ -273,8 +273,8 @@ class OpenidEngine implements DelegatedEngine {
   async #clientAuthentication(): Promise<oidc.ClientAuth> {
     const { credential, profile } = this.#options;
     switch (credential?.type) {
-      case undefined:
-        return oidc.None();
+      case 'managed-identity':
+        throw oauthError('oauth.flow-unavailable', 'managed identities exist only at Microsoft, for app-only tokens');
       case 'secret': {
         const methods = (await this.#serverMetadata()).token_endpoint_auth_methods_supported;
         const basicOnly = methods?.includes('client_secret_basic') && !methods.includes('client_secret_post');
@@ -290,9 +290,10 @@ class OpenidEngine implements DelegatedEngine {
           body.set('client_assertion', assertion);
         };
       }
-      case 'managed-identity':
-        throw oauthError('oauth.flow-unavailable', 'managed identities exist only at Microsoft, for app-only tokens');
+      case undefined:
+        break;
     }
+    return oidc.None();
   }
 }
 

@@ -86,7 +86,7 @@ export async function listenForRedirect(options: LoopbackOptions): Promise<Redir
         expected = { state, arrived: (answer) => end(() => resolve(answer)) };
         Promise.resolve()
           .then(() => options.open(authorizationUrl))
-          .catch((error: unknown) => end(() => reject(error as Error)));
+          .catch((error: unknown) => end(() => reject(error)));
       }),
     close: async () => {
       await Promise.all(servers.map(closeServer));

@@ -47,8 +47,10 @@ export interface Renewed {
   readonly tokens: GrantTokens;
 }
 
-/** Longer than a token request may take, with room for a slow database. */
-const LEASE_MS = 120_000;
+/** Longer than a token request may take, with room for a slow database; a killed refresher holds the others up this long. */
+const LEASE_MS = 45_000;
+/** How long to try to store an answer. */
+const STORE_MS = 120_000;
 /** How long to wait for another process's renewal. */
 const OTHER_REFRESHER_MS = 60_000;
 
@@ -161,8 +163,9 @@ export async function readGrant(
       });
     case 'active':
     case 'renewing':
-      return { grant, tokens: await openTokens(deps.vault, grant) };
+      break;
   }
+  return { grant, tokens: await openTokens(deps.vault, grant) };
 }
 
 /** Says durably that a renewal is under way, so that after a crash it is known that an answer may have been lost. */
@@ -178,13 +181,13 @@ async function mark(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTok
 
 /**
  * Stores the new tokens. The answer may carry the only copy of a rotated refresh token, so a database that is away is tried
- * again for as long as the lease can be prolonged, and a lost lease is taken back while nobody else has written.
+ * again for two minutes, and a lost lease is taken back while nobody else has written.
  */
 async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: GrantTokens): Promise<Renewed> {
   const now = deps.clock.now();
   const sealed = await sealTokens(deps.vault, grant.id, tokens);
   const state: GrantState = { type: 'active', since: now, accessExpiresAt: tokens.expiresAt };
-  const giveUpAt = now + LEASE_MS;
+  const giveUpAt = now + STORE_MS;
   let held = lease;
   for (let attempt = 0; ; attempt += 1) {
     const outcome = await deps.store.grants

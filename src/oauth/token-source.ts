@@ -118,7 +118,7 @@ class CachingTokenSource implements TokenSource {
     for (const watch of this.#watches) watch.stop();
     await Promise.allSettled(this.#inFlight.values());
     const clients = await Promise.allSettled(this.#clients.values());
-    await Promise.all(clients.map((client) => (client.status === 'fulfilled' ? client.value.close() : undefined)));
+    for (const client of clients) if (client.status === 'fulfilled') await client.value.close();
   }
 
   /** The slow path: something is to be read or renewed. A caller that goes away stops waiting, never the work. */
