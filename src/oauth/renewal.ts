@@ -234,7 +234,8 @@ async function settleFailure(
 ): Promise<void> {
   const since = deps.clock.now();
   const state: GrantState =
-    error.kind === 'denied'
+    // An app-only grant has no consent to renew: what an administrator mends works again by itself.
+    error.kind === 'denied' && !isAppOnly(grant.flow)
       ? { type: 'needs-consent', since, code: providerCode(error) ?? error.code, reason: error.message }
       : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
   const outcome = await deps.store.grants.update(grant.id, grant.generation, { state }, lease).catch(asError);

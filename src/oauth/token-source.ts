@@ -12,7 +12,7 @@ import { checkAccessTokenAudience } from './access-token.ts';
 import { openClient } from './engines.ts';
 import type { Client } from './engines.ts';
 import { oauthError } from './errors.ts';
-import type { Emit } from './events.ts';
+import type { Emit, OAuthEvent } from './events.ts';
 import { endpointOf } from './mail-endpoint.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { renew } from './renewal.ts';
@@ -79,6 +79,7 @@ class CachingTokenSource implements TokenSource {
     this.#deps = deps;
     this.#renewal = {
       ...deps,
+      emit: (event) => this.#emit(event),
       owner: deps.owner ?? `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}`,
       client: (applicationId) => this.#client(applicationId),
     };
@@ -211,6 +212,15 @@ class CachingTokenSource implements TokenSource {
     const until = Math.max(clock.now() + pause, error.retryAt?.getTime() ?? 0);
     if (error.kind === 'denied') this.#entries.delete(grantId);
     this.#failures.set(grantId, { error, until, attempts });
+  }
+
+  /** A record that cannot be written must not cost anybody the token that is already stored. */
+  async #emit(event: OAuthEvent): Promise<void> {
+    try {
+      await this.#deps.emit(event);
+    } catch (error) {
+      this.#deps.log.error({ type: event.type, code: asError(error).code }, 'an event could not be recorded');
+    }
   }
 
   #grantsChanged(): void {

@@ -205,6 +205,25 @@ describe('renewal', () => {
     assert.equal(bed.server.requests.length, before);
   });
 
+  test('an app-only grant works again by itself after an administrator has enabled it', async () => {
+    const { id, secret } = bed.server.clients.confidential;
+    const application = await bed.application({
+      clientId: id,
+      credential: { type: 'secret', secret: secretOf(secret) },
+    });
+    ({ grant, mailbox } = await bed.connect({ application, address: 'meter@contoso.test', flow: 'client-secret' }));
+    await expire();
+    bed.server.failNext.push({ status: 400, body: { error: 'unauthorized_client', error_codes: [7000112] } });
+    await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.admin-consent' });
+    await bed.source().accessToken(mailbox, 'imap');
+  });
+
+  test('a record that cannot be written does not cost the token', async () => {
+    await expire();
+    const source = bed.source({ emit: () => Promise.reject(new Error('disk full')) });
+    assert.match((await source.accessToken(mailbox, 'imap')).value.reveal(), /^ey/);
+  });
+
   test('from memory a token takes less than 20 µs', async () => {
     const source = bed.source();
     await source.accessToken(mailbox, 'imap');
