@@ -31,6 +31,9 @@ const NEEDS: readonly Need[] = [
   { package: 'chromium', probe: 'chromium' },
 ];
 
+/** Another apt may be at work, as on a machine that has just been started. */
+const PATIENT: readonly string[] = ['-o', 'DPkg::Lock::Timeout=300'];
+
 /** Debian packages that the tests need and this machine lacks. */
 export function missingPackages(): readonly string[] {
   return NEEDS.filter((need) => !present(need.probe)).map((need) => need.package);
@@ -56,8 +59,8 @@ export function installTestbed(say: (line: string) => void): { missing: readonly
     if (missing.includes('postfix')) {
       run('debconf-set-selections', [], 'postfix postfix/main_mailer_type select No configuration\n');
     }
-    const updated = run('apt-get', ['update', '-qq']);
-    const installed = run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing]);
+    const updated = run('apt-get', [...PATIENT, 'update', '-qq']);
+    const installed = run('apt-get', [...PATIENT, 'install', '-y', '-qq', '--no-install-recommends', ...missing]);
     const left = missingPackages();
     return { missing: left, reason: left.length > 0 ? (installed ?? updated ?? 'apt-get ended without an error') : '' };
   } finally {
