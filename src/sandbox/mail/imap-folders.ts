@@ -1,0 +1,227 @@
+/** IMAP commands on folders, and IDLE. */
+import { decodeMailboxName, encodeMailboxName } from '../../protocol/imap/mailbox-name.ts';
+import { parseDateTime } from '../../protocol/imap/date.ts';
+import { formatString, type CommandReader } from '../../protocol/imap/token.ts';
+import type { Answer, Command, ImapSession } from './imap-session.ts';
+import { View } from './imap-view.ts';
+import { canonicalName, type Folder } from './store.ts';
+
+/** Flags that Exchange keeps; it takes no keywords. */
+export const FLAGS = ['\\Seen', '\\Answered', '\\Flagged', '\\Deleted', '\\Draft', '$MDNSent'];
+
+export function knownFlags(flags: readonly string[]): string[] {
+  return flags.flatMap((flag) => FLAGS.find((known) => known.toLowerCase() === flag.toLowerCase()) ?? []);
+}
+
+/** Beyond this a token's end does not matter: the connection's own limit comes first. */
+const LONGEST_IDLE_MS = 24 * 3_600_000;
+const STATUS = ['MESSAGES', 'RECENT', 'UIDNEXT', 'UIDVALIDITY', 'UNSEEN'];
+const missing = (verb: string): Answer => ({ text: `NO ${verb} failed. The requested mailbox does not exist.` });
+const done = (verb: string): Answer => ({ text: `OK ${verb} completed.` });
+
+export function folderName(reader: CommandReader): string {
+  return canonicalName(decodeMailboxName(reader.astring().toString('latin1')).replace(/\/$/, ''));
+}
+
+function folderCommand(verb: string, act: (session: ImapSession, folder: Folder) => Answer | undefined): Command {
+  return (session, reader) => {
+    reader.space();
+    const folder = session.admitted.mailbox.find(folderName(reader));
+    reader.end();
+    return folder ? (act(session, folder) ?? done(verb)) : missing(verb);
+  };
+}
+
+function select(verb: 'SELECT' | 'EXAMINE'): Command {
+  return async (session, reader) => {
+    reader.space();
+    const name = folderName(reader);
+    reader.end();
+    session.view?.close();
+    session.view = undefined;
+    const folder = session.admitted.mailbox.find(name);
+    if (!folder) return { text: `NO ${name} doesn't exist.` };
+    const readOnly = verb === 'EXAMINE';
+    const view = (session.view = new View(folder, readOnly));
+    const unseen = view.messages.findIndex((message) => !message.flags.has('\\Seen'));
+    const lines = [
+      `${view.messages.length} EXISTS`,
+      `${view.recent.size} RECENT`,
+      `FLAGS (${FLAGS.join(' ')})`,
+      `OK [PERMANENTFLAGS (${readOnly ? '' : FLAGS.join(' ')})] Permanent flags`,
+      ...(unseen === -1 ? [] : [`OK [UNSEEN ${unseen + 1}] Is the first unseen message`]),
+      `OK [UIDVALIDITY ${folder.uidValidity}] UIDVALIDITY value`,
+      `OK [UIDNEXT ${folder.uidNext}] The next unique identifier value`,
+    ];
+    await session.conn.write(lines.map((line) => `* ${line}\r\n`).join(''));
+    return { text: `OK [${readOnly ? 'READ-ONLY' : 'READ-WRITE'}] ${verb} completed.` };
+  };
+}
+
+function list(verb: 'LIST' | 'LSUB'): Command {
+  return async (session, reader) => {
+    reader.space();
+    const reference = reader.astring().toString('latin1');
+    reader.space();
+    const pattern = reader.listMailbox();
+    reader.end();
+    const { folders, subscribed } = session.admitted.mailbox;
+    if (pattern === '') await session.conn.write(`* ${verb} (\\Noselect \\HasChildren) "/" ""\r\n`);
+    const wanted = patternExpression(decodeMailboxName(reference + pattern));
+    const names = verb === 'LIST' ? [...folders.keys()] : [...subscribed];
+    const lines = names.sort().flatMap((name) => {
+      if (!wanted.test(name)) return [];
+      const children = names.some((other) => other.startsWith(`${name}/`));
+      const use = folders.get(name)?.use;
+      const attributes = [...(children ? ['\\HasChildren'] : ['\\HasNoChildren']), ...(use ? [use] : [])];
+      const shown = encodeMailboxName(name);
+      return `* ${verb} (${attributes.join(' ')}) "/" ${/^[\w.+&,-]+(?:\/[\w.+&,-]+)*$/.test(shown) ? shown : formatString(shown)}\r\n`;
+    });
+    await session.conn.write(lines.join(''));
+    return done(verb);
+  };
+}
+
+/** `*` any text, `%` any text of one level; INBOX whatever its case. */
+function patternExpression(pattern: string): RegExp {
+  const body = canonicalName(pattern).replace(/\*+|[%]+|[^*%]/g, (part) => {
+    if (part.startsWith('*')) return '.*';
+    if (part.startsWith('%')) return '[^/]*';
+    return part.replace(/[\\^$.|?+()[\]{}/-]/, '\\$&');
+  });
+  return new RegExp(`^${body}$`, canonicalName(pattern).startsWith('INBOX') ? '' : 'i');
+}
+
+async function status(session: ImapSession, reader: CommandReader): Promise<Answer> {
+  reader.space();
+  const name = folderName(reader);
+  reader.space();
+  const items = reader.list(() => reader.atom().toUpperCase());
+  reader.end();
+  if (items.length === 0 || items.some((item) => !STATUS.includes(item)))
+    return { text: 'BAD Command Argument Error. 11' };
+  const folder = session.admitted.mailbox.find(name);
+  if (!folder) return missing('STATUS');
+  const { messages } = folder;
+  const values: Readonly<Record<string, number>> = {
+    MESSAGES: messages.length,
+    RECENT: messages.filter((message) => message.uid >= folder.recentFrom).length,
+    UIDNEXT: folder.uidNext,
+    UIDVALIDITY: folder.uidValidity,
+    UNSEEN: messages.filter((message) => !message.flags.has('\\Seen')).length,
+  };
+  const shown = items.map((item) => `${item} ${values[item]!}`).join(' ');
+  await session.conn.write(`* STATUS ${formatString(encodeMailboxName(folder.name))} (${shown})\r\n`);
+  return done('STATUS');
+}
+
+function append(session: ImapSession, reader: CommandReader): Answer {
+  reader.space();
+  const name = folderName(reader);
+  reader.space();
+  let flags: string[] = [];
+  if (reader.peek() === '(') {
+    flags = reader.list(() => reader.flag());
+    reader.space();
+  }
+  let date = session.service.clock.now();
+  // A quoted string here is the date: the message itself is always a literal.
+  if (reader.peek() === '"') {
+    date = parseDateTime(reader.string().toString('latin1'));
+    reader.space();
+  }
+  const raw = reader.string();
+  reader.end();
+  const folder = session.admitted.mailbox.find(name);
+  if (!folder) return { text: `NO [TRYCREATE] APPEND failed. The requested mailbox does not exist.` };
+  const message = folder.add(raw, date, knownFlags(flags));
+  return { text: `OK [APPENDUID ${folder.uidValidity} ${message.uid}] APPEND completed.` };
+}
+
+async function idle(session: ImapSession, reader: CommandReader): Promise<Answer> {
+  reader.end();
+  const { conn, view, service, admitted } = session;
+  await conn.write('+ IDLE accepted, awaiting DONE command.\r\n');
+  const line = conn.line(1000).then((text) => ({ text }));
+  const stop = new AbortController();
+  const expiry = service.clock
+    .sleep(Math.min(Math.max(0, admitted.verdict.expiresAt - service.clock.now()), LONGEST_IDLE_MS), stop.signal)
+    .then(() => 'expired' as const);
+  expiry.catch(() => 'cancelled');
+  try {
+    for (;;) {
+      if (view?.gone) return { text: 'NO The selected mailbox was deleted.' };
+      const news = view?.tell(true) ?? '';
+      if (news !== '') await conn.write(news);
+      const next = await Promise.race([line, expiry, ...(view ? [view.changed()] : [])]);
+      if (next === undefined) continue;
+      if (next === 'expired') {
+        conn.end('* BYE Session invalidated - AccessTokenExpired\r\n');
+        await line;
+        return { text: 'NO IDLE ended.' };
+      }
+      return next.text?.toString('latin1').toUpperCase() === 'DONE'
+        ? done('IDLE')
+        : { text: 'BAD Command Argument Error. 12' };
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+export const folderCommands: Readonly<Record<string, Command>> = {
+  SELECT: select('SELECT'),
+  EXAMINE: select('EXAMINE'),
+  LIST: list('LIST'),
+  LSUB: list('LSUB'),
+  STATUS: status,
+  APPEND: append,
+  IDLE: idle,
+  NAMESPACE: async (session, reader) => {
+    reader.end();
+    await session.conn.write('* NAMESPACE (("" "/")) NIL NIL\r\n');
+    return done('NAMESPACE');
+  },
+  CREATE: (session, reader) => {
+    reader.space();
+    const name = folderName(reader);
+    reader.end();
+    const { mailbox } = session.admitted;
+    if (name === '' || name.split('/').includes('')) return { text: 'NO CREATE failed. The name is not valid.' };
+    if (mailbox.find(name)) return { text: 'NO CREATE failed. Mailbox already exists.' };
+    mailbox.create(name);
+    return done('CREATE');
+  },
+  DELETE: folderCommand('DELETE', ({ admitted: { mailbox } }, folder) => {
+    if (folder === mailbox.inbox || folder.use !== undefined)
+      return { text: 'NO DELETE failed. The folder cannot be deleted.' };
+    const below = [...mailbox.folders.keys()].some((name) => name.startsWith(`${folder.name}/`));
+    if (below) return { text: 'NO DELETE failed. The folder has subfolders.' };
+    mailbox.delete(folder);
+    return undefined;
+  }),
+  RENAME: (session, reader) => {
+    reader.space();
+    const from = folderName(reader);
+    reader.space();
+    const to = folderName(reader);
+    reader.end();
+    const { mailbox } = session.admitted;
+    const folder = mailbox.find(from);
+    if (!folder) return missing('RENAME');
+    if (to === '' || mailbox.find(to) || to.startsWith(`${from}/`) || folder.use !== undefined)
+      return { text: 'NO RENAME failed.' };
+    mailbox.rename(folder, to);
+    return done('RENAME');
+  },
+  SUBSCRIBE: folderCommand('SUBSCRIBE', ({ admitted }, folder) => {
+    admitted.mailbox.subscribed.add(folder.name);
+    return undefined;
+  }),
+  UNSUBSCRIBE: (session, reader) => {
+    reader.space();
+    session.admitted.mailbox.subscribed.delete(folderName(reader));
+    reader.end();
+    return done('UNSUBSCRIBE');
+  },
+};

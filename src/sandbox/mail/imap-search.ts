@@ -1,0 +1,68 @@
+/** SEARCH: which messages of a view a key fits (RFC 3501 §6.4.4). Texts are compared in ASCII, whatever their case. */
+import { sequenceMatcher } from '../../protocol/imap/sequence-set.ts';
+import type { SearchKey } from '../../protocol/imap/search-key.ts';
+import { fieldOf } from '../../protocol/mime/part.ts';
+import { structureOf } from './imap-fetch.ts';
+import type { View } from './imap-view.ts';
+import type { Message } from './store.ts';
+
+type Test = (message: Message, index: number) => boolean;
+
+const DAY = 86_400_000;
+
+export function searchTest(view: View, key: SearchKey): Test {
+  switch (key.type) {
+    case 'all':
+      return () => true;
+    case 'set': {
+      const matches = sequenceMatcher(key.set, key.uid ? view.largestUid : view.messages.length);
+      return (message, index) => matches(key.uid ? message.uid : index + 1);
+    }
+    case 'flag': {
+      const wanted = key.flag.toLowerCase();
+      return ({ flags }) => [...flags].some((flag) => flag.toLowerCase() === wanted) === key.present;
+    }
+    case 'recent':
+      return (message) => view.recent.has(message);
+    case 'old':
+      return (message) => !view.recent.has(message);
+    case 'new':
+      return (message) => view.recent.has(message) && !message.flags.has('\\Seen');
+    case 'header':
+      return (message) =>
+        structureOf(message).fields.some(
+          ({ name, value }) => name === key.field && value.toLowerCase().includes(key.text),
+        );
+    case 'text':
+      return (message) => message.raw.toString('latin1').toLowerCase().includes(key.text);
+    case 'body':
+      return (message) => message.raw.toString('latin1', structureOf(message).body).toLowerCase().includes(key.text);
+    case 'internal':
+      return (message) => onDay(message.internalDate, key);
+    case 'sent':
+      return (message) => onDay(Date.parse(fieldOf(structureOf(message), 'date') ?? ''), key);
+    case 'larger':
+      return ({ raw }) => raw.length > key.octets;
+    case 'smaller':
+      return ({ raw }) => raw.length < key.octets;
+    case 'not': {
+      const test = searchTest(view, key.key);
+      return (message, index) => !test(message, index);
+    }
+    case 'and':
+    case 'or': {
+      const tests = key.keys.map((each) => searchTest(view, each));
+      return key.type === 'and'
+        ? (message, index) => tests.every((test) => test(message, index))
+        : (message, index) => tests.some((test) => test(message, index));
+    }
+  }
+}
+
+function onDay(
+  time: number,
+  { relation, day }: { readonly relation: 'before' | 'on' | 'since'; readonly day: number },
+): boolean {
+  if (relation === 'before') return time < day;
+  return relation === 'since' ? time >= day : time >= day && time < day + DAY;
+}

@@ -1,0 +1,192 @@
+/** An IMAP4rev1 session as Exchange Online serves it (RFC 3501; RFC 2177, 2342, 2971, 3691, 4315, 4959, 6851, 7888). */
+import { isError } from '../../base/error.ts';
+import { announcedLiteral, CommandReader, type Segment } from '../../protocol/imap/token.ts';
+import type { Conn } from '../../protocol/wire/conn.ts';
+import { admit, decodeLine, type Admitted } from './admission.ts';
+import { folderCommands } from './imap-folders.ts';
+import { messageCommands } from './imap-messages.ts';
+import type { View } from './imap-view.ts';
+import { LINE_OCTETS, MESSAGE_OCTETS, type MailService } from './service.ts';
+
+export interface ImapSession {
+  readonly conn: Conn;
+  readonly service: MailService;
+  admitted: Admitted;
+  view: View | undefined;
+}
+
+/** A tagged answer: `OK …`, `NO …` or `BAD …`. `expunge` false keeps sequence numbers still (RFC 3501 §7.4.1). */
+export interface Answer {
+  readonly text: string;
+  readonly expunge?: boolean;
+}
+
+export type Command = (session: ImapSession, reader: CommandReader) => Promise<Answer> | Answer;
+
+const BEFORE =
+  'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+';
+const AFTER =
+  'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CLIENTACCESSRULES CLIENTNETWORKPRESENCELOCATION BACKENDAUTHENTICATE CHILDREN IDLE NAMESPACE LITERAL+';
+const LITERAL_BEFORE_SIGN_IN = 8192;
+const LITERAL = 65_536;
+const SEGMENTS = 1000;
+const FAILURES = 10;
+const BYE = '* BYE Microsoft Exchange Server IMAP4 server signing off.\r\n';
+const TAG = /[^(){ %*"\\\]+\x00-\x1f\x7f-\xff]+/y;
+
+const commands: Readonly<Record<string, Command>> = { ...folderCommands, ...messageCommands };
+const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FETCH', 'STORE', 'COPY', 'MOVE', 'UID']);
+
+/** Serves until the end of the connection. Whatever the client sends, this does not throw for it. */
+export async function serveImap(conn: Conn, service: MailService): Promise<void> {
+  const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
+  await conn.write(`* OK The Microsoft Exchange IMAP4 service is ready. [${name}]\r\n`);
+  const session: { conn: Conn; service: MailService; admitted?: Admitted; view: View | undefined } = {
+    conn,
+    service,
+    view: undefined,
+  };
+  try {
+    while (await step(session)) {
+      if (session.view?.gone) break;
+    }
+  } catch (error) {
+    if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
+      await conn.write(`* BAD Command Error. 10\r\n${BYE}`);
+    else if (!isError(error, 'wire.closed')) throw error;
+  } finally {
+    session.view?.close();
+  }
+}
+
+type OpenSession = {
+  conn: Conn;
+  service: MailService;
+  admitted?: Admitted;
+  view: View | undefined;
+  failures?: number;
+  disconnected?: boolean;
+};
+
+async function step(session: OpenSession): Promise<boolean> {
+  const { conn } = session;
+  const segments = await readCommand(session);
+  if (segments === 'closed') return false;
+  const reader = new CommandReader(segments);
+  let tag = '*';
+  let verb = '';
+  try {
+    tag = reader.matching(TAG, 'a tag');
+    reader.space();
+    verb = reader.atom().toUpperCase();
+    if (session.disconnected) {
+      await conn.write(`${tag} BAD User is authenticated but not connected.\r\n* BYE Connection closed. 14\r\n`);
+      return false;
+    }
+    if (session.admitted && session.admitted.verdict.expiresAt <= session.service.clock.now()) {
+      await conn.write('* BYE Session invalidated - AccessTokenExpired\r\n');
+      return false;
+    }
+    if (verb === 'LOGOUT') {
+      await conn.write(`${BYE}${tag} OK LOGOUT completed.\r\n`);
+      return false;
+    }
+    const answer = await run(session, verb, reader);
+    const news = session.view?.tell(answer.expunge ?? true) ?? '';
+    await conn.write(`${news}${tag} ${answer.text}\r\n`);
+    return (session.failures ?? 0) < FAILURES;
+  } catch (error) {
+    if (!isError(error, 'wire.syntax')) throw error;
+    await conn.write(
+      `${tag} BAD ${verb === '' ? 'Command received in Invalid state.' : 'Command Argument Error. 12'}\r\n`,
+    );
+    return true;
+  }
+}
+
+async function run(session: OpenSession, verb: string, reader: CommandReader): Promise<Answer> {
+  const { conn, admitted } = session;
+  switch (verb) {
+    case 'CAPABILITY':
+      reader.end();
+      await conn.write(`* CAPABILITY ${admitted ? AFTER : BEFORE}\r\n`);
+      return { text: 'OK CAPABILITY completed.' };
+    case 'NOOP':
+      reader.end();
+      return { text: 'OK NOOP completed.' };
+    case 'ID':
+      await conn.write('* ID ("name" "Microsoft.Exchange.Imap4.Imap4Server" "version" "15.20")\r\n');
+      return { text: 'OK ID completed' };
+    case 'LOGIN':
+      if (admitted) return invalidState;
+      session.failures = (session.failures ?? 0) + 1;
+      return { text: 'NO LOGIN failed.' };
+    case 'AUTHENTICATE':
+      return admitted ? invalidState : authenticate(session, reader);
+    default: {
+      const command = commands[verb];
+      if (!command) return { text: 'BAD Command Error. 12' };
+      if (!admitted || (selected.has(verb) && !session.view)) return invalidState;
+      return command(session as ImapSession, reader);
+    }
+  }
+}
+
+const invalidState: Answer = { text: 'BAD Command received in Invalid state.' };
+
+/** Exchange refuses at once, without the JSON challenge of RFC 7628 that others send first. */
+async function authenticate(session: OpenSession, reader: CommandReader): Promise<Answer> {
+  reader.space();
+  const mechanism = reader.atom().toUpperCase();
+  let line: string | undefined;
+  if (!reader.atEnd) {
+    reader.space();
+    line = reader.matching(/[A-Za-z0-9+/=*]+/y, 'base64');
+    reader.end();
+  }
+  if (mechanism !== 'XOAUTH2' && mechanism !== 'PLAIN') return { text: 'NO AUTHENTICATE failed.' };
+  if (line === undefined) {
+    await session.conn.write('+ \r\n');
+    line = (await session.conn.line(LINE_OCTETS))?.toString('latin1') ?? '*';
+  }
+  if (line === '*') return { text: 'BAD AUTHENTICATE canceled.' };
+  const response = decodeLine(line);
+  const { tokens, mail, log } = session.service;
+  const admission = response && mechanism === 'XOAUTH2' ? admit(tokens, mail, 'IMAP', response) : undefined;
+  if (!admission || admission.type === 'refused') {
+    log.info({ protocol: 'imap', reason: admission?.reason ?? 'basic authentication' }, 'sign-in refused');
+    session.failures = (session.failures ?? 0) + 1;
+    return { text: 'NO AUTHENTICATE failed.' };
+  }
+  if (admission.type === 'open') session.admitted = admission;
+  else session.disconnected = true;
+  return { text: 'OK AUTHENTICATE completed.' };
+}
+
+/** One command with its literals; continuation requests are sent on the way. */
+async function readCommand(session: OpenSession): Promise<Segment[] | 'closed'> {
+  const { conn } = session;
+  const segments: Segment[] = [];
+  for (;;) {
+    const line = await conn.line(LINE_OCTETS);
+    if (line === undefined) return 'closed';
+    const text = line.toString('latin1');
+    const literal = announcedLiteral(text);
+    if (!literal) return [...segments, text];
+    const isAppend = /^[^ ]+ APPEND /i.test(segments.length > 0 ? String(segments[0]) : text);
+    const most = !session.admitted ? LITERAL_BEFORE_SIGN_IN : isAppend ? MESSAGE_OCTETS : LITERAL;
+    if (literal.octets > most || segments.length > SEGMENTS) {
+      const tag = /^[^ ]+/.exec(segments.length > 0 ? String(segments[0]) : text)?.[0] ?? '*';
+      await conn.write(`${tag} NO Message size exceeds fixed maximum size\r\n`);
+      // A literal that does not wait is on its way already, and cannot be told from commands.
+      if (!literal.waits) {
+        await conn.write(BYE);
+        return 'closed';
+      }
+      segments.length = 0;
+      continue;
+    }
+    if (literal.waits) await conn.write('+ Ready for additional command text.\r\n');
+    segments.push(literal.text, await conn.counted(literal.octets));
+  }
+}

@@ -1,0 +1,22 @@
+/** What every mail session of the sandbox gets. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { TokenCheck } from '../token.ts';
+import type { MailStore } from './store.ts';
+
+export interface MailService {
+  readonly tokens: TokenCheck;
+  readonly mail: MailStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** As greetings name this server. */
+  readonly hostname: string;
+  secure(plain: Socket): Promise<TLSSocket>;
+}
+
+/** Exchange's limit for one message, in octets. */
+export const MESSAGE_OCTETS = 157_286_400;
+/** Lines of SASL exchanges may be this long (RFC 4954 §4). */
+export const LINE_OCTETS = 65_536;

@@ -1,0 +1,259 @@
+/** SMTP submission as Exchange Online serves it (RFC 5321, 6409, 3207, 4954, 3030, 3461, 6531). */
+import { randomUUID } from 'node:crypto';
+import { isError } from '../../base/error.ts';
+import { parseAddresses } from '../../protocol/mime/address.ts';
+import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
+import type { Conn } from '../../protocol/wire/conn.ts';
+import { admit, decodeLine, mayOpen, type Admitted } from './admission.ts';
+import { LINE_OCTETS, MESSAGE_OCTETS, type MailService } from './service.ts';
+
+const FAILURES = 10;
+const RECIPIENTS = 500;
+const PATH = /^<([^<>\s]*)>((?: .*)?)$/;
+
+interface Transaction {
+  readonly from: string;
+  readonly binary: boolean;
+  readonly recipients: string[];
+  readonly chunks: Buffer[];
+  octets: number;
+  /** BDAT has begun: DATA is no longer allowed (RFC 3030 §2). */
+  chunking: boolean;
+}
+
+export async function serveSmtp(conn: Conn, service: MailService): Promise<void> {
+  try {
+    await new Submission(conn, service).serve();
+  } catch (error) {
+    if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
+      await conn.write('500 5.5.2 Line too long or malformed\r\n');
+    else if (!isError(error, 'wire.closed') && !isError(error, 'wire.injected')) throw error;
+  }
+}
+
+class Submission {
+  readonly #conn: Conn;
+  readonly #service: MailService;
+  #greeted: string | undefined;
+  #admitted: Admitted | undefined;
+  #transaction: Transaction | undefined;
+  #failures = 0;
+
+  constructor(conn: Conn, service: MailService) {
+    this.#conn = conn;
+    this.#service = service;
+  }
+
+  async serve(): Promise<void> {
+    const date = new Date(this.#service.clock.now()).toUTCString().replace('GMT', '+0000');
+    await this.#say(`220 ${this.#service.hostname} Microsoft ESMTP MAIL Service ready at ${date}`);
+    while (this.#failures < FAILURES) {
+      const line = await this.#conn.line(LINE_OCTETS);
+      if (line === undefined) return;
+      const text = line.toString('utf8').trimEnd();
+      const verb = (/^[A-Za-z]+/.exec(text)?.[0] ?? '').toUpperCase();
+      const rest = text.slice(verb.length).trim();
+      if (verb === 'QUIT') return this.#say('221 2.0.0 Service closing transmission channel');
+      await this.#answer(verb, rest);
+    }
+    await this.#say('421 4.7.0 Too many errors on this connection, closing transmission channel');
+  }
+
+  #say(...lines: readonly string[]): Promise<void> {
+    return this.#conn.write(lines.map((line) => `${line}\r\n`).join(''));
+  }
+
+  async #answer(verb: string, rest: string): Promise<void> {
+    switch (verb) {
+      case 'EHLO':
+      case 'HELO':
+        if (rest === '') return this.#say('501 5.5.4 Invalid domain name');
+        this.#greeted = rest;
+        this.#transaction = undefined;
+        return verb === 'HELO' ? this.#say(`250 ${this.#service.hostname} Hello [127.0.0.1]`) : this.#extensions();
+      case 'NOOP':
+        return this.#say('250 2.0.0 OK');
+      case 'RSET':
+        this.#transaction = undefined;
+        return this.#say('250 2.0.0 Resetting');
+      case 'VRFY':
+        return this.#say('252 2.1.5 Cannot VRFY user');
+      case 'STARTTLS':
+        return this.#startTls(rest);
+      case 'AUTH':
+        return this.#authenticate(rest.split(' '));
+      case 'MAIL':
+        return this.#mail(rest);
+      case 'RCPT':
+        return this.#recipient(rest);
+      case 'DATA':
+        return this.#data(rest);
+      case 'BDAT':
+        return this.#chunk(rest);
+      default:
+        this.#failures++;
+        return this.#say('500 5.3.3 Unrecognized command');
+    }
+  }
+
+  #extensions(): Promise<void> {
+    const lines = [
+      `${this.#service.hostname} Hello [127.0.0.1]`,
+      `SIZE ${MESSAGE_OCTETS}`,
+      'PIPELINING',
+      'DSN',
+      'ENHANCEDSTATUSCODES',
+      this.#conn.encrypted ? 'AUTH LOGIN XOAUTH2' : 'STARTTLS',
+      '8BITMIME',
+      'BINARYMIME',
+      'CHUNKING',
+      'SMTPUTF8',
+    ];
+    return this.#say(...lines.map((line, index) => `250${index < lines.length - 1 ? '-' : ' '}${line}`));
+  }
+
+  async #startTls(rest: string): Promise<void> {
+    if (this.#conn.encrypted || rest !== '') return this.#say('501 5.5.4 STARTTLS is not possible here');
+    if (!this.#conn.drained) {
+      await this.#say('554 5.5.1 Plain text after STARTTLS');
+      return this.#conn.end();
+    }
+    await this.#say('220 2.0.0 SMTP server ready');
+    await this.#conn.upgrade((plain) => this.#service.secure(plain));
+    this.#greeted = undefined;
+    this.#transaction = undefined;
+  }
+
+  async #authenticate([mechanism = '', initial]: readonly string[]): Promise<void> {
+    if (!this.#conn.encrypted) return this.#say('530 5.7.0 Must issue a STARTTLS command first');
+    if (this.#greeted === undefined || this.#admitted) return this.#say('503 5.5.1 Bad sequence of commands');
+    const name = mechanism.toUpperCase();
+    if (name === 'LOGIN' || name === 'PLAIN') return this.#refuseBasic(name, initial);
+    if (name !== 'XOAUTH2') return this.#say('504 5.7.4 Unrecognized authentication type');
+    let line = initial;
+    if (line === undefined) {
+      await this.#say('334 ');
+      line = (await this.#conn.line(LINE_OCTETS))?.toString('latin1') ?? '*';
+    }
+    const response = decodeLine(line);
+    const admission = response ? admit(this.#service.tokens, this.#service.mail, 'SMTP', response) : undefined;
+    if (admission?.type === 'open') {
+      this.#admitted = admission;
+      return this.#say('235 2.7.0 Authentication successful');
+    }
+    this.#failures++;
+    this.#service.log.info({ protocol: 'smtp', admission: admission?.type ?? 'unreadable' }, 'sign-in refused');
+    return this.#say(`535 5.7.3 Authentication unsuccessful ${this.#stamp()}`);
+  }
+
+  async #refuseBasic(name: 'LOGIN' | 'PLAIN', initial: string | undefined): Promise<void> {
+    const prompts = name === 'PLAIN' ? (initial === undefined ? [''] : []) : ['VXNlcm5hbWU6', 'UGFzc3dvcmQ6'];
+    for (const prompt of name === 'LOGIN' && initial !== undefined ? prompts.slice(1) : prompts) {
+      await this.#say(`334 ${prompt}`);
+      if (((await this.#conn.line(LINE_OCTETS))?.toString('latin1') ?? '*') === '*') break;
+    }
+    this.#failures++;
+    await this.#say(`535 5.7.139 Authentication unsuccessful, basic authentication is disabled. ${this.#stamp()}`);
+  }
+
+  #stamp(): string {
+    const date = new Date(this.#service.clock.now()).toISOString();
+    return `[${this.#service.hostname} ${date} ${randomUUID().replaceAll('-', '').slice(0, 16).toUpperCase()}]`;
+  }
+
+  async #mail(rest: string): Promise<void> {
+    if (!this.#admitted) return this.#say('530 5.7.57 Client not authenticated to send mail. ' + this.#stamp());
+    if (this.#transaction) return this.#say('503 5.5.2 Sender already specified');
+    const [, address, parameters] = PATH.exec(rest.replace(/^FROM: */i, '')) ?? [];
+    if (!/^FROM:/i.test(rest) || address === undefined) return this.#say('501 5.1.7 Invalid address');
+    if (address !== '' && !this.#maySendAs(address))
+      return this.#say('550 5.7.60 SMTP; Client does not have permissions to send as this sender');
+    const size = /\bSIZE=(\d{1,15})\b/i.exec(parameters ?? '')?.[1];
+    if (Number(size ?? 0) > MESSAGE_OCTETS)
+      return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
+    const binary = /\bBODY=BINARYMIME\b/i.test(parameters ?? '');
+    this.#transaction = { from: address, binary, recipients: [], chunks: [], octets: 0, chunking: false };
+    return this.#say('250 2.1.0 Sender OK');
+  }
+
+  async #recipient(rest: string): Promise<void> {
+    const transaction = this.#transaction;
+    if (!transaction) return this.#say('503 5.5.2 Need mail command');
+    const [, address = ''] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
+    if (!/^TO:/i.test(rest) || !/^[^@]+@[^@]+$/.test(address)) return this.#say('501 5.1.3 Invalid address');
+    if (transaction.recipients.length >= RECIPIENTS) return this.#say('452 4.5.3 Too many recipients');
+    if (this.#isOurs(address) && !this.#service.mail.find(address))
+      return this.#say('550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup');
+    transaction.recipients.push(address);
+    return this.#say('250 2.1.5 Recipient OK');
+  }
+
+  #isOurs(address: string): boolean {
+    const domain = address.slice(address.lastIndexOf('@')).toLowerCase();
+    return [...this.#service.mail.mailboxes.keys()].some((own) => own.endsWith(domain));
+  }
+
+  async #data(rest: string): Promise<void> {
+    const transaction = this.#transaction;
+    if (rest !== '') return this.#say('501 5.5.4 Invalid arguments');
+    if (!transaction || transaction.recipients.length === 0 || transaction.chunking || transaction.binary)
+      return this.#say('503 5.5.2 Bad sequence of commands');
+    await this.#say('354 Start mail input; end with <CRLF>.<CRLF>');
+    for await (const piece of this.#conn.dotted()) this.#collect(transaction, piece);
+    return this.#finish(transaction);
+  }
+
+  async #chunk(rest: string): Promise<void> {
+    const [, length, last] = /^(\d{1,10})( +LAST)?$/i.exec(rest) ?? [];
+    // Without a length the chunk cannot be told from commands.
+    if (length === undefined) {
+      await this.#say('501 5.5.4 Invalid arguments');
+      return this.#conn.end();
+    }
+    const transaction = this.#transaction;
+    for await (const piece of this.#conn.stream(Number(length))) if (transaction) this.#collect(transaction, piece);
+    if (!transaction || transaction.recipients.length === 0) return this.#say('503 5.5.2 Bad sequence of commands');
+    transaction.chunking = true;
+    return last === undefined ? this.#say(`250 2.6.0 ${length} octets received`) : this.#finish(transaction);
+  }
+
+  /** Keeps what fits; the rest is counted only. */
+  #collect(transaction: Transaction, piece: Buffer): void {
+    transaction.octets += piece.length;
+    if (transaction.octets <= MESSAGE_OCTETS) transaction.chunks.push(piece);
+  }
+
+  async #finish(transaction: Transaction): Promise<void> {
+    this.#transaction = undefined;
+    if (transaction.octets > MESSAGE_OCTETS)
+      return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
+    const { mail, clock, hostname } = this.#service;
+    const { mailbox } = this.#admitted!;
+    const at = clock.now();
+    const id = randomUUID();
+    const date = new Date(at).toUTCString().replace('GMT', '+0000');
+    const received = `Received: from ${this.#greeted ?? 'unknown'} (127.0.0.1)\r\n by ${hostname} with ESMTPSA id ${id};\r\n ${date}\r\n`;
+    const body = Buffer.concat(transaction.chunks);
+    const message = parseMessage(body);
+    const authors = parseAddresses(fieldOf(message, 'from') ?? '').flatMap((each) =>
+      each.type === 'mailbox' ? [`${each.local}@${each.domain}`] : [],
+    );
+    const foreign = authors.find((address) => !this.#maySendAs(address));
+    if (foreign !== undefined)
+      return this.#say(
+        `554 5.2.252 SendAsDenied; ${mailbox.address} not allowed to send as ${foreign}; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied ${this.#stamp()}`,
+      );
+    const raw = Buffer.concat([Buffer.from(received), body]);
+    const outside = transaction.recipients.filter((address) => !mail.deliver(address, raw));
+    if (outside.length > 0) mail.outside.push({ from: transaction.from, to: outside, raw, at });
+    // Exchange keeps a copy by itself, which is why programs that append their own end up with two.
+    mailbox.sent.add(raw, at, ['\\Seen']);
+    return this.#say(`250 2.0.0 OK <${id}@${hostname}> [Hostname=${hostname}]`);
+  }
+
+  #maySendAs(address: string): boolean {
+    const { mailbox, verdict } = this.#admitted!;
+    const other = this.#service.mail.find(address);
+    return other !== undefined && (other === mailbox || mayOpen(verdict, other));
+  }
+}
