@@ -195,7 +195,9 @@ const subjectOf = ({ body }: Stored): string =>
 function own(message: Buffer): string {
   const text = message.toString('latin1');
   const at = text.search(/^From: /m);
-  return text.slice(at).replace(/^(?:X-UID|X-Keywords|Status|X-Status|Content-Length|Lines|X-TUID|X-getmail-[a-z-]+): .*\r\n/gm, '');
+  return text
+    .slice(at)
+    .replace(/^(?:X-UID|X-Keywords|Status|X-Status|Content-Length|Lines|X-TUID|X-getmail-[a-z-]+): .*\r\n/gm, '');
 }
 
 function sameLetter(actual: Buffer, expected: Buffer, what: string): void {
