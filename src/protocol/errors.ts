@@ -35,6 +35,10 @@ export const protocolError = errorTable({
     kind: 'refused',
     hint: 'the certificate did not verify; if the server is yours, give its CA file or pin its fingerprint in the configuration',
   },
+  'tls.certificate': {
+    kind: 'misuse',
+    hint: 'give a PEM certificate chain (leaf first) and the PEM private key that belongs to it',
+  },
   'tls.failed': { kind: 'later', hint: 'the TLS handshake failed; TLS 1.2 or later is required on both sides' },
   'tls.stripped': {
     kind: 'refused',

@@ -1,0 +1,106 @@
+/**
+ * A certificate authority of one's own: for the gateway's first run, the sandbox and tests. EC P-256, RFC 5280 profiles.
+ * The X.509 library is loaded only when a certificate is made.
+ */
+import { isIP } from 'node:net';
+import { webcrypto } from 'node:crypto';
+
+export interface CertificateAuthority {
+  readonly certPem: string;
+  readonly keyPem: string;
+}
+
+export interface IssueOptions {
+  /** DNS names and IP addresses the certificate is for. */
+  readonly names: readonly string[];
+  readonly days: number;
+  /** Now, in milliseconds; validity starts an hour earlier against clocks that are behind. */
+  readonly now?: number;
+}
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+/** As browsers and systems accept for private authorities. */
+const CA_DAYS = 3650;
+
+/** Makes an authority named `name`, valid for ten years, that may sign end certificates only. */
+export async function createAuthority(name: string, now = Date.now()): Promise<CertificateAuthority> {
+  const x509 = await library();
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serial(),
+    name: `CN=${escapeName(name)}`,
+    notBefore: new Date(now - HOUR),
+    notAfter: new Date(now + CA_DAYS * DAY),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certPem: `${certificate.toString('pem')}\n`, keyPem: await privatePem(keys.privateKey) };
+}
+
+/** Issues a server certificate; `certPem` is the leaf followed by the authority. */
+export async function issueCertificate(
+  authority: CertificateAuthority,
+  options: IssueOptions,
+): Promise<CertificateAuthority> {
+  const x509 = await library();
+  const now = options.now ?? Date.now();
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const issuer = new x509.X509Certificate(authority.certPem);
+  const der = Buffer.from(authority.keyPem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
+  const leaf = await x509.X509CertificateGenerator.create({
+    serialNumber: serial(),
+    subject: `CN=${escapeName(options.names[0] ?? 'localhost')}`,
+    issuer: issuer.subject,
+    notBefore: new Date(now - HOUR),
+    notAfter: new Date(Math.min(now + options.days * DAY, issuer.notAfter.getTime())),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(
+        options.names.map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value })),
+      ),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certPem: `${leaf.toString('pem')}\n${authority.certPem}`, keyPem: await privatePem(keys.privateKey) };
+}
+
+async function library() {
+  await import('reflect-metadata'); // the library refuses to load without it
+  const x509 = await import('@peculiar/x509');
+  x509.cryptoProvider.set(webcrypto);
+  return x509;
+}
+
+async function privatePem(key: webcrypto.CryptoKey): Promise<string> {
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key));
+  return `-----BEGIN PRIVATE KEY-----\n${der
+    .toString('base64')
+    .match(/.{1,64}/g)!
+    .join('\n')}\n-----END PRIVATE KEY-----\n`;
+}
+
+/** 126 random bits, positive and without a leading zero octet (RFC 5280 §4.1.2.2). */
+function serial(): string {
+  const bytes = Buffer.from(webcrypto.getRandomValues(new Uint8Array(16)));
+  bytes[0] = (bytes[0]! & 0x3f) | 0x40;
+  return bytes.toString('hex');
+}
+
+/** RFC 4514 §2.4. */
+function escapeName(text: string): string {
+  return text.replace(/[,+"\\<>;=#]/g, String.raw`\$&`);
+}
