@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ImapFlow } from 'imapflow';
+import { createTransport } from 'nodemailer';
 import { systemClock } from '../../base/clock.ts';
 import { nullLog } from '../../base/log.ts';
 import type { TokenCheck } from '../token.ts';
@@ -154,4 +155,50 @@ test('imapflow lists, fetches, appends, moves and hears of new mail in IDLE', as
   } finally {
     client.close();
   }
+});
+
+test('two sessions see each other: flags at once, expunges only when numbers may move', async () => {
+  const out = await python(`
+def open():
+    box = imaplib.IMAP4_SSL('localhost', IMAP, ssl_context=context)
+    box.authenticate('XOAUTH2', lambda challenge: sasl('sales@contoso.test', 'token-alice').encode())
+    box.select('INBOX')
+    return box
+one, two = open(), open()
+one.store('1', '+FLAGS', '(\\\\Flagged \\\\Deleted keyword)')
+two.noop()
+print(two.response('FETCH'))
+one.expunge()
+print(two.fetch('1', '(UID)'), two.response('EXPUNGE'))
+two.noop()
+print(two.response('EXPUNGE'))
+print(two.fetch('1', '(UID)'))
+`);
+  const [flags, kept, gone, after] = out.trim().split('\n');
+  assert.match(flags!, /1 \(FLAGS \(\\\\Flagged \\\\Deleted\)\)|FLAGS \(.*Flagged.*Deleted/);
+  assert.match(kept!, /UID 1\)'\]\) \('EXPUNGE', \[None\]\)/);
+  assert.match(gone!, /\[b'1'\]/);
+  assert.match(after!, /1 \(UID 2\)/);
+});
+
+test('nodemailer submits with XOAUTH2, and curl reads with a bearer token', async () => {
+  const ca = readFileSync(join(dir, 'cert.pem'), 'utf8');
+  const { smtp, imap } = servers.endpoints;
+  const auth = { type: 'OAuth2' as const, user: 'alice@contoso.test', accessToken: 'token-alice' };
+  const transport = createTransport({ host: 'localhost', port: smtp.port, requireTLS: true, auth, tls: { ca } });
+  await transport.sendMail({ from: 'sales@contoso.test', to: 'bob@contoso.test', subject: 'as sales', text: 'hello' });
+  transport.close();
+  assert.match(mail.find('bob@contoso.test')!.inbox.messages.at(-1)!.raw.toString(), /Subject: as sales/);
+  const url = `imaps://localhost:${imap.port}/INBOX;UID=1`;
+  const options = [
+    '-sS',
+    '--cacert',
+    join(dir, 'cert.pem'),
+    '-u',
+    'alice@contoso.test:',
+    '--oauth2-bearer',
+    'token-alice',
+  ];
+  const { stdout } = await run('curl', [...options, url], { timeout: 20_000 });
+  assert.match(stdout, /^From: Bob Berger[^]*Could you read it/);
 });

@@ -127,8 +127,9 @@ class Maildrop {
         return this.#say(`+OK\r\n${CAPABILITIES.join('\r\n')}\r\n.`);
       case 'LIST':
       case 'UIDL': {
+        const numbers = new Map(this.#messages.map((message, index) => [message, index + 1]));
         const show = (message: Message): string =>
-          `${this.#messages.indexOf(message) + 1} ${verb === 'LIST' ? message.raw.length : `${this.#admitted.mailbox.inbox.uidValidity}-${message.uid}`}`;
+          `${numbers.get(message)!} ${verb === 'LIST' ? message.raw.length : `${this.#admitted.mailbox.inbox.uidValidity}-${message.uid}`}`;
         if (words.length === 0) return this.#say(`+OK\r\n${kept.map((each) => `${show(each)}\r\n`).join('')}.`);
         const message = this.#find(words[0]);
         return this.#say(message ? `+OK ${show(message)}` : '-ERR The specified message is out of range.');
