@@ -81,7 +81,7 @@ export class Provider {
   async probe(endpoint: MailEndpoint, protocol: 'smtp' | 'pop3', signal: AbortSignal): Promise<readonly string[]> {
     const conn = await this.#connect(endpoint, signal);
     try {
-      const options = { tls: endpoint.tls, secure: this.#secure(endpoint), ...this.#ehlo(conn), signal };
+      const options = { tls: endpoint.tls, secure: this.#secure(endpoint, signal), ...this.#ehlo(conn), signal };
       return await clients[protocol].probeExtensions(conn, options);
     } finally {
       conn.end();
@@ -94,7 +94,7 @@ export class Provider {
       const { host, port, tls, user, mechanisms } = endpoint;
       const signedIn = await clients[endpoint.protocol].signIn(conn, {
         tls,
-        secure: this.#secure(endpoint),
+        secure: this.#secure(endpoint, signal),
         user,
         token: token.value,
         host,
@@ -114,9 +114,9 @@ export class Provider {
     return connect({ host, port, tls, trust, timeoutMs: this.#options.upstreamMs, signal });
   }
 
-  #secure({ host, trust }: MailEndpoint) {
+  #secure({ host, trust }: MailEndpoint, signal: AbortSignal) {
     return (plain: Parameters<typeof secureClient>[0]) =>
-      secureClient(plain, { host, trust, timeoutMs: this.#options.upstreamMs });
+      secureClient(plain, { host, trust, timeoutMs: this.#options.upstreamMs, signal });
   }
 
   /** RFC 5321 §4.1.3, §4.1.4: a full domain name, or the address we come from. */

@@ -109,8 +109,9 @@ export class Session {
         ...(this.#protocol === 'imap' ? {} : { extensions: this.#extensions }),
         verify: this.#verify,
       });
-      if (signedIn === 'closed') conn.end();
-      else this.#pass(conn, now.provider!);
+      if (signedIn === 'closed') return conn.end();
+      now.gone.signal.throwIfAborted(); // revoked while the OK was being written
+      this.#pass(conn, now.provider!);
     } catch (error) {
       this.#failed(now, asError(error));
     } finally {
