@@ -11,12 +11,16 @@ const CONFIDENTIAL_ID = '5a4db0c5-0000-4000-8000-000000000020';
 type View = Pick<Site, 'clear' | 'put' | 'messages'> & { close(): Promise<void> };
 
 export async function tenantView(facts: SandboxFacts, caPem: string): Promise<View> {
-  const accessToken = await appToken(facts.authority, caPem);
+  return imapView(facts.tenant.imap, caPem, await appToken(facts.authority, caPem));
+}
+
+/** Mailboxes of one IMAP server that a single token opens all of. */
+export function imapView(server: SandboxFacts['tenant']['imap'], caPem: string, accessToken: string): View {
   const boxes = new Map<string, ImapFlow>();
   const open = async (address: string): Promise<ImapFlow> => {
     const known = boxes.get(address);
     if (known?.usable) return known;
-    const { host, port, tls } = facts.tenant.imap;
+    const { host, port, tls } = server;
     const box = new ImapFlow({
       host,
       port,
