@@ -20,16 +20,18 @@ export function fetchResponse(view: View, index: number, items: readonly FetchIt
   const message = view.messages[index]!;
   const out: Buffer[] = [];
   let text = `* ${index + 1} FETCH (`;
-  items.forEach((item, position) => {
+  for (const [position, item] of items.entries()) {
     text += `${position > 0 ? ' ' : ''}${item.type === 'SECTION' ? item.label : item.type} `;
-    if (item.type !== 'SECTION') return void (text += plainItem(view, message, item.type));
-    const whole = sectionOctets(message, item.section);
-    if (!whole) return void (text += 'NIL');
+    const whole = item.type === 'SECTION' ? sectionOctets(message, item.section) : undefined;
+    if (item.type !== 'SECTION' || !whole) {
+      text += item.type === 'SECTION' ? 'NIL' : plainItem(view, message, item.type);
+      continue;
+    }
     const { partial } = item;
     const octets = partial ? whole.subarray(partial.offset, partial.offset + partial.octets) : whole;
     out.push(Buffer.from(`${text}{${octets.length}}\r\n`, 'latin1'), octets);
     text = '';
-  });
+  }
   out.push(Buffer.from(`${text})\r\n`, 'latin1'));
   return out;
 }
@@ -47,8 +49,7 @@ function plainItem(view: View, message: Message, type: Exclude<FetchItem['type']
       return String(message.raw.length);
     case 'ENVELOPE':
       return envelope(structureOf(message));
-    case 'BODY':
-    case 'BODYSTRUCTURE':
+    default:
       return bodyStructure(structureOf(message), type === 'BODYSTRUCTURE');
   }
 }

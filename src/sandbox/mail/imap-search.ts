@@ -49,8 +49,7 @@ export function searchTest(view: View, key: SearchKey): Test {
       const test = searchTest(view, key.key);
       return (message, index) => !test(message, index);
     }
-    case 'and':
-    case 'or': {
+    default: {
       const tests = key.keys.map((each) => searchTest(view, each));
       return key.type === 'and'
         ? (message, index) => tests.every((test) => test(message, index))

@@ -56,7 +56,10 @@ export async function startMailServers(options: MailServersOptions): Promise<Mai
     serve: (conn: Conn, service: MailService) => Promise<void>,
   ): Promise<MailEndpoint> => {
     const server = createServer((socket) => {
-      if (sockets.size >= CONNECTIONS) return void socket.destroy();
+      if (sockets.size >= CONNECTIONS) {
+        socket.destroy();
+        return;
+      }
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
       socket.on('error', (error) => log.debug({ protocol: what, error: error.message }, 'connection broke'));

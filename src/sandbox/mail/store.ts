@@ -142,12 +142,12 @@ export class Mailbox {
       return;
     }
     const from = folder.name;
-    for (const [name, each] of [...this.folders])
-      if (name === from || name.startsWith(`${from}/`)) {
-        this.folders.delete(name);
-        each.name = to + name.slice(from.length);
-        this.folders.set(each.name, each);
-      }
+    const moved = [...this.folders.values()].filter(({ name }) => name === from || name.startsWith(`${from}/`));
+    for (const each of moved) {
+      this.folders.delete(each.name);
+      each.name = to + each.name.slice(from.length);
+      this.folders.set(each.name, each);
+    }
   }
 }
 

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { parseAddresses } from './address.ts';
+import { parseMessage } from './part.ts';
+import { bodyStructure, envelope } from './structure.ts';
+
+const message = (text: string): ReturnType<typeof parseMessage> =>
+  parseMessage(Buffer.from(text.replaceAll('\n', '\r\n')));
+
+test('a bare message is plain text in US-ASCII', () => {
+  const expected = '("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 2 NIL NIL NIL NIL)';
+  assert.equal(bodyStructure(message('Subject: x\n\none\ntwo\n'), true), expected);
+});
+
+test('a forwarded message inside a multipart shows its own envelope and structure', () => {
+  const text =
+    'Content-Type: multipart/mixed; boundary="a b"\n\npreamble\n--a b\n\nhi\n--a b\nContent-Type: message/rfc822\n\nSubject: in\nFrom: a@b\n\nbody\n--a b--\nepilogue\n';
+  const from = '((NIL NIL "a" "b"))';
+  const inner = `(NIL "in" ${from} ${from} ${from} NIL NIL NIL NIL NIL)`;
+  const plain = (octets: number): string => `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" ${octets} 0)`;
+  const forwarded = `("message" "rfc822" NIL NIL NIL "7bit" 30 ${inner} ${plain(4)} 3)`;
+  assert.equal(bodyStructure(message(text), false), `(${plain(2)}${forwarded} "mixed")`);
+});
+
+test('an envelope takes sender and reply-to from From, unfolds, quotes', () => {
+  const from = '(("Berger, \\"B\\"" NIL "bob" "c.test"))';
+  const to = '((NIL NIL "team" NIL)(NIL NIL "x" "y")(NIL NIL NIL NIL))';
+  const text = 'From: "Berger, \\"B\\"" <bob@c.test>\nTo: team: x@y;\nSubject: one\n two\nMessage-ID: <1@c>\n\n';
+  assert.equal(envelope(message(text)), `(NIL "one two" ${from} ${from} ${from} ${to} NIL NIL NIL "<1@c>")`);
+});
+
+test('addresses keep routes, comments and nonsense harmless', () => {
+  assert.deepEqual(parseAddresses('a@b (Ann), <@r:c@d>, nonsense'), [
+    { type: 'mailbox', name: 'Ann', local: 'a', domain: 'b' },
+    { type: 'mailbox', name: undefined, local: 'c', domain: 'd' },
+    { type: 'mailbox', name: undefined, local: 'nonsense', domain: '' },
+  ]);
+});
+
+test('any octets have a structure with balanced parentheses', () => {
+  const word = fc.constantFrom(
+    'Content-Type: multipart/mixed; boundary=x',
+    'Content-Type: message/rfc822',
+    '--x',
+    '--x--',
+    ':',
+    '"',
+    '',
+  );
+  fc.assert(
+    fc.property(fc.array(word), (lines) => {
+      const shown = bodyStructure(message(lines.join('\n')), true).replace(/"(?:\\.|[^"\\])*"/g, '');
+      assert.equal(shown.split('(').length, shown.split(')').length);
+    }),
+  );
+});
