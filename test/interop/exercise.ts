@@ -55,14 +55,17 @@ const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
 const LARGE = 25 * 2 ** 20;
 
-/** Registers the tests. `site` gives the running site; it is asked when the tests run. */
-export function exercise(site: () => Site): void {
+/**
+ * Registers the tests. `site` gives the running site; it is asked when the tests run.
+ * `impossible`: why this machine cannot run the site, if so.
+ */
+export function exercise(site: () => Site, impossible: string | false = false): void {
   for (const client of CLIENTS)
     for (const security of SECURITIES) {
       const reason = client.cannot?.[security];
       if (reason) continue;
       const title = `${client.name} over ${security}`;
-      const skip = client.package ? without(client.package) : false;
+      const skip = impossible || needs(client);
       const run = (job: string, work: (folder: string) => Promise<void>): void => {
         test(`${title}: ${job}`, { skip }, () => scratch(site, work));
       };
@@ -82,7 +85,7 @@ export function exercise(site: () => Site): void {
     [nodemailer, 'tls'],
   ] as const) {
     const title = `25 MB sent by ${client.name} over ${security} come back byte for byte by IMAP and POP3`;
-    test(title, { skip: client.package ? without(client.package) : false }, () =>
+    test(title, { skip: impossible || needs(client) }, () =>
       scratch(site, async (folder) => {
         await site().clear(ALICE);
         const sent = await send(site(), client, security, folder, LARGE, ALICE);
@@ -91,6 +94,8 @@ export function exercise(site: () => Site): void {
     );
   }
 }
+
+const needs = (client: Client): string | false => (client.package ? without(client.package) : false);
 
 /** Gives the work an empty folder; when it fails, the servers' logs go with the failure. */
 async function scratch(site: () => Site, work: (folder: string) => Promise<void>): Promise<void> {
