@@ -60,6 +60,8 @@ export interface AuthorizationServer {
   /** Verifies the access tokens: SPKI PEM and key id, e.g. for Dovecot's local validation. */
   readonly signingKey: { readonly kid: string; readonly spkiPem: string };
   readonly requests: readonly TokenRequest[];
+  /** Every secret that was asked with or answered, named, so that a test can look for it where it must not be. */
+  readonly secrets: ReadonlyMap<string, string>;
   /** Answers to the next token requests, in order. */
   readonly failNext: Failure[];
   /** Awaited between the server's work and its answer, to hold a rotated token back. */
@@ -74,6 +76,18 @@ export interface AuthorizationServer {
   approveDevice(userCode: string): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Fields of token requests and answers that open something (RFC 6749 §5.1, RFC 7521 §4.2, RFC 7636 §4.5, RFC 8628 §3.2). */
+const SECRET_FIELDS = [
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'client_secret',
+  'client_assertion',
+  'code',
+  'code_verifier',
+  'device_code',
+] as const;
 
 const OUTLOOK = ['https://outlook.office.com', 'https://outlook.office365.com'] as const;
 const MAIL_SCOPES = ['IMAP.AccessAsUser.All', 'POP.AccessAsUser.All', 'SMTP.Send'];
@@ -98,6 +112,14 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   const authority = `${base}/${TENANT}`;
   const issuer = `${authority}/v2.0`;
   const requests: TokenRequest[] = [];
+  const secrets = new Map<string, string>();
+  const keepSecrets = (values: Readonly<Record<string, unknown>>): void => {
+    for (const name of SECRET_FIELDS) {
+      const value = values[name];
+      if (typeof value === 'string' && ![...secrets.values()].includes(value))
+        secrets.set(`${name} ${secrets.size}`, value);
+    }
+  };
   let lastDetail: string | undefined;
 
   const server: AuthorizationServer = {
@@ -115,6 +137,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
     clients: CLIENTS,
     signingKey: { kid: KID, spkiPem: await exportSPKI(keys.publicKey) },
     requests,
+    secrets,
     failNext: [],
     beforeAnswer: undefined,
     ttl: options.ttl ?? 3600,
@@ -182,6 +205,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   /** Logs a token request, and fails it when told to. */
   async function intercept(body: URLSearchParams, response: ServerResponse): Promise<boolean> {
     const assertion = body.get('client_assertion');
+    keepSecrets(Object.fromEntries(body));
     requests.push({
       grantType: body.get('grant_type') ?? '',
       clientId: body.get('client_id') ?? undefined,
@@ -206,9 +230,11 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   function shape(response: ServerResponse, body: URLSearchParams): void {
     const end = response.end.bind(response);
     const send = async (text: string): Promise<void> => {
+      const answer = JSON.parse(text) as Record<string, unknown>;
+      keepSecrets(answer);
       await server.beforeAnswer?.();
       response.removeHeader('content-length');
-      end(JSON.stringify(shaped(JSON.parse(text) as Record<string, unknown>, body, lastDetail)));
+      end(JSON.stringify(shaped(answer, body, lastDetail)));
       lastDetail = undefined;
     };
     response.end = ((chunk?: unknown) => {
