@@ -1,0 +1,90 @@
+/** What the three client halves share: choosing a bearer mechanism and reading a server's refusal. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { PosternError } from '../base/error.ts';
+import type { Secret } from '../base/secret.ts';
+import { protocolError } from './errors.ts';
+import { decodeResponse } from './sasl/line.ts';
+import type { BearerFailure, ClientMechanism } from './sasl/mechanism.ts';
+import { oauthbearerClient } from './sasl/oauthbearer.ts';
+import { xoauth2Client } from './sasl/xoauth2.ts';
+
+export type BearerMechanism = 'XOAUTH2' | 'OAUTHBEARER';
+
+export interface BearerSignInOptions {
+  readonly tls: 'implicit' | 'starttls' | 'none';
+  /** Does the TLS handshake after STARTTLS; needed with `starttls`. */
+  readonly secure?: (plain: Socket) => Promise<TLSSocket>;
+  readonly user: string;
+  readonly token: Secret;
+  /** Where the connection really goes, for OAUTHBEARER. */
+  readonly host: string;
+  readonly port: number;
+  /** To try, best first, among those the server offers. */
+  readonly mechanisms: readonly BearerMechanism[];
+  /** Our name for EHLO. */
+  readonly ehloName?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface BearerSignedIn {
+  readonly mechanism: BearerMechanism;
+  readonly greeting: string;
+  /** IMAP capabilities after sign-in, POP3 CAPA lines or SMTP EHLO lines before it. */
+  readonly capabilities: readonly string[];
+}
+
+/** Servers announce many capabilities on one line; Gmail's and Dovecot's stay under 2 KiB. */
+export const REPLY_OCTETS = 64 * 1024;
+
+/** @throws sasl.no-mechanism */
+export function chooseMechanism(options: BearerSignInOptions, offered: readonly string[]): ClientMechanism {
+  const upper = offered.map((name) => name.toUpperCase());
+  const name = options.mechanisms.find((mechanism) => upper.includes(mechanism));
+  const { user, token, host, port } = options;
+  if (name === 'XOAUTH2') return xoauth2Client({ user, token });
+  if (name === 'OAUTHBEARER') return oauthbearerClient({ user, token, host, port });
+  throw protocolError(
+    'sasl.no-mechanism',
+    `${host} does not offer sign-in with OAuth (it offers ${offered.join(', ') || 'nothing'})`,
+    { detail: { offered } },
+  );
+}
+
+/** The answer to a challenge, and the failure it reported. @throws sasl.malformed */
+export function answerChallenge(
+  mechanism: ClientMechanism,
+  base64: string,
+): { readonly send: Buffer; readonly failure?: BearerFailure } {
+  return mechanism.next(decodeResponse(base64.trim()));
+}
+
+/** The server could not be stopped from seeing plain text: nothing secret was sent. */
+export function stripped(host: string): PosternError {
+  return protocolError('tls.stripped', `${host} does not offer STARTTLS`, { detail: { host } });
+}
+
+/** @param reply the server's own words, kept whole */
+export function refused(host: string, reply: string, failure: BearerFailure | undefined): PosternError {
+  return protocolError('sasl.refused', `${host} refused the sign-in: ${reply}`, {
+    detail: { host, reply, ...(failure === undefined ? {} : { failure }) },
+  });
+}
+
+export function unavailable(host: string, reply: string): PosternError {
+  return protocolError('sasl.unavailable', `${host} cannot check the sign-in just now: ${reply}`, {
+    detail: { host, reply },
+  });
+}
+
+/** The server ended the conversation or answered out of turn. */
+export function hungUp(host: string, reply: string): PosternError {
+  return protocolError('wire.closed', `${host} ended the conversation: ${reply}`, { detail: { host, reply } });
+}
+
+export function unexpected(host: string, reply: string): PosternError {
+  const text = reply.slice(0, 200);
+  return protocolError('wire.syntax', `${host} does not answer as expected: ${text}`, {
+    detail: { host, reply: text },
+  });
+}

@@ -1,0 +1,222 @@
+/** IMAP until sign-in, server side: RFC 9051 §6.1–6.2 (as IMAP4rev1, RFC 3501), RFC 7888 literals, RFC 4959 SASL-IR, RFC 2971 ID. */
+import { replyTo } from '../../base/replies.ts';
+import { asError, isError, type PosternError } from '../../base/error.ts';
+import { Secret } from '../../base/secret.ts';
+import { protocolError } from '../errors.ts';
+import { offeredMechanisms } from '../sasl/index.ts';
+import { nonEmpty, utf8 } from '../sasl/line.ts';
+import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
+import {
+  exchange,
+  HTTP,
+  isUnreadable,
+  MOST_BAD_COMMANDS,
+  replyText,
+  type SignedIn,
+  type SignInOptions,
+} from '../sign-in.ts';
+import type { Conn } from '../wire/conn.ts';
+import { announcedLiteral, CommandReader, type Segment } from './token.ts';
+
+/**
+ * Greets and serves the not-authenticated state. Resolves once the tagged OK of a sign-in is written (pipelined commands
+ * stay unread in `conn`), or with `closed` when the connection is over.
+ * @throws wire.* when the connection breaks; the signal's reason
+ */
+export async function serveSignIn(conn: Conn, options: SignInOptions): Promise<SignedIn | 'closed'> {
+  return new NotAuthenticated(conn, options).serve();
+}
+
+/** RFC 9051 §9: a tag is any ASTRING-CHAR but `+`. */
+const TAG = /^[^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}$/;
+/** RFC 7888 §5: LITERAL- stops at this size; beyond it a client must wait. Reading more before sign-in is never needed. */
+const LITERALS_PER_COMMAND = 4;
+
+type Next = SignedIn | 'closed' | 'go-on';
+
+class NotAuthenticated {
+  readonly #conn: Conn;
+  readonly #options: SignInOptions;
+  #bad = 0;
+  #failures = 0;
+
+  constructor(conn: Conn, options: SignInOptions) {
+    this.#conn = conn;
+    this.#options = options;
+  }
+
+  async serve(): Promise<SignedIn | 'closed'> {
+    try {
+      await this.#conn.write(`* OK [CAPABILITY ${this.#capabilities()}] ${this.#options.hostname} Postern ready\r\n`);
+      for (;;) {
+        const command = await this.#command();
+        if (command === undefined) return 'closed';
+        const next = await this.#answer(command);
+        if (next !== 'go-on') return next;
+      }
+    } catch (error) {
+      if (isUnreadable(error)) return this.#bye(`BYE ${error.message}`);
+      if (isError(error, 'wire.timeout')) return this.#bye('BYE nothing was received for too long');
+      throw error;
+    }
+  }
+
+  #capabilities(): string {
+    const { allowPlain, secure } = this.#options;
+    const mechanisms = this.#mechanisms().map((name) => ` AUTH=${name}`);
+    const starttls = secure !== undefined && !this.#conn.encrypted ? ' STARTTLS' : '';
+    const disabled = allowPlain || this.#conn.encrypted ? '' : ' LOGINDISABLED';
+    return `IMAP4rev1 SASL-IR LITERAL+ ID${starttls}${disabled}${mechanisms.join('')}`;
+  }
+
+  #mechanisms(): readonly MechanismName[] {
+    return this.#options.allowPlain || this.#conn.encrypted ? offeredMechanisms(this.#options.bearer) : [];
+  }
+
+  /** One command with its literals; undefined at the end of the connection. */
+  async #command(): Promise<Segment[] | undefined> {
+    const { lineOctets, literalOctets, signal } = this.#options;
+    const segments: Segment[] = [];
+    for (;;) {
+      const octets = await this.#conn.line(lineOctets, signal);
+      if (octets === undefined) return undefined;
+      const line = octets.toString('latin1');
+      const literal = announcedLiteral(line);
+      if (!literal) return [...segments, line];
+      if (literal.octets > literalOctets || segments.length / 2 >= LITERALS_PER_COMMAND) {
+        const tooBig = protocolError(
+          'wire.literal-too-long',
+          `a literal may have ${literalOctets} octets before sign-in`,
+        );
+        // One that does not wait is on its way already, and could only be skipped by reading it.
+        if (!literal.waits) throw tooBig;
+        await this.#write(`${tagOf(segments[0] ?? line)} BAD [TOOBIG] ${tooBig.message}\r\n`);
+        return this.#bad++ < MOST_BAD_COMMANDS ? ['* *'] : undefined;
+      }
+      if (literal.waits) await this.#write('+ go ahead\r\n');
+      segments.push(literal.text, await this.#conn.counted(literal.octets, signal));
+    }
+  }
+
+  async #answer(segments: Segment[]): Promise<Next> {
+    const line = segments[0] as string;
+    if (line === '* *') return 'go-on'; // answered already
+    if (HTTP.test(line)) return this.#bye('BYE this is an IMAP server, not a web server');
+    const [, tag = '', name = '', rest = ''] = /^(\S*) ?(\S*)(.*)$/s.exec(line) ?? [];
+    if (!TAG.test(tag)) return this.#wrong('*', 'a command starts with a tag');
+    const encrypted = this.#conn.encrypted;
+    switch (name.toUpperCase()) {
+      case 'CAPABILITY':
+        return this.#go(`* CAPABILITY ${this.#capabilities()}\r\n${tag} OK CAPABILITY completed\r\n`);
+      case 'NOOP':
+        return this.#go(`${tag} OK NOOP completed\r\n`);
+      case 'ID':
+        return this.#go(`* ID ("name" "Postern")\r\n${tag} OK ID completed\r\n`);
+      case 'LOGOUT':
+        await this.#write(`* BYE see you\r\n${tag} OK LOGOUT completed\r\n`);
+        return 'closed';
+      case 'STARTTLS':
+        if (this.#options.secure === undefined || encrypted) return this.#wrong(tag, 'STARTTLS is not available now');
+        // Refused before the OK, so that nothing of it can be taken for an encrypted command (CVE-2011-0411).
+        if (!this.#conn.drained) return this.#bye('BYE plain text was sent together with STARTTLS');
+        await this.#write(`${tag} OK begin TLS negotiation now\r\n`);
+        await this.#conn.upgrade(this.#options.secure);
+        return 'go-on';
+      case 'LOGIN':
+        return this.#login(tag, [rest, ...segments.slice(1)]);
+      case 'AUTHENTICATE':
+        return this.#authenticate(tag, rest.trim());
+      default:
+        return this.#wrong(tag, KNOWN.has(name.toUpperCase()) ? 'sign in first' : 'unknown command');
+    }
+  }
+
+  async #login(tag: string, segments: Segment[]): Promise<Next> {
+    if (this.#mechanisms().length === 0) return this.#private(tag);
+    let credentials: Credentials;
+    try {
+      const reader = new CommandReader(segments);
+      reader.space();
+      const user = nonEmpty(utf8(reader.astring()), 'user name');
+      reader.space();
+      const secret = new Secret(nonEmpty(utf8(reader.astring()), 'password'));
+      reader.end();
+      credentials = { mechanism: 'LOGIN', user, secret };
+    } catch (error) {
+      return this.#wrong(tag, asError(error).message);
+    }
+    return this.#judge(tag, credentials);
+  }
+
+  async #authenticate(tag: string, rest: string): Promise<Next> {
+    const mechanisms = this.#mechanisms();
+    if (mechanisms.length === 0) return this.#private(tag);
+    const [name = '', initial, ...more] = rest.split(' ');
+    if (more.length > 0) return this.#wrong(tag, 'AUTHENTICATE takes a mechanism and at most one response');
+    const result = await exchange(this.#conn, name, initial, '+ ', mechanisms, this.#options);
+    switch (result.type) {
+      case 'credentials':
+        return this.#judge(tag, result.credentials);
+      case 'closed':
+        return 'closed';
+      case 'cancelled':
+        return this.#wrong(tag, 'AUTHENTICATE cancelled');
+      case 'malformed':
+        return this.#wrong(tag, result.error.message);
+      case 'unknown-mechanism':
+        this.#bad++;
+        return this.#go(`${tag} NO [CANNOT] this mechanism is not offered\r\n`);
+    }
+  }
+
+  async #judge(tag: string, credentials: Credentials): Promise<Next> {
+    const verdict = await this.#options.verify(credentials);
+    if (verdict.type === 'accept') {
+      const announced = verdict.capabilities ? `[CAPABILITY ${verdict.capabilities.join(' ')}] ` : '';
+      await this.#write(`${tag} OK ${announced}${verdict.text ?? 'signed in'}\r\n`);
+      return { mechanism: credentials.mechanism, user: credentials.user };
+    }
+    await this.#write(`${tag} ${refusal(verdict.error)}\r\n`);
+    if (verdict.bye === true) return this.#bye('BYE closing the connection');
+    return ++this.#failures >= this.#options.maxFailures ? this.#bye('BYE too many failed sign-ins') : 'go-on';
+  }
+
+  #private(tag: string): Promise<Next> {
+    return this.#go(`${tag} NO [PRIVACYREQUIRED] use STARTTLS first\r\n`);
+  }
+
+  async #wrong(tag: string, text: string): Promise<Next> {
+    await this.#write(`${tag} BAD ${text}\r\n`);
+    return ++this.#bad >= MOST_BAD_COMMANDS ? this.#bye('BYE too many bad commands') : 'go-on';
+  }
+
+  async #go(text: string): Promise<Next> {
+    await this.#write(text);
+    return 'go-on';
+  }
+
+  async #bye(text: string): Promise<'closed'> {
+    await this.#write(`* ${text}\r\n`);
+    return 'closed';
+  }
+
+  #write(text: string): Promise<void> {
+    return this.#conn.write(text);
+  }
+}
+
+/** RFC 9051 §6.3–6.4: known, but only after sign-in. */
+const KNOWN = new Set(
+  'SELECT EXAMINE CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE LIST LSUB NAMESPACE STATUS APPEND IDLE CLOSE UNSELECT EXPUNGE SEARCH FETCH STORE COPY MOVE UID CHECK ENABLE'.split(
+    ' ',
+  ),
+);
+
+function refusal(error: PosternError): string {
+  return `${replyTo(error).imap} ${replyText(error)}`;
+}
+
+function tagOf(segment: Segment): string {
+  const tag = String(segment).split(' ')[0]!;
+  return TAG.test(tag) ? tag : '*';
+}

@@ -1,0 +1,116 @@
+/** SMTP sign-in with a bearer token, client side: RFC 5321 §4.1–4.2, RFC 3207, RFC 4954. */
+import {
+  answerChallenge,
+  type BearerMechanism,
+  type BearerSignedIn,
+  type BearerSignInOptions,
+  chooseMechanism,
+  hungUp,
+  refused,
+  REPLY_OCTETS,
+  stripped,
+  unavailable,
+  unexpected,
+} from '../bearer-sign-in.ts';
+import { protocolError } from '../errors.ts';
+import { encodeInitial, encodeResponse } from '../sasl/line.ts';
+import type { BearerFailure } from '../sasl/mechanism.ts';
+import type { Conn } from '../wire/conn.ts';
+
+/**
+ * Reads the greeting, says EHLO, turns to TLS where asked, and signs in.
+ * @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
+ */
+export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
+  const { host } = options;
+  const { greeting, extensions } = await open(conn, options);
+  const offered =
+    extensions
+      .find((line) => /^AUTH /i.test(line))
+      ?.split(' ')
+      .slice(1) ?? [];
+  const mechanism = chooseMechanism(options, offered);
+  const octets = mechanism.initial!;
+  // RFC 4954 §4: a command with an initial response must fit 512 octets, CRLF included; Postfix cuts longer ones.
+  const command = `AUTH ${mechanism.name} ${encodeInitial(octets)}`;
+  const direct = command.length + 2 <= 512;
+  let pending = direct ? undefined : encodeResponse(octets);
+  let failure: BearerFailure | undefined;
+  let reply = await ask(conn, options, direct ? command : `AUTH ${mechanism.name}`);
+  while (reply.code === 334) {
+    if (pending === undefined) {
+      const step = answerChallenge(mechanism, reply.lines[0]!);
+      failure = step.failure ?? failure;
+      reply = await ask(conn, options, encodeResponse(step.send));
+    } else {
+      const send = pending;
+      pending = undefined;
+      reply = await ask(conn, options, send);
+    }
+  }
+  if (reply.code === 235) return { mechanism: mechanism.name as BearerMechanism, greeting, capabilities: extensions };
+  // RFC 4954 §6: 4yz is temporary, 454 above all.
+  throw reply.code >= 400 && reply.code < 500 ? unavailable(host, reply.text) : refused(host, reply.text, failure);
+}
+
+/** What anybody may know of the server: its EHLO lines, after TLS. Ends the session. @throws as {@link signIn} */
+export async function probeExtensions(
+  conn: Conn,
+  options: Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal' | 'ehloName'> & { readonly host?: string },
+): Promise<readonly string[]> {
+  const { extensions } = await open(conn, { ...options, host: options.host ?? 'the server' });
+  await conn.write('QUIT\r\n');
+  return extensions;
+}
+
+type Reach = Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal' | 'host' | 'ehloName'>;
+
+interface Reply {
+  readonly code: number;
+  readonly lines: readonly string[];
+  /** As it came, lines joined by a space. */
+  readonly text: string;
+}
+
+async function open(conn: Conn, options: Reach): Promise<{ greeting: string; extensions: readonly string[] }> {
+  const greeting = await read(conn, options);
+  if (greeting.code !== 220) throw hungUp(options.host, greeting.text);
+  let extensions = await ehlo(conn, options);
+  if (options.tls === 'starttls') {
+    if (!extensions.some((line) => /^STARTTLS\b/i.test(line)) || options.secure === undefined)
+      throw stripped(options.host);
+    const reply = await ask(conn, options, 'STARTTLS');
+    if (reply.code !== 220) throw stripped(options.host);
+    await conn.upgrade(options.secure);
+    extensions = await ehlo(conn, options); // RFC 3207 §4.2: what was said before TLS does not count
+  }
+  return { greeting: greeting.text, extensions };
+}
+
+async function ehlo(conn: Conn, options: Reach): Promise<readonly string[]> {
+  const reply = await ask(conn, options, `EHLO ${options.ehloName ?? '[127.0.0.1]'}`);
+  if (reply.code === 421) throw hungUp(options.host, reply.text);
+  if (reply.code !== 250) throw unexpected(options.host, reply.text);
+  return reply.lines.slice(1);
+}
+
+async function ask(conn: Conn, options: Reach, line: string): Promise<Reply> {
+  await conn.write(`${line}\r\n`);
+  return read(conn, options);
+}
+
+/** The longest EHLO reply seen has 20 lines. */
+const MOST_LINES = 200;
+
+async function read(conn: Conn, options: Reach): Promise<Reply> {
+  const lines: string[] = [];
+  for (;;) {
+    const octets = await conn.line(REPLY_OCTETS, options.signal);
+    if (octets === undefined) throw protocolError('wire.closed', `${options.host} closed the connection`);
+    const line = octets.toString('latin1');
+    const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
+    if (!found || lines.length >= MOST_LINES) throw unexpected(options.host, line);
+    lines.push(found[3]!);
+    if (found[2] !== '-') return { code: Number(found[1]), lines, text: `${found[1]} ${lines.join(' ')}` };
+  }
+}
