@@ -25,6 +25,8 @@ interface Page {
   readonly until: number;
 }
 
+/** As long as an endpoint is unknown. Every POP3 server in use has these two, and programs that keep mail need them. */
+const CAUTIOUS = { smtp: [], pop3: ['TOP', 'UIDL'] } as const;
 /** Servers change what they offer at most with a release. */
 const FRESH_MS = 60 * 60_000;
 /** An endpoint that could not be asked is left alone for a while, and new mailboxes are noticed as quickly. */
@@ -56,9 +58,10 @@ export class ExtensionBook {
     if (this.#answer !== undefined && now < this.#answer.until) return this.#answer.lines;
     const keys = await this.#inUse();
     const known = keys.map((key) => this.#pages.get(key)?.lines);
-    const lines = known.includes(undefined)
-      ? []
-      : commonExtensions(this.#options.protocol, known as (readonly string[])[]);
+    const lines: readonly string[] =
+      known.length === 0 || known.includes(undefined)
+        ? CAUTIOUS[this.#options.protocol]
+        : commonExtensions(this.#options.protocol, known as (readonly string[])[]);
     this.#answer = { lines, until: now + AGAIN_MS };
     return lines;
   }

@@ -190,7 +190,7 @@ export class Session {
       // These words and field names are documented for log watchers such as fail2ban.
       deps.log.warn({ ...this.#facts(), user: user.slice(0, 254), mechanism, reason }, 'sign-in refused');
       if (local.type === 'refused') return { type: 'refuse', error: gatewayError('gateway.wrong-password', WRONG) };
-      await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal);
+      await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return {
         type: 'refuse',
         error: gatewayError('gateway.slowed', 'too many failed sign-ins, try again later', {
