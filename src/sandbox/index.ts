@@ -18,8 +18,13 @@ import {
   type AuthorityServer,
 } from './authority/server.ts';
 import { describeClients, type SandboxClients } from './clients.ts';
+import { addSampleMail } from './mail/sample.ts';
+import { type MailEndpoint, startMailServers } from './mail/server.ts';
+import { createMailStore, type MailStore } from './mail/store.ts';
 import { createTokenCheck, type TokenCheck } from './token.ts';
 
+export type { MailEndpoint } from './mail/server.ts';
+export type { MailStore } from './mail/store.ts';
 export type { OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 export type { SandboxClients } from './clients.ts';
 export type { TokenCheck, TokenVerdict } from './token.ts';
@@ -35,18 +40,15 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
   readonly log?: Log;
 }
 
-export type SandboxPort = 'authority' | 'metadata' | 'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps';
+export type SandboxPort = 'authority' | 'metadata' | 'imap' | 'pop3' | 'smtp';
 
 /** The ports that `postern sandbox` uses unless told otherwise; the library takes free ones. */
 export const defaultPorts: Readonly<Record<SandboxPort, number>> = {
   authority: 2443,
   metadata: 2480,
-  imap: 2143,
-  imaps: 2993,
-  pop3: 2110,
-  pop3s: 2995,
+  imap: 2993,
+  pop3: 2995,
   smtp: 2587,
-  smtps: 2465,
 };
 
 export interface Sandbox {
@@ -59,6 +61,10 @@ export interface Sandbox {
   readonly caPem: string;
   readonly caPath: string;
   readonly clients: SandboxClients;
+  /** IMAP and POP3 with TLS from the first byte, SMTP with STARTTLS, as Exchange Online. */
+  readonly mail: Readonly<Record<'imap' | 'pop3' | 'smtp', MailEndpoint>>;
+  /** What the mail servers hold: deliver, look, change. */
+  readonly mailStore: MailStore;
   readonly users: readonly User[];
   /** A mailbox without sign-in; alice may read it and send as it. */
   readonly shared: string;
@@ -115,11 +121,30 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const dir = await openFolder(options.dir, closers);
     const caPath = join(dir, 'ca.pem');
     await writeFile(caPath, ca.certPem);
+    const checkToken = createTokenCheck(keys.signing, clock);
+    const mailStore = createMailStore({ clock });
+    const trusted = Object.values(authority.platform.applications).filter(({ roles }) => roles.length > 0);
+    addSampleMail(
+      mailStore,
+      clock.now(),
+      trusted.map(({ id }) => id),
+    );
+    const servers = await startMailServers({
+      tokens: checkToken,
+      mail: mailStore,
+      tls,
+      ports: options.ports ?? {},
+      clock,
+      log,
+    });
+    closers.push(() => servers.close());
     return {
       ...(await describe(authority, keys, dir)),
       caPem: ca.certPem,
       caPath,
-      checkToken: createTokenCheck(keys.signing, clock),
+      checkToken,
+      mail: servers.endpoints,
+      mailStore,
       close,
     };
   } catch (error) {
@@ -142,7 +167,7 @@ async function describe(
   authority: AuthorityServer,
   keys: AuthorityKeys,
   dir: string,
-): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'checkToken' | 'close'>> {
+): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'checkToken' | 'mail' | 'mailStore' | 'close'>> {
   const { platform, metadataOrigin } = authority;
   const base = `${platform.origin}/${TENANT_ID}`;
   return {
