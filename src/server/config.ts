@@ -1,0 +1,263 @@
+/** `postern.yaml`: read, checked with line numbers, and joined with the environment. */
+import { existsSync, readFileSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { Secret } from '../base/secret.ts';
+import { serverError } from './errors.ts';
+import { type Environment, type Home, nonEmpty } from './home.ts';
+
+const port = z.int().min(0).max(65535);
+const milliseconds = z.int().min(1000);
+
+const listener = z
+  .strictObject({
+    protocol: z.enum(['imap', 'pop3', 'smtp']).describe('what is spoken'),
+    tls: z
+      .enum(['none', 'starttls', 'implicit'])
+      .describe(
+        'none: plain text with STARTTLS offered, loopback only; starttls: sign-in only after STARTTLS; implicit: TLS from the first byte',
+      ),
+    host: z
+      .string()
+      .min(1)
+      .default('127.0.0.1')
+      .describe('numeric address or localhost; 0.0.0.0 or :: for every interface'),
+    port: port.describe('0 picks a free port'),
+  })
+  .describe('one port the gateway listens on');
+
+/** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
+export const configSchema = z.strictObject({
+  hostname: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('our name in greetings and in the certificate of the local CA; default: the machine’s name'),
+  listeners: z
+    .array(listener)
+    .default([
+      { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 1143 },
+      { protocol: 'imap', tls: 'implicit', host: '127.0.0.1', port: 1993 },
+      { protocol: 'pop3', tls: 'none', host: '127.0.0.1', port: 1110 },
+      { protocol: 'pop3', tls: 'implicit', host: '127.0.0.1', port: 1995 },
+      { protocol: 'smtp', tls: 'none', host: '127.0.0.1', port: 1587 },
+      { protocol: 'smtp', tls: 'implicit', host: '127.0.0.1', port: 1465 },
+    ])
+    .describe('ports of the gateway; the default is all three protocols on loopback, plain with STARTTLS and with TLS'),
+  console: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('where /metrics, /healthz and /readyz are served'),
+      port: port.default(7993).describe('0 picks a free port'),
+    })
+    .prefault({})
+    .describe('the port for monitoring'),
+  database: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('sqlite:/path/file.db or postgres://user@host/name; default: postern.db in the state folder'),
+  key: z
+    .discriminatedUnion('source', [
+      z.strictObject({
+        source: z.literal('file'),
+        path: z.string().min(1).optional().describe('default: key in the state folder'),
+      }),
+      z.strictObject({
+        source: z.literal('passphrase'),
+        file: z.string().min(1).describe('file whose first line is the passphrase'),
+      }),
+      z.strictObject({ source: z.literal('environment') }),
+      z.strictObject({
+        source: z.literal('credential'),
+        name: z.string().min(1).describe('systemd credential (LoadCredential=)'),
+      }),
+    ])
+    .default({ source: 'file' })
+    .describe('where the master key of the vault comes from'),
+  tls: z
+    .strictObject({
+      certificate: z.string().min(1).describe('PEM chain, leaf first'),
+      key: z.string().min(1).describe('PEM private key'),
+    })
+    .optional()
+    .describe('your own certificate, read again when the files change; default: one from a local CA made on first run'),
+  limits: z
+    .strictObject({
+      maxConnections: z.int().min(1).optional().describe('open connections of one process (default 10000)'),
+      maxConnectionsPerAddress: z
+        .int()
+        .min(1)
+        .optional()
+        .describe('open connections of one process from one address (default 2500)'),
+      signInMs: milliseconds.optional().describe('time a program has to sign in (default 60000)'),
+      upstreamMs: milliseconds.optional().describe('time the provider has to accept the sign-in (default 45000)'),
+      idleMs: z
+        .strictObject({ imap: milliseconds, pop3: milliseconds, smtp: milliseconds })
+        .optional()
+        .describe('silence after sign-in before a session is closed (default 2100000, 660000, 600000)'),
+      lineOctets: z.int().min(1024).optional().describe('longest line before sign-in (default 16384)'),
+      literalOctets: z.int().min(128).optional().describe('longest literal before sign-in (default 16384)'),
+      maxFailures: z.int().min(1).optional().describe('failed sign-ins on one connection (default 5)'),
+      drainMs: z.int().min(0).optional().describe('time open sessions get at an orderly stop (default 30000)'),
+    })
+    .prefault({})
+    .describe('bounds of the gateway'),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('least level that is written'),
+      format: z
+        .enum(['auto', 'json', 'text'])
+        .default('auto')
+        .describe('auto: text on a terminal, JSON lines elsewhere'),
+    })
+    .prefault({})
+    .describe('what is written to standard error'),
+  workers: z.int().min(1).max(64).default(1).describe('processes that share the listening ports'),
+});
+
+type FileConfig = z.infer<typeof configSchema>;
+
+export type KeyConfig =
+  | { readonly source: 'file'; readonly path: string }
+  | { readonly source: 'passphrase'; readonly passphrase: Secret }
+  | { readonly source: 'environment'; readonly value: Secret }
+  | { readonly source: 'credential'; readonly name: string };
+
+export interface Config extends Omit<FileConfig, 'database' | 'key'> {
+  readonly home: Home;
+  /** May hold a database password. */
+  readonly database: Secret;
+  readonly key: KeyConfig;
+}
+
+/**
+ * Reads the configuration of a home. A missing file is the default one.
+ * @throws server.config, naming file, line, what is wrong and what to do
+ */
+export function readConfig(home: Home, env: Environment): Config {
+  const file = parseConfig(existsSync(home.config) ? readText(home.config) : '', home.config);
+  const level = nonEmpty(env['POSTERN_LOG_LEVEL']);
+  const format = nonEmpty(env['POSTERN_LOG_FORMAT']);
+  const overridden = check(configSchema, {
+    ...file,
+    ...pick('hostname', nonEmpty(env['POSTERN_HOSTNAME'])),
+    ...pick('workers', numberOf(env, 'POSTERN_WORKERS')),
+    log: { ...file.log, ...pick('level', level), ...pick('format', format) },
+  });
+  return {
+    ...overridden,
+    home,
+    database: new Secret(secretOf(env, 'POSTERN_DATABASE_URL')?.reveal() ?? file.database ?? `sqlite:${home.database}`),
+    key: keyOf(file, home, env),
+  };
+}
+
+/** Checks the text of a postern.yaml. @throws server.config */
+export function parseConfig(text: string, path: string): FileConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const broken = document.errors[0];
+  if (broken) {
+    throw serverError('server.config', `${path} line ${lines.linePos(broken.pos[0]).line}: ${broken.message}`, {
+      hint: 'the file is not valid YAML: check indentation, colons and quotes',
+    });
+  }
+  const parsed = configSchema.safeParse(document.toJS() ?? {});
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+  const where = [...issue.path, ...(unknown === undefined ? [] : [unknown])] as (string | number)[];
+  const line = lineOf(document, lines, where);
+  const what =
+    unknown === undefined ? `${where.join('.')}: ${issue.message}` : `there is no key called ${where.join('.')}`;
+  throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
+    detail: { path: where.join('.'), line },
+  });
+}
+
+function lineOf(
+  document: ReturnType<typeof parseDocument>,
+  lines: LineCounter,
+  path: (string | number)[],
+): number | undefined {
+  // The key itself may be missing: then its nearest parent's line is told.
+  for (let depth = path.length; depth > 0; depth--) {
+    const node: unknown = document.getIn(path.slice(0, depth), true);
+    const range = (node as { range?: [number, number, number] } | undefined)?.range;
+    if (range) return lines.linePos(range[0]).line;
+  }
+  return undefined;
+}
+
+function check(schema: typeof configSchema, value: unknown): FileConfig {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw serverError('server.config', `the environment sets ${issue.path.join('.')} wrongly: ${issue.message}`);
+}
+
+function keyOf(file: FileConfig, home: Home, env: Environment): KeyConfig {
+  const value = secretOf(env, 'POSTERN_MASTER_KEY');
+  if (value) return { source: 'environment', value };
+  const passphrase = secretOf(env, 'POSTERN_PASSPHRASE');
+  if (passphrase) return { source: 'passphrase', passphrase };
+  const { key } = file;
+  switch (key.source) {
+    case 'file':
+      return { source: 'file', path: below(home, key.path) ?? home.key };
+    case 'passphrase':
+      return { source: 'passphrase', passphrase: firstLine(below(home, key.file)!) };
+    case 'credential':
+      return { source: 'credential', name: key.name };
+    case 'environment':
+      throw serverError(
+        'server.config',
+        'the master key is to come from the environment, but POSTERN_MASTER_KEY is not set',
+        {
+          hint: 'set POSTERN_MASTER_KEY, or POSTERN_MASTER_KEY_FILE to a file with it',
+        },
+      );
+  }
+}
+
+/** The value of a variable, or of the file that NAME_FILE names. */
+function secretOf(env: Environment, name: string): Secret | undefined {
+  const path = nonEmpty(env[`${name}_FILE`]);
+  if (path !== undefined) return firstLine(path);
+  const value = nonEmpty(env[name]);
+  return value === undefined ? undefined : new Secret(value);
+}
+
+function firstLine(path: string): Secret {
+  return new Secret(readText(path).split(/\r?\n/)[0]!);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw serverError(
+      'server.config',
+      `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,
+      {
+        hint: `check that it exists and that this user may read it: ls -l ${path}`,
+        cause,
+      },
+    );
+  }
+}
+
+function numberOf(env: Environment, name: string): number | undefined {
+  const text = nonEmpty(env[name]);
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text)) return Number(text);
+  throw serverError('server.config', `${name} is not a number: ${text}`);
+}
+
+const below = (home: Home, path: string | undefined): string | undefined =>
+  path === undefined || isAbsolute(path) ? path : join(home.state, path);
+
+function pick<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>);
+}

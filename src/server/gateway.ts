@@ -1,0 +1,88 @@
+/** One process's gateway, composed: sign-in, tokens, audit, meter and certificate around the listeners. */
+import { openSignIn } from '../access/sign-in.ts';
+import { startGateway } from '../gateway/start.ts';
+import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
+import type { MailEndpoint } from '../oauth/types.ts';
+import type { Protocol } from '../store/types.ts';
+import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
+import type { Instance } from './instance.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface ComposedGateway {
+  readonly gateway: Gateway;
+  /** Looks at the certificate files now (SIGHUP). */
+  reload(): void;
+  /** Lets sessions end, then closes everything but the instance. */
+  drain(): Promise<void>;
+}
+
+/** @throws gateway.* */
+export async function composeGateway(
+  instance: Instance,
+  listeners: readonly ListenerConfig[],
+  certificate: CertificateFiles,
+  metrics: Metrics,
+): Promise<ComposedGateway> {
+  const { store, vault, audit, clock, log, config, tokens } = instance;
+  const signIn = await openSignIn({ store, vault, clock, log });
+  const callbacks = new Set<() => void>();
+  const watcher = watchCertificate(certificate, clock, log, () => {
+    log.info({ certificate: certificate.cert }, 'the certificate changed and is used for new connections');
+    for (const callback of callbacks) callback();
+  });
+  const stop = (): void => {
+    watcher.stop();
+    signIn.close();
+  };
+  try {
+    const gateway = await startGateway(listeners, limitsOf(config.limits), {
+      signIn,
+      tokens,
+      audit,
+      log,
+      clock,
+      meter: metrics.meter,
+      certificate: {
+        read: () => readCertificate(certificate),
+        onChange(callback) {
+          callbacks.add(callback);
+          return { stop: () => void callbacks.delete(callback) };
+        },
+      },
+      endpoints: (protocol) => endpointsOf(instance, protocol),
+      ...(config.hostname === undefined ? {} : { hostname: config.hostname }),
+    });
+    return {
+      gateway,
+      reload: () => watcher.look(),
+      async drain() {
+        await gateway.drain();
+        stop();
+      },
+    };
+  } catch (error) {
+    stop();
+    throw error;
+  }
+}
+
+/** The distinct endpoints of all mailboxes: what EHLO and CAPA may promise before anybody signed in. */
+async function endpointsOf({ store, tokens, log }: Instance, protocol: Protocol): Promise<readonly MailEndpoint[]> {
+  const found = new Map<string, MailEndpoint>();
+  for (const mailbox of await store.mailboxes.list()) {
+    if (!mailbox.protocols.includes(protocol)) continue;
+    try {
+      const endpoint = await tokens.endpoint(mailbox, protocol);
+      found.set(`${endpoint.host}:${endpoint.port}`, endpoint);
+    } catch (error) {
+      // Said again, and to the person concerned, when this mailbox signs in.
+      log.debug({ mailbox: mailbox.address, error }, 'a mailbox has no usable endpoint');
+    }
+  }
+  return [...found.values()];
+}
+
+function limitsOf(limits: Instance['config']['limits']): Partial<GatewayLimits> {
+  const given = Object.entries(limits).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given);
+}

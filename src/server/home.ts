@@ -1,0 +1,55 @@
+/** Where things are on disk: one folder with POSTERN_HOME, otherwise the XDG base directories. */
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { serverError } from './errors.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Home {
+  /** Database, key and certificates. */
+  readonly state: string;
+  readonly config: string;
+  readonly database: string;
+  readonly key: string;
+  readonly tls: string;
+}
+
+/**
+ * @param given the folder of `--home`, which wins over POSTERN_HOME
+ * @see XDG Base Directory Specification 0.8
+ */
+export function homeOf(env: Environment, given?: string): Home {
+  const folder = given ?? nonEmpty(env['POSTERN_HOME']);
+  const state =
+    folder === undefined
+      ? join(nonEmpty(env['XDG_STATE_HOME']) ?? join(homeFolder(env), '.local', 'state'), 'postern')
+      : resolve(folder);
+  const config =
+    nonEmpty(env['POSTERN_CONFIG']) ??
+    (folder === undefined
+      ? join(nonEmpty(env['XDG_CONFIG_HOME']) ?? join(homeFolder(env), '.config'), 'postern', 'postern.yaml')
+      : join(state, 'postern.yaml'));
+  return { state, config, database: join(state, 'postern.db'), key: join(state, 'key'), tls: join(state, 'tls') };
+}
+
+/** Makes the state folder, open to its owner only. @throws server.home */
+export function makeHome(home: Home): void {
+  try {
+    mkdirSync(home.state, { recursive: true, mode: 0o700 });
+    if (!statSync(home.state).isDirectory()) throw new Error('not a folder');
+  } catch (cause) {
+    throw serverError('server.home', `the folder ${home.state} cannot be used`, { cause });
+  }
+}
+
+/** True once `postern init`, or anything that made the key, has run here. */
+export function isInitialised(home: Home): boolean {
+  return existsSync(home.key) || existsSync(home.config);
+}
+
+const homeFolder = (env: Environment): string => nonEmpty(env['HOME']) ?? homedir();
+
+export function nonEmpty(text: string | undefined): string | undefined {
+  return text === undefined || text === '' ? undefined : text;
+}

@@ -1,0 +1,142 @@
+/** Everything one process needs to work with a home: store, vault, tokens, audit. Commands and the gateway start from this. */
+import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { type Log, nullLog } from '../base/log.ts';
+import { openAudit } from '../audit/log.ts';
+import type { Audit } from '../audit/types.ts';
+import type { OAuthEvent } from '../oauth/events.ts';
+import { openTokenSource } from '../oauth/token-source.ts';
+import type { TokenSource } from '../oauth/types.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/types.ts';
+import {
+  createKeyFile,
+  credentialKey,
+  environmentKey,
+  fileKey,
+  type KeySource,
+  passphraseKey,
+} from '../vault/key-source.ts';
+import { openVault } from '../vault/open.ts';
+import type { Vault } from '../vault/types.ts';
+import type { Config, KeyConfig } from './config.ts';
+import { serverError } from './errors.ts';
+import { makeHome } from './home.ts';
+
+export interface InstanceOptions {
+  readonly config: Config;
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** Hears of every OAuth event besides the audit log. */
+  readonly onEvent?: (event: OAuthEvent) => void;
+}
+
+export interface Instance {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly tokens: TokenSource;
+  /** Puts an OAuth event on the audit log; what `connectMailbox` wants as `emit`. */
+  readonly emit: (event: OAuthEvent) => Promise<void>;
+  /** Waits for renewals under way, flushes the audit log, closes the database. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a home that was initialised.
+ * @throws server.not-initialised, server.home, vault.*, store.*
+ */
+export async function openInstance(options: InstanceOptions): Promise<Instance> {
+  const { config } = options;
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? nullLog;
+  makeHome(config.home);
+  if (config.key.source === 'file' && !existsSync(config.key.path)) {
+    throw serverError('server.not-initialised', `there is no Postern in ${config.home.state} yet`);
+  }
+  const store = await openStore(config.database.reveal(), { clock, log });
+  try {
+    const vault = await openVault(store.settings, keySource(config.key));
+    const audit = openAudit(store.audit, clock, { log });
+    const emit = async (event: OAuthEvent): Promise<void> => {
+      options.onEvent?.(event);
+      await recordEvent(audit, log, event);
+    };
+    const tokens = openTokenSource({ store, vault, clock, log, emit });
+    return {
+      config,
+      clock,
+      log,
+      store,
+      vault,
+      audit,
+      tokens,
+      emit,
+      async close() {
+        await tokens.close();
+        await audit.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Makes the key file of a new home; an existing one stays. Says whether it was made. */
+export async function ensureKey(config: Config): Promise<'made' | 'there' | 'elsewhere'> {
+  if (config.key.source !== 'file') return 'elsewhere';
+  if (existsSync(config.key.path)) return 'there';
+  makeHome({ ...config.home, state: dirname(config.key.path) });
+  await createKeyFile(config.key.path);
+  return 'made';
+}
+
+function keySource(key: KeyConfig): KeySource {
+  switch (key.source) {
+    case 'file':
+      return fileKey(key.path);
+    case 'passphrase':
+      return passphraseKey(key.passphrase);
+    case 'environment':
+      return environmentKey(key.value);
+    case 'credential':
+      return credentialKey(key.name);
+  }
+}
+
+/** OAuth events as audit records. Grant changes and broad scopes are for the log: the token request says what led to them. */
+async function recordEvent(audit: Audit, log: Log, event: OAuthEvent): Promise<void> {
+  switch (event.type) {
+    case 'token.requested': {
+      const { type, outcome, ...data } = event;
+      return audit.record({ type, outcome, data });
+    }
+    case 'consent.started':
+    case 'consent.granted': {
+      const { type, address, ...data } = event;
+      return audit.record({ type, outcome: 'ok', mailbox: address, data });
+    }
+    case 'consent.refused': {
+      const { type, address, ...data } = event;
+      return audit.record({ type, outcome: 'failed', mailbox: address, data });
+    }
+    case 'grant.changed': {
+      const { type, ...facts } = event;
+      (event.to === 'needs-consent' ? log.warn : log.debug)({ event: type, ...facts }, `grant is now ${event.to}`);
+      return;
+    }
+    case 'scopes.broader': {
+      const { type, ...facts } = event;
+      log.warn(
+        { event: type, ...facts },
+        'the token can do more than mail needs; narrow the application’s permissions',
+      );
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** The log: JSON lines by pino, or text for a terminal; every finished line goes through the scrubber. */
+import { styleText } from 'node:util';
+import { type DestinationStream, type Logger, pino } from 'pino';
+import { PosternError } from '../base/error.ts';
+import type { Log, LogFields } from '../base/log.ts';
+import { scrub } from '../base/secret.ts';
+
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'auto' | 'json' | 'text';
+}
+
+export interface ServerLog extends Log {
+  /** Writes what is still buffered; for an orderly end and for a crash. */
+  flush(): void;
+}
+
+/** @param stream where finished lines go; standard error unless a test looks at them */
+export function openLog(options: LogOptions, stream: NodeJS.WriteStream = process.stderr): ServerLog {
+  const text = options.format === 'text' || (options.format === 'auto' && stream.isTTY);
+  const lines = new LineWriter(stream);
+  const destination: DestinationStream = {
+    // Scrubbing the finished line catches a secret wherever it hides: nested keys, messages, stacks.
+    write: (line: string) => lines.write(scrub(text ? asText(line) : line)),
+  };
+  const logger = pino(
+    {
+      level: options.level,
+      base: process.env['NODE_UNIQUE_ID'] === undefined ? null : { worker: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      serializers: { err: describeError, error: describeError },
+      redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
+    },
+    destination,
+  );
+  return { ...wrap(logger), flush: () => lines.flush() };
+}
+
+/** By key as well as by value: these never hold anything that may be read. */
+const SECRET_KEYS = [
+  'password',
+  'passphrase',
+  'secret',
+  'token',
+  'accessToken',
+  'refreshToken',
+  'idToken',
+  'clientSecret',
+  'authorization',
+  'privateKey',
+];
+
+function wrap(logger: Logger): Log {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+    child: (fields: LogFields) => wrap(logger.child(fields)),
+  };
+}
+
+function describeError(error: unknown): unknown {
+  if (error instanceof PosternError) {
+    return { ...error.toJSON(), ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }) };
+  }
+  if (error instanceof Error) return { name: error.name, message: error.message, stack: error.stack };
+  return error;
+}
+
+function asText(line: string): string {
+  const { level, time, msg, ...facts } = JSON.parse(line) as Record<string, unknown>;
+  const colour = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim';
+  const rest = Object.entries(facts)
+    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(' ');
+  const word = styleText(colour, String(level).padEnd(5));
+  return `${String(time).slice(11, 19)} ${word} ${String(msg)}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
+}
+
+/**
+ * Lines of one turn of the event loop leave together: a busy gateway writes two lines a session, and a system call for each
+ * would be seen in its sign-ins per second.
+ */
+class LineWriter {
+  readonly #stream: NodeJS.WriteStream;
+  #waiting: string[] = [];
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  write(line: string): void {
+    if (this.#waiting.push(line) === 1) setImmediate(this.flush);
+  }
+
+  readonly flush = (): void => {
+    if (this.#waiting.length === 0) return;
+    const text = this.#waiting.join('');
+    this.#waiting = [];
+    this.#stream.write(text);
+  };
+}

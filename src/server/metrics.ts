@@ -1,0 +1,100 @@
+/** What `/metrics` shows, in Prometheus names and units, and the gateway's meter that feeds it. */
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { GatewayMeter } from '../gateway/types.ts';
+import type { OAuthEvent } from '../oauth/events.ts';
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly meter: GatewayMeter;
+  /** Counts token requests and grant changes. */
+  event(event: OAuthEvent): void;
+}
+
+export function openMetrics(version: string): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'postern_build_info',
+    help: 'Version of Postern.',
+    labelNames: ['version'],
+    registers,
+    aggregator: 'first',
+  }).set({ version }, 1);
+  const connections = new Gauge({
+    name: 'postern_connections_open',
+    help: 'Connections of mail programs open now.',
+    labelNames: ['protocol'],
+    registers,
+  });
+  const signIns = new Counter({
+    name: 'postern_sign_ins_total',
+    help: 'Sign-in attempts of mail programs by outcome and error code.',
+    labelNames: ['protocol', 'outcome', 'code'],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'postern_sign_in_seconds',
+    help: 'Time from credentials to answer, the sign-in at the provider included.',
+    labelNames: ['protocol', 'outcome'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  const sessions = new Counter({
+    name: 'postern_sessions_total',
+    help: 'Sessions that were signed in and have ended.',
+    labelNames: ['protocol'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'postern_relayed_bytes_total',
+    help: 'Octets passed in ended sessions.',
+    labelNames: ['protocol', 'direction'],
+    registers,
+  });
+  const limits = new Counter({
+    name: 'postern_limit_refusals_total',
+    help: 'Connections refused by a limit.',
+    labelNames: ['limit'],
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'postern_token_requests_total',
+    help: 'Requests to token endpoints.',
+    labelNames: ['flow', 'purpose', 'outcome'],
+    registers,
+  });
+  const grants = new Counter({
+    name: 'postern_grant_changes_total',
+    help: 'Grants that changed their state.',
+    labelNames: ['to'],
+    registers,
+  });
+  return {
+    registry,
+    meter: {
+      connectionOpened: (protocol) => connections.inc({ protocol }),
+      connectionClosed: (protocol) => connections.dec({ protocol }),
+      signIn(protocol, outcome, code, milliseconds) {
+        signIns.inc({ protocol, outcome, code });
+        seconds.observe({ protocol, outcome }, milliseconds / 1000);
+      },
+      sessionEnded(protocol, bytesToClient, bytesToServer) {
+        sessions.inc({ protocol });
+        bytes.inc({ protocol, direction: 'to_client' }, bytesToClient);
+        bytes.inc({ protocol, direction: 'to_server' }, bytesToServer);
+      },
+      refusedByLimit: (limit) => limits.inc({ limit }),
+    },
+    event(event) {
+      if (event.type === 'token.requested')
+        tokens.inc({ flow: event.flow, purpose: event.purpose, outcome: event.outcome });
+      else if (event.type === 'grant.changed') grants.inc({ to: event.to });
+    },
+  };
+}
+
+/** Metrics of all workers added up. @param perWorker what each worker's registry gave as JSON */
+export function addUp(perWorker: readonly object[]): Promise<string> {
+  return AggregatorRegistry.aggregate(perWorker as object[]).metrics();
+}

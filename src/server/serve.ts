@@ -1,0 +1,69 @@
+/** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
+import { systemClock } from '../base/clock.ts';
+import type { ListenerConfig } from '../gateway/types.ts';
+import { certificateFiles } from './certificate.ts';
+import type { Config } from './config.ts';
+import { composeGateway } from './gateway.ts';
+import { startConsole } from './http.ts';
+import { openInstance } from './instance.ts';
+import type { ServerLog } from './log.ts';
+import { openMetrics } from './metrics.ts';
+import { version } from './version.ts';
+
+export interface Serving {
+  /** Where the gateway really listens. */
+  readonly listeners: readonly ListenerConfig[];
+  readonly consolePort: number;
+  /** Reads the certificate files again. */
+  reload(): void;
+  /** Orderly stop: no new connections, sessions may end, audit flushed. */
+  stop(): Promise<void>;
+}
+
+/** Everything in this process. @throws server.*, gateway.*, vault.*, store.* */
+export async function serve(config: Config, log: ServerLog): Promise<Serving> {
+  const metrics = openMetrics(version);
+  const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+  try {
+    const certificate = await certificateFiles(config, systemClock);
+    const composed = await composeGateway(instance, config.listeners, certificate, metrics);
+    let draining = false;
+    const console = await startConsole({
+      ...config.console,
+      metrics: () => metrics.registry.metrics(),
+      ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
+    }).catch(async (error: unknown) => {
+      await composed.drain();
+      throw error;
+    });
+    await instance.audit.record({ type: 'server.started', outcome: 'ok', data: { version, pid: process.pid } });
+    return {
+      listeners: composed.gateway.addresses,
+      consolePort: console.port,
+      reload: () => composed.reload(),
+      async stop() {
+        draining = true;
+        log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
+        await composed.drain();
+        await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
+        await console.close();
+        await instance.close();
+        log.info({}, 'stopped');
+        log.flush();
+      },
+    };
+  } catch (error) {
+    await instance.close();
+    throw error;
+  }
+}
+
+/** A check's failure as plain words for `/readyz`. */
+export async function problemsOf(check: () => Promise<void>): Promise<readonly string[]> {
+  try {
+    await check();
+    return [];
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}

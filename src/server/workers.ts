@@ -1,0 +1,243 @@
+/**
+ * Several processes on the same ports. The primary claims the ports, starts the workers, keeps them alive, adds up their
+ * metrics and passes signals on; it carries no mail itself. Each worker has a store connection and a token cache of its own;
+ * leases in the store keep their renewals from colliding.
+ */
+import cluster, { type Worker } from 'node:cluster';
+import { createServer, type Server } from 'node:net';
+import { backoffMs } from '../base/backoff.ts';
+import { systemClock } from '../base/clock.ts';
+import { asError, PosternError } from '../base/error.ts';
+import { gatewayError } from '../gateway/errors.ts';
+import type { ListenerConfig } from '../gateway/types.ts';
+import { certificateFiles } from './certificate.ts';
+import type { Config } from './config.ts';
+import { serverError } from './errors.ts';
+import { composeGateway } from './gateway.ts';
+import { startConsole } from './http.ts';
+import { openInstance } from './instance.ts';
+import type { ServerLog } from './log.ts';
+import { addUp, openMetrics } from './metrics.ts';
+import { problemsOf, type Serving } from './serve.ts';
+import { version } from './version.ts';
+
+type ToWorker =
+  | { readonly type: 'listeners'; readonly listeners: readonly ListenerConfig[] }
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'reload' }
+  | { readonly type: 'stop' };
+type ToPrimary =
+  | { readonly type: 'hello' }
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly error: ReturnType<PosternError['toJSON']> }
+  | { readonly type: 'metrics'; readonly id: number; readonly values: object };
+
+/** A worker that lives shorter than this counts as failing again. */
+const STABLE_MS = 30_000;
+const RESTART = { baseMs: 500, maxMs: 30_000 };
+/** Monitoring waits no longer for a worker that does not answer. */
+const METRICS_MS = 2000;
+
+/** The primary's part. @throws gateway.port-taken, server.*, and what a worker fails with at its first start */
+export async function serveWithWorkers(config: Config, log: ServerLog): Promise<Serving> {
+  // Made here once, so that workers do not race to make them; opening also upgrades the database.
+  const instance = await openInstance({ config, log });
+  await certificateFiles(config, systemClock);
+  const listeners = await claim(config.listeners);
+  const workers = new Set<Worker>();
+  let stopping = false;
+  let asked = 0;
+  const answers = new Map<number, (values: object) => void>();
+
+  const start = (attempt: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = cluster.fork();
+      const since = systemClock.now();
+      workers.add(worker);
+      worker.on('message', (message: ToPrimary) => {
+        if (message.type === 'hello') send(worker, { type: 'listeners', listeners });
+        else if (message.type === 'ready') resolve();
+        else if (message.type === 'metrics') answers.get(message.id)?.(message.values);
+        else reject(revive(message.error));
+      });
+      worker.once('exit', (code, signal) => {
+        workers.delete(worker);
+        if (stopping) return resolve();
+        reject(serverError('server.worker-failed', `a worker ended (${signal ?? `code ${code}`}) before it was ready`));
+        const tries = systemClock.now() - since > STABLE_MS ? 0 : attempt + 1;
+        const wait = backoffMs(tries, RESTART);
+        log.error(
+          { worker: worker.process.pid, code, signal, wait },
+          'a worker ended; its sessions are lost, a new one is started',
+        );
+        systemClock.after(wait, () => {
+          if (!stopping) start(tries).catch((error: unknown) => log.error({ error }, 'a worker could not be started'));
+        });
+      });
+    });
+
+  cluster.setupPrimary({ execArgv: [...process.execArgv, ...WORKER_FLAGS] });
+  try {
+    await Promise.all(Array.from({ length: config.workers }, () => start(0)));
+  } catch (error) {
+    stopping = true;
+    for (const worker of workers) worker.kill();
+    await instance.close();
+    throw error;
+  }
+  const metricsOf = (worker: Worker): Promise<object | undefined> =>
+    new Promise((resolve) => {
+      const id = ++asked;
+      const done = (values: object | undefined): void => {
+        timer.cancel();
+        answers.delete(id);
+        resolve(values);
+      };
+      const timer = systemClock.after(METRICS_MS, () => done(undefined));
+      answers.set(id, done);
+      send(worker, { type: 'metrics', id });
+    });
+  const console = await startConsole({
+    ...config.console,
+    metrics: async () =>
+      addUp((await Promise.all([...workers].map(metricsOf))).filter((values) => values !== undefined)),
+    ready: async () => {
+      if (stopping) return ['shutting down'];
+      const missing = config.workers - workers.size;
+      return [
+        ...(missing > 0 ? [`${missing} of ${config.workers} workers are down`] : []),
+        ...(await problemsOf(() => instance.store.ping())),
+      ];
+    },
+  });
+  await instance.audit.record({
+    type: 'server.started',
+    outcome: 'ok',
+    data: { version, pid: process.pid, workers: config.workers },
+  });
+  return {
+    listeners,
+    consolePort: console.port,
+    reload() {
+      for (const worker of workers) send(worker, { type: 'reload' });
+    },
+    async stop() {
+      stopping = true;
+      log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
+      await Promise.all(
+        [...workers].map(
+          (worker) =>
+            new Promise<void>((resolve) => {
+              worker.once('exit', () => resolve());
+              send(worker, { type: 'stop' });
+            }),
+        ),
+      );
+      await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
+      await console.close();
+      await instance.close();
+      log.info({}, 'stopped');
+      log.flush();
+    },
+  };
+}
+
+/** A worker's part: runs until the primary says stop, or is gone. */
+export async function work(config: Config, log: ServerLog): Promise<void> {
+  const tell = (message: ToPrimary): void => void process.send?.(message);
+  const listeners = new Promise<readonly ListenerConfig[]>((resolve) => {
+    process.once('message', (message: ToWorker) => {
+      if (message.type === 'listeners') resolve(message.listeners);
+    });
+  });
+  tell({ type: 'hello' });
+  try {
+    const metrics = openMetrics(version);
+    const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+    const composed = await composeGateway(
+      instance,
+      await listeners,
+      await certificateFiles(config, systemClock),
+      metrics,
+    );
+    let stopped: Promise<void> | undefined;
+    const stop = (): void => {
+      stopped ??= (async () => {
+        await composed.drain();
+        await instance.close();
+        log.flush();
+        process.exit(0);
+      })();
+    };
+    process.on('message', (message: ToWorker) => {
+      if (message.type === 'reload') composed.reload();
+      else if (message.type === 'stop') stop();
+      else if (message.type === 'metrics') {
+        void metrics.registry.getMetricsAsJSON().then((values) => tell({ type: 'metrics', id: message.id, values }));
+      }
+    });
+    // Without its primary nobody supervises it or knows of it.
+    process.once('disconnect', stop);
+    tell({ type: 'ready' });
+  } catch (error) {
+    tell({ type: 'failed', error: asError(error).toJSON() });
+    log.flush();
+    process.exitCode = 70;
+    process.disconnect();
+  }
+}
+
+/** Small young generations: sessions keep little on the heap, and what they do not use should not stay resident. */
+const WORKER_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
+
+/**
+ * Finds out whether the ports are free, and the numbers for port 0, before workers share them: SO_REUSEPORT does not report
+ * a port that another process of this user holds in the same way.
+ */
+async function claim(listeners: readonly ListenerConfig[]): Promise<readonly ListenerConfig[]> {
+  const held: Server[] = [];
+  try {
+    const claimed: ListenerConfig[] = [];
+    for (const listener of listeners) {
+      const server = createServer();
+      held.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', (cause: NodeJS.ErrnoException) => {
+          const { host, port } = listener;
+          const taken = cause.code === 'EADDRINUSE';
+          reject(
+            gatewayError(
+              taken ? 'gateway.port-taken' : 'gateway.cannot-listen',
+              taken
+                ? `port ${port} on ${host} is taken`
+                : `cannot listen on ${host}:${port} (${cause.code ?? cause.message})`,
+              { detail: { host, port }, cause },
+            ),
+          );
+        });
+        server.listen(listener.port, listener.host, resolve);
+      });
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : listener.port;
+      claimed.push({ ...listener, port, shared: true });
+    }
+    return claimed;
+  } finally {
+    await Promise.all(held.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  }
+}
+
+function send(worker: Worker, message: ToWorker): void {
+  if (worker.isConnected()) worker.send(message);
+}
+
+function revive(error: Record<string, unknown>): PosternError {
+  const { code, kind, message, hint, detail } = error as {
+    code: string;
+    kind: PosternError['kind'];
+    message: string;
+    hint: string;
+    detail: Record<string, unknown>;
+  };
+  return new PosternError(code, { kind, hint }, message, { detail });
+}
