@@ -60,6 +60,8 @@ export interface Sandbox {
   /** The authority's certificate, which every TLS endpoint here chains to. */
   readonly caPem: string;
   readonly caPath: string;
+  /** The pair its own servers use, valid for localhost, 127.0.0.1 and ::1; for a server of yours that shall chain to the same CA. */
+  readonly serverCertificate: { readonly cert: string; readonly key: string };
   readonly clients: SandboxClients;
   /** IMAP and POP3 with TLS from the first byte, SMTP with STARTTLS, as Exchange Online. */
   readonly mail: Readonly<Record<'imap' | 'pop3' | 'smtp', MailEndpoint>>;
@@ -142,6 +144,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       ...(await describe(authority, keys, dir)),
       caPem: ca.certPem,
       caPath,
+      serverCertificate: tls,
       checkToken,
       mail: servers.endpoints,
       mailStore,
@@ -167,7 +170,7 @@ async function describe(
   authority: AuthorityServer,
   keys: AuthorityKeys,
   dir: string,
-): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'checkToken' | 'mail' | 'mailStore' | 'close'>> {
+): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'serverCertificate' | 'checkToken' | 'mail' | 'mailStore' | 'close'>> {
   const { platform, metadataOrigin } = authority;
   const base = `${platform.origin}/${TENANT_ID}`;
   return {

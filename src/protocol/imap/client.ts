@@ -117,7 +117,7 @@ class ImapSignIn {
         throw hungUp(this.#options.host, line.slice(2));
       } else if (line.startsWith('* ')) {
         this.#learn(line);
-      } else if (!/^\* /.test(line) && line !== '*') {
+      } else {
         throw unexpected(this.#options.host, line);
       }
     }

@@ -1,0 +1,69 @@
+/** `postern audit`: what happened, and proof that nobody changed the record of it. */
+import { Command } from 'commander';
+import { verifyChain } from '../../audit/verify.ts';
+import type { AuditRecord } from '../../store/types.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { count } from '../value.ts';
+
+export function audit(): Command {
+  return new Command('audit')
+    .description('the hash-chained record of consents, tokens, sign-ins and sessions')
+    .addCommand(show())
+    .addCommand(verify());
+}
+
+interface ShowOptions {
+  readonly type?: string;
+  readonly mailbox?: string;
+  readonly session?: string;
+  readonly limit: number;
+}
+
+function show(): Command {
+  return new Command('show')
+    .description('newest records last')
+    .option('--type <type>', 'only these, for example signin.local, token.requested')
+    .option('--mailbox <address>', 'only of this mailbox')
+    .option('--session <id>', 'only of this session; log lines carry the same id')
+    .option('-n, --limit <count>', 'how many at most', count, 50)
+    .action(async (options: ShowOptions, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ store }) => {
+        const records = await store.audit.latest({
+          limit: options.limit,
+          ...(options.type === undefined ? {} : { type: options.type }),
+          ...(options.mailbox === undefined ? {} : { mailbox: options.mailbox.toLowerCase() }),
+          ...(options.session === undefined ? {} : { sessionId: options.session }),
+        });
+        const ordered = records.toReversed();
+        context.result(ordered, ordered.map(line));
+        if (records.length === 0) context.say('no such record');
+      });
+    });
+}
+
+function verify(): Command {
+  return new Command('verify')
+    .description('check every link of the chain')
+    .action(async (_options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ store }) => {
+        const result = await verifyChain(store.audit);
+        if (result.type === 'broken') {
+          context.result(result, []);
+          throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
+            detail: { seq: result.seq },
+          });
+        }
+        context.result(result, [`intact: ${result.records} records, head ${result.head}`]);
+      });
+    });
+}
+
+function line({ seq, at, type, outcome, mailbox, sessionId, data }: AuditRecord): string {
+  const rest = Object.entries(data)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  return [seq, new Date(at).toISOString(), type, outcome, mailbox ?? '-', sessionId ?? '-', ...rest].join(' ');
+}

@@ -1,0 +1,253 @@
+/** `postern mailbox`: addresses and the consent behind them. */
+import { Command } from 'commander';
+import { asError } from '../../base/error.ts';
+import { replyTo } from '../../base/replies.ts';
+import type { Instance } from '../../server/instance.ts';
+import { PROTOCOLS, type Grant, type Mailbox, type Protocol } from '../../store/types.ts';
+import { consent } from '../consent.ts';
+import { Context, table, when } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { describeTest, testProtocol } from '../mailbox-test.ts';
+import { protocols } from '../value.ts';
+import { findApplication } from './provider.ts';
+
+export function mailbox(): Command {
+  return new Command('mailbox')
+    .description('mailboxes: consent, list, test, remove')
+    .addCommand(add())
+    .addCommand(list())
+    .addCommand(show())
+    .addCommand(test())
+    .addCommand(reconsent())
+    .addCommand(remove());
+}
+
+const FLOW =
+  'browser (default), paste (no browser here), device (code on another device), app-only (the application’s own credential)';
+
+interface AddOptions {
+  readonly provider?: string;
+  readonly protocols?: readonly Protocol[];
+  readonly flow: string;
+  readonly sharedWith?: string;
+  readonly redirectUri?: string;
+}
+
+function add(): Command {
+  return new Command('add')
+    .description('open a mailbox by consent')
+    .argument('<address>')
+    .option('--provider <name>', 'application to use (default: the only one)')
+    .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
+    .option('--flow <way>', FLOW, 'browser')
+    .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
+    .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n',
+    )
+    .action(async (address: string, options: AddOptions, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const application = await findApplication(instance.store, options.provider ?? (await onlyProvider(instance)));
+        if (await instance.store.mailboxes.find(address.toLowerCase())) {
+          throw cliError('cli.usage', `${address} is here already`, {
+            hint: `to consent again, or to more protocols: postern mailbox reconsent ${address}`,
+          });
+        }
+        const made = await consent(context, instance, {
+          application,
+          address,
+          protocols: options.protocols ?? ['imap', 'smtp'],
+          way: options.flow,
+          ...(options.sharedWith === undefined ? {} : { sharedWith: options.sharedWith }),
+          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
+        });
+        await instance.audit.record({
+          type: 'mailbox.added',
+          outcome: 'ok',
+          mailbox: made.address,
+          data: { access: made.access, protocols: made.protocols },
+        });
+        context.result(facts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
+        context.say(
+          `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
+        );
+      });
+    });
+}
+
+async function onlyProvider({ store }: Instance): Promise<string> {
+  const all = await store.applications.list();
+  if (all.length === 1) return all[0]!.name;
+  throw cliError('cli.usage', all.length === 0 ? 'no provider is set up' : 'several providers are set up', {
+    hint:
+      all.length === 0
+        ? 'postern provider add --help'
+        : `say which with --provider: ${all.map(({ name }) => name).join(', ')}`,
+  });
+}
+
+function list(): Command {
+  return new Command('list')
+    .description('mailboxes and the state of their grants')
+    .action(async (_options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ store }) => {
+        const grants = new Map((await store.grants.list()).map((grant) => [grant.id, grant]));
+        const all = await store.mailboxes.list();
+        context.result(
+          all.map((one) => ({ ...facts(one), state: grants.get(one.grantId)?.state ?? null })),
+          all.length === 0
+            ? []
+            : table(
+                ['MAILBOX', 'ACCESS', 'PROTOCOLS', 'STATE'],
+                all.map((one) => [one.address, one.access, one.protocols.join(','), stateOf(grants.get(one.grantId))]),
+              ),
+        );
+        if (all.length === 0) context.say('no mailbox yet; postern mailbox add --help');
+      });
+    });
+}
+
+function show(): Command {
+  return new Command('show')
+    .description('one mailbox: grant, scopes, servers')
+    .argument('<address>')
+    .action(async (address: string, _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const found = await findMailbox(instance, address);
+        const grant = await instance.store.grants.find(found.grantId);
+        const servers = await Promise.all(found.protocols.map((protocol) => instance.tokens.endpoint(found, protocol)));
+        context.result(
+          {
+            ...facts(found),
+            grant:
+              grant === undefined
+                ? null
+                : {
+                    id: grant.id,
+                    flow: grant.flow,
+                    identity: grant.identity,
+                    scopes: grant.scopes,
+                    state: grant.state,
+                  },
+            servers: servers.map(({ protocol, host, port, tls, user }) => ({ protocol, host, port, tls, user })),
+          },
+          [
+            `address    ${found.address} (${found.access})`,
+            `grant      ${grant?.flow ?? '-'} as ${grant?.identity ?? '-'}: ${stateOf(grant)}`,
+            `scopes     ${grant?.scopes.join(' ') ?? '-'}`,
+            ...servers.map(
+              ({ protocol, host, port, tls, user }) => `${protocol.padEnd(10)} ${host}:${port} ${tls}, as ${user}`,
+            ),
+            `added      ${when(found.createdAt)}`,
+          ],
+        );
+      });
+    });
+}
+
+function test(): Command {
+  return new Command('test')
+    .description('sign in on each protocol and say what works, and why the rest does not')
+    .argument('<address>')
+    .option('--protocols <list>', 'only these', protocols)
+    .addHelpText(
+      'after',
+      '\nThe exit code is 0 when everything that was consented to works, otherwise that of the first failure.\n\nExample:\n  $ postern mailbox test alice@example.com\n',
+    )
+    .action(async (address: string, options: { protocols?: readonly Protocol[] }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const found = await findMailbox(instance, address);
+        const tests = await Promise.all(
+          (options.protocols ?? PROTOCOLS).map((protocol) => testProtocol(instance, found, protocol)),
+        );
+        context.result(
+          {
+            address: found.address,
+            protocols: tests.map((one) => (one.outcome === 'fails' ? { ...one, error: one.error.toJSON() } : one)),
+          },
+          tests.flatMap((one) => describeTest(one, found.address)),
+        );
+        const failed = tests.find((one) => one.outcome === 'fails');
+        if (failed) process.exitCode = replyTo(failed.error).exit;
+      });
+    });
+}
+
+function reconsent(): Command {
+  return new Command('reconsent')
+    .description('consent again; mailbox, app passwords and settings stay as they are')
+    .argument('<address>')
+    .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
+    .option('--flow <way>', FLOW)
+    .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
+    .action(async (address: string, options: Omit<AddOptions, 'flow'> & { flow?: string }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const found = await findMailbox(instance, address);
+        const grant = await instance.store.grants.find(found.grantId);
+        if (!grant) throw asError(new Error(`the grant of ${found.address} is gone`));
+        const application = await findApplication(instance.store, grant.applicationId);
+        const made = await consent(context, instance, {
+          application,
+          address: found.address,
+          protocols: options.protocols ?? found.protocols,
+          way: options.flow ?? (grant.flow === 'authorization-code' ? 'browser' : grant.flow),
+          ...(found.access === 'shared' ? { sharedWith: grant.identity } : {}),
+          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
+        });
+        context.result(facts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);
+      });
+    });
+}
+
+function remove(): Command {
+  return new Command('remove')
+    .description('forget a mailbox, and its grant when no other mailbox uses it')
+    .argument('<address>')
+    .action(async (address: string, _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const { store, audit } = instance;
+        const found = await findMailbox(instance, address);
+        await store.mailboxes.remove(found.address);
+        const others = await store.mailboxes.byGrant(found.grantId);
+        if (others.length === 0) await store.grants.remove(found.grantId);
+        await audit.record({ type: 'mailbox.removed', outcome: 'ok', mailbox: found.address });
+        context.result({ removed: found.address, grantRemoved: others.length === 0 }, [`removed ${found.address}`]);
+        if (others.length === 0) {
+          context.say(
+            'its tokens are forgotten here; to end the consent at Microsoft too, see https://myapps.microsoft.com or ask your administrator',
+          );
+        }
+      });
+    });
+}
+
+/** @throws cli.not-found */
+export async function findMailbox({ store }: Instance, address: string): Promise<Mailbox> {
+  const found = await store.mailboxes.find(address.toLowerCase());
+  if (found) return found;
+  const known = (await store.mailboxes.list()).map((one) => one.address);
+  throw cliError('cli.not-found', `there is no mailbox ${address}`, {
+    hint:
+      known.length === 0
+        ? `add it: postern mailbox add ${address}`
+        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${address}`,
+  });
+}
+
+function stateOf(grant: Grant | undefined): string {
+  if (!grant) return 'no grant';
+  return grant.state.type === 'needs-consent' || grant.state.type === 'suspended'
+    ? `${grant.state.type}: ${grant.state.reason}`
+    : grant.state.type;
+}
+
+function facts({ address, access, protocols, grantId, createdAt }: Mailbox): Record<string, unknown> {
+  return { address, access, protocols, grantId, createdAt: new Date(createdAt).toISOString() };
+}

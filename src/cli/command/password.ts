@@ -1,0 +1,157 @@
+/** `postern password`: app passwords, one for each program. */
+import { Command } from 'commander';
+import { createAppPassword, revokeAppPassword } from '../../access/app-password.ts';
+import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
+import { Context, table, when } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { collect, duration, protocols } from '../value.ts';
+import { findMailbox } from './mailbox.ts';
+
+export function password(): Command {
+  return new Command('password')
+    .description('app passwords: one for each program')
+    .addCommand(add())
+    .addCommand(list())
+    .addCommand(revoke());
+}
+
+interface AddOptions {
+  readonly mailbox?: readonly string[];
+  readonly all?: boolean;
+  readonly protocols: readonly Protocol[];
+  readonly network?: readonly string[];
+  readonly expires?: number;
+  readonly label: string;
+}
+
+function add(): Command {
+  return new Command('add')
+    .description('make an app password; it is shown once')
+    .option('--mailbox <address>', 'mailbox it opens; repeat or separate by commas', collect)
+    .option('--all', 'it opens every mailbox, also ones added later')
+    .option('--protocols <list>', 'imap, pop3, smtp (default: all three)', protocols, PROTOCOLS)
+    .option(
+      '--network <cidr>',
+      'networks it may be used from, for example 192.168.1.0/24; repeat (default: anywhere)',
+      collect,
+    )
+    .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', duration)
+    .requiredOption('--label <text>', 'which program it is for')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern password add --mailbox alice@example.com --protocols smtp --network 192.168.1.40/32 --label "printer, 2nd floor"\n',
+    )
+    .action(async (options: AddOptions, command: Command) => {
+      const context = new Context(command);
+      if ((options.mailbox === undefined) === (options.all !== true)) {
+        throw cliError('cli.usage', 'say which mailboxes it opens', {
+          hint: 'give --mailbox ADDRESS (repeatable) or --all',
+        });
+      }
+      await context.withInstance(async (instance) => {
+        const mailboxes = options.all === true ? ['*'] : [];
+        for (const address of options.mailbox ?? []) mailboxes.push((await findMailbox(instance, address)).address);
+        const expiresAt = options.expires === undefined ? undefined : instance.clock.now() + options.expires;
+        const { password, row } = await createAppPassword(instance, {
+          label: options.label,
+          mailboxes,
+          protocols: options.protocols,
+          networks: options.network ?? [],
+          ...(expiresAt === undefined ? {} : { expiresAt }),
+        });
+        // The one place where it is shown.
+        context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
+        context.say(
+          `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${row.id}`,
+        );
+      });
+    });
+}
+
+function list(): Command {
+  return new Command('list')
+    .description('app passwords, without the passwords')
+    .option('--all', 'also revoked and expired ones')
+    .action(async (options: { all?: boolean }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ store, clock }) => {
+        const now = clock.now();
+        const rows = (await store.appPasswords.list()).filter(
+          (row) => options.all === true || stateOf(row, now) === 'valid',
+        );
+        context.result(
+          rows.map((row) => ({ ...facts(row), state: stateOf(row, now) })),
+          rows.length === 0
+            ? []
+            : table(
+                ['ID', 'LABEL', 'MAILBOXES', 'PROTOCOLS', 'NETWORKS', 'LAST USED', 'STATE'],
+                rows.map((row) => [
+                  row.id,
+                  row.label,
+                  row.mailboxes.join(','),
+                  row.protocols.join(','),
+                  row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
+                  when(row.lastUsedAt),
+                  stateOf(row, now) === 'valid' && row.expiresAt !== undefined
+                    ? `until ${when(row.expiresAt)}`
+                    : stateOf(row, now),
+                ]),
+              ),
+        );
+        if (rows.length === 0) context.say('no app password yet; postern password add --help');
+      });
+    });
+}
+
+function revoke(): Command {
+  return new Command('revoke')
+    .description('make an app password invalid and end its sessions within seconds')
+    .argument('<id>', 'id, or label when only one has it')
+    .action(async (name: string, _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const rows = (await instance.store.appPasswords.list()).filter(
+          (row) => row.id === name || (row.label === name && row.revokedAt === undefined),
+        );
+        const [row, ...more] = rows;
+        if (!row)
+          throw cliError('cli.not-found', `there is no app password ${name}`, {
+            hint: 'postern password list shows them',
+          });
+        if (more.length > 0)
+          throw cliError('cli.usage', `several app passwords are called ${name}`, {
+            hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
+          });
+        await revokeAppPassword(instance, row.id);
+        context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
+      });
+    });
+}
+
+function stateOf(row: AppPassword, now: number): 'valid' | 'expired' | 'revoked' {
+  if (row.revokedAt !== undefined) return 'revoked';
+  return row.expiresAt !== undefined && row.expiresAt <= now ? 'expired' : 'valid';
+}
+
+function facts({
+  id,
+  label,
+  mailboxes,
+  protocols,
+  networks,
+  createdAt,
+  expiresAt,
+  lastUsedAt,
+}: AppPassword): Record<string, unknown> {
+  const time = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
+  return {
+    id,
+    label,
+    mailboxes,
+    protocols,
+    networks,
+    createdAt: time(createdAt),
+    expiresAt: time(expiresAt),
+    lastUsedAt: time(lastUsedAt),
+  };
+}

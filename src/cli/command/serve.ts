@@ -1,0 +1,86 @@
+/** `postern serve`: the gateway until it is told to stop. */
+import { Command } from 'commander';
+import type { Config } from '../../server/config.ts';
+import { readConfig } from '../../server/config.ts';
+import { homeOf } from '../../server/home.ts';
+import { openLog, type ServerLog } from '../../server/log.ts';
+import { serve as serveHere, type Serving } from '../../server/serve.ts';
+import { serveWithWorkers, work } from '../../server/workers.ts';
+import { asError } from '../../base/error.ts';
+import { Context } from '../context.ts';
+import { count } from '../value.ts';
+
+export function serve(): Command {
+  return new Command('serve')
+    .description('run the gateway, metrics and health until stopped')
+    .option('--workers <n>', 'processes that share the ports (default: workers in postern.yaml, else 1)', count)
+    .addHelpText(
+      'after',
+      '\nSignals: TERM and INT stop in order (open sessions get time), a second INT stops at once; HUP reads the certificate again.\n\nExample:\n  $ postern serve --workers 2\n',
+    )
+    .action(async (options: { workers?: number }, command: Command) => {
+      const context = new Context(command);
+      const base = context.config();
+      const config: Config = { ...base, workers: options.workers ?? base.workers };
+      const log = context.serverLog(config);
+      // Workers read the same home.
+      if (context.options.home !== undefined) process.env['POSTERN_HOME'] = context.options.home;
+      const serving = config.workers > 1 ? await serveWithWorkers(config, log) : await serveHere(config, log);
+      announce(context, serving, log);
+      await untilStopped(serving, log);
+    });
+}
+
+/** The body of a worker process; `main.ts` calls it. */
+export async function runWorker(): Promise<void> {
+  const config = readConfig(homeOf(process.env), process.env);
+  const log = openLog(config.log);
+  guard(log);
+  // The terminal sends Ctrl-C to workers too; the primary tells them when to stop.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => undefined);
+  await work(config, log);
+}
+
+function announce(context: Context, serving: Serving, log: ServerLog): void {
+  for (const { protocol, tls, host, port } of serving.listeners) log.info({ protocol, tls, host, port }, 'listening');
+  log.info({ port: serving.consolePort }, 'console ready: /metrics, /healthz, /readyz');
+  if (context.json) {
+    const listeners = serving.listeners.map(({ protocol, tls, host, port }) => ({ protocol, tls, host, port }));
+    context.result({ listeners, console: { port: serving.consolePort }, pid: process.pid }, []);
+  }
+}
+
+/** Two Ctrl-C within this time are one: a launcher passes on the signal that the terminal has already sent to everybody. */
+const SAME_SIGNAL_MS = 1000;
+
+export async function untilStopped(serving: Pick<Serving, 'stop' | 'reload'>, log: ServerLog): Promise<void> {
+  guard(log);
+  process.on('SIGHUP', () => serving.reload());
+  await new Promise<void>((resolve, reject) => {
+    let asked: number | undefined;
+    const stop = (): void => {
+      if (asked !== undefined) {
+        if (Date.now() - asked < SAME_SIGNAL_MS) return;
+        log.warn({}, 'stopped at once on request');
+        log.flush();
+        process.exit(130);
+      }
+      asked = Date.now();
+      serving.stop().then(resolve, reject);
+    };
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+  });
+}
+
+/** A defect must not leave a half-working server: it is logged, scrubbed, and the process ends for its supervisor to restart. */
+function guard(log: ServerLog): void {
+  const crash = (error: unknown): void => {
+    log.error({ error: asError(error) }, 'unexpected failure, the process ends');
+    log.flush();
+    process.exit(70);
+  };
+  process.removeAllListeners('uncaughtException').on('uncaughtException', crash);
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', crash);
+}

@@ -1,0 +1,111 @@
+/** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
+import { isError } from '../base/error.ts';
+import { connectMailbox, type ConnectRequest, type Redirect } from '../oauth/connect-mailbox.ts';
+import { openCredential } from '../oauth/application.ts';
+import { readFlow } from '../oauth/flows.ts';
+import type { Instance } from '../server/instance.ts';
+import type { Application, Flow, Mailbox, Protocol } from '../store/types.ts';
+import { askLine } from './ask.ts';
+import type { Context } from './context.ts';
+import { cliError } from './errors.ts';
+
+export interface ConsentRequest {
+  readonly application: Application;
+  readonly address: string;
+  readonly protocols: readonly Protocol[];
+  /** `browser`, `paste`, `device`, `app-only`, or a flow's full name. */
+  readonly way: string;
+  readonly sharedWith?: string;
+  /** Registered for `paste`; nothing listens there. */
+  readonly redirectUri?: string;
+}
+
+/** Runs the consent and says what the person has to do. @throws oauth.*, cli.* */
+export async function consent(context: Context, instance: Instance, request: ConsentRequest): Promise<Mailbox> {
+  const flow = await flowOf(instance, request);
+  const stop = new AbortController();
+  const interrupt = (): void =>
+    stop.abort(cliError('cli.usage', 'stopped before the consent was given', { hint: 'nothing was changed' }));
+  process.once('SIGINT', interrupt);
+  const redirect = flow === 'authorization-code' ? await redirectFor(context, request) : undefined;
+  try {
+    const base: ConnectRequest = {
+      application: request.application,
+      address: request.address,
+      protocols: request.protocols,
+      flow,
+      ...(request.sharedWith === undefined ? {} : { sharedWith: request.sharedWith }),
+      ...(redirect === undefined ? {} : { redirect }),
+      device: ({ message, userCode, verificationUri }) => {
+        context.say(message === '' ? `open ${verificationUri} and enter ${userCode}` : message);
+        context.say('enter the code only on that page, and only if you started this yourself');
+        context.say('waiting until you have signed in…');
+      },
+      signal: stop.signal,
+    };
+    const { mailbox } = await connectMailbox({ ...instance }, base);
+    return mailbox;
+  } catch (error) {
+    if (isError(error, 'oauth.consent-expired')) context.say('nobody signed in in time');
+    throw error;
+  } finally {
+    process.off('SIGINT', interrupt);
+    await redirect?.close();
+  }
+}
+
+async function flowOf({ vault }: Instance, { way, application }: ConsentRequest): Promise<Flow> {
+  if (way === 'browser' || way === 'paste') return 'authorization-code';
+  if (way === 'device') return 'device-code';
+  if (way !== 'app-only') return readFlow(way);
+  const credential = await openCredential(vault, application);
+  switch (credential?.type) {
+    case 'secret':
+      return 'client-secret';
+    case 'certificate':
+      return 'certificate';
+    case 'federated':
+      return 'federated';
+    case 'managed-identity':
+      return 'managed-identity';
+    case undefined:
+      throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
+        hint: 'add it again with --client-secret-file, --certificate, --assertion-file or --managed-identity',
+      });
+  }
+}
+
+async function redirectFor(context: Context, { way, redirectUri }: ConsentRequest): Promise<Redirect> {
+  if (way === 'paste') {
+    const { pasteBack } = await import('../oauth/paste-back.ts');
+    return pasteBack({
+      redirectUri: redirectUri ?? 'http://localhost/',
+      async ask(url) {
+        context.say('open this in a browser on any machine and sign in:');
+        process.stderr.write(`\n${url}\n\n`);
+        context.say('the browser then ends at an address that does not load; copy that address');
+        return askLine('paste it here: ');
+      },
+    });
+  }
+  const { listenForRedirect } = await import('../oauth/loopback.ts');
+  return listenForRedirect({
+    async open(url) {
+      context.say('sign in with the browser window that opens now; if none does, open this on this machine:');
+      process.stderr.write(`\n${url}\n\n`);
+      context.say('no browser on this machine? stop with Ctrl-C and add --flow paste');
+      await openBrowser(url);
+    },
+  });
+}
+
+/** Without a desktop there is nothing to open, and the address was printed. */
+async function openBrowser(url: string): Promise<void> {
+  if (process.env['POSTERN_NO_BROWSER'] !== undefined) return;
+  if (process.platform === 'linux' && !process.env['DISPLAY'] && !process.env['WAYLAND_DISPLAY']) return;
+  const { default: open } = await import('open');
+  const child = await open(url);
+  child.on('error', () =>
+    process.stderr.write('postern: the browser could not be started; open the address yourself\n'),
+  );
+}

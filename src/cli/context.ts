@@ -1,0 +1,78 @@
+/** What every command gets: where the home is, how to speak, and how to open the installation. */
+import type { Command } from 'commander';
+import type { Log } from '../base/log.ts';
+import { type Config, readConfig } from '../server/config.ts';
+import { homeOf } from '../server/home.ts';
+import { type Instance, openInstance } from '../server/instance.ts';
+import { openLog, type ServerLog } from '../server/log.ts';
+
+export interface GlobalOptions {
+  readonly home?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export class Context {
+  readonly options: GlobalOptions;
+
+  constructor(command: Command) {
+    this.options = command.optsWithGlobals();
+  }
+
+  get json(): boolean {
+    return this.options.json === true;
+  }
+
+  /** @throws server.config */
+  config(): Config {
+    return readConfig(homeOf(process.env, this.options.home), process.env);
+  }
+
+  /** Results: standard output, as one JSON value with --json, otherwise as lines. */
+  result(value: unknown, lines: readonly string[]): void {
+    if (this.json) process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
+    else if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+  }
+
+  /** Talk: standard error, none with --quiet. */
+  say(line: string): void {
+    if (this.options.quiet !== true) process.stderr.write(`postern: ${line}\n`);
+  }
+
+  /** Opens the installation for one piece of work and closes it whatever happens. */
+  async withInstance<T>(work: (instance: Instance) => Promise<T>): Promise<T> {
+    const config = this.config();
+    const instance = await openInstance({ config, log: this.commandLog(config) });
+    try {
+      return await work(instance);
+    } finally {
+      await instance.close();
+    }
+  }
+
+  /** A command speaks for itself: only warnings of the rooms below are worth a line. */
+  commandLog(config: Config): Log {
+    return openLog({ ...config.log, level: config.log.level === 'debug' ? 'debug' : 'error' });
+  }
+
+  serverLog(config: Config): ServerLog {
+    return openLog(config.log);
+  }
+}
+
+/** Rows as aligned columns under a heading. */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const all = [heading, ...rows];
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return all.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** A moment as people read it: UTC to the minute. */
+export function when(at: number | undefined, never = 'never'): string {
+  return at === undefined ? never : new Date(at).toISOString().slice(0, 16).replace('T', ' ');
+}

@@ -1,0 +1,169 @@
+/** The sandbox with a gateway in front: a home of its own, mailboxes consented without a person, one app password. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAppPassword } from '../access/app-password.ts';
+import { systemClock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { Secret } from '../base/secret.ts';
+import type { ListenerConfig } from '../gateway/types.ts';
+import { addApplication } from '../oauth/application.ts';
+import { connectMailbox } from '../oauth/connect-mailbox.ts';
+import type { Sandbox } from '../sandbox/index.ts';
+import { certificateFiles, type CertificateFiles } from '../server/certificate.ts';
+import { readConfig, type Config } from '../server/config.ts';
+import { homeOf } from '../server/home.ts';
+import { ensureKey, openInstance, type Instance } from '../server/instance.ts';
+import type { ServerLog } from '../server/log.ts';
+import { serve, type Serving } from '../server/serve.ts';
+import { PROTOCOLS } from '../store/types.ts';
+
+export interface Demonstration {
+  readonly home: string;
+  readonly listeners: readonly ListenerConfig[];
+  readonly consolePort: number;
+  readonly addresses: readonly string[];
+  readonly password: Secret;
+  stop(): Promise<void>;
+}
+
+export interface DemonstrationOptions {
+  /** Free ports instead of the default ones. */
+  readonly freePorts: boolean;
+  /** Kept afterwards when given; otherwise a temporary folder, removed at the end. */
+  readonly home?: string;
+  readonly log: ServerLog;
+}
+
+/** @throws gateway.port-taken, server.port-taken */
+export async function startDemonstration(sandbox: Sandbox, options: DemonstrationOptions): Promise<Demonstration> {
+  const home = options.home ?? (await mkdtemp(join(tmpdir(), 'postern-demo-')));
+  const tidy = async (): Promise<void> => {
+    if (options.home === undefined) await rm(home, { recursive: true, force: true });
+  };
+  try {
+    const config = await prepare(sandbox, home, options.freePorts);
+    const password = await furnish(sandbox, config, options.log);
+    const serving = await serve(config, options.log);
+    return describe(home, sandbox, serving, password, tidy);
+  } catch (error) {
+    await tidy();
+    throw error;
+  }
+}
+
+function describe(
+  home: string,
+  sandbox: Sandbox,
+  serving: Serving,
+  password: Secret,
+  tidy: () => Promise<void>,
+): Demonstration {
+  return {
+    home,
+    listeners: serving.listeners,
+    consolePort: serving.consolePort,
+    addresses: addressesOf(sandbox),
+    password,
+    async stop() {
+      await serving.stop();
+      await tidy();
+    },
+  };
+}
+
+const addressesOf = (sandbox: Sandbox): readonly string[] => [
+  ...sandbox.users.map(({ address }) => address),
+  sandbox.shared,
+];
+
+/** Configuration of the home: the sandbox's own certificate, so that one CA is behind every TLS endpoint. */
+async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Promise<Config> {
+  // The person's own settings must not leak into the demonstration.
+  const base = readConfig(homeOf({}, home), {});
+  const tls: Omit<CertificateFiles, 'ca'> = { cert: join(home, 'gateway.pem'), key: join(home, 'gateway.key') };
+  await writeFile(tls.cert, sandbox.serverCertificate.cert, { mode: 0o600 });
+  await writeFile(tls.key, sandbox.serverCertificate.key, { mode: 0o600 });
+  const config: Config = {
+    ...base,
+    hostname: 'localhost',
+    tls: { certificate: tls.cert, key: tls.key },
+    log: { level: 'warn', format: 'auto' },
+    limits: { ...base.limits, drainMs: 2000 },
+    ...(freePorts
+      ? {
+          listeners: base.listeners.map((listener) => ({ ...listener, port: 0 })),
+          console: { ...base.console, port: 0 },
+        }
+      : {}),
+  };
+  await ensureKey(config);
+  await certificateFiles(config, systemClock);
+  return config;
+}
+
+async function furnish(sandbox: Sandbox, config: Config, log: ServerLog): Promise<Secret> {
+  const instance = await openInstance({ config, log });
+  try {
+    await openMailboxes(sandbox, instance);
+    const kept = await instance.store.appPasswords.list();
+    // A kept home gets a new app password at every start: the old one was shown once.
+    const { password } = await createAppPassword(instance, {
+      label: `demonstration ${kept.length + 1}`,
+      mailboxes: ['*'],
+      protocols: PROTOCOLS,
+      networks: ['127.0.0.0/8', '::1/128'],
+    });
+    return password;
+  } finally {
+    await instance.close();
+  }
+}
+
+async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void> {
+  const { store, audit } = instance;
+  const name = `contoso-${(await store.applications.list()).length + 1}`;
+  const trusted = { ca: sandbox.caPem };
+  const { imap, pop3, smtp } = sandbox.mail;
+  const application = await addApplication(instance, {
+    name,
+    provider: 'microsoft',
+    clientId: sandbox.clients.public.id,
+    tenant: sandbox.tenantId,
+    settings: {
+      authority: sandbox.authority,
+      ca: sandbox.caPem,
+      imap: { ...imap, ...trusted },
+      pop3: { ...pop3, ...trusted },
+      smtp: { ...smtp, ...trusted },
+    },
+  });
+  await audit.record({
+    type: 'application.added',
+    outcome: 'ok',
+    data: { id: application.id, name, provider: 'microsoft' },
+  });
+  for (const address of addressesOf(sandbox)) {
+    const delegate = address === sandbox.shared ? sandbox.users[0]!.address : undefined;
+    const { mailbox } = await connectMailbox(instance, {
+      application,
+      address,
+      protocols: PROTOCOLS,
+      flow: 'authorization-code',
+      ...(delegate === undefined ? {} : { sharedWith: delegate }),
+      redirect: {
+        uri: 'http://localhost/',
+        wait: (url) => sandbox.approve(url, delegate ?? address),
+        close: () => Promise.resolve(),
+      },
+    }).catch((error: unknown) => {
+      throw asError(error);
+    });
+    await audit.record({
+      type: 'mailbox.added',
+      outcome: 'ok',
+      mailbox: address,
+      data: { access: mailbox.access, protocols: mailbox.protocols },
+    });
+  }
+}

@@ -1,0 +1,38 @@
+/** All commands, assembled. Also read by the documentation and by shell completion. */
+import { Command } from 'commander';
+import { version } from '../server/version.ts';
+import { audit } from './command/audit.ts';
+import { completion } from './command/completion.ts';
+import { init } from './command/init.ts';
+import { mailbox } from './command/mailbox.ts';
+import { password } from './command/password.ts';
+import { provider } from './command/provider.ts';
+import { sandbox } from './command/sandbox.ts';
+import { serve } from './command/serve.ts';
+import { token } from './command/token.ts';
+
+export function program(): Command {
+  const root = new Command('postern')
+    .description(
+      'The gate to mailboxes that only open with OAuth 2.0: IMAP, POP3 and SMTP with a user name and an app password.',
+    )
+    .version(version, '-V, --version', 'print the version')
+    .option('--home <folder>', 'configuration, database and keys (default: POSTERN_HOME, else XDG folders)')
+    .option('--json', 'print results as JSON')
+    .option('-q, --quiet', 'no talk on standard error but errors')
+    .showHelpAfterError('(postern COMMAND --help explains a command)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern sandbox --gateway     see it work, without any account\n  $ postern init                  set it up for real\n',
+    );
+  for (const command of [init, serve, provider, mailbox, password, token, audit, sandbox, completion])
+    root.addCommand(command());
+  return finish(root);
+}
+
+/** Errors are thrown to main.ts instead of ending the process, in every command. */
+function finish(command: Command): Command {
+  command.exitOverride().configureHelp({ showGlobalOptions: false });
+  for (const child of command.commands) finish(child.copyInheritedSettings(command));
+  return command;
+}

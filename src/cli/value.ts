@@ -1,0 +1,54 @@
+/** Reading option values: protocols, durations, endpoints. Every refusal says what would be right. */
+import { InvalidArgumentError } from 'commander';
+import { PROTOCOLS, type Protocol } from '../store/types.ts';
+
+/** `imap,smtp`. */
+export function protocols(text: string): readonly Protocol[] {
+  const names = text
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== '');
+  const found = PROTOCOLS.filter((protocol) => names.includes(protocol));
+  if (found.length === 0 || found.length !== new Set(names).size)
+    throw new InvalidArgumentError('name imap, pop3, smtp, separated by commas.');
+  return found;
+}
+
+const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** `90d`, `12h`, `30m`, `2w` as milliseconds. */
+export function duration(text: string): number {
+  const match = /^(\d{1,6})([mhdw])$/.exec(text);
+  if (!match) throw new InvalidArgumentError('give a number and a unit: 30m, 12h, 90d or 2w.');
+  return Number(match[1]) * UNITS[match[2]!]!;
+}
+
+export function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('give a whole number.');
+  return Number(text);
+}
+
+/** Collects a repeatable option. */
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [
+    ...before,
+    ...text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  ];
+}
+
+/** `host:port/implicit` or `host:port/starttls`. */
+export function mailServer(text: string): {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'implicit' | 'starttls';
+} {
+  const match = /^\[?([^\]/]+?)\]?:(\d{1,5})\/(implicit|tls|starttls)$/.exec(text);
+  if (!match)
+    throw new InvalidArgumentError(
+      'write HOST:PORT/implicit or HOST:PORT/starttls, for example mail.example.com:993/implicit.',
+    );
+  return { host: match[1]!, port: Number(match[2]), tls: match[3] === 'starttls' ? 'starttls' : 'implicit' };
+}
