@@ -1,0 +1,160 @@
+/** Checking app passwords at sign-in, from memory when warm, and telling when one stops being valid. */
+import type { Clock, Timer } from '../base/clock.ts';
+import { type Log, nullLog } from '../base/log.ts';
+import { asError } from '../base/error.ts';
+import type { AppPassword, Mailbox, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { hashKey, hashOf } from './app-password.ts';
+import { clientOf, isWithin } from './network.ts';
+import { SlowDown } from './slow-down.ts';
+import type { Refusal, SignIn, SignInAttempt, SignInResult } from './types.ts';
+
+export interface SignInDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log?: Log;
+}
+
+/** @throws vault.*, store.unavailable */
+export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): void }> {
+  const checker = new SignInCheck(deps, await hashKey(deps.vault));
+  await checker.load();
+  return checker;
+}
+
+/** "Last used" is for people who clean up: to the minute is enough, and a write per sign-in is not. */
+const TOUCH_EVERY_MS = 60_000;
+/** Expiry is looked at this often; revocation arrives by itself. */
+const LOOK_EVERY_MS = 1000;
+
+class SignInCheck implements SignIn {
+  readonly #deps: SignInDeps;
+  readonly #log: Log;
+  readonly #key: Uint8Array;
+  readonly #slowDown: SlowDown;
+  readonly #watches: readonly { stop(): void }[];
+  readonly #revoked = new Set<(ids: readonly string[]) => void>();
+  #passwords = new Map<string, AppPassword>();
+  #mailboxes = new Map<string, Mailbox>();
+  readonly #touched = new Map<string, number>();
+  /** Loads one after another: a change during a load makes another one. */
+  #loading: Promise<void> | undefined;
+  #stale = false;
+  #timer: Timer;
+  #closed = false;
+
+  constructor(deps: SignInDeps, key: Uint8Array) {
+    this.#deps = deps;
+    this.#log = deps.log ?? nullLog;
+    this.#key = key;
+    this.#slowDown = new SlowDown(deps.clock);
+    const changed = (): void => {
+      this.load().catch((error: unknown) =>
+        this.#log.error({ error: asError(error) }, 'app passwords could not be read; the last known ones stay in use'),
+      );
+    };
+    this.#watches = [deps.store.watch('app-passwords', changed), deps.store.watch('mailboxes', changed)];
+    this.#timer = deps.clock.after(LOOK_EVERY_MS, this.#look);
+  }
+
+  async verify({ user, password, protocol, remoteAddress }: SignInAttempt): Promise<SignInResult> {
+    const address = user.trim().toLowerCase();
+    const client = clientOf(remoteAddress);
+    const wait = this.#slowDown.wait(client, address);
+    if (wait) return { type: 'slow-down', ...wait };
+    // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
+    const hash = hashOf(this.#key, password);
+    const row = this.#passwords.get(hash) ?? (await this.#fresh(hash));
+    const mailbox = this.#mailboxes.get(address) ?? (await this.#deps.store.mailboxes.find(address));
+    const refusal =
+      row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
+    if (refusal !== undefined || row === undefined || mailbox === undefined) {
+      this.#slowDown.failed(client, address);
+      return { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
+    }
+    this.#slowDown.succeeded(client, address);
+    this.#touch(row);
+    return { type: 'accepted', mailbox, appPassword: row };
+  }
+
+  onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void } {
+    this.#revoked.add(callback);
+    return { stop: () => void this.#revoked.delete(callback) };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer.cancel();
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  /** Reads everything anew and tells of app passwords that are gone. @throws store.unavailable */
+  async load(): Promise<void> {
+    this.#stale = true;
+    this.#loading ??= this.#loadAll().finally(() => (this.#loading = undefined));
+    return this.#loading;
+  }
+
+  async #loadAll(): Promise<void> {
+    while (this.#stale && !this.#closed) {
+      this.#stale = false;
+      const [passwords, mailboxes] = await Promise.all([
+        this.#deps.store.appPasswords.list(),
+        this.#deps.store.mailboxes.list(),
+      ]);
+      const valid = passwords.filter((row) => this.#isValid(row));
+      const ids = new Set(valid.map(({ id }) => id));
+      const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+      this.#passwords = new Map(valid.map((row) => [row.hash, row]));
+      this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
+      this.#tell(gone);
+    }
+  }
+
+  /** One made a moment ago in another process may not have been heard of yet. */
+  async #fresh(hash: string): Promise<AppPassword | undefined> {
+    return this.#deps.store.appPasswords.byHash(hash);
+  }
+
+  #refusalOf(
+    row: AppPassword,
+    mailbox: Mailbox | undefined,
+    address: string,
+    protocol: SignInAttempt['protocol'],
+    remoteAddress: string,
+  ): Refusal | undefined {
+    if (row.revokedAt !== undefined) return 'revoked';
+    if (!this.#isValid(row)) return 'expired';
+    if (!row.mailboxes.includes('*') && !row.mailboxes.includes(address)) return 'wrong-mailbox';
+    if (!row.protocols.includes(protocol)) return 'wrong-protocol';
+    if (!isWithin(remoteAddress, row.networks)) return 'wrong-network';
+    return mailbox === undefined ? 'no-such-mailbox' : undefined;
+  }
+
+  #isValid(row: AppPassword): boolean {
+    return row.revokedAt === undefined && (row.expiresAt === undefined || row.expiresAt > this.#deps.clock.now());
+  }
+
+  readonly #look = (): void => {
+    const expired = [...this.#passwords.values()].filter((row) => !this.#isValid(row));
+    for (const row of expired) this.#passwords.delete(row.hash);
+    this.#tell(expired.map(({ id }) => id));
+    if (!this.#closed) this.#timer = this.#deps.clock.after(LOOK_EVERY_MS, this.#look);
+  };
+
+  #tell(ids: readonly string[]): void {
+    if (ids.length > 0) for (const callback of this.#revoked) callback(ids);
+  }
+
+  #touch({ id }: AppPassword): void {
+    const now = this.#deps.clock.now();
+    if (now - (this.#touched.get(id) ?? 0) < TOUCH_EVERY_MS) return;
+    this.#touched.set(id, now);
+    this.#deps.store.appPasswords
+      .touch([{ id, at: now }])
+      .catch((error: unknown) =>
+        this.#log.warn({ error: asError(error), appPasswordId: id }, 'the time of last use could not be written'),
+      );
+  }
+}
