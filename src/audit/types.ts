@@ -16,7 +16,9 @@ export type AuditType =
   | 'application.added'
   | 'application.removed'
   | 'server.started'
-  | 'server.stopped';
+  | 'server.stopped'
+  /** Written by the log itself: `data.lost` notes could not be kept while the database was away. */
+  | 'audit.lost';
 
 export interface AuditEntry {
   readonly type: AuditType;

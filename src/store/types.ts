@@ -144,7 +144,7 @@ export interface GrantTable {
   list(): Promise<readonly Grant[]>;
   /**
    * Writes only when the grant still has `generation` and, if a lease is named, it is still held with that fence, all in
-   * one transaction that is durable when the promise resolves.
+   * one transaction that is durable when the promise resolves. A lease that ran out but that nobody took is still held.
    */
   update(
     id: string,
@@ -173,7 +173,8 @@ export interface AppPasswordTable {
   byHash(hash: string): Promise<AppPassword | undefined>;
   list(): Promise<readonly AppPassword[]>;
   revoke(id: string, at: number): Promise<boolean>;
-  touch(id: string, at: number): Promise<void>;
+  /** Notes when passwords were last used, all in one transaction; watchers are not told. */
+  touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }
 
 export interface AuditTable {
@@ -191,12 +192,14 @@ export interface AuditTable {
     readonly sessionId?: string;
     readonly limit: number;
   }): Promise<readonly AuditRecord[]>;
+  /** Number and hash of the newest record as kept apart from the records, so that a cut end shows; undefined if that is gone. */
+  head(): Promise<{ readonly seq: number; readonly hash: string } | undefined>;
 }
 
 export interface LeaseTable {
-  /** Takes a free or expired lease for `ms`; undefined while another owner holds it. */
+  /** Takes a free or expired lease for `ms`; undefined while anybody holds it, the same owner included. */
   acquire(name: string, owner: string, ms: number): Promise<Lease | undefined>;
-  /** Prolongs a lease that is still ours. */
+  /** Prolongs a lease that is still ours: not released, and taken by nobody since, even if it ran out meanwhile. */
   renew(lease: Lease, ms: number): Promise<Lease | undefined>;
   release(lease: Lease): Promise<void>;
 }

@@ -1,0 +1,143 @@
+/** Writing the audit chain: in order, in batches, never silently losing anything. */
+import { backoffMs } from '../base/backoff.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import { type Log, nullLog } from '../base/log.ts';
+import type { AuditTable } from '../store/types.ts';
+import { clean, cleanText, hashOf } from './canonical.ts';
+import type { Audit, AuditEntry } from './types.ts';
+
+export interface AuditOptions {
+  readonly log?: Log;
+  /** Called at each failed write with how many notes wait and how many were given up so far. */
+  readonly onFailure?: (failure: { readonly error: unknown; readonly waiting: number; readonly lost: number }) => void;
+}
+
+/**
+ * Opens the log on its table. `close` writes what waits and throws what {@link Audit.flush} would; a close that failed may
+ * be tried again.
+ */
+export function openAudit(
+  table: AuditTable,
+  clock: Clock,
+  options: AuditOptions = {},
+): Audit & { close(): Promise<void> } {
+  const log = options.log ?? nullLog;
+  let waiting: Waiting[] = [];
+  let timer: Timer | undefined;
+  let writing: Promise<void> | undefined;
+  let lost = 0;
+  let failures = 0;
+
+  const add = (entry: AuditEntry, settle?: Settle): void => {
+    if (settle === undefined && waiting.length >= MOST_WAITING) lost++;
+    else waiting.push({ row: rowOf(entry, clock.now()), settle });
+  };
+
+  /** Writes until nothing waits. Rejects at the first failed batch, whose notes wait on. */
+  const drain = async (): Promise<void> => {
+    while (waiting.length > 0 || lost > 0) {
+      const batch = waiting.slice(0, BATCH);
+      waiting = waiting.slice(BATCH);
+      const told = lost;
+      const rows = batch.map((entry) => entry.row);
+      if (told > 0) rows.push(rowOf({ type: 'audit.lost', outcome: 'failed', data: { lost: told } }, clock.now()));
+      try {
+        await table.append(rows, hashOf);
+      } catch (error) {
+        // Whoever waits for a record is told that it was not written; notes wait for better times, in their order.
+        waiting = [...batch.filter((entry) => entry.settle === undefined), ...waiting];
+        for (const entry of batch) entry.settle?.reject(error);
+        failures++;
+        log.error({ err: asError(error), waiting: waiting.length, lost }, 'the audit log could not be written');
+        options.onFailure?.({ error, waiting: waiting.length, lost });
+        throw error;
+      }
+      lost -= told;
+      failures = 0;
+      for (const entry of batch) entry.settle?.resolve();
+    }
+  };
+
+  const flush = (): Promise<void> => {
+    timer?.cancel();
+    timer = undefined;
+    writing ??= drain().finally(() => {
+      writing = undefined;
+      // What came after the failed batch, or while the last one was on its way.
+      if (waiting.length > 0 || lost > 0) {
+        arm(failures > 0 ? backoffMs(failures - 1, RETRY) : BATCH_MS);
+        if (failures > 0) refuseRecords();
+      }
+    });
+    return writing;
+  };
+
+  /** Records behind a failed batch: their callers must not wait through an outage. */
+  const refuseRecords = (): void => {
+    const records = waiting.filter((entry) => entry.settle !== undefined);
+    if (records.length === 0) return;
+    timer?.cancel();
+    timer = undefined;
+    flushInBackground();
+  };
+
+  const flushInBackground = (): void => {
+    // The failure has been logged and raised in `drain`; the notes wait and the next try is armed.
+    flush().catch((error: unknown) => log.debug({ err: asError(error) }, 'the audit log will be written later'));
+  };
+
+  const arm = (ms: number): void => {
+    timer ??= clock.after(ms, () => {
+      timer = undefined;
+      flushInBackground();
+    });
+  };
+
+  return {
+    record(entry) {
+      return new Promise<void>((resolve, reject) => {
+        add(entry, { resolve, reject });
+        flushInBackground();
+      });
+    },
+    note(entry) {
+      add(entry);
+      if (waiting.length >= BATCH && failures === 0) flushInBackground();
+      else if (writing === undefined) arm(BATCH_MS);
+    },
+    flush,
+    close: flush,
+  };
+}
+
+interface Settle {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Waiting {
+  readonly row: Row;
+  readonly settle: Settle | undefined;
+}
+
+type Row = Parameters<AuditTable['append']>[0][number];
+
+/** The promise of {@link Audit.note}: at most this long until it is written. */
+const BATCH_MS = 100;
+/** Entries per transaction: a hundred microseconds of disk shared by many, and a lock held for milliseconds only. */
+const BATCH = 500;
+/** Notes kept while the database is away: some 10 MB, a quarter of an hour at ten sign-ins a second. */
+const MOST_WAITING = 10_000;
+const RETRY = { baseMs: 500, maxMs: 5_000 };
+
+function rowOf(entry: AuditEntry, at: number): Row {
+  return {
+    at,
+    type: entry.type,
+    outcome: entry.outcome,
+    sessionId: entry.sessionId === undefined ? undefined : cleanText(entry.sessionId),
+    mailbox: entry.mailbox === undefined ? undefined : cleanText(entry.mailbox),
+    data: clean(entry.data ?? {}) as Row['data'],
+  };
+}

@@ -1,0 +1,98 @@
+/** One opened database, whichever it is: what the tables need of it. */
+import { type Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
+import { storeFailure } from './failure.ts';
+import { type Dialect, migrations } from './migrations.ts';
+import { storeError } from './errors.ts';
+import type { Schema } from './schema.ts';
+import type { Topic } from './types.ts';
+
+export interface Engine {
+  readonly name: 'sqlite' | 'postgres';
+  readonly db: Kysely<Schema>;
+  /**
+   * The time leases are judged by. SQLite: the injected clock, since all users are on this machine. PostgreSQL: the
+   * database's own, since the clocks of several machines differ and a fast one would steal leases.
+   */
+  readonly leaseTime: () => RawBuilder<number>;
+  /** Runs `work` in one durable transaction; when it says so, everybody watching `topic` hears of it after the commit. */
+  write<T>(topic: Topic | undefined, work: (trx: Transaction<Schema>) => Promise<Written<T>>): Promise<T>;
+  /** Runs a query, with the driver's failures as ours. */
+  read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+}
+
+/** What a transaction gave, and whether it changed something others watch. */
+export interface Written<T> {
+  readonly result: T;
+  readonly changed: boolean;
+}
+
+export interface EngineParts {
+  readonly name: Engine['name'];
+  readonly db: Kysely<Schema>;
+  readonly leaseTime: Engine['leaseTime'];
+  /** Inside the transaction, after the revision was raised: PostgreSQL tells the other machines. */
+  readonly announce?: (trx: Transaction<Schema>, topic: Topic) => Promise<void>;
+  /** After the commit: this process's own watchers. */
+  readonly committed: (topic: Topic) => void;
+}
+
+export function makeEngine(parts: EngineParts): Engine {
+  const { db } = parts;
+  return {
+    name: parts.name,
+    db,
+    leaseTime: parts.leaseTime,
+    async write(topic, work) {
+      const done = await attempt(() =>
+        db.transaction().execute(async (trx) => {
+          const written = await work(trx);
+          if (topic !== undefined && written.changed) {
+            await trx
+              .updateTable('revisions')
+              .set({ revision: sql`revision + 1` })
+              .where('topic', '=', topic)
+              .execute();
+            await parts.announce?.(trx, topic);
+          }
+          return written;
+        }),
+      );
+      if (topic !== undefined && done.changed) parts.committed(topic);
+      return done.result;
+    },
+    read: (work) => attempt(() => work(db)),
+  };
+}
+
+/**
+ * Brings the tables up to date inside the given transaction, which must already exclude other writers, so that any number
+ * of processes may start at once. @throws store.newer when the database knows migrations that we do not
+ */
+export async function migrate(trx: Kysely<Schema>, dialect: Dialect, now: number): Promise<void> {
+  await sql
+    .raw(
+      `CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at ${dialect.integer} NOT NULL)${dialect.table}`,
+    )
+    .execute(trx);
+  const applied = new Set((await trx.selectFrom('migrations').select('name').execute()).map((row) => row.name));
+  const unknown = [...applied].filter((name) => !migrations.some((migration) => migration.name === name));
+  if (unknown.length > 0) {
+    throw storeError(
+      'store.newer',
+      `the database has been upgraded to ${unknown.sort().at(-1)}, which this version does not know`,
+    );
+  }
+  for (const migration of migrations) {
+    if (applied.has(migration.name)) continue;
+    for (const statement of migration.up(dialect)) await sql.raw(statement).execute(trx);
+    await trx.insertInto('migrations').values({ name: migration.name, applied_at: now }).execute();
+  }
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw storeFailure(error);
+  }
+}

@@ -1,0 +1,127 @@
+/** What a database driver throws, as our error. Driver texts are kept as cause; connection strings never appear in them. */
+import { asError, type PosternError } from '../base/error.ts';
+import { scrub } from '../base/secret.ts';
+import { storeError } from './errors.ts';
+
+/** Any error thrown by node:sqlite, pg or Kysely as a {@link PosternError}; ours pass unchanged. */
+export function storeFailure(error: unknown): PosternError {
+  if (!(error instanceof Error)) return asError(error);
+  const { errcode, code } = error as { errcode?: unknown; code?: unknown };
+  if (typeof errcode === 'number') return sqliteFailure(errcode, error);
+  if (typeof code === 'string') {
+    const known = postgresFailure(code, error);
+    if (known) return known;
+  }
+  if (GONE.test(error.message)) {
+    return storeError('store.unavailable', 'the connection to the database was lost', { cause: error });
+  }
+  return asError(error);
+}
+
+/** True for failures that pass by themselves when asked again at once: another writer was faster. */
+export function isCollision(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: unknown; code?: unknown };
+  return errcode !== undefined ? SQLITE_BUSY.has(Number(errcode) & 0xff) : code === '40001' || code === '40P01';
+}
+
+/** Texts of pg and Kysely that carry no code. */
+const GONE =
+  /connection terminated|timeout exceeded when trying to connect|query read timeout|connection error and is not queryable|client was closed|driver has already been destroyed|database is not open|pool after calling end/i;
+
+/** Primary result codes, https://sqlite.org/rescode.html */
+const SQLITE_BUSY = new Set([5, 6]);
+
+function sqliteFailure(errcode: number, cause: Error): PosternError {
+  const detail = { sqlite: errcode };
+  switch (errcode & 0xff) {
+    case 5:
+    case 6:
+      return storeError('store.unavailable', 'the database is locked by another program', {
+        hint: 'another program holds the database file (a backup or an sqlite3 shell?); let it finish',
+        detail,
+        cause,
+      });
+    case 13:
+      return storeError('store.unavailable', 'the disk of the database is full', {
+        hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
+        detail,
+        cause,
+      });
+    case 10:
+      return storeError('store.unavailable', 'the disk of the database failed to read or write', {
+        hint: 'check the disk (dmesg, df -h), then start Postern again',
+        detail,
+        cause,
+      });
+    case 3:
+    case 8:
+    case 14:
+      return storeError('store.misconfigured', 'the database file cannot be opened for writing', {
+        hint: 'give the user Postern runs as the ownership of the database file and its directory (chown)',
+        detail,
+        cause,
+      });
+    case 11:
+    case 26:
+      return storeError('store.damaged', 'the database file is damaged or no database', { detail, cause });
+    case 19:
+      return conflict(errcode === 787, detail, cause);
+    default:
+      return asError(cause);
+  }
+}
+
+/** SQLSTATE classes (PostgreSQL appendix A) and Node's network codes. */
+function postgresFailure(code: string, cause: Error): PosternError | undefined {
+  const detail = { code };
+  if (code === '23505' || code === '23503') return conflict(code === '23503', detail, cause);
+  if (code === '28P01' || code === '28000') {
+    return storeError('store.misconfigured', 'PostgreSQL refused the user name or password', {
+      hint: 'check user and password in POSTERN_DATABASE_URL, or PGPASSFILE',
+      detail,
+      cause,
+    });
+  }
+  if (code === '3D000') {
+    return storeError('store.misconfigured', 'PostgreSQL has no database of that name', {
+      hint: 'create it: createdb -O postern postern',
+      detail,
+      cause,
+    });
+  }
+  if (code === '42501') {
+    return storeError('store.misconfigured', 'PostgreSQL lets this user not write here', {
+      hint: 'make the user owner of the database: ALTER DATABASE postern OWNER TO postern',
+      detail,
+      cause,
+    });
+  }
+  if (code === '53100') {
+    return storeError('store.unavailable', 'the disk of PostgreSQL is full', {
+      hint: 'make room on the disk of the database server; Postern goes on by itself',
+      detail,
+      cause,
+    });
+  }
+  if (/^(08|53|57|40|55P03|25006)/.test(code)) {
+    return storeError('store.unavailable', `PostgreSQL is not available: ${scrub(cause.message)}`, { detail, cause });
+  }
+  if (/^(E[A-Z]{3,}|CERT_|ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) {
+    return storeError('store.unavailable', `PostgreSQL cannot be reached (${code})`, {
+      hint: 'check host and port of POSTERN_DATABASE_URL and that PostgreSQL runs: pg_isready',
+      detail,
+      cause,
+    });
+  }
+  return undefined;
+}
+
+function conflict(reference: boolean, detail: Readonly<Record<string, unknown>>, cause: Error): PosternError {
+  return reference
+    ? storeError('store.conflict', 'another row is missing or still needs this one', {
+        hint: 'remove what uses it first (mailboxes before their grant, grants before their application)',
+        detail,
+        cause,
+      })
+    : storeError('store.conflict', 'the name is taken', { detail, cause });
+}

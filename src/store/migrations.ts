@@ -1,0 +1,53 @@
+/** How the tables came to be: a list that only grows at its end. An entry, once released, is never edited. */
+
+/** Column types that the engines spell differently, and what follows a table's closing bracket. */
+export interface Dialect {
+  readonly integer: string;
+  readonly blob: string;
+  readonly table: string;
+}
+
+export const sqliteTypes: Dialect = { integer: 'INTEGER', blob: 'BLOB', table: ' STRICT' };
+export const postgresTypes: Dialect = { integer: 'bigint', blob: 'bytea', table: '' };
+
+export interface Migration {
+  readonly name: string;
+  /** Statements, run in order inside one transaction together with all other missing migrations. */
+  readonly up: (dialect: Dialect) => readonly string[];
+}
+
+/** Where the audit chain begins: the newest record's number and hash, kept apart from the records so that a cut end shows. */
+export const AUDIT_HEAD = 'audit.head';
+export const AUDIT_START = { seq: 0, hash: '0'.repeat(64) };
+
+export const migrations: readonly Migration[] = [
+  {
+    name: '001-first',
+    up: ({ integer, blob, table }) => [
+      `CREATE TABLE applications (id text PRIMARY KEY, name text NOT NULL UNIQUE, provider text NOT NULL,
+        client_id text NOT NULL, tenant text, settings text NOT NULL, credential ${blob},
+        created_at ${integer} NOT NULL)${table}`,
+      `CREATE TABLE grants (id text PRIMARY KEY, application_id text NOT NULL REFERENCES applications (id),
+        flow text NOT NULL, identity text NOT NULL, subject text, scopes text NOT NULL, state text NOT NULL,
+        tokens ${blob}, generation ${integer} NOT NULL, created_at ${integer} NOT NULL)${table}`,
+      `CREATE TABLE mailboxes (address text PRIMARY KEY, grant_id text NOT NULL REFERENCES grants (id),
+        access text NOT NULL, protocols text NOT NULL, settings text NOT NULL, created_at ${integer} NOT NULL)${table}`,
+      'CREATE INDEX mailboxes_grant ON mailboxes (grant_id)',
+      'CREATE INDEX grants_application ON grants (application_id)',
+      `CREATE TABLE app_passwords (id text PRIMARY KEY, label text NOT NULL, hash text NOT NULL UNIQUE,
+        mailboxes text NOT NULL, protocols text NOT NULL, networks text NOT NULL, created_at ${integer} NOT NULL,
+        expires_at ${integer}, revoked_at ${integer}, last_used_at ${integer})${table}`,
+      `CREATE TABLE audit (seq ${integer} PRIMARY KEY, at ${integer} NOT NULL, type text NOT NULL, outcome text NOT NULL,
+        session_id text, mailbox text, data text NOT NULL, previous text NOT NULL, hash text NOT NULL)${table}`,
+      'CREATE INDEX audit_type ON audit (type, seq)',
+      'CREATE INDEX audit_mailbox ON audit (mailbox, seq)',
+      'CREATE INDEX audit_session ON audit (session_id, seq)',
+      `CREATE TABLE leases (name text PRIMARY KEY, owner text NOT NULL, fence ${integer} NOT NULL,
+        until ${integer} NOT NULL)${table}`,
+      `CREATE TABLE settings (name text PRIMARY KEY, value text NOT NULL)${table}`,
+      `CREATE TABLE revisions (topic text PRIMARY KEY, revision ${integer} NOT NULL)${table}`,
+      `INSERT INTO revisions VALUES ('applications', 0), ('grants', 0), ('mailboxes', 0), ('app-passwords', 0)`,
+      `INSERT INTO settings VALUES ('${AUDIT_HEAD}', '${JSON.stringify(AUDIT_START)}')`,
+    ],
+  },
+];

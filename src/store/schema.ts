@@ -1,0 +1,79 @@
+/** The tables, as Kysely sees them. The same names and meanings on both engines; only integer and blob types differ. */
+
+export interface Schema {
+  applications: ApplicationRow;
+  grants: GrantRow;
+  mailboxes: MailboxRow;
+  app_passwords: AppPasswordRow;
+  audit: AuditRow;
+  leases: LeaseRow;
+  settings: { name: string; value: string };
+  /** Grows with every change of a topic, in the transaction of the change; what {@link Store.watch} compares. */
+  revisions: { topic: string; revision: number };
+  migrations: { name: string; applied_at: number };
+}
+
+export interface ApplicationRow {
+  id: string;
+  name: string;
+  provider: string;
+  client_id: string;
+  tenant: string | null;
+  settings: string;
+  credential: Uint8Array | null;
+  created_at: number;
+}
+
+export interface GrantRow {
+  id: string;
+  application_id: string;
+  flow: string;
+  identity: string;
+  subject: string | null;
+  scopes: string;
+  state: string;
+  tokens: Uint8Array | null;
+  generation: number;
+  created_at: number;
+}
+
+export interface MailboxRow {
+  address: string;
+  grant_id: string;
+  access: string;
+  protocols: string;
+  settings: string;
+  created_at: number;
+}
+
+export interface AppPasswordRow {
+  id: string;
+  label: string;
+  hash: string;
+  mailboxes: string;
+  protocols: string;
+  networks: string;
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+  last_used_at: number | null;
+}
+
+export interface AuditRow {
+  seq: number;
+  at: number;
+  type: string;
+  outcome: string;
+  session_id: string | null;
+  mailbox: string | null;
+  data: string;
+  previous: string;
+  hash: string;
+}
+
+export interface LeaseRow {
+  name: string;
+  owner: string;
+  fence: number;
+  until: number;
+}

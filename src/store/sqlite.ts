@@ -1,0 +1,145 @@
+/** SQLite by way of node:sqlite: one file, one connection per process. */
+import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { Kysely, sql, type SqliteDatabase, SqliteDialect } from 'kysely';
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { type Engine, makeEngine, migrate } from './engine.ts';
+import { storeError } from './errors.ts';
+import { isCollision, storeFailure } from './failure.ts';
+import { sqliteTypes } from './migrations.ts';
+import type { Schema } from './schema.ts';
+import { makeWatchers, type Watchers } from './watch.ts';
+
+export interface Opened {
+  readonly engine: Engine;
+  readonly watchers: Watchers;
+  close(): Promise<void>;
+}
+
+/** Opens `path` (or `:memory:`), creating and upgrading it as needed. @throws store.misconfigured, .unavailable, .damaged, .newer */
+export async function openSqlite(path: string, clock: Clock, log: Log): Promise<Opened> {
+  let file: DatabaseSync | undefined;
+  try {
+    if (path !== ':memory:') createPrivately(path);
+    file = await openFile(path, clock);
+    return await assemble(file, clock, log);
+  } catch (error) {
+    if (file?.isOpen) file.close();
+    throw storeFailure(error);
+  }
+}
+
+async function assemble(file: DatabaseSync, clock: Clock, log: Log): Promise<Opened> {
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asKyselyWants(file) }) });
+  await db.transaction().execute((trx) => migrate(trx, sqliteTypes, clock.now()));
+
+  const version = file.prepare('PRAGMA data_version');
+  const revisions = file.prepare('SELECT topic, revision FROM revisions');
+  let timer: Timer | undefined;
+  let lastVersion: unknown;
+  const look = (): void => {
+    // `data_version` changes when another connection commits; reading it costs no disk access (sqlite.org/pragma.html).
+    const now = version.get()?.['data_version'];
+    if (now === lastVersion) return;
+    lastVersion = now;
+    watchers.observed(revisions.all() as { topic: string; revision: number }[]);
+  };
+  const arm = (): void => {
+    timer = clock.after(POLL_MS, () => {
+      arm();
+      try {
+        look();
+      } catch (error) {
+        log.warn({ err: storeFailure(error) }, 'could not look for changes in the database');
+      }
+    });
+  };
+  const watchers = makeWatchers(log, arm, () => timer?.cancel());
+  look();
+
+  const engine = makeEngine({
+    name: 'sqlite',
+    db,
+    leaseTime: () => sql<number>`${clock.now()}`,
+    committed: watchers.committed,
+  });
+  return {
+    engine,
+    watchers,
+    async close() {
+      timer?.cancel();
+      await db.destroy();
+      if (file.isOpen) file.close();
+    },
+  };
+}
+
+/** How often to look for commits of other processes: a quarter of the two seconds {@link Store.watch} promises. */
+const POLL_MS = 500;
+/** How long a writer waits for another process's transaction; ours take milliseconds. */
+const BUSY_MS = 5_000;
+/** Prepared statements kept; the tables need about sixty. */
+const STATEMENTS = 200;
+
+/** Makes the file 0600 before SQLite sees it; SQLite gives -wal and -shm the mode of the database file. */
+function createPrivately(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fd = openSync(path, 'a', 0o600);
+    try {
+      if ((fstatSync(fd).mode & 0o077) !== 0) fchmodSync(fd, 0o600);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw storeError('store.misconfigured', `the database file ${path} cannot be created`, {
+      hint: `give the user Postern runs as the directory: chown $(id -un) ${dirname(path)}`,
+      cause,
+    });
+  }
+}
+
+async function openFile(path: string, clock: Clock): Promise<DatabaseSync> {
+  const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
+  for (let attempt = 0; ; attempt++) {
+    try {
+      // Changing to WAL needs the file alone for a moment and does not always wait by itself.
+      file.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON');
+      return file;
+    } catch (error) {
+      if (!isCollision(error) || attempt === 50) {
+        file.close();
+        throw error;
+      }
+      await clock.sleep(20 + attempt);
+    }
+  }
+}
+
+/** node:sqlite in the shape Kysely's own SQLite driver expects. */
+function asKyselyWants(file: DatabaseSync): SqliteDatabase {
+  const cache = new Map<string, StatementSync>();
+  const prepare = (text: string): StatementSync => {
+    const cached = cache.get(text);
+    if (cached) return cached;
+    const statement = file.prepare(text);
+    if (cache.size >= STATEMENTS) cache.delete(cache.keys().next().value!);
+    cache.set(text, statement);
+    return statement;
+  };
+  return {
+    close: () => file.close(),
+    prepare(text) {
+      // All our transactions write: taking the lock first waits for other writers instead of failing half-way.
+      const statement = prepare(text === 'begin' ? 'begin immediate' : text);
+      return {
+        reader: statement.columns().length > 0,
+        all: (values) => statement.all(...(values as SQLInputValue[])),
+        run: (values) => statement.run(...(values as SQLInputValue[])),
+        iterate: (values) => statement.iterate(...(values as SQLInputValue[])),
+      };
+    },
+  };
+}

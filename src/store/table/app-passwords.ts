@@ -1,0 +1,80 @@
+import type { Engine } from '../engine.ts';
+import type { AppPasswordRow } from '../schema.ts';
+import type { AppPassword, AppPasswordTable } from '../types.ts';
+import { fromJson } from './json.ts';
+
+export function appPasswordTable(engine: Engine): AppPasswordTable {
+  const { read, write } = engine;
+  return {
+    insert: (row) =>
+      write('app-passwords', async (trx) => {
+        await trx
+          .insertInto('app_passwords')
+          .values({
+            id: row.id,
+            label: row.label,
+            hash: row.hash,
+            mailboxes: JSON.stringify(row.mailboxes),
+            protocols: JSON.stringify(row.protocols),
+            networks: JSON.stringify(row.networks),
+            created_at: row.createdAt,
+            expires_at: row.expiresAt ?? null,
+            revoked_at: row.revokedAt ?? null,
+            last_used_at: row.lastUsedAt ?? null,
+          })
+          .execute();
+        return { result: undefined, changed: true };
+      }),
+    find: (id) =>
+      read(async (db) =>
+        appPassword(await db.selectFrom('app_passwords').selectAll().where('id', '=', id).executeTakeFirst()),
+      ),
+    byHash: (hash) =>
+      read(async (db) =>
+        appPassword(await db.selectFrom('app_passwords').selectAll().where('hash', '=', hash).executeTakeFirst()),
+      ),
+    list: () =>
+      read(async (db) =>
+        (await db.selectFrom('app_passwords').selectAll().orderBy('created_at').orderBy('id').execute()).map((row) =>
+          appPassword(row),
+        ),
+      ),
+    revoke: (id, at) =>
+      write('app-passwords', async (trx) => {
+        const done = await trx
+          .updateTable('app_passwords')
+          .set({ revoked_at: at })
+          .where('id', '=', id)
+          .where('revoked_at', 'is', null)
+          .executeTakeFirst();
+        return { result: done.numUpdatedRows > 0n, changed: done.numUpdatedRows > 0n };
+      }),
+    touch: (used) =>
+      // No topic: nobody decides anything by this column, and a sign-in must not make every process read the table again.
+      write(undefined, async (trx) => {
+        for (const { id, at } of used) {
+          await trx.updateTable('app_passwords').set({ last_used_at: at }).where('id', '=', id).execute();
+        }
+        return { result: undefined, changed: false };
+      }),
+  };
+}
+
+function appPassword(row: AppPasswordRow): AppPassword;
+function appPassword(row: AppPasswordRow | undefined): AppPassword | undefined;
+function appPassword(row: AppPasswordRow | undefined): AppPassword | undefined {
+  return (
+    row && {
+      id: row.id,
+      label: row.label,
+      hash: row.hash,
+      mailboxes: fromJson(row.mailboxes, 'app_passwords.mailboxes'),
+      protocols: fromJson(row.protocols, 'app_passwords.protocols'),
+      networks: fromJson(row.networks, 'app_passwords.networks'),
+      createdAt: row.created_at,
+      expiresAt: row.expires_at ?? undefined,
+      revokedAt: row.revoked_at ?? undefined,
+      lastUsedAt: row.last_used_at ?? undefined,
+    }
+  );
+}

@@ -1,0 +1,81 @@
+import type { Engine } from '../engine.ts';
+import { storeError } from '../errors.ts';
+import type { ApplicationRow } from '../schema.ts';
+import type { Application, ApplicationTable } from '../types.ts';
+import { defined, fromJson, nullable } from './json.ts';
+
+export function applicationTable(engine: Engine): ApplicationTable {
+  const { read, write } = engine;
+  return {
+    insert: (row) =>
+      write('applications', async (trx) => {
+        await trx
+          .insertInto('applications')
+          .values({
+            id: row.id,
+            name: row.name,
+            provider: row.provider,
+            client_id: row.clientId,
+            tenant: row.tenant ?? null,
+            settings: JSON.stringify(row.settings),
+            credential: row.credential ?? null,
+            created_at: row.createdAt,
+          })
+          .execute();
+        return { result: undefined, changed: true };
+      }),
+    update: (id, change) =>
+      write('applications', async (trx) => {
+        const values = defined({
+          name: change.name,
+          provider: change.provider,
+          client_id: change.clientId,
+          tenant: nullable(change, 'tenant'),
+          settings: change.settings && JSON.stringify(change.settings),
+          credential: nullable(change, 'credential'),
+        });
+        // The id set to itself: an empty change is still an answer to whether the row is there.
+        const done = await trx
+          .updateTable('applications')
+          .set({ ...values, id })
+          .where('id', '=', id)
+          .executeTakeFirst();
+        if (done.numUpdatedRows === 0n) throw storeError('store.not-found', `there is no application ${id}`);
+        return { result: undefined, changed: true };
+      }),
+    find: (id) =>
+      read(async (db) =>
+        application(await db.selectFrom('applications').selectAll().where('id', '=', id).executeTakeFirst()),
+      ),
+    byName: (name) =>
+      read(async (db) =>
+        application(await db.selectFrom('applications').selectAll().where('name', '=', name).executeTakeFirst()),
+      ),
+    list: () =>
+      read(async (db) =>
+        (await db.selectFrom('applications').selectAll().orderBy('name').execute()).map((row) => application(row)),
+      ),
+    remove: (id) =>
+      write('applications', async (trx) => {
+        const done = await trx.deleteFrom('applications').where('id', '=', id).executeTakeFirst();
+        return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
+      }),
+  };
+}
+
+function application(row: ApplicationRow): Application;
+function application(row: ApplicationRow | undefined): Application | undefined;
+function application(row: ApplicationRow | undefined): Application | undefined {
+  return (
+    row && {
+      id: row.id,
+      name: row.name,
+      provider: row.provider,
+      clientId: row.client_id,
+      tenant: row.tenant ?? undefined,
+      settings: fromJson(row.settings, 'applications.settings'),
+      credential: row.credential ?? undefined,
+      createdAt: row.created_at,
+    }
+  );
+}

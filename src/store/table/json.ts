@@ -1,0 +1,26 @@
+/** Columns that hold JSON text. */
+import { storeError } from '../errors.ts';
+
+/** Reads what we wrote. @throws store.damaged */
+export function fromJson<T>(text: string, column: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw storeError('store.damaged', `the column ${column} holds something that is no JSON`, { cause });
+  }
+}
+
+/** A copy without the keys whose value is undefined: what a row needs to be sent as an update. */
+export function defined<T extends object>(row: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+/** For nullable columns: undefined when the change does not name the key, null when it names it as undefined. */
+export function nullable<T extends object, K extends keyof T>(
+  change: T,
+  key: K,
+): Exclude<T[K], undefined> | null | undefined {
+  return key in change ? ((change[key] as Exclude<T[K], undefined>) ?? null) : undefined;
+}

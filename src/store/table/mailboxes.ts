@@ -1,0 +1,80 @@
+import type { Engine } from '../engine.ts';
+import { storeError } from '../errors.ts';
+import type { MailboxRow } from '../schema.ts';
+import type { Mailbox, MailboxTable } from '../types.ts';
+import { defined, fromJson } from './json.ts';
+
+/** Addresses are kept and asked in lower case, whatever the caller gives. */
+export function mailboxTable(engine: Engine): MailboxTable {
+  const { read, write } = engine;
+  return {
+    insert: (row) =>
+      write('mailboxes', async (trx) => {
+        await trx
+          .insertInto('mailboxes')
+          .values({
+            address: row.address.toLowerCase(),
+            grant_id: row.grantId,
+            access: row.access,
+            protocols: JSON.stringify(row.protocols),
+            settings: JSON.stringify(row.settings),
+            created_at: row.createdAt,
+          })
+          .execute();
+        return { result: undefined, changed: true };
+      }),
+    update: (given, change) =>
+      write('mailboxes', async (trx) => {
+        const address = given.toLowerCase();
+        const values = defined({
+          grant_id: change.grantId,
+          access: change.access,
+          protocols: change.protocols && JSON.stringify(change.protocols),
+          settings: change.settings && JSON.stringify(change.settings),
+        });
+        const done = await trx
+          .updateTable('mailboxes')
+          .set({ ...values, address })
+          .where('address', '=', address)
+          .executeTakeFirst();
+        if (done.numUpdatedRows === 0n) throw storeError('store.not-found', `there is no mailbox ${address}`);
+        return { result: undefined, changed: true };
+      }),
+    find: (address) =>
+      read(async (db) =>
+        mailbox(
+          await db.selectFrom('mailboxes').selectAll().where('address', '=', address.toLowerCase()).executeTakeFirst(),
+        ),
+      ),
+    byGrant: (grantId) =>
+      read(async (db) =>
+        (await db.selectFrom('mailboxes').selectAll().where('grant_id', '=', grantId).orderBy('address').execute()).map(
+          (row) => mailbox(row),
+        ),
+      ),
+    list: () =>
+      read(async (db) =>
+        (await db.selectFrom('mailboxes').selectAll().orderBy('address').execute()).map((row) => mailbox(row)),
+      ),
+    remove: (address) =>
+      write('mailboxes', async (trx) => {
+        const done = await trx.deleteFrom('mailboxes').where('address', '=', address.toLowerCase()).executeTakeFirst();
+        return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
+      }),
+  };
+}
+
+function mailbox(row: MailboxRow): Mailbox;
+function mailbox(row: MailboxRow | undefined): Mailbox | undefined;
+function mailbox(row: MailboxRow | undefined): Mailbox | undefined {
+  return (
+    row && {
+      address: row.address,
+      grantId: row.grant_id,
+      access: row.access as Mailbox['access'],
+      protocols: fromJson(row.protocols, 'mailboxes.protocols'),
+      settings: fromJson(row.settings, 'mailboxes.settings'),
+      createdAt: row.created_at,
+    }
+  );
+}

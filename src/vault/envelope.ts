@@ -1,0 +1,74 @@
+/**
+ * Sealed values, version 1: one octet of version, eight that name the vault, then the data key sealed under the vault's
+ * key, then the value sealed under the data key. Each sealed part is 12 octets of nonce, the ciphertext, 16 of tag.
+ */
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto';
+import { vaultError } from './errors.ts';
+
+/** AES-256-GCM with a random nonce and `context` authenticated. */
+export function encrypt(key: Uint8Array | KeyObject, context: string, plain: Uint8Array): Buffer {
+  const nonce = randomBytes(NONCE);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG }).setAAD(Buffer.from(context));
+  return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+}
+
+/** The reverse; undefined when key, context or any bit differs from sealing. */
+export function decrypt(key: Uint8Array | KeyObject, context: string, sealed: Uint8Array): Buffer | undefined {
+  if (sealed.length < NONCE + TAG) return undefined;
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE), { authTagLength: TAG });
+  decipher.setAAD(Buffer.from(context)).setAuthTag(sealed.subarray(-TAG));
+  const plain = decipher.update(sealed.subarray(NONCE, -TAG));
+  try {
+    return Buffer.concat([plain, decipher.final()]);
+  } catch {
+    // `final` throws for one reason only: the tag does not fit. The caller knows what that means.
+    return undefined;
+  }
+}
+
+/** Seals `plain` for `record` under a fresh data key. */
+export function sealEnvelope(wrapKey: KeyObject, vaultId: Uint8Array, record: string, plain: Uint8Array): Uint8Array {
+  const dataKey = randomBytes(KEY);
+  const sealed = Buffer.concat([
+    Buffer.of(VERSION),
+    vaultId,
+    encrypt(wrapKey, context('key', record), dataKey),
+    encrypt(dataKey, context('value', record), plain),
+  ]);
+  dataKey.fill(0);
+  return sealed;
+}
+
+/** @throws vault.wrong-key (sealed by another vault), vault.damaged (altered, cut, or moved from another record) */
+export function openEnvelope(wrapKey: KeyObject, vaultId: Uint8Array, record: string, sealed: Uint8Array): Buffer {
+  if (sealed.length < HEAD + WRAPPED + NONCE + TAG) {
+    throw vaultError('vault.damaged', `the sealed value of ${record} is too short`);
+  }
+  if (sealed[0] !== VERSION) {
+    throw vaultError('vault.damaged', `the sealed value of ${record} has unknown version ${sealed[0]}`, {
+      hint: 'it was written by a newer Postern, or it is damaged: run the newest version, or restore the last backup',
+    });
+  }
+  if (Buffer.compare(sealed.subarray(1, HEAD), vaultId) !== 0) {
+    throw vaultError('vault.wrong-key', `the value of ${record} was sealed by another vault`);
+  }
+  const dataKey = decrypt(wrapKey, context('key', record), sealed.subarray(HEAD, HEAD + WRAPPED));
+  const plain = dataKey && decrypt(dataKey, context('value', record), sealed.subarray(HEAD + WRAPPED));
+  dataKey?.fill(0);
+  if (!plain) throw vaultError('vault.damaged', `the sealed value of ${record} does not open`);
+  return plain;
+}
+
+/** Octets of a vault's public name. */
+export const VAULT_ID = 8;
+
+const VERSION = 1;
+const NONCE = 12;
+const TAG = 16;
+const KEY = 32;
+const HEAD = 1 + VAULT_ID;
+const WRAPPED = NONCE + KEY + TAG;
+
+function context(part: 'key' | 'value', record: string): string {
+  return `postern sealed ${part} ${VERSION} ${record}`;
+}
