@@ -3,7 +3,7 @@
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** `bytes` as base 32, most significant bits first, padded with zero bits in front: 16 octets give 26 characters. */
-export function encodeBase32(bytes: Uint8Array): string {
+export function base32(bytes: Uint8Array): string {
   let value = 0n;
   for (const byte of bytes) value = (value << 8n) | BigInt(byte);
   let text = '';

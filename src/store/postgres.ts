@@ -101,4 +101,4 @@ function decode(text: string): string {
 const INT8: number = pg.types.builtins.INT8;
 
 const getTypeParser: typeof pg.types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
-  oid === INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format as 'text');
+  oid === INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format);

@@ -17,7 +17,7 @@ export function makeWatchers(log: Log, first: () => void, last: () => void): Wat
   let count = 0;
 
   const tell = (topic: Topic): void => {
-    for (const changed of [...(callbacks.get(topic) ?? [])]) {
+    for (const changed of callbacks.get(topic) ?? []) {
       try {
         changed();
       } catch (error) {

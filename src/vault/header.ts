@@ -30,11 +30,7 @@ export interface Keys {
   readonly id: Uint8Array;
 }
 
-export async function newHeader(
-  source: KeySource,
-  masterKey = 1,
-  root: KeyObject | undefined = undefined,
-): Promise<string> {
+export async function newHeader(source: KeySource, masterKey = 1, root?: KeyObject): Promise<string> {
   const cost = source.newCost();
   const key = await source.key(cost);
   const octets = root ? root.export() : randomBytes(32);
@@ -100,7 +96,7 @@ function parse(text: string): Header {
   }
   const { format, source, masterKey, check, root } = header ?? {};
   if (format !== 1 && typeof format === 'number') {
-    throw vaultError('vault.damaged', `the vault's header has unknown format ${format}`, {
+    throw vaultError('vault.damaged', `the vault's header has unknown format ${String(format)}`, {
       hint: 'a newer Postern wrote it: run that version or a later one',
     });
   }

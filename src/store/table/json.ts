@@ -2,6 +2,7 @@
 import { storeError } from '../errors.ts';
 
 /** Reads what we wrote. @throws store.damaged */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names what it wrote there itself
 export function fromJson<T>(text: string, column: string): T {
   try {
     return JSON.parse(text) as T;
