@@ -6,11 +6,11 @@ import { admit, decodeLine, type Admitted } from './admission.ts';
 import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
 import type { View } from './imap-view.ts';
-import { LINE_OCTETS, MESSAGE_OCTETS, type MailService } from './service.ts';
+import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 export interface ImapSession {
   readonly conn: Conn;
-  readonly service: MailService;
+  readonly service: MailSite;
   admitted: Admitted;
   view: View | undefined;
 }
@@ -38,10 +38,10 @@ const commands: Readonly<Record<string, Command>> = { ...folderCommands, ...mess
 const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FETCH', 'STORE', 'COPY', 'MOVE', 'UID']);
 
 /** Serves until the end of the connection. Whatever the client sends, this does not throw for it. */
-export async function serveImap(conn: Conn, service: MailService): Promise<void> {
+export async function serveImap(conn: Conn, service: MailSite): Promise<void> {
   const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
   await conn.write(`* OK The Microsoft Exchange IMAP4 service is ready. [${name}]\r\n`);
-  const session: { conn: Conn; service: MailService; admitted?: Admitted; view: View | undefined } = {
+  const session: { conn: Conn; service: MailSite; admitted?: Admitted; view: View | undefined } = {
     conn,
     service,
     view: undefined,
@@ -61,7 +61,7 @@ export async function serveImap(conn: Conn, service: MailService): Promise<void>
 
 type OpenSession = {
   conn: Conn;
-  service: MailService;
+  service: MailSite;
   admitted?: Admitted;
   view: View | undefined;
   failures?: number;

@@ -2,7 +2,7 @@
 import { isError } from '../../base/error.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
-import { LINE_OCTETS, type MailService } from './service.ts';
+import { LINE_OCTETS, type MailSite } from './site.ts';
 import type { Message } from './store.ts';
 
 const REFUSED = '-ERR Authentication failure: unknown user name or bad password.';
@@ -10,7 +10,7 @@ const CAPABILITIES = ['TOP', 'UIDL', 'SASL PLAIN XOAUTH2', 'USER'];
 const FAILURES = 10;
 
 /** Serves until the end of the connection. */
-export async function servePop3(conn: Conn, service: MailService): Promise<void> {
+export async function servePop3(conn: Conn, service: MailSite): Promise<void> {
   const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
   await conn.write(`+OK The Microsoft Exchange POP3 service is ready. [${name}]\r\n`);
   let admitted: Admitted | undefined;
@@ -26,7 +26,7 @@ export async function servePop3(conn: Conn, service: MailService): Promise<void>
   }
 }
 
-async function signIn(conn: Conn, service: MailService): Promise<Admitted | undefined> {
+async function signIn(conn: Conn, service: MailSite): Promise<Admitted | undefined> {
   for (let failures = 0; failures < FAILURES;) {
     const line = await conn.line(LINE_OCTETS);
     if (line === undefined) return undefined;
@@ -58,7 +58,7 @@ async function signIn(conn: Conn, service: MailService): Promise<Admitted | unde
   return undefined;
 }
 
-async function authenticate(conn: Conn, service: MailService, words: readonly string[]): Promise<Admitted | undefined> {
+async function authenticate(conn: Conn, service: MailSite, words: readonly string[]): Promise<Admitted | undefined> {
   const mechanism = words[0]?.toUpperCase();
   if (mechanism !== 'XOAUTH2' && mechanism !== 'PLAIN') {
     await conn.write('-ERR Unrecognized authentication type.\r\n');

@@ -9,7 +9,7 @@ import { listen, LOOPBACK } from '../listen.ts';
 import type { TokenCheck } from '../token.ts';
 import { serveImap } from './imap-session.ts';
 import { servePop3 } from './pop3-session.ts';
-import type { MailService } from './service.ts';
+import type { MailSite } from './site.ts';
 import { serveSmtp } from './smtp-session.ts';
 import type { MailStore } from './store.ts';
 
@@ -46,14 +46,14 @@ export async function startMailServers(options: MailServersOptions): Promise<Mai
   const { clock, log } = options;
   const secureContext = createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' });
   const secure = (plain: Socket): Promise<TLSSocket> => handshake(plain, secureContext, clock);
-  const service: MailService = { ...options, hostname: options.hostname ?? 'outlook.contoso.test', secure };
+  const service: MailSite = { ...options, hostname: options.hostname ?? 'outlook.contoso.test', secure };
   const sockets = new Set<Socket>();
   const servers: Server[] = [];
 
   const open = async (
     what: 'imap' | 'pop3' | 'smtp',
     tls: MailEndpoint['tls'],
-    serve: (conn: Conn, service: MailService) => Promise<void>,
+    serve: (conn: Conn, service: MailSite) => Promise<void>,
   ): Promise<MailEndpoint> => {
     const server = createServer((socket) => {
       if (sockets.size >= CONNECTIONS) {

@@ -5,7 +5,7 @@ import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import { admit, decodeLine, mayOpen, type Admitted } from './admission.ts';
-import { LINE_OCTETS, MESSAGE_OCTETS, type MailService } from './service.ts';
+import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 const FAILURES = 10;
 const RECIPIENTS = 500;
@@ -21,7 +21,7 @@ interface Transaction {
   chunking: boolean;
 }
 
-export async function serveSmtp(conn: Conn, service: MailService): Promise<void> {
+export async function serveSmtp(conn: Conn, service: MailSite): Promise<void> {
   try {
     await new Submission(conn, service).serve();
   } catch (error) {
@@ -33,13 +33,13 @@ export async function serveSmtp(conn: Conn, service: MailService): Promise<void>
 
 class Submission {
   readonly #conn: Conn;
-  readonly #service: MailService;
+  readonly #service: MailSite;
   #greeted: string | undefined;
   #admitted: Admitted | undefined;
   #transaction: Transaction | undefined;
   #failures = 0;
 
-  constructor(conn: Conn, service: MailService) {
+  constructor(conn: Conn, service: MailSite) {
     this.#conn = conn;
     this.#service = service;
   }

@@ -6,7 +6,7 @@ import type { Log } from '../../base/log.ts';
 import type { TokenCheck } from '../token.ts';
 import type { MailStore } from './store.ts';
 
-export interface MailService {
+export interface MailSite {
   readonly tokens: TokenCheck;
   readonly mail: MailStore;
   readonly clock: Clock;
