@@ -1,66 +1,206 @@
-/** A gateway in front of a mail site: mailboxes consented, an app password made, every listener open. */
-import { systemClock } from '../../src/base/clock.ts';
-import { nullLog } from '../../src/base/log.ts';
-import { startGateway } from '../../src/gateway/start.ts';
-import type { ListenerConfig } from '../../src/gateway/types.ts';
-import { addApplication } from '../../src/oauth/application.ts';
-import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
-import { openTokenSource } from '../../src/oauth/token-source.ts';
-import { PROTOCOLS } from '../../src/store/types.ts';
+/**
+ * Postern installed in front of a mail site, all by its own command: init, provider add, consent by paste-back, an app
+ * password, serve. What a person would type, typed by a test.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { openStore } from '../../src/store/open.ts';
 import type { Door } from '../interop/client.ts';
-import { memoryStore, plainVault } from '../oauth/fixture.ts';
 import { ALICE, type MailSite } from './mail-site.ts';
-import { FakeAudit, FakeSignIn, PASSWORD } from './gateway.ts';
+import { COMMAND, postern, startPostern } from './postern.ts';
+import { type Finished, privateFolder, type RunOptions } from './process.ts';
 
-export interface Installation {
+export interface HomeOptions {
+  /** Environment of every command run for this home. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly log?: 'debug' | 'info';
+  /** Bounds for `limits:` in postern.yaml. */
+  readonly limits?: Readonly<Record<string, number>>;
+}
+
+export interface Home {
+  readonly path: string;
+  /** alice's app password. */
+  readonly password: string;
+  /** Everything that setting up said, on both outputs. */
+  said(): string;
+  cli(args: readonly string[], options?: RunOptions): Promise<Finished>;
+  /** Starts another gateway process on this home, on ports of its own. */
+  serve(env?: Readonly<Record<string, string>>): Promise<Serving>;
+  /** Gives the application other settings, as an administrator whose servers moved. */
+  configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
+  remove(): void;
+}
+
+export interface Serving {
   readonly door: Door;
+  readonly caPem: string;
+  readonly pid: number;
+  readonly running: boolean;
   output(): string;
+  signal(name: NodeJS.Signals): void;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startInstallation(site: MailSite): Promise<Installation> {
-  const clock = systemClock;
-  const store = memoryStore(clock);
-  const vault = plainVault();
-  const lines: string[] = [];
-  const line = (level: string) => (fields: object, message: string): void =>
-    void lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
-  const log = { ...nullLog, info: line('info'), warn: line('warn'), error: line('error'), debug: line('debug'), child: () => log };
-  const application = await addApplication({ store, vault }, { name: 'work', ...site.application });
-  await connectMailbox(
-    { store, vault, clock, log },
-    {
-      application,
-      address: ALICE,
-      protocols: PROTOCOLS,
-      flow: 'authorization-code',
-      redirect: { uri: 'http://localhost/', wait: (url) => site.authority.approve(url), close: () => Promise.resolve() },
-    },
-  );
-  const tokens = openTokenSource({ store, vault, clock, log, emit: () => undefined });
-  const listeners: ListenerConfig[] = PROTOCOLS.flatMap((protocol) => [
-    { protocol, tls: 'none', host: '127.0.0.1', port: 0 },
-    { protocol, tls: 'implicit', host: '127.0.0.1', port: 0 },
-  ]);
-  const gateway = await startGateway(listeners, {}, {
-    signIn: new FakeSignIn(),
-    tokens,
-    audit: new FakeAudit(),
-    log,
-    clock,
-    meter: { connectionOpened() {}, connectionClosed() {}, signIn() {}, sessionEnded() {}, refusedByLimit() {} },
-    certificate: {
-      read: () => ({ cert: site.certificates.certPem, key: site.certificates.keyPem }),
-      onChange: () => ({ stop() {} }),
-    },
+/** Sets up a home: an application at the site, alice's mailbox by authorization code, one app password. */
+export async function createHome(
+  site: Pick<MailSite, 'application' | 'authority'>,
+  options: HomeOptions = {},
+): Promise<Home> {
+  const folder = privateFolder();
+  const path = join(folder.path, 'home');
+  const spoken: string[] = [];
+  const env = { HOME: folder.path, ...options.env };
+  const cli = (args: readonly string[], more: RunOptions = {}): Promise<Finished> =>
+    postern(path, args, { ...more, env: { ...env, ...more.env } });
+  const setUp = async (args: readonly string[]): Promise<string> => {
+    const { stdout, stderr } = await cli(args);
+    spoken.push(stdout.toString(), stderr);
+    return stdout.toString();
+  };
+  try {
+    const { ca } = JSON.parse(await setUp(['init', '--json'])) as { ca: string };
+    writeFileSync(join(path, 'postern.yaml'), configuration(options));
+    const settings = join(folder.path, 'settings.json');
+    writeFileSync(settings, JSON.stringify(site.application.settings));
+    const { provider, clientId } = site.application;
+    await setUp(['provider', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
+    spoken.push(await consent(path, env, site));
+    const added = await setUp(['password', 'add', '--mailbox', ALICE, '--label', 'test', '--json']);
+    const { password } = JSON.parse(added) as { password: string };
+    return {
+      path,
+      password,
+      said: () => spoken.join('\n'),
+      cli,
+      serve: (more = {}) => serve(path, { ...env, ...more }, ca, password),
+      async configure(changed) {
+        const store = await openStore(`sqlite:${join(path, 'postern.db')}`);
+        const application = await store.applications.byName('work');
+        await store.applications.update(application!.id, { settings: changed });
+        await store.close();
+      },
+      remove: folder.remove,
+    };
+  } catch (error) {
+    folder.remove();
+    throw error;
+  }
+}
+
+/** One home with one process on it. */
+export async function startInstallation(
+  site: MailSite,
+  options: HomeOptions = {},
+): Promise<{ readonly home: Home; readonly serving: Serving; stop(): Promise<void> }> {
+  const home = await createHome(site, options);
+  try {
+    const serving = await home.serve();
+    const stop = async (): Promise<void> => {
+      await serving.stop();
+      home.remove();
+    };
+    return { home, serving, stop };
+  } catch (error) {
+    home.remove();
+    throw error;
+  }
+}
+
+function configuration({ log = 'info', limits = {} }: HomeOptions): string {
+  const listener = (protocol: string, tls: string): object => ({ protocol, tls, host: '127.0.0.1', port: 0 });
+  // YAML is a superset of JSON.
+  return JSON.stringify({
+    listeners: ['imap', 'pop3', 'smtp'].flatMap((protocol) => [
+      listener(protocol, 'none'),
+      listener(protocol, 'implicit'),
+    ]),
+    console: { port: 0 },
+    limits: { drainMs: 500, ...limits },
+    log: { level: log, format: 'json' },
   });
-  const at = (index: number) => ({ host: 'localhost', port: gateway.addresses[index]!.port });
+}
+
+/** `mailbox add --flow paste`: reads the address from what it says, signs in, pastes the answer. */
+async function consent(
+  home: string,
+  env: Readonly<Record<string, string>>,
+  site: Pick<MailSite, 'authority'>,
+): Promise<string> {
+  const args = ['mailbox', 'add', ALICE, '--provider', 'work', '--protocols', 'imap,pop3,smtp', '--flow', 'paste'];
+  const child = spawn(process.execPath, [...COMMAND, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: 60_000,
+    env: { PATH: process.env.PATH, POSTERN_HOME: home, ...env },
+  });
+  let text = '';
+  let pasted = false;
+  const hear = (piece: Buffer): void => {
+    text += piece.toString();
+    const url = /https:\/\/\S+(?=\s)/.exec(text)?.[0];
+    if (url === undefined || pasted) return;
+    pasted = true;
+    site.authority.approve(url, 'alice').then(
+      (answer) => child.stdin.end(`${answer.href}\n`),
+      (error: unknown) => child.stdin.destroy(error as Error),
+    );
+  };
+  child.stdout.on('data', hear);
+  child.stderr.on('data', hear);
+  child.stdin.on('error', (error) => void (text += error.message));
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`mailbox add ended with ${String(code)}:\n${text}`);
+  return text;
+}
+
+async function serve(
+  home: string,
+  env: Readonly<Record<string, string>>,
+  caPath: string,
+  password: string,
+): Promise<Serving> {
+  const daemon = startPostern(home, ['serve', '--json'], env);
+  let stdout = '';
+  daemon.child.stdout!.on('data', (piece: Buffer) => void (stdout += piece.toString()));
+  for (const end = performance.now() + 30_000; !stdout.includes('\n'); await delay(5)) {
+    if (!daemon.running) throw new Error(`postern serve ended before it was ready:\n${daemon.output()}`);
+    if (performance.now() < end) continue;
+    await daemon.stop();
+    throw new Error(`postern serve is not ready after 30 s:\n${daemon.output()}`);
+  }
+  const facts = JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as {
+    listeners: { protocol: string; tls: string; port: number }[];
+  };
+  const at = (protocol: string, tls: string): { host: string; port: number } => {
+    const found = facts.listeners.find((listener) => listener.protocol === protocol && listener.tls === tls);
+    if (!found) throw new Error(`no listener for ${protocol} ${tls}`);
+    return { host: 'localhost', port: found.port };
+  };
   return {
-    door: { imap: at(0), imaps: at(1), pop3: at(2), pop3s: at(3), smtp: at(4), smtps: at(5), caPath: site.certificates.caPath, user: ALICE, password: PASSWORD },
-    output: () => lines.splice(0).slice(-40).join('\n'),
-    async stop() {
-      await gateway.drain();
-      await tokens.close();
+    door: {
+      imap: at('imap', 'none'),
+      imaps: at('imap', 'implicit'),
+      pop3: at('pop3', 'none'),
+      pop3s: at('pop3', 'implicit'),
+      smtp: at('smtp', 'none'),
+      smtps: at('smtp', 'implicit'),
+      caPath,
+      user: ALICE,
+      password,
     },
+    caPem: readFileSync(caPath, 'utf8'),
+    pid: daemon.child.pid!,
+    get running() {
+      return daemon.running;
+    },
+    output: daemon.output,
+    signal: (name) => void daemon.child.kill(name),
+    kill: () => daemon.stop(0),
+    stop: () => daemon.stop(10_000),
   };
 }

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { type Daemon, type Finished, runProgram, type RunOptions, startDaemon } from './process.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const COMMAND = ['--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts')];
+/** Arguments for Node that start the command. */
+export const COMMAND: readonly string[] = ['--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts')];
 
 /** Runs `postern ARGS` to its end with this home. @throws with what it said, when it fails */
 export function postern(home: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {

@@ -32,7 +32,7 @@ export interface Daemon {
   output(): string;
   /** True while it runs. */
   readonly running: boolean;
-  /** SIGTERM, then SIGKILL after `graceMs`. Resolves when it is gone. */
+  /** SIGTERM, then SIGKILL after `graceMs`; SIGKILL at once for 0. Resolves when it is gone. */
   stop(graceMs?: number): Promise<void>;
 }
 
@@ -66,8 +66,10 @@ export function startDaemon(program: string, args: readonly string[], options: S
     async stop(graceMs = 5000) {
       process.off('exit', kill);
       if (running) {
-        child.kill('SIGTERM');
-        await Promise.race([gone, delay(graceMs, undefined, { ref: false })]);
+        if (graceMs > 0) {
+          child.kill('SIGTERM');
+          await Promise.race([gone, delay(graceMs, undefined, { ref: false })]);
+        }
         if (running) child.kill('SIGKILL');
       }
       await gone;

@@ -1,6 +1,6 @@
 /** The exercise against Dovecot and Postfix with tokens from oidc-provider. */
 import { after, before } from 'node:test';
-import { type Installation, startInstallation } from '../bed/installation.ts';
+import { startInstallation } from '../bed/installation.ts';
 import { type MailSite, startMailSite, type Validation } from '../bed/mail-site.ts';
 import { without } from '../bed/need.ts';
 import { exercise } from './exercise.ts';
@@ -8,7 +8,7 @@ import { exercise } from './exercise.ts';
 export function exerciseDovecot(validation: Validation): void {
   const skip = without('dovecot-imapd', 'dovecot-pop3d', 'dovecot-lmtpd', 'postfix');
   let site: MailSite;
-  let installation: Installation;
+  let installation: Awaited<ReturnType<typeof startInstallation>>;
   before(async () => {
     if (skip) return;
     site = await startMailSite(validation);
@@ -20,11 +20,11 @@ export function exerciseDovecot(validation: Validation): void {
   });
   exercise(
     () => ({
-      door: installation.door,
+      door: installation.serving.door,
       clear: (address) => Promise.resolve(site.dovecot.clear(address)),
       put: (address, message) => Promise.resolve(site.dovecot.deliver(address, message)),
       messages: (address, folder) => Promise.resolve(site.dovecot.messages(address, folder)),
-      log: () => `${installation.output().slice(-3000)}\n${site.log()}`,
+      log: () => `${installation.serving.output().slice(-3000)}\n${site.log()}`,
     }),
     skip,
   );

@@ -1,0 +1,49 @@
+/** Two gateway processes on one home, twenty programs at once, an expired token: the provider sees one refresh. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createHome } from '../bed/installation.ts';
+import { ALICE, startMailSite } from '../bed/mail-site.ts';
+import { without } from '../bed/need.ts';
+import { Wire } from '../bed/wire.ts';
+
+/** Seconds: less than a token must still live to be handed out, so it counts as expired at once. */
+const TOO_SHORT = 20;
+
+test(
+  'two processes and twenty sign-ins on an expired token make one refresh',
+  { skip: without('dovecot-imapd', 'postfix') },
+  async () => {
+    const site = await startMailSite('jwt');
+    site.authority.ttl = TOO_SHORT;
+    const home = await createHome(site);
+    const processes = await Promise.all([home.serve(), home.serve()]);
+    try {
+      site.authority.ttl = 3600;
+      const refreshes = (): number =>
+        site.authority.requests.filter((request) => request.grantType === 'refresh_token').length;
+      assert.equal(refreshes(), 0, 'nothing was refreshed before anybody came');
+      // The answer is held back until everybody waits, so that nobody comes late to a token that is there already.
+      const everybody = Promise.withResolvers<void>();
+      site.authority.beforeAnswer = () => everybody.promise;
+      const sessions = Array.from({ length: 20 }, async (_, index) => {
+        const wire = await Wire.open(processes[index % 2]!.door.imap);
+        await wire.until(/^\* OK .*\r\n/);
+        wire.send(`a1 LOGIN ${ALICE} ${home.password}\r\n`);
+        return wire;
+      });
+      const wires = await Promise.all(sessions);
+      everybody.resolve();
+      const answers = await Promise.all(wires.map((wire) => wire.until(/^a1 .*\r\n/m)));
+      for (const wire of wires) wire.destroy();
+      assert.deepEqual(
+        answers.filter((answer) => !/^a1 OK /m.test(answer)),
+        [],
+      );
+      assert.equal(refreshes(), 1);
+    } finally {
+      await Promise.all(processes.map((each) => each.stop()));
+      home.remove();
+      await site.stop();
+    }
+  },
+);
