@@ -1,6 +1,7 @@
 /** SQLite by way of node:sqlite: one file, one connection per process. */
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, type SqliteDatabase, SqliteDialect } from 'kysely';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -23,7 +24,7 @@ export async function openSqlite(path: string, clock: Clock, log: Log): Promise<
   let file: DatabaseSync | undefined;
   try {
     if (path !== ':memory:') createPrivately(path);
-    file = await openFile(path, clock);
+    file = await openFile(path);
     return await assemble(file, clock, log);
   } catch (error) {
     if (file?.isOpen) file.close();
@@ -101,7 +102,7 @@ function createPrivately(path: string): void {
   }
 }
 
-async function openFile(path: string, clock: Clock): Promise<DatabaseSync> {
+async function openFile(path: string): Promise<DatabaseSync> {
   const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
   for (let attempt = 0; ; attempt++) {
     try {
@@ -113,7 +114,8 @@ async function openFile(path: string, clock: Clock): Promise<DatabaseSync> {
         file.close();
         throw error;
       }
-      await clock.sleep(20 + attempt);
+      // Not by the clock, whose timers let the process end: a command that waits here has nothing else to keep it alive.
+      await delay(20 + attempt);
     }
   }
 }
