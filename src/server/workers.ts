@@ -76,7 +76,6 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       });
     });
 
-  cluster.setupPrimary({ execArgv: [...process.execArgv, ...WORKER_FLAGS] });
   try {
     await Promise.all(Array.from({ length: config.workers }, () => start(0)));
   } catch (error) {
@@ -186,9 +185,6 @@ export async function work(config: Config, log: ServerLog): Promise<void> {
     process.disconnect();
   }
 }
-
-/** Small young generations: sessions keep little on the heap, and what they do not use should not stay resident. */
-const WORKER_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
 
 /**
  * Finds out whether the ports are free, and the numbers for port 0, before workers share them: SO_REUSEPORT does not report
