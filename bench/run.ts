@@ -86,7 +86,8 @@ async function prepareHome(): Promise<{ user: string; password: string; caPath: 
   const config = readConfig(homeOf({}, home), {});
   await ensureKey(config);
   const instance = await openInstance({ config });
-  const server = (port: number) => ({ host: 'localhost', port, tls: 'implicit' as const, ca });
+  // An address, as HAProxy has it: no name to look up at every connection.
+  const server = (port: number) => ({ host: '127.0.0.1', port, tls: 'implicit' as const, ca });
   const application = await addApplication(instance, {
     name: 'bench',
     provider: 'microsoft',

@@ -1,5 +1,5 @@
 /** App passwords: made, hashed, revoked. */
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { Audit } from '../audit/types.ts';
 import { base32 } from '../base/base32.ts';
 import type { Clock } from '../base/clock.ts';
@@ -69,11 +69,11 @@ export async function revokeAppPassword(deps: Omit<AppPasswordDeps, 'vault'>, id
 }
 
 /** The key under which app passwords are hashed: a stolen database alone allows not even guessing. */
-export function hashKey(vault: Vault): Promise<Uint8Array> {
-  return vault.derive('app-password');
+export async function hashKey(vault: Vault): Promise<KeyObject> {
+  return createSecretKey(await vault.derive('app-password'));
 }
 
 /** HMAC-SHA-256, hex. Case, spaces and dashes do not matter: people type these on printers. */
-export function hashOf(key: Uint8Array, password: Secret): string {
+export function hashOf(key: KeyObject, password: Secret): string {
   return createHmac('sha256', key).update(password.reveal().toLowerCase().replace(/[\s-]/g, '')).digest('hex');
 }

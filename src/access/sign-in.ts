@@ -1,4 +1,5 @@
 /** Checking app passwords at sign-in, from memory when warm, and telling when one stops being valid. */
+import type { KeyObject } from 'node:crypto';
 import type { Clock, Timer } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { asError } from '../base/error.ts';
@@ -31,7 +32,7 @@ const LOOK_EVERY_MS = 1000;
 class SignInCheck implements SignIn {
   readonly #deps: SignInDeps;
   readonly #log: Log;
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   readonly #slowDown: SlowDown;
   readonly #watches: readonly { stop(): void }[];
   readonly #revoked = new Set<(ids: readonly string[]) => void>();
@@ -44,7 +45,7 @@ class SignInCheck implements SignIn {
   #timer: Timer;
   #closed = false;
 
-  constructor(deps: SignInDeps, key: Uint8Array) {
+  constructor(deps: SignInDeps, key: KeyObject) {
     this.#deps = deps;
     this.#log = deps.log ?? nullLog;
     this.#key = key;

@@ -4,12 +4,17 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** `bytes` as base 32, most significant bits first, padded with zero bits in front: 16 octets give 26 characters. */
 export function base32(bytes: Uint8Array): string {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
   let text = '';
-  for (let left = Math.ceil((bytes.length * 8) / 5); left > 0; left--) {
-    text = ALPHABET[Number(value & 31n)]! + text;
-    value >>= 5n;
+  let bits = 0;
+  let held = (5 - ((bytes.length * 8) % 5)) % 5; // the padding in front
+  for (const byte of bytes) {
+    bits = (bits << 8) | byte;
+    held += 8;
+    while (held >= 5) {
+      held -= 5;
+      text += ALPHABET[(bits >> held) & 31]!;
+    }
+    bits &= (1 << held) - 1;
   }
   return text;
 }
