@@ -45,9 +45,10 @@ export function openAudit(
       try {
         await table.append(rows, hashOf);
       } catch (error) {
-        // Whoever waits for a record is told that it was not written; notes wait for better times, in their order.
-        waiting = [...batch.filter((entry) => entry.settle === undefined), ...waiting];
-        for (const entry of batch) entry.settle?.reject(error);
+        // Whoever waits for a record is told now, wherever in the queue it stands; notes wait for better times, in order.
+        const records = [...batch, ...waiting].filter((entry) => entry.settle !== undefined);
+        waiting = [...batch, ...waiting].filter((entry) => entry.settle === undefined);
+        for (const entry of records) entry.settle?.reject(error);
         failures++;
         log.error({ err: asError(error), waiting: waiting.length, lost }, 'the audit log could not be written');
         options.onFailure?.({ error, waiting: waiting.length, lost });
@@ -59,32 +60,27 @@ export function openAudit(
     }
   };
 
-  const flush = (): Promise<void> => {
+  const write = (): Promise<void> => {
     timer?.cancel();
     timer = undefined;
     writing ??= drain().finally(() => {
       writing = undefined;
-      // What came after the failed batch, or while the last one was on its way.
-      if (waiting.length > 0 || lost > 0) {
-        arm(failures > 0 ? backoffMs(failures - 1, RETRY) : BATCH_MS);
-        if (failures > 0) refuseRecords();
-      }
+      // Somebody waits for a record that came at the very end of this write; a failed try refuses it, so this ends.
+      if (waiting.some((entry) => entry.settle !== undefined)) flushInBackground();
+      else if (waiting.length > 0 || lost > 0) arm(failures > 0 ? backoffMs(failures - 1, RETRY) : BATCH_MS);
     });
     return writing;
   };
 
-  /** Records behind a failed batch: their callers must not wait through an outage. */
-  const refuseRecords = (): void => {
-    const records = waiting.filter((entry) => entry.settle !== undefined);
-    if (records.length === 0) return;
-    timer?.cancel();
-    timer = undefined;
-    flushInBackground();
+  /** Until nothing waits: what is noted at the very end of a write is left for the next. */
+  const flush = async (): Promise<void> => {
+    do await write();
+    while (waiting.length > 0 || lost > 0);
   };
 
   const flushInBackground = (): void => {
     // The failure has been logged and raised in `drain`; the notes wait and the next try is armed.
-    flush().catch((error: unknown) => log.debug({ err: asError(error) }, 'the audit log will be written later'));
+    write().catch((error: unknown) => log.debug({ err: asError(error) }, 'the audit log will be written later'));
   };
 
   const arm = (ms: number): void => {

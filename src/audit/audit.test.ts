@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { ManualClock } from '../base/clock.ts';
+import { Secret } from '../base/secret.ts';
+import { openStore } from '../store/open.ts';
+import type { AuditTable } from '../store/types.ts';
+import { canonical, clean } from './canonical.ts';
+import { openAudit } from './log.ts';
+import { verifyChain } from './verify.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'postern-audit-'));
+after(() => rmSync(folder, { recursive: true }));
+let files = 0;
+
+const note = { type: 'signin.local', outcome: 'ok' } as const;
+
+/** A table that can be switched off. */
+async function bench(): Promise<{
+  table: AuditTable;
+  fails: { now: boolean };
+  appends: number[];
+  close(): Promise<void>;
+}> {
+  const store = await openStore('sqlite::memory:');
+  const fails = { now: false };
+  const appends: number[] = [];
+  const table: AuditTable = {
+    ...store.audit,
+    async append(entries, hashOf) {
+      if (fails.now) throw new Error('the disk is full');
+      appends.push(entries.length);
+      return store.audit.append(entries, hashOf);
+    },
+  };
+  return { table, fails, appends, close: () => store.close() };
+}
+
+/** Lets promises settle without moving time. */
+const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+test('the same facts have one text, whatever the order of keys and however often they were stored', () => {
+  assert.equal(canonical({ b: [1, { d: null, c: 'x' }], a: undefined }), '{"b":[1,{"c":"x","d":null}]}');
+  fc.assert(
+    fc.property(fc.anything(), (value) => {
+      const once = clean({ value });
+      const text = canonical(once);
+      assert.equal(canonical(JSON.parse(JSON.stringify(once))), text);
+      assert.ok(!text.includes('\0') && text.isWellFormed());
+    }),
+  );
+});
+
+test('notes are written together within 100 ms, 500 at once sooner, records at once', async () => {
+  const { table, appends, close } = await bench();
+  const clock = new ManualClock();
+  const audit = openAudit(table, clock);
+  audit.note(note);
+  audit.note(note);
+  await settle();
+  assert.deepEqual(appends, []);
+  await clock.advance(100);
+  await settle();
+  assert.deepEqual(appends, [2]);
+  for (let n = 0; n < 500; n++) audit.note(note);
+  await settle();
+  assert.deepEqual(appends, [2, 500]);
+  audit.note(note);
+  await audit.record({ type: 'consent.granted', outcome: 'ok' });
+  assert.deepEqual(appends, [2, 500, 2], 'a record takes along what waits, in order');
+  assert.equal((await table.latest({ limit: 1 }))[0]?.type, 'consent.granted');
+  audit.note(note);
+  await audit.close();
+  assert.deepEqual(await verifyChain(table).then((state) => state.type === 'intact' && state.records), 505);
+  await close();
+});
+
+test('an outage loses no note, refuses records, and is raised', async () => {
+  const { table, fails, close } = await bench();
+  const clock = new ManualClock();
+  const failures: number[] = [];
+  const audit = openAudit(table, clock, { onFailure: ({ waiting }) => failures.push(waiting) });
+  fails.now = true;
+  for (let n = 0; n < 700; n++) audit.note({ ...note, data: { n } });
+  await assert.rejects(audit.record({ type: 'consent.granted', outcome: 'ok' }), /disk is full/);
+  await assert.rejects(audit.flush(), /disk is full/);
+  assert.ok(failures.length >= 1);
+  fails.now = false;
+  await clock.advance(10_000);
+  await settle();
+  const all = await table.read(0, 1_000);
+  assert.deepEqual(
+    all.map(({ data }) => data['n']),
+    Array.from({ length: 700 }, (_, n) => n),
+  );
+  await audit.close();
+  await close();
+});
+
+test('what could not be kept in a long outage is counted in the chain itself', async () => {
+  const { table, fails, close } = await bench();
+  const audit = openAudit(table, new ManualClock());
+  fails.now = true;
+  for (let n = 0; n < 10_750; n++) audit.note(note); // 500 on their way, 10,000 kept
+  await assert.rejects(audit.flush());
+  fails.now = false;
+  await audit.flush();
+  const [lost] = await table.latest({ type: 'audit.lost', limit: 5 });
+  assert.deepEqual([lost?.outcome, lost?.data], ['failed', { lost: 250 }]);
+  const state = await verifyChain(table);
+  assert.deepEqual([state.type, state.type === 'intact' && state.records], ['intact', 10_501]);
+  await close();
+});
+
+test('records hold no secret, no endless text and nothing a database would change', async () => {
+  const { table, close } = await bench();
+  const audit = openAudit(table, new ManualClock());
+  const secret = new Secret('s3cret-of-the-test');
+  await audit.record({
+    type: 'signin.local',
+    outcome: 'failed',
+    mailbox: 'a\0b\ud800@x.test',
+    data: {
+      quoted: `the server said: bad ${secret.reveal()}`,
+      long: 'y'.repeat(5_000),
+      secret,
+      list: [Number.NaN, undefined],
+    },
+  });
+  const [record] = await table.read(0, 1);
+  assert.ok(!JSON.stringify(record).includes(secret.reveal()));
+  assert.equal(record?.mailbox, 'a\ufffdb\ufffd@x.test');
+  assert.ok(String(record.data['long']).length < 1_100);
+  assert.deepEqual(record.data['list'], [null, null]);
+  assert.equal((await verifyChain(table)).type, 'intact');
+  await close();
+});
+
+test('the chain tells where it was altered, cut, thinned or reordered', async () => {
+  const tampering: Readonly<Record<string, { sql: string; seq: number }>> = {
+    altered: { sql: `UPDATE audit SET outcome = 'failed' WHERE seq = 1700`, seq: 1700 },
+    'altered data': { sql: `UPDATE audit SET data = '{"n":0}' WHERE seq = 30`, seq: 30 },
+    'altered time': { sql: 'UPDATE audit SET at = at + 1 WHERE seq = 2', seq: 2 },
+    'a record gone': { sql: 'DELETE FROM audit WHERE seq = 1234', seq: 1234 },
+    'the first gone': { sql: 'DELETE FROM audit WHERE seq = 1', seq: 1 },
+    'the end cut': { sql: 'DELETE FROM audit WHERE seq > 1990', seq: 1991 },
+    'all gone': { sql: 'DELETE FROM audit', seq: 1 },
+    'closed up after a deletion': {
+      sql: 'DELETE FROM audit WHERE seq = 7; UPDATE audit SET seq = seq - 1 WHERE seq > 7',
+      seq: 7,
+    },
+    reordered: {
+      sql: 'UPDATE audit SET seq = -1 WHERE seq = 5; UPDATE audit SET seq = 5 WHERE seq = 6; UPDATE audit SET seq = 6 WHERE seq = -1',
+      seq: 5,
+    },
+    'the head gone': { sql: `DELETE FROM settings WHERE name = 'audit.head'`, seq: 0 },
+    'a record forged at the end': {
+      sql: `INSERT INTO audit SELECT 2001, at, type, outcome, session_id, mailbox, data, hash, hash FROM audit WHERE seq = 2000`,
+      seq: 2001,
+    },
+  };
+  for (const [name, { sql, seq }] of Object.entries(tampering)) {
+    const path = join(folder, `${++files}.db`);
+    const store = await openStore(`sqlite:${path}`);
+    const audit = openAudit(store.audit, new ManualClock());
+    for (let n = 1; n <= 2_000; n++) audit.note({ ...note, mailbox: 'a@x.test', data: { n } });
+    await audit.close();
+    assert.equal((await verifyChain(store.audit)).type, 'intact');
+    const file = new DatabaseSync(path);
+    file.exec(sql);
+    file.close();
+    const state = await verifyChain(store.audit);
+    assert.deepEqual([state.type, state.type === 'broken' && state.seq], ['broken', seq], name);
+    await store.close();
+  }
+});
+
+test('an emptied chain is not mended by going on', async () => {
+  const path = join(folder, `${++files}.db`);
+  const store = await openStore(`sqlite:${path}`);
+  const audit = openAudit(store.audit, new ManualClock());
+  for (let n = 0; n < 10; n++) await audit.record(note);
+  const file = new DatabaseSync(path);
+  file.exec('DELETE FROM audit WHERE seq > 5');
+  file.close();
+  await audit.record(note);
+  const state = await verifyChain(store.audit);
+  assert.deepEqual(state, { type: 'broken', seq: 6, reason: 'records 6 to 10 are missing' });
+  await store.close();
+});
