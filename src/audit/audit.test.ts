@@ -9,7 +9,7 @@ import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { openStore } from '../store/open.ts';
 import type { AuditTable } from '../store/types.ts';
-import { canonical, clean } from './canonical.ts';
+import { canonical, clean, hashOf } from './canonical.ts';
 import { openAudit } from './log.ts';
 import { verifyChain } from './verify.ts';
 
@@ -192,5 +192,20 @@ test('an emptied chain is not mended by going on', async () => {
   await audit.record(note);
   const state = await verifyChain(store.audit);
   assert.deepEqual(state, { type: 'broken', seq: 6, reason: 'records 6 to 10 are missing' });
+  await store.close();
+});
+
+test('a newest record replaced by one that fits the chain is no longer the one the head names', async () => {
+  const path = join(folder, `${++files}.db`);
+  const store = await openStore(`sqlite:${path}`);
+  const audit = openAudit(store.audit, new ManualClock());
+  for (let n = 0; n < 3; n++) await audit.record({ ...note, outcome: 'failed' });
+  const [newest] = await store.audit.latest({ limit: 1 });
+  assert.ok(newest);
+  const file = new DatabaseSync(path);
+  file.prepare(`UPDATE audit SET outcome = 'ok', hash = ? WHERE seq = 3`).run(hashOf({ ...newest, outcome: 'ok' }));
+  file.close();
+  const state = await verifyChain(store.audit);
+  assert.deepEqual(state, { type: 'broken', seq: 3, reason: 'it is not the record the head names' });
   await store.close();
 });

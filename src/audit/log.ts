@@ -74,8 +74,9 @@ export function openAudit(
 
   /** Until nothing waits: what is noted at the very end of a write is left for the next. */
   const flush = async (): Promise<void> => {
+    const left = (): boolean => waiting.length > 0 || lost > 0;
     do await write();
-    while (waiting.length > 0 || lost > 0);
+    while (left());
   };
 
   const flushInBackground = (): void => {

@@ -1,17 +1,15 @@
 /** One contract, two engines: whatever is asked here holds on SQLite and on PostgreSQL. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { inspect } from 'node:util';
 import pg from 'pg';
 import { without } from '../../test/bed/need.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
 import { ManualClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
-import { storeFailure } from './failure.ts';
 import { newId } from './id.ts';
 import { openStore } from './open.ts';
 import type { Application, AppPassword, Grant, Mailbox, Store } from './types.ts';
@@ -333,80 +331,3 @@ async function withSql(url: string, text: string): Promise<void> {
   await client.query(text);
   await client.end();
 }
-
-test('SQLite keeps database, log and shared memory to the owner, even when the file was readable before', async () => {
-  const path = join(folder, 'private.db');
-  writeFileSync(path, '', { mode: 0o644 });
-  const store = await openStore(`sqlite:${path}`);
-  await store.settings.set('a', 'b');
-  for (const suffix of ['', '-wal', '-shm']) assert.equal(statSync(path + suffix).mode & 0o777, 0o600, suffix || 'db');
-  await store.close();
-});
-
-test('SQLite says what is wrong with the file', async () => {
-  const noise = join(folder, 'noise.db');
-  writeFileSync(noise, 'this is no database '.repeat(100));
-  await assert.rejects(openStore(`sqlite:${noise}`), (error) => isError(error, 'store.damaged'));
-  await assert.rejects(openStore(`sqlite:${folder}`), (error) => isError(error, 'store.misconfigured'));
-});
-
-test('a full disk is told apart from other trouble, and passes', () => {
-  // Mapping only: filling a disk needs one of our own, which needs root and a mount.
-  const full = Object.assign(new Error('database or disk is full'), { errcode: 13, code: 'ERR_SQLITE_ERROR' });
-  const failure = storeFailure(full);
-  assert.deepEqual([failure.code, failure.kind], ['store.unavailable', 'later']);
-  assert.match(failure.hint, /df -h/);
-});
-
-test('no error shows the password of the URL', async () => {
-  const secret = 'hunter2-is-long-enough';
-  const urls = [
-    `postgres://postern:${secret}@127.0.0.1:1/none`,
-    `postgres://postern:${secret}@[bad/none`,
-    `postgress://postern:${secret}@host/none`,
-  ];
-  for (const url of urls) {
-    const error: unknown = await openStore(url).then(
-      () => assert.fail('it opened'),
-      (thrown: unknown) => thrown,
-    );
-    assert.ok(isError(error) && error.code.startsWith('store.'), inspect(error));
-    assert.ok(!inspect(error, { depth: 20, showHidden: true }).includes(secret), url);
-  }
-});
-
-test(
-  'PostgreSQL killed and back: unavailable meanwhile, watchers and queries recover by themselves',
-  { skip: noPostgres, timeout: 30_000 },
-  async () => {
-    const own = await startPostgres();
-    try {
-      const store = await openStore(own.url);
-      const other = await openStore(own.url);
-      const changes = new EventTarget();
-      const watch = store.watch('applications', () => changes.dispatchEvent(new Event('change')));
-      await own.kill();
-      await assert.rejects(store.ping(), (error) => isError(error, 'store.unavailable'));
-      await own.start();
-      const heard = new Promise((resolve) => changes.addEventListener('change', resolve, { once: true }));
-      const row = {
-        id: 'app_1',
-        name: 'a',
-        provider: 'x',
-        clientId: 'c',
-        tenant: undefined,
-        settings: {},
-        credential: undefined,
-        createdAt: 1,
-      };
-      await other.applications.insert(row);
-      await heard;
-      assert.equal((await store.applications.find('app_1'))?.name, 'a');
-      watch.stop();
-      await store.close();
-      await other.close();
-    } finally {
-      await own.stop();
-    }
-  },
-);
