@@ -144,7 +144,7 @@ function tour(tenant: Sandbox, { listeners, password, home, consolePort }: Demon
     '',
     'With a mail program:',
     '',
-    `  neomutt -n -F /dev/null -e 'set imap_user=${alice} imap_pass=${secret} ssl_starttls=no ssl_force_tls=no' -f imap://${at('imap')}/INBOX`,
+    `  neomutt -n -F /dev/null -e 'set folder=imap://${at('imap')}/ imap_user=${alice} imap_pass=${secret} ssl_starttls=no ssl_force_tls=no' -f imap://${at('imap')}/INBOX`,
     `  Thunderbird and others: IMAP server ${host}, port ${imapPort}, no encryption, normal password`,
     '',
     `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: npm run -s postern -- --home ${home} audit show`,
