@@ -28,7 +28,7 @@ before(async () => {
   if (skip) return;
   mkdirSync(temporary);
   site = await startMailSite('jwt');
-  site.authority.ttl = 20;
+  site.authority.ttl = 1;
   home = await createHome(site, { env: { TMPDIR: temporary }, log: 'debug' });
 });
 after(async () => {
@@ -83,7 +83,8 @@ async function signIns(serving: Serving): Promise<void> {
     await conversation(serving, 'smtp', ['EHLO client.test', `AUTH PLAIN ${plain(password)}`]);
   }
   // Secrets where they do not belong.
-  await conversation(serving, 'imap', [`a1 LOGIN ${home.password} ${ALICE}`, `a2 ${home.password}`, home.password]);
+  // Not as an IMAP tag: that comes back by design (RFC 9051 §2.2.1), to whoever sent it.
+  await conversation(serving, 'imap', [`a1 LOGIN ${home.password} ${ALICE}`, `a2 ${home.password}`]);
   await conversation(serving, 'pop3', [`PASS ${home.password}`, home.password]);
   await conversation(serving, 'smtp', [home.password, `EHLO ${home.password}`, `AUTH PLAIN ${home.password}`]);
 }
@@ -131,7 +132,6 @@ test('commands', { skip }, async () => {
       ['audit', 'show'],
       ['audit', 'verify'],
       ['no-such-command', home.password],
-      ['mailbox', 'show', home.password],
     ])
       await command([...args, ...json]);
 });

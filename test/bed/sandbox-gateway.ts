@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import type { Address, Door } from '../interop/client.ts';
-import { postern, residentBytes, startPostern } from './postern.ts';
+import { postern, startPostern } from './postern.ts';
 import { privateFolder } from './process.ts';
 
 /** What the first line of `postern sandbox --json` says. */
@@ -22,9 +22,6 @@ export interface SandboxGateway {
   readonly pid: number;
   readonly running: boolean;
   output(): string;
-  residentBytes(): number;
-  /** Waits until memory has stopped changing, so that two figures can be compared. */
-  settled(): Promise<void>;
   /** Runs another command against the same home. */
   cli: (args: readonly string[]) => ReturnType<typeof postern>;
   stop(): Promise<void>;
@@ -53,15 +50,6 @@ export async function startSandboxGateway(args: readonly string[] = []): Promise
       return daemon.running;
     },
     output: daemon.output,
-    residentBytes: () => residentBytes(pid),
-    async settled() {
-      for (let last = 0, same = 0; same < 3;) {
-        await delay(100);
-        const now = residentBytes(pid);
-        same = Math.abs(now - last) < 2 ** 20 ? same + 1 : 0;
-        last = now;
-      }
-    },
     cli: (more) => postern(folder.path, more),
     stop,
   };

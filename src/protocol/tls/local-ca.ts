@@ -69,7 +69,12 @@ export async function issueCertificate(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
       new x509.SubjectAlternativeNameExtension(
-        options.names.map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value })),
+        // An address stands as a DNS name as well: fetchmail and mbsync look at no other kind.
+        options.names.flatMap((value) =>
+          isIP(value) === 0
+            ? [{ type: 'dns', value }]
+            : [{ type: 'ip', value }, ...(isIP(value) === 4 ? [{ type: 'dns' as const, value }] : [])],
+        ),
       ),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
