@@ -152,6 +152,9 @@ const child = spawn(node, ['--disable-warning=ExperimentalWarning', resolve(root
   env,
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+// npm that is told to stop ends its shell, but not what the shell started: notice that nobody is there any more.
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 500).unref();
 child.on('error', (error) => fail(`cannot start ${node}: ${error.message}`, 71));
 child.on('exit', (code, signal) => {
   if (signal) {

@@ -216,7 +216,7 @@ export function memoryStore(clock: Clock): Store {
       release: async (lease) => void leases.set(lease.name, { ...lease, owner: '', until: 0 }),
     },
     appPasswords: { insert: refuse, find: refuse, byHash: refuse, list: refuse, revoke: refuse, touch: refuse },
-    audit: { append: refuse, read: refuse, latest: refuse },
+    audit: { append: refuse, read: refuse, latest: refuse, head: refuse },
     settings: { get: refuse, setOnce: refuse, set: refuse },
     watch: (topic, changed) => {
       const watcher = { topic, changed };
