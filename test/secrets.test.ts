@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createHome, type Home, type Serving } from './bed/installation.ts';
-import { ALICE, type MailSite, startMailSite } from './bed/mail-site.ts';
+import { ALICE, BOB, type MailSite, startMailSite } from './bed/mail-site.ts';
 import { without } from './bed/need.ts';
 import { type Finished, privateFolder } from './bed/process.ts';
 import { type Leak, search, searchFolder, searchProcess } from './bed/secret-sweep.ts';
@@ -21,6 +21,7 @@ const temporary = join(scratch.path, 'tmp');
 /** Everything the product said, by where it said it. */
 const said = new Map<string, string>();
 const leaks: Leak[] = [];
+const PASSPHRASE = 'correct horse/battery+staple';
 let site: MailSite;
 let home: Home;
 
@@ -29,7 +30,9 @@ before(async () => {
   mkdirSync(temporary);
   site = await startMailSite('jwt');
   site.authority.ttl = 1;
-  home = await createHome(site, { env: { TMPDIR: temporary }, log: 'debug' });
+  writeFileSync(join(scratch.path, 'passphrase'), `${PASSPHRASE}\n`);
+  const env = { TMPDIR: temporary, POSTERN_PASSPHRASE_FILE: join(scratch.path, 'passphrase') };
+  home = await createHome(site, { env, log: 'debug' });
 });
 after(async () => {
   await site?.stop();
@@ -39,6 +42,8 @@ after(async () => {
 
 function secrets(): Map<string, string> {
   const known = new Map(site.authority.secrets);
+  known.set('passphrase', PASSPHRASE);
+  known.set('client secret', site.authority.clients.confidential.secret);
   known.set('app password', home.password);
   known.set('app password without separators', home.password.replaceAll(/[\s-]/g, ''));
   return known;
@@ -118,6 +123,41 @@ test('consent, sign-in, refresh, refusal', { skip }, async () => {
   site.authority.failNext.length = 0;
   await serving.stop();
   collect(serving, 'serve, orderly end');
+});
+
+test('an application that signs in with a secret', { skip }, async () => {
+  const { id, secret } = site.authority.clients.confidential;
+  const [secretFile, settings] = [join(scratch.path, 'client-secret'), join(scratch.path, 'settings.json')];
+  writeFileSync(secretFile, `${secret}\n`);
+  writeFileSync(settings, JSON.stringify(site.application.settings));
+  const add = [
+    'provider',
+    'add',
+    'robot',
+    '--client-id',
+    id,
+    '--client-secret-file',
+    secretFile,
+    '--settings',
+    settings,
+  ];
+  assert.equal((await command(add)).code, 0);
+  assert.equal((await command(['mailbox', 'add', BOB, '--provider', 'robot', '--flow', 'app-only'])).code, 0);
+  // Refused with the secret quoted.
+  site.authority.failNext.push({
+    status: 401,
+    body: { error: 'invalid_client', error_description: `secret ${secret} is wrong` },
+  });
+  await command(['mailbox', 'add', 'carol@contoso.test', '--provider', 'robot', '--flow', 'app-only']);
+  site.authority.failNext.length = 0;
+  await command(['mailbox', 'test', BOB]);
+});
+
+test('the two outputs that are meant to show a secret show no other', { skip }, async () => {
+  const { stdout, stderr } = await home.cli(['token', BOB]);
+  const [shown] = [...site.authority.secrets].find(([, value]) => value === stdout.toString().trim()) ?? [];
+  assert.ok(shown?.startsWith('access_token'), 'token prints the access token and nothing else');
+  note('postern token, what it says besides', stderr);
 });
 
 test('commands', { skip }, async () => {
