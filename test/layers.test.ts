@@ -51,6 +51,8 @@ test('files stay readable: at most 400 lines', () => {
 });
 
 test('no forbidden names: utils, helpers, common, manager, service', () => {
-  const named = globSync('**/*', { cwd: src }).filter((file) => /(^|\/)(utils?|helpers?|common|managers?|services?)(\.|\/|$)/.test(file));
+  const named = globSync('**/*', { cwd: src }).filter((file) =>
+    /(^|\/)(utils?|helpers?|common|managers?|services?)(\.|\/|$)/.test(file),
+  );
   assert.deepEqual(named, []);
 });

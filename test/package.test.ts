@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 
 const root = resolve(import.meta.dirname, '..');
-const read = <T>(file: string): T => JSON.parse(readFileSync(join(root, file), 'utf8')) as T;
+const read = (file: string): unknown => JSON.parse(readFileSync(join(root, file), 'utf8'));
 
 interface Locked {
   readonly version: string;
@@ -24,8 +24,8 @@ interface Manifest {
   readonly version: string;
 }
 
-const manifest = read<Manifest>('package.json');
-const packages = Object.entries(read<{ packages: Record<string, Locked> }>('package-lock.json').packages).filter(
+const manifest = read('package.json') as Manifest;
+const packages = Object.entries((read('package-lock.json') as { packages: Record<string, Locked> }).packages).filter(
   ([path]) => path !== '',
 );
 const runtime = packages.filter(([, locked]) => locked.dev !== true);
