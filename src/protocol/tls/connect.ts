@@ -14,6 +14,7 @@ import { PosternError } from '../../base/error.ts';
 import type { TlsPolicy } from '../../base/tls-policy.ts';
 import { protocolError } from '../errors.ts';
 import { Conn } from '../wire/conn.ts';
+import { lookup } from './lookup.ts';
 import { TLS_PARAMETERS } from './parameters.ts';
 
 export interface ConnectOptions {
@@ -35,13 +36,12 @@ export async function connect(options: ConnectOptions): Promise<Conn> {
   const { host, port, trust } = options;
   const socket =
     options.tls === 'implicit'
-      ? connectTls({ host, port, ...securityOf(host, trust, `${host}:${port}`) })
-      : connectTcp({ host, port });
+      ? connectTls({ host, port, lookup, ...securityOf(host, trust, `${host}:${port}`) })
+      : connectTcp({ host, port, lookup });
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const key = `${host}:${port}`;
   await settled(socket, options.tls === 'implicit' ? 'secureConnect' : 'connect', { ...options, key });
-  if (options.tls === 'implicit') verified(socket as TLSSocket, host, trust, key);
   return new Conn(socket);
 }
 
@@ -58,7 +58,7 @@ export async function secureClient(plain: Socket, options: SecureClientOptions):
   const key = `${options.host}:${plain.remotePort ?? 0}`;
   const socket = connectTls({ socket: plain, ...securityOf(options.host, options.trust, key) });
   await settled(socket, 'secureConnect', { ...options, key });
-  return verified(socket, options.host, options.trust, key);
+  return socket;
 }
 
 /** A provider's load balancer drops silent connections after minutes; probes keep them and find dead ones. */
@@ -79,7 +79,7 @@ function securityOf(host: string, trust: TlsPolicy, key: string): ConnectionOpti
     // SNI carries names only (RFC 6066 §3); an address is still checked against the certificate.
     ...(isIP(host) ? {} : { servername: host }),
     ...(session === undefined ? {} : { session }),
-    // A pinned certificate is judged by its fingerprint alone, in `verified`.
+    // A pinned certificate is judged by its fingerprint alone, in `verify`.
     rejectUnauthorized: !pinned,
     checkServerIdentity: (_, certificate) => (pinned ? undefined : checkServerIdentity(host, certificate)),
   };
@@ -107,26 +107,25 @@ function contextOf({ ca }: TlsPolicy): SecureContext {
 
 const policyKey = (trust: TlsPolicy): string => `\n${trust.fingerprints?.join() ?? ''}\n${trust.ca ?? ''}`;
 
-/** The last check of a finished handshake; remembers its session. */
-function verified(socket: TLSSocket, host: string, trust: TlsPolicy, key: string): TLSSocket {
+/**
+ * The last check of a finished handshake. A resumed session carries no certificate: who knows its key is the server that was
+ * verified, under the same policy, when it was stored.
+ * @throws tls.untrusted
+ */
+function verify(socket: TLSSocket, { host, trust }: Attempt): void {
   const pins = trust.fingerprints ?? [];
-  if (pins.length > 0) {
-    const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase() ?? '';
-    if (!pins.some((pin) => pin.replaceAll(':', '').toLowerCase() === seen)) {
-      socket.destroy();
-      throw protocolError('tls.untrusted', `the certificate of ${host} does not have a pinned fingerprint`, {
-        detail: { host, fingerprint: seen },
-        hint: `if the server’s certificate was changed on purpose, pin sha256 ${seen}`,
-      });
-    }
-  }
-  const full = key + policyKey(trust);
-  if (!sessions.has(full) || !socket.isSessionReused())
-    socket.once('session', (session) => {
-      if (sessions.size >= MOST_SESSIONS) sessions.delete(sessions.keys().next().value!);
-      sessions.set(full, session);
-    });
-  return socket;
+  if (pins.length === 0 || socket.isSessionReused()) return;
+  const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase() ?? '';
+  if (pins.some((pin) => pin.replaceAll(':', '').toLowerCase() === seen)) return;
+  throw protocolError('tls.untrusted', `the certificate of ${host} does not have a pinned fingerprint`, {
+    detail: { host, fingerprint: seen },
+    hint: `if the server’s certificate was changed on purpose, pin sha256 ${seen}`,
+  });
+}
+
+function remember(full: string, session: Buffer): void {
+  if (sessions.size >= MOST_SESSIONS) sessions.delete(sessions.keys().next().value!);
+  sessions.set(full, session);
 }
 
 interface Attempt {
@@ -158,7 +157,24 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', attempt: At
       reject(error);
     };
     const connected = (): void => void (tcp = true);
-    const ready = (): void => done();
+    // TLS 1.2 hands its session out right after `secureConnect` and only to who listened before the handshake; TLS 1.3 with
+    // the first octets after it. Only that of a verified server is worth keeping.
+    let trusted = false;
+    const session = (data: Buffer): void => {
+      if (trusted) remember(key + policyKey(trust), data);
+    };
+    const ready = (): void => {
+      if (event === 'secureConnect') {
+        try {
+          verify(socket as TLSSocket, attempt);
+        } catch (error) {
+          return done(error);
+        }
+        trusted = true;
+        if ((socket as TLSSocket).isSessionReused()) socket.off('session', session);
+      }
+      done();
+    };
     const abort = (): void => done(signal!.reason);
     const failed = (error: NodeJS.ErrnoException): void => done(explain(error, host, key, tcp));
     const closed = (): void => done(explain(new Error('closed'), host, key, tcp));
@@ -171,6 +187,7 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', attempt: At
     );
     socket.once('connect', connected);
     socket.once(event, ready);
+    if (event === 'secureConnect') socket.once('session', session);
     socket.once('error', failed);
     socket.once('close', closed);
     if (signal?.aborted) abort();

@@ -122,6 +122,7 @@ export class Conn {
     this.#assertOpen();
     this.#detached = true;
     this.#release();
+    this.#socket.removeAllListeners('session'); // a server that gave no TLS ticket until now gives none
     return { socket: this.#socket, rest: this.#framer.rest() };
   }
 

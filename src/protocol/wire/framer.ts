@@ -10,75 +10,88 @@ import { protocolError } from '../errors.ts';
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
+const EMPTY = Buffer.alloc(0);
+
+/** The first buffer of our own; most lines before sign-in fit. */
+const SMALLEST = 128;
 
 export class Framer {
-  #chunks: Buffer[] = [];
-  #size = 0;
-  /** Bytes of the buffered data already searched for a line end without finding one. */
+  /** What was received and not taken. A lone chunk is used as it came; the next one moves both into a buffer of ours. */
+  #unread: Buffer = EMPTY;
+  /** Our buffer that `#unread` lies in, filled up to `#filled`; it doubles, so that a slow drip costs linear time. */
+  #own: Buffer | undefined;
+  #filled = 0;
+  /** Octets of `#unread` already searched for a line end without finding one. */
   #searched = 0;
   /** Dotted run: what the last bytes taken were, so that a stop across chunks is seen. */
   #dotted: 'line-start' | 'dot' | 'dot-cr' | 'text' | 'cr' | undefined;
 
   /** Bytes received and not yet taken. */
   get size(): number {
-    return this.#size;
+    return this.#unread.length;
   }
 
   /** True when nothing is waiting: the only moment at which a connection may turn to TLS (RFC 3207 §5, CVE-2011-0411). */
   get drained(): boolean {
-    return this.#size === 0;
+    return this.#unread.length === 0;
   }
 
+  /** Frames handed out before are never written over. */
   push(bytes: Buffer): void {
-    if (bytes.length === 0) return;
-    this.#chunks.push(bytes);
-    this.#size += bytes.length;
+    const before = this.#unread.length;
+    if (before === 0) {
+      this.#unread = bytes;
+      this.#own = undefined;
+      return;
+    }
+    const size = before + bytes.length;
+    if (this.#own === undefined || this.#filled + bytes.length > this.#own.length) {
+      this.#own = Buffer.allocUnsafe(Math.max(SMALLEST, size * 2));
+      this.#filled = this.#unread.copy(this.#own);
+    }
+    this.#filled += bytes.copy(this.#own, this.#filled);
+    this.#unread = this.#own.subarray(this.#filled - size, this.#filled);
   }
 
   /**
-   * The next line without its CRLF, or undefined while it is incomplete.
+   * The next line without its CRLF, or undefined while it is incomplete. Of two offences the one nearer the start is thrown.
    * @param limit most octets before the CRLF.
    * @throws wire.line-too-long, wire.bare-newline (a lone LF, or a CR not followed by LF: RFC 5321 §2.3.8)
    */
   line(limit: number): Buffer | undefined {
-    if (this.#size === 0) return undefined;
-    const data = this.#joined();
+    const data = this.#unread;
+    if (data.length === 0) return undefined;
     const lf = data.indexOf(LF, this.#searched);
     const end = lf === -1 ? data.length : lf;
     const cr = data.indexOf(CR, Math.max(0, this.#searched - 1));
-    if (cr !== -1 && cr < end - 1)
+    if (cr !== -1 && cr < end - 1 && cr <= limit)
       throw protocolError('wire.bare-newline', 'a line holds a CR that is not followed by LF');
+    // One more octet may be the CR of a line that just fits.
+    if (end > limit + 1) throw tooLong(limit);
     if (lf === -1) {
       this.#searched = data.length;
-      // One more octet may be the CR of a line that just fits.
-      if (data.length > limit + 1) throw tooLong(limit);
       return undefined;
     }
     if (lf === 0 || data[lf - 1] !== CR) throw protocolError('wire.bare-newline', 'a line ends in LF without CR');
-    if (lf - 1 > limit) throw tooLong(limit);
-    this.#keep(data, lf + 1);
+    this.#keep(lf + 1);
     return data.subarray(0, lf - 1);
   }
 
   /** Exactly `length` octets, or undefined while they are not all there. */
   counted(length: number): Buffer | undefined {
-    if (this.#size < length) return undefined;
-    if (length === 0) return Buffer.alloc(0);
-    const data = this.#joined();
-    this.#keep(data, length);
+    const data = this.#unread;
+    if (data.length < length) return undefined;
+    this.#keep(length);
     return data.subarray(0, length);
   }
 
   /** Up to `most` octets of what is there now, for passing on long counted runs in pieces; undefined when nothing is. */
   some(most: number): Buffer | undefined {
-    const first = this.#chunks[0];
-    if (!first || most <= 0) return undefined;
-    const length = Math.min(first.length, most);
-    if (length === first.length) this.#chunks.shift();
-    else this.#chunks[0] = first.subarray(length);
-    this.#size -= length;
-    this.#searched = 0;
-    return first.subarray(0, length);
+    const data = this.#unread;
+    if (data.length === 0 || most <= 0) return undefined;
+    const length = Math.min(data.length, most);
+    this.#keep(length);
+    return data.subarray(0, length);
   }
 
   /**
@@ -86,8 +99,8 @@ export class Framer {
    * undefined while there is nothing to hand out. Only CRLF "." CRLF ends it: a bare LF never does (SMTP smuggling).
    */
   dotted(): { readonly data: Buffer; readonly done: boolean } | undefined {
-    if (this.#size === 0) return undefined;
-    const data = this.#joined();
+    const data = this.#unread;
+    if (data.length === 0) return undefined;
     const out = Buffer.allocUnsafe(data.length + 2);
     let length = 0;
     let state = this.#dotted ?? 'line-start';
@@ -96,7 +109,7 @@ export class Framer {
       if (state === 'dot-cr') {
         if (byte === LF) {
           this.#dotted = undefined;
-          this.#keep(data, at + 1);
+          this.#keep(at + 1);
           return { data: out.subarray(0, length), done: true };
         }
         out[length++] = CR; // ".\r" and then something else: it was text after an unstuffed dot
@@ -112,26 +125,19 @@ export class Framer {
       state = state === 'cr' && byte === LF ? 'line-start' : byte === CR ? 'cr' : 'text';
     }
     this.#dotted = state;
-    this.#keep(data, data.length);
+    this.#keep(data.length);
     return length === 0 ? undefined : { data: out.subarray(0, length), done: false };
   }
 
   /** Everything that is waiting, for handing a connection over to a byte relay. */
   rest(): Buffer {
-    if (this.#size === 0) return Buffer.alloc(0);
-    const data = this.#joined();
-    this.#keep(data, data.length);
+    const data = this.#unread;
+    this.#keep(data.length);
     return data;
   }
 
-  #joined(): Buffer {
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
-    return this.#chunks[0]!;
-  }
-
-  #keep(data: Buffer, from: number): void {
-    this.#chunks = from < data.length ? [data.subarray(from)] : [];
-    this.#size = data.length - from;
+  #keep(from: number): void {
+    this.#unread = from < this.#unread.length ? this.#unread.subarray(from) : EMPTY;
     this.#searched = 0;
   }
 }
