@@ -37,6 +37,9 @@ export interface BearerSignedIn {
 /** Servers announce many capabilities on one line; Gmail's and Dovecot's stay under 2 KiB. */
 export const REPLY_OCTETS = 64 * 1024;
 
+/** A failed bearer exchange has one challenge, or two when the server asked for the first response; more is a trap. */
+export const MOST_CHALLENGES = 4;
+
 /** @throws sasl.no-mechanism */
 export function chooseMechanism(options: BearerSignInOptions, offered: readonly string[]): ClientMechanism {
   const upper = offered.map((name) => name.toUpperCase());
@@ -80,6 +83,15 @@ export function unavailable(host: string, reply: string): PosternError {
 /** The server ended the conversation or answered out of turn. */
 export function hungUp(host: string, reply: string): PosternError {
   return protocolError('wire.closed', `${host} ended the conversation: ${reply}`, { detail: { host, reply } });
+}
+
+/** The server turns us away for good, before anybody signed in. */
+export function turnedAway(host: string, reply: string): PosternError {
+  return protocolError('wire.refused', `${host} does not take this connection: ${reply}`, { detail: { host, reply } });
+}
+
+export function endless(host: string): PosternError {
+  return protocolError('wire.syntax', `${host} does not come to an end with its challenges`, { detail: { host } });
 }
 
 export function unexpected(host: string, reply: string): PosternError {

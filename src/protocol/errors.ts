@@ -27,6 +27,10 @@ export const protocolError = errorTable({
     kind: 'garbled',
     hint: 'what the other side sent does not follow the protocol; check host, port and protocol',
   },
+  'wire.refused': {
+    kind: 'refused',
+    hint: 'the server turns this machine away for good: its own words say why; ask whoever runs it',
+  },
   'wire.unreachable': {
     kind: 'later',
     hint: 'check the host name and port and that a firewall lets the connection through',

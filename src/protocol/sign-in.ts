@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
 import { isError } from '../base/error.ts';
 import type { Credentials, MechanismName } from './sasl/mechanism.ts';
-import { serverMechanism } from './sasl/index.ts';
+import { bearerFailure, serverMechanism } from './sasl/index.ts';
 import { CANCEL, decodeInitial, decodeResponse, encodeResponse } from './sasl/line.ts';
 import type { Conn } from './wire/conn.ts';
 
@@ -44,6 +44,10 @@ export interface SignedIn {
 /** Commands nobody needs before sign-in: a program that sends so many is guessing or not speaking this protocol. */
 export const MOST_BAD_COMMANDS = 10;
 
+/** Commands of any sort before sign-in. Programs need five; the limit on time alone would let thousands be answered. */
+export const MOST_COMMANDS = 100;
+export const TOO_MANY = 'too many commands before sign-in';
+
 /** An HTTP request line: a browser, or a page that makes one, sends commands in its body (cross-protocol attack). */
 export const HTTP = /^(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH|TRACE) \S+ HTTP\//i;
 
@@ -54,12 +58,25 @@ export function isUnreadable(error: unknown): error is PosternError {
 
 /** What happened and what to do, as one line any of the protocols can carry: printable ASCII, bounded. */
 export function replyText(error: PosternError): string {
-  const text = `${error.message} (${error.hint})`.replaceAll('’', "'").replace(/[^\x20-\x7e]+/g, ' ');
+  return oneLine(`${error.message} (${error.hint})`);
+}
+
+/** Any text as part of a reply: printable ASCII, bounded. */
+export function oneLine(words: string): string {
+  const text = words.replaceAll('’', "'").replace(/[^\x20-\x7e]+/g, ' ');
   return text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT - 3)}...` : text;
 }
 
 /** RFC 5321 §4.5.3.1.5 and RFC 1939 §3 allow 512 octets for a reply line; codes and tag need some. */
 const MOST_TEXT = 440;
+
+/**
+ * An EHLO or CAPA line of the path behind that may be announced: printable, starting as an extension does (RFC 5321 §4.1.1.1).
+ * A line of one dot would end CAPA's answer, CR and LF would be replies of their own.
+ */
+export function isAnnounceable(line: string): boolean {
+  return /^[A-Za-z0-9][\x20-\x7e]{0,499}$/.test(line);
+}
 
 /** How a SASL exchange ended without a verdict. */
 export type Exchange =
@@ -103,4 +120,22 @@ export async function exchange(
     if (isError(error, 'sasl.malformed')) return { type: 'malformed', error };
     throw error;
   }
+}
+
+/**
+ * The error challenge before a bearer token is refused (RFC 7628 §3.2.3, Google "XOAUTH2 mechanism"): a JSON report, and the
+ * client's answer to it, whose content does not matter. Only for `denied`: it tells programs to renew the token.
+ * @returns `closed` when the client left instead
+ */
+export async function reportFailure(
+  conn: Conn,
+  { mechanism }: Credentials,
+  error: PosternError,
+  prefix: string,
+  options: SignInOptions,
+): Promise<'reported' | 'closed'> {
+  const report = error.kind === 'denied' ? bearerFailure(mechanism) : undefined;
+  if (report === undefined) return 'reported';
+  await conn.write(`${prefix}${encodeResponse(report)}\r\n`);
+  return (await conn.line(options.lineOctets, options.signal)) === undefined ? 'closed' : 'reported';
 }

@@ -5,7 +5,9 @@ import {
   type BearerSignedIn,
   type BearerSignInOptions,
   chooseMechanism,
+  endless,
   hungUp,
+  MOST_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
@@ -24,6 +26,9 @@ import type { Conn } from '../wire/conn.ts';
 export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
   return new ImapSignIn(conn, options).run();
 }
+
+/** Untagged lines before an answer: none is needed but CAPABILITY, and none of the servers tried sends more than four. */
+const MOST_UNTAGGED = 100;
 
 /** One tagged command: the status line and what came before it. */
 interface Outcome {
@@ -96,10 +101,13 @@ class ImapSignIn {
     const tag = `p${++this.#tag}`;
     let failure: BearerFailure | undefined;
     let reply = pending;
+    let challenges = 0;
+    let others = 0;
     await this.#conn.write(`${tag} ${command}\r\n`);
     for (;;) {
       const line = await this.#line();
       if (line.startsWith('+')) {
+        if (++challenges > MOST_CHALLENGES) throw endless(this.#options.host);
         if (reply === undefined) {
           if (respond === undefined) throw unexpected(this.#options.host, line);
           const answer = respond(line.slice(1));
@@ -109,13 +117,13 @@ class ImapSignIn {
         await this.#conn.write(`${reply}\r\n`);
         reply = undefined;
       } else if (line.startsWith(`${tag} `)) {
-        const found = /^\S+ (OK|NO|BAD)\b ?(.*)$/i.exec(line);
+        const found = /^\S+ (OK|NO|BAD)\b/i.exec(line);
         if (!found) throw unexpected(this.#options.host, line);
         if (found[1]!.toUpperCase() === 'OK') this.#learn(line);
         return { status: found[1]!.toUpperCase() as Outcome['status'], text: line.slice(tag.length + 1), failure };
       } else if (/^\* BYE\b/i.test(line)) {
         throw hungUp(this.#options.host, line.slice(2));
-      } else if (line.startsWith('* ')) {
+      } else if (line.startsWith('* ') && ++others <= MOST_UNTAGGED) {
         this.#learn(line);
       } else {
         throw unexpected(this.#options.host, line);
@@ -142,6 +150,6 @@ class ImapSignIn {
   async #line(): Promise<string> {
     const line = await this.#conn.line(REPLY_OCTETS, this.#options.signal);
     if (line === undefined) throw protocolError('wire.closed', `${this.#options.host} closed the connection`);
-    return line.toString('latin1');
+    return line.toString('utf8');
   }
 }

@@ -11,9 +11,13 @@ import {
   HTTP,
   isUnreadable,
   MOST_BAD_COMMANDS,
+  MOST_COMMANDS,
+  oneLine,
+  reportFailure,
   replyText,
   type SignedIn,
   type SignInOptions,
+  TOO_MANY,
 } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { announcedLiteral, CommandReader, type Segment } from './token.ts';
@@ -29,6 +33,8 @@ export async function serveSignIn(conn: Conn, options: SignInOptions): Promise<S
 
 /** RFC 9051 §9: a tag is any ASTRING-CHAR but `+`. */
 const TAG = /^[^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}$/;
+/** RFC 9051 §9: a capability is an atom, here without the bracket that would end the list. */
+const CAPABILITY = /^[^\x00-\x20\x7f-\uffff(){%*"\\\]]+$/;
 /** RFC 7888 §5: LITERAL- stops at this size; beyond it a client must wait. Reading more before sign-in is never needed. */
 const LITERALS_PER_COMMAND = 4;
 
@@ -37,6 +43,7 @@ type Next = SignedIn | 'closed' | 'go-on';
 class NotAuthenticated {
   readonly #conn: Conn;
   readonly #options: SignInOptions;
+  #commands = 0;
   #bad = 0;
   #failures = 0;
 
@@ -50,8 +57,8 @@ class NotAuthenticated {
       await this.#conn.write(`* OK [CAPABILITY ${this.#capabilities()}] ${this.#options.hostname} Postern ready\r\n`);
       for (;;) {
         const command = await this.#command();
-        if (command === undefined) return 'closed';
-        const next = await this.#answer(command);
+        if (command !== 'closed' && ++this.#commands > MOST_COMMANDS) return await this.#bye(`BYE ${TOO_MANY}`);
+        const next = typeof command === 'string' ? command : await this.#answer(command);
         if (next !== 'go-on') return next;
       }
     } catch (error) {
@@ -73,13 +80,13 @@ class NotAuthenticated {
     return this.#options.allowPlain || this.#conn.encrypted ? offeredMechanisms(this.#options.bearer) : [];
   }
 
-  /** One command with its literals; undefined at the end of the connection. */
-  async #command(): Promise<Segment[] | undefined> {
+  /** One command with its literals; `go-on` when it was refused before its end. */
+  async #command(): Promise<Segment[] | 'closed' | 'go-on'> {
     const { lineOctets, literalOctets, signal } = this.#options;
     const segments: Segment[] = [];
     for (;;) {
       const octets = await this.#conn.line(lineOctets, signal);
-      if (octets === undefined) return undefined;
+      if (octets === undefined) return 'closed';
       const line = octets.toString('latin1');
       const literal = announcedLiteral(line);
       if (!literal) return [...segments, line];
@@ -90,8 +97,7 @@ class NotAuthenticated {
         );
         // One that does not wait is on its way already, and could only be skipped by reading it.
         if (!literal.waits) throw tooBig;
-        await this.#write(`${tagOf(segments[0] ?? line)} BAD [TOOBIG] ${tooBig.message}\r\n`);
-        return this.#bad++ < MOST_BAD_COMMANDS ? ['* *'] : undefined;
+        return this.#wrong(tagOf(segments[0] ?? line), `[TOOBIG] ${tooBig.message}`);
       }
       if (literal.waits) await this.#write('+ go ahead\r\n');
       segments.push(literal.text, await this.#conn.counted(literal.octets, signal));
@@ -100,10 +106,10 @@ class NotAuthenticated {
 
   async #answer(segments: Segment[]): Promise<Next> {
     const line = segments[0] as string;
-    if (line === '* *') return 'go-on'; // answered already
     if (HTTP.test(line)) return this.#bye('BYE this is an IMAP server, not a web server');
     const [, tag = '', name = '', rest = ''] = /^(\S*) ?(\S*)(.*)$/s.exec(line) ?? [];
     if (!TAG.test(tag)) return this.#wrong('*', 'a command starts with a tag');
+    if (segments.length > 1 && !/^(?:LOGIN|ID)$/i.test(name)) return this.#wrong(tag, 'no literal belongs here');
     const encrypted = this.#conn.encrypted;
     switch (name.toUpperCase()) {
       case 'CAPABILITY':
@@ -172,10 +178,13 @@ class NotAuthenticated {
   async #judge(tag: string, credentials: Credentials): Promise<Next> {
     const verdict = await this.#options.verify(credentials);
     if (verdict.type === 'accept') {
-      const announced = verdict.capabilities ? `[CAPABILITY ${verdict.capabilities.join(' ')}] ` : '';
-      await this.#write(`${tag} OK ${announced}${verdict.text ?? 'signed in'}\r\n`);
+      const capabilities = verdict.capabilities?.filter((name) => CAPABILITY.test(name));
+      const announced = capabilities ? `[CAPABILITY ${capabilities.join(' ')}] ` : '';
+      await this.#write(`${tag} OK ${announced}${oneLine(verdict.text ?? 'signed in')}\r\n`);
       return { mechanism: credentials.mechanism, user: credentials.user };
     }
+    if ((await reportFailure(this.#conn, credentials, verdict.error, '+ ', this.#options)) === 'closed')
+      return 'closed';
     await this.#write(`${tag} ${refusal(verdict.error)}\r\n`);
     if (verdict.bye === true) return this.#bye('BYE closing the connection');
     return ++this.#failures >= this.#options.maxFailures ? this.#bye('BYE too many failed sign-ins') : 'go-on';
@@ -185,7 +194,7 @@ class NotAuthenticated {
     return this.#go(`${tag} NO [PRIVACYREQUIRED] use STARTTLS first\r\n`);
   }
 
-  async #wrong(tag: string, text: string): Promise<Next> {
+  async #wrong(tag: string, text: string): Promise<'closed' | 'go-on'> {
     await this.#write(`${tag} BAD ${text}\r\n`);
     return ++this.#bad >= MOST_BAD_COMMANDS ? this.#bye('BYE too many bad commands') : 'go-on';
   }

@@ -5,10 +5,13 @@ import {
   type BearerSignedIn,
   type BearerSignInOptions,
   chooseMechanism,
+  endless,
   hungUp,
+  MOST_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
+  turnedAway,
   unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
@@ -33,8 +36,9 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   let failure: BearerFailure | undefined;
   let reply = encodeResponse(mechanism.initial!);
   let line = await ask(conn, options, `AUTH ${mechanism.name}`);
-  for (let first = true; line.startsWith('+') && !line.startsWith('+OK'); first = false) {
-    if (!first) {
+  for (let challenges = 1; line.startsWith('+') && !line.startsWith('+OK'); challenges++) {
+    if (challenges > MOST_CHALLENGES) throw endless(host);
+    if (challenges > 1) {
       const answer = answerChallenge(mechanism, line.slice(1));
       failure = answer.failure ?? failure;
       reply = encodeResponse(answer.send);
@@ -64,6 +68,7 @@ type Reach = Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal' | 'host'>;
 async function open(conn: Conn, options: Reach): Promise<{ greeting: string; capabilities: readonly string[] }> {
   const greeting = await answer(conn, options);
   if (!greeting.startsWith('+OK')) {
+    if (/^-ERR \[SYS\/PERM\]/i.test(greeting)) throw turnedAway(options.host, greeting); // RFC 3206 §4
     throw greeting.startsWith('-ERR') ? hungUp(options.host, greeting) : unexpected(options.host, greeting);
   }
   if (options.tls === 'starttls') {
@@ -98,5 +103,5 @@ async function ask(conn: Conn, options: Reach, line: string): Promise<string> {
 async function answer(conn: Conn, options: Reach): Promise<string> {
   const line = await conn.line(REPLY_OCTETS, options.signal);
   if (line === undefined) throw protocolError('wire.closed', `${options.host} closed the connection`);
-  return line.toString('latin1');
+  return line.toString('utf8');
 }

@@ -8,11 +8,16 @@ import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {
   exchange,
   HTTP,
+  isAnnounceable,
   isUnreadable,
   MOST_BAD_COMMANDS,
+  MOST_COMMANDS,
+  oneLine,
+  reportFailure,
   replyText,
   type SignedIn,
   type SignInOptions,
+  TOO_MANY,
 } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 
@@ -31,6 +36,7 @@ class Authorization {
   readonly #conn: Conn;
   readonly #options: SignInOptions;
   #user: string | undefined;
+  #commands = 0;
   #bad = 0;
   #failures = 0;
 
@@ -45,6 +51,7 @@ class Authorization {
       for (;;) {
         const octets = await this.#conn.line(this.#options.lineOctets, this.#options.signal);
         if (octets === undefined) return 'closed';
+        if (++this.#commands > MOST_COMMANDS) return await this.#last(`-ERR ${TOO_MANY}`);
         const next = await this.#answer(octets);
         if (next !== 'go-on') return next;
       }
@@ -102,7 +109,9 @@ class Authorization {
       'RESP-CODES',
       'AUTH-RESP-CODE',
     ];
-    const others = extensions.filter((line) => !/^(?:USER|SASL|STLS|RESP-CODES|AUTH-RESP-CODE)\b/i.test(line));
+    const others = extensions.filter(
+      (line) => isAnnounceable(line) && !/^(?:USER|SASL|STLS|RESP-CODES|AUTH-RESP-CODE)\b/i.test(line),
+    );
     return `+OK capabilities follow\r\n${[...own, ...others].map((line) => `${line}\r\n`).join('')}.\r\n`;
   }
 
@@ -149,15 +158,18 @@ class Authorization {
   async #judge(credentials: Credentials): Promise<Next> {
     const verdict = await this.#options.verify(credentials);
     if (verdict.type === 'accept') {
-      await this.#conn.write(`+OK ${verdict.text ?? 'signed in'}\r\n`);
+      await this.#conn.write(`+OK ${oneLine(verdict.text ?? 'signed in')}\r\n`);
       return { mechanism: credentials.mechanism, user: credentials.user };
     }
+    if ((await reportFailure(this.#conn, credentials, verdict.error, '+ ', this.#options)) === 'closed')
+      return 'closed';
     await this.#conn.write(`${replyTo(verdict.error).pop3} ${replyText(verdict.error)}\r\n`);
     return verdict.bye === true || ++this.#failures >= this.#options.maxFailures ? 'closed' : 'go-on';
   }
 
+  /** Not AUTH, which programs take for a wrong password (RFC 3206 §5), but a matter of settings (§4). */
   #private(): Promise<Next> {
-    return this.#go('-ERR [AUTH] use STLS first\r\n');
+    return this.#go('-ERR [SYS/PERM] use STLS first\r\n');
   }
 
   async #wrong(text: string): Promise<Next> {

@@ -1,4 +1,5 @@
 /** The mechanisms by name. */
+import { writeFailure } from './bearer.ts';
 import { loginServer } from './login.ts';
 import type { MechanismName, ServerMechanism } from './mechanism.ts';
 import { oauthbearerServer } from './oauthbearer.ts';
@@ -21,4 +22,11 @@ export function serverMechanism(name: string, offered: readonly MechanismName[])
 /** Mechanisms to offer; the bearer ones take an app password as token. */
 export function offeredMechanisms(bearer: boolean): readonly MechanismName[] {
   return bearer ? ['PLAIN', 'LOGIN', 'XOAUTH2', 'OAUTHBEARER'] : ['PLAIN', 'LOGIN'];
+}
+
+/** What a server reports before it refuses a token: as RFC 7628 §3.2.2 has it, or as Google and Microsoft do for XOAUTH2. */
+export function bearerFailure(mechanism: MechanismName): Buffer | undefined {
+  if (mechanism === 'OAUTHBEARER') return writeFailure({ status: 'invalid_token' });
+  if (mechanism === 'XOAUTH2') return writeFailure({ status: '401', schemes: 'bearer' });
+  return undefined;
 }

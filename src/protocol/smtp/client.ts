@@ -5,10 +5,13 @@ import {
   type BearerSignedIn,
   type BearerSignInOptions,
   chooseMechanism,
+  endless,
   hungUp,
+  MOST_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
+  turnedAway,
   unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
@@ -37,7 +40,8 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   let pending = direct ? undefined : encodeResponse(octets);
   let failure: BearerFailure | undefined;
   let reply = await ask(conn, options, direct ? command : `AUTH ${mechanism.name}`);
-  while (reply.code === 334) {
+  for (let challenges = 1; reply.code === 334; challenges++) {
+    if (challenges > MOST_CHALLENGES) throw endless(host);
     if (pending === undefined) {
       const step = answerChallenge(mechanism, reply.lines[0]!);
       failure = step.failure ?? failure;
@@ -74,7 +78,10 @@ interface Reply {
 
 async function open(conn: Conn, options: Reach): Promise<{ greeting: string; extensions: readonly string[] }> {
   const greeting = await read(conn, options);
-  if (greeting.code !== 220) throw hungUp(options.host, greeting.text);
+  // RFC 5321 §3.1: 554 is a server that takes no mail from us, 4yz one that is not ready.
+  if (greeting.code >= 500) throw turnedAway(options.host, greeting.text);
+  if (greeting.code >= 400) throw hungUp(options.host, greeting.text);
+  if (greeting.code !== 220) throw unexpected(options.host, greeting.text);
   let extensions = await ehlo(conn, options);
   if (options.tls === 'starttls') {
     if (!extensions.some((line) => /^STARTTLS\b/i.test(line)) || options.secure === undefined)
@@ -89,7 +96,7 @@ async function open(conn: Conn, options: Reach): Promise<{ greeting: string; ext
 
 async function ehlo(conn: Conn, options: Reach): Promise<readonly string[]> {
   const reply = await ask(conn, options, `EHLO ${options.ehloName ?? '[127.0.0.1]'}`);
-  if (reply.code === 421) throw hungUp(options.host, reply.text);
+  if (reply.code >= 400 && reply.code < 500) throw hungUp(options.host, reply.text);
   if (reply.code !== 250) throw unexpected(options.host, reply.text);
   return reply.lines.slice(1);
 }
@@ -107,7 +114,7 @@ async function read(conn: Conn, options: Reach): Promise<Reply> {
   for (;;) {
     const octets = await conn.line(REPLY_OCTETS, options.signal);
     if (octets === undefined) throw protocolError('wire.closed', `${options.host} closed the connection`);
-    const line = octets.toString('latin1');
+    const line = octets.toString('utf8');
     const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
     if (!found || lines.length >= MOST_LINES) throw unexpected(options.host, line);
     lines.push(found[3]!);

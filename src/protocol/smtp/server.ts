@@ -6,11 +6,16 @@ import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {
   exchange,
   HTTP,
+  isAnnounceable,
   isUnreadable,
   MOST_BAD_COMMANDS,
+  MOST_COMMANDS,
+  oneLine,
+  reportFailure,
   replyText,
   type SignedIn,
   type SignInOptions,
+  TOO_MANY,
 } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 
@@ -31,6 +36,7 @@ type Next = SignedIn | 'closed' | 'go-on';
 class BeforeMail {
   readonly #conn: Conn;
   readonly #options: SignInOptions;
+  #commands = 0;
   #bad = 0;
   #failures = 0;
 
@@ -46,6 +52,7 @@ class BeforeMail {
       for (;;) {
         const octets = await this.#conn.line(lineOctets, signal);
         if (octets === undefined) return 'closed';
+        if (++this.#commands > MOST_COMMANDS) return await this.#last(`421 4.7.0 ${hostname} ${TOO_MANY}`);
         const next = await this.#answer(octets.toString('latin1'));
         if (next !== 'go-on') return next;
       }
@@ -106,7 +113,7 @@ class BeforeMail {
     const mechanisms = this.#mechanisms().join(' ');
     const lines = [
       this.#options.hostname,
-      ...extensions.filter((line) => !/^(?:AUTH|STARTTLS)\b/i.test(line)),
+      ...extensions.filter((line) => isAnnounceable(line) && !/^(?:AUTH|STARTTLS)\b/i.test(line)),
       ...(this.#options.secure !== undefined && !this.#conn.encrypted ? ['STARTTLS'] : []),
       // Old Outlook and several printers know only the form with `=`.
       ...(mechanisms === '' ? [] : [`AUTH ${mechanisms}`, `AUTH=${mechanisms}`]),
@@ -140,9 +147,11 @@ class BeforeMail {
   async #judge(credentials: Credentials): Promise<Next> {
     const verdict = await this.#options.verify(credentials);
     if (verdict.type === 'accept') {
-      await this.#conn.write(`235 2.7.0 ${verdict.text ?? 'signed in'}\r\n`);
+      await this.#conn.write(`235 2.7.0 ${oneLine(verdict.text ?? 'signed in')}\r\n`);
       return { mechanism: credentials.mechanism, user: credentials.user };
     }
+    if ((await reportFailure(this.#conn, credentials, verdict.error, '334 ', this.#options)) === 'closed')
+      return 'closed';
     await this.#conn.write(`${replyTo(verdict.error).smtpAuth} ${replyText(verdict.error)}\r\n`);
     if (verdict.bye !== true && ++this.#failures < this.#options.maxFailures) return 'go-on';
     return this.#last(`421 4.7.0 ${this.#options.hostname} too many failed sign-ins`);
