@@ -47,8 +47,12 @@ export interface Renewed {
   readonly tokens: GrantTokens;
 }
 
-/** Longer than a token request may take, with room for a slow database; a killed refresher holds the others up this long. */
-const LEASE_MS = 45_000;
+/**
+ * A killed refresher holds the others up this long; mail programs wait about a minute. A living one prolongs its lease, so a
+ * slow provider does not cost it the lease; only a process that stood still for this long would.
+ */
+const LEASE_MS = 15_000;
+const PROLONG_MS = 4000;
 /** How long to try to store an answer. */
 const STORE_MS = 120_000;
 /** How long to wait for another process's renewal. */
@@ -85,12 +89,14 @@ async function renewUnder(
   grantId: string,
   isFresh: (tokens: GrantTokens) => boolean,
 ): Promise<Renewed> {
+  const alive = keepLease(lease, deps);
   try {
     deps.atStep?.('leased');
     const { grant, tokens } = await readGrant(deps, grantId);
     if (tokens && isFresh(tokens)) return { grant, tokens };
     return await request(lease, deps, grant, tokens);
   } finally {
+    alive.stop();
     await deps.store.leases.release(lease).catch((error: unknown) => {
       deps.log.warn(
         { grantId, error: asError(error).code },
@@ -99,6 +105,27 @@ async function renewUnder(
     });
     deps.atStep?.('released');
   }
+}
+
+/** Prolongs the lease until stopped. A lease that is lost shows when the answer is committed. */
+function keepLease(lease: Lease, deps: RenewalDeps): { stop(): void } {
+  let stopped = false;
+  const beat = async (): Promise<void> => {
+    try {
+      await deps.store.leases.renew(lease, LEASE_MS);
+    } catch (error) {
+      deps.log.warn({ lease: lease.name, error: asError(error).code }, 'a lease could not be prolonged just now');
+    }
+    if (!stopped) timer = deps.clock.after(PROLONG_MS, start);
+  };
+  const start = (): void => void beat();
+  let timer = deps.clock.after(PROLONG_MS, start);
+  return {
+    stop() {
+      stopped = true;
+      timer.cancel();
+    },
+  };
 }
 
 async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTokens | undefined): Promise<Renewed> {
