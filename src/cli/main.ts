@@ -5,6 +5,7 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { replyTo } from '../base/replies.ts';
 import { scrub } from '../base/secret.ts';
+import { cliError } from './errors.ts';
 import { program } from './program.ts';
 
 if (cluster.isWorker) await (await import('./command/serve.ts')).runWorker();
@@ -20,12 +21,25 @@ async function run(argv: readonly string[]): Promise<void> {
     await program().parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) {
-      // commander has said what was wrong; help and version are no errors.
-      process.exitCode = error.exitCode === 0 ? 0 : 64;
+      // Help and version are no errors, and help shown for want of a command has said it all.
+      if (error.exitCode === 0) return;
+      const shown = error.code === 'commander.help' && !json;
+      if (shown) process.exitCode = 64;
+      else report(usageError(error), json);
       return;
     }
     report(asError(error), json);
   }
+}
+
+/** commander's complaint in our voice. */
+function usageError({ code, message }: CommanderError): PosternError {
+  if (code === 'commander.help') return cliError('cli.usage', 'no command was given');
+  const plain = message
+    .replace(/^error: /, '')
+    .replace(/\n/g, ' ')
+    .replace(/\.$/, '');
+  return cliError('cli.usage', plain);
 }
 
 /** With --json the error is one object on standard error too: standard output holds results only. */

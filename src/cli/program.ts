@@ -20,7 +20,11 @@ export function program(): Command {
     .option('--home <folder>', 'configuration, database and keys (default: POSTERN_HOME, else XDG folders)')
     .option('--json', 'print results as JSON')
     .option('-q, --quiet', 'no talk on standard error but errors')
-    .showHelpAfterError('(postern COMMAND --help explains a command)')
+    // main.ts reports errors, in our voice or as JSON; help asked for by mistake goes to standard error, but not with --json.
+    .configureOutput({
+      outputError: () => undefined,
+      writeErr: (text) => void (process.argv.includes('--json') || process.stderr.write(text)),
+    })
     .addHelpText(
       'after',
       '\nExample:\n  $ postern sandbox --gateway     see it work, without any account\n  $ postern init                  set it up for real\n',

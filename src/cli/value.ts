@@ -28,6 +28,15 @@ export function count(text: string): number {
   return Number(text);
 }
 
+/** A whole number within bounds. */
+export function between(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    if (number >= least && number <= most) return number;
+    throw new InvalidArgumentError(`give a whole number from ${least} to ${most}.`);
+  };
+}
+
 /** Collects a repeatable option. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [

@@ -7,6 +7,8 @@ import { Secret } from '../base/secret.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 const port = z.int().min(0).max(65535);
 const milliseconds = z.int().min(1000);
 
@@ -49,6 +51,17 @@ export const configSchema = z.strictObject({
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').describe('where /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
+      insecurePublic: z
+        .boolean()
+        .default(false)
+        .describe(
+          'allow a host other than loopback: metrics name no mailbox, but they travel in plain text, unprotected',
+        ),
+    })
+    .refine(({ host, insecurePublic }) => insecurePublic || isLoopback(host), {
+      path: ['host'],
+      message:
+        'the console has no TLS and no sign-in, so it stays on loopback; put a proxy in front, or set console.insecurePublic: true',
     })
     .prefault({})
     .describe('the port for monitoring'),

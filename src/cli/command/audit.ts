@@ -9,6 +9,7 @@ import { count } from '../value.ts';
 export function audit(): Command {
   return new Command('audit')
     .description('the hash-chained record of consents, tokens, sign-ins and sessions')
+    .addHelpText('after', '\nExample:\n  $ postern audit verify\n')
     .addCommand(show())
     .addCommand(verify());
 }
@@ -23,6 +24,7 @@ interface ShowOptions {
 function show(): Command {
   return new Command('show')
     .description('newest records last')
+    .addHelpText('after', '\nExample:\n  $ postern audit show --mailbox alice@example.com --limit 20\n')
     .option('--type <type>', 'only these, for example signin.local, token.requested')
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--session <id>', 'only of this session; log lines carry the same id')
@@ -46,6 +48,7 @@ function show(): Command {
 function verify(): Command {
   return new Command('verify')
     .description('check every link of the chain')
+    .addHelpText('after', '\nExample:\n  $ postern audit verify\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {

@@ -14,6 +14,7 @@ import { findApplication } from './provider.ts';
 export function mailbox(): Command {
   return new Command('mailbox')
     .description('mailboxes: consent, list, test, remove')
+    .addHelpText('after', '\nExample:\n  $ postern mailbox add alice@example.com\n')
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
@@ -91,6 +92,7 @@ async function onlyProvider({ store }: Instance): Promise<string> {
 function list(): Command {
   return new Command('list')
     .description('mailboxes and the state of their grants')
+    .addHelpText('after', '\nExample:\n  $ postern mailbox list --json\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {
@@ -113,6 +115,7 @@ function list(): Command {
 function show(): Command {
   return new Command('show')
     .description('one mailbox: grant, scopes, servers')
+    .addHelpText('after', '\nExample:\n  $ postern mailbox show alice@example.com\n')
     .argument('<address>')
     .action(async (address: string, _options: object, command: Command) => {
       const context = new Context(command);
@@ -181,6 +184,7 @@ function test(): Command {
 function reconsent(): Command {
   return new Command('reconsent')
     .description('consent again; mailbox, app passwords and settings stay as they are')
+    .addHelpText('after', '\nExample:\n  $ postern mailbox reconsent alice@example.com --protocols imap,pop3,smtp\n')
     .argument('<address>')
     .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
     .option('--flow <way>', FLOW)
@@ -208,6 +212,7 @@ function reconsent(): Command {
 function remove(): Command {
   return new Command('remove')
     .description('forget a mailbox, and its grant when no other mailbox uses it')
+    .addHelpText('after', '\nExample:\n  $ postern mailbox remove alice@example.com\n')
     .argument('<address>')
     .action(async (address: string, _options: object, command: Command) => {
       const context = new Context(command);

@@ -10,6 +10,7 @@ import { findMailbox } from './mailbox.ts';
 export function password(): Command {
   return new Command('password')
     .description('app passwords: one for each program')
+    .addHelpText('after', '\nExample:\n  $ postern password add --mailbox alice@example.com --label mutt\n')
     .addCommand(add())
     .addCommand(list())
     .addCommand(revoke());
@@ -71,6 +72,7 @@ function add(): Command {
 function list(): Command {
   return new Command('list')
     .description('app passwords, without the passwords')
+    .addHelpText('after', '\nExample:\n  $ postern password list --all\n')
     .option('--all', 'also revoked and expired ones')
     .action(async (options: { all?: boolean }, command: Command) => {
       const context = new Context(command);
@@ -106,6 +108,7 @@ function list(): Command {
 function revoke(): Command {
   return new Command('revoke')
     .description('make an app password invalid and end its sessions within seconds')
+    .addHelpText('after', '\nExample:\n  $ postern password revoke "office printer"\n')
     .argument('<id>', 'id, or label when only one has it')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);

@@ -12,6 +12,7 @@ import { mailServer } from '../value.ts';
 export function provider(): Command {
   return new Command('provider')
     .description('applications at providers: client id, tenant, credential')
+    .addHelpText('after', '\nExample:\n  $ postern provider list\n')
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
@@ -136,6 +137,7 @@ function settingsOf(options: AddOptions): Record<string, unknown> {
 function list(): Command {
   return new Command('list')
     .description('applications Postern knows')
+    .addHelpText('after', '\nExample:\n  $ postern provider list\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {
@@ -159,6 +161,7 @@ function list(): Command {
 function show(): Command {
   return new Command('show')
     .description('one application: endpoints, scopes, mailboxes')
+    .addHelpText('after', '\nExample:\n  $ postern provider show work\n')
     .argument('<name>')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
@@ -183,6 +186,7 @@ function show(): Command {
 function remove(): Command {
   return new Command('remove')
     .description('forget an application that no mailbox uses')
+    .addHelpText('after', '\nExample:\n  $ postern provider remove work\n')
     .argument('<name>')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);

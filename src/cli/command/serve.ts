@@ -9,12 +9,16 @@ import { serve as serveHere, type Serving } from '../../server/serve.ts';
 import { serveWithWorkers, work } from '../../server/workers.ts';
 import { asError } from '../../base/error.ts';
 import { Context } from '../context.ts';
-import { count } from '../value.ts';
+import { between } from '../value.ts';
 
 export function serve(): Command {
   return new Command('serve')
     .description('run the gateway, metrics and health until stopped')
-    .option('--workers <n>', 'processes that share the ports (default: workers in postern.yaml, else 1)', count)
+    .option(
+      '--workers <n>',
+      'processes that share the ports (default: workers in postern.yaml, else 1)',
+      between(1, 64),
+    )
     .addHelpText(
       'after',
       '\nSignals: TERM and INT stop in order (open sessions get time), a second INT stops at once; HUP reads the certificate again.\n\nExample:\n  $ postern serve --workers 2\n',
