@@ -1,0 +1,306 @@
+/** `npm run docs`: the pages that are made from the code. A test holds the committed pages against {@link pages}. */
+import { writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command, Option } from 'commander';
+import { z } from 'zod';
+import { accessError } from '../src/access/errors.ts';
+import { baseError, type ErrorRow } from '../src/base/error.ts';
+import { replyTo } from '../src/base/replies.ts';
+import { cliError } from '../src/cli/errors.ts';
+import { program } from '../src/cli/program.ts';
+import { gatewayError } from '../src/gateway/errors.ts';
+import { oauthError } from '../src/oauth/errors.ts';
+import { protocolError } from '../src/protocol/errors.ts';
+import { sandboxError } from '../src/sandbox/errors.ts';
+import { configSchema } from '../src/server/config.ts';
+import { serverError } from '../src/server/errors.ts';
+import { storeError } from '../src/store/errors.ts';
+import { vaultError } from '../src/vault/errors.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
+
+/** Every generated page: path below the root, and text. */
+export function pages(): ReadonlyMap<string, string> {
+  return new Map([
+    ['docs/cli.md', commandPage()],
+    ['docs/configuration.md', configurationPage()],
+    ['docs/errors.md', errorPage()],
+    ['docs/postern.schema.json', `${JSON.stringify(configurationSchema(), null, 2)}\n`],
+  ]);
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
+const code = (text: string): string => `\`${text.replaceAll('|', '\\|')}\``;
+const rows = (heading: readonly string[], lines: readonly (readonly string[])[]): readonly string[] => [
+  `| ${heading.join(' | ')} |`,
+  `|${heading.map(() => '---').join('|')}|`,
+  ...lines.map((line) => `| ${line.join(' | ')} |`),
+];
+const page = (lines: readonly string[]): string => `${lines.join('\n').trimEnd()}\n`;
+
+// The command line
+
+function commandPage(): string {
+  const root = program();
+  return page([
+    '# The command',
+    MADE,
+    '',
+    'Results go to standard output, talk and errors to standard error. With `--json` the result is one JSON value, and an error is',
+    'one JSON object `{"error": {"code", "kind", "message", "hint", "detail"}}` on standard error. Options of the first table',
+    'may stand anywhere.',
+    '',
+    ...optionTable(root.options),
+    '',
+    '| exit code | meaning |',
+    '|---|---|',
+    '| 0 | done |',
+    '| 64 | misuse: an option, a name or the configuration is wrong |',
+    '| 65 | one of our limits |',
+    '| 69 | refused for good by the other side |',
+    '| 70 | a defect in Postern |',
+    '| 75 | passes by itself; try again later |',
+    '| 76 | the other side broke its protocol |',
+    '| 77 | the owner of the account has to sign in or consent |',
+    '| 130 | stopped at once on a second Ctrl-C |',
+    '',
+    ...root.commands.flatMap((command) => section(command, 'postern')),
+  ]);
+}
+
+function section(command: Command, parent: string): readonly string[] {
+  const name = `${parent} ${command.name()}`;
+  if (command.commands.length > 0) return command.commands.flatMap((child) => section(child, name));
+  const usage = [name, ...command.registeredArguments.map((argument) => `<${argument.name()}>`)].join(' ');
+  return [
+    `## ${code(usage)}`,
+    '',
+    `${sentence(command.description())}`,
+    '',
+    ...(command.options.length === 0 ? [] : [...optionTable(command.options), '']),
+    ...helpAfter(command),
+  ];
+}
+
+function optionTable(options: readonly Option[]): readonly string[] {
+  return rows(
+    ['option', 'what it does'],
+    options.map((option) => [
+      code(option.flags),
+      cell(
+        [
+          option.description,
+          option.argChoices === undefined ? '' : `one of ${option.argChoices.join(', ')}`,
+          typeof option.defaultValue === 'string' || typeof option.defaultValue === 'number'
+            ? `default ${option.defaultValue}`
+            : '',
+          option.mandatory ? 'required' : '',
+        ]
+          .filter((part) => part !== '')
+          .join('; '),
+      ),
+    ]),
+  );
+}
+
+/** What `addHelpText('after')` adds: remarks as they are, the lines of the example as a code block. */
+function helpAfter(command: Command): readonly string[] {
+  let text = '';
+  command.configureOutput({ writeOut: (piece) => void (text += piece) }).outputHelp();
+  const at = text.search(/^(?:Example|With --json|Signals|The exit code)/m);
+  if (at < 0) return [];
+  const [remark = '', example = ''] = text.slice(at).split(/^Example.*:\n/m);
+  return [
+    ...(remark.trim() === '' ? [] : [remark.trim(), '']),
+    ...(example.trim() === ''
+      ? []
+      : [
+          '```sh',
+          ...example
+            .trim()
+            .split('\n')
+            .map((line) => line.trim().replace(/^\$ /, '')),
+          '```',
+          '',
+        ]),
+  ];
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+// The configuration
+
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly oneOf?: readonly Schema[];
+  readonly anyOf?: readonly Schema[];
+}
+
+function configurationSchema(): object {
+  const made = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' });
+  return { title: 'postern.yaml', ...made };
+}
+
+function configurationPage(): string {
+  const schema = configurationSchema() as Schema;
+  return page([
+    '# Configuration',
+    MADE,
+    '',
+    'One file, `postern.yaml`. Every key has a default, so the file may be empty or missing. A mistake is told with its line and',
+    'what would be right. For completion and checking in an editor, put this in its first line:',
+    '`# yaml-language-server: $schema=postern.schema.json` ([postern.schema.json](postern.schema.json)).',
+    '',
+    '| what | with `--home` or `POSTERN_HOME` | otherwise |',
+    '|---|---|---|',
+    '| configuration | `HOME/postern.yaml` | `$XDG_CONFIG_HOME/postern/postern.yaml` (`~/.config/postern`) |',
+    '| database, key, certificates | `HOME` | `$XDG_STATE_HOME/postern` (`~/.local/state/postern`) |',
+    '',
+    '## Keys',
+    '',
+    ...rows(['key', 'what it is', 'values', 'default'], keys(schema, '')),
+    '',
+    '## Environment',
+    '',
+    'The environment wins over the file. A name with `_FILE` gives a file whose first line is the value, as container platforms do.',
+    '',
+    ...rows(
+      ['variable', 'what it is'],
+      [
+        ['`POSTERN_HOME`', 'folder of everything; `--home` wins over it'],
+        ['`POSTERN_CONFIG`', 'another place for postern.yaml'],
+        ['`POSTERN_DATABASE_URL`, `POSTERN_DATABASE_URL_FILE`', '`database`'],
+        [
+          '`POSTERN_MASTER_KEY`, `POSTERN_MASTER_KEY_FILE`',
+          'the master key, 32 octets in base64: `openssl rand -base64 32`',
+        ],
+        ['`POSTERN_PASSPHRASE`, `POSTERN_PASSPHRASE_FILE`', 'a passphrase from which the master key is derived'],
+        ['`POSTERN_HOSTNAME`', '`hostname`'],
+        ['`POSTERN_WORKERS`', '`workers`'],
+        ['`POSTERN_LOG_LEVEL`', '`log.level`'],
+        ['`POSTERN_LOG_FORMAT`', '`log.format`'],
+        ['`POSTERN_NO_BROWSER`', 'set: print sign-in addresses only, open no browser'],
+      ],
+    ),
+    '',
+    '## Example: for the whole network, with certificates of your own',
+    '',
+    '```yaml',
+    'hostname: mail.example.com',
+    'listeners:',
+    '  - { protocol: imap, tls: implicit, host: 0.0.0.0, port: 993 }',
+    '  - { protocol: smtp, tls: implicit, host: 0.0.0.0, port: 465 }',
+    '  - { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }',
+    'tls: { certificate: /etc/postern/fullchain.pem, key: /etc/postern/privkey.pem }',
+    'workers: 2',
+    '```',
+  ]);
+}
+
+function keys(schema: Schema, path: string): readonly (readonly string[])[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
+    const here = path === '' ? name : `${path}.${name}`;
+    const nested = [value, ...(value.oneOf ?? value.anyOf ?? []), ...(value.items ? [value.items] : [])].flatMap(
+      (part) => keys(part, part === value.items ? `${here}[]` : here),
+    );
+    const row = [code(here), cell(value.description ?? ''), values(value), defaultOf(value)];
+    const forms = (value.oneOf ?? []).map((form) => String(form.properties?.['source']?.const));
+    const source = [code(`${here}.source`), 'which of the forms', forms.map(code).join(', '), ''];
+    return [row, ...(forms.length > 0 ? [source] : []), ...nested.filter(([key]) => key !== source[0])];
+  });
+}
+
+function values(schema: Schema): string {
+  if (schema.const !== undefined) return code(String(schema.const));
+  if (schema.enum) return schema.enum.map((value) => code(String(value))).join(', ');
+  const most = schema.maximum !== undefined && schema.maximum < Number.MAX_SAFE_INTEGER ? schema.maximum : undefined;
+  if (schema.minimum !== undefined)
+    return most === undefined ? `${schema.minimum} or more` : `${schema.minimum} to ${most}`;
+  if (schema.type === 'array') return 'list';
+  if (schema.oneOf ?? schema.anyOf) return 'one of the forms below';
+  return schema.type === 'object' ? '' : (schema.type ?? '');
+}
+
+function defaultOf(schema: Schema): string {
+  const value = schema.default;
+  if (value === undefined) return '';
+  if (Array.isArray(value)) return 'see above';
+  if (typeof value === 'object') return Object.keys(value as object).length === 0 ? '' : code(JSON.stringify(value));
+  return code(String(value));
+}
+
+// The errors
+
+const TABLES: readonly {
+  readonly room: string;
+  readonly about: string;
+  readonly table: Readonly<Record<string, ErrorRow>>;
+}[] = [
+  { room: 'cli', about: 'The command itself.', table: cliError.table },
+  { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
+  { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
+  { room: 'access', about: 'App passwords.', table: accessError.table },
+  { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
+  { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },
+  { room: 'vault', about: 'Keys and sealed secrets.', table: vaultError.table },
+  { room: 'store', about: 'The database.', table: storeError.table },
+  { room: 'sandbox', about: 'The emulated tenant.', table: sandboxError.table },
+  { room: 'base', about: 'Anywhere.', table: baseError.table },
+];
+
+const KINDS = [
+  ['misuse', 'you, or whoever runs Postern: an option, a name or a setting is wrong'],
+  ['denied', 'the owner of the mailbox: sign in or consent'],
+  ['refused', 'the other side said no for good; somebody has to change something there'],
+  ['later', 'nobody: it passes, and programs should try again'],
+  ['garbled', 'the other side broke its protocol'],
+  ['limit', 'one of our bounds was reached'],
+  ['bug', 'us: please report it'],
+] as const;
+
+function errorPage(): string {
+  return page([
+    '# Errors',
+    MADE,
+    '',
+    'Every failure has a code that stays the same, a kind that says who has to act, and a next step; the message at the time',
+    'often has a more exact one. What mail programs are told is in [errors-on-the-wire.md](errors-on-the-wire.md).',
+    '',
+    ...rows(
+      ['kind', 'who has to act'],
+      KINDS.map(([kind, who]) => [kind, who]),
+    ),
+    '',
+    ...TABLES.flatMap(({ room, about, table }) => [
+      `## ${room}`,
+      '',
+      about,
+      '',
+      ...rows(
+        ['code', 'kind', 'exit', 'what to do'],
+        Object.entries(table).map(([name, { kind, hint }]) => [
+          code(name),
+          kind,
+          String(replyTo({ code: name, kind }).exit),
+          cell(hint),
+        ]),
+      ),
+      '',
+    ]),
+  ]);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, text] of pages()) writeFileSync(join(root, path), text);
+  process.stderr.write(`docs: wrote ${[...pages().keys()].join(', ')} below ${dirname(join(root, 'docs'))}\n`);
+}
