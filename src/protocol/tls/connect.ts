@@ -1,4 +1,5 @@
 /** Connections to mail servers: TCP, verified TLS, session resumption, and failures in plain words. */
+import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import {
   checkServerIdentity,
@@ -90,6 +91,7 @@ function contextOf({ ca }: TlsPolicy): SecureContext {
   let context = contexts.get(key);
   if (!context) {
     try {
+      if (ca) new X509Certificate(ca); // a context takes no notice of what it cannot read
       context = createSecureContext({
         ...TLS_PARAMETERS,
         ...(ca ? { ca: [...getCACertificates('default'), ca] } : {}),
