@@ -91,7 +91,7 @@ function contextOf({ ca }: TlsPolicy): SecureContext {
   let context = contexts.get(key);
   if (!context) {
     try {
-      if (ca) new X509Certificate(ca); // a context takes no notice of what it cannot read
+      if (ca) void new X509Certificate(ca); // a context takes no notice of what it cannot read
       context = createSecureContext({
         ...TLS_PARAMETERS,
         ...(ca ? { ca: [...getCACertificates('default'), ca] } : {}),
