@@ -220,12 +220,15 @@ for (const protocol of PROTOCOLS) {
 
 for (const protocol of ['pop3', 'smtp'] as const)
   test(`${protocol}: what the path behind announces cannot forge replies`, async () => {
-    const extensions = async () => ['.', 'SIZE 1', 'X\r\n-ERR forged', '', ' lead', 'AUTH FORGED', 'SASL FORGED', 'Ü'];
+    const extensions = async () => ['.', 'SIZE 1', 'X\r\n-ERR forged', '', ' lead', 'STARTTLS forged', 'STLS', 'Ü'];
     const talk = new Talk(protocol, { extensions });
     await talk.heard();
     const lines = await talk.say(protocol === 'pop3' ? 'CAPA\r\n' : 'EHLO x\r\n');
-    assert.equal(lines.filter((line) => /forged|lead|^\.$/i.test(line)).length, protocol === 'pop3' ? 2 : 1);
-    assert.ok(lines.some((line) => /SIZE 1$/.test(line)));
+    assert.equal(
+      lines.filter((line) => /^(?:-ERR|250.STARTTLS|STLS| |\.)/.test(line)).length,
+      protocol === 'pop3' ? 1 : 0,
+    );
+    assert.ok(lines.some((line) => line.endsWith('SIZE 1')));
     talk.socket.destroy();
   });
 
