@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import type { Config } from '../../server/config.ts';
 import { readConfig } from '../../server/config.ts';
-import { keepHeapSmall } from '../../server/heap.ts';
 import { homeOf } from '../../server/home.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
@@ -24,7 +23,6 @@ export function serve(): Command {
       '\nSignals: TERM and INT stop in order (open sessions get time), a second INT stops at once; HUP reads the certificate again.\n\nExample:\n  $ postern serve --workers 2\n',
     )
     .action(async (options: { workers?: number }, command: Command) => {
-      keepHeapSmall();
       const context = new Context(command);
       const base = context.config();
       const config: Config = { ...base, workers: options.workers ?? base.workers };
@@ -39,7 +37,6 @@ export function serve(): Command {
 
 /** The body of a worker process; `main.ts` calls it. */
 export async function runWorker(): Promise<void> {
-  keepHeapSmall();
   const config = readConfig(homeOf(process.env), process.env);
   const log = openLog(config.log);
   guard(log);

@@ -1,0 +1,58 @@
+/** The `postern` command: results on standard output, talk on standard error, sysexits codes, a next step in every error. */
+import { CommanderError } from 'commander';
+import { asError, type PosternError } from '../base/error.ts';
+import { replyTo } from '../base/replies.ts';
+import { scrub } from '../base/secret.ts';
+import { cliError } from './errors.ts';
+import { program } from './program.ts';
+
+/** Runs one command to its end and sets the exit code. Never rejects. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const json = argv.includes('--json');
+  process.on('uncaughtException', (error) => crash(error, json));
+  process.on('unhandledRejection', (error) => crash(error, json));
+  // `postern audit show | head` closes the pipe early, and that is fine.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 74));
+  try {
+    await program().parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version are no errors, and help shown for want of a command has said it all.
+      if (error.exitCode === 0) return;
+      const shown = error.code === 'commander.help' && !json;
+      if (shown) process.exitCode = 64;
+      else report(usageError(error), json);
+      return;
+    }
+    report(asError(error), json);
+  }
+}
+
+/** commander's complaint in our voice. */
+function usageError({ code, message }: CommanderError): PosternError {
+  if (code === 'commander.help') return cliError('cli.usage', 'no command was given');
+  const plain = message
+    .replace(/^error: /, '')
+    .replace(/\n/g, ' ')
+    .replace(/\.$/, '');
+  return cliError('cli.usage', plain);
+}
+
+/** With --json the error is one object on standard error too: standard output holds results only. */
+function report(error: PosternError, json: boolean): void {
+  process.exitCode = replyTo(error).exit;
+  if (json) {
+    process.stderr.write(`${scrub(JSON.stringify({ error: error.toJSON() }))}\n`);
+    return;
+  }
+  process.stderr.write(`postern: ${scrub(error.message)}\n`);
+  if (error.hint !== '') process.stderr.write(`postern: next: ${scrub(error.hint)}\n`);
+  if (error.retryAt)
+    process.stderr.write(`postern: this passes by itself; try again after ${error.retryAt.toISOString()}\n`);
+  if (error.kind === 'bug' && error.cause instanceof Error) process.stderr.write(`${scrub(error.cause.stack ?? '')}\n`);
+}
+
+function crash(error: unknown, json: boolean): never {
+  report(asError(error), json);
+  process.exit(70);
+}
