@@ -128,3 +128,22 @@ test('runs are streamed in pieces', async () => {
   assert.deepEqual([counted, dotted, (await conn.line(10))?.toString()], ['abcdefgh', '.dot\r\n', 'next']);
   conn.destroy();
 });
+
+test('a frame larger than what is read ahead still comes in, or is refused', async () => {
+  for (const length of [9, 10, 11, 19, 20, 21, 22, 23]) {
+    const socket = new MemorySocket();
+    const conn = new Conn(socket, { highWater: 10 });
+    const reading = conn.line(20);
+    const settled = length <= 20 ? reading : assert.rejects(reading, is('wire.line-too-long'));
+    for (const octet of `${'x'.repeat(length)}\r\nabcdefghijklmnop`) {
+      socket.feed(Buffer.from(octet));
+      await turn();
+    }
+    const line = await settled;
+    if (length <= 20) {
+      assert.equal(line?.length, length);
+      assert.equal((await conn.counted(16)).toString(), 'abcdefghijklmnop');
+    }
+    conn.destroy();
+  }
+});

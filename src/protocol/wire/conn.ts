@@ -17,6 +17,8 @@ export interface ConnOptions {
 /** Reading ahead is bounded: a peer that pipelines more than this waits until we have read. */
 const HIGH_WATER = 64 * 1024;
 
+const CRLF_OCTETS = 2;
+
 export class Conn {
   #socket: Socket;
   readonly #framer = new Framer();
@@ -63,7 +65,7 @@ export class Conn {
    * @throws wire.closed (end inside a line), wire.timeout, wire.line-too-long, wire.bare-newline, or the signal's reason
    */
   async line(limit: number, signal?: AbortSignal): Promise<Buffer | undefined> {
-    return this.#take(() => this.#framer.line(limit), signal, true);
+    return this.#take(() => this.#framer.line(limit), signal, true, limit + CRLF_OCTETS);
   }
 
   /** Exactly `length` octets in one buffer. @throws wire.closed, wire.timeout, or the signal's reason */
@@ -186,7 +188,7 @@ export class Conn {
     next: () => T | undefined,
     signal: AbortSignal | undefined,
     endIsFine: boolean,
-    needs = 0,
+    needs = 0, // octets that must be let in before the frame can be taken or refused, however low the mark
   ): Promise<T | undefined> {
     for (;;) {
       const frame = next();
