@@ -1,12 +1,15 @@
-/** How V8's heap is kept for a process that relays: small, with short-lived buffers freed early. */
+/** How V8's heap is kept in a process that relays: small, with the buffers of a bulk transfer freed cheaply. */
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Call before anything else is loaded in a serving process. Relayed octets are short-lived buffers outside the heap. With a young generation of
- * up to 64 MiB they are freed late, and V8 marks the whole heap every 64 MiB relayed to be rid of them: for 800 MB, 18 full
- * collections instead of 2. Kept at its first size the young generation is collected often and cheaply, and 60 MiB less stay
- * resident. (`--max-semi-space-size` is read before any of our code runs; the growth factor is not.)
+ * Call before anything else is loaded in a serving process.
+ *
+ * Relayed octets are short-lived buffers outside the heap. V8 gives those a limit of their own and marks the whole heap every
+ * time some 25 MB of them have come together; counted into the limit of the heap instead, they are freed by the small
+ * collections of the young generation. For 800 MB relayed: 2 full collections instead of 36, a fifth less CPU.
+ * The young generation keeps its first size instead of growing to 64 MiB that stay resident.
  */
 export function keepHeapSmall(): void {
+  setFlagsFromString('--external-memory-accounted-in-global-limit');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
