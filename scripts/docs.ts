@@ -77,7 +77,7 @@ function section(command: Command, parent: string): readonly string[] {
   return [
     `## ${code(usage)}`,
     '',
-    `${sentence(command.description())}`,
+    sentence(command.description()),
     '',
     ...(command.options.length === 0 ? [] : [...optionTable(command.options), '']),
     ...helpAfter(command),
@@ -136,8 +136,8 @@ interface Schema {
   readonly type?: string;
   readonly description?: string;
   readonly default?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly const?: unknown;
+  readonly enum?: readonly string[];
+  readonly const?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -221,8 +221,8 @@ function keys(schema: Schema, path: string): readonly (readonly string[])[] {
 }
 
 function values(schema: Schema): string {
-  if (schema.const !== undefined) return code(String(schema.const));
-  if (schema.enum) return schema.enum.map((value) => code(String(value))).join(', ');
+  if (schema.const !== undefined) return code(schema.const);
+  if (schema.enum) return schema.enum.map((value) => code(value)).join(', ');
   const most = schema.maximum !== undefined && schema.maximum < Number.MAX_SAFE_INTEGER ? schema.maximum : undefined;
   if (schema.minimum !== undefined)
     return most === undefined ? `${schema.minimum} or more` : `${schema.minimum} to ${most}`;
@@ -236,7 +236,7 @@ function defaultOf(schema: Schema): string {
   if (value === undefined) return '';
   if (Array.isArray(value)) return 'see above';
   if (typeof value === 'object') return Object.keys(value as object).length === 0 ? '' : code(JSON.stringify(value));
-  return code(String(value));
+  return code(JSON.stringify(value).replaceAll('"', ''));
 }
 
 // The errors

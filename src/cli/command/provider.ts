@@ -64,6 +64,11 @@ function add(): Command {
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
+      if (!/^[\w.-]{1,64}$/.test(name)) {
+        throw cliError('cli.usage', `${JSON.stringify(name)} cannot be the name of a provider`, {
+          hint: 'use letters, digits, dots, hyphens and underscores, for example work',
+        });
+      }
       const credential = await credentialOf(options);
       await context.withInstance(async ({ store, vault, audit, clock }) => {
         const application = await addApplication(

@@ -1,0 +1,39 @@
+/** The real command, used wrongly: exit code, a next step, and one JSON object on standard error with --json. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { postern } from '../bed/postern.ts';
+import { privateFolder } from '../bed/process.ts';
+
+const folder = privateFolder();
+after(folder.remove);
+
+const MISUSE: readonly (readonly [args: readonly string[], code: string])[] = [
+  [['bogus'], 'cli.usage'],
+  [['mailbox', 'list'], 'server.not-initialised'],
+  [['token'], 'cli.usage'],
+  [['serve', '--workers', '0'], 'cli.usage'],
+  [['provider', 'add', '', '--client-id', 'x'], 'cli.usage'],
+  [['sandbox', '--port', '7'], 'cli.usage'],
+];
+
+for (const [args, code] of MISUSE) {
+  test(`postern ${args.join(' ')}`, async () => {
+    const plain = await postern(folder.path, args, { accept: [64] });
+    assert.equal(plain.stdout.length, 0);
+    assert.match(plain.stderr, /^postern: .+\npostern: next: .+\n$/);
+    const json = await postern(folder.path, [...args, '--json'], { accept: [64] });
+    assert.equal(json.stdout.length, 0);
+    const { error } = JSON.parse(json.stderr) as { error: { code: string; hint: string } };
+    assert.equal(error.code, code);
+    assert.notEqual(error.hint, '');
+  });
+}
+
+test('a public console has to be asked for, and the line is named', async () => {
+  const { parseConfig } = await import('../../src/server/config.ts');
+  assert.throws(
+    () => parseConfig('workers: 1\nconsole:\n  host: 0.0.0.0\n', 'p.yaml'),
+    /p\.yaml line 3: console\.host: /,
+  );
+  assert.equal(parseConfig('console: { host: 0.0.0.0, insecurePublic: true }', 'p.yaml').console.host, '0.0.0.0');
+});
