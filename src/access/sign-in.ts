@@ -28,6 +28,10 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): 
 const TOUCH_EVERY_MS = 60_000;
 /** Expiry is looked at this often; revocation arrives by itself. */
 const LOOK_EVERY_MS = 1000;
+/** A failed load is tried again after the first of these, doubling up to the second. */
+const RETRY_MS = { first: 250, most: 5000 };
+/** Memory that could not be refreshed for this long is no longer trusted: every sign-in then asks the store. */
+const TRUST_STALE_MS = 30_000;
 
 class SignInCheck implements SignIn {
   readonly #deps: SignInDeps;
@@ -43,6 +47,9 @@ class SignInCheck implements SignIn {
   #loading: Promise<void> | undefined;
   #stale = false;
   #timer: Timer;
+  #retry: Timer | undefined;
+  /** When loading began to fail; undefined while memory is up to date. */
+  #failingSince: number | undefined;
   #closed = false;
 
   constructor(deps: SignInDeps, key: KeyObject) {
@@ -50,11 +57,7 @@ class SignInCheck implements SignIn {
     this.#log = deps.log ?? nullLog;
     this.#key = key;
     this.#slowDown = new SlowDown(deps.clock);
-    const changed = (): void => {
-      this.load().catch((error: unknown) =>
-        this.#log.error({ error: asError(error) }, 'app passwords could not be read; the last known ones stay in use'),
-      );
-    };
+    const changed = (): void => this.#reload(RETRY_MS.first);
     this.#watches = [deps.store.watch('app-passwords', changed), deps.store.watch('mailboxes', changed)];
     this.#timer = deps.clock.after(LOOK_EVERY_MS, this.#look);
   }
@@ -66,8 +69,10 @@ class SignInCheck implements SignIn {
     if (wait) return { type: 'slow-down', ...wait };
     // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
     const hash = hashOf(this.#key, password);
-    const row = this.#passwords.get(hash) ?? (await this.#fresh(hash));
-    const mailbox = this.#mailboxes.get(address) ?? (await this.#deps.store.mailboxes.find(address));
+    const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
+    const row = (trusted ? this.#passwords.get(hash) : undefined) ?? (await this.#fresh(hash));
+    const mailbox =
+      (trusted ? this.#mailboxes.get(address) : undefined) ?? (await this.#deps.store.mailboxes.find(address));
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
@@ -87,6 +92,7 @@ class SignInCheck implements SignIn {
   close(): void {
     this.#closed = true;
     this.#timer.cancel();
+    this.#retry?.cancel();
     for (const watch of this.#watches) watch.stop();
   }
 
@@ -95,6 +101,17 @@ class SignInCheck implements SignIn {
     this.#stale = true;
     this.#loading ??= this.#loadAll().finally(() => (this.#loading = undefined));
     return this.#loading;
+  }
+
+  /** Loads until it works: a revocation must not be lost because the store was busy when it was heard of. */
+  #reload(waitMs: number): void {
+    this.load().catch((error: unknown) => {
+      this.#log.error({ error: asError(error), retryInMs: waitMs }, 'app passwords could not be read; trying again');
+      this.#failingSince ??= this.#deps.clock.now();
+      this.#retry?.cancel();
+      if (this.#closed) return;
+      this.#retry = this.#deps.clock.after(waitMs, () => this.#reload(Math.min(waitMs * 2, RETRY_MS.most)));
+    });
   }
 
   async #loadAll(): Promise<void> {
@@ -109,6 +126,8 @@ class SignInCheck implements SignIn {
       const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);
       this.#passwords = new Map(valid.map((row) => [row.hash, row]));
       this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
+      this.#failingSince = undefined;
+      this.#retry?.cancel();
       this.#tell(gone);
     }
   }
