@@ -1,6 +1,6 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
 import { isError } from '../base/error.ts';
-import { connectMailbox, type ConnectRequest, type Redirect } from '../oauth/connect-mailbox.ts';
+import type { ConnectRequest, Redirect } from '../oauth/connect-mailbox.ts';
 import { openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
 import type { Instance } from '../server/instance.ts';
@@ -43,6 +43,7 @@ export async function consent(context: Context, instance: Instance, request: Con
       },
       signal: stop.signal,
     };
+    const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
     const { mailbox } = await connectMailbox({ ...instance }, base);
     return mailbox;
   } catch (error) {

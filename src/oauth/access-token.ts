@@ -3,7 +3,7 @@
  * (RFC 9068 §6), so nothing is *trusted* because of this; it only catches early what the mail server would refuse later
  * with no reason given. Opaque tokens pass.
  */
-import { decodeJwt } from 'jose';
+import { decodeJwt } from 'jose/jwt/decode';
 import type { JWTPayload } from 'jose';
 import type { Secret } from '../base/secret.ts';
 import type { Protocol } from '../store/types.ts';

@@ -8,11 +8,12 @@ import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../stor
 import type { Vault } from '../vault/types.ts';
 import { checkAccessToken } from './access-token.ts';
 import { openCredential } from './application.ts';
-import { isAppOnly, openClient, requireCredential } from './engines.ts';
+import { openClient, requireCredential } from './engines.ts';
 import type { Client } from './engines.ts';
 import type { DevicePrompt, TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import type { Emit } from './events.ts';
+import { isAppOnly } from './flows.ts';
 import { sealTokens, tokensOf } from './grant-tokens.ts';
 import { verifyIdToken } from './id-token.ts';
 import type { Identity } from './id-token.ts';

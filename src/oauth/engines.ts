@@ -1,6 +1,6 @@
 /** Chooses and keeps the engines of an application. */
 import type { Clock } from '../base/clock.ts';
-import type { Application, Flow } from '../store/types.ts';
+import type { Application } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { openCredential } from './application.ts';
 import type { ClientCredential } from './application.ts';
@@ -8,12 +8,11 @@ import { openMsalEngine } from './engine-msal.ts';
 import { openOpenidEngine } from './engine-openid.ts';
 import type { DelegatedEngine, TokenEngine } from './engine.ts';
 import { oauthError } from './errors.ts';
+import type { AppOnlyFlow } from './flows.ts';
 import { openHttp } from './http.ts';
 import type { Http } from './http.ts';
 import { resolveProvider } from './provider.ts';
 import type { ProviderProfile } from './provider.ts';
-
-export type AppOnlyFlow = Exclude<Flow, 'authorization-code' | 'device-code'>;
 
 /** An application ready for requests. */
 export interface Client {
@@ -50,10 +49,6 @@ export async function openClient(
       await localHttp.close();
     },
   };
-}
-
-export function isAppOnly(flow: Flow): flow is AppOnlyFlow {
-  return flow !== 'authorization-code' && flow !== 'device-code';
 }
 
 const CREDENTIAL_OF: Readonly<Record<AppOnlyFlow, ClientCredential['type']>> = {

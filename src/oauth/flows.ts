@@ -12,6 +12,13 @@ export const FLOWS: readonly Flow[] = [
   'managed-identity',
 ];
 
+export type AppOnlyFlow = Exclude<Flow, 'authorization-code' | 'device-code'>;
+
+/** True when the application signs in by itself and there is nobody who could consent again. */
+export function isAppOnly(flow: Flow): flow is AppOnlyFlow {
+  return flow !== 'authorization-code' && flow !== 'device-code';
+}
+
 export type RefusedFlow = 'implicit' | 'password';
 
 const REFUSED: Readonly<Record<RefusedFlow, { readonly reason: string; readonly instead: string }>> = {

@@ -6,15 +6,16 @@ import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
-import type { Grant, Mailbox, Protocol, Store } from '../store/types.ts';
+import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
-import { openClient } from './engines.ts';
 import type { Client } from './engines.ts';
 import { oauthError } from './errors.ts';
 import type { Emit, OAuthEvent } from './events.ts';
 import { endpointOf } from './mail-endpoint.ts';
 import type { GrantTokens } from './grant-tokens.ts';
+import { resolveProvider } from './provider.ts';
+import type { ProviderProfile } from './provider.ts';
 import { renew } from './renewal.ts';
 import type { RenewalDeps, RenewalStep } from './renewal.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
@@ -71,6 +72,7 @@ class CachingTokenSource implements TokenSource {
   readonly #rejected = new Map<string, string>();
   readonly #inFlight = new Map<string, Promise<Entry>>();
   readonly #clients = new Map<string, Promise<Client>>();
+  readonly #profiles = new Map<string, Promise<ProviderProfile>>();
   readonly #grants = new Map<string, Promise<Grant | undefined>>();
   readonly #watches: readonly { stop(): void }[];
   #closed = false;
@@ -102,8 +104,7 @@ class CachingTokenSource implements TokenSource {
     requireProtocol(mailbox, protocol);
     const grant = await this.#grant(mailbox.grantId);
     if (!grant) throw oauthError('oauth.needs-consent', `the grant of ${mailbox.address} is gone`);
-    const { profile } = await this.#client(grant.applicationId);
-    return endpointOf(profile, grant, mailbox, protocol);
+    return endpointOf(await this.#profile(grant.applicationId), grant, mailbox, protocol);
   }
 
   reject(token: AccessToken): void {
@@ -176,7 +177,7 @@ class CachingTokenSource implements TokenSource {
       tokens.accessToken.reveal() !== rejected && clock.now() < this.#renewAt(grantId, tokens);
     try {
       const { grant, tokens } = await renew(this.#renewal, grantId, isFresh);
-      checkAccessTokenAudience(tokens.accessToken, (await this.#client(grant.applicationId)).profile);
+      checkAccessTokenAudience(tokens.accessToken, await this.#profile(grant.applicationId));
       const entry: Entry = {
         token: { value: tokens.accessToken, expiresAt: tokens.expiresAt, scopes: tokens.scopes, grantId },
         obtainedAt: tokens.obtainedAt,
@@ -233,6 +234,7 @@ class CachingTokenSource implements TokenSource {
   #applicationsChanged(): void {
     const old = [...this.#clients.values()];
     this.#clients.clear();
+    this.#profiles.clear();
     this.#failures.clear();
     // Requests under way end in their own time: closing waits for them.
     for (const client of old) {
@@ -244,13 +246,25 @@ class CachingTokenSource implements TokenSource {
     }
   }
 
+  /** The engines are loaded with the first renewal: a sign-in with a token at hand needs none of them. */
   #client(applicationId: string): Promise<Client> {
     return remembered(this.#clients, applicationId, async () => {
-      const application = await this.#deps.store.applications.find(applicationId);
-      if (!application)
-        throw oauthError('oauth.misconfigured', 'the application of this grant is gone', { detail: { applicationId } });
+      const application = await this.#application(applicationId);
+      const { openClient } = await import('./engines.ts');
       return openClient(this.#deps, application);
     });
+  }
+
+  #profile(applicationId: string): Promise<ProviderProfile> {
+    return remembered(this.#profiles, applicationId, async () =>
+      resolveProvider(await this.#application(applicationId)),
+    );
+  }
+
+  async #application(applicationId: string): Promise<Application> {
+    const application = await this.#deps.store.applications.find(applicationId);
+    if (application) return application;
+    throw oauthError('oauth.misconfigured', 'the application of this grant is gone', { detail: { applicationId } });
   }
 
   #grant(grantId: string): Promise<Grant | undefined> {

@@ -1,5 +1,5 @@
 /** Where things are on disk: one folder with POSTERN_HOME, otherwise the XDG base directories. */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { serverError } from './errors.ts';
@@ -41,11 +41,6 @@ export function makeHome(home: Home): void {
   } catch (cause) {
     throw serverError('server.home', `the folder ${home.state} cannot be used`, { cause });
   }
-}
-
-/** True once `postern init`, or anything that made the key, has run here. */
-export function isInitialised(home: Home): boolean {
-  return existsSync(home.key) || existsSync(home.config);
 }
 
 const homeFolder = (env: Environment): string => nonEmpty(env['HOME']) ?? homedir();

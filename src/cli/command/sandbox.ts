@@ -1,10 +1,10 @@
 /** `postern sandbox`: the emulated tenant, and with --gateway the whole demonstration. */
 import { Command } from 'commander';
 import type { ListenerConfig } from '../../gateway/types.ts';
-import { defaultPorts, type Sandbox, startSandbox } from '../../sandbox/index.ts';
+import type { Sandbox } from '../../sandbox/index.ts';
 import { openLog } from '../../server/log.ts';
 import { Context } from '../context.ts';
-import { type Demonstration, startDemonstration } from '../demonstration.ts';
+import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
 import { count } from '../value.ts';
 import { untilStopped } from './serve.ts';
@@ -27,6 +27,9 @@ export function sandbox(): Command {
     )
     .action(async (options: SandboxOptions, command: Command) => {
       const context = new Context(command);
+      // Loaded here and not above: no other command needs the tenant.
+      const { defaultPorts, startSandbox } = await import('../../sandbox/index.ts');
+      const { startDemonstration } = await import('../demonstration.ts');
       if (options.port !== undefined && options.port !== 0) {
         throw cliError('cli.usage', 'only --port 0 (free ports) can be given', {
           hint: `the default ports are ${Object.values(defaultPorts).join(', ')} and those of the gateway`,
