@@ -11,6 +11,9 @@ export function readNetwork(text: string): string {
       return `${address.toString()}/${address.kind() === 'ipv4' ? 32 : 128}`;
     }
     const [address, length] = ipaddr.parseCIDR(trimmed);
+    // IPv4 written as IPv6 (RFC 4291 §2.5.5.2) is kept as IPv4, which is how clients are seen.
+    if (address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && length >= 96)
+      return `${address.toIPv4Address().toString()}/${length - 96}`;
     return `${address.toString()}/${length}`;
   } catch (cause) {
     throw accessError('access.network', `${trimmed} is not a network`, { cause });

@@ -20,7 +20,12 @@ export interface SignInDeps {
 /** @throws vault.*, store.unavailable */
 export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): void }> {
   const checker = new SignInCheck(deps, await hashKey(deps.vault));
-  await checker.load();
+  try {
+    await checker.load();
+  } catch (error) {
+    checker.close();
+    throw error;
+  }
   return checker;
 }
 
@@ -65,8 +70,6 @@ class SignInCheck implements SignIn {
   async verify({ user, password, protocol, remoteAddress }: SignInAttempt): Promise<SignInResult> {
     const address = user.trim().toLowerCase();
     const client = clientOf(remoteAddress);
-    const wait = this.#slowDown.wait(client, address);
-    if (wait) return { type: 'slow-down', ...wait };
     // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
     const hash = hashOf(this.#key, password);
     const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
@@ -76,10 +79,10 @@ class SignInCheck implements SignIn {
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
-      this.#slowDown.failed(client, address);
-      return { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
+      const wait = this.#slowDown.failed(client, address);
+      return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
     }
-    this.#slowDown.succeeded(client, address);
+    this.#slowDown.succeeded(client);
     this.#touch(row);
     return { type: 'accepted', mailbox, appPassword: row };
   }
