@@ -54,7 +54,7 @@ const BEARER = /(bearer\s+)[\w\-.~+/=]{8,}/gi;
 /** Base64 of `user=`…, `n,a=`…: XOAUTH2 and OAUTHBEARER initial responses. */
 const SASL = /\b(?:dXNlcj|bixhP|bix1c2Vy)[\w+/=]{12,}/g;
 const FIELD =
-  /((?:access_token|refresh_token|id_token|client_secret|client_assertion|device_code|code_verifier|password|passphrase)["']?\s*[=:]\s*["']?)[^\s"'&,;}]{4,}/gi;
+  /((?:access_?token|refresh_?token|id_?token|client_?secret|client_?assertion|device_?code|code_?verifier|private_?key|password|passphrase)\\*["']?\s*[=:]\s*\\*["']?)[^\s"'\\&,;}]{4,}/gi;
 
 /** How many live Secret objects hold each value: the same token is often wrapped more than once. */
 const live = new Map<string, number>();

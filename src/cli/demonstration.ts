@@ -12,7 +12,7 @@ import { connectMailbox } from '../oauth/connect-mailbox.ts';
 import type { Sandbox } from '../sandbox/index.ts';
 import { certificateFiles, type CertificateFiles } from '../server/certificate.ts';
 import { readConfig, type Config } from '../server/config.ts';
-import { homeOf } from '../server/home.ts';
+import { homeOf, makeHome } from '../server/home.ts';
 import { ensureKey, openInstance, type Instance } from '../server/instance.ts';
 import type { ServerLog } from '../server/log.ts';
 import { serve, type Serving } from '../server/serve.ts';
@@ -81,6 +81,7 @@ const addressesOf = (sandbox: Sandbox): readonly string[] => [
 async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Promise<Config> {
   // The person's own settings must not leak into the demonstration.
   const base = readConfig(homeOf({}, home), {});
+  makeHome(base.home);
   const tls: Omit<CertificateFiles, 'ca'> = { cert: join(home, 'gateway.pem'), key: join(home, 'gateway.key') };
   await writeFile(tls.cert, sandbox.serverCertificate.cert, { mode: 0o600 });
   await writeFile(tls.key, sandbox.serverCertificate.key, { mode: 0o600 });

@@ -22,6 +22,7 @@ const DAY_MS = 86_400_000;
 /** A leaf is replaced this long before its end; looked at every few seconds by {@link watchCertificate}. */
 const RENEW_BEFORE_MS = 30 * DAY_MS;
 const LOOK_EVERY_MS = 5000;
+const FRESH_EVERY_MS = DAY_MS / 2;
 
 /** The files to use; makes CA and certificate on the first run and renews the certificate when its end is near. */
 export async function certificateFiles(config: Config, clock: Clock): Promise<CertificateFiles> {
@@ -81,6 +82,28 @@ export function watchCertificate(
   };
   let timer = clock.after(LOOK_EVERY_MS, tick);
   return { look, stop: () => timer.cancel() };
+}
+
+/** Looks twice a day whether the local CA's certificate has to be renewed. One process does this for all workers. */
+export function keepCertificateFresh(config: Config, clock: Clock, log: Log): { stop(): void } {
+  if (config.tls) return { stop: () => undefined };
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    try {
+      await certificateFiles(config, clock);
+    } catch (error) {
+      log.error({ error }, 'the certificate could not be renewed; trying again in twelve hours');
+    }
+    if (!stopped) timer = clock.after(FRESH_EVERY_MS, start);
+  };
+  const start = (): void => void look();
+  let timer = clock.after(FRESH_EVERY_MS, start);
+  return {
+    stop() {
+      stopped = true;
+      timer.cancel();
+    },
+  };
 }
 
 function namesOf({ hostname }: Config): readonly string[] {

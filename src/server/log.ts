@@ -65,7 +65,10 @@ function describeError(error: unknown): unknown {
   if (error instanceof PosternError) {
     return { ...error.toJSON(), ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }) };
   }
-  if (error instanceof Error) return { name: error.name, message: error.message, stack: error.stack };
+  if (error instanceof Error) {
+    const { name, message, stack, cause } = error;
+    return { name, message, stack, ...(cause === undefined ? {} : { cause: describeError(cause) }) };
+  }
   return error;
 }
 

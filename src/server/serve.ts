@@ -1,7 +1,7 @@
 /** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
 import { systemClock } from '../base/clock.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
-import { certificateFiles } from './certificate.ts';
+import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { composeGateway } from './gateway.ts';
 import { startConsole } from './http.ts';
@@ -27,12 +27,14 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
   try {
     const certificate = await certificateFiles(config, systemClock);
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
+    const fresh = keepCertificateFresh(config, systemClock, log);
     let draining = false;
     const console = await startConsole({
       ...config.console,
       metrics: () => metrics.registry.metrics(),
       ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
     }).catch(async (error: unknown) => {
+      fresh.stop();
       await composed.drain();
       throw error;
     });
@@ -43,6 +45,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
       reload: () => composed.reload(),
       async stop() {
         draining = true;
+        fresh.stop();
         log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
         await composed.drain();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });

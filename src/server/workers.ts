@@ -6,11 +6,11 @@
 import cluster, { type Worker } from 'node:cluster';
 import { createServer, type Server } from 'node:net';
 import { backoffMs } from '../base/backoff.ts';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, type Timer } from '../base/clock.ts';
 import { asError, PosternError } from '../base/error.ts';
 import { gatewayError } from '../gateway/errors.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
-import { certificateFiles } from './certificate.ts';
+import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
 import { composeGateway } from './gateway.ts';
@@ -45,6 +45,8 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
   await certificateFiles(config, systemClock);
   const listeners = await claim(config.listeners);
   const workers = new Set<Worker>();
+  const ready = new Set<Worker>();
+  const restarts = new Set<Timer>();
   let stopping = false;
   let asked = 0;
   const answers = new Map<number, (values: object) => void>();
@@ -56,12 +58,15 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       workers.add(worker);
       worker.on('message', (message: ToPrimary) => {
         if (message.type === 'hello') send(worker, { type: 'listeners', listeners });
-        else if (message.type === 'ready') resolve();
-        else if (message.type === 'metrics') answers.get(message.id)?.(message.values);
+        else if (message.type === 'ready') {
+          ready.add(worker);
+          resolve();
+        } else if (message.type === 'metrics') answers.get(message.id)?.(message.values);
         else reject(revive(message.error));
       });
       worker.once('exit', (code, signal) => {
         workers.delete(worker);
+        ready.delete(worker);
         if (stopping) return resolve();
         reject(serverError('server.worker-failed', `a worker ended (${signal ?? `code ${code}`}) before it was ready`));
         const tries = systemClock.now() - since > STABLE_MS ? 0 : attempt + 1;
@@ -70,9 +75,11 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
           { worker: worker.process.pid, code, signal, wait },
           'a worker ended; its sessions are lost, a new one is started',
         );
-        systemClock.after(wait, () => {
-          if (!stopping) start(tries).catch((error: unknown) => log.error({ error }, 'a worker could not be started'));
+        const restart = systemClock.after(wait, () => {
+          restarts.delete(restart);
+          start(tries).catch((error: unknown) => log.error({ error }, 'a worker could not be started'));
         });
+        restarts.add(restart);
       });
     });
 
@@ -84,6 +91,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     await instance.close();
     throw error;
   }
+  const fresh = keepCertificateFresh(config, systemClock, log);
   const metricsOf = (worker: Worker): Promise<object | undefined> =>
     new Promise((resolve) => {
       const id = ++asked;
@@ -102,7 +110,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       addUp((await Promise.all([...workers].map(metricsOf))).filter((values) => values !== undefined)),
     ready: async () => {
       if (stopping) return ['shutting down'];
-      const missing = config.workers - workers.size;
+      const missing = config.workers - ready.size;
       return [
         ...(missing > 0 ? [`${missing} of ${config.workers} workers are down`] : []),
         ...(await problemsOf(() => instance.store.ping())),
@@ -122,6 +130,8 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     },
     async stop() {
       stopping = true;
+      fresh.stop();
+      for (const restart of restarts) restart.cancel();
       log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
       await Promise.all(
         [...workers].map(

@@ -1,0 +1,53 @@
+/** postern.yaml: what is read, and how a mistake is told. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isError } from '../base/error.ts';
+import { parseConfig, readConfig } from './config.ts';
+import { homeOf } from './home.ts';
+
+const message = (text: string): string => {
+  try {
+    parseConfig(text, 'postern.yaml');
+  } catch (error) {
+    assert.ok(isError(error, 'server.config'));
+    return error.message;
+  }
+  return '';
+};
+
+test('nothing at all is a complete configuration on loopback', () => {
+  const config = parseConfig('', 'postern.yaml');
+  assert.deepEqual([...new Set(config.listeners.map(({ host }) => host))], ['127.0.0.1']);
+  assert.deepEqual(
+    config.listeners.map(({ port }) => port),
+    [1143, 1993, 1110, 1995, 1587, 1465],
+  );
+  assert.equal(config.console.port, 7993);
+});
+
+test('a mistake is told with its line', () => {
+  assert.match(message('log:\n  level: loud\n'), /^postern\.yaml line 2: log\.level/);
+  assert.match(message('workers: 2\nlisten: []\n'), /line 2: there is no key called listen/);
+  assert.match(message('listeners:\n  - { protocol: imap, tls: none, port: 70000 }\n'), /line 2: listeners\.0\.port/);
+  assert.match(message('a: [1\n'), /line \d/);
+});
+
+test('the environment overrides the file, and secrets may come from files', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'postern-config-'));
+  try {
+    writeFileSync(join(dir, 'postern.yaml'), 'workers: 3\nlog: { level: warn }\n');
+    writeFileSync(join(dir, 'url'), 'postgres://postern:s3cret-word@db/postern\n');
+    const config = readConfig(homeOf({}, dir), { POSTERN_WORKERS: '2', POSTERN_DATABASE_URL_FILE: join(dir, 'url') });
+    assert.equal(config.workers, 2);
+    assert.equal(config.log.level, 'warn');
+    assert.equal(config.database.reveal(), 'postgres://postern:s3cret-word@db/postern');
+    assert.ok(!JSON.stringify(config).includes('s3cret-word'));
+    assert.throws(() => readConfig(homeOf({}, dir), { POSTERN_WORKERS: 'many' }), /POSTERN_WORKERS is not a number/);
+    assert.throws(() => readConfig(homeOf({}, dir), { POSTERN_MASTER_KEY_FILE: join(dir, 'none') }), /cannot be read/);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
