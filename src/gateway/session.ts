@@ -168,6 +168,7 @@ export class Session {
   async #judge(now: SigningIn, credentials: Credentials): Promise<Verdict> {
     const { deps } = this.#around;
     const { mechanism, user, actAs, secret } = credentials;
+    const shown = asAddress(user);
     let local: SignInResult;
     try {
       local =
@@ -181,14 +182,14 @@ export class Session {
             });
     } catch (error) {
       const failure = asError(error);
-      this.#warn(failure, user, 'sign-in could not be checked');
+      this.#warn(failure, shown, 'sign-in could not be checked');
       return { type: 'refuse', error: outward(failure) };
     }
     if (local.type !== 'accepted') {
       const reason = local.type === 'refused' ? local.reason : 'slow-down';
-      this.#note('signin.local', 'failed', user, { mechanism, reason });
+      this.#note('signin.local', 'failed', shown, { mechanism, reason });
       // These words and field names are documented for log watchers such as fail2ban.
-      deps.log.warn({ ...this.#facts(), user: user.slice(0, 254), mechanism, reason }, 'sign-in refused');
+      deps.log.warn({ ...this.#facts(), user: shown, mechanism, reason }, 'sign-in refused');
       if (local.type === 'refused') return { type: 'refuse', error: gatewayError('gateway.wrong-password', WRONG) };
       await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return {
@@ -334,6 +335,11 @@ export class Session {
 }
 
 const WRONG = 'the user name or app password is not right';
+
+/** A user name that is no address may be a password in the wrong field, and is not written down. */
+function asAddress(user: string): string {
+  return /^[^\s@]+@[^\s@]+$/.test(user) ? user.slice(0, 254) : '[no address]';
+}
 
 /** The code that says most: where one of ours stands for another room's, that one. */
 function codeOf(error: PosternError): string {
