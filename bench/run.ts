@@ -55,11 +55,13 @@ function build(): void {
   for (const [command, ...args] of [
     ['make', '-s', '-C', load],
     [join(load, 'mkcerts.sh'), join(results, 'certs')],
+    // What is measured is what is installed: compiled, not stripped at every start.
+    [process.execPath, join(root, 'scripts/build.ts')],
   ] as const) {
     const run = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     if (run.status !== 0)
       stop(
-        `${command} failed; needed: a C compiler, make, OpenSSL headers (apt-get install build-essential libssl-dev)`,
+        `${command} ${args.join(' ')} failed; needed: a C compiler, make, OpenSSL headers (apt-get install build-essential libssl-dev)`,
       );
   }
   if (spawnSync('haproxy', ['-v']).status !== 0) stop('haproxy is missing (apt-get install haproxy)');
@@ -181,7 +183,7 @@ function startGateway(name: Target, dir: string): ChildProcess {
     process.execPath,
     [
       '--disable-warning=ExperimentalWarning',
-      join(root, 'src/cli/main.ts'),
+      join(root, 'dist/cli/main.js'),
       '--home',
       join(lab, 'home'),
       'serve',
