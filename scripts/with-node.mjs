@@ -3,7 +3,7 @@
 //
 //   node scripts/with-node.mjs [--quiet] SCRIPT [ARGS...]
 //
-// Plain JavaScript without dependencies, so that an old Node (18 or later) can start it.
+// Plain JavaScript without dependencies, so that an old Node (tried with 20) can start it.
 // 1. Node: the running one if it is >= 24.7, else `node` on PATH or .cache/node24, else a platform package from the
 //    npm registry (a plain tarball, no install script) into .cache/node24.
 // 2. node_modules: `npm ci` under that Node when package-lock.json changed since the last one. Under an old Node npm
