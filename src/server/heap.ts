@@ -5,11 +5,13 @@ import { setFlagsFromString } from 'node:v8';
  * Call before anything else is loaded in a serving process.
  *
  * Relayed octets are short-lived buffers outside the heap. V8 gives those a limit of their own and marks the whole heap every
- * time some 20 MB of them have come together; counted into the limit of the heap instead, they are mostly, though not always,
- * freed by the small collections of the young generation (docs/performance.md has what is known and what is open).
+ * time some 20 MB of them have come together; counted into the limit of the heap instead, they are freed by the small
+ * collections of the young generation, as long as that limit leaves them room: with V8's own step (a third to a half above
+ * what is alive) 800 MB of mail still cost 17 to 48 full collections, with a step of 300 % none, and a third of the CPU less.
  * The young generation keeps its first size instead of growing to 64 MiB that stay resident.
  */
 export function keepHeapSmall(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit');
+  setFlagsFromString('--heap-growing-percent=300');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
