@@ -31,34 +31,45 @@ export function serverContext(pair: CertificatePair): ServerContext {
   };
 }
 
-/** Does the server's handshake on an accepted connection. @throws tls.failed */
+/**
+ * Does the server's handshake on an accepted connection. @throws tls.failed
+ *
+ * The TLS socket is made when the client's first octets are there: handed over as already read, they get a buffer of their
+ * own size. A TLS socket that reads first itself keeps 64 KiB for as long as the connection lives.
+ */
 export function secureServer(
   plain: Socket,
   context: ServerContext,
   options: { readonly timeoutMs: number },
 ): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const socket = new TLSSocket(plain, { isServer: true, secureContext: context.current, requestCert: false });
+    let socket: TLSSocket | undefined;
     const done = (problem?: string, cause?: unknown): void => {
       timer.cancel();
-      socket.off('secure', ready);
-      socket.off('error', failed);
-      socket.off('close', closed);
-      if (problem === undefined) return resolve(socket);
-      socket.on('error', ignore);
-      socket.destroy();
+      const current: Socket = socket ?? plain;
+      for (const [event, listener] of Object.entries({ ...waiting, ...handshake })) current.off(event, listener);
+      if (problem === undefined && socket) return resolve(socket);
+      current.on('error', ignore);
+      current.destroy();
       plain.destroy();
-      reject(protocolError('tls.failed', problem, { cause }));
+      reject(protocolError('tls.failed', problem ?? 'the client left', { cause }));
     };
-    const ready = (): void => done();
     const failed = (error: Error): void => done(`the client’s TLS handshake failed: ${error.message}`, error);
     const closed = (): void => done('the client left during the TLS handshake');
+    const start = (): void => {
+      if (plain.readableLength === 0) return;
+      for (const [event, listener] of Object.entries(waiting)) plain.off(event, listener);
+      socket = new TLSSocket(plain, { isServer: true, secureContext: context.current, requestCert: false });
+      for (const [event, listener] of Object.entries(handshake)) socket.once(event, listener);
+    };
+    const waiting = { readable: start, end: closed, error: failed, close: closed };
+    const handshake = { secure: (): void => done(), error: failed, close: closed };
     const timer = systemClock.after(options.timeoutMs, () =>
       done('the client did not finish the TLS handshake in time'),
     );
-    socket.once('secure', ready);
-    socket.once('error', failed);
-    socket.once('close', closed);
+    for (const [event, listener] of Object.entries(waiting)) plain.on(event, listener);
+    if (plain.destroyed || plain.readableEnded) closed();
+    else start();
   });
 }
 
