@@ -7,6 +7,11 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Calls back once after `ms` unless cancelled. Never keeps the process alive by itself. */
   after(ms: number, callback: () => void): Timer;
+  /**
+   * Milliseconds since some moment, which neither a corrected clock nor, on most systems, a suspended machine moves: against
+   * {@link Clock.now} it shows that the clock jumped. Absent where a clock cannot tell.
+   */
+  monotonic?(): number;
 }
 
 export interface Timer {
@@ -21,11 +26,14 @@ export const systemClock: Clock = {
     handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
+  monotonic: () => performance.now(),
 };
 
 /** A clock that stands still until it is told to move. Timers fire in order of their time. */
 export class ManualClock implements Clock {
   #now: number;
+  /** How far {@link ManualClock.jump} has moved the time of day. */
+  #jumped = 0;
   #timers: { at: number; callback: () => void }[] = [];
 
   constructor(start = Date.UTC(2026, 10, 21)) {
@@ -44,6 +52,17 @@ export class ManualClock implements Clock {
     const timer = { at: this.#now + ms, callback };
     this.#timers.push(timer);
     return { cancel: () => void (this.#timers = this.#timers.filter((t) => t !== timer)) };
+  }
+
+  monotonic(): number {
+    return this.#now - this.#jumped;
+  }
+
+  /** Changes the time of day only, as a suspended machine or a corrected clock does: timers keep the time they have left. */
+  jump(ms: number): void {
+    this.#now += ms;
+    this.#jumped += ms;
+    for (const timer of this.#timers) timer.at += ms;
   }
 
   /** Moves time forward by `ms`, firing what falls due and letting promises settle in between. */

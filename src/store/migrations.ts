@@ -50,4 +50,24 @@ export const migrations: readonly Migration[] = [
       `INSERT INTO settings VALUES ('${AUDIT_HEAD}', '${JSON.stringify(AUDIT_START)}')`,
     ],
   },
+  {
+    name: '004-renewal',
+    up: ({ integer, table }) => [
+      `ALTER TABLE grants ADD COLUMN renew_at ${integer}`,
+      `ALTER TABLE grants ADD COLUMN renewed_at ${integer}`,
+      'ALTER TABLE grants ADD COLUMN renewal text',
+      `ALTER TABLE grants ADD COLUMN failing ${integer} NOT NULL DEFAULT 0`,
+      // Whatever was working is looked at once, in a bounded stream.
+      `UPDATE grants SET renew_at = 0 WHERE state LIKE '{"type":"active"%' OR state LIKE '{"type":"renewing"%'`,
+      'CREATE INDEX grants_due ON grants (application_id, renew_at)',
+      `ALTER TABLE applications ADD COLUMN credentials text NOT NULL DEFAULT '[]'`,
+      `CREATE TABLE notices (id text PRIMARY KEY, cause text NOT NULL, body text NOT NULL, raised_at ${integer} NOT NULL,
+        resolved_at ${integer})${table}`,
+      'CREATE UNIQUE INDEX notices_open ON notices (cause) WHERE resolved_at IS NULL',
+      `CREATE TABLE notice_deliveries (notice_id text NOT NULL REFERENCES notices (id) ON DELETE CASCADE,
+        status text NOT NULL, channel text NOT NULL, attempts ${integer} NOT NULL, next_at ${integer},
+        delivered_at ${integer}, problem text, PRIMARY KEY (notice_id, status, channel))${table}`,
+      'CREATE INDEX notice_deliveries_due ON notice_deliveries (next_at)',
+    ],
+  },
 ];

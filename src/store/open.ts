@@ -11,6 +11,7 @@ import { auditTable } from './table/audit.ts';
 import { grantTable } from './table/grants.ts';
 import { leaseTable } from './table/leases.ts';
 import { mailboxTable } from './table/mailboxes.ts';
+import { noticeTable } from './table/notices.ts';
 import { settingTable } from './table/settings.ts';
 import type { Store } from './types.ts';
 
@@ -31,6 +32,7 @@ export async function openStore(url: string, options: { clock?: Clock; log?: Log
     audit: auditTable(engine),
     leases: leaseTable(engine),
     settings: settingTable(engine),
+    notices: noticeTable(engine),
     watch: (topic, changed) => watchers.add(topic, changed),
     async ping() {
       await engine.read((db) => sql`SELECT 1`.execute(db));

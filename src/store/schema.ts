@@ -11,6 +11,8 @@ export interface Schema {
   /** Grows with every change of a topic, in the transaction of the change; what {@link Store.watch} compares. */
   revisions: { topic: string; revision: number };
   migrations: { name: string; applied_at: number };
+  notices: NoticeRow;
+  notice_deliveries: NoticeDeliveryRow;
 }
 
 export interface ApplicationRow {
@@ -22,6 +24,7 @@ export interface ApplicationRow {
   settings: string;
   credential: Uint8Array | null;
   created_at: number;
+  credentials: string;
 }
 
 export interface GrantRow {
@@ -35,6 +38,11 @@ export interface GrantRow {
   tokens: Uint8Array | null;
   generation: number;
   created_at: number;
+  renew_at: number | null;
+  renewed_at: number | null;
+  renewal: string | null;
+  /** 1 while the last renewal failed. */
+  failing: number;
 }
 
 export interface MailboxRow {
@@ -76,4 +84,22 @@ export interface LeaseRow {
   owner: string;
   fence: number;
   until: number;
+}
+
+export interface NoticeRow {
+  id: string;
+  cause: string;
+  body: string;
+  raised_at: number;
+  resolved_at: number | null;
+}
+
+export interface NoticeDeliveryRow {
+  notice_id: string;
+  status: string;
+  channel: string;
+  attempts: number;
+  next_at: number | null;
+  delivered_at: number | null;
+  problem: string | null;
 }

@@ -111,7 +111,11 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       assert.deepEqual(found && { ...found, credential: [...found.credential!] }, {
         ...row,
         credential: [0, 1, 254, 255],
+        credentials: [],
       });
+      const facts = [{ id: 'one', type: 'secret', addedAt: 1, expiresAt: 2 }] as const;
+      await store.applications.update(row.id, { credentials: facts });
+      assert.deepEqual((await store.applications.find(row.id))?.credentials, facts);
       assert.equal((await store.applications.byName(row.name))?.id, row.id);
       await store.applications.update(row.id, { tenant: undefined, clientId: 'other' });
       const changed = await store.applications.find(row.id);
@@ -182,6 +186,86 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       assert.equal(await store.grants.update(id, 1, { subject: 'released' }, second), 'lease-lost');
       assert.equal((await store.leases.acquire(name, 'three', 5_000))?.fence, second.fence + 1);
       assert.equal((await store.grants.find(id))?.subject, 'late');
+    });
+
+    test('gives each due grant to one taker, the longest due first, and again when nobody settled it', async () => {
+      const owner = application();
+      await store.applications.insert(owner);
+      const ids: string[] = [];
+      for (const renewAt of [300, 100, 200, undefined, 5000]) {
+        ids.push((await grantOf({ applicationId: owner.id, renewAt })).id);
+      }
+      const mine = [owner.id];
+      assert.equal(await store.grants.nextDue(mine), 100);
+      assert.equal(await store.grants.nextDue([]), undefined);
+      const claim = { applicationIds: mine, now: 1000, until: 2000 };
+      assert.deepEqual(await store.grants.claimDue({ ...claim, limit: 0 }), []);
+      assert.deepEqual(await store.grants.claimDue({ ...claim, applicationIds: ['app_none'], limit: 9 }), []);
+      assert.deepEqual(await store.grants.claimDue({ ...claim, limit: 1 }), [ids[1]]);
+      const takers = await Promise.all([1, 2, 3].map(() => store.grants.claimDue({ ...claim, limit: 9 })));
+      assert.deepEqual(takers.flat().sort(), [ids[0]!, ids[2]!].sort());
+      assert.equal(await store.grants.nextDue(mine), 2000);
+      assert.equal((await store.grants.find(ids[0]!))?.generation, 0, 'a claim disturbs no writer');
+      assert.equal((await store.grants.claimDue({ ...claim, now: 2000, until: 3000, limit: 9 })).length, 3);
+    });
+
+    test('keeps what renewal knows beside the tokens, and hastens by it', async () => {
+      const { id, applicationId } = await grantOf({ tokens: Uint8Array.of(1) });
+      const renewal = { consentedAt: 1, renewedAt: 50 };
+      const failing = { since: 60, attempts: 2, code: 'oauth.misconfigured', kind: 'misuse', reason: 'r', hint: 'h' };
+      await store.grants.update(id, 0, { renewAt: 9000, renewal });
+      assert.equal(await store.grants.hasten(10, { type: 'failing', applicationId }), 0);
+      assert.equal(await store.grants.hasten(10, { type: 'renewed-after', time: 1_000_000 }), 0);
+      await store.grants.update(id, 1, { renewal: { ...renewal, failing } });
+      const seen = (await store.grants.overview()).find((row) => row.id === id);
+      assert.ok(seen && !('tokens' in seen));
+      assert.deepEqual([seen.renewAt, seen.renewal?.failing], [9000, failing]);
+      assert.equal(await store.grants.hasten(10, { type: 'failing', applicationId }), 1);
+      assert.equal(await store.grants.nextDue([applicationId]), 10);
+      await store.grants.update(id, 2, { renewAt: 9000, renewal: { ...renewal, renewedAt: 2_000_000 } });
+      assert.ok((await store.grants.hasten(20, { type: 'renewed-after', time: 1_000_000 })) >= 1);
+      await store.grants.update(id, 3, { renewAt: undefined });
+      assert.equal(await store.grants.nextDue([applicationId]), undefined);
+      assert.equal((await store.grants.find(id))?.renewal?.renewedAt, 2_000_000);
+    });
+
+    test('raises one notice per cause, delivers it until it arrived, and says when it is over', async () => {
+      const row = (cause: string) => ({ id: newId('ntc'), cause, body: { why: cause }, raisedAt: 1000 });
+      const cause = newId('cause');
+      const [first, ...others] = await Promise.all(
+        [1, 2, 3].map(() => store.notices.raise(row(cause), ['mail', 'webhook'])),
+      );
+      assert.equal([first, ...others].filter(Boolean).length, 1);
+      assert.equal((await store.notices.open()).filter((open) => open.cause === cause).length, 1);
+      const claim = { now: 1000, until: 2000, limit: 10 };
+      const claims = await Promise.all([store.notices.claimDeliveries(claim), store.notices.claimDeliveries(claim)]);
+      const due = claims.flat().sort((a, b) => a.channel.localeCompare(b.channel));
+      assert.deepEqual(
+        due.map(({ channel, status, attempts }) => [channel, status, attempts]),
+        [
+          ['mail', 'raised', 0],
+          ['webhook', 'raised', 0],
+        ],
+      );
+      await store.notices.settle(due[0]!, { type: 'delivered', at: 1001 });
+      await store.notices.settle(due[1]!, { type: 'again', at: 1500, problem: 'refused' });
+      assert.deepEqual(await store.notices.claimDeliveries({ ...claim, now: 1499 }), []);
+      const [again] = await store.notices.claimDeliveries({ ...claim, now: 1500 });
+      assert.deepEqual([again?.channel, again?.attempts], ['webhook', 1]);
+      const resolved = await store.notices.resolve(cause, 1600);
+      assert.deepEqual([resolved?.body, resolved?.raisedAt], [{ why: cause }, 1000]);
+      assert.equal(await store.notices.resolve(cause, 1600), undefined);
+      // The webhook never heard that anything was wrong, so it need not hear that it is over.
+      const over = await store.notices.claimDeliveries({ ...claim, now: 9000, until: 10_000 });
+      assert.deepEqual(
+        over.map(({ channel, status }) => [channel, status]),
+        [['mail', 'resolved']],
+      );
+      await store.notices.settle(over[0]!, { type: 'given-up', problem: 'refused' });
+      assert.equal(await store.notices.raise(row(cause), []), true, 'the same cause may come back');
+      assert.ok(await store.notices.resolve(cause, 1700));
+      await store.notices.prune(2000);
+      assert.deepEqual(await store.notices.claimDeliveries({ ...claim, now: 20_000 }), []);
     });
 
     test('keeps mailboxes by address in any case', async () => {

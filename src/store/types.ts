@@ -3,6 +3,8 @@
  * ids are `<prefix>_<26 base32 characters>`, addresses are lower case. Sealed fields are opaque here.
  */
 
+import type { NoticeTable } from './types-notices.ts';
+
 export type Protocol = 'imap' | 'pop3' | 'smtp';
 export const PROTOCOLS: readonly Protocol[] = ['imap', 'pop3', 'smtp'];
 
@@ -28,7 +30,20 @@ export interface Application {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Sealed client credential as JSON (secret; certificate and key; path of an assertion file), record `application/<id>/credential`. */
   readonly credential: Uint8Array | undefined;
+  /** What may be known of each credential inside {@link credential} without opening it, the one to use first in front. */
+  readonly credentials?: readonly CredentialFacts[];
   readonly createdAt: number;
+}
+
+/** One client credential, without its secret part. */
+export interface CredentialFacts {
+  readonly id: string;
+  readonly type: 'secret' | 'certificate' | 'federated' | 'managed-identity';
+  readonly addedAt: number;
+  /** A certificate's own end; a secret's as the operator gave it; undefined when unknown or there is none. */
+  readonly expiresAt?: number;
+  /** SHA-256 of a certificate, hex. */
+  readonly fingerprint?: string;
 }
 
 /** Grant state, a closed union (design §1). */
@@ -56,6 +71,34 @@ export interface Grant {
   /** Grows with every write; a write names the generation it saw, so a late refresh never overwrites a changed grant. */
   readonly generation: number;
   readonly createdAt: number;
+  /** When the duty of renewal looks at this grant next; undefined when nothing can be done without a person. */
+  readonly renewAt?: number | undefined;
+  /** How renewal has been going; undefined before the first tokens. */
+  readonly renewal?: RenewalRecord | undefined;
+}
+
+/** What is known of a grant's tokens without opening them. */
+export interface RenewalRecord {
+  readonly consentedAt: number;
+  /** When tokens were last obtained: providers forget a grant that nobody renews. */
+  readonly renewedAt: number;
+  /** The end of the grant as the provider announced it with the tokens, where it does. */
+  readonly grantEndsAt?: number;
+  /** True once a renewal did not move {@link grantEndsAt}: then it is an end that only a new consent moves. */
+  readonly grantEndIsFixed?: boolean;
+  /** Set while the last try failed. */
+  readonly failing?: RenewalFailure;
+}
+
+export interface RenewalFailure {
+  readonly since: number;
+  readonly attempts: number;
+  /** Our error's code, kind and words, and the provider's own code where it gave one. */
+  readonly code: string;
+  readonly kind: string;
+  readonly reason: string;
+  readonly hint: string;
+  readonly providerCode?: string;
 }
 
 /** An address opened through a grant. `shared`: the grant's identity is a declared delegate of it. `app-only`: no identity. */
@@ -121,6 +164,7 @@ export interface Store {
   readonly audit: AuditTable;
   readonly leases: LeaseTable;
   readonly settings: SettingTable;
+  readonly notices: NoticeTable;
   /** Calls back, within two seconds of the commit, when another or this process changed the topic. Never throws into the caller. */
   watch(topic: Topic, changed: () => void): { stop(): void };
   /** Answers when the database does. @throws store.unavailable */
@@ -149,10 +193,37 @@ export interface GrantTable {
   update(
     id: string,
     generation: number,
-    change: Partial<Pick<Grant, 'scopes' | 'state' | 'tokens' | 'subject' | 'identity' | 'flow' | 'applicationId'>>,
+    change: Partial<
+      Pick<
+        Grant,
+        'scopes' | 'state' | 'tokens' | 'subject' | 'identity' | 'flow' | 'applicationId' | 'renewAt' | 'renewal'
+      >
+    >,
     lease?: Pick<Lease, 'name' | 'owner' | 'fence'>,
   ): Promise<'written' | 'changed-meanwhile' | 'lease-lost'>;
   remove(id: string): Promise<boolean>;
+  /**
+   * Takes at most `limit` grants whose `renewAt` has come, the longest due first, and puts it off to `until`: nobody else is
+   * given them before, and those of a process that dies come back by themselves. Watchers are not told.
+   */
+  claimDue(claim: {
+    readonly applicationIds: readonly string[];
+    readonly now: number;
+    readonly until: number;
+    readonly limit: number;
+  }): Promise<readonly string[]>;
+  /** The earliest `renewAt` of these applications' grants. */
+  nextDue(applicationIds: readonly string[]): Promise<number | undefined>;
+  /** Makes grants due at `at` that are to be renewed later than that; says how many. Watchers are not told. */
+  hasten(
+    at: number,
+    which:
+      | { readonly type: 'failing'; readonly applicationId: string }
+      /** Obtained by a clock that ran ahead, so nobody knows when they end. */
+      | { readonly type: 'renewed-after'; readonly time: number },
+  ): Promise<number>;
+  /** Every grant without its tokens, cheap enough to look at all of them each minute. */
+  overview(): Promise<readonly Omit<Grant, 'tokens'>[]>;
 }
 
 export interface MailboxTable {

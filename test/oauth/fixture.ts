@@ -195,6 +195,32 @@ export function memoryStore(clock: Clock): Store {
         return 'written';
       },
       remove: async (id) => grants.delete(id),
+      claimDue: async ({ applicationIds, now, until, limit }) => {
+        const due = [...grants.values()]
+          .filter((row) => applicationIds.includes(row.applicationId) && (row.renewAt ?? Infinity) <= now)
+          .sort((a, b) => a.renewAt! - b.renewAt!)
+          .slice(0, limit);
+        for (const row of due) grants.set(row.id, { ...row, renewAt: until });
+        return due.map((row) => row.id);
+      },
+      nextDue: async (applicationIds) => {
+        const times = [...grants.values()].flatMap((row) =>
+          applicationIds.includes(row.applicationId) ? (row.renewAt ?? []) : [],
+        );
+        return times.length === 0 ? undefined : Math.min(...times);
+      },
+      hasten: async (at, which) => {
+        const found = [...grants.values()].filter(
+          (row) =>
+            (row.renewAt ?? 0) > at &&
+            (which.type === 'failing'
+              ? row.applicationId === which.applicationId && row.renewal?.failing !== undefined
+              : (row.renewal?.renewedAt ?? 0) > which.time),
+        );
+        for (const row of found) grants.set(row.id, { ...row, renewAt: at });
+        return found.length;
+      },
+      overview: async () => [...grants.values()],
     },
     mailboxes: {
       insert: async (row) => void mailboxes.set(row.address, row),
@@ -218,6 +244,7 @@ export function memoryStore(clock: Clock): Store {
     appPasswords: { insert: refuse, find: refuse, byHash: refuse, list: refuse, revoke: refuse, touch: refuse },
     audit: { append: refuse, read: refuse, latest: refuse, head: refuse },
     settings: { get: refuse, setOnce: refuse, set: refuse },
+    notices: { raise: refuse, resolve: refuse, open: refuse, claimDeliveries: refuse, settle: refuse, prune: refuse },
     watch: (topic, changed) => {
       const watcher = { topic, changed };
       watchers.add(watcher);

@@ -20,6 +20,7 @@ export function applicationTable(engine: Engine): ApplicationTable {
             settings: JSON.stringify(row.settings),
             credential: row.credential ?? null,
             created_at: row.createdAt,
+            credentials: JSON.stringify(row.credentials ?? []),
           })
           .execute();
         return { result: undefined, changed: true };
@@ -33,6 +34,7 @@ export function applicationTable(engine: Engine): ApplicationTable {
           tenant: nullable(change, 'tenant'),
           settings: change.settings && JSON.stringify(change.settings),
           credential: nullable(change, 'credential'),
+          credentials: change.credentials && JSON.stringify(change.credentials),
         });
         // The id set to itself: an empty change is still an answer to whether the row is there.
         const done = await trx
@@ -75,6 +77,7 @@ function application(row: ApplicationRow | undefined): Application | undefined {
       tenant: row.tenant ?? undefined,
       settings: fromJson(row.settings, 'applications.settings'),
       credential: row.credential ?? undefined,
+      credentials: fromJson(row.credentials, 'applications.credentials'),
       createdAt: row.created_at,
     }
   );

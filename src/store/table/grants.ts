@@ -1,6 +1,6 @@
 import type { Engine } from '../engine.ts';
 import type { GrantRow } from '../schema.ts';
-import type { Flow, Grant, GrantTable } from '../types.ts';
+import type { Flow, Grant, GrantTable, RenewalRecord } from '../types.ts';
 import { defined, fromJson, nullable } from './json.ts';
 import { holdsLease } from './leases.ts';
 
@@ -22,6 +22,8 @@ export function grantTable(engine: Engine): GrantTable {
             tokens: row.tokens ?? null,
             generation: row.generation,
             created_at: row.createdAt,
+            renew_at: row.renewAt ?? null,
+            ...renewalColumns(row.renewal),
           })
           .execute();
         return { result: undefined, changed: true };
@@ -45,6 +47,8 @@ export function grantTable(engine: Engine): GrantTable {
           scopes: change.scopes && JSON.stringify(change.scopes),
           state: change.state && JSON.stringify(change.state),
           tokens: nullable(change, 'tokens'),
+          renew_at: nullable(change, 'renewAt'),
+          ...('renewal' in change ? renewalColumns(change.renewal) : {}),
         });
         const done = await trx
           .updateTable('grants')
@@ -60,24 +64,97 @@ export function grantTable(engine: Engine): GrantTable {
         const done = await trx.deleteFrom('grants').where('id', '=', id).executeTakeFirst();
         return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
       }),
+    claimDue: ({ applicationIds, now, until, limit }) =>
+      write(undefined, async (trx) => {
+        if (applicationIds.length === 0 || limit < 1) return { result: [], changed: false };
+        const due = trx
+          .selectFrom('grants')
+          .select('id')
+          .where('application_id', 'in', applicationIds)
+          .where('renew_at', '<=', now)
+          .orderBy('renew_at')
+          .limit(limit);
+        const rows = await trx
+          .updateTable('grants')
+          .set({ renew_at: until })
+          .where('id', 'in', engine.name === 'postgres' ? due.forUpdate().skipLocked() : due)
+          .returning('id')
+          .execute();
+        return { result: rows.map(({ id }) => id), changed: false };
+      }),
+    nextDue: (applicationIds) =>
+      read(async (db) => {
+        if (applicationIds.length === 0) return undefined;
+        // One look per application: a minimum over several would not be answered from the index.
+        const each = await Promise.all(
+          applicationIds.map((id) =>
+            db
+              .selectFrom('grants')
+              .select('renew_at')
+              .where('application_id', '=', id)
+              .where('renew_at', 'is not', null)
+              .orderBy('renew_at')
+              .limit(1)
+              .executeTakeFirst(),
+          ),
+        );
+        const times = each.flatMap((row) => row?.renew_at ?? []);
+        return times.length === 0 ? undefined : Math.min(...times);
+      }),
+    hasten: (at, which) =>
+      read(async (db) => {
+        const later = db.updateTable('grants').set({ renew_at: at }).where('renew_at', '>', at);
+        const done = await (
+          which.type === 'failing'
+            ? later.where('failing', '=', 1).where('application_id', '=', which.applicationId)
+            : later.where('renewed_at', '>', which.time)
+        ).executeTakeFirst();
+        return Number(done.numUpdatedRows);
+      }),
+    overview: () => read(async (db) => (await db.selectFrom('grants').select(FACTS).execute()).map(facts)),
+  };
+}
+
+const FACTS = [
+  'id',
+  'application_id',
+  'flow',
+  'identity',
+  'subject',
+  'scopes',
+  'state',
+  'generation',
+  'created_at',
+  'renew_at',
+  'renewal',
+] as const;
+
+function renewalColumns(renewal: RenewalRecord | undefined) {
+  return {
+    renewal: renewal ? JSON.stringify(renewal) : null,
+    renewed_at: renewal?.renewedAt ?? null,
+    failing: renewal?.failing ? 1 : 0,
   };
 }
 
 function grant(row: GrantRow): Grant;
 function grant(row: GrantRow | undefined): Grant | undefined;
 function grant(row: GrantRow | undefined): Grant | undefined {
-  return (
-    row && {
-      id: row.id,
-      applicationId: row.application_id,
-      flow: row.flow as Flow,
-      identity: row.identity,
-      subject: row.subject ?? undefined,
-      scopes: fromJson(row.scopes, 'grants.scopes'),
-      state: fromJson(row.state, 'grants.state'),
-      tokens: row.tokens ?? undefined,
-      generation: row.generation,
-      createdAt: row.created_at,
-    }
-  );
+  return row && { ...facts(row), tokens: row.tokens ?? undefined };
+}
+
+function facts(row: Pick<GrantRow, (typeof FACTS)[number]>): Omit<Grant, 'tokens'> {
+  return {
+    id: row.id,
+    applicationId: row.application_id,
+    flow: row.flow as Flow,
+    identity: row.identity,
+    subject: row.subject ?? undefined,
+    scopes: fromJson(row.scopes, 'grants.scopes'),
+    state: fromJson(row.state, 'grants.state'),
+    generation: row.generation,
+    createdAt: row.created_at,
+    renewAt: row.renew_at ?? undefined,
+    renewal: row.renewal === null ? undefined : fromJson(row.renewal, 'grants.renewal'),
+  };
 }
