@@ -28,7 +28,12 @@ const results = join(here, 'results');
 const lab = join(results, 'lab');
 const PORTS = { imaps: 22993, imap: 22143, pop3s: 22995, pop3: 22110, smtps: 22465, smtp: 22587 };
 /** Every target listens on its own loopback address at the same ports. */
-const HOSTS = { haproxy: '127.0.0.6', 'postern-1w': '127.0.0.20', 'postern-2w': '127.0.0.21' } as const;
+const HOSTS = {
+  haproxy: '127.0.0.6',
+  'node-pipe': '127.0.0.7',
+  'postern-1w': '127.0.0.20',
+  'postern-2w': '127.0.0.21',
+} as const;
 type Target = keyof typeof HOSTS;
 
 const { values, positionals } = parseArgs({
@@ -126,7 +131,7 @@ async function restart(name: Target): Promise<void> {
   await halt(name);
   const dir = join(lab, name);
   mkdirSync(dir, { recursive: true });
-  const child = name === 'haproxy' ? startHaproxy(dir) : startGateway(name, dir);
+  const child = name === 'haproxy' ? startHaproxy(dir) : name === 'node-pipe' ? startPipe() : startGateway(name, dir);
   children.push(child);
   writeFileSync(join(dir, 'pid'), String(child.pid));
   await reachable(HOSTS[name], PORTS.imaps);
@@ -158,6 +163,13 @@ function startHaproxy(dir: string): ChildProcess {
   const config = `global\n  maxconn 9000\n  nbthread 2\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n${tls.join('')}${plain}${backends.join('')}`;
   writeFileSync(join(dir, 'haproxy.cfg'), config);
   return spawn('haproxy', ['-db', '-f', join(dir, 'haproxy.cfg')], { stdio: 'ignore' });
+}
+
+function startPipe(): ChildProcess {
+  const ports = [PORTS.imaps, PORTS.pop3s, PORTS.smtps].map(String);
+  return spawn(process.execPath, [join(here, 'node-pipe.ts'), HOSTS['node-pipe'], join(results, 'certs'), ...ports], {
+    stdio: 'ignore',
+  });
 }
 
 function startGateway(name: Target, dir: string): ChildProcess {
