@@ -14,4 +14,8 @@ export const sandboxError = errorTable({
     kind: 'misuse',
     hint: 'give the whole authorization URL that the client built, starting with the sandbox authority',
   },
+  'sandbox.no-such-fault': { kind: 'misuse', hint: 'list the faults: postern sandbox fault list' },
+  'sandbox.fault-limits': { kind: 'misuse', hint: 'see what a fault takes: postern sandbox fault list --all' },
+  'sandbox.fault': { kind: 'later', hint: 'a fault that was set answers here; clear it: postern sandbox fault clear' },
+  'sandbox.time': { kind: 'misuse', hint: 'give a duration such as 90s, 2h or 30d' },
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { nullLog, type Log } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
-import { SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
+import { findUser, SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
 import { requireUser } from './authority/flows.ts';
 import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 import {
@@ -18,7 +18,9 @@ import {
   type AuthorityServer,
 } from './authority/server.ts';
 import { describeClients, type SandboxClients } from './clients.ts';
-import { addSampleMail } from './mail/sample.ts';
+import { SandboxClock } from './clock.ts';
+import { FaultBoard } from './faults/board.ts';
+import { addFaultMailbox, addSampleMail } from './mail/sample.ts';
 import { type MailEndpoint, startMailServers } from './mail/server.ts';
 import { createMailStore, type MailStore } from './mail/store.ts';
 import { createTokenCheck, type TokenCheck } from './token.ts';
@@ -27,6 +29,10 @@ export type { MailEndpoint } from './mail/server.ts';
 export type { MailStore } from './mail/store.ts';
 export type { OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 export type { SandboxClients } from './clients.ts';
+export type { SandboxClock } from './clock.ts';
+export type { ActiveFault, FaultBoard, FaultLimits } from './faults/board.ts';
+export { type Fault, type FaultId, faults } from './faults/catalogue.ts';
+export type { FaultStage, Place } from './faults/types.ts';
 export type { TokenCheck, TokenVerdict } from './token.ts';
 
 export interface SandboxOptions extends Partial<AuthorityOptions> {
@@ -36,6 +42,7 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
   readonly dir?: string;
   /** Redirect URIs to register besides loopback ones, for testing a web application of your own. */
   readonly redirectUris?: readonly string[];
+  /** What the tenant's own clock runs by; the system's unless given. */
   readonly clock?: Clock;
   readonly log?: Log;
 }
@@ -90,6 +97,10 @@ export interface Sandbox {
   failNextToken(failure: OrderedFailure): void;
   /** Voids every refresh token of a person, as an administrator's "revoke sessions" does. @throws sandbox.refused 50034 */
   revokeRefreshTokens(user: string): void;
+  /** The tenant's time: `await sandbox.clock.advance(3_600_000)` lets an hour pass. */
+  readonly clock: SandboxClock;
+  /** What goes wrong: `sandbox.faults.set('imap-throttled', { times: 1 })`. The list of all is the export `faults`. */
+  readonly faults: FaultBoard;
   close(): Promise<void>;
 }
 
@@ -98,7 +109,9 @@ export interface Sandbox {
  * @throws sandbox.port-taken
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
-  const clock = options.clock ?? systemClock;
+  const wall = options.clock ?? systemClock;
+  const clock = new SandboxClock(wall);
+  const faults = new FaultBoard();
   const log = options.log ?? nullLog;
   const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
   const certificate = await issueCertificate(ca, { names: ['localhost', '127.0.0.1', '::1'], days: 30 });
@@ -111,6 +124,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     redirectUris: options.redirectUris ?? [],
     clock,
     log,
+    faults,
     keys,
     tls,
     ports: { authority: options.ports?.authority ?? 0, metadata: options.ports?.metadata ?? 0 },
@@ -124,19 +138,22 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const caPath = join(dir, 'ca.pem');
     await writeFile(caPath, ca.certPem);
     const checkToken = createTokenCheck(keys.signing, clock);
-    const mailStore = createMailStore({ clock });
     const trusted = Object.values(authority.platform.applications).filter(({ roles }) => roles.length > 0);
-    addSampleMail(
-      mailStore,
-      clock.now(),
-      trusted.map(({ id }) => id),
-    );
+    const applications = trusted.map(({ id }) => id);
+    const mailStore = createMailStore({
+      clock,
+      missing: (store, address) =>
+        findUser(address) ? addFaultMailbox(store, address, clock.now(), applications) : undefined,
+    });
+    addSampleMail(mailStore, clock.now(), applications);
     const servers = await startMailServers({
       tokens: checkToken,
       mail: mailStore,
       tls,
       ports: options.ports ?? {},
       clock,
+      wall,
+      faults,
       log,
     });
     closers.push(() => servers.close());
@@ -148,6 +165,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       checkToken,
       mail: servers.endpoints,
       mailStore,
+      clock,
+      faults,
       close,
     };
   } catch (error) {
@@ -170,7 +189,12 @@ async function describe(
   authority: AuthorityServer,
   keys: AuthorityKeys,
   dir: string,
-): Promise<Omit<Sandbox, 'caPem' | 'caPath' | 'serverCertificate' | 'checkToken' | 'mail' | 'mailStore' | 'close'>> {
+): Promise<
+  Omit<
+    Sandbox,
+    'caPem' | 'caPath' | 'serverCertificate' | 'checkToken' | 'mail' | 'mailStore' | 'clock' | 'faults' | 'close'
+  >
+> {
   const { platform, metadataOrigin } = authority;
   const base = `${platform.origin}/${TENANT_ID}`;
   return {

@@ -36,9 +36,38 @@ export const aadsts = {
     error: 'invalid_grant',
     text: 'The user account {user} does not exist in the {tenant} directory. To sign into this application, the account must be added to the directory.',
   },
+  50053: {
+    error: 'invalid_grant',
+    text: "The account is locked, you've tried to sign in too many times with an incorrect user ID or password.",
+  },
+  50055: { error: 'invalid_grant', suberror: 'user_password_expired', text: 'The password is expired.' },
+  50057: { error: 'invalid_grant', text: 'The user account is disabled.' },
   50058: {
     error: 'login_required',
     text: 'A silent sign-in request was sent but no user is signed in.',
+  },
+  50076: {
+    error: 'invalid_grant',
+    suberror: 'basic_action',
+    text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '{resource}'.",
+  },
+  50079: {
+    error: 'invalid_grant',
+    suberror: 'basic_action',
+    text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access '{resource}'.",
+  },
+  50105: {
+    error: 'invalid_grant',
+    text: "Your administrator has configured the application {name} ('{client}') to block users unless they are specifically granted ('assigned') access to the application. The signed in user '{user}' is blocked because they are not a direct member of a group with access, nor had access directly assigned by an administrator. Please contact your administrator to assign access to this application.",
+  },
+  50132: {
+    error: 'invalid_grant',
+    text: 'The session is not valid due to the following reasons: password expiration or recent password change.',
+  },
+  50133: {
+    error: 'invalid_grant',
+    suberror: 'bad_token',
+    text: 'Session is invalid due to expiration or recent password change.',
   },
   50147: { error: 'invalid_request', text: 'Invalid size of Code_Challenge parameter.' },
   501481: {
@@ -50,6 +79,29 @@ export const aadsts = {
     error: 'invalid_grant',
     suberror: 'bad_token',
     text: "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '{issued}' and the TokensValidFrom date (before which tokens are not valid) for this user is '{validFrom}'.",
+  },
+  50196: {
+    error: 'invalid_grant',
+    text: 'The server terminated an operation because it encountered a client request loop. Please contact your app vendor.',
+  },
+  500014: {
+    error: 'invalid_resource',
+    text: "The service principal for resource '{resource}' is disabled. This indicate that a subscription within the tenant has lapsed, or that the administrator for this tenant has disabled the application, preventing tokens from being issued for it.",
+  },
+  53000: {
+    error: 'invalid_grant',
+    suberror: 'message_only',
+    text: 'Device is not in required device state: {state}. Conditional Access policy requires a compliant device, and the device is not compliant. The user must enroll their device with an approved MDM provider like Intune.',
+  },
+  53003: {
+    error: 'invalid_grant',
+    suberror: 'message_only',
+    text: 'Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.',
+  },
+  530036: {
+    error: 'invalid_grant',
+    suberror: 'bad_token',
+    text: 'The refresh token is invalid due to authentication flow checks by Conditional Access.',
   },
   54005: {
     error: 'invalid_grant',
@@ -92,6 +144,11 @@ export const aadsts = {
     suberror: 'bad_token',
     text: 'The refresh token has expired due to inactivity. The token was issued on {issued} and was inactive for 90.00:00:00.',
   },
+  70043: {
+    error: 'interaction_required',
+    suberror: 'token_expired',
+    text: 'The refresh token has expired or is invalid due to sign-in frequency checks by conditional access. The token was issued on {issued} and the maximum allowed lifetime for this request is 28800.',
+  },
   70011: {
     error: 'invalid_scope',
     text: "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.",
@@ -119,6 +176,11 @@ export const aadsts = {
     error: 'invalid_client',
     status: 401,
     text: "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'.",
+  },
+  7000222: {
+    error: 'invalid_client',
+    status: 401,
+    text: "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds.",
   },
   7000218: {
     error: 'invalid_client',
@@ -155,6 +217,19 @@ export const aadsts = {
     text: "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.",
   },
   90023: { error: 'invalid_request', text: 'Invalid request: {reason}.' },
+  90033: {
+    error: 'temporarily_unavailable',
+    status: 503,
+    text: 'A transient error has occurred. Please try again.',
+  },
+  90094: {
+    error: 'access_denied',
+    text: '{name} needs permission to access resources in your organization that only an admin can grant. Please ask an admin to grant permission to this app before you can use it.',
+  },
+  90095: {
+    error: 'access_denied',
+    text: 'Admin consent is required for the permissions requested by this application. An admin consent request may be sent to the admin.',
+  },
   900144: {
     error: 'invalid_request',
     text: "The request body must contain the following parameter: '{parameter}'.",
@@ -179,17 +254,24 @@ export interface RefusalDetail {
   readonly error: string;
   readonly status: number;
   readonly suberror?: string;
+  /** The claims challenge of a policy: JSON, as the client sends it back. */
+  readonly claims?: string;
 }
 
-/** A refusal to throw; the endpoints turn it into Microsoft's body, a redirect or a page. `error` overrides the row's name. */
-export function refuse(code: AadstsCode, facts: Readonly<Record<string, string>> = {}, error?: string): PosternError {
+/** A refusal to throw; the endpoints turn it into Microsoft's body, a redirect or a page. `more` overrides what the row says. */
+export function refuse(
+  code: AadstsCode,
+  facts: Readonly<Record<string, string>> = {},
+  more: Readonly<Partial<Pick<RefusalDetail, 'error' | 'claims'>>> = {},
+): PosternError {
   const row: Row = aadsts[code];
   const text = row.text.replace(/\{(\w+)\}/g, (whole, name: string) => facts[name] ?? whole);
   const detail: RefusalDetail = {
     aadsts: code,
-    error: error ?? row.error,
+    error: more.error ?? row.error,
     status: row.status ?? 400,
     ...(row.suberror === undefined ? {} : { suberror: row.suberror }),
+    ...(more.claims === undefined ? {} : { claims: more.claims }),
   };
   return sandboxError('sandbox.refused', `AADSTS${code}: ${text}`, { detail: { ...detail } });
 }
@@ -211,6 +293,7 @@ export interface ErrorBody {
   readonly correlation_id: string;
   readonly error_uri: string;
   readonly suberror?: string;
+  readonly claims?: string;
 }
 
 export function errorBody(
@@ -231,6 +314,7 @@ export function errorBody(
     correlation_id: correlation,
     error_uri: `${context.origin}/error?code=${refusal.aadsts}`,
     ...(refusal.suberror === undefined ? {} : { suberror: refusal.suberror }),
+    ...(refusal.claims === undefined ? {} : { claims: refusal.claims }),
   };
 }
 

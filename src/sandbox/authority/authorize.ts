@@ -4,6 +4,7 @@ import { oidcScopes, redirectMatches, type RegisteredApplication, type User } fr
 import { findApplication, resolveTenant, type Platform } from './platform.ts';
 import { parseScope, permissionKey, permissionNames, type ScopeRequest } from './scope.ts';
 import type { AuthorizationRequest } from './state.ts';
+import { strike } from './strike.ts';
 
 type Parameters = ReadonlyMap<string, string>;
 
@@ -91,8 +92,9 @@ export function needsConsent(
   return permissionsAsked(scope).some(({ key }) => !platform.state.hasConsent(user, application, key));
 }
 
-/** Remembers the consent and gives the parameters of a successful answer. */
+/** Remembers the consent and gives the parameters of a successful answer. @throws sandbox.refused (a fault) */
 export function grantCode(platform: Platform, request: AuthorizationRequest, user: User): URLSearchParams {
+  strike(platform, { step: 'sign-in', user, application: request.application });
   const keys = permissionsAsked(request.scope).map(({ key }) => key);
   platform.state.consent(user, request.application, keys);
   const parameters = new URLSearchParams({ code: platform.state.issueCode(request, user) });

@@ -1,5 +1,6 @@
 /** Who and what the tenant knows: people, resources with their permissions, registered applications. */
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
+import { faultOfAddress } from '../faults/address.ts';
 
 export const TENANT_ID = 'c0117050-5a4d-4b0c-8e57-00000000c0de';
 export const TENANT_DOMAIN = 'contoso.test';
@@ -19,8 +20,22 @@ export const users: readonly User[] = [
 
 export function findUser(address: string): User | undefined {
   const wanted = address.trim().toLowerCase();
-  return users.find((user) => user.address === wanted);
+  return users.find((user) => user.address === wanted) ?? faultUser(wanted);
 }
+
+/** Whoever has a magic address of the tenant is somebody, too. */
+function faultUser(address: string): User | undefined {
+  if (!address.endsWith(`@${TENANT_DOMAIN}`) || !faultOfAddress(address)) return undefined;
+  let user = faultUsers.get(address);
+  if (!user) {
+    const digits = createHash('sha256').update(address).digest('hex');
+    const objectId = `fa170000-0000-4000-8000-${digits.slice(0, 12)}`;
+    faultUsers.set(address, (user = { address, name: address.slice(0, address.indexOf('@')), objectId }));
+  }
+  return user;
+}
+
+const faultUsers = new Map<string, User>();
 
 /** A protected resource. Several audiences may name the same one, as the two Outlook hosts do. */
 export interface Resource {

@@ -1,8 +1,10 @@
 /** The authority's routes: paths, headers and bodies around the endpoints. */
+import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
 import { getCookie, setCookie } from 'hono/cookie';
+import { isError } from '../../base/error.ts';
 import { aadsts, errorBody, refusalOf, type RefusalDetail } from './aadsts.ts';
 import { nextFailure, orderedAnswer } from './faults.ts';
 import { adminConsent, authorize, decide, enterUserCode, signIn, type Shortcut } from './flows.ts';
@@ -10,6 +12,7 @@ import { redirectMatches } from './directory.ts';
 import { discovery, instanceDiscovery, keySet } from './metadata.ts';
 import { deviceCodePage, failurePage, messagePage } from './pages.ts';
 import { resolveTenant, singleParameters, type Platform } from './platform.ts';
+import type { FaultAnswer } from './strike.ts';
 import { deviceAuthorization, token } from './token-endpoint.ts';
 
 const SESSION_COOKIE = 'SANDBOXAUTH';
@@ -88,6 +91,8 @@ export function createEndpoints(platform: Platform): Hono {
   app.onError((error, c) => {
     // Such as a body beyond the limit.
     if (error instanceof HTTPException) return error.getResponse();
+    if (isError(error, 'sandbox.fault'))
+      return faultAnswer(c, error.detail as Readonly<Record<string, unknown>> & FaultAnswer);
     const refusal = refusalOf(error);
     if (!refusal) {
       platform.log.error(
@@ -99,6 +104,13 @@ export function createEndpoints(platform: Platform): Hono {
     return refused(platform, c, refusal, error.message);
   });
   return app;
+}
+
+/** What a fault answers; a lost answer takes the connection with it. */
+function faultAnswer(c: Context, answer: FaultAnswer): Response {
+  if (answer.type === 'answer') return new Response(answer.body, { status: answer.status, headers: answer.headers });
+  (c.env as Partial<HttpBindings> | undefined)?.incoming?.socket.destroy();
+  return new Response(null, { status: 502 });
 }
 
 /** JSON for programs, a page for people. */

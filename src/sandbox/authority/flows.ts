@@ -23,6 +23,7 @@ import {
 import { accountPage, consentPage, deviceCodePage, formPostPage, formTargetOf, messagePage } from './pages.ts';
 import type { Platform } from './platform.ts';
 import { permissionKey } from './scope.ts';
+import { strike } from './strike.ts';
 import type { DeviceRequest, Flow } from './state.ts';
 
 /** Somebody who needs no page: named by the request itself or by {@link Sandbox.approve}. */
@@ -59,7 +60,11 @@ export function authorize(
     if (request.prompt.includes('none')) {
       if (!user) throw refuse(50058);
       if (needsConsent(platform, user, request.application, request.scope))
-        throw refuse(65001, { client: request.application.id, name: request.application.name }, 'interaction_required');
+        throw refuse(
+          65001,
+          { client: request.application.id, name: request.application.name },
+          { error: 'interaction_required' },
+        );
       return answer(target, grantCode(platform, request, user));
     }
     return show(platform, platform.state.openFlow({ purpose: 'code', request, user }));
@@ -94,6 +99,7 @@ export function findDevice(platform: Platform, userCode: string): DeviceRequest 
 
 export function decideDevice(platform: Platform, device: DeviceRequest, user: User, accepted: boolean): void {
   if (accepted) {
+    strike(platform, { step: 'sign-in', user, application: device.application });
     const keys = permissionsAsked(device.scope).map(({ key }) => key);
     platform.state.consent(user, device.application, keys);
   }
@@ -161,8 +167,12 @@ function finish(platform: Platform, flow: Flow, user: User, accepted: boolean): 
   }
   if (flow.purpose === 'code') {
     const { request } = flow;
-    const refused = (): URLSearchParams => failedAnswer(platform, request.state, refuse(65004));
-    return answer(request, accepted ? grantCode(platform, request, user) : refused());
+    try {
+      if (!accepted) throw refuse(65004);
+      return answer(request, grantCode(platform, request, user));
+    } catch (error) {
+      return answer(request, failedAnswer(platform, request.state, error));
+    }
   }
   const { application, redirectUri, state } = flow;
   const back = { redirectUri, responseMode: 'query', state } as const;

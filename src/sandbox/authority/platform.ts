@@ -1,6 +1,7 @@
 /** What every endpoint of the authority works with. */
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
+import type { FaultBoard } from '../faults/board.ts';
 import { refuse } from './aadsts.ts';
 import { TENANT_DOMAIN, TENANT_ID, type ApplicationName, type RegisteredApplication } from './directory.ts';
 import type { SigningKey } from './keys.ts';
@@ -54,6 +55,7 @@ export interface Platform {
   options: AuthorityOptions;
   readonly requests: TokenRequestRecord[];
   readonly failures: OrderedFailure[];
+  readonly faults: FaultBoard;
 }
 
 /** The tenant part of a path: our GUID or domain, or one of the names that stand for any tenant. */

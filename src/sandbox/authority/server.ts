@@ -5,6 +5,7 @@ import type { Hono } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { sandboxError } from '../errors.ts';
+import { FaultBoard } from '../faults/board.ts';
 import { LOOPBACK, listen } from '../listen.ts';
 import { refuse } from './aadsts.ts';
 import { EXCHANGE_AUDIENCE, registerApplications, type ApplicationCredential } from './directory.ts';
@@ -24,6 +25,7 @@ export interface AuthoritySettings extends AuthorityOptions {
   readonly redirectUris: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
+  readonly faults?: FaultBoard;
 }
 
 export interface AuthorityKeys {
@@ -76,6 +78,7 @@ export function createPlatform(origin: string, keys: AuthorityKeys, settings: Au
     options: { rotation, assertionReuse, tokenLifetime, deviceInterval },
     requests: [],
     failures: [],
+    faults: settings.faults ?? new FaultBoard(),
   };
 }
 
@@ -96,7 +99,7 @@ export async function startAuthority(
 ): Promise<AuthorityServer> {
   let endpoints: Hono | undefined;
   // The port is part of every URL the authority gives out, so it listens first.
-  const answer = getRequestListener((request) => endpoints!.fetch(request), { overrideGlobalObjects: false });
+  const answer = getRequestListener((request, env) => endpoints!.fetch(request, env), { overrideGlobalObjects: false });
   const server = createServer(
     { ...settings.tls, minVersion: 'TLSv1.2' },
     (request, response) => void answer(request, response),

@@ -1,11 +1,13 @@
 /** `/{tenant}/oauth2/v2.0/token` and `/devicecode`: every grant type (RFC 6749 §4–6, RFC 7636, RFC 8628). */
 import { createHash } from 'node:crypto';
+import { isError } from '../../base/error.ts';
 import { microsoftTime, refusalOf, refuse } from './aadsts.ts';
 import { authenticateClient, basicCredentials } from './client-authentication.ts';
 import { exchangeOnline, type RegisteredApplication, type User } from './directory.ts';
 import { findApplication, recordRequest, resolveTenant, type Platform, type Tenant } from './platform.ts';
 import { parseScope, permissionKey, type ResourceScopes, type ScopeRequest } from './scope.ts';
 import { DEVICE_CODE_MS, REFRESH_TOKEN_MS, type AuthorizationRequest, type Grant } from './state.ts';
+import { loseAnswer, strike } from './strike.ts';
 import { issueAppOnly, issueDelegated, type TokenResponse } from './tokens.ts';
 
 export interface TokenRequest {
@@ -27,7 +29,8 @@ export async function token(platform: Platform, request: TokenRequest): Promise<
     return response;
   } catch (error) {
     const refusal = refusalOf(error);
-    record(refusal ? `${refusal.error} AADSTS${refusal.aadsts}` : 'server_error');
+    if (isError(error, 'sandbox.fault')) record(`fault: ${error.message}`);
+    else record(refusal ? `${refusal.error} AADSTS${refusal.aadsts}` : 'server_error');
     throw error;
   }
 }
@@ -77,8 +80,9 @@ function redeemCode(platform: Platform, application: RegisteredApplication, tena
   const text = required(form, 'code');
   const redirectUri = required(form, 'redirect_uri');
   const code = platform.state.codes.get(text);
-  if (!code) throw refuse(9002313, {}, 'invalid_grant');
+  if (!code) throw refuse(9002313, {}, { error: 'invalid_grant' });
   const { request, user } = code;
+  strike(platform, { step: 'code', application, user });
   if (request.application.id !== application.id) throw refuse(70000);
   if (code.expiresAt <= platform.clock.now()) throw refuse(70008);
   if (code.redeemed) throw refuse(54005);
@@ -114,8 +118,9 @@ function verifyPkce(challenge: AuthorizationRequest['challenge'], verifier: stri
 
 function redeemRefreshToken(platform: Platform, application: RegisteredApplication, form: Form): TokenResponse {
   const token = platform.state.refreshTokens.get(required(form, 'refresh_token'));
-  if (!token) throw refuse(9002313, {}, 'invalid_grant');
+  if (!token) throw refuse(9002313, {}, { error: 'invalid_grant' });
   const { grant } = token;
+  strike(platform, { step: 'refresh', application, user: grant.user, issuedAt: token.issuedAt });
   if (grant.application.id !== application.id || grant.killed) throw refuse(70000);
   const validFrom = platform.state.validFrom.get(grant.user.objectId) ?? 0;
   if (token.issuedAt < validFrom)
@@ -129,6 +134,7 @@ function redeemRefreshToken(platform: Platform, application: RegisteredApplicati
   const scope = form.has('scope') ? parseScope(form.get('scope')!, application) : grant.scope;
   const response = forPerson(platform, grant, scope, form);
   token.spent = true;
+  loseAnswer(platform, grant.user);
   return response;
 }
 
@@ -137,10 +143,11 @@ function redeemDeviceCode(platform: Platform, application: RegisteredApplication
   if (!device || device.application.id !== application.id) throw refuse(70018);
   const { outcome } = device;
   if (outcome.type === 'redeemed') throw refuse(54005);
-  if (outcome.type === 'declined') throw refuse(65004, {}, 'authorization_declined');
+  if (outcome.type === 'declined') throw refuse(65004, {}, { error: 'authorization_declined' });
   if (device.expiresAt <= platform.clock.now()) throw refuse(70019);
   if (outcome.type === 'pending') throw refuse(70016);
   const { user } = outcome;
+  strike(platform, { step: 'device', application, user });
   const grant: Grant = { user, application, scope: device.scope, issuedAt: platform.clock.now(), killed: false };
   const response = forPerson(platform, grant, device.scope, form);
   device.outcome = { type: 'redeemed' };
@@ -153,6 +160,7 @@ function clientCredentials(
   tenant: Tenant,
   form: Form,
 ): TokenResponse {
+  strike(platform, { step: 'app-only', application });
   if (tenant.type === 'any' && tenant.name === 'common') throw refuse(9001023, { grant: 'client_credentials' });
   if (application.publicClient) throw refuse(7000218);
   const text = required(form, 'scope');

@@ -1,10 +1,11 @@
 /** Makes access tokens, ID tokens and the token response around them. */
 import { createHash, randomBytes, randomInt, sign } from 'node:crypto';
-import { TENANT_ID, type RegisteredApplication, type User } from './directory.ts';
+import { exchangeOnline, graph, TENANT_ID, type RegisteredApplication, type User } from './directory.ts';
 import type { SigningKey } from './keys.ts';
 import type { Platform } from './platform.ts';
 import { fullNames } from './scope.ts';
 import type { Grant } from './state.ts';
+import { bitesToken } from './strike.ts';
 
 /** Issuer of ID tokens and of managed-identity tokens. */
 export function issuer(origin: string): string {
@@ -40,13 +41,15 @@ export function issueDelegated(
   wanted: { audience: string; names: readonly string[]; oidc: readonly string[]; nonce?: string; clientInfo: boolean },
 ): TokenResponse {
   const { user, application } = grant;
-  const lifetime = accessTokenLifetime(platform);
+  const lifetime = bitesToken(platform, 'access-token-short-lived', user)?.value ?? accessTokenLifetime(platform);
+  const audience = meantFor(platform, wanted.audience, user);
+  const names = wanted.names.length > 0 && bitesToken(platform, 'scope-missing', user) ? ['User.Read'] : wanted.names;
   const access_token = signJwt(platform.signingKey, {
-    ...accessClaims(platform, wanted.audience, lifetime, application),
+    ...accessClaims(platform, audience, lifetime, application),
     name: user.name,
     oid: user.objectId,
     sub: pairwise(user.objectId, wanted.audience),
-    scp: wanted.names.join(' '),
+    scp: names.join(' '),
     unique_name: user.address,
     upn: user.address,
   });
@@ -65,16 +68,25 @@ export function issueDelegated(
 
 /** A token for an application itself: its granted roles, no refresh token ever. */
 export function issueAppOnly(platform: Platform, application: RegisteredApplication, audience: string): TokenResponse {
-  const lifetime = platform.options.tokenLifetime ?? 3599;
-  const roles = application.roles.length === 0 ? {} : { roles: application.roles };
+  const lifetime =
+    bitesToken(platform, 'access-token-short-lived', undefined)?.value ?? platform.options.tokenLifetime ?? 3599;
+  const granted =
+    application.roles.length > 0 && bitesToken(platform, 'role-missing', undefined) ? [] : application.roles;
+  const roles = granted.length === 0 ? {} : { roles: granted };
   const access_token = signJwt(platform.signingKey, {
-    ...accessClaims(platform, audience, lifetime, application),
+    ...accessClaims(platform, meantFor(platform, audience, undefined), lifetime, application),
     idtyp: 'app',
     oid: application.objectId,
     sub: application.objectId,
     ...roles,
   });
   return { token_type: 'Bearer', expires_in: lifetime, ext_expires_in: lifetime, access_token };
+}
+
+/** The audience asked for, unless a fault says otherwise. */
+function meantFor(platform: Platform, audience: string, user: User | undefined): string {
+  const forMail = exchangeOnline.audiences.includes(audience);
+  return forMail && bitesToken(platform, 'wrong-audience', user) ? graph.audiences[0]! : audience;
 }
 
 /** Seconds: fixed by option, else Microsoft's 60 to 90 minutes. */

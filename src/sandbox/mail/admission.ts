@@ -4,6 +4,8 @@ import type { Mailbox, MailStore } from './store.ts';
 
 export interface Admitted {
   readonly type: 'open';
+  /** As sent. */
+  readonly user: string;
   readonly mailbox: Mailbox;
   readonly verdict: TokenVerdict & { readonly ok: true };
 }
@@ -11,8 +13,8 @@ export interface Admitted {
 /** `disconnected`: the token is good, the mailbox is not its to open. IMAP says so only at the next command. */
 export type Admission =
   | Admitted
-  | { readonly type: 'disconnected' }
-  | { readonly type: 'refused'; readonly reason: string };
+  | { readonly type: 'disconnected'; readonly user: string }
+  | { readonly type: 'refused'; readonly reason: string; readonly user?: string };
 
 export type MailProtocol = 'IMAP' | 'POP' | 'SMTP';
 
@@ -25,14 +27,17 @@ const permissions = {
 export function admit(tokens: TokenCheck, mail: MailStore, protocol: MailProtocol, response: Buffer): Admission {
   const sent = parseXoauth2(response);
   if (!sent) return { type: 'refused', reason: 'not an XOAUTH2 response' };
+  const { user } = sent;
   const verdict = tokens(sent.token);
-  if (!verdict.ok) return { type: 'refused', reason: verdict.reason };
+  if (!verdict.ok) return { type: 'refused', reason: verdict.reason, user };
   const needed = permissions[protocol];
   if (!verdict.appOnly && !verdict.scopes.includes(needed.scope))
-    return { type: 'refused', reason: `the token lacks ${needed.scope}` };
-  if (verdict.appOnly && !verdict.roles.includes(needed.role)) return { type: 'disconnected' };
-  const mailbox = mail.find(sent.user);
-  return mailbox && mayOpen(verdict, mailbox) ? { type: 'open', mailbox, verdict } : { type: 'disconnected' };
+    return { type: 'refused', reason: `the token lacks ${needed.scope}`, user };
+  if (verdict.appOnly && !verdict.roles.includes(needed.role)) return { type: 'disconnected', user };
+  const mailbox = mail.find(user);
+  return mailbox && mayOpen(verdict, mailbox)
+    ? { type: 'open', user, mailbox, verdict }
+    : { type: 'disconnected', user };
 }
 
 export function mayOpen(verdict: TokenVerdict & { readonly ok: true }, mailbox: Mailbox): boolean {

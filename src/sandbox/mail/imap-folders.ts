@@ -13,8 +13,6 @@ export function knownFlags(flags: readonly string[]): string[] {
   return flags.flatMap((flag) => FLAGS.find((known) => known.toLowerCase() === flag.toLowerCase()) ?? []);
 }
 
-/** Beyond this a token's end does not matter: the connection's own limit comes first. */
-const LONGEST_IDLE_MS = 24 * 3_600_000;
 const STATUS = ['MESSAGES', 'RECENT', 'UIDNEXT', 'UIDVALIDITY', 'UNSEEN'];
 const missing = (verb: string): Answer => ({ text: `NO ${verb} failed. The requested mailbox does not exist.` });
 const done = (verb: string): Answer => ({ text: `OK ${verb} completed.` });
@@ -140,23 +138,20 @@ function append(session: ImapSession, reader: CommandReader): Answer {
 
 async function idle(session: ImapSession, reader: CommandReader): Promise<Answer> {
   reader.end();
-  const { conn, view, service, admitted } = session;
+  const { conn, view, end } = session;
   await conn.write('+ IDLE accepted, awaiting DONE command.\r\n');
   const line = conn.line(1000).then((text) => ({ text }));
-  const stop = new AbortController();
-  const expiry = service.clock
-    .sleep(Math.min(Math.max(0, admitted.verdict.expiresAt - service.clock.now()), LONGEST_IDLE_MS), stop.signal)
-    .then(() => 'expired' as const);
-  expiry.catch(() => 'cancelled');
+  const ended = Promise.withResolvers<string>();
+  const unwatch = end.watch('idle', ended.resolve);
   try {
     for (;;) {
       if (view?.gone) return { text: 'NO The selected mailbox was deleted.' };
       const news = view?.tell(true) ?? '';
       if (news !== '') await conn.write(news);
-      const next = await Promise.race([line, expiry, ...(view ? [view.changed()] : [])]);
+      const next = await Promise.race([line, ended.promise, ...(view ? [view.changed()] : [])]);
       if (next === undefined) continue;
-      if (next === 'expired') {
-        conn.end('* BYE Session invalidated - AccessTokenExpired\r\n');
+      if (typeof next === 'string') {
+        conn.end(`* BYE ${next}\r\n`);
         await line;
         return { text: 'NO IDLE ended.' };
       }
@@ -165,7 +160,7 @@ async function idle(session: ImapSession, reader: CommandReader): Promise<Answer
         : { text: 'BAD Command Argument Error. 12' };
     }
   } finally {
-    stop.abort();
+    unwatch();
   }
 }
 

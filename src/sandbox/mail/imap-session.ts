@@ -2,16 +2,20 @@
 import { isError } from '../../base/error.ts';
 import { announcedLiteral, CommandReader, type Segment } from '../../protocol/imap/token.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
+import type { Bite, Spot } from '../faults/board.ts';
+import type { FaultId } from '../faults/catalogue.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
 import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
 import type { View } from './imap-view.ts';
+import { SessionEnd } from './session-end.ts';
 import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 export interface ImapSession {
   readonly conn: Conn;
   readonly service: MailSite;
   admitted: Admitted;
+  end: SessionEnd;
   view: View | undefined;
 }
 
@@ -41,11 +45,7 @@ const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FE
 export async function serveImap(conn: Conn, service: MailSite): Promise<void> {
   const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
   await conn.write(`* OK The Microsoft Exchange IMAP4 service is ready. [${name}]\r\n`);
-  const session: { conn: Conn; service: MailSite; admitted?: Admitted; view: View | undefined } = {
-    conn,
-    service,
-    view: undefined,
-  };
+  const session: OpenSession = { conn, service, view: undefined };
   try {
     while (await step(session)) {
       if (session.view?.gone) break;
@@ -56,6 +56,7 @@ export async function serveImap(conn: Conn, service: MailSite): Promise<void> {
     else if (!isError(error, 'wire.closed')) throw error;
   } finally {
     session.view?.close();
+    session.end?.close();
   }
 }
 
@@ -63,6 +64,7 @@ type OpenSession = {
   conn: Conn;
   service: MailSite;
   admitted?: Admitted;
+  end?: SessionEnd;
   view: View | undefined;
   failures?: number;
   disconnected?: boolean;
@@ -83,8 +85,13 @@ async function step(session: OpenSession): Promise<boolean> {
       await conn.write(`${tag} BAD User is authenticated but not connected.\r\n* BYE Connection closed. 14\r\n`);
       return false;
     }
-    if (session.admitted && session.admitted.verdict.expiresAt <= session.service.clock.now()) {
-      await conn.write('* BYE Session invalidated - AccessTokenExpired\r\n');
+    const bye = session.end?.atCommand();
+    if (bye !== undefined) {
+      await conn.write(`* BYE ${bye}\r\n`);
+      return false;
+    }
+    if (session.admitted && bites(session, 'imap-server-unavailable')) {
+      await conn.write('Server Unavailable. 15\r\n');
       return false;
     }
     if (verb === 'LOGOUT') {
@@ -104,8 +111,15 @@ async function step(session: OpenSession): Promise<boolean> {
   }
 }
 
+/** A fault of the mailbox that is signed in to, if it bites. */
+function bites({ service, admitted }: OpenSession, fault: FaultId): Bite | undefined {
+  return service.faults.bite(fault, { place: 'imap', addresses: admitted ? [admitted.mailbox.address] : [] });
+}
+
 async function run(session: OpenSession, verb: string, reader: CommandReader): Promise<Answer> {
   const { conn, admitted } = session;
+  const throttled = admitted && bites(session, 'imap-throttled');
+  if (throttled) return { text: `BAD Request is throttled. Suggested Backoff Time: ${throttled.value} milliseconds` };
   switch (verb) {
     case 'CAPABILITY':
       reader.end();
@@ -127,6 +141,7 @@ async function run(session: OpenSession, verb: string, reader: CommandReader): P
       const command = commands[verb];
       if (!command) return { text: 'BAD Command Error. 12' };
       if (!admitted || (selected.has(verb) && !session.view)) return invalidState;
+      if (bites(session, 'imap-server-bug')) return { text: 'NO [SERVERBUG] Internal server error', expunge: false };
       return command(session as ImapSession, reader);
     }
   }
@@ -151,15 +166,21 @@ async function authenticate(session: OpenSession, reader: CommandReader): Promis
   }
   if (line === '*') return { text: 'BAD AUTHENTICATE canceled.' };
   const response = decodeLine(line);
-  const { tokens, mail, log } = session.service;
+  const { tokens, mail, log, faults } = session.service;
   const admission = response && mechanism === 'XOAUTH2' ? admit(tokens, mail, 'IMAP', response) : undefined;
-  if (!admission || admission.type === 'refused') {
-    log.info({ protocol: 'imap', reason: admission?.reason ?? 'basic authentication' }, 'sign-in refused');
+  const spot: Spot = { place: 'imap', addresses: admission?.user === undefined ? [] : [admission.user] };
+  const disabled = admission && faults.bite('imap-disabled', spot);
+  if (!admission || admission.type === 'refused' || disabled) {
+    const reason = disabled?.fault.title ?? (admission as { readonly reason?: string } | undefined)?.reason;
+    log.info({ protocol: 'imap', reason: reason ?? 'basic authentication' }, 'sign-in refused');
     session.failures = (session.failures ?? 0) + 1;
     return { text: 'NO AUTHENTICATE failed.' };
   }
-  if (admission.type === 'open') session.admitted = admission;
-  else session.disconnected = true;
+  if (admission.type !== 'open' || faults.bite('imap-not-connected', spot)) session.disconnected = true;
+  else {
+    session.admitted = admission;
+    session.end = new SessionEnd(session.service, admission, () => session.view !== undefined);
+  }
   return { text: 'OK AUTHENTICATE completed.' };
 }
 
@@ -168,7 +189,10 @@ async function readCommand(session: OpenSession): Promise<Segment[] | 'closed'> 
   const { conn } = session;
   const segments: Segment[] = [];
   for (;;) {
+    const unwatch =
+      segments.length === 0 ? session.end?.watch('between', (bye) => conn.end(`* BYE ${bye}\r\n`)) : undefined;
     const line = await conn.line(LINE_OCTETS);
+    unwatch?.();
     if (line === undefined) return 'closed';
     const text = line.toString('latin1');
     const literal = announcedLiteral(text);

@@ -1,11 +1,13 @@
 /** A POP3 session as Exchange Online serves it (RFC 1939, RFC 2449, RFC 5034). */
 import { isError } from '../../base/error.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
+import type { Spot } from '../faults/board.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
 import { LINE_OCTETS, type MailSite } from './site.ts';
 import type { Message } from './store.ts';
 
 const REFUSED = '-ERR Authentication failure: unknown user name or bad password.';
+const IN_USE = '-ERR [IN-USE] The maildrop is in use by another session.';
 const CAPABILITIES = ['TOP', 'UIDL', 'SASL PLAIN XOAUTH2', 'USER'];
 const FAILURES = 10;
 
@@ -16,7 +18,7 @@ export async function servePop3(conn: Conn, service: MailSite): Promise<void> {
   let admitted: Admitted | undefined;
   try {
     admitted = await signIn(conn, service);
-    if (admitted) await new Maildrop(conn, admitted).serve();
+    if (admitted) await new Maildrop(conn, service, admitted).serve();
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
       await conn.write('-ERR Protocol error. Connection is closed.\r\n');
@@ -73,13 +75,18 @@ async function authenticate(conn: Conn, service: MailSite, words: readonly strin
   const response = decodeLine((await conn.line(LINE_OCTETS))?.toString('latin1') ?? '*');
   const admission =
     response && mechanism === 'XOAUTH2' ? admit(service.tokens, service.mail, 'POP', response) : undefined;
+  const fault = admission && refusal(service, admission.user);
+  if (fault !== undefined) {
+    await conn.write(`${fault}\r\n`);
+    return undefined;
+  }
   if (admission?.type !== 'open') {
     service.log.info({ protocol: 'pop3', admission: admission?.type ?? 'unreadable' }, 'sign-in refused');
     await conn.write(`${REFUSED}\r\n`);
     return undefined;
   }
   if (admission.mailbox.popLocked) {
-    await conn.write('-ERR [IN-USE] The maildrop is in use by another session.\r\n');
+    await conn.write(`${IN_USE}\r\n`);
     return undefined;
   }
   admission.mailbox.popLocked = true;
@@ -87,15 +94,25 @@ async function authenticate(conn: Conn, service: MailSite, words: readonly strin
   return admission;
 }
 
+/** What a fault says to a sign-in, if one bites. */
+function refusal({ faults }: MailSite, user: string | undefined): string | undefined {
+  const spot: Spot = { place: 'pop3', addresses: user === undefined ? [] : [user] };
+  if (faults.bite('pop3-disabled', spot)) return REFUSED;
+  if (faults.bite('pop3-temporary', spot)) return '-ERR [SYS/TEMP] Temporary server error. Please try again later.';
+  return faults.bite('pop3-in-use', spot) && IN_USE;
+}
+
 /** The transaction state: messages as they were at sign-in; deletions happen at QUIT (RFC 1939 §5, §6). */
 class Maildrop {
   readonly #conn: Conn;
+  readonly #service: MailSite;
   readonly #admitted: Admitted;
   readonly #messages: readonly Message[];
   readonly #deleted = new Set<Message>();
 
-  constructor(conn: Conn, admitted: Admitted) {
+  constructor(conn: Conn, service: MailSite, admitted: Admitted) {
     this.#conn = conn;
+    this.#service = service;
     this.#admitted = admitted;
     this.#messages = [...admitted.mailbox.inbox.messages];
   }
@@ -105,6 +122,8 @@ class Maildrop {
       const line = await this.#conn.line(LINE_OCTETS);
       if (line === undefined) return;
       const [verb = '', ...words] = line.toString('latin1').trimEnd().split(' ');
+      const spot: Spot = { place: 'pop3', addresses: [this.#admitted.mailbox.address] };
+      if (this.#service.faults.bite('pop3-connection-closed', spot)) return this.#say('-ERR Connection is closed. 10');
       if (verb.toUpperCase() === 'QUIT') {
         this.#admitted.mailbox.inbox.remove(this.#deleted);
         return this.#say('+OK Microsoft Exchange Server POP3 server signing off.');

@@ -1,5 +1,5 @@
 /** The mail a fresh tenant holds: small, but with what programs trip over. */
-import type { MailStore } from './store.ts';
+import type { Mailbox, MailStore } from './store.ts';
 
 const HOUR = 3_600_000;
 
@@ -21,6 +21,21 @@ export function addSampleMail(mail: MailStore, now: number, applications: readon
     now - HOUR,
     ['\\Seen'],
   );
+}
+
+/** The mailbox of a magic address, made when somebody first asks for it. */
+export function addFaultMailbox(
+  mail: MailStore,
+  address: string,
+  now: number,
+  applications: readonly string[],
+): Mailbox {
+  const mailbox = mail.addMailbox(address, { applications });
+  for (const subject of ['Welcome', 'This mailbox meets a fault']) {
+    const head = [...fields(BOB, address, subject, subject.toLowerCase().replaceAll(' ', '-')), 'MIME-Version: 1.0'];
+    mailbox.inbox.add(Buffer.from(`${head.join('\n')}\n${TEXT}${subject}.\n`.replaceAll('\n', '\r\n')), now);
+  }
+  return mailbox;
 }
 
 interface Sample {

@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import { isError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import { Conn } from '../../protocol/wire/conn.ts';
+import { FaultBoard } from '../faults/board.ts';
 import { listen, LOOPBACK } from '../listen.ts';
 import type { TokenCheck } from '../token.ts';
 import { serveImap } from './imap-session.ts';
@@ -22,7 +23,11 @@ export interface MailServersOptions {
   readonly hostname?: string;
   /** 0 or absent for any free port. */
   readonly ports?: Readonly<Partial<Record<'imap' | 'pop3' | 'smtp', number>>>;
+  /** The tenant's time. */
   readonly clock: Clock;
+  /** The time of connections: idle and handshake limits. The tenant's unless given. */
+  readonly wall?: Clock;
+  readonly faults?: FaultBoard;
   readonly log: Log;
 }
 
@@ -43,10 +48,16 @@ const IDLE_MS = 30 * 60_000;
 
 /** @throws sandbox.port-taken */
 export async function startMailServers(options: MailServersOptions): Promise<MailServers> {
-  const { clock, log } = options;
+  const { log } = options;
+  const clock = options.wall ?? options.clock;
   const secureContext = createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' });
   const secure = (plain: Socket): Promise<TLSSocket> => handshake(plain, secureContext, clock);
-  const service: MailSite = { ...options, hostname: options.hostname ?? 'outlook.contoso.test', secure };
+  const service: MailSite = {
+    ...options,
+    faults: options.faults ?? new FaultBoard(),
+    hostname: options.hostname ?? 'outlook.contoso.test',
+    secure,
+  };
   const sockets = new Set<Socket>();
   const servers: Server[] = [];
 

@@ -3,12 +3,15 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
+import type { FaultBoard } from '../faults/board.ts';
 import type { TokenCheck } from '../token.ts';
 import type { MailStore } from './store.ts';
 
 export interface MailSite {
   readonly tokens: TokenCheck;
   readonly mail: MailStore;
+  readonly faults: FaultBoard;
+  /** The tenant's time. */
   readonly clock: Clock;
   readonly log: Log;
   /** As greetings name this server. */

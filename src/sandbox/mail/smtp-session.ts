@@ -4,11 +4,14 @@ import { isError } from '../../base/error.ts';
 import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
+import { faults as catalogue } from '../faults/catalogue.ts';
+import type { SmtpMoment } from '../faults/types.ts';
 import { admit, decodeLine, mayOpen, type Admitted } from './admission.ts';
 import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 const FAILURES = 10;
 const RECIPIENTS = 500;
+const replies = catalogue.filter(({ effect }) => effect.type === 'reply');
 const PATH = /^<([^<>\s]*)>((?: .*)?)$/;
 
 interface Transaction {
@@ -38,6 +41,7 @@ class Submission {
   #admitted: Admitted | undefined;
   #transaction: Transaction | undefined;
   #failures = 0;
+  #over = false;
 
   constructor(conn: Conn, service: MailSite) {
     this.#conn = conn;
@@ -46,6 +50,7 @@ class Submission {
 
   async serve(): Promise<void> {
     const date = new Date(this.#service.clock.now()).toUTCString().replace('GMT', '+0000');
+    if (await this.#fault('connect')) return;
     await this.#say(`220 ${this.#service.hostname} Microsoft ESMTP MAIL Service ready at ${date}`);
     while (this.#failures < FAILURES) {
       const line = await this.#conn.line(LINE_OCTETS);
@@ -55,12 +60,34 @@ class Submission {
       const rest = text.slice(verb.length).trim();
       if (verb === 'QUIT') return this.#say('221 2.0.0 Service closing transmission channel');
       await this.#answer(verb, rest);
+      if (this.#over) return;
     }
     await this.#say('421 4.7.0 Too many errors on this connection, closing transmission channel');
   }
 
   #say(...lines: readonly string[]): Promise<void> {
     return this.#conn.write(lines.map((line) => `${line}\r\n`).join(''));
+  }
+
+  /** Answers as a fault of this moment wants, if one bites. */
+  async #fault(at: SmtpMoment, addresses: readonly string[] = [], sender = ''): Promise<boolean> {
+    for (const { id, effect } of replies) {
+      if (effect.type !== 'reply' || effect.at !== at) continue;
+      if (!this.#service.faults.bite(id, { place: 'smtp', addresses })) continue;
+      const facts: Readonly<Record<string, string>> = {
+        stamp: this.#stamp(),
+        host: this.#service.hostname,
+        mailbox: this.#admitted?.mailbox.address ?? '',
+        sender,
+      };
+      await this.#say(effect.text.replace(/\{(\w+)\}/g, (whole, name: string) => facts[name] ?? whole));
+      if (effect.close === true) {
+        this.#over = true;
+        this.#conn.end();
+      }
+      return true;
+    }
+    return false;
   }
 
   async #answer(verb: string, rest: string): Promise<void> {
@@ -137,6 +164,10 @@ class Submission {
     }
     const response = decodeLine(line);
     const admission = response ? admit(this.#service.tokens, this.#service.mail, 'SMTP', response) : undefined;
+    if (admission && (await this.#fault('auth', admission.user === undefined ? [] : [admission.user]))) {
+      this.#failures++;
+      return undefined;
+    }
     if (admission?.type === 'open') {
       this.#admitted = admission;
       return this.#say('235 2.7.0 Authentication successful');
@@ -166,6 +197,7 @@ class Submission {
     if (this.#transaction) return this.#say('503 5.5.2 Sender already specified');
     const [, address, parameters] = PATH.exec(rest.replace(/^FROM: */i, '')) ?? [];
     if (!/^FROM:/i.test(rest) || address === undefined) return this.#say('501 5.1.7 Invalid address');
+    if (await this.#fault('mail', [this.#admitted.mailbox.address, address], address)) return undefined;
     if (address !== '' && !this.#maySendAs(address))
       return this.#say('550 5.7.60 SMTP; Client does not have permissions to send as this sender');
     const size = /\bSIZE=(\d{1,15})\b/i.exec(parameters ?? '')?.[1];
@@ -181,6 +213,7 @@ class Submission {
     if (!transaction) return this.#say('503 5.5.2 Need mail command');
     const [, address = ''] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
     if (!/^TO:/i.test(rest) || !/^[^@]+@[^@]+$/.test(address)) return this.#say('501 5.1.3 Invalid address');
+    if (await this.#fault('recipient', [this.#admitted!.mailbox.address, address])) return undefined;
     if (transaction.recipients.length >= RECIPIENTS) return this.#say('452 4.5.3 Too many recipients');
     if (this.#isOurs(address) && !this.#service.mail.find(address))
       return this.#say('550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup');
@@ -227,8 +260,11 @@ class Submission {
     this.#transaction = undefined;
     if (transaction.octets > MESSAGE_OCTETS)
       return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
-    const { mail, clock, hostname } = this.#service;
+    const { mail, clock, hostname, faults } = this.#service;
     const { mailbox } = this.#admitted!;
+    const addresses = [mailbox.address, transaction.from, ...transaction.recipients];
+    if (await this.#fault('done', addresses, transaction.from)) return undefined;
+    if (faults.bite('smtp-message-lost', { place: 'smtp', addresses })) return this.#conn.destroy();
     const at = clock.now();
     const id = randomUUID();
     const date = new Date(at).toUTCString().replace('GMT', '+0000');
@@ -248,6 +284,7 @@ class Submission {
     if (outside.length > 0) mail.outside.push({ from: transaction.from, to: outside, raw, at });
     // Exchange keeps a copy by itself, which is why programs that append their own end up with two.
     mailbox.sent.add(raw, at, ['\\Seen']);
+    if (faults.bite('smtp-reply-lost', { place: 'smtp', addresses })) return this.#conn.destroy();
     return this.#say(`250 2.0.0 OK <${id}@${hostname}> [Hostname=${hostname}]`);
   }
 

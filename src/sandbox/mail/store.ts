@@ -172,11 +172,20 @@ export interface OutsideMail {
   readonly at: number;
 }
 
-export function createMailStore({ clock }: { readonly clock: Clock }): MailStore {
+export interface MailStoreOptions {
+  readonly clock: Clock;
+  /** Called for an address without a mailbox; it may add one. */
+  readonly missing?: (store: MailStore, address: string) => Mailbox | undefined;
+}
+
+export function createMailStore({ clock, missing }: MailStoreOptions): MailStore {
   const mailboxes = new Map<string, Mailbox>();
   let validity = 13;
-  const find = (address: string): Mailbox | undefined => mailboxes.get(address.trim().toLowerCase());
-  return {
+  const find = (address: string): Mailbox | undefined => {
+    const wanted = address.trim().toLowerCase();
+    return mailboxes.get(wanted) ?? missing?.(store, wanted);
+  };
+  const store: MailStore = {
     mailboxes,
     outside: [],
     find,
@@ -188,6 +197,7 @@ export function createMailStore({ clock }: { readonly clock: Clock }): MailStore
     deliver: (address, raw, options = {}) =>
       find(address)?.inbox.add(raw, options.at ?? clock.now(), options.flags ?? []),
   };
+  return store;
 }
 
 /** INBOX in any case is one name, also as the first level (RFC 3501 §5.1). */
