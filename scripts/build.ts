@@ -1,6 +1,6 @@
 /** `npm run build`: compiles src/ to dist/, which is what is published. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, globSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
@@ -10,6 +10,9 @@ const entry = join(dist, 'cli', 'main.js');
 // What was deleted from src/ must not be published.
 rmSync(dist, { recursive: true, force: true });
 run([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json']);
+// Data that the code reads at run time.
+for (const file of globSync('**/data/*.json', { cwd: join(root, 'src') }))
+  cpSync(join(root, 'src', file), join(dist, file));
 if (!readFileSync(entry, 'utf8').startsWith('#!/usr/bin/env node\n')) fail('dist/cli/main.js has lost its first line');
 chmodSync(entry, 0o755);
 run([entry, '--version']);

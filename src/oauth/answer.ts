@@ -2,7 +2,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { Secret, scrub } from '../base/secret.ts';
-import { aadstsAdvice } from './aadsts.ts';
+import { judge, remedyText } from './catalogue/diagnose.ts';
+import type { Outcome } from './catalogue/schema.ts';
 import { oauthError } from './errors.ts';
 import type { TokenAnswer } from './engine.ts';
 import { parseScope } from './scopes.ts';
@@ -29,12 +30,15 @@ export function tokensFrom(answer: HttpAnswer, asked: readonly string[], clock: 
     });
   }
   const lifetime = Number(body['expires_in'] ?? UNSTATED_LIFETIME_S);
+  // Not in any RFC: Google and Microsoft say the first, Keycloak the second, with 0 for never.
+  const refreshLifetime = Number(body['refresh_token_expires_in'] ?? body['refresh_expires_in'] ?? 0);
   return {
     accessToken: new Secret(accessToken),
     refreshToken: secretOf(body['refresh_token']),
     idToken: secretOf(body['id_token']),
     expiresAt: clock.now() + (Number.isFinite(lifetime) && lifetime > 0 ? lifetime : UNSTATED_LIFETIME_S) * 1000,
     scopes: parseScope(typeof body['scope'] === 'string' ? body['scope'] : undefined, asked),
+    ...(refreshLifetime > 0 ? { refreshExpiresAt: clock.now() + refreshLifetime * 1000 } : {}),
   };
 }
 
@@ -64,43 +68,29 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
     );
   }
 
-  const advice = aadstsAdvice(codes);
-  if (advice) {
-    const told = { ...options, hint: advice.advice };
-    const text = `${advice.meaning} (AADSTS${advice.code})`;
-    switch (advice.action) {
-      case 'later':
-        return oauthError('oauth.provider-busy', text, told);
-      case 'consent':
-        return oauthError('oauth.needs-consent', text, told);
-      case 'admin':
-        return oauthError('oauth.admin-consent', text, told);
-      case 'misconfigured':
-        return oauthError('oauth.misconfigured', text, told);
-    }
-  }
-  if (DECLINED.has(error)) return oauthError('oauth.consent-declined', `the sign-in was declined${said}`, options);
-  if (error === 'expired_token') return oauthError('oauth.consent-expired', 'the code has expired', options);
-  if (NEEDS_PERSON.has(error))
-    return oauthError('oauth.needs-consent', `the provider wants a new sign-in (${error})${said}`, options);
-  return oauthError('oauth.misconfigured', `the provider refused our application (${error})${said}`, options);
+  const known = judge({ aadsts: codes, oauth: { error, ...facts.words } });
+  if (!known)
+    return oauthError('oauth.misconfigured', `the provider refused our application (${error})${said}`, options);
+  // Microsoft's own sentence is long and quotes ids; its number says the same. Others have only their words.
+  const which = codes.length > 0 ? ` (AADSTS${codes[0]})` : ` (${error})${said}`;
+  return oauthError(CODES[known.outcome], `${known.cause}${which}`, { ...options, hint: remedyText(known.remedy) });
 }
 
-/** RFC 6749 §4.1.2.1 and RFC 8628 say `access_denied`; Microsoft's device flow says `authorization_declined`. */
-const DECLINED = new Set(['access_denied', 'authorization_declined', 'consent_declined']);
-const NEEDS_PERSON = new Set([
-  'invalid_grant',
-  'interaction_required',
-  'login_required',
-  'consent_required',
-  'account_selection_required',
-  'bad_token',
-]);
+const CODES = {
+  later: 'oauth.provider-busy',
+  consent: 'oauth.needs-consent',
+  admin: 'oauth.admin-consent',
+  misconfigured: 'oauth.misconfigured',
+  declined: 'oauth.consent-declined',
+  expired: 'oauth.consent-expired',
+} as const satisfies Readonly<Record<Outcome, string>>;
 
 interface Facts {
   readonly error: string | undefined;
   readonly description: string | undefined;
   readonly codes: readonly number[];
+  /** What tells errors of one name apart. */
+  readonly words: { readonly suberror?: string; readonly description?: string };
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
@@ -108,6 +98,7 @@ const KEPT = [
   'error',
   'error_codes',
   'suberror',
+  'error_subtype',
   'trace_id',
   'correlation_id',
   'timestamp',
@@ -122,12 +113,16 @@ function factsOf(answer: HttpAnswer): Facts {
   const listed = Array.isArray(body['error_codes']) ? body['error_codes'].map(Number) : [];
   const named = /AADSTS(\d+)/.exec(whole ?? '')?.[1];
   const codes = [...new Set([...listed, ...(named ? [Number(named)] : [])])].filter(Number.isInteger);
+  // Google's name for it is error_subtype.
+  const sub = body['suberror'] ?? body['error_subtype'];
+  const suberror = typeof sub === 'string' ? sub : undefined;
   const kept = Object.fromEntries(KEPT.flatMap((key) => (body[key] === undefined ? [] : [[key, body[key]]])));
   return {
     error,
     // Microsoft appends trace ids after the first sentence; they stay in the detail.
     description: whole?.split(/\s+Trace ID:/)[0],
     codes,
+    words: { ...(suberror === undefined ? {} : { suberror }), ...(whole === undefined ? {} : { description: whole }) },
     detail: { status: answer.status, ...kept, ...(whole === undefined ? {} : { error_description: whole }) },
   };
 }

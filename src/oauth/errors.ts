@@ -68,4 +68,16 @@ export const oauthError = errorTable({
     kind: 'garbled',
     hint: 'the provider’s identity token could not be verified; check issuer, client id and the clock of this machine',
   },
+  'oauth.catalogue-unreadable': {
+    kind: 'garbled',
+    hint: 'the file is not a signed edition of the catalogue, or cut: fetch it again',
+  },
+  'oauth.catalogue-untrusted': {
+    kind: 'refused',
+    hint: 'take the file from the project itself, or add its publisher’s key to data.publishers in postern.yaml if you trust it',
+  },
+  'oauth.catalogue-older': {
+    kind: 'misuse',
+    hint: 'nothing to do: a newer edition is in use already',
+  },
 });

@@ -126,6 +126,19 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('what is written to standard error'),
+  data: z
+    .strictObject({
+      url: z
+        .url({ protocol: /^https$/ })
+        .optional()
+        .describe('where `postern update-data` looks for a newer edition when none is named'),
+      publishers: z
+        .array(z.string().regex(/^[A-Za-z0-9+/]{59}=$/, 'an Ed25519 public key as base64 of its SubjectPublicKeyInfo'))
+        .default([])
+        .describe('public keys whose signed editions count besides the project’s own'),
+    })
+    .prefault({})
+    .describe('the catalogue of errors and provider changes'),
   workers: z.int().min(1).max(64).default(1).describe('processes that share the listening ports'),
 });
 

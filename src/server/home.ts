@@ -13,6 +13,8 @@ export interface Home {
   readonly database: string;
   readonly key: string;
   readonly tls: string;
+  /** A newer edition of the catalogue, once `postern update-data` has put one there. */
+  readonly catalogue: string;
 }
 
 /**
@@ -30,7 +32,14 @@ export function homeOf(env: Environment, given?: string): Home {
     (folder === undefined
       ? join(nonEmpty(env['XDG_CONFIG_HOME']) ?? join(homeFolder(env), '.config'), 'postern', 'postern.yaml')
       : join(state, 'postern.yaml'));
-  return { state, config, database: join(state, 'postern.db'), key: join(state, 'key'), tls: join(state, 'tls') };
+  return {
+    state,
+    config,
+    database: join(state, 'postern.db'),
+    key: join(state, 'key'),
+    tls: join(state, 'tls'),
+    catalogue: join(state, 'catalogue.json'),
+  };
 }
 
 /** Makes the state folder, open to its owner only. @throws server.home */

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
+import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
 import { openTokenSource } from '../oauth/token-source.ts';
 import type { TokenSource } from '../oauth/types.ts';
@@ -55,6 +56,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   const clock = options.clock ?? systemClock;
   const log = options.log ?? nullLog;
   makeHome(config.home);
+  keepCatalogueAt({ path: config.home.catalogue, publishers: config.data.publishers });
   if (config.key.source === 'file' && !existsSync(config.key.path)) {
     throw serverError('server.not-initialised', `there is no Postern in ${config.home.state} yet`);
   }

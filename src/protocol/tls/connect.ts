@@ -183,8 +183,12 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', attempt: At
     const timer = systemClock.after(timeoutMs, () =>
       done(
         tcp
-          ? protocolError('tls.failed', `${key} did not finish the TLS handshake within ${seconds(timeoutMs)}`)
-          : protocolError('wire.unreachable', `${key} did not answer within ${seconds(timeoutMs)}`),
+          ? protocolError('tls.failed', `${key} did not finish the TLS handshake within ${seconds(timeoutMs)}`, {
+              detail: { host, reason: 'ETIMEDOUT' },
+            })
+          : protocolError('wire.unreachable', `${key} did not answer within ${seconds(timeoutMs)}`, {
+              detail: { host, reason: 'ETIMEDOUT' },
+            }),
       ),
     );
     socket.once('connect', connected);
@@ -239,7 +243,7 @@ function explain(error: NodeJS.ErrnoException, host: string, key: string, tcp: b
     });
   if (!tcp)
     return protocolError('wire.unreachable', `${key} cannot be reached: ${UNREACHABLE[code] ?? first.message}`, {
-      detail: { reason: code },
+      detail: { host, reason: code },
       cause: error,
     });
   const notTls = /wrong version number|packet length too long|unexpected message/i.test(first.message);
@@ -249,7 +253,7 @@ function explain(error: NodeJS.ErrnoException, host: string, key: string, tcp: b
       ? `${key} does not speak TLS from the first byte`
       : `the TLS handshake with ${key} failed: ${code || first.message}`,
     {
-      detail: { reason: code },
+      detail: { host, reason: code },
       cause: error,
       ...(notTls ? { hint: 'this port may want STARTTLS: check port and TLS mode' } : {}),
     },

@@ -1,0 +1,159 @@
+/** From evidence to cause, blame and remedy: pure functions over the catalogue. */
+import type { PosternError, Kind } from '../../base/error.ts';
+import { catalogue } from './catalogue.ts';
+import { type Evidence, evidenceOf } from './evidence.ts';
+import type { Blame, Catalogue, CatalogueRow, Outcome, RemedyStep } from './schema.ts';
+
+/** What stands for `{address}` and the like in remedies; what is not known is written in capitals for the person to fill in. */
+export interface Facts {
+  readonly address?: string;
+  /** Our name of the application. */
+  readonly application?: string;
+  readonly clientId?: string;
+  readonly tenant?: string;
+  readonly host?: string;
+}
+
+export interface Diagnosis {
+  /** Row of the catalogue, or our own code where there is none. */
+  readonly id: string;
+  /** One plain sentence without a full stop. */
+  readonly cause: string;
+  readonly blame: Blame;
+  /** Absent: it does not pass by itself. */
+  readonly passesWhen?: string;
+  readonly remedy: readonly RemedyStep[];
+  /** Where this is known from. */
+  readonly sources: readonly string[];
+}
+
+/** The first row that fits the evidence: numbers before words, the mail server's words before our own codes. */
+export function findRow(evidence: Evidence, data: Catalogue = catalogue()): CatalogueRow | undefined {
+  for (const fits of testsOf(evidence)) {
+    const row = data.errors.find((one) => one.match.some(fits));
+    if (row) return row;
+  }
+  return undefined;
+}
+
+/** A row with the facts of one case put in. */
+export function describeRow(row: CatalogueRow, facts: Facts = {}, data: Catalogue = catalogue()): Diagnosis {
+  return {
+    id: row.id,
+    cause: fill(row.cause, facts),
+    blame: row.blame,
+    ...(row.passesWhen === undefined ? {} : { passesWhen: row.passesWhen }),
+    remedy: fillSteps(row.remedy, facts),
+    sources: row.sources.map((tag) => data.sources[tag] ?? tag),
+  };
+}
+
+/** Any failure in plain words. What the catalogue does not know is told by the error itself. */
+export function diagnose(error: PosternError, facts: Facts = {}): Diagnosis {
+  const evidence = evidenceOf(error);
+  const row = findRow(evidence);
+  const host = facts.host ?? evidence.host;
+  if (row) return describeRow(row, { ...facts, ...(host === undefined ? {} : { host }) });
+  return {
+    id: error.code,
+    cause: error.message,
+    blame: BLAME[error.kind],
+    ...(error.kind === 'later' ? { passesWhen: 'the other side recovers' } : {}),
+    remedy: error.hint === '' ? [] : [{ do: fill(error.hint, facts) }],
+    sources: [],
+  };
+}
+
+/** What a refused token request means for the grant, and what to do; undefined when the catalogue does not know it. */
+export function judge(evidence: Evidence): (Diagnosis & { readonly outcome: Outcome }) | undefined {
+  const row = findRow({ ...evidence, ours: [] });
+  return row?.outcome === undefined ? undefined : { ...describeRow(row), outcome: row.outcome };
+}
+
+/** One line: `do it: command; do that (portal path)`. */
+export function remedyText(steps: readonly RemedyStep[]): string {
+  return steps.map(stepText).join('; ');
+}
+
+export function stepText({ do: what, run, at }: RemedyStep): string {
+  return `${what}${run === undefined ? '' : `: ${run}`}${at === undefined ? '' : ` (${at})`}`;
+}
+
+/** The same steps with facts put in. */
+export function fillSteps(steps: readonly RemedyStep[], facts: Facts): readonly RemedyStep[] {
+  return steps.map(({ do: what, run, at }) => ({
+    do: fill(what, facts),
+    ...(run === undefined ? {} : { run: fill(run, facts) }),
+    ...(at === undefined ? {} : { at: fill(at, facts) }),
+  }));
+}
+
+/** Who acts, when only the kind of an error is known. */
+const BLAME: Readonly<Record<Kind, Blame>> = {
+  misuse: 'operator',
+  denied: 'user',
+  refused: 'admin',
+  later: 'provider',
+  garbled: 'provider',
+  limit: 'program',
+  bug: 'program',
+};
+
+const UNKNOWN: Readonly<Record<keyof Facts, string>> = {
+  address: 'ADDRESS',
+  application: 'NAME',
+  clientId: 'CLIENT-ID',
+  tenant: 'TENANT',
+  host: 'the server',
+};
+
+function fill(text: string, facts: Facts): string {
+  return text.replace(
+    /\{(address|application|clientId|tenant|host)\}/g,
+    (_, name: keyof Facts) => facts[name] ?? UNKNOWN[name],
+  );
+}
+
+type Match = CatalogueRow['match'][number];
+
+/** In order of exactness; each is tried against every row before the next. */
+function testsOf({ aadsts = [], reply, sasl, oauth, ours = [] }: Evidence): readonly ((match: Match) => boolean)[] {
+  const tests: ((match: Match) => boolean)[] = aadsts.map(
+    (code) => (match) => 'aadsts' in match && match.aadsts.includes(code),
+  );
+  if (reply)
+    tests.push(
+      (match) =>
+        'reply' in match &&
+        match.reply.protocols.includes(reply.protocol) &&
+        expression(match.reply.pattern).test(reply.text),
+    );
+  if (sasl !== undefined) tests.push((match) => 'sasl' in match && match.sasl.status.includes(sasl));
+  if (oauth) {
+    const { error, suberror = '', description = '' } = oauth;
+    tests.push((match) => {
+      if (!('oauth' in match) || match.oauth.error !== error) return false;
+      const wants = match.oauth;
+      return (
+        (wants.suberror === undefined || wants.suberror === suberror) &&
+        (wants.description === undefined || expression(wants.description).test(description))
+      );
+    });
+  }
+  for (const { code, reason } of ours.toReversed())
+    tests.push(
+      (match) =>
+        'ours' in match &&
+        match.ours.code === code &&
+        (match.ours.reason === undefined || expression(match.ours.reason).test(reason)),
+    );
+  return tests;
+}
+
+const compiled = new Map<string, RegExp>();
+
+function expression(pattern: string): RegExp {
+  const known = compiled.get(pattern) ?? new RegExp(pattern, 'i');
+  compiled.set(pattern, known);
+  return known;
+}
