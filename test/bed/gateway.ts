@@ -322,7 +322,7 @@ export interface Bench {
 export async function startBench(
   authority: Certificates,
   listeners: readonly Partial<ListenerConfig>[],
-  providers: readonly FakeProvider[],
+  providers: readonly Pick<FakeProvider, 'endpoint'>[],
   options: {
     readonly limits?: Partial<GatewayLimits>;
     readonly clock?: Clock;
