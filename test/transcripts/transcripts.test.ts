@@ -13,7 +13,7 @@ import { before, test } from 'node:test';
 import { secureServer, serverContext } from '../../src/protocol/tls/server.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
 import type { Protocol } from '../../src/store/types.ts';
-import { ADDRESS, certificates, type Certificates, Client, startBench } from '../bed/gateway.ts';
+import { ADDRESS, certificates, type Certificates, startBench } from '../bed/gateway.ts';
 
 interface Step {
   readonly number: number;
