@@ -18,6 +18,7 @@ import { sealTokens, tokensOf } from './grant-tokens.ts';
 import { verifyIdToken } from './id-token.ts';
 import type { Identity } from './id-token.ts';
 import type { Redirect } from './redirect.ts';
+import { afterConsent } from './renewal-record.ts';
 import { providerCode } from './renewal.ts';
 import { compareScopes, scopesFor } from './scopes.ts';
 
@@ -140,6 +141,7 @@ async function connectDelegated(
     subject: identity?.subject,
     scopes,
     answer,
+    inactivityMs: client.profile.inactivityMs,
   });
   if (extra.length > 0) {
     deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
@@ -171,6 +173,7 @@ async function connectAppOnly(
     subject: undefined,
     scopes,
     answer,
+    inactivityMs: undefined,
   });
   return { grant, mailbox: await storeMailbox(deps, request, grant, 'app-only') };
 }
@@ -268,18 +271,20 @@ interface NewTokens {
   readonly subject: string | undefined;
   readonly scopes: readonly string[];
   readonly answer: TokenAnswer;
+  readonly inactivityMs: number | undefined;
 }
 
 /** A new consent is newer than anything a renewal may be writing: it wins, whatever the generation. */
 async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given: NewTokens): Promise<Grant> {
   const now = deps.clock.now();
   const id = existing?.id ?? newId('grant');
-  const { answer, ...facts } = given;
+  const { answer, inactivityMs, ...facts } = given;
   const tokens = tokensOf(answer, undefined, now);
   const change = {
     ...facts,
     state: { type: 'active', since: now, accessExpiresAt: tokens.expiresAt } as const,
     tokens: await sealTokens(deps.vault, id, tokens),
+    ...afterConsent(id, answer, inactivityMs, now),
   };
   if (!existing) {
     const grant: Grant = { ...change, id, generation: 1, createdAt: now };

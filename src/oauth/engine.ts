@@ -14,6 +14,8 @@ export interface TokenAnswer {
   readonly expiresAt: number;
   /** As the provider names them; as asked where it is silent (RFC 6749 §5.1). */
   readonly scopes: readonly string[];
+  /** When the refresh token ends, where the provider says so. Milliseconds since the epoch. */
+  readonly refreshExpiresAt?: number;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** What the oauth room tells the audit log and the metrics. A closed union, without secrets. */
+import type { CircuitEvent } from './circuit.ts';
 import type { Flow, GrantState, Protocol } from '../store/types.ts';
 
 export type OAuthEvent =
@@ -51,6 +52,19 @@ export type OAuthEvent =
       readonly grantId: string | undefined;
       readonly applicationId: string;
       readonly extra: readonly string[];
+    }
+  | CircuitEvent
+  | {
+      /** The time of day moved by itself: the machine was suspended, or its clock was set. */
+      readonly type: 'clock.jumped';
+      readonly byMs: number;
+    }
+  | {
+      /** The provider no longer takes a client credential that we thought good. */
+      readonly type: 'credential.refused';
+      readonly applicationId: string;
+      readonly credentialId: string;
+      readonly reason: string;
     };
 
 /** Called for every event. A promise is awaited where the event must be on record before the work goes on. */

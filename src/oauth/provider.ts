@@ -4,7 +4,7 @@ import type { Application, Protocol } from '../store/types.ts';
 import type { TlsPolicy } from '../base/tls-policy.ts';
 import { oauthError } from './errors.ts';
 import { presetById, presets } from './providers.ts';
-import type { Endpoints, MailServer, MicrosoftPreset, Preset } from './providers.ts';
+import type { Endpoints, MailServer, MicrosoftPreset, Preset, StandardPreset } from './providers.ts';
 
 const httpsUrl = z.url({ protocol: /^https$/ });
 const mailServer = z.strictObject({
@@ -40,6 +40,8 @@ export const applicationSettings = z.strictObject({
   imap: mailServer.optional(),
   pop3: mailServer.optional(),
   smtp: mailServer.optional(),
+  /** Days without use after which the provider forgets a grant, where it is known and not in the preset. */
+  inactivityDays: z.int().min(1).max(3650).optional(),
   mechanisms: z
     .array(z.enum(['XOAUTH2', 'OAUTHBEARER']))
     .min(1)
@@ -68,6 +70,10 @@ export interface ProviderProfile {
   readonly extraParameters: Readonly<Record<string, string>>;
   readonly identity: 'id-token' | 'mail-server';
   readonly ca: string | undefined;
+  /** Host of the token endpoint, or of the issuer that names it: what is up or down for all its grants at once. */
+  readonly authorizationServer: string;
+  /** Grants that were not renewed for so long end. */
+  readonly inactivityMs: number | undefined;
 }
 
 /** The tenants that stand for many, whose metadata names its issuer with a placeholder. */
@@ -96,26 +102,36 @@ export function resolveProvider(
     );
   }
   const settings = parsed.data;
-  return preset.family === 'microsoft'
-    ? microsoftProfile(preset, application, settings)
-    : {
-        ...sharedProfile(preset, settings),
-        microsoft: false,
-        authority: undefined,
-        tenantId: undefined,
-        issuer: standardIssuer(preset.issuer, application.name, settings),
-        endpoints: settings.issuer || settings.authority ? undefined : preset.endpoints,
-        scopes: { ...preset.scopes, ...defined(settings.scopes) },
-        appScopes: settings.scopes?.app ?? [],
-        audiences: settings.resource ? [settings.resource] : preset.audiences,
-      };
+  const profile =
+    preset.family === 'microsoft'
+      ? microsoftProfile(preset, application, settings)
+      : standardProfile(preset, application, settings);
+  return { ...profile, authorizationServer: new URL(profile.endpoints?.token ?? profile.issuer).host };
+}
+
+function standardProfile(
+  preset: StandardPreset,
+  application: Pick<Application, 'name'>,
+  settings: ApplicationSettings,
+): Omit<ProviderProfile, 'authorizationServer'> {
+  return {
+    ...sharedProfile(preset, settings),
+    microsoft: false,
+    authority: undefined,
+    tenantId: undefined,
+    issuer: standardIssuer(preset.issuer, application.name, settings),
+    endpoints: settings.issuer || settings.authority ? undefined : preset.endpoints,
+    scopes: { ...preset.scopes, ...defined(settings.scopes) },
+    appScopes: settings.scopes?.app ?? [],
+    audiences: settings.resource ? [settings.resource] : preset.audiences,
+  };
 }
 
 function microsoftProfile(
   preset: MicrosoftPreset,
   application: Pick<Application, 'tenant'>,
   settings: ApplicationSettings,
-): ProviderProfile {
+): Omit<ProviderProfile, 'authorizationServer'> {
   const given = settings.authority ? new URL(settings.authority) : undefined;
   const tenant = given?.pathname.split('/')[1] || application.tenant || preset.defaultTenant;
   const authority = `${given?.origin ?? preset.loginOrigin}/${tenant}`;
@@ -157,6 +173,7 @@ const EXCHANGE_AUDIENCES = [
 ];
 
 function sharedProfile(preset: Preset, settings: ApplicationSettings) {
+  const inactivityDays = settings.inactivityDays ?? preset.inactivityDays;
   return {
     preset,
     baseScopes: settings.scopes?.base ?? preset.baseScopes,
@@ -164,6 +181,7 @@ function sharedProfile(preset: Preset, settings: ApplicationSettings) {
     extraParameters: preset.extraParameters,
     identity: preset.identity,
     ca: settings.ca,
+    inactivityMs: inactivityDays === undefined ? undefined : inactivityDays * 86_400_000,
     mail: {
       ...mailOf('imap', preset, settings),
       ...mailOf('pop3', preset, settings),

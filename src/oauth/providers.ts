@@ -40,6 +40,8 @@ interface PresetBase {
   readonly deviceCode: 'yes' | 'discouraged' | 'no';
   /** `id-token`: verified at sign-in. `mail-server`: the provider issues none; its mail servers tie the token to the mailbox. */
   readonly identity: 'id-token' | 'mail-server';
+  /** Days without a renewal after which a grant ends; absent where no such limit is known. */
+  readonly inactivityDays?: number;
   readonly notes: readonly string[];
   readonly sources: readonly Source[];
 }
@@ -97,6 +99,8 @@ const microsoft = (
   mechanisms: ['XOAUTH2'],
   extraParameters: {},
   identity: 'id-token',
+  // MicrosoftDocs, refresh tokens in the Microsoft identity platform: 90 days, replaced with every use.
+  inactivityDays: 90,
   notes: [
     'scopes are full URLs: bare names give a token for Microsoft Graph, which the mail servers refuse',
     'device code is blocked by Microsoft-managed policies in many tenants, and its grants may stop renewing',
@@ -218,6 +222,8 @@ export const presets: readonly Preset[] = [
     extraParameters: { access_type: 'offline', prompt: 'consent' },
     deviceCode: 'no',
     identity: 'id-token',
+    // Six months, Google: “Using OAuth 2.0”, refresh token expiration.
+    inactivityDays: 180,
     mail: {
       imap: implicit('imap.gmail.com', 993),
       pop3: implicit('pop.gmail.com', 995),

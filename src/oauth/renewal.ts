@@ -15,6 +15,7 @@ import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { Grant, GrantState, Lease, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
+import type { Circuits } from './circuit.ts';
 import type { Client } from './engines.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
@@ -22,6 +23,7 @@ import type { Emit } from './events.ts';
 import { isAppOnly } from './flows.ts';
 import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
 import type { GrantTokens } from './grant-tokens.ts';
+import { afterFailure, afterRenewal } from './renewal-record.ts';
 import { compareScopes } from './scopes.ts';
 
 export interface RenewalDeps {
@@ -34,6 +36,7 @@ export interface RenewalDeps {
   readonly owner: string;
   /** The engines of an application. */
   client(applicationId: string): Promise<Client>;
+  readonly circuits: Circuits;
   /** Told of every step, for tests that die there. */
   readonly atStep?: ((step: RenewalStep) => void) | undefined;
 }
@@ -45,6 +48,8 @@ export type RenewalStep = (typeof RENEWAL_STEPS)[number];
 export interface Renewed {
   readonly grant: Grant;
   readonly tokens: GrantTokens;
+  /** False when stored tokens were fresh enough, and nothing was asked. */
+  readonly requested: boolean;
 }
 
 /**
@@ -71,7 +76,7 @@ export async function renew(
   const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
   for (let attempt = 0; ; attempt += 1) {
     const stored = await readGrant(deps, grantId);
-    if (stored.tokens && isFresh(stored.tokens)) return { grant: stored.grant, tokens: stored.tokens };
+    if (stored.tokens && isFresh(stored.tokens)) return { ...stored, tokens: stored.tokens, requested: false };
     const lease = await deps.store.leases.acquire(`grant/${grantId}`, deps.owner, LEASE_MS);
     if (lease) return renewUnder(lease, deps, grantId, isFresh);
     if (deps.clock.now() >= giveUpAt) {
@@ -93,7 +98,7 @@ async function renewUnder(
   try {
     deps.atStep?.('leased');
     const { grant, tokens } = await readGrant(deps, grantId);
-    if (tokens && isFresh(tokens)) return { grant, tokens };
+    if (tokens && isFresh(tokens)) return { grant, tokens, requested: false };
     return await request(lease, deps, grant, tokens);
   } finally {
     alive.stop();
@@ -141,7 +146,11 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
     await settleFailure(lease, deps, grant, old, error);
     throw error;
   }
-  const marked = await mark(lease, deps, grant, old);
+  const passage = deps.circuits.enter(askedServer(grant, client));
+  const marked = await mark(lease, deps, grant, old).catch((error: unknown) => {
+    passage.unused();
+    throw error;
+  });
   deps.atStep?.('marked');
   const startedAt = deps.clock.now();
   let answer: TokenAnswer;
@@ -150,19 +159,30 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
       old?.refreshToken && !isAppOnly(grant.flow)
         ? await client.delegated.refresh(old.refreshToken, grant.scopes)
         : await client.appOnly.appOnly(grant.scopes);
+    passage.answered();
   } catch (thrown) {
     const error = asDenial(asError(thrown), grant);
+    passage.failed(error);
     await settleFailure(lease, deps, marked, old, error);
     await report(deps, grant, startedAt, error);
     throw error;
   }
   deps.atStep?.('answered');
-  const tokens = tokensOf(answer, old, deps.clock.now());
-  const renewed = await commit(lease, deps, marked, tokens);
+  const now = deps.clock.now();
+  const tokens = tokensOf(answer, old, now);
+  const inactivityMs = isAppOnly(grant.flow) ? undefined : client.profile.inactivityMs;
+  const renewed = await commit(lease, deps, marked, tokens, afterRenewal(grant, answer, inactivityMs, now));
   deps.atStep?.('committed');
   await report(deps, grant, startedAt, undefined);
   await reportScopes(deps, grant, client, tokens);
   return renewed;
+}
+
+/** What goes down with the circuit. A managed identity asks its own machine. */
+function askedServer(grant: Grant, client: Client): string {
+  return grant.flow === 'managed-identity'
+    ? 'this machine’s managed identity endpoint'
+    : client.profile.authorizationServer;
 }
 
 /** Reads a grant that may be used. @throws oauth.needs-consent, oauth.suspended */
@@ -210,18 +230,23 @@ async function mark(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTok
  * Stores the new tokens. The answer may carry the only copy of a rotated refresh token, so a database that is away is tried
  * again for two minutes, and a lost lease is taken back while nobody else has written.
  */
-async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: GrantTokens): Promise<Renewed> {
+async function commit(
+  lease: Lease,
+  deps: RenewalDeps,
+  grant: Grant,
+  tokens: GrantTokens,
+  plan: Pick<Grant, 'renewAt' | 'renewal'>,
+): Promise<Renewed> {
   const now = deps.clock.now();
   const sealed = await sealTokens(deps.vault, grant.id, tokens);
   const state: GrantState = { type: 'active', since: now, accessExpiresAt: tokens.expiresAt };
+  const change = { tokens: sealed, state, ...plan };
   const giveUpAt = now + STORE_MS;
   let held = lease;
   for (let attempt = 0; ; attempt += 1) {
-    const outcome = await deps.store.grants
-      .update(grant.id, grant.generation, { tokens: sealed, state }, held)
-      .catch(asError);
+    const outcome = await deps.store.grants.update(grant.id, grant.generation, change, held).catch(asError);
     if (outcome === 'written') {
-      return { grant: { ...grant, tokens: sealed, state, generation: grant.generation + 1 }, tokens };
+      return { grant: { ...grant, ...change, generation: grant.generation + 1 }, tokens, requested: true };
     }
     // A new consent, or another refresher, was faster: its tokens count.
     if (outcome === 'changed-meanwhile') return readWritten(deps, grant.id);
@@ -247,7 +272,7 @@ async function commit(lease: Lease, deps: RenewalDeps, grant: Grant, tokens: Gra
 
 async function readWritten(deps: RenewalDeps, grantId: string): Promise<Renewed> {
   const { grant, tokens } = await readGrant(deps, grantId);
-  if (tokens) return { grant, tokens };
+  if (tokens) return { grant, tokens, requested: true };
   throw oauthError('oauth.needs-consent', 'the grant lost its tokens', { detail: { grantId } });
 }
 
@@ -265,7 +290,8 @@ async function settleFailure(
     error.kind === 'denied' && !isAppOnly(grant.flow)
       ? { type: 'needs-consent', since, code: providerCode(error) ?? error.code, reason: error.message }
       : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
-  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state }, lease).catch(asError);
+  const plan = afterFailure(grant, error, providerCode(error), since);
+  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state, ...plan }, lease).catch(asError);
   if (outcome !== 'written') {
     deps.log.warn(
       { grantId: grant.id, outcome: isError(outcome) ? outcome.code : outcome },

@@ -9,6 +9,8 @@ import type { Log } from '../base/log.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
+import { openCircuits } from './circuit.ts';
+import type { Circuits } from './circuit.ts';
 import type { Client } from './engines.ts';
 import { oauthError } from './errors.ts';
 import type { Emit, OAuthEvent } from './events.ts';
@@ -18,6 +20,7 @@ import { resolveProvider } from './provider.ts';
 import type { ProviderProfile } from './provider.ts';
 import { renew } from './renewal.ts';
 import type { RenewalDeps, RenewalStep } from './renewal.ts';
+import { isFromTheFuture, LEAST_LEFT_MS, renewOnUseAt } from './schedule.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
 
 export interface TokenSourceDeps {
@@ -28,21 +31,24 @@ export interface TokenSourceDeps {
   readonly emit: Emit;
   /** Names this process in leases; by default host, process id and a random part. */
   readonly owner?: string;
+  /** Default: circuits of its own, known to nobody else. */
+  readonly circuits?: Circuits;
   /** How long a token request may take. Default 30 s. */
   readonly timeoutMs?: number;
   readonly atStep?: (step: RenewalStep) => void;
 }
 
 /** Call once per process. `close` waits for renewals under way, whose answers must be stored. */
-export function openTokenSource(deps: TokenSourceDeps): TokenSource & { close(): Promise<void> } {
+export function openTokenSource(deps: TokenSourceDeps): OpenedTokenSource {
   return new CachingTokenSource(deps);
 }
 
-/** Renewed on first use within five minutes of the end, spread over another minute; earlier than half its life never. */
-const MARGIN_MS = 5 * 60_000;
-const SPREAD_MS = 60_000;
-/** Nobody is given less than this, unless a provider’s tokens do not live that long. */
-const LEAST_LEFT_MS = 60_000;
+export interface OpenedTokenSource extends TokenSource {
+  /** What renews here, for the duty of renewal to share: the same clients, circuits and name in leases. */
+  readonly renewal: RenewalDeps;
+  close(): Promise<void>;
+}
+
 /** With a token that still works nobody waits longer than this for a new one. */
 const PATIENCE_MS = 3000;
 /** A token that is refused this soon after it was issued will not get better by another. */
@@ -60,13 +66,14 @@ interface Entry {
 
 interface Failure {
   readonly error: PosternError;
+  readonly at: number;
   readonly until: number;
   readonly attempts: number;
 }
 
-class CachingTokenSource implements TokenSource {
+class CachingTokenSource implements OpenedTokenSource {
   readonly #deps: TokenSourceDeps;
-  readonly #renewal: RenewalDeps;
+  readonly renewal: RenewalDeps;
   readonly #entries = new Map<string, Entry>();
   readonly #failures = new Map<string, Failure>();
   readonly #rejected = new Map<string, string>();
@@ -79,8 +86,9 @@ class CachingTokenSource implements TokenSource {
 
   constructor(deps: TokenSourceDeps) {
     this.#deps = deps;
-    this.#renewal = {
+    this.renewal = {
       ...deps,
+      circuits: deps.circuits ?? openCircuits(deps.clock),
       emit: (event) => this.#emit(event),
       owner: deps.owner ?? `${hostname()}:${process.pid}:${randomBytes(6).toString('hex')}`,
       client: (applicationId) => this.#client(applicationId),
@@ -110,7 +118,9 @@ class CachingTokenSource implements TokenSource {
   reject(token: AccessToken): void {
     const entry = this.#entries.get(token.grantId);
     if (!entry || entry.token.value.reveal() !== token.value.reveal()) return;
-    if (this.#deps.clock.now() - entry.obtainedAt < TOO_NEW_TO_REJECT_MS) return;
+    const age = this.#deps.clock.now() - entry.obtainedAt;
+    // A negative age says that the clock was set back, and then the token may well be old.
+    if (age >= 0 && age < TOO_NEW_TO_REJECT_MS) return;
     this.#rejected.set(token.grantId, token.value.reveal());
     this.#entries.delete(token.grantId);
   }
@@ -128,7 +138,7 @@ class CachingTokenSource implements TokenSource {
     const { clock } = this.#deps;
     const usable = this.#usable(grantId);
     const failure = this.#failures.get(grantId);
-    if (failure && clock.now() < failure.until) {
+    if (failure && isBetween(failure.at, clock.now(), failure.until)) {
       if (usable && failure.error.kind !== 'denied') return usable;
       throw failure.error;
     }
@@ -173,46 +183,47 @@ class CachingTokenSource implements TokenSource {
   async #renew(grantId: string): Promise<Entry> {
     const { clock } = this.#deps;
     const rejected = this.#rejected.get(grantId);
-    const isFresh = (tokens: GrantTokens): boolean =>
-      tokens.accessToken.reveal() !== rejected && clock.now() < this.#renewAt(grantId, tokens);
+    let stored: GrantTokens | undefined;
+    const isFresh = (tokens: GrantTokens): boolean => {
+      stored = tokens.accessToken.reveal() === rejected ? undefined : tokens;
+      if (!stored || isFromTheFuture(tokens, clock.now())) return false;
+      return clock.now() < renewOnUseAt(grantId, tokens);
+    };
     try {
-      const { grant, tokens } = await renew(this.#renewal, grantId, isFresh);
+      const { grant, tokens } = await renew(this.renewal, grantId, isFresh);
       checkAccessTokenAudience(tokens.accessToken, await this.#profile(grant.applicationId));
-      const entry: Entry = {
-        token: { value: tokens.accessToken, expiresAt: tokens.expiresAt, scopes: tokens.scopes, grantId },
-        obtainedAt: tokens.obtainedAt,
-        renewAt: this.#renewAt(grantId, tokens),
-        stale: false,
-      };
-      this.#entries.set(grantId, entry);
       this.#failures.delete(grantId);
       this.#rejected.delete(grantId);
-      return entry;
+      return this.#keep(grantId, tokens, renewOnUseAt(grantId, tokens));
     } catch (thrown) {
       const error = asError(thrown);
-      this.#remember(grantId, error);
-      throw error;
+      const { until } = this.#remember(grantId, error);
+      // What another process stored may be good for minutes yet, and an outage shorter than that.
+      if (!stored || error.kind !== 'later' || stored.expiresAt - clock.now() < LEAST_LEFT_MS) throw error;
+      return this.#keep(grantId, stored, Math.min(until, stored.expiresAt - LEAST_LEFT_MS));
     }
   }
 
-  /** The same for one token in every process of this owner, different between grants, so that they do not renew together. */
-  #renewAt(grantId: string, tokens: GrantTokens): number {
-    const lifetime = tokens.expiresAt - tokens.obtainedAt;
-    const margin = Math.min(MARGIN_MS + spread(grantId, tokens.obtainedAt), lifetime / 2);
-    return Math.min(tokens.expiresAt - margin, tokens.expiresAt - Math.min(LEAST_LEFT_MS, lifetime / 2));
+  #keep(grantId: string, tokens: GrantTokens, renewAt: number): Entry {
+    const { accessToken: value, expiresAt, scopes, obtainedAt } = tokens;
+    const entry: Entry = { token: { value, expiresAt, scopes, grantId }, obtainedAt, renewAt, stale: false };
+    this.#entries.set(grantId, entry);
+    return entry;
   }
 
   /** One failed request answers the storm of sign-ins that follows it. */
-  #remember(grantId: string, error: PosternError): void {
-    const { clock } = this.#deps;
+  #remember(grantId: string, error: PosternError): Failure {
+    const at = this.#deps.clock.now();
     const attempts = (this.#failures.get(grantId)?.attempts ?? 0) + 1;
     const pause =
       error.kind === 'denied' || error.kind === 'misuse'
         ? DENIED_AGAIN_MS
         : backoffMs(attempts - 1, { baseMs: 1000, maxMs: 60_000 });
-    const until = Math.max(clock.now() + pause, error.retryAt?.getTime() ?? 0);
+    const until = Math.max(at + pause, error.retryAt?.getTime() ?? 0);
     if (error.kind === 'denied') this.#entries.delete(grantId);
-    this.#failures.set(grantId, { error, until, attempts });
+    const failure = { error, at, until, attempts };
+    this.#failures.set(grantId, failure);
+    return failure;
   }
 
   /** A record that cannot be written must not cost anybody the token that is already stored. */
@@ -301,9 +312,7 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pr
   });
 }
 
-/** A number in [0, SPREAD_MS) that every process computes alike. */
-function spread(grantId: string, obtainedAt: number): number {
-  let hash = obtainedAt >>> 0;
-  for (let i = 0; i < grantId.length; i += 1) hash = Math.imul(hash ^ grantId.charCodeAt(i), 16_777_619) >>> 0;
-  return hash % SPREAD_MS;
+/** Not by `until` alone: a clock that was set back must not make a short pause a long one. */
+function isBetween(at: number, now: number, until: number): boolean {
+  return at <= now && now < until;
 }

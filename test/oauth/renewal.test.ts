@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { systemClock } from '../../src/base/clock.ts';
 import { isError } from '../../src/base/error.ts';
+import { openCircuits } from '../../src/oauth/circuit.ts';
 import { openTokens, sealTokens } from '../../src/oauth/grant-tokens.ts';
 import type { Grant, Mailbox } from '../../src/store/types.ts';
 import type { ChildJob } from './child.ts';
@@ -96,18 +98,59 @@ describe('renewal', () => {
     });
   });
 
-  test('while the old token is good, an outage goes unnoticed', async () => {
-    const source = bed.source();
-    await expire(120_000);
-    bed.server.failNext.push({ status: 503 });
-    // Nothing in memory yet: the first caller hears of the outage.
-    await assert.rejects(source.accessToken(mailbox, 'imap'), { kind: 'later' });
-    const warm = bed.source();
-    await expire(3_600_000);
-    const { value } = await warm.accessToken(mailbox, 'imap');
+  test('while the old token is good, an outage goes unnoticed, also by a process that has just started', async () => {
+    const stored = (await bed.source().accessToken(mailbox, 'imap')).value.reveal();
     await expire(120_000);
     bed.server.failNext.push({ status: 503 }, { status: 503 });
-    assert.equal((await warm.accessToken(mailbox, 'imap')).value.reveal(), value.reveal());
+    const source = bed.source();
+    assert.equal((await source.accessToken(mailbox, 'imap')).value.reveal(), stored);
+    assert.equal((await source.accessToken(mailbox, 'imap')).value.reveal(), stored);
+    assert.equal(refreshes(), 1, 'it is not asked again at once');
+    await expire(30_000);
+    await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { kind: 'later' });
+    assert.equal((await bed.store.grants.find(grant.id))?.renewal?.failing?.attempts, 2);
+    await bed.source().accessToken(mailbox, 'imap');
+    assert.equal((await bed.store.grants.find(grant.id))?.renewal?.failing, undefined);
+  });
+
+  test('a token from a clock that ran ahead is not trusted', async () => {
+    const source = bed.source();
+    const token = await source.accessToken(mailbox, 'imap');
+    const row = await bed.store.grants.find(grant.id);
+    const tokens = await openTokens(bed.vault, row!);
+    const ahead = { ...tokens!, obtainedAt: Date.now() + 86_400_000, expiresAt: Date.now() + 90_000_000 };
+    await bed.store.grants.update(grant.id, row!.generation, { tokens: await sealTokens(bed.vault, grant.id, ahead) });
+    assert.notEqual((await source.accessToken(mailbox, 'imap')).value.reveal(), token.value.reveal());
+    assert.equal(refreshes(), 1);
+  });
+
+  test('a server that is down is asked by nobody but the probe, and everybody is told at once', async () => {
+    const circuits = openCircuits(systemClock);
+    const boxes = await Promise.all(
+      Array.from({ length: 7 }, async (_, n) => {
+        const box = await bed.connect({ application: await bed.application() });
+        ({ grant, mailbox } = box);
+        await expire();
+        return { ...box.mailbox, address: `${n}@contoso.test` };
+      }),
+    );
+    const before = refreshes();
+    bed.server.failNext.push(...Array.from({ length: 7 }, () => ({ status: 503 })));
+    const source = bed.source({ circuits });
+    for (const box of boxes.slice(0, 5)) await assert.rejects(source.accessToken(box, 'imap'), { kind: 'later' });
+    assert.equal(refreshes(), before + 5);
+    const [authority] = circuits.all().keys();
+    await assert.rejects(source.accessToken(boxes[5]!, 'imap'), (error) => {
+      assert.ok(isError(error, 'oauth.provider-unreachable'));
+      assert.match(error.message, /has given no token since .+ UTC: the provider answered 503/);
+      assert.ok(error.retryAt);
+      return true;
+    });
+    assert.equal(refreshes(), before + 5, 'nothing was asked');
+    bed.server.failNext.length = 0;
+    circuits.wake();
+    await source.accessToken(boxes[6]!, 'imap');
+    assert.equal(circuits.state(authority!).type, 'closed');
   });
 
   test('invalid_grant makes the grant ask for consent, and says so', async () => {
