@@ -30,14 +30,14 @@ describe('renewal', () => {
   });
 
   /** Makes the stored access token look as if it ended `leftMs` from now. */
-  async function expire(leftMs = -1000): Promise<void> {
-    const row = await bed.store.grants.find(grant.id);
+  async function expire(leftMs = -1000, id = grant.id): Promise<void> {
+    const row = await bed.store.grants.find(id);
     assert.ok(row);
     const tokens = await openTokens(bed.vault, row);
     assert.ok(tokens);
     const aged = { ...tokens, obtainedAt: Date.now() - 3_600_000, expiresAt: Date.now() + leftMs };
     assert.equal(
-      await bed.store.grants.update(grant.id, row.generation, { tokens: await sealTokens(bed.vault, grant.id, aged) }),
+      await bed.store.grants.update(id, row.generation, { tokens: await sealTokens(bed.vault, id, aged) }),
       'written',
     );
   }
@@ -128,10 +128,14 @@ describe('renewal', () => {
     const circuits = openCircuits(systemClock);
     const boxes = await Promise.all(
       Array.from({ length: 7 }, async (_, n) => {
-        const box = await bed.connect({ application: await bed.application() });
-        ({ grant, mailbox } = box);
-        await expire();
-        return { ...box.mailbox, address: `${n}@contoso.test` };
+        const address = `box${n}@contoso.test`;
+        const box = await bed.connect({
+          application: await bed.application(),
+          address,
+          sharedWith: 'alice@contoso.test',
+        });
+        await expire(-1000, box.grant.id);
+        return box.mailbox;
       }),
     );
     const before = refreshes();
