@@ -19,6 +19,7 @@ import {
 } from './authority/server.ts';
 import { describeClients, type SandboxClients } from './clients.ts';
 import { SandboxClock } from './clock.ts';
+import { Certificates, NAMES } from './door.ts';
 import { FaultBoard } from './faults/board.ts';
 import { addFaultMailbox, addSampleMail } from './mail/sample.ts';
 import { type MailEndpoint, startMailServers } from './mail/server.ts';
@@ -114,8 +115,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const faults = new FaultBoard();
   const log = options.log ?? nullLog;
   const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
-  const certificate = await issueCertificate(ca, { names: ['localhost', '127.0.0.1', '::1'], days: 30 });
+  const certificate = await issueCertificate(ca, { names: NAMES, days: 30 });
   const tls = { cert: certificate.certPem, key: certificate.keyPem };
+  const certificates = new Certificates(tls, wall, ca);
   const authority = await startAuthority({
     rotation: options.rotation ?? 'microsoft',
     assertionReuse: options.assertionReuse ?? 'microsoft',
@@ -126,7 +128,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     log,
     faults,
     keys,
-    tls,
+    certificates,
+    wall,
     ports: { authority: options.ports?.authority ?? 0, metadata: options.ports?.metadata ?? 0 },
   });
   const closers = [(): Promise<void> => authority.close()];
@@ -149,7 +152,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const servers = await startMailServers({
       tokens: checkToken,
       mail: mailStore,
-      tls,
+      tls: certificates,
       ports: options.ports ?? {},
       clock,
       wall,

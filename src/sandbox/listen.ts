@@ -23,6 +23,11 @@ export async function listen(server: Server, port: number, what: string): Promis
   return (server.address() as AddressInfo).port;
 }
 
+/** Opens a port again that was closed for a while. */
+export async function listenAgain(server: Server, port: number): Promise<void> {
+  await listen(server, port, 'the same again');
+}
+
 /** The failure to listen as ours where the port is the reason, anything else unchanged. */
 export function portTaken(cause: unknown, port: number, what: string): unknown {
   const code = (cause as NodeJS.ErrnoException).code;

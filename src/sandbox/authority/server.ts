@@ -1,10 +1,12 @@
 /** The emulated authorization server: its parts, its listeners and what tests may do to it. */
-import { createServer } from 'node:https';
+import type { Server } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { sandboxError } from '../errors.ts';
+import type { Certificates } from '../door.ts';
+import { openHttpDoor } from '../http-door.ts';
 import { FaultBoard } from '../faults/board.ts';
 import { LOOPBACK, listen } from '../listen.ts';
 import { refuse } from './aadsts.ts';
@@ -93,42 +95,37 @@ export interface AuthorityServer {
 export async function startAuthority(
   settings: AuthoritySettings & {
     readonly keys: AuthorityKeys;
-    readonly tls: { readonly cert: string; readonly key: string };
+    readonly certificates: Certificates;
+    readonly wall: Clock;
     readonly ports: { readonly authority: number; readonly metadata: number };
   },
 ): Promise<AuthorityServer> {
   let endpoints: Hono | undefined;
-  // The port is part of every URL the authority gives out, so it listens first.
   const answer = getRequestListener((request, env) => endpoints!.fetch(request, env), { overrideGlobalObjects: false });
-  const server = createServer(
-    { ...settings.tls, minVersion: 'TLSv1.2' },
-    (request, response) => void answer(request, response),
-  );
-  const port = await listen(server, settings.ports.authority, 'the authority');
-  const platform = createPlatform(`https://localhost:${port}`, settings.keys, settings);
+  // The port is part of every URL the authority gives out, so it listens first.
+  const faults = settings.faults ?? new FaultBoard();
+  const door = await openHttpDoor({ ...settings, faults, place: 'authority', port: settings.ports.authority }, answer);
+  const platform = createPlatform(`https://localhost:${door.port}`, settings.keys, { ...settings, faults });
   endpoints = createEndpoints(platform);
   const metadata = createMetadataServer(platform);
   try {
     const metadataPort = await listen(metadata, settings.ports.metadata, 'the metadata endpoint');
     const metadataOrigin = `http://${LOOPBACK}:${metadataPort}`;
-    return { platform, metadataOrigin, close: () => closeAll([server, metadata]) };
+    const close = async (): Promise<void> => {
+      await Promise.all([door.close(), closeMetadata(metadata)]);
+    };
+    return { platform, metadataOrigin, close };
   } catch (error) {
-    await closeAll([server]);
+    await door.close();
     throw error;
   }
 }
 
-async function closeAll(
-  servers: readonly { close(done: () => void): unknown; closeAllConnections(): void }[],
-): Promise<void> {
-  await Promise.all(
-    servers.map((server) => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
-      server.closeAllConnections();
-      return promise;
-    }),
-  );
+function closeMetadata(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeAllConnections();
+  return promise;
 }
 
 /** Signs in and consents without a browser. @throws sandbox.refused, sandbox.no-redirect */

@@ -63,6 +63,7 @@ export class FaultBoard {
     const active = { ...(given as FaultLimits), fault: fault.id, key: randomUUID().slice(0, 8), hits: 0 };
     this.#active.push(active);
     this.#tell();
+    if (fault.momentary === true) this.#active = this.#active.filter((each) => each !== active);
     return { ...active };
   }
 
@@ -83,7 +84,8 @@ export class FaultBoard {
     found.hits += 1;
     if (found.times !== undefined && found.hits >= found.times) {
       this.#active = this.#active.filter((each) => each !== found);
-      this.#tell();
+      // Observers ask whether something is set now; telling them in the middle of a bite would ask them again at once.
+      queueMicrotask(() => this.#tell());
     }
     return biteOf(id, found.value);
   }
@@ -133,7 +135,7 @@ function check(fault: Fault, { times, protocol, mailbox, probability, value }: F
   if (probability !== undefined && !(probability >= 0 && probability <= 1)) wrong('probability is between 0 and 1');
   if (protocol !== undefined && !places.includes(protocol)) wrong(`protocol is one of ${places.join(', ')}`);
   if (mailbox !== undefined && !/^[^\s@]+@[^\s@]+$/.test(mailbox)) wrong('mailbox is an address');
-  if (mailbox !== undefined && fault.byAddress === false && fault.id !== 'connection-cut')
+  if (mailbox !== undefined && fault.byAddress === false && fault.momentary !== true)
     wrong(`at the moment ${fault.id} bites no mailbox is known`);
   if (value === undefined) return;
   if (fault.value === undefined) wrong(`${fault.id} takes no value`);

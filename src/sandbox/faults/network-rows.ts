@@ -38,6 +38,7 @@ export const networkRows = {
     does: 'RST on every one that the order fits, once; new ones are not touched',
     source: 'RFC 9293 §3.5.2',
     byAddress: false,
+    momentary: true,
     effect: { type: 'behaviour' },
   },
   'connection-reset': {

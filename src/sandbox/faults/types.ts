@@ -65,5 +65,7 @@ export interface FaultRow {
   readonly value?: FaultValue;
   /** False where an address cannot mean it, as no mailbox is known at that moment. */
   readonly byAddress?: false;
+  /** True when setting it is all: it acts once, on what is open then. */
+  readonly momentary?: true;
   readonly effect: Effect;
 }

@@ -1,18 +1,18 @@
 /** An IMAP4rev1 session as Exchange Online serves it (RFC 3501; RFC 2177, 2342, 2971, 3691, 4315, 4959, 6851, 7888). */
 import { isError } from '../../base/error.ts';
 import { announcedLiteral, CommandReader, type Segment } from '../../protocol/imap/token.ts';
-import type { Conn } from '../../protocol/wire/conn.ts';
 import type { Bite, Spot } from '../faults/board.ts';
 import type { FaultId } from '../faults/catalogue.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
 import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
+import type { Line } from './line.ts';
 import type { View } from './imap-view.ts';
 import { SessionEnd } from './session-end.ts';
 import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 export interface ImapSession {
-  readonly conn: Conn;
+  readonly conn: Line;
   readonly service: MailSite;
   admitted: Admitted;
   end: SessionEnd;
@@ -42,7 +42,7 @@ const commands: Readonly<Record<string, Command>> = { ...folderCommands, ...mess
 const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FETCH', 'STORE', 'COPY', 'MOVE', 'UID']);
 
 /** Serves until the end of the connection. Whatever the client sends, this does not throw for it. */
-export async function serveImap(conn: Conn, service: MailSite): Promise<void> {
+export async function serveImap(conn: Line, service: MailSite): Promise<void> {
   const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
   await conn.write(`* OK The Microsoft Exchange IMAP4 service is ready. [${name}]\r\n`);
   const session: OpenSession = { conn, service, view: undefined };
@@ -61,7 +61,7 @@ export async function serveImap(conn: Conn, service: MailSite): Promise<void> {
 }
 
 type OpenSession = {
-  conn: Conn;
+  conn: Line;
   service: MailSite;
   admitted?: Admitted;
   end?: SessionEnd;
@@ -179,6 +179,7 @@ async function authenticate(session: OpenSession, reader: CommandReader): Promis
   if (admission.type !== 'open' || faults.bite('imap-not-connected', spot)) session.disconnected = true;
   else {
     session.admitted = admission;
+    session.conn.arm({ place: 'imap', addresses: [admission.mailbox.address] });
     session.end = new SessionEnd(session.service, admission, () => session.view !== undefined);
   }
   return { text: 'OK AUTHENTICATE completed.' };

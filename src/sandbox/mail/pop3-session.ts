@@ -1,8 +1,8 @@
 /** A POP3 session as Exchange Online serves it (RFC 1939, RFC 2449, RFC 5034). */
 import { isError } from '../../base/error.ts';
-import type { Conn } from '../../protocol/wire/conn.ts';
 import type { Spot } from '../faults/board.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
+import type { Line } from './line.ts';
 import { LINE_OCTETS, type MailSite } from './site.ts';
 import type { Message } from './store.ts';
 
@@ -12,7 +12,7 @@ const CAPABILITIES = ['TOP', 'UIDL', 'SASL PLAIN XOAUTH2', 'USER'];
 const FAILURES = 10;
 
 /** Serves until the end of the connection. */
-export async function servePop3(conn: Conn, service: MailSite): Promise<void> {
+export async function servePop3(conn: Line, service: MailSite): Promise<void> {
   const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
   await conn.write(`+OK The Microsoft Exchange POP3 service is ready. [${name}]\r\n`);
   let admitted: Admitted | undefined;
@@ -28,7 +28,7 @@ export async function servePop3(conn: Conn, service: MailSite): Promise<void> {
   }
 }
 
-async function signIn(conn: Conn, service: MailSite): Promise<Admitted | undefined> {
+async function signIn(conn: Line, service: MailSite): Promise<Admitted | undefined> {
   for (let failures = 0; failures < FAILURES;) {
     const line = await conn.line(LINE_OCTETS);
     if (line === undefined) return undefined;
@@ -60,7 +60,7 @@ async function signIn(conn: Conn, service: MailSite): Promise<Admitted | undefin
   return undefined;
 }
 
-async function authenticate(conn: Conn, service: MailSite, words: readonly string[]): Promise<Admitted | undefined> {
+async function authenticate(conn: Line, service: MailSite, words: readonly string[]): Promise<Admitted | undefined> {
   const mechanism = words[0]?.toUpperCase();
   if (mechanism !== 'XOAUTH2' && mechanism !== 'PLAIN') {
     await conn.write('-ERR Unrecognized authentication type.\r\n');
@@ -90,6 +90,7 @@ async function authenticate(conn: Conn, service: MailSite, words: readonly strin
     return undefined;
   }
   admission.mailbox.popLocked = true;
+  conn.arm({ place: 'pop3', addresses: [admission.mailbox.address] });
   await conn.write('+OK User successfully authenticated.\r\n');
   return admission;
 }
@@ -104,13 +105,13 @@ function refusal({ faults }: MailSite, user: string | undefined): string | undef
 
 /** The transaction state: messages as they were at sign-in; deletions happen at QUIT (RFC 1939 §5, §6). */
 class Maildrop {
-  readonly #conn: Conn;
+  readonly #conn: Line;
   readonly #service: MailSite;
   readonly #admitted: Admitted;
   readonly #messages: readonly Message[];
   readonly #deleted = new Set<Message>();
 
-  constructor(conn: Conn, service: MailSite, admitted: Admitted) {
+  constructor(conn: Line, service: MailSite, admitted: Admitted) {
     this.#conn = conn;
     this.#service = service;
     this.#admitted = admitted;

@@ -1,6 +1,4 @@
 /** What every mail session of the sandbox gets. */
-import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { FaultBoard } from '../faults/board.ts';
@@ -16,7 +14,6 @@ export interface MailSite {
   readonly log: Log;
   /** As greetings name this server. */
   readonly hostname: string;
-  secure(plain: Socket): Promise<TLSSocket>;
 }
 
 /** Exchange's limit for one message, in octets. */

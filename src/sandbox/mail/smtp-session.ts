@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { isError } from '../../base/error.ts';
 import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
-import type { Conn } from '../../protocol/wire/conn.ts';
 import { faults as catalogue } from '../faults/catalogue.ts';
 import type { SmtpMoment } from '../faults/types.ts';
 import { admit, decodeLine, mayOpen, type Admitted } from './admission.ts';
+import type { Line } from './line.ts';
 import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
 
 const FAILURES = 10;
@@ -24,7 +24,7 @@ interface Transaction {
   chunking: boolean;
 }
 
-export async function serveSmtp(conn: Conn, service: MailSite): Promise<void> {
+export async function serveSmtp(conn: Line, service: MailSite): Promise<void> {
   try {
     await new Submission(conn, service).serve();
   } catch (error) {
@@ -35,7 +35,7 @@ export async function serveSmtp(conn: Conn, service: MailSite): Promise<void> {
 }
 
 class Submission {
-  readonly #conn: Conn;
+  readonly #conn: Line;
   readonly #service: MailSite;
   #greeted: string | undefined;
   #admitted: Admitted | undefined;
@@ -43,7 +43,7 @@ class Submission {
   #failures = 0;
   #over = false;
 
-  constructor(conn: Conn, service: MailSite) {
+  constructor(conn: Line, service: MailSite) {
     this.#conn = conn;
     this.#service = service;
   }
@@ -146,7 +146,7 @@ class Submission {
       return this.#conn.end();
     }
     await this.#say('220 2.0.0 SMTP server ready');
-    await this.#conn.upgrade((plain) => this.#service.secure(plain));
+    await this.#conn.secure();
     this.#greeted = undefined;
     this.#transaction = undefined;
   }
@@ -170,6 +170,7 @@ class Submission {
     }
     if (admission?.type === 'open') {
       this.#admitted = admission;
+      this.#conn.arm({ place: 'smtp', addresses: [admission.mailbox.address] });
       return this.#say('235 2.7.0 Authentication successful');
     }
     this.#failures++;
@@ -264,7 +265,7 @@ class Submission {
     const { mailbox } = this.#admitted!;
     const addresses = [mailbox.address, transaction.from, ...transaction.recipients];
     if (await this.#fault('done', addresses, transaction.from)) return undefined;
-    if (faults.bite('smtp-message-lost', { place: 'smtp', addresses })) return this.#conn.destroy();
+    if (faults.bite('smtp-message-lost', { place: 'smtp', addresses })) return this.#conn.reset();
     const at = clock.now();
     const id = randomUUID();
     const date = new Date(at).toUTCString().replace('GMT', '+0000');
@@ -284,7 +285,7 @@ class Submission {
     if (outside.length > 0) mail.outside.push({ from: transaction.from, to: outside, raw, at });
     // Exchange keeps a copy by itself, which is why programs that append their own end up with two.
     mailbox.sent.add(raw, at, ['\\Seen']);
-    if (faults.bite('smtp-reply-lost', { place: 'smtp', addresses })) return this.#conn.destroy();
+    if (faults.bite('smtp-reply-lost', { place: 'smtp', addresses })) return this.#conn.reset();
     return this.#say(`250 2.0.0 OK <${id}@${hostname}> [Hostname=${hostname}]`);
   }
 
