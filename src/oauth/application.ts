@@ -5,7 +5,7 @@ import { Secret } from '../base/secret.ts';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
 import { newId } from '../store/id.ts';
-import type { Application, Store } from '../store/types.ts';
+import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { oauthError } from './errors.ts';
 import { applicationSettings, resolveProvider } from './provider.ts';
@@ -25,6 +25,14 @@ export interface NewApplication {
   readonly tenant?: string;
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly credential?: ClientCredential;
+  /** When a client secret ends, which only the provider's pages tell. Milliseconds since the epoch. */
+  readonly secretExpiresAt?: number;
+}
+
+/** A credential with what may be known of it without opening it. */
+export interface HeldCredential {
+  readonly facts: CredentialFacts;
+  readonly credential: ClientCredential;
 }
 
 /**
@@ -36,6 +44,8 @@ export async function addApplication(
   request: NewApplication,
 ): Promise<Application> {
   const id = newId('app');
+  const now = (deps.clock ?? systemClock).now();
+  const held = request.credential ? [holdCredential(request.credential, now, request.secretExpiresAt)] : [];
   const row: Application = {
     id,
     name: request.name,
@@ -43,55 +53,96 @@ export async function addApplication(
     clientId: request.clientId,
     tenant: request.tenant,
     settings: request.settings ?? {},
-    credential: request.credential ? await sealCredential(deps.vault, id, request.credential) : undefined,
-    createdAt: (deps.clock ?? systemClock).now(),
+    ...(await sealCredentials(deps.vault, id, held)),
+    createdAt: now,
   };
   resolveProvider(row);
   await deps.store.applications.insert({ ...row, settings: applicationSettings.parse(row.settings) });
   return row;
 }
 
-/** @throws oauth.misconfigured (a certificate that does not fit its key) */
-export async function sealCredential(
+/** Gives a credential its id and reads when it ends. @throws oauth.misconfigured (a certificate that does not fit its key) */
+export function holdCredential(credential: ClientCredential, now: number, secretExpiresAt?: number): HeldCredential {
+  if (credential.type === 'certificate') checkKeyPair(credential);
+  return { facts: factsOf(newId('cred'), credential, now, secretExpiresAt), credential };
+}
+
+/** The columns of an application's credentials, the one to use first in front. */
+export async function sealCredentials(
   vault: Vault,
   applicationId: string,
-  credential: ClientCredential,
-): Promise<Uint8Array> {
-  if (credential.type === 'certificate') checkKeyPair(credential);
-  const plain =
-    credential.type === 'secret'
-      ? { type: credential.type, secret: credential.secret.reveal() }
-      : credential.type === 'certificate'
-        ? { ...credential, privateKey: credential.privateKey.reveal() }
-        : credential;
-  return vault.seal(recordOf(applicationId), new Secret(JSON.stringify(plain)));
+  held: readonly HeldCredential[],
+): Promise<Required<Pick<Application, 'credential' | 'credentials'>>> {
+  const credentials = held.map(({ facts }) => facts);
+  if (held.length === 0) return { credential: undefined, credentials };
+  const plain = held.map(({ facts: { id }, credential }) => {
+    if (credential.type === 'secret') return { ...credential, id, secret: credential.secret.reveal() };
+    if (credential.type === 'certificate') return { ...credential, id, privateKey: credential.privateKey.reveal() };
+    return { ...credential, id };
+  });
+  const sealed = await vault.seal(recordOf(applicationId), new Secret(JSON.stringify({ credentials: plain })));
+  return { credential: sealed, credentials };
 }
 
-/** @throws vault.*, oauth.misconfigured (sealed by something else) */
-export async function openCredential(
+/** Every credential of an application, the one to use first in front. @throws vault.*, oauth.misconfigured (sealed by something else) */
+export async function openCredentials(
   vault: Vault,
-  application: Pick<Application, 'id' | 'name' | 'credential'>,
-): Promise<ClientCredential | undefined> {
-  if (!application.credential) return undefined;
+  application: Pick<Application, 'id' | 'name' | 'credential' | 'credentials' | 'createdAt'>,
+): Promise<readonly HeldCredential[]> {
+  if (!application.credential) return [];
   const plain = await vault.open(recordOf(application.id), application.credential);
   const parsed = stored.safeParse(JSON.parse(plain.reveal()));
-  if (parsed.success) return parsed.data as ClientCredential;
-  throw oauthError(
-    'oauth.misconfigured',
-    `the stored credential of application ${application.name} is of an unknown kind`,
-  );
+  if (!parsed.success) {
+    throw oauthError(
+      'oauth.misconfigured',
+      `the stored credential of application ${application.name} is of an unknown kind`,
+    );
+  }
+  return parsed.data.credentials.map(({ id, ...rest }) => {
+    const credential = rest as ClientCredential;
+    const facts = application.credentials?.find((known) => known.id === id);
+    return { facts: facts ?? factsOf(id, credential, application.createdAt), credential };
+  });
 }
 
-const stored = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('secret'), secret: z.string().transform((text) => new Secret(text)) }),
+/** The credential to use first. @throws as {@link openCredentials} */
+export async function openCredential(
+  vault: Vault,
+  application: Parameters<typeof openCredentials>[1],
+): Promise<ClientCredential | undefined> {
+  return (await openCredentials(vault, application))[0]?.credential;
+}
+
+function factsOf(id: string, credential: ClientCredential, addedAt: number, secretExpiresAt?: number): CredentialFacts {
+  const { type } = credential;
+  if (type === 'certificate') {
+    const { validToDate, fingerprint256 } = new X509Certificate(credential.certificatePem);
+    const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
+    return { id, type, addedAt, expiresAt: validToDate.getTime(), fingerprint };
+  }
+  return { id, type, addedAt, ...(secretExpiresAt === undefined ? {} : { expiresAt: secretExpiresAt }) };
+}
+
+const id = z.string();
+const one = z.discriminatedUnion('type', [
+  z.object({ id, type: z.literal('secret'), secret: z.string().transform((text) => new Secret(text)) }),
   z.object({
+    id,
     type: z.literal('certificate'),
     certificatePem: z.string(),
     privateKey: z.string().transform((text) => new Secret(text)),
   }),
-  z.object({ type: z.literal('federated'), assertionFile: z.string() }),
-  z.object({ type: z.literal('managed-identity'), clientId: z.string().optional() }),
+  z.object({ id, type: z.literal('federated'), assertionFile: z.string() }),
+  z.object({ id, type: z.literal('managed-identity'), clientId: z.string().optional() }),
 ]);
+/** Version 0.1.0 sealed one credential by itself, without an id. */
+const stored = z.preprocess(
+  (value) =>
+    typeof value === 'object' && value !== null && 'type' in value
+      ? { credentials: [{ id: 'first', ...value }] }
+      : value,
+  z.object({ credentials: z.array(one) }),
+);
 
 function recordOf(applicationId: string): string {
   return `application/${applicationId}/credential`;

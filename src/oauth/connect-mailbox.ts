@@ -7,7 +7,7 @@ import { newId } from '../store/id.ts';
 import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessToken } from './access-token.ts';
-import { openCredential } from './application.ts';
+import { openCredentials } from './application.ts';
 import { openClient, requireCredential } from './engines.ts';
 import type { Client } from './engines.ts';
 import type { DevicePrompt, TokenAnswer } from './engine.ts';
@@ -159,7 +159,7 @@ async function connectAppOnly(
   client: Client,
 ): Promise<{ grant: Grant; mailbox: Mailbox }> {
   const { application, flow } = request;
-  requireCredential(flow, await openCredential(deps.vault, application), application.name);
+  requireCredential(flow, await openCredentials(deps.vault, application), application.name);
   const grants = await deps.store.grants.list();
   const existing = grants.find((grant) => grant.applicationId === application.id && grant.flow === flow);
   const protocols = await protocolsOf(deps.store, existing, request.address, request.protocols);

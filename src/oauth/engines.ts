@@ -2,8 +2,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Application } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import { openCredential } from './application.ts';
-import type { ClientCredential } from './application.ts';
+import { openCredentials } from './application.ts';
+import type { ClientCredential, HeldCredential } from './application.ts';
 import { openMsalEngine } from './engine-msal.ts';
 import { openOpenidEngine } from './engine-openid.ts';
 import type { DelegatedEngine, TokenEngine } from './engine.ts';
@@ -13,6 +13,8 @@ import { openHttp } from './http.ts';
 import type { Http } from './http.ts';
 import { resolveProvider } from './provider.ts';
 import type { ProviderProfile } from './provider.ts';
+import { DelegatedRollOver, RollOver } from './roll-over.ts';
+import type { CredentialRefused } from './roll-over.ts';
 
 /** An application ready for requests. */
 export interface Client {
@@ -28,16 +30,32 @@ export interface Client {
 
 /** @throws oauth.unknown-provider, oauth.misconfigured, vault.* */
 export async function openClient(
-  deps: { readonly vault: Vault; readonly clock: Clock; readonly timeoutMs?: number | undefined },
+  deps: {
+    readonly vault: Vault;
+    readonly clock: Clock;
+    readonly timeoutMs?: number | undefined;
+    readonly credentialRefused?: CredentialRefused;
+  },
   application: Application,
 ): Promise<Client> {
   const profile = resolveProvider(application);
-  const credential = await openCredential(deps.vault, application);
+  const held: readonly Partial<HeldCredential>[] = await openCredentials(deps.vault, application);
   const http = openHttp({ ca: profile.ca, ...(deps.timeoutMs === undefined ? {} : { timeoutMs: deps.timeoutMs }) });
   const localHttp = openHttp({ insecureLocalEndpoint: true });
   const shared = { profile, clientId: application.clientId, http, clock: deps.clock };
-  const delegated = openOpenidEngine({ ...shared, credential });
-  const appOnly = profile.microsoft && credential ? openMsalEngine({ ...shared, credential, localHttp }) : delegated;
+  const refused = deps.credentialRefused ?? (() => undefined);
+  const delegated = new DelegatedRollOver(
+    (held.length === 0 ? [{}] : held).map(({ facts, credential }) => ({
+      facts,
+      engine: openOpenidEngine({ ...shared, credential }),
+    })),
+    deps.clock,
+    refused,
+  );
+  const msal = held.flatMap(({ facts, credential }) =>
+    profile.microsoft && credential ? [{ facts, engine: openMsalEngine({ ...shared, credential, localHttp }) }] : [],
+  );
+  const appOnly = msal.length > 0 ? new RollOver(msal, deps.clock, refused) : delegated;
   return {
     application,
     profile,
@@ -58,11 +76,12 @@ const CREDENTIAL_OF: Readonly<Record<AppOnlyFlow, ClientCredential['type']>> = {
   'managed-identity': 'managed-identity',
 };
 
-/** @throws oauth.misconfigured when the application's credential is not the one the flow names */
-export function requireCredential(flow: AppOnlyFlow, credential: ClientCredential | undefined, name: string): void {
-  if (credential?.type === CREDENTIAL_OF[flow]) return;
+/** @throws oauth.misconfigured when none of the application's credentials is the one the flow names */
+export function requireCredential(flow: AppOnlyFlow, held: readonly HeldCredential[], name: string): void {
+  const types = held.map(({ credential }) => credential.type);
+  if (types.includes(CREDENTIAL_OF[flow])) return;
   throw oauthError('oauth.misconfigured', `the flow ${flow} needs another credential than application ${name} has`, {
-    detail: { flow, has: credential?.type ?? 'none', needs: CREDENTIAL_OF[flow] },
+    detail: { flow, has: types.join(', ') || 'none', needs: CREDENTIAL_OF[flow] },
     hint: `add the application with a credential of the kind ${CREDENTIAL_OF[flow]}`,
   });
 }

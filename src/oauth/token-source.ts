@@ -20,6 +20,7 @@ import { resolveProvider } from './provider.ts';
 import type { ProviderProfile } from './provider.ts';
 import { renew } from './renewal.ts';
 import type { RenewalDeps, RenewalStep } from './renewal.ts';
+import type { CredentialRefused } from './roll-over.ts';
 import { isFromTheFuture, LEAST_LEFT_MS, renewOnUseAt } from './schedule.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
 
@@ -262,7 +263,11 @@ class CachingTokenSource implements OpenedTokenSource {
     return remembered(this.#clients, applicationId, async () => {
       const application = await this.#application(applicationId);
       const { openClient } = await import('./engines.ts');
-      return openClient(this.#deps, application);
+      const credentialRefused: CredentialRefused = (facts, error) => {
+        const event = { applicationId, credentialId: facts.id, reason: error.message };
+        void this.#emit({ type: 'credential.refused', ...event });
+      };
+      return openClient({ ...this.#deps, credentialRefused }, application);
     });
   }
 
