@@ -1,0 +1,125 @@
+/**
+ * The commands of the Azure CLI that make a registration, as arguments: printed as a script, or run one by one. Names and
+ * behaviour of the options: Azure/azure-cli, command module role (`_params.py`, `custom.py`).
+ */
+import type { Cloud } from './cloud.ts';
+import { RESOURCES } from './permissions.ts';
+import type { RequiredResourceAccess, ResourceName } from './permissions.ts';
+import type { Plan } from './plan.ts';
+
+export type Argv = readonly string[];
+
+export const showAccount: Argv = ['account', 'show'];
+
+/** Finds by the beginning of the name; the caller compares whole names. */
+export const listApplications = (name: string): Argv => ['ad', 'app', 'list', '--display-name', name];
+
+export const createApplication = (plan: Plan, access: readonly RequiredResourceAccess[]): Argv => [
+  'ad',
+  'app',
+  'create',
+  '--display-name',
+  plan.name,
+  '--sign-in-audience',
+  plan.audience,
+  ...shape(plan, access, plan.redirectUris),
+];
+
+/** Keeps what is there and adds what is missing; `access` and `redirectUris` replace the whole list. */
+export const updateApplication = (
+  plan: Plan,
+  clientId: string,
+  access: readonly RequiredResourceAccess[],
+  redirectUris: readonly string[],
+): Argv => ['ad', 'app', 'update', '--id', clientId, ...shape(plan, access, redirectUris)];
+
+function shape(plan: Plan, access: readonly RequiredResourceAccess[], redirectUris: readonly string[]): Argv {
+  return [
+    ...(plan.publicClient ? ['--is-fallback-public-client', 'true'] : []),
+    ...(redirectUris.length > 0 ? ['--public-client-redirect-uris', ...redirectUris] : []),
+    ...(access.length > 0 ? ['--required-resource-accesses', JSON.stringify(access)] : []),
+  ];
+}
+
+export const showServicePrincipal = (id: string): Argv => ['ad', 'sp', 'show', '--id', id];
+
+export const createServicePrincipal = (clientId: string): Argv => ['ad', 'sp', 'create', '--id', clientId];
+
+export const showResource = (resource: ResourceName): Argv => showServicePrincipal(RESOURCES[resource].appId);
+
+/** The answer holds the secret, once. `--append`, because the default removes every credential there is. */
+export const createSecret = (clientId: string, label: string): Argv => [
+  'ad',
+  'app',
+  'credential',
+  'reset',
+  '--id',
+  clientId,
+  '--append',
+  '--display-name',
+  label,
+  '--years',
+  '1',
+];
+
+/** `file` holds the certificate only. */
+export const addCertificate = (clientId: string, label: string, file: string): Argv => [
+  'ad',
+  'app',
+  'credential',
+  'reset',
+  '--id',
+  clientId,
+  '--append',
+  '--display-name',
+  label,
+  '--cert',
+  `@${file}`,
+];
+
+export const listFederated = (clientId: string): Argv => [
+  'ad',
+  'app',
+  'federated-credential',
+  'list',
+  '--id',
+  clientId,
+];
+
+export const addFederated = (
+  clientId: string,
+  trust: { readonly issuer: string; readonly subject: string; readonly audience: string },
+): Argv => [
+  'ad',
+  'app',
+  'federated-credential',
+  'create',
+  '--id',
+  clientId,
+  '--parameters',
+  JSON.stringify({ name: 'postern', issuer: trust.issuer, subject: trust.subject, audiences: [trust.audience] }),
+];
+
+export const consentForAll = (clientId: string): Argv => ['ad', 'app', 'permission', 'admin-consent', '--id', clientId];
+
+/** Delegated consents given so far. */
+export const listGrants = (clientId: string): Argv => ['ad', 'app', 'permission', 'list-grants', '--id', clientId];
+
+export const listAssignments = (cloud: Cloud, principalId: string): Argv => [
+  'rest',
+  '--method',
+  'GET',
+  '--url',
+  `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
+];
+
+/** Gives one application permission: what the portal's consent button does for each, in every cloud and for managed identities. */
+export const assignRole = (cloud: Cloud, principalId: string, resourceId: string, roleId: string): Argv => [
+  'rest',
+  '--method',
+  'POST',
+  '--url',
+  `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
+  '--body',
+  JSON.stringify({ principalId, resourceId, appRoleId: roleId }),
+];

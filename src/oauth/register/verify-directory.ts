@@ -1,0 +1,120 @@
+/** What the directory says of a registration, through the Azure CLI: permissions, consent, switches. */
+import { asError } from '../../base/error.ts';
+import type { Az } from './az.ts';
+import * as az from './az-commands.ts';
+import { changeOf } from './apply.ts';
+import { application, ask, assignments, find, grants, servicePrincipal } from './directory.ts';
+import type { Plan } from './plan.ts';
+import { consentPage } from './plan.ts';
+import type { Check } from './verify.ts';
+
+/** Never throws: a directory that cannot be asked is an unknown. */
+export async function verifyInDirectory(
+  cli: Az,
+  clientId: string,
+  plan: Plan,
+  signal?: AbortSignal,
+): Promise<readonly Check[]> {
+  try {
+    return await look(cli, clientId, plan, signal);
+  } catch (thrown) {
+    const error = asError(thrown);
+    return [{ name: 'directory', outcome: 'unknown', found: error.message, next: error.hint }];
+  }
+}
+
+async function look(cli: Az, clientId: string, plan: Plan, signal: AbortSignal | undefined): Promise<readonly Check[]> {
+  const principal = await find(cli, az.showServicePrincipal(clientId), servicePrincipal, signal);
+  if (!principal) {
+    return [
+      {
+        name: 'enterprise application',
+        outcome: 'failed',
+        found: `the directory has no enterprise application ${clientId}`,
+        next: `az ad sp create --id ${clientId}, or consent once as an administrator: ${consentPage(plan, clientId)}`,
+      },
+    ];
+  }
+  const disabled = principal.accountEnabled === false || String(principal.accountEnabled).toLowerCase() === 'false';
+  return [
+    {
+      name: 'enterprise application',
+      outcome: disabled ? 'failed' : 'ok',
+      found: `object id ${principal.id}${disabled ? ', switched off' : ''}`,
+      ...(disabled
+        ? {
+            next: `${plan.cloud.portal} → Enterprise applications → ${plan.name} → Properties → Enabled for users to sign-in: Yes`,
+          }
+        : {}),
+    },
+    await registration(cli, clientId, plan, signal),
+    await consent(cli, { clientId, principalId: principal.id }, plan, signal),
+  ];
+}
+
+async function registration(cli: Az, clientId: string, plan: Plan, signal: AbortSignal | undefined): Promise<Check> {
+  const name = 'registration';
+  const found = await find(cli, ['ad', 'app', 'show', '--id', clientId], application, signal);
+  if (!found) return { name, outcome: 'unknown', found: 'it is registered in another directory' };
+  if (!changeOf(plan, found, plan.permissions)) {
+    const names = plan.permissions.map((permission) => permission.name).join(', ');
+    return { name, outcome: 'ok', found: names === '' ? 'no permission needed' : `lists ${names}` };
+  }
+  return {
+    name,
+    outcome: 'failed',
+    found: 'permissions, redirect URI or the public client switch are missing',
+    next: 'run the same command with --apply: it adds what is missing and takes nothing away',
+  };
+}
+
+async function consent(
+  cli: Az,
+  ids: { readonly clientId: string; readonly principalId: string },
+  plan: Plan,
+  signal: AbortSignal | undefined,
+): Promise<Check> {
+  const name = 'admin consent';
+  if (plan.permissions.length === 0) return { name, outcome: 'ok', found: 'none needed' };
+  const missing = plan.appOnly
+    ? await rolesMissing(cli, ids.principalId, plan, signal)
+    : await scopesMissing(cli, ids.clientId, plan, signal);
+  if (missing.length === 0) return { name, outcome: 'ok', found: 'given for the whole organisation' };
+  return {
+    name,
+    outcome: plan.appOnly ? 'failed' : 'unknown',
+    found: plan.appOnly
+      ? `not given for ${missing.join(', ')}`
+      : `not given for everybody (${missing.join(', ')}); each person may be asked, or told to ask an administrator`,
+    next: `an administrator opens ${consentPage(plan, ids.clientId)}`,
+  };
+}
+
+async function rolesMissing(
+  cli: Az,
+  principalId: string,
+  plan: Plan,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const exchange = await ask(cli, az.showResource('exchange'), servicePrincipal, signal);
+  const ids = new Map((exchange.appRoles ?? []).map(({ id, value }) => [value, id]));
+  const { value } = await ask(cli, az.listAssignments(plan.cloud, principalId), assignments, signal);
+  return plan.permissions
+    .filter((one) => !value.some(({ appRoleId }) => appRoleId === (ids.get(one.name) ?? one.id)))
+    .map((one) => one.name);
+}
+
+async function scopesMissing(
+  cli: Az,
+  clientId: string,
+  plan: Plan,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const given = await ask(cli, az.listGrants(clientId), grants, signal);
+  const scopes = new Set(
+    given
+      .filter(({ consentType }) => consentType === 'AllPrincipals')
+      .flatMap(({ scope }) => (scope ?? '').trim().split(/\s+/)),
+  );
+  return plan.permissions.filter((one) => !scopes.has(one.name)).map((one) => one.name);
+}
