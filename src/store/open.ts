@@ -12,6 +12,7 @@ import { grantTable } from './table/grants.ts';
 import { leaseTable } from './table/leases.ts';
 import { mailboxTable } from './table/mailboxes.ts';
 import { noticeTable } from './table/notices.ts';
+import { outboxTable } from './table/outbox.ts';
 import { settingTable } from './table/settings.ts';
 import type { Store } from './types.ts';
 
@@ -33,6 +34,7 @@ export async function openStore(url: string, options: { clock?: Clock; log?: Log
     leases: leaseTable(engine),
     settings: settingTable(engine),
     notices: noticeTable(engine),
+    outbox: outboxTable(engine),
     watch: (topic, changed) => watchers.add(topic, changed),
     async ping() {
       await engine.read((db) => sql`SELECT 1`.execute(db));

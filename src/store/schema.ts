@@ -1,4 +1,5 @@
 /** The tables, as Kysely sees them. The same names and meanings on both engines; only integer and blob types differ. */
+import type { Generated } from 'kysely';
 
 export interface Schema {
   applications: ApplicationRow;
@@ -10,6 +11,11 @@ export interface Schema {
   settings: { name: string; value: string };
   /** Grows with every change of a topic, in the transaction of the change; what {@link Store.watch} compares. */
   revisions: { topic: string; revision: number };
+  outbox_messages: OutboxMessageRow;
+  outbox_chunks: { message_id: string; number: number; data: Uint8Array };
+  outbox_arriving: { message_id: string; since: number };
+  outbox_events: OutboxEventRow;
+  outbox_idempotency: OutboxIdempotencyRow;
   migrations: { name: string; applied_at: number };
   notices: NoticeRow;
   notice_deliveries: NoticeDeliveryRow;
@@ -102,4 +108,51 @@ export interface NoticeDeliveryRow {
   next_at: number | null;
   delivered_at: number | null;
   problem: string | null;
+}
+
+export interface OutboxMessageRow {
+  seq: Generated<number>;
+  id: string;
+  mailbox: string;
+  source: string;
+  principal: string;
+  envelope_from: string;
+  recipients: string;
+  message_id: string;
+  size: number;
+  /** 0 urgent, 1 normal: the order in which they go. */
+  lane: number;
+  dsn: string;
+  smtputf8: number;
+  eight_bit: number;
+  deadline: number;
+  attempts: number;
+  state: string;
+  /** What the state's own time means: due, until, since, at. */
+  state_at: number;
+  /** Owner of the attempt, or code of the failure. */
+  state_by: string | null;
+  state_reason: string | null;
+  fence: number;
+  data_key: Uint8Array;
+  chunks: number;
+  created_at: number;
+  finished_at: number | null;
+}
+
+export interface OutboxEventRow {
+  seq: Generated<number>;
+  message_id: string;
+  mailbox: string;
+  at: number;
+  type: string;
+  data: string;
+}
+
+export interface OutboxIdempotencyRow {
+  scope: string;
+  key: string;
+  fingerprint: string;
+  message_id: string;
+  expires_at: number;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { NoticeTable } from './types-notices.ts';
+import type { OutboxTable } from './types-outbox.ts';
 
 export type Protocol = 'imap' | 'pop3' | 'smtp';
 export const PROTOCOLS: readonly Protocol[] = ['imap', 'pop3', 'smtp'];
@@ -153,7 +154,7 @@ export interface Lease {
 }
 
 /** Tables whose changes other processes want to hear of. */
-export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords';
+export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords' | 'outbox';
 
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';
@@ -164,6 +165,7 @@ export interface Store {
   readonly audit: AuditTable;
   readonly leases: LeaseTable;
   readonly settings: SettingTable;
+  readonly outbox: OutboxTable;
   readonly notices: NoticeTable;
   /** Calls back, within two seconds of the commit, when another or this process changed the topic. Never throws into the caller. */
   watch(topic: Topic, changed: () => void): { stop(): void };

@@ -1,0 +1,362 @@
+import { type Insertable, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
+import type { Engine } from '../engine.ts';
+import type { OutboxEventRow, Schema } from '../schema.ts';
+import type {
+  IdempotencyClaim,
+  Insertion,
+  MessageChange,
+  MessageFilter,
+  OutboxMessage,
+  OutboxTable,
+} from '../types-outbox.ts';
+import { defined } from './json.ts';
+import { eventRow, LANES, messageEvent, messageRow, outboxMessage, stateColumns } from './outbox-row.ts';
+
+/** Rows per statement: far below the 32,766 parameters SQLite allows. */
+const ROWS = 100;
+/** One number of our own among advisory locks: writers of events, so that their numbers grow in the order of commits. */
+const EVENT_LOCK = 7_021_004;
+
+export function outboxTable(engine: Engine): OutboxTable {
+  const { read } = engine;
+  /** A transaction that writes events. SQLite has one writer at a time anyway. */
+  const write: Engine['write'] = (topic, work) =>
+    engine.write(topic, async (trx) => {
+      if (engine.name === 'postgres') await sql`SELECT pg_advisory_xact_lock(${EVENT_LOCK})`.execute(trx);
+      return work(trx);
+    });
+  /** Rows of a queue that nobody else is taking at this moment. */
+  const unlocked = <T>(query: SelectQueryBuilder<Schema, 'outbox_messages', T>) =>
+    engine.name === 'postgres' ? query.forUpdate().skipLocked() : query;
+
+  return {
+    insert: (messages) =>
+      write('outbox', async (trx) => {
+        const insertions: (Insertion | undefined)[] = [];
+        for (const { idempotency, message } of messages)
+          insertions.push(idempotency && (await known(trx, idempotency, message)));
+        const fresh = messages.filter((_, index) => insertions[index] === undefined);
+        const numbers = new Map<string, number>();
+        for (let from = 0; from < fresh.length; from += ROWS) {
+          const rows = await trx
+            .insertInto('outbox_messages')
+            .values(fresh.slice(from, from + ROWS).map(messageRow))
+            .returning(['id', 'seq'])
+            .execute();
+          for (const { id, seq } of rows) numbers.set(id, seq);
+        }
+        const chunks = fresh.flatMap(({ message, chunks: own }) =>
+          own.map(({ number, data }) => ({ message_id: message.id, number, data })),
+        );
+        for (let from = 0; from < chunks.length; from += ROWS)
+          await trx
+            .insertInto('outbox_chunks')
+            .values(chunks.slice(from, from + ROWS))
+            .execute();
+        const long = fresh
+          .filter(({ message, chunks: own }) => message.chunks > own.length)
+          .map(({ message }) => message.id);
+        if (long.length > 0) await trx.deleteFrom('outbox_arriving').where('message_id', 'in', long).execute();
+        await insertEvents(
+          trx,
+          fresh.flatMap(({ message, events }) => events.map((event) => eventRow(message, event))),
+        );
+        return {
+          result: messages.map(
+            ({ message }, index): Insertion => insertions[index] ?? { type: 'inserted', seq: numbers.get(message.id)! },
+          ),
+          changed: fresh.length > 0,
+        };
+      }),
+    addChunks: (messageId, at, chunks) =>
+      engine.write(undefined, async (trx) => {
+        await trx
+          .insertInto('outbox_arriving')
+          .values({ message_id: messageId, since: at })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        for (const { number, data } of chunks)
+          await trx.insertInto('outbox_chunks').values({ message_id: messageId, number, data }).execute();
+        return { result: undefined, changed: false };
+      }),
+    chunk: (messageId, number) =>
+      read(
+        async (db) =>
+          (
+            await db
+              .selectFrom('outbox_chunks')
+              .select('data')
+              .where('message_id', '=', messageId)
+              .where('number', '=', number)
+              .executeTakeFirst()
+          )?.data,
+      ),
+    dropOrphans: (before) =>
+      engine.write(undefined, async (trx) => {
+        const orphans = await trx
+          .deleteFrom('outbox_arriving')
+          .where('since', '<', before)
+          .returning('message_id')
+          .execute();
+        for (const { message_id: id } of orphans) {
+          const row = await trx.selectFrom('outbox_messages').select('id').where('id', '=', id).executeTakeFirst();
+          if (!row) await trx.deleteFrom('outbox_chunks').where('message_id', '=', id).execute();
+        }
+        return { result: orphans.length, changed: false };
+      }),
+    find: (id) =>
+      read(async (db) => {
+        const row = await db.selectFrom('outbox_messages').selectAll().where('id', '=', id).executeTakeFirst();
+        return row && outboxMessage(row);
+      }),
+    list: (filter, { before, limit }) =>
+      read(async (db) => {
+        let query = filtered(db.selectFrom('outbox_messages').selectAll(), filter).orderBy('seq', 'desc').limit(limit);
+        if (before !== undefined) query = query.where('seq', '<', before);
+        return (await query.execute()).map(outboxMessage);
+      }),
+    dueMailboxes: (now) =>
+      read(async (db) => {
+        // One step in the index per mailbox, however many messages each has.
+        const { rows } = await sql<{ mailbox: string }>`
+          WITH RECURSIVE box (mailbox) AS (
+            SELECT min(mailbox) FROM outbox_messages WHERE state = 'queued'
+            UNION ALL
+            SELECT (SELECT min(mailbox) FROM outbox_messages WHERE state = 'queued' AND mailbox > box.mailbox)
+            FROM box WHERE box.mailbox IS NOT NULL
+          )
+          SELECT mailbox FROM box WHERE mailbox IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM outbox_messages m
+              WHERE m.state = 'queued' AND m.mailbox = box.mailbox AND m.lane = 0 AND m.state_at <= ${now})
+            OR EXISTS (SELECT 1 FROM outbox_messages m
+              WHERE m.state = 'queued' AND m.mailbox = box.mailbox AND m.lane = 1 AND m.state_at <= ${now}))`.execute(
+          db,
+        );
+        return rows.map(({ mailbox }) => mailbox);
+      }),
+    nextDue: () =>
+      read(async (db) => {
+        const row = await db
+          .selectFrom('outbox_messages')
+          .select('state_at')
+          .where('state', '=', 'queued')
+          .orderBy('state_at')
+          .limit(1)
+          .executeTakeFirst();
+        return row?.state_at;
+      }),
+    claim: ({ mailbox, now, until, owner, limit }) =>
+      engine.write(undefined, async (trx) => {
+        const ids: string[] = [];
+        // Lane by lane, so that each is one range of the index.
+        for (let lane = 0; lane < LANES.length && ids.length < limit; lane++) {
+          const due = await unlocked(
+            trx
+              .selectFrom('outbox_messages')
+              .select('id')
+              .where('state', '=', 'queued')
+              .where('mailbox', '=', mailbox)
+              .where('lane', '=', lane)
+              .where('state_at', '<=', now)
+              .orderBy('state_at')
+              .orderBy('seq')
+              .limit(limit - ids.length),
+          ).execute();
+          ids.push(...due.map(({ id }) => id));
+        }
+        return { result: await take(trx, ids, owner, until, 1), changed: false };
+      }),
+    prolong: (owner, ids, until) =>
+      engine.write(undefined, async (trx) => {
+        if (ids.length > 0)
+          await trx
+            .updateTable('outbox_messages')
+            .set({ state_at: until })
+            .where('id', 'in', [...ids])
+            .where('state', '=', 'sending')
+            .where('state_by', '=', owner)
+            .execute();
+        return { result: undefined, changed: false };
+      }),
+    takeOver: ({ now, until, owner, limit }) =>
+      engine.write(undefined, async (trx) => {
+        const left = await unlocked(
+          trx
+            .selectFrom('outbox_messages')
+            .select('id')
+            .where('state', '=', 'sending')
+            .where('state_at', '<=', now)
+            .orderBy('state_at')
+            .limit(limit),
+        ).execute();
+        const ids = left.map(({ id }) => id);
+        return { result: await take(trx, ids, owner, until, 0), changed: false };
+      }),
+    change: (id, fence, change, events) =>
+      write('outbox', async (trx) => {
+        const row = await trx
+          .updateTable('outbox_messages')
+          .set({ ...changeColumns(change), fence: fence + 1 })
+          .where('id', '=', id)
+          .where('fence', '=', fence)
+          .returningAll()
+          .executeTakeFirst();
+        if (!row) return { result: undefined, changed: false };
+        const message = outboxMessage(row);
+        await insertEvents(
+          trx,
+          events.map((event) => eventRow(message, event)),
+        );
+        return { result: message, changed: true };
+      }),
+    note: (message, events) =>
+      write('outbox', async (trx) => {
+        await insertEvents(
+          trx,
+          events.map((event) => eventRow(message, event)),
+        );
+        return { result: undefined, changed: true };
+      }),
+    events: ({ after = 0, messageId, mailboxes, types, limit }) =>
+      read(async (db) => {
+        let query = db.selectFrom('outbox_events').selectAll().where('seq', '>', after).orderBy('seq').limit(limit);
+        if (messageId !== undefined) query = query.where('message_id', '=', messageId);
+        if (mailboxes !== undefined) query = query.where('mailbox', 'in', [...mailboxes]);
+        if (types !== undefined) query = query.where('type', 'in', [...types]);
+        return (await query.execute()).map(messageEvent);
+      }),
+    stats: (now, mailbox) =>
+      read(async (db) => {
+        const of = (state: string) => {
+          const query = db.selectFrom('outbox_messages').where('state', '=', state);
+          return mailbox === undefined ? query : query.where('mailbox', '=', mailbox);
+        };
+        const count = async (state: string): Promise<number> =>
+          (
+            await of(state)
+              .select(sql<number>`count(*)`.as('n'))
+              .executeTakeFirstOrThrow()
+          ).n;
+        const oldest = await of('queued')
+          .select(sql<number | null>`min(created_at)`.as('at'))
+          .where('state_at', '<=', now)
+          .executeTakeFirst();
+        return {
+          queued: await count('queued'),
+          sending: await count('sending'),
+          held: await count('held'),
+          oldestDueAt: oldest?.at ?? undefined,
+        };
+      }),
+    prune: ({ finishedBefore, now, limit }) =>
+      engine.write(undefined, async (trx) => {
+        const old = await trx
+          .selectFrom('outbox_messages')
+          .select('id')
+          .where('finished_at', '<', finishedBefore)
+          .orderBy('finished_at')
+          .limit(limit)
+          .execute();
+        const ids = old.map(({ id }) => id);
+        if (ids.length > 0) {
+          await trx.deleteFrom('outbox_chunks').where('message_id', 'in', ids).execute();
+          await trx.deleteFrom('outbox_events').where('message_id', 'in', ids).execute();
+          await trx.deleteFrom('outbox_messages').where('id', 'in', ids).execute();
+        }
+        await trx.deleteFrom('outbox_idempotency').where('expires_at', '<=', now).execute();
+        return { result: ids.length, changed: false };
+      }),
+  };
+}
+
+/** Writes down who uses a key first; says who did when somebody has. */
+async function known(
+  trx: Transaction<Schema>,
+  { scope, key, fingerprint, expiresAt }: IdempotencyClaim,
+  message: Pick<OutboxMessage, 'id' | 'createdAt'>,
+): Promise<Insertion | undefined> {
+  await trx
+    .deleteFrom('outbox_idempotency')
+    .where('scope', '=', scope)
+    .where('key', '=', key)
+    .where('expires_at', '<=', message.createdAt)
+    .execute();
+  const claimed = await trx
+    .insertInto('outbox_idempotency')
+    .values({ scope, key, fingerprint, message_id: message.id, expires_at: expiresAt })
+    .onConflict((conflict) => conflict.columns(['scope', 'key']).doNothing())
+    .returning('message_id')
+    .executeTakeFirst();
+  if (claimed) return undefined;
+  const row = await trx
+    .selectFrom('outbox_idempotency')
+    .selectAll()
+    .where('scope', '=', scope)
+    .where('key', '=', key)
+    .executeTakeFirstOrThrow();
+  return { type: 'known', messageId: row.message_id, fingerprint: row.fingerprint };
+}
+
+async function take(
+  trx: Transaction<Schema>,
+  ids: readonly string[],
+  owner: string,
+  until: number,
+  attempts: number,
+): Promise<readonly OutboxMessage[]> {
+  if (ids.length === 0) return [];
+  const rows = await trx
+    .updateTable('outbox_messages')
+    .set((eb) => ({
+      ...stateColumns({ type: 'sending', owner, until }),
+      attempts: eb('attempts', '+', attempts),
+      fence: eb('fence', '+', 1),
+    }))
+    .where('id', 'in', [...ids])
+    .returningAll()
+    .execute();
+  return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}
+
+async function insertEvents(trx: Transaction<Schema>, rows: readonly Insertable<OutboxEventRow>[]): Promise<void> {
+  for (let from = 0; from < rows.length; from += ROWS)
+    await trx
+      .insertInto('outbox_events')
+      .values(rows.slice(from, from + ROWS))
+      .execute();
+}
+
+function changeColumns(change: MessageChange) {
+  const { state, recipients, lane, deadline, envelopeFrom, messageId, size, key, chunks } = change;
+  return {
+    ...(state === undefined ? {} : stateColumns(state)),
+    ...defined({
+      recipients: recipients && JSON.stringify(recipients),
+      lane: lane && LANES.indexOf(lane),
+      deadline,
+      envelope_from: envelopeFrom,
+      message_id: messageId,
+      size,
+      data_key: key,
+      chunks,
+    }),
+  };
+}
+
+function filtered<T>(
+  query: SelectQueryBuilder<Schema, 'outbox_messages', T>,
+  { mailbox, states, messageId, recipient }: MessageFilter,
+): SelectQueryBuilder<Schema, 'outbox_messages', T> {
+  let found = query;
+  if (mailbox !== undefined) found = found.where('mailbox', '=', mailbox);
+  if (states !== undefined) found = found.where('state', 'in', [...states]);
+  if (messageId !== undefined) found = found.where('message_id', '=', messageId);
+  // Recipients are JSON; an address is looked for as the string it is written as there.
+  if (recipient !== undefined) found = found.where('recipients', 'like', `%${like(JSON.stringify(recipient))}%`);
+  return found;
+}
+
+/** Literal text in a LIKE pattern of both engines, whose default escape differs: no wildcard is left in. */
+function like(text: string): string {
+  return text.replace(/[%_\\]/g, '_');
+}

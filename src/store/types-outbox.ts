@@ -1,0 +1,207 @@
+/** Accepted outgoing mail: messages, their sealed octets, and what happened to them. Times are milliseconds since the epoch. */
+
+/** Where a message is on its way, a closed union. */
+export type MessageState =
+  /** Waits for its turn, at the earliest at `nextAt`: fresh, put off, or scheduled. */
+  | { readonly type: 'queued'; readonly nextAt: number }
+  /** An attempt is under way in `owner`, which has it until `until`. After that the outcome of the attempt is unknown. */
+  | { readonly type: 'sending'; readonly owner: string; readonly until: number }
+  | { readonly type: 'held'; readonly since: number; readonly reason: string }
+  | { readonly type: 'sent'; readonly at: number }
+  /** Nobody got it, or only some did; each recipient says more. */
+  | { readonly type: 'failed'; readonly at: number; readonly code: string; readonly reason: string }
+  | { readonly type: 'cancelled'; readonly at: number };
+
+export type MessageSource = 'smtp' | 'http' | 'sendmail' | 'device' | 'report';
+export type MessageLane = 'normal' | 'urgent';
+
+export interface Recipient {
+  readonly address: string;
+  readonly state: 'pending' | 'delivered' | 'refused';
+  /** RFC 3461 §4.1: `NEVER`, or some of `SUCCESS`, `FAILURE`, `DELAY`; undefined where the sender did not say. */
+  readonly notify?: readonly string[];
+  /** RFC 3461 §4.2, as given. */
+  readonly orcpt?: string;
+  /** The server's last words about this recipient. */
+  readonly reply?: string;
+}
+
+export interface OutboxMessage {
+  readonly id: string;
+  /** Grows with every message of this database: the order of acceptance. */
+  readonly seq: number;
+  /** The mailbox whose grant sends it. */
+  readonly mailbox: string;
+  readonly source: MessageSource;
+  /** Who handed it over: id of the app password, API key or device rule. */
+  readonly principal: string;
+  /** Empty for reports (RFC 5321 §4.5.5). */
+  readonly envelopeFrom: string;
+  readonly recipients: readonly Recipient[];
+  /** Of its header, with angle brackets. */
+  readonly messageId: string;
+  /** Octets. */
+  readonly size: number;
+  readonly lane: MessageLane;
+  /** RFC 3461 §4.3, §4.4. */
+  readonly dsn: { readonly ret?: 'FULL' | 'HDRS'; readonly envid?: string };
+  /** RFC 6531: addresses or header are UTF-8. */
+  readonly smtputf8: boolean;
+  /** RFC 6152: octets above 127. */
+  readonly eightBit: boolean;
+  /** After this moment it is given up and reported. */
+  readonly deadline: number;
+  /** Attempts that were begun. */
+  readonly attempts: number;
+  readonly state: MessageState;
+  /** Grows with every claim and change of state; a change names the one it saw. */
+  readonly fence: number;
+  /** The sealed data key of its octets. */
+  readonly key: Uint8Array;
+  readonly chunks: number;
+  readonly createdAt: number;
+  readonly finishedAt: number | undefined;
+}
+
+export const MESSAGE_EVENTS = [
+  'accepted',
+  'edited',
+  'attempted',
+  'deferred',
+  'sent',
+  'refused',
+  'failed',
+  'cancelled',
+  'held',
+  'released',
+  'bounced',
+  'complained',
+] as const;
+export type MessageEventType = (typeof MESSAGE_EVENTS)[number];
+
+export interface MessageEvent {
+  /** Grows in the order of commits; gaps are possible. */
+  readonly seq: number;
+  readonly messageId: string;
+  readonly mailbox: string;
+  readonly at: number;
+  readonly type: MessageEventType;
+  /** Plain JSON without secrets: route, reply, recipients, reason. */
+  readonly data: Readonly<Record<string, unknown>>;
+}
+export type NewMessageEvent = Pick<MessageEvent, 'at' | 'type' | 'data'>;
+
+/** `key` of a principal: the same key and fingerprint give the same message. */
+export interface IdempotencyClaim {
+  readonly scope: string;
+  readonly key: string;
+  /** SHA-256 of envelope and octets, hex. */
+  readonly fingerprint: string;
+  readonly expiresAt: number;
+}
+
+export interface NewMessage {
+  readonly message: Omit<OutboxMessage, 'seq' | 'attempts' | 'fence' | 'finishedAt'>;
+  /** The last chunk, or all of them; earlier ones are there already. Counted from 0. */
+  readonly chunks: readonly { readonly number: number; readonly data: Uint8Array }[];
+  readonly events: readonly NewMessageEvent[];
+  readonly idempotency?: IdempotencyClaim;
+}
+
+export type Insertion =
+  | { readonly type: 'inserted'; readonly seq: number }
+  /** The idempotency key was used before, for the same or for another message. */
+  | { readonly type: 'known'; readonly messageId: string; readonly fingerprint: string };
+
+export interface MessageFilter {
+  readonly mailbox?: string;
+  readonly states?: readonly MessageState['type'][];
+  readonly messageId?: string;
+  readonly recipient?: string;
+}
+
+export interface MessageChange {
+  readonly state?: MessageState;
+  readonly recipients?: readonly Recipient[];
+  readonly lane?: MessageLane;
+  readonly deadline?: number;
+  readonly envelopeFrom?: string;
+  readonly messageId?: string;
+  readonly size?: number;
+  readonly key?: Uint8Array;
+  readonly chunks?: number;
+}
+
+export interface OutboxStats {
+  readonly queued: number;
+  readonly sending: number;
+  readonly held: number;
+  /** Acceptance of the oldest message that is due and not sent; undefined where none waits. */
+  readonly oldestDueAt: number | undefined;
+}
+
+/** Every method @throws store.unavailable (database away, disk full). */
+export interface OutboxTable {
+  /**
+   * Writes messages with their last chunks and first events in one durable transaction, in order. A message whose
+   * idempotency key is known is left out.
+   */
+  insert(messages: readonly NewMessage[]): Promise<readonly Insertion[]>;
+  /** Writes chunks of a message that is still arriving, at a moment. */
+  addChunks(
+    messageId: string,
+    at: number,
+    chunks: readonly { readonly number: number; readonly data: Uint8Array }[],
+  ): Promise<void>;
+  /** One sealed chunk; undefined past the end. */
+  chunk(messageId: string, number: number): Promise<Uint8Array | undefined>;
+  /** Removes chunks without a message that were begun before a moment; how many messages they belonged to. */
+  dropOrphans(before: number): Promise<number>;
+  find(id: string): Promise<OutboxMessage | undefined>;
+  /** Newest first, at most `limit`, older than `before` (a seq). */
+  list(
+    filter: MessageFilter,
+    page: { readonly before?: number; readonly limit: number },
+  ): Promise<readonly OutboxMessage[]>;
+  /** Mailboxes that have queued messages due at `now`, with the lane of the first. */
+  dueMailboxes(now: number): Promise<readonly string[]>;
+  /** When the next queued message is due, of all mailboxes. */
+  nextDue(): Promise<number | undefined>;
+  /** Takes up to `limit` due messages of a mailbox, urgent ones first, then in order; counts the attempt. */
+  claim(claim: {
+    readonly mailbox: string;
+    readonly now: number;
+    readonly until: number;
+    readonly owner: string;
+    readonly limit: number;
+  }): Promise<readonly OutboxMessage[]>;
+  /** Prolongs claims that are still ours. */
+  prolong(owner: string, ids: readonly string[], until: number): Promise<void>;
+  /** Takes over messages whose attempt was left unfinished by a process that died: nobody knows whether they went out. */
+  takeOver(claim: {
+    readonly now: number;
+    readonly until: number;
+    readonly owner: string;
+    readonly limit: number;
+  }): Promise<readonly OutboxMessage[]>;
+  /** Changes a message and writes events, if it still has this fence; undefined when it changed meanwhile. */
+  change(
+    id: string,
+    fence: number,
+    change: MessageChange,
+    events: readonly NewMessageEvent[],
+  ): Promise<OutboxMessage | undefined>;
+  /** An event that changes nothing (a bounce, a note). */
+  note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
+  /** Events with seq > `after`, ascending. */
+  events(filter: {
+    readonly after?: number;
+    readonly messageId?: string;
+    readonly mailboxes?: readonly string[];
+    readonly types?: readonly MessageEventType[];
+    readonly limit: number;
+  }): Promise<readonly MessageEvent[]>;
+  stats(now: number, mailbox?: string): Promise<OutboxStats>;
+  /** Forgets messages finished before a moment with octets and events, at most `limit` (how many it was), and old idempotency keys. */
+  prune(old: { readonly finishedBefore: number; readonly now: number; readonly limit: number }): Promise<number>;
+}
