@@ -2,7 +2,7 @@
  * Sealed values, version 1: one octet of version, eight that name the vault, then the data key sealed under the vault's
  * key, then the value sealed under the data key. Each sealed part is 12 octets of nonce, the ciphertext, 16 of tag.
  */
-import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { vaultError } from './errors.ts';
 
 /** AES-256-GCM with a random nonce and `context` authenticated. */
@@ -41,22 +41,35 @@ export function sealEnvelope(wrapKey: KeyObject, vaultId: Uint8Array, record: st
 
 /** @throws vault.wrong-key (sealed by another vault), vault.damaged (altered, cut, or moved from another record) */
 export function openEnvelope(wrapKey: KeyObject, vaultId: Uint8Array, record: string, sealed: Uint8Array): Buffer {
-  if (sealed.length < HEAD + WRAPPED + NONCE + TAG) {
-    throw vaultError('vault.damaged', `the sealed value of ${record} is too short`);
-  }
-  if (sealed[0] !== VERSION) {
-    throw vaultError('vault.damaged', `the sealed value of ${record} has unknown version ${sealed[0]}`, {
-      hint: 'it was written by a newer Postern, or it is damaged: run the newest version, or restore the last backup',
-    });
-  }
-  if (Buffer.compare(sealed.subarray(1, HEAD), vaultId) !== 0) {
-    throw vaultError('vault.wrong-key', `the value of ${record} was sealed by another vault`);
-  }
+  checkHead(vaultId, record, sealed, HEAD + WRAPPED + NONCE + TAG);
   const dataKey = decrypt(wrapKey, context('key', record), sealed.subarray(HEAD, HEAD + WRAPPED));
   const plain = dataKey && decrypt(dataKey, context('value', record), sealed.subarray(HEAD + WRAPPED));
   dataKey?.fill(0);
   if (!plain) throw vaultError('vault.damaged', `the sealed value of ${record} does not open`);
   return plain;
+}
+
+/** A fresh data key and the same sealed for `record`. */
+export function sealDataKey(
+  wrapKey: KeyObject,
+  vaultId: Uint8Array,
+  record: string,
+): { readonly sealed: Uint8Array; readonly key: KeyObject } {
+  const octets = randomBytes(KEY);
+  const sealed = Buffer.concat([Buffer.of(VERSION), vaultId, encrypt(wrapKey, context('key', record), octets)]);
+  const key = createSecretKey(octets);
+  octets.fill(0);
+  return { sealed, key };
+}
+
+/** @throws vault.wrong-key, vault.damaged */
+export function openDataKey(wrapKey: KeyObject, vaultId: Uint8Array, record: string, sealed: Uint8Array): KeyObject {
+  checkHead(vaultId, record, sealed, HEAD + WRAPPED);
+  const octets = decrypt(wrapKey, context('key', record), sealed.subarray(HEAD));
+  if (!octets) throw vaultError('vault.damaged', `the key of ${record} does not open`);
+  const key = createSecretKey(octets);
+  octets.fill(0);
+  return key;
 }
 
 /** Octets of a vault's public name. */
@@ -68,6 +81,20 @@ const TAG = 16;
 const KEY = 32;
 const HEAD = 1 + VAULT_ID;
 const WRAPPED = NONCE + KEY + TAG;
+
+function checkHead(vaultId: Uint8Array, record: string, sealed: Uint8Array, least: number): void {
+  if (sealed.length < least) {
+    throw vaultError('vault.damaged', `the sealed value of ${record} is too short`);
+  }
+  if (sealed[0] !== VERSION) {
+    throw vaultError('vault.damaged', `the sealed value of ${record} has unknown version ${sealed[0]}`, {
+      hint: 'it was written by a newer Postern, or it is damaged: run the newest version, or restore the last backup',
+    });
+  }
+  if (Buffer.compare(sealed.subarray(1, HEAD), vaultId) !== 0) {
+    throw vaultError('vault.wrong-key', `the value of ${record} was sealed by another vault`);
+  }
+}
 
 function context(part: 'key' | 'value', record: string): string {
   return `postern sealed ${part} ${VERSION} ${record}`;

@@ -1,10 +1,11 @@
 /** Opening the vault, and giving it another master key. */
+import type { KeyObject } from 'node:crypto';
 import { Secret } from '../base/secret.ts';
-import { openEnvelope, sealEnvelope } from './envelope.ts';
+import { decrypt, encrypt, openDataKey, openEnvelope, sealDataKey, sealEnvelope } from './envelope.ts';
 import { expand, HEADER, type Keys, newHeader, unlock } from './header.ts';
 import type { KeySource } from './key-source.ts';
 import { vaultError } from './errors.ts';
-import type { Vault } from './types.ts';
+import type { DataKey, Vault } from './types.ts';
 
 /** Where the header lives; the store's settings fit. */
 export interface VaultSettings {
@@ -51,8 +52,26 @@ function vaultOf({ root, wrap, id }: Keys): Vault {
       plain.fill(0);
       return secret;
     },
+    async newDataKey(record) {
+      const { sealed, key } = sealDataKey(wrap, id, record);
+      return { sealed, key: dataKeyOf(record, key) };
+    },
+    async openDataKey(record, sealed) {
+      return dataKeyOf(record, openDataKey(wrap, id, record, sealed));
+    },
     async derive(purpose) {
       return expand(root, `derive ${purpose}`, 32);
+    },
+  };
+}
+
+function dataKeyOf(record: string, key: KeyObject): DataKey {
+  return {
+    seal: (part, plain) => encrypt(key, `${record} ${part}`, plain),
+    open(part, sealed) {
+      const plain = decrypt(key, `${record} ${part}`, sealed);
+      if (!plain) throw vaultError('vault.damaged', `part ${part} of ${record} does not open`);
+      return plain;
     },
   };
 }

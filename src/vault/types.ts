@@ -11,6 +11,17 @@ export interface Vault {
   seal(record: string, plain: Secret): Promise<Uint8Array>;
   /** @throws vault.locked, vault.wrong-key, vault.damaged */
   open(record: string, sealed: Uint8Array): Promise<Secret>;
+  /** A fresh key for a record too long to be sealed at once; it is stored as `sealed` beside what it encrypts. @throws vault.locked */
+  newDataKey(record: string): Promise<{ readonly sealed: Uint8Array; readonly key: DataKey }>;
+  /** @throws vault.locked, vault.wrong-key, vault.damaged */
+  openDataKey(record: string, sealed: Uint8Array): Promise<DataKey>;
   /** 32 octets derived from the vault's key for one purpose, for keyed hashes. Stable across master key rotation. */
   derive(purpose: string): Promise<Uint8Array>;
+}
+
+/** Encrypts the parts of one record. `part` names a part (`3 of 7`) and is authenticated, so that parts cannot change places. */
+export interface DataKey {
+  seal(part: string, plain: Uint8Array): Uint8Array;
+  /** @throws vault.damaged */
+  open(part: string, sealed: Uint8Array): Uint8Array;
 }

@@ -186,3 +186,19 @@ test('a systemd credential is found by name or path', async () => {
     if (saved !== undefined) process.env['CREDENTIALS_DIRECTORY'] = saved;
   }
 });
+
+test('a record in parts: each opens at its place only, and only with its own key', async () => {
+  const kept = settings();
+  const vault = await openVault(kept, keyOf(1));
+  const { sealed, key } = await vault.newDataKey('message/1');
+  const first = key.seal('0', Buffer.from('first'));
+  const again = await (await openVault(kept, keyOf(1))).openDataKey('message/1', sealed);
+  assert.equal(Buffer.from(again.open('0', first)).toString(), 'first');
+  assert.throws(() => again.open('1', first), code('vault.damaged'));
+  first[first.length - 1]! ^= 1;
+  assert.throws(() => again.open('0', first), code('vault.damaged'));
+  await assert.rejects(vault.openDataKey('message/2', sealed), code('vault.damaged'));
+  await assert.rejects(vault.openDataKey('message/1', sealed.subarray(0, 20)), code('vault.damaged'));
+  const other = await openVault(settings(), keyOf(1));
+  await assert.rejects(other.openDataKey('message/1', sealed), code('vault.wrong-key'));
+});

@@ -13,7 +13,8 @@ import type { ConnectRequest } from '../../src/oauth/connect-mailbox.ts';
 import type { OAuthEvent } from '../../src/oauth/events.ts';
 import { openTokenSource } from '../../src/oauth/token-source.ts';
 import type { TokenSourceDeps } from '../../src/oauth/token-source.ts';
-import type { Application, Grant, Lease, Mailbox, Store } from '../../src/store/types.ts';
+import { openStore } from '../../src/store/open.ts';
+import type { Application, Grant, Mailbox, Store } from '../../src/store/types.ts';
 import type { Vault } from '../../src/vault/types.ts';
 import { startAuthorizationServer } from '../bed/authorization-server.ts';
 import type { AuthorizationServer } from '../bed/authorization-server.ts';
@@ -81,7 +82,7 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
     caPem: certificate.certPem,
     clientCertificatePem: certificate.certPem,
   });
-  const store = memoryStore(clock);
+  const store = await openStore('sqlite::memory:', { clock });
   const vault = plainVault();
   const events: OAuthEvent[] = [];
   const emit = (event: OAuthEvent): void => void events.push(event);
@@ -126,6 +127,7 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
     close: async () => {
       await Promise.all(sources.map((source) => source.close()));
       await server.close();
+      await store.close();
     },
   };
 }
@@ -152,105 +154,8 @@ export function plainVault(key = Buffer.alloc(32, 7)): Vault {
         new Secret(Buffer.concat([decipher.update(data.subarray(28)), decipher.final()]).toString()),
       );
     },
+    newDataKey: () => Promise.reject(new Error('no test of this room has records in parts')),
+    openDataKey: () => Promise.reject(new Error('no test of this room has records in parts')),
     derive: (purpose) => Promise.resolve(new Uint8Array(createHmac('sha256', key).update(purpose).digest())),
-  };
-}
-
-/** Tables in memory with the contract's compare-and-swap and fences. */
-export function memoryStore(clock: Clock): Store {
-  const watchers = new Set<{ topic: string; changed: () => void }>();
-  const tell = (topic: string): void =>
-    watchers.forEach((watcher) => watcher.topic === topic && queueMicrotask(watcher.changed));
-  const applications = new Map<string, Application>();
-  const grants = new Map<string, Grant>();
-  const mailboxes = new Map<string, Mailbox>();
-  const leases = new Map<string, Lease>();
-  const refuse = (): never => {
-    throw new Error('not part of these tests');
-  };
-  return {
-    engine: 'sqlite',
-    applications: {
-      insert: async (row) => (applications.set(row.id, row), tell('applications')),
-      update: async (id, change) => (
-        applications.set(id, { ...applications.get(id)!, ...change }),
-        tell('applications')
-      ),
-      find: async (id) => applications.get(id),
-      byName: async (name) => [...applications.values()].find((row) => row.name === name),
-      list: async () => [...applications.values()],
-      remove: async (id) => applications.delete(id),
-    },
-    grants: {
-      insert: async (row) => (grants.set(row.id, row), tell('grants')),
-      find: async (id) => grants.get(id),
-      list: async () => [...grants.values()],
-      update: async (id, generation, change, lease) => {
-        const row = grants.get(id);
-        if (row?.generation !== generation) return 'changed-meanwhile';
-        const held = lease && leases.get(lease.name);
-        if (lease && (held?.fence !== lease.fence || held.owner !== lease.owner)) return 'lease-lost';
-        grants.set(id, { ...row, ...change, generation: generation + 1 });
-        tell('grants');
-        return 'written';
-      },
-      remove: async (id) => grants.delete(id),
-      claimDue: async ({ applicationIds, now, until, limit }) => {
-        const due = [...grants.values()]
-          .filter((row) => applicationIds.includes(row.applicationId) && (row.renewAt ?? Infinity) <= now)
-          .sort((a, b) => a.renewAt! - b.renewAt!)
-          .slice(0, limit);
-        for (const row of due) grants.set(row.id, { ...row, renewAt: until });
-        return due.map((row) => row.id);
-      },
-      nextDue: async (applicationIds) => {
-        const times = [...grants.values()].flatMap((row) =>
-          applicationIds.includes(row.applicationId) ? (row.renewAt ?? []) : [],
-        );
-        return times.length === 0 ? undefined : Math.min(...times);
-      },
-      hasten: async (at, which) => {
-        const found = [...grants.values()].filter(
-          (row) =>
-            (row.renewAt ?? 0) > at &&
-            (which.type === 'failing'
-              ? row.applicationId === which.applicationId && row.renewal?.failing !== undefined
-              : (row.renewal?.renewedAt ?? 0) > which.time),
-        );
-        for (const row of found) grants.set(row.id, { ...row, renewAt: at });
-        return found.length;
-      },
-      overview: async () => [...grants.values()],
-    },
-    mailboxes: {
-      insert: async (row) => void mailboxes.set(row.address, row),
-      update: async (address, change) => void mailboxes.set(address, { ...mailboxes.get(address)!, ...change }),
-      find: async (address) => mailboxes.get(address),
-      byGrant: async (grantId) => [...mailboxes.values()].filter((row) => row.grantId === grantId),
-      list: async () => [...mailboxes.values()],
-      remove: async (address) => mailboxes.delete(address),
-    },
-    leases: {
-      acquire: async (name, owner, ms) => {
-        const held = leases.get(name);
-        if (held && held.owner !== '' && held.until > clock.now()) return undefined;
-        const lease = { name, owner, fence: (held?.fence ?? 0) + 1, until: clock.now() + ms };
-        leases.set(name, lease);
-        return lease;
-      },
-      renew: async (lease) => lease,
-      release: async (lease) => void leases.set(lease.name, { ...lease, owner: '', until: 0 }),
-    },
-    appPasswords: { insert: refuse, find: refuse, byHash: refuse, list: refuse, revoke: refuse, touch: refuse },
-    audit: { append: refuse, read: refuse, latest: refuse, head: refuse },
-    settings: { get: refuse, setOnce: refuse, set: refuse },
-    notices: { raise: refuse, resolve: refuse, open: refuse, claimDeliveries: refuse, settle: refuse, prune: refuse },
-    watch: (topic, changed) => {
-      const watcher = { topic, changed };
-      watchers.add(watcher);
-      return { stop: () => void watchers.delete(watcher) };
-    },
-    ping: () => Promise.resolve(),
-    close: () => Promise.resolve(),
   };
 }
