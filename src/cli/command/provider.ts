@@ -1,13 +1,19 @@
 /** `postern provider`: applications at providers. */
 import { Command, Option } from 'commander';
-import { addApplication, type ClientCredential } from '../../oauth/application.ts';
+import type { ClientCredential } from '../../oauth/application.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import type { Application, Store } from '../../store/types.ts';
 import { readSecret, readText } from '../ask.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { mailServer } from '../value.ts';
+import {
+  addSettingsOptions,
+  checkProviderName,
+  keepApplication,
+  type SettingsOptions,
+  settingsOf,
+} from '../new-application.ts';
 
 export function provider(): Command {
   return new Command('provider')
@@ -19,7 +25,7 @@ export function provider(): Command {
     .addCommand(remove());
 }
 
-interface AddOptions {
+interface AddOptions extends SettingsOptions {
   readonly preset: string;
   readonly clientId: string;
   readonly tenant?: string;
@@ -28,17 +34,10 @@ interface AddOptions {
   readonly privateKey?: string;
   readonly assertionFile?: string;
   readonly managedIdentity?: string | true;
-  readonly authority?: string;
-  readonly issuer?: string;
-  readonly ca?: string;
-  readonly imap?: ReturnType<typeof mailServer>;
-  readonly pop3?: ReturnType<typeof mailServer>;
-  readonly smtp?: ReturnType<typeof mailServer>;
-  readonly settings?: string;
 }
 
 function add(): Command {
-  return new Command('add')
+  const command = new Command('add')
     .description('tell Postern about an application you registered')
     .argument('<name>', 'your short name for it, for example work')
     .addOption(
@@ -52,40 +51,24 @@ function add(): Command {
     .option('--assertion-file <file>', 'file in which the platform keeps a federated assertion (JWT)')
     .option('--managed-identity [client-id]', 'use the managed identity of this Azure machine')
     .option('--authority <url>', 'authority other than the preset’s')
-    .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)')
-    .option('--ca <file>', 'PEM CA to trust for the authority and the mail servers')
-    .option('--imap <server>', 'IMAP server: HOST:PORT/implicit or HOST:PORT/starttls', mailServer)
-    .option('--pop3 <server>', 'POP3 server, likewise', mailServer)
-    .option('--smtp <server>', 'SMTP server, likewise', mailServer)
-    .option('--settings <file>', 'more settings as JSON (scopes, mechanisms, resource, fingerprints)')
+    .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
+  return addSettingsOptions(command)
     .addHelpText(
       'after',
       '\nExample:\n  $ postern provider add work --preset microsoft --client-id 0000-… --tenant example.com\n  $ postern provider add robot --client-id 0000-… --tenant example.com --certificate app.pem --private-key app.key\n',
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
-      if (!/^[\w.-]{1,64}$/.test(name)) {
-        throw cliError('cli.usage', `${JSON.stringify(name)} cannot be the name of a provider`, {
-          hint: 'use letters, digits, dots, hyphens and underscores, for example work',
-        });
-      }
+      checkProviderName(name);
       const credential = await credentialOf(options);
-      await context.withInstance(async ({ store, vault, audit, clock }) => {
-        const application = await addApplication(
-          { store, vault, clock },
-          {
-            name,
-            provider: options.preset,
-            clientId: options.clientId,
-            ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
-            settings: settingsOf(options),
-            ...(credential === undefined ? {} : { credential }),
-          },
-        );
-        await audit.record({
-          type: 'application.added',
-          outcome: 'ok',
-          data: { id: application.id, name, provider: options.preset },
+      await context.withInstance(async (instance) => {
+        const application = await keepApplication(instance, {
+          name,
+          provider: options.preset,
+          clientId: options.clientId,
+          ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
+          settings: settingsOf(options),
+          ...(credential === undefined ? {} : { credential }),
         });
         context.result(facts(application), [`added ${name} (${options.preset})`]);
         context.say(`next: postern mailbox add ADDRESS --provider ${name}`);
@@ -114,29 +97,6 @@ async function credentialOf(options: AddOptions): Promise<ClientCredential | und
   if (assertionFile !== undefined) return { type: 'federated', assertionFile };
   if (managedIdentity === undefined) return undefined;
   return { type: 'managed-identity', ...(managedIdentity === true ? {} : { clientId: managedIdentity }) };
-}
-
-function settingsOf(options: AddOptions): Record<string, unknown> {
-  const ca = options.ca === undefined ? undefined : readText(options.ca, 'CA');
-  const withCa = (server: ReturnType<typeof mailServer> | undefined): object | undefined =>
-    server === undefined ? undefined : { ...server, ...(ca === undefined ? {} : { ca }) };
-  let more: Record<string, unknown> = {};
-  if (options.settings !== undefined) {
-    try {
-      more = JSON.parse(readText(options.settings, 'settings')) as Record<string, unknown>;
-    } catch (cause) {
-      throw cliError('cli.usage', `${options.settings} is not JSON`, { cause });
-    }
-  }
-  const given = {
-    authority: options.authority,
-    issuer: options.issuer,
-    ca,
-    imap: withCa(options.imap),
-    pop3: withCa(options.pop3),
-    smtp: withCa(options.smtp),
-  };
-  return { ...more, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
 function list(): Command {
