@@ -5,6 +5,7 @@ import { type Log, nullLog } from '../base/log.ts';
 import { storeError } from './errors.ts';
 import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
+import { apiKeyTable } from './table/api-keys.ts';
 import { appPasswordTable } from './table/app-passwords.ts';
 import { applicationTable } from './table/applications.ts';
 import { auditTable } from './table/audit.ts';
@@ -14,6 +15,10 @@ import { mailboxTable } from './table/mailboxes.ts';
 import { noticeTable } from './table/notices.ts';
 import { outboxTable } from './table/outbox.ts';
 import { settingTable } from './table/settings.ts';
+import { suppressionTable } from './table/suppressions.ts';
+import { templateTable } from './table/templates.ts';
+import { uploadTable } from './table/uploads.ts';
+import { webhookTable } from './table/webhooks.ts';
 import type { Store } from './types.ts';
 
 /**
@@ -34,6 +39,11 @@ export async function openStore(url: string, options: { clock?: Clock; log?: Log
     leases: leaseTable(engine),
     settings: settingTable(engine),
     notices: noticeTable(engine),
+    apiKeys: apiKeyTable(engine),
+    templates: templateTable(engine),
+    suppressions: suppressionTable(engine),
+    webhooks: webhookTable(engine),
+    uploads: uploadTable(engine),
     outbox: outboxTable(engine),
     watch: (topic, changed) => watchers.add(topic, changed),
     async ping() {

@@ -17,6 +17,12 @@ export interface Schema {
   outbox_events: OutboxEventRow;
   outbox_idempotency: OutboxIdempotencyRow;
   migrations: { name: string; applied_at: number };
+  api_keys: ApiKeyRow;
+  templates: TemplateRow;
+  suppressions: SuppressionRow;
+  webhooks: WebhookRow;
+  webhook_deliveries: WebhookDeliveryRow;
+  uploads: UploadRow;
   notices: NoticeRow;
   notice_deliveries: NoticeDeliveryRow;
 }
@@ -154,5 +160,79 @@ export interface OutboxIdempotencyRow {
   key: string;
   fingerprint: string;
   message_id: string;
+  expires_at: number;
+}
+
+export interface ApiKeyRow {
+  id: string;
+  label: string;
+  hash: string;
+  actions: string;
+  mailboxes: string;
+  networks: string;
+  rate: number | null;
+  created_at: number;
+  expires_at: number | null;
+  revoked_at: number | null;
+  last_used_at: number | null;
+}
+
+export interface TemplateRow {
+  name: string;
+  version: number;
+  subject: string;
+  html: string | null;
+  /** The text part; `text` is a type in SQL. */
+  body: string | null;
+  created_at: number;
+}
+
+export interface SuppressionRow {
+  address: string;
+  mailbox: string;
+  reason: string;
+  note: string | null;
+  created_at: number;
+}
+
+export interface WebhookRow {
+  id: string;
+  url: string;
+  types: string;
+  mailboxes: string;
+  secrets: Uint8Array;
+  state: string;
+  /** 1 while the state is `enabled`. */
+  enabled: number;
+  cursor: number;
+  created_at: number;
+}
+
+export interface WebhookDeliveryRow {
+  seq: Generated<number>;
+  id: string;
+  webhook_id: string;
+  event_id: string;
+  type: string;
+  ordering_key: string;
+  payload: string;
+  state: string;
+  created_at: number;
+  next_at: number | null;
+  deadline: number;
+  finished_at: number | null;
+  attempts: string;
+  fence: number;
+}
+
+export interface UploadRow {
+  id: string;
+  principal: string;
+  filename: string;
+  content_type: string;
+  size: number;
+  data_key: Uint8Array;
+  chunks: number;
+  created_at: number;
   expires_at: number;
 }

@@ -3,6 +3,7 @@
  * ids are `<prefix>_<26 base32 characters>`, addresses are lower case. Sealed fields are opaque here.
  */
 
+import type { ApiKeyTable, SuppressionTable, TemplateTable, UploadTable, WebhookTable } from './types-api.ts';
 import type { NoticeTable } from './types-notices.ts';
 import type { OutboxTable } from './types-outbox.ts';
 
@@ -154,7 +155,7 @@ export interface Lease {
 }
 
 /** Tables whose changes other processes want to hear of. */
-export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords' | 'outbox';
+export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords' | 'outbox' | 'api-keys' | 'webhooks';
 
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';
@@ -167,6 +168,11 @@ export interface Store {
   readonly settings: SettingTable;
   readonly outbox: OutboxTable;
   readonly notices: NoticeTable;
+  readonly apiKeys: ApiKeyTable;
+  readonly templates: TemplateTable;
+  readonly suppressions: SuppressionTable;
+  readonly webhooks: WebhookTable;
+  readonly uploads: UploadTable;
   /** Calls back, within two seconds of the commit, when another or this process changed the topic. Never throws into the caller. */
   watch(topic: Topic, changed: () => void): { stop(): void };
   /** Answers when the database does. @throws store.unavailable */

@@ -1,0 +1,82 @@
+import type { Engine } from '../engine.ts';
+import type { SuppressionRow } from '../schema.ts';
+import type { Suppression, SuppressionTable } from '../types-api.ts';
+
+/** Parameters of one statement stay well below what either engine takes. */
+const ASKED_AT_ONCE = 500;
+
+export function suppressionTable(engine: Engine): SuppressionTable {
+  const { read, write } = engine;
+  return {
+    put: (row) =>
+      write(undefined, async (trx) => {
+        const address = row.address.toLowerCase();
+        const mailbox = row.mailbox.toLowerCase();
+        const facts = { reason: row.reason, note: row.note ?? null, created_at: row.createdAt };
+        const added = await trx
+          .insertInto('suppressions')
+          .values({ address, mailbox, ...facts })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        const isNew = (added.numInsertedOrUpdatedRows ?? 0n) > 0n;
+        if (!isNew) {
+          await trx
+            .updateTable('suppressions')
+            .set(facts)
+            .where('address', '=', address)
+            .where('mailbox', '=', mailbox)
+            .execute();
+        }
+        return { result: isNew, changed: true };
+      }),
+    match: (mailbox, addresses) =>
+      read(async (db) => {
+        const found: Suppression[] = [];
+        for (let from = 0; from < addresses.length; from += ASKED_AT_ONCE) {
+          const some = addresses.slice(from, from + ASKED_AT_ONCE).map((address) => address.toLowerCase());
+          const rows = await db
+            .selectFrom('suppressions')
+            .selectAll()
+            .where('address', 'in', some)
+            .where('mailbox', 'in', ['*', mailbox.toLowerCase()])
+            .execute();
+          found.push(...rows.map(suppression));
+        }
+        return found;
+      }),
+    list: ({ mailboxes, address, after, limit }) =>
+      read(async (db) => {
+        let all = db.selectFrom('suppressions').selectAll().orderBy('address').orderBy('mailbox').limit(limit);
+        if (mailboxes) all = all.where('mailbox', 'in', [...mailboxes]);
+        if (address !== undefined) all = all.where('address', '=', address.toLowerCase());
+        if (after) {
+          all = all.where((eb) =>
+            eb.or([
+              eb('address', '>', after.address),
+              eb.and([eb('address', '=', after.address), eb('mailbox', '>', after.mailbox)]),
+            ]),
+          );
+        }
+        return (await all.execute()).map(suppression);
+      }),
+    remove: (address, mailbox) =>
+      read(async (db) => {
+        const done = await db
+          .deleteFrom('suppressions')
+          .where('address', '=', address.toLowerCase())
+          .where('mailbox', '=', mailbox.toLowerCase())
+          .executeTakeFirst();
+        return done.numDeletedRows > 0n;
+      }),
+  };
+}
+
+function suppression(row: SuppressionRow): Suppression {
+  return {
+    address: row.address,
+    mailbox: row.mailbox,
+    reason: row.reason as Suppression['reason'],
+    note: row.note ?? undefined,
+    createdAt: row.created_at,
+  };
+}

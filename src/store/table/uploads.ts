@@ -1,0 +1,68 @@
+import type { Engine } from '../engine.ts';
+import { storeError } from '../errors.ts';
+import type { UploadTable } from '../types-api.ts';
+
+/** Removed at once by the hourly sweep. */
+const PRUNED_AT_ONCE = 500;
+
+export function uploadTable(engine: Engine): UploadTable {
+  const { read, write } = engine;
+  return {
+    insert: (row) =>
+      write(undefined, async (trx) => {
+        // From here on the chunks have an owner, so the sweep for orphans leaves them alone.
+        const arriving = await trx.deleteFrom('outbox_arriving').where('message_id', '=', row.id).executeTakeFirst();
+        if (arriving.numDeletedRows === 0n)
+          throw storeError('store.not-found', 'the upload took so long that its octets were swept away');
+        await trx
+          .insertInto('uploads')
+          .values({
+            id: row.id,
+            principal: row.principal,
+            filename: row.filename,
+            content_type: row.contentType,
+            size: row.size,
+            data_key: row.key,
+            chunks: row.chunks,
+            created_at: row.createdAt,
+            expires_at: row.expiresAt,
+          })
+          .execute();
+        return { result: undefined, changed: true };
+      }),
+    find: (id) =>
+      read(async (db) => {
+        const row = await db.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirst();
+        return (
+          row && {
+            id: row.id,
+            principal: row.principal,
+            filename: row.filename,
+            contentType: row.content_type,
+            size: row.size,
+            key: row.data_key,
+            chunks: row.chunks,
+            createdAt: row.created_at,
+            expiresAt: row.expires_at,
+          }
+        );
+      }),
+    remove: (id) =>
+      write(undefined, async (trx) => {
+        const done = await trx.deleteFrom('uploads').where('id', '=', id).executeTakeFirst();
+        const result = done.numDeletedRows > 0n;
+        if (result) await trx.deleteFrom('outbox_chunks').where('message_id', '=', id).execute();
+        return { result, changed: result };
+      }),
+    prune: (now) =>
+      write(undefined, async (trx) => {
+        const old = trx.selectFrom('uploads').select('id').where('expires_at', '<=', now).limit(PRUNED_AT_ONCE);
+        const ids = (await old.execute()).map(({ id }) => id);
+        if (ids.length > 0) {
+          await trx.deleteFrom('outbox_chunks').where('message_id', 'in', ids).execute();
+          await trx.deleteFrom('uploads').where('id', 'in', ids).execute();
+        }
+        return { result: undefined, changed: ids.length > 0 };
+      }),
+  };
+}

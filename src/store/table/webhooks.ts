@@ -1,0 +1,200 @@
+import type { Engine } from '../engine.ts';
+import type { WebhookRow } from '../schema.ts';
+import type { Webhook, WebhookTable } from '../types-api.ts';
+import { fromJson } from './json.ts';
+import { deliveryValues, webhookDelivery } from './webhook-delivery-row.ts';
+
+export function webhookTable(engine: Engine): WebhookTable {
+  const { read, write } = engine;
+  return {
+    insert: (row) =>
+      write('webhooks', async (trx) => {
+        const { id, url, secrets, cursor } = row;
+        await trx
+          .insertInto('webhooks')
+          .values({ id, url, secrets, cursor, created_at: row.createdAt, ...columns(row) })
+          .execute();
+        return { result: undefined, changed: true };
+      }),
+    update: (id, change) =>
+      write('webhooks', async (trx) => {
+        const found = await trx.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
+        if (!found) return { result: undefined, changed: false };
+        const next: Webhook = { ...webhook(found), ...change };
+        const { url, secrets } = next;
+        await trx
+          .updateTable('webhooks')
+          .set({ url, secrets, ...columns(next) })
+          .where('id', '=', id)
+          .execute();
+        return { result: next, changed: true };
+      }),
+    find: (id) =>
+      read(async (db) => {
+        const row = await db.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
+        return row && webhook(row);
+      }),
+    list: () =>
+      read(async (db) =>
+        (await db.selectFrom('webhooks').selectAll().orderBy('created_at').orderBy('id').execute()).map(webhook),
+      ),
+    remove: (id) =>
+      write('webhooks', async (trx) => {
+        await trx.deleteFrom('webhook_deliveries').where('webhook_id', '=', id).execute();
+        const done = await trx.deleteFrom('webhooks').where('id', '=', id).executeTakeFirst();
+        return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
+      }),
+    enqueue: (id, cursor, deliveries) =>
+      write(undefined, async (trx) => {
+        const moved = await trx
+          .updateTable('webhooks')
+          .set({ cursor: cursor.to })
+          .where('id', '=', id)
+          .where('cursor', '=', cursor.from)
+          .executeTakeFirst();
+        if (moved.numUpdatedRows === 0n) return { result: false, changed: false };
+        for (const delivery of deliveries)
+          await trx.insertInto('webhook_deliveries').values(deliveryValues(id, delivery)).execute();
+        return { result: true, changed: true };
+      }),
+    add: (id, delivery) =>
+      write('webhooks', async (trx) => {
+        await trx.insertInto('webhook_deliveries').values(deliveryValues(id, delivery)).execute();
+        return { result: undefined, changed: true };
+      }),
+    claim: ({ webhookId, now, until, limit }) =>
+      write(undefined, async (trx) => {
+        const due = trx
+          .selectFrom('webhook_deliveries as mine')
+          .selectAll('mine')
+          .where('webhook_id', '=', webhookId)
+          .where('state', '=', 'pending')
+          .where('next_at', '<=', now)
+          .where((eb) =>
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('webhook_deliveries as earlier')
+                  .select('earlier.id')
+                  .where('earlier.webhook_id', '=', webhookId)
+                  .where('earlier.state', '=', 'pending')
+                  .whereRef('earlier.ordering_key', '=', 'mine.ordering_key')
+                  .whereRef('earlier.seq', '<', 'mine.seq'),
+              ),
+            ),
+          )
+          .orderBy('next_at')
+          .orderBy('seq')
+          .limit(limit);
+        const rows = await (engine.name === 'postgres' ? due.forUpdate('mine').skipLocked() : due).execute();
+        for (const row of rows) {
+          row.fence += 1;
+          await trx
+            .updateTable('webhook_deliveries')
+            .set({ next_at: until, fence: row.fence })
+            .where('id', '=', row.id)
+            .execute();
+        }
+        return { result: rows.map(webhookDelivery), changed: false };
+      }),
+    due: (now) =>
+      read(async (db) => {
+        const pending = db
+          .selectFrom('webhooks')
+          .innerJoin('webhook_deliveries', 'webhook_deliveries.webhook_id', 'webhooks.id')
+          .where('enabled', '=', 1)
+          .where('webhook_deliveries.state', '=', 'pending');
+        const ready = await pending.select('webhooks.id').distinct().where('next_at', '<=', now).execute();
+        const next = await pending
+          .select((eb) => eb.fn.min('next_at').as('next_at'))
+          .where('next_at', '>', now)
+          .executeTakeFirst();
+        return { webhookIds: ready.map(({ id }) => id), nextAt: next?.next_at ?? undefined };
+      }),
+    settle: ({ id, fence }, attempt, outcome) =>
+      write(undefined, async (trx) => {
+        const mine = trx
+          .selectFrom('webhook_deliveries')
+          .select('attempts')
+          .where('id', '=', id)
+          .where('fence', '=', fence)
+          .where('state', '=', 'pending');
+        const row = await mine.executeTakeFirst();
+        if (!row) return { result: false, changed: false };
+        const before: readonly unknown[] = fromJson(row.attempts, 'webhook_deliveries.attempts');
+        await trx
+          .updateTable('webhook_deliveries')
+          .set({
+            attempts: JSON.stringify([...before, attempt]),
+            ...(outcome.type === 'again'
+              ? { next_at: outcome.at }
+              : { state: outcome.type, next_at: null, finished_at: attempt.at }),
+          })
+          .where('id', '=', id)
+          .where('fence', '=', fence)
+          .execute();
+        return { result: true, changed: true };
+      }),
+    findDelivery: (webhookId, id) =>
+      read(async (db) => {
+        const row = await db
+          .selectFrom('webhook_deliveries')
+          .selectAll()
+          .where('id', '=', id)
+          .where('webhook_id', '=', webhookId)
+          .executeTakeFirst();
+        return row && webhookDelivery(row);
+      }),
+    deliveries: (webhookId, { state, before, limit }) =>
+      read(async (db) => {
+        let all = db
+          .selectFrom('webhook_deliveries')
+          .selectAll()
+          .where('webhook_id', '=', webhookId)
+          .orderBy('seq', 'desc')
+          .limit(limit);
+        if (state !== undefined) all = all.where('state', '=', state);
+        if (before !== undefined) all = all.where('seq', '<', before);
+        return (await all.execute()).map(webhookDelivery);
+      }),
+    replay: (webhookId, which, { now, deadline }) =>
+      write('webhooks', async (trx) => {
+        const all = trx
+          .updateTable('webhook_deliveries')
+          .set((eb) => ({ state: 'pending', next_at: now, deadline, finished_at: null, fence: eb('fence', '+', 1) }))
+          .where('webhook_id', '=', webhookId);
+        const some =
+          'id' in which
+            ? all.where('id', '=', which.id).where('state', '!=', 'pending')
+            : all.where('state', '=', which.state).where('created_at', '>=', which.since);
+        const count = Number((await some.executeTakeFirst()).numUpdatedRows);
+        return { result: count, changed: count > 0 };
+      }),
+    prune: (before) =>
+      read(async (db) => {
+        await db.deleteFrom('webhook_deliveries').where('finished_at', '<', before).execute();
+      }),
+  };
+}
+
+function columns({ types, mailboxes, state }: Pick<Webhook, 'types' | 'mailboxes' | 'state'>) {
+  return {
+    types: JSON.stringify(types),
+    mailboxes: JSON.stringify(mailboxes),
+    state: JSON.stringify(state),
+    enabled: state.type === 'enabled' ? 1 : 0,
+  };
+}
+
+function webhook(row: WebhookRow): Webhook {
+  return {
+    id: row.id,
+    url: row.url,
+    types: fromJson(row.types, 'webhooks.types'),
+    mailboxes: fromJson(row.mailboxes, 'webhooks.mailboxes'),
+    secrets: row.secrets,
+    state: fromJson(row.state, 'webhooks.state'),
+    cursor: row.cursor,
+    createdAt: row.created_at,
+  };
+}
