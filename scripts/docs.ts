@@ -4,19 +4,10 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command, Option } from 'commander';
 import { z } from 'zod';
-import { accessError } from '../src/access/errors.ts';
-import { baseError, type ErrorRow } from '../src/base/error.ts';
 import { replyTo } from '../src/base/replies.ts';
-import { cliError } from '../src/cli/errors.ts';
+import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
-import { gatewayError } from '../src/gateway/errors.ts';
-import { oauthError } from '../src/oauth/errors.ts';
-import { protocolError } from '../src/protocol/errors.ts';
-import { sandboxError } from '../src/sandbox/errors.ts';
 import { configSchema } from '../src/server/config.ts';
-import { serverError } from '../src/server/errors.ts';
-import { storeError } from '../src/store/errors.ts';
-import { vaultError } from '../src/vault/errors.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
@@ -109,7 +100,7 @@ function optionTable(options: readonly Option[]): readonly string[] {
 function helpAfter(command: Command): readonly string[] {
   let text = '';
   command.configureOutput({ writeOut: (piece) => void (text += piece) }).outputHelp();
-  const at = text.search(/^(?:Example|With --json|Signals|The exit code)/m);
+  const at = text.search(/^(?:Example|With --json|Signals|The exit code|Nothing is changed|An edition)/m);
   if (at < 0) return [];
   const [remark = '', example = ''] = text.slice(at).split(/^Example.*:\n/m);
   return [
@@ -241,23 +232,6 @@ function defaultOf(schema: Schema): string {
 
 // The errors
 
-const TABLES: readonly {
-  readonly room: string;
-  readonly about: string;
-  readonly table: Readonly<Record<string, ErrorRow>>;
-}[] = [
-  { room: 'cli', about: 'The command itself.', table: cliError.table },
-  { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
-  { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
-  { room: 'access', about: 'App passwords.', table: accessError.table },
-  { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
-  { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },
-  { room: 'vault', about: 'Keys and sealed secrets.', table: vaultError.table },
-  { room: 'store', about: 'The database.', table: storeError.table },
-  { room: 'sandbox', about: 'The emulated tenant.', table: sandboxError.table },
-  { room: 'base', about: 'Anywhere.', table: baseError.table },
-];
-
 const KINDS = [
   ['misuse', 'you, or whoever runs Postern: an option, a name or a setting is wrong'],
   ['denied', 'the owner of the mailbox: sign in or consent'],
@@ -281,7 +255,7 @@ function errorPage(): string {
       KINDS.map(([kind, who]) => [kind, who]),
     ),
     '',
-    ...TABLES.flatMap(({ room, about, table }) => [
+    ...ERROR_TABLES.flatMap(({ room, about, table }) => [
       `## ${room}`,
       '',
       about,

@@ -2,14 +2,18 @@
 import { Command } from 'commander';
 import { version } from '../server/version.ts';
 import { audit } from './command/audit.ts';
+import { check } from './command/check.ts';
 import { completion } from './command/completion.ts';
+import { explain } from './command/explain.ts';
 import { init } from './command/init.ts';
 import { mailbox } from './command/mailbox.ts';
 import { password } from './command/password.ts';
 import { provider } from './command/provider.ts';
+import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
 import { serve } from './command/serve.ts';
 import { token } from './command/token.ts';
+import { updateData } from './command/update-data.ts';
 
 export function program(): Command {
   const root = new Command('postern')
@@ -29,7 +33,21 @@ export function program(): Command {
       'after',
       '\nExample:\n  $ postern sandbox --gateway     see it work, without any account\n  $ postern init                  set it up for real\n',
     );
-  for (const command of [init, serve, provider, mailbox, password, token, audit, sandbox, completion])
+  for (const command of [
+    init,
+    serve,
+    register,
+    provider,
+    mailbox,
+    password,
+    token,
+    check,
+    explain,
+    updateData,
+    audit,
+    sandbox,
+    completion,
+  ])
     root.addCommand(command());
   return finish(root);
 }

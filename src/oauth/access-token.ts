@@ -40,6 +40,33 @@ export function checkAccessTokenAudience(token: Secret, profile: ProviderProfile
   if (claims) checkAudience(claims, profile);
 }
 
+/** What a readable token says of itself, for a diagnosis; undefined for opaque ones. */
+export interface AccessTokenClaims {
+  readonly audience: readonly string[];
+  /** Delegated permissions. */
+  readonly scopes: readonly string[];
+  /** Application permissions. */
+  readonly roles: readonly string[];
+  readonly tenant: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number | undefined;
+}
+
+export function describeAccessToken(token: Secret): AccessTokenClaims | undefined {
+  const claims = readClaims(token);
+  if (!claims) return undefined;
+  const { aud, exp } = claims;
+  const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+  const words = text(claims['scp'] ?? claims['scope']) ?? '';
+  return {
+    audience: [aud ?? []].flat(),
+    scopes: words.split(' ').filter(Boolean),
+    roles: Array.isArray(claims['roles']) ? claims['roles'].filter((role) => typeof role === 'string') : [],
+    tenant: text(claims['tid']),
+    expiresAt: exp === undefined ? undefined : exp * 1000,
+  };
+}
+
 function readClaims(token: Secret): JWTPayload | undefined {
   const text = token.reveal();
   if (!/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)) return undefined;

@@ -129,8 +129,9 @@ class OpenidEngine implements DelegatedEngine {
         if (!isError(error)) throw error;
         const reason = error.detail['error'];
         if (reason === 'slow_down') waitMs += 5000;
+        else if (reason === 'authorization_pending') continue;
         else if (error.kind === 'later') waitMs = Math.min(waitMs * 2, 60_000);
-        else if (reason !== 'authorization_pending') throw error;
+        else throw error;
       }
     }
   }

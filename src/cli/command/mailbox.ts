@@ -1,7 +1,7 @@
 /** `postern mailbox`: addresses and the consent behind them. */
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
-import { replyTo } from '../../base/replies.ts';
+import { replies } from '../../base/replies.ts';
 import type { Instance } from '../../server/instance.ts';
 import { PROTOCOLS, type Grant, type Mailbox, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
@@ -171,12 +171,12 @@ function test(): Command {
         context.result(
           {
             address: found.address,
-            protocols: tests.map((one) => (one.outcome === 'fails' ? { ...one, error: one.error.toJSON() } : one)),
+            protocols: tests,
           },
           tests.flatMap((one) => describeTest(one, found.address)),
         );
         const failed = tests.find((one) => one.outcome === 'fails');
-        if (failed) process.exitCode = replyTo(failed.error).exit;
+        if (failed) process.exitCode = replies[failed.failed.error!.kind].exit;
       });
     });
 }

@@ -1,0 +1,31 @@
+/** Codes of the check room: what a diagnosis finds that no other room would have thrown. */
+import { errorTable } from '../base/error.ts';
+
+export const checkError = errorTable({
+  'check.mailbox-closed': {
+    kind: 'refused',
+    hint: 'the sign-in works but the mailbox does not open; the server’s own words say why',
+  },
+  'check.mailbox-busy': { kind: 'later', hint: 'the mail server asks to be left alone for a while' },
+  'check.sender-refused': {
+    kind: 'refused',
+    hint: 'the sign-in works but sending does not; the server’s own words say why',
+  },
+  'check.clock': { kind: 'misuse', hint: 'set the clock of this machine, best by NTP: timedatectl set-ntp true' },
+  'check.metadata': {
+    kind: 'misuse',
+    hint: 'check authority, issuer and tenant of the application: postern provider show NAME',
+  },
+  'check.credential': {
+    kind: 'misuse',
+    hint: 'give the application a credential that is valid: postern provider add --help',
+  },
+  'check.exposed': { kind: 'misuse', hint: 'let nobody but the user Postern runs as read and write it: chmod' },
+  'check.insecure': { kind: 'misuse', hint: 'undo the setting; docs/configuration.md says what is safe' },
+  'check.disk': { kind: 'misuse', hint: 'make room on the disk that holds the database' },
+  'check.certificate': {
+    kind: 'misuse',
+    hint: 'replace the certificate; one of the local CA is renewed by `postern serve`',
+  },
+  'check.unknown-topic': { kind: 'misuse', hint: 'postern explain lists what can be explained' },
+});

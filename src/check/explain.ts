@@ -1,0 +1,233 @@
+/** `postern explain`: any code, reply or topic in plain words; pure functions over the catalogue and the topics. */
+import type { ErrorRow } from '../base/error.ts';
+import { replyTo } from '../base/replies.ts';
+import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
+import { evidenceIn } from '../oauth/catalogue/evidence.ts';
+import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
+import { type Topic, topics } from './topics.ts';
+
+export interface Explanation {
+  readonly type: 'topic' | 'provider-error' | 'postern-error' | 'smtp-code';
+  readonly name: string;
+  readonly title: string;
+  readonly text: readonly string[];
+  readonly commands: readonly string[];
+  /** With errors: cause, who acts, what to do. */
+  readonly diagnosis?: Diagnosis;
+}
+
+/** Every room's table of codes. */
+export type ErrorTables = readonly { readonly table: Readonly<Record<string, ErrorRow>> }[];
+
+export interface ExplainData {
+  readonly catalogue: Catalogue;
+  readonly tables: ErrorTables;
+}
+
+/** What the query names exactly; empty when it names nothing. The most exact first. */
+export function explain(query: string, data: ExplainData): readonly Explanation[] {
+  const asked = query.trim();
+  const lower = asked.toLowerCase();
+  const topic = allTopics(data.catalogue).find(({ name, also }) => name === lower || also.includes(lower));
+  const own = ownError(lower, data);
+  const row = data.catalogue.errors.find(({ id }) => id === lower) ?? findRow(evidenceIn(asked), data.catalogue);
+  return [
+    ...(topic ? [topicExplanation(topic)] : []),
+    ...(own ? [own] : []),
+    ...(row ? [rowExplanation(row, data.catalogue)] : []),
+    ...(row ? [] : smtpExplanations(asked, data.catalogue)),
+  ];
+}
+
+/** Where the words occur, best first. */
+export function searchExplanations(words: string, data: ExplainData): readonly Explanation[] {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  return everything(data)
+    .map((one) => ({ one, score: scoreOf(one, wanted) }))
+    .filter(({ score }) => score > 0)
+    .sort((a, b) => b.score - a.score)
+    .slice(0, MOST_FOUND)
+    .map(({ one }) => one);
+}
+
+/** Names near to a mistyped one. */
+export function suggest(query: string, data: ExplainData): readonly string[] {
+  const lower = query.trim().toLowerCase();
+  const names = [
+    ...allTopics(data.catalogue).flatMap(({ name, also }) => [name, ...also].map((word) => ({ word, name }))),
+    ...codes(data).map((name) => ({ word: name, name })),
+    ...data.catalogue.errors.map(({ id }) => ({ word: id, name: id })),
+  ];
+  const near = names
+    .map(({ word, name }) => ({
+      name,
+      distance: distance(lower, word) - (word.includes(lower) && lower.length > 2 ? 3 : 0),
+    }))
+    .filter((one) => one.distance <= Math.max(1, Math.floor(lower.length / 3)))
+    .sort((a, b) => a.distance - b.distance)
+    .map(({ name }) => name);
+  return [...new Set(near)].slice(0, 5);
+}
+
+/** The topics, with those made from the catalogue's data. */
+export function allTopics(catalogue: Catalogue): readonly Topic[] {
+  return [...topics, calendarTopic(catalogue), limitsTopic(catalogue)].sort((a, b) => a.name.localeCompare(b.name));
+}
+
+const MOST_FOUND = 10;
+
+function everything(data: ExplainData): readonly Explanation[] {
+  return [
+    ...allTopics(data.catalogue).map(topicExplanation),
+    ...codes(data).flatMap((code) => ownError(code, data) ?? []),
+    ...data.catalogue.errors.map((row) => rowExplanation(row, data.catalogue)),
+  ];
+}
+
+function scoreOf({ name, title, text, diagnosis }: Explanation, wanted: readonly string[]): number {
+  const body = [...text, ...(diagnosis?.remedy.map(({ do: what, run }) => `${what} ${run ?? ''}`) ?? [])]
+    .join(' ')
+    .toLowerCase();
+  const heading = `${name} ${title}`.toLowerCase();
+  const scores = wanted.map((word) => (heading.includes(word) ? 3 : body.includes(word) ? 1 : 0));
+  return scores.includes(0) ? 0 : scores.reduce<number>((sum, score) => sum + score, 0);
+}
+
+function codes({ tables }: ExplainData): readonly string[] {
+  return tables.flatMap(({ table }) => Object.keys(table));
+}
+
+const KINDS = {
+  misuse: 'an option, a name or a setting is wrong: whoever runs Postern has to act',
+  denied: 'the owner of the mailbox has to sign in or consent',
+  refused: 'the other side said no for good; somebody has to change something there',
+  later: 'it passes by itself; programs should try again',
+  garbled: 'the other side broke its protocol',
+  limit: 'one of Postern’s bounds was reached',
+  bug: 'a defect in Postern: please report it',
+} as const;
+
+function ownError(code: string, { tables }: ExplainData): Explanation | undefined {
+  const row = tables.map(({ table }) => table[code]).find((found) => found !== undefined);
+  if (!row) return undefined;
+  const reply = replyTo({ code, kind: row.kind });
+  return {
+    type: 'postern-error',
+    name: code,
+    title: `Postern’s own code, kind ${row.kind}: ${KINDS[row.kind]}`,
+    text: [
+      `Next: ${row.hint}`,
+      `Mail programs are told: IMAP ${reply.imap}, POP3 ${reply.pop3}, SMTP ${reply.smtpAuth} in answer to AUTH. Exit code ${reply.exit}.`,
+    ],
+    commands: [],
+  };
+}
+
+function rowExplanation(row: CatalogueRow, catalogue: Catalogue): Explanation {
+  const diagnosis = describeRow(row, {}, catalogue);
+  const numbers = row.match.flatMap((match) => ('aadsts' in match ? match.aadsts.map((code) => `AADSTS${code}`) : []));
+  const words = row.match.flatMap((match) => {
+    if ('oauth' in match)
+      return [
+        match.oauth.suberror === undefined ? match.oauth.error : `${match.oauth.error} / ${match.oauth.suberror}`,
+      ];
+    return 'reply' in match ? match.reply.examples : [];
+  });
+  const seen = [...numbers, ...words];
+  return {
+    type: 'provider-error',
+    name: row.id,
+    title: `${diagnosis.cause.charAt(0).toUpperCase()}${diagnosis.cause.slice(1)}`,
+    text: seen.length === 0 ? [] : [`Seen as: ${seen.join('; ')}`],
+    commands: [],
+    diagnosis,
+  };
+}
+
+function topicExplanation({ name, title, text, commands }: Topic): Explanation {
+  return { type: 'topic', name, title, text, commands };
+}
+
+/** RFC 5321 §4.2.1 and RFC 3463 §3: what the digits say when nobody has written down more, and which known errors carry them. */
+function smtpExplanations(query: string, catalogue: Catalogue): readonly Explanation[] {
+  const [, code, enhanced] = /^(?:(?:SMTP )?([2-5]\d\d)\b)? ?(?:([2-5]\.\d{1,3}\.\d{1,3})\b)?/i.exec(query) ?? [];
+  if (code === undefined && enhanced === undefined) return [];
+  const known = catalogue.errors.filter((row) =>
+    row.match.some(
+      (match) =>
+        'reply' in match &&
+        match.reply.examples.some(
+          (example) =>
+            (code === undefined || example.startsWith(code)) &&
+            (enhanced === undefined || example.includes(`${enhanced} `)),
+        ),
+    ),
+  );
+  const first = (code ?? enhanced)!.charAt(0);
+  const subject = enhanced?.split('.')[1];
+  return [
+    {
+      type: 'smtp-code',
+      name: [code, enhanced].filter(Boolean).join(' '),
+      title: `SMTP ${[code, enhanced].filter(Boolean).join(' ')}: ${CLASSES[first] ?? 'no class of reply'}`,
+      text: [
+        ...(subject === undefined
+          ? []
+          : [`The middle digit ${subject} is about ${SUBJECTS[subject] ?? 'something of its own'} (RFC 3463 §3).`]),
+        ...(known.length === 0 ? [] : ['Known with this code, told apart by the words after it:']),
+        ...known.map(({ id, cause }) => `- ${id}: ${cause}`),
+      ],
+      commands: known.slice(0, 3).map(({ id }) => `postern explain ${id}`),
+    },
+  ];
+}
+
+const CLASSES: Readonly<Record<string, string>> = {
+  2: 'done',
+  3: 'the server waits for more',
+  4: 'not now; programs try again by themselves',
+  5: 'refused for good; trying again unchanged will not help',
+};
+
+const SUBJECTS: Readonly<Record<string, string>> = {
+  0: 'nothing more exact',
+  1: 'an address',
+  2: 'the mailbox',
+  3: 'the mail system',
+  4: 'the network or routing',
+  5: 'the protocol',
+  6: 'the content of the message',
+  7: 'security or policy',
+};
+
+function calendarTopic({ calendar, published, edition }: Catalogue): Topic {
+  return {
+    name: 'calendar',
+    also: ['changes', 'deprecation', 'deprecations', 'dates'],
+    title: `What providers change and when (edition ${edition}, ${published})`,
+    text: calendar.map(({ date, what, effect }) => `${date}: ${what}; ${effect}.`),
+    commands: ['postern check ADDRESS', 'postern update-data FILE'],
+  };
+}
+
+function limitsTopic({ limits }: Catalogue): Topic {
+  return {
+    name: 'limits',
+    also: ['limit', 'quota', 'throttling', 'rate'],
+    title: 'What providers allow',
+    text: limits.map(({ id, what }) => `${id.startsWith('google') ? 'Google' : 'Exchange Online'}: ${what}.`),
+    commands: ['postern check ADDRESS'],
+  };
+}
+
+/** Levenshtein's, in one row. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1)
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}

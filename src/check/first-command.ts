@@ -1,0 +1,101 @@
+/**
+ * The first command after sign-in. Exchange says OK to a token that may not open the mailbox and disconnects at the next
+ * command, so a sign-in alone proves nothing.
+ */
+import type { PosternError } from '../base/error.ts';
+import { findRow } from '../oauth/catalogue/diagnose.ts';
+import { evidenceIn } from '../oauth/catalogue/evidence.ts';
+import { protocolError } from '../protocol/errors.ts';
+import type { Conn } from '../protocol/wire/conn.ts';
+import { checkError } from './errors.ts';
+import type { Found } from './step.ts';
+
+/** The longest reply we wait for is a STATUS or STAT line. */
+const REPLY_OCTETS = 8192;
+const MOST_LINES = 100;
+
+interface Session {
+  readonly conn: Conn;
+  readonly host: string;
+  readonly signal: AbortSignal;
+}
+
+/** Looks into the inbox without touching it. @throws check.mailbox-closed, check.mailbox-busy, wire.* */
+export function lookInside(protocol: 'imap' | 'pop3', session: Session): Promise<Found> {
+  return protocol === 'imap' ? imapStatus(session) : pop3Stat(session);
+}
+
+/** RFC 9051 §6.3.11. */
+async function imapStatus(session: Session): Promise<Found> {
+  await session.conn.write('c1 STATUS INBOX (MESSAGES UNSEEN)\r\n');
+  let messages: number | undefined;
+  for (let lines = 0; lines < MOST_LINES; lines += 1) {
+    const line = await read(session);
+    const count = /^\* STATUS .*\bMESSAGES (\d+)/i.exec(line)?.[1];
+    if (count !== undefined) messages = Number(count);
+    if (/^c1 OK\b/i.test(line))
+      return { says: `the inbox opens: ${messages ?? 'an unknown number of'} messages`, facts: { messages } };
+    if (/^(?:c1 (?:NO|BAD)|\* BYE)\b/i.test(line)) throw refusal(session.host, line.slice(line.indexOf(' ') + 1));
+  }
+  throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
+}
+
+/** RFC 1939 §5. */
+async function pop3Stat(session: Session): Promise<Found> {
+  await session.conn.write('STAT\r\n');
+  const line = await read(session);
+  const [, count] = /^\+OK (\d+)/.exec(line) ?? [];
+  if (count === undefined) throw refusal(session.host, line);
+  return { says: `the maildrop opens: ${count} messages`, facts: { messages: Number(count) } };
+}
+
+/**
+ * Whether the mailbox may send, without sending: an envelope to itself, taken back (RFC 5321 §4.1.1.2–5). Permission to send
+ * as somebody else is decided by Exchange only when a message is handed over, so this cannot see it.
+ * @throws check.sender-refused, check.mailbox-busy, wire.*
+ */
+export async function tryEnvelope(session: Session, sender: string): Promise<Found> {
+  for (const [command, wanted] of [
+    [`MAIL FROM:<${sender}>`, /^250/],
+    [`RCPT TO:<${sender}>`, /^25[01]/],
+    ['RSET', /^250/],
+  ] as const) {
+    await session.conn.write(`${command}\r\n`);
+    const reply = await smtpReply(session);
+    if (wanted.test(reply)) continue;
+    // The refusal is what counts; the server may not even take the envelope back.
+    await session.conn.write('RSET\r\n').catch((error: unknown) => error);
+    throw refusal(session.host, reply, command.split(':')[0]);
+  }
+  return { says: `${sender} may send: the envelope was taken, and taken back`, facts: { sender } };
+}
+
+async function smtpReply(session: Session): Promise<string> {
+  const texts: string[] = [];
+  for (let lines = 0; lines < MOST_LINES; lines += 1) {
+    const line = await read(session);
+    const [, code, more, text] = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line) ?? [];
+    if (code === undefined)
+      throw protocolError('wire.syntax', `${session.host} does not answer as expected`, {
+        detail: { host: session.host },
+      });
+    texts.push(text!);
+    if (more !== '-') return `${code} ${texts.join(' ')}`;
+  }
+  throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
+}
+
+function refusal(host: string, reply: string, at?: string): PosternError {
+  const detail = { host, reply, ...(at === undefined ? {} : { at }) };
+  const passes = findRow(evidenceIn(reply))?.passesWhen !== undefined;
+  if (passes || reply.startsWith('4')) return checkError('check.mailbox-busy', `${host} answered ${reply}`, { detail });
+  return at === undefined
+    ? checkError('check.mailbox-closed', `${host} does not open the mailbox: ${reply}`, { detail })
+    : checkError('check.sender-refused', `${host} does not let the mailbox send: ${reply}`, { detail });
+}
+
+async function read({ conn, host, signal }: Session): Promise<string> {
+  const line = await conn.line(REPLY_OCTETS, signal);
+  if (line === undefined) throw protocolError('wire.closed', `${host} closed the connection`, { detail: { host } });
+  return line.toString('utf8');
+}

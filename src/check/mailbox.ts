@@ -1,0 +1,113 @@
+/** `postern check ADDRESS`: everything between a mail program's sign-in and the provider's mailbox, in the order in which it is needed. */
+import { asError, isError } from '../base/error.ts';
+import { catalogue } from '../oauth/catalogue/catalogue.ts';
+import type { Facts } from '../oauth/catalogue/diagnose.ts';
+import { oauthError } from '../oauth/errors.ts';
+import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
+import { readGrant } from '../oauth/renewal.ts';
+import type { AccessToken } from '../oauth/types.ts';
+import { type Application, type Grant, type Mailbox, type Protocol } from '../store/types.ts';
+import { describeChanges, describeLimits, type Usage } from './advice.ts';
+import { checkAuthority } from './authority.ts';
+import { checkCredential } from './credential.ts';
+import { checkProtocol } from './protocol.ts';
+import { Steps } from './step.ts';
+import { judgeToken, obtainToken } from './tokens.ts';
+import type { CheckDeps, CheckOptions, Finding } from './types.ts';
+
+export interface MailboxCheckOptions extends CheckOptions {
+  /** Default: those the mailbox has. */
+  readonly protocols?: readonly Protocol[];
+}
+
+/** The findings as they come. Never throws but the abort: a failure is a finding. */
+export async function* checkMailbox(
+  deps: CheckDeps,
+  mailbox: Mailbox,
+  options: MailboxCheckOptions = {},
+): AsyncGenerator<Finding, void, void> {
+  const { clock } = deps;
+  const { signal } = options;
+  const parts = await openParts(deps, mailbox).catch(asError);
+  if (isError(parts)) {
+    yield new Steps(clock, options, { address: mailbox.address }).failed('grant', 'consent', parts);
+    return;
+  }
+  const { application, grant, profile, facts } = parts;
+  const steps = new Steps(clock, options, facts);
+  const consent = await steps.run('grant', 'consent', async () => {
+    await readGrant(deps, grant.id);
+    return {
+      says: describeGrant(grant, application),
+      facts: { flow: grant.flow, identity: grant.identity, state: grant.state.type, provider: application.provider },
+    };
+  });
+  yield consent;
+  yield* checkAuthority(deps, profile, steps, signal);
+  yield await steps.run('credential', 'application credential', () => checkCredential(deps, application));
+
+  let token: AccessToken | undefined;
+  if (consent.outcome === 'failed') {
+    yield steps.skipped('token', 'token', 'not asked for: there is no consent');
+  } else {
+    yield await steps.run('token', 'token', async () => {
+      const obtained = await obtainToken(deps, mailbox, true, signal);
+      token = obtained.token;
+      return obtained.found;
+    });
+    const got = token;
+    if (got) yield await steps.run('permissions', 'token permissions', () => judgeToken(got, profile, grant, mailbox));
+  }
+  for (const protocol of options.protocols ?? mailbox.protocols)
+    yield* checkProtocol({ deps, mailbox, protocol, steps, token, signal });
+  const usage = usageOf(mailbox, grant, application, profile);
+  yield await steps.run('limits', 'provider limits', () => describeLimits(catalogue(), usage));
+  yield await steps.run('calendar', 'provider changes', () => describeChanges(catalogue(), usage, clock.now()));
+}
+
+/** `postern mailbox test`: only the protocols, with the token that is at hand. */
+export async function* checkSignIn(
+  deps: CheckDeps,
+  mailbox: Mailbox,
+  protocol: Protocol,
+  options: CheckOptions = {},
+): AsyncGenerator<Finding, void, void> {
+  const parts = await openParts(deps, mailbox).catch(asError);
+  const steps = new Steps(deps.clock, options, isError(parts) ? { address: mailbox.address } : parts.facts);
+  let token: AccessToken | undefined;
+  const asked = await steps.run('token', 'token', async () => {
+    const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, false, options.signal);
+    token = obtained.token;
+    return obtained.found;
+  });
+  yield asked;
+  if (token) yield* checkProtocol({ deps, mailbox, protocol, steps, token, signal: options.signal });
+}
+
+interface Parts {
+  readonly application: Application;
+  readonly grant: Grant;
+  readonly profile: ProviderProfile;
+  readonly facts: Facts;
+}
+
+/** @throws oauth.needs-consent, oauth.misconfigured, store.unavailable */
+async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts> {
+  const grant = await store.grants.find(mailbox.grantId);
+  if (!grant) throw oauthError('oauth.needs-consent', `the grant of ${mailbox.address} is gone`);
+  const application = await store.applications.find(grant.applicationId);
+  if (!application) throw oauthError('oauth.misconfigured', `the application of ${mailbox.address} is gone`);
+  const { name, clientId, tenant } = application;
+  const facts = { address: mailbox.address, application: name, clientId, ...(tenant === undefined ? {} : { tenant }) };
+  return { application, grant, profile: resolveProvider(application), facts };
+}
+
+function describeGrant(grant: Grant, { name, provider }: Application): string {
+  return `${grant.identity} by ${grant.flow}, application ${name} (${provider})`;
+}
+
+function usageOf(mailbox: Mailbox, grant: Grant, { provider }: Application, profile: ProviderProfile): Usage {
+  const { address, protocols } = mailbox;
+  const hosts = protocols.flatMap((protocol) => profile.mail[protocol]?.host ?? []);
+  return { address, preset: provider, flow: grant.flow, protocols, hosts };
+}

@@ -1,0 +1,129 @@
+/** One protocol of one mailbox, from the server's name to the first command after sign-in. `mailbox test` is this too. */
+import { asError, isError } from '../base/error.ts';
+import type { AccessToken, MailEndpoint } from '../oauth/types.ts';
+import type { BearerSignedIn } from '../protocol/bearer-sign-in.ts';
+import * as imap from '../protocol/imap/client.ts';
+import * as pop3 from '../protocol/pop3/client.ts';
+import * as smtp from '../protocol/smtp/client.ts';
+import { secureClient } from '../protocol/tls/connect.ts';
+import type { Conn } from '../protocol/wire/conn.ts';
+import type { Mailbox, Protocol } from '../store/types.ts';
+import { lookInside, tryEnvelope } from './first-command.ts';
+import { reach, resolveName } from './reach.ts';
+import type { Steps } from './step.ts';
+import { describeTls } from './tls-facts.ts';
+import type { CheckDeps, Finding } from './types.ts';
+
+const clients = { imap, pop3, smtp };
+/** A person waits for this; Exchange may take half a minute. */
+const TIMEOUT_MS = 45_000;
+const QUIT: Readonly<Record<Protocol, string>> = { imap: 'c9 LOGOUT\r\n', pop3: 'QUIT\r\n', smtp: 'QUIT\r\n' };
+export const PROTOCOL_NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
+
+export interface ProtocolCheck {
+  readonly deps: CheckDeps;
+  readonly mailbox: Mailbox;
+  readonly protocol: Protocol;
+  readonly steps: Steps;
+  /** Undefined when no token was to be had: the server is looked at all the same. */
+  readonly token: AccessToken | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The findings, in order. Never throws but the abort. */
+export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Finding, void, void> {
+  const { deps, mailbox, protocol, steps } = check;
+  const name = PROTOCOL_NAMES[protocol];
+  const id = (step: string): string => `${protocol}.${step}`;
+  const endpoint = await deps.tokens.endpoint(mailbox, protocol).catch(asError);
+  if (isError(endpoint)) {
+    yield steps.failed(id('server'), `${name} server`, endpoint);
+    return;
+  }
+  const { host, port } = endpoint;
+  const dns = await steps.run(id('dns'), `${name} server name`, () => resolveName(host));
+  yield dns;
+  if (dns.outcome === 'failed') return;
+
+  const signal = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(check.signal ? [check.signal] : [])]);
+  const reached = await reach({ ...endpoint, timeoutMs: TIMEOUT_MS, signal }, () => deps.clock.now());
+  const tcp = `${name} connection`;
+  if (reached.type === 'no-tcp') {
+    yield steps.failed(id('tcp'), tcp, reached.error);
+    return;
+  }
+  const open = reached.type === 'open' ? ` in ${reached.milliseconds} ms` : '';
+  yield await steps.run(id('tcp'), tcp, () => ({ says: `${host}:${port} answers${open}`, facts: { host, port } }));
+  if (reached.type === 'no-tls') {
+    yield steps.failed(id('tls'), `${name} TLS`, reached.error);
+    return;
+  }
+  try {
+    yield* withConnection(check, endpoint, reached.conn, signal);
+  } finally {
+    reached.conn.end(QUIT[protocol]);
+  }
+}
+
+async function* withConnection(
+  { deps, protocol, steps, token }: ProtocolCheck,
+  endpoint: MailEndpoint,
+  conn: Conn,
+  signal: AbortSignal,
+): AsyncGenerator<Finding, void, void> {
+  const name = PROTOCOL_NAMES[protocol];
+  const { host } = endpoint;
+  const id = (step: string): string => `${protocol}.${step}`;
+  const tls = (): Promise<Finding> =>
+    steps.run(id('tls'), `${name} TLS`, () => describeTls(conn.socket, host, deps.clock.now()));
+  if (token === undefined) {
+    if (endpoint.tls === 'implicit') yield await tls();
+    yield steps.skipped(id('sign-in'), `${name} sign-in`, 'not tried: there is no token');
+    return;
+  }
+  const startedAt = deps.clock.now();
+  const signedIn = await signIn(endpoint, token, conn, signal).catch(asError);
+  const milliseconds = deps.clock.now() - startedAt;
+  // With STARTTLS the handshake is part of the sign-in.
+  const secure = 'encrypted' in conn.socket && conn.socket.encrypted === true;
+  if (isError(signedIn) && signedIn.code.startsWith('tls.')) {
+    yield steps.failed(id('tls'), `${name} TLS`, signedIn);
+    return;
+  }
+  if (secure) yield await tls();
+  const title = `${name} sign-in`;
+  if (isError(signedIn)) {
+    yield { ...steps.failed(id('sign-in'), title, signedIn), milliseconds };
+    return;
+  }
+  const { mechanism, capabilities } = signedIn;
+  const found = {
+    says: `${mechanism} as ${endpoint.user}, ${milliseconds} ms`,
+    facts: { mechanism, user: endpoint.user, capabilities },
+  };
+  yield { ...(await steps.run(id('sign-in'), title, () => found)), milliseconds };
+
+  const session = { conn, host, signal };
+  if (protocol === 'smtp')
+    yield await steps.run(id('sender'), `${name} permission to send`, () => tryEnvelope(session, endpoint.user));
+  else yield await steps.run(id('command'), `${name} first command`, () => lookInside(protocol, session));
+}
+
+/** @throws sasl.*, tls.*, wire.* */
+function signIn(
+  { protocol, host, port, tls, trust, user, mechanisms }: MailEndpoint,
+  token: AccessToken,
+  conn: Conn,
+  signal: AbortSignal,
+): Promise<BearerSignedIn> {
+  return clients[protocol].signIn(conn, {
+    tls,
+    secure: (plain) => secureClient(plain, { host, trust, timeoutMs: TIMEOUT_MS, signal }),
+    user,
+    token: token.value,
+    host,
+    port,
+    mechanisms,
+    signal,
+  });
+}

@@ -1,0 +1,96 @@
+/** Running one step and putting its outcome into words. */
+import type { Clock } from '../base/clock.ts';
+import { asError, type PosternError } from '../base/error.ts';
+import { diagnose, type Diagnosis, type Facts } from '../oauth/catalogue/diagnose.ts';
+import type { CheckOptions, CheckReport, Finding, FirstCause, Subject } from './types.ts';
+
+/** What a step that ran to its end found. A step that throws has failed. */
+export interface Found {
+  readonly says: string;
+  readonly notes?: readonly string[];
+  readonly facts?: Readonly<Record<string, unknown>>;
+  /** Makes it a warning. */
+  readonly warning?: Pick<Diagnosis, 'id' | 'cause' | 'blame' | 'remedy'> & Partial<Diagnosis>;
+}
+
+/** Runs steps one after the other, all about one thing. */
+export class Steps {
+  readonly #clock: Clock;
+  readonly #options: CheckOptions;
+  readonly #facts: Facts;
+
+  constructor(clock: Clock, options: CheckOptions, facts: Facts = {}) {
+    this.#clock = clock;
+    this.#options = options;
+    this.#facts = facts;
+  }
+
+  /** Never throws: a failure is a finding, except the abort of the whole check. */
+  async run(step: string, title: string, work: () => Promise<Found> | Found): Promise<Finding> {
+    this.#options.signal?.throwIfAborted();
+    this.#options.onStart?.(title);
+    const startedAt = this.#clock.now();
+    try {
+      const { says, notes, facts = {}, warning } = await work();
+      const milliseconds = this.#clock.now() - startedAt;
+      const diagnosis = warning === undefined ? undefined : { sources: [], ...warning };
+      return {
+        step,
+        title,
+        outcome: warning === undefined ? 'ok' : 'warning',
+        says,
+        ...(notes === undefined || notes.length === 0 ? {} : { notes }),
+        ...(diagnosis === undefined ? {} : { diagnosis }),
+        facts,
+        milliseconds,
+      };
+    } catch (error) {
+      this.#options.signal?.throwIfAborted();
+      return this.failed(step, title, asError(error), this.#clock.now() - startedAt);
+    }
+  }
+
+  failed(step: string, title: string, error: PosternError, milliseconds = 0): Finding {
+    const { code, kind, detail, message } = error;
+    return {
+      step,
+      title,
+      outcome: 'failed',
+      says: message,
+      diagnosis: diagnose(error, this.#facts),
+      error: { code, kind },
+      facts: { ...detail },
+      milliseconds,
+    };
+  }
+
+  skipped(step: string, title: string, why: string): Finding {
+    return { step, title, outcome: 'skipped', says: why, facts: {}, milliseconds: 0 };
+  }
+}
+
+/** Everything that was found, and what is wrong first. */
+export function reportOf(subject: Subject, findings: readonly Finding[], now: number): CheckReport {
+  const failed = findings.find(({ outcome }) => outcome === 'failed');
+  const warned = findings.find(({ outcome }) => outcome === 'warning');
+  const first = failed ?? warned;
+  return {
+    format: 1,
+    subject,
+    at: new Date(now).toISOString(),
+    outcome: failed ? 'failed' : warned ? 'warnings' : 'ok',
+    ...(first === undefined ? {} : { first: firstCause(first) }),
+    findings,
+  };
+}
+
+function firstCause({ step, diagnosis, says }: Finding): FirstCause {
+  const { cause = says, blame = 'operator', remedy = [], passesWhen } = diagnosis ?? {};
+  return {
+    step,
+    sentence: `${cause.charAt(0).toUpperCase()}${cause.slice(1)}.`,
+    blame,
+    ...(passesWhen === undefined ? {} : { passesWhen }),
+    remedy,
+  };
+}

@@ -1,0 +1,72 @@
+/** The token of a mailbox: to be had, renewable, and good for what it is needed for. */
+import { checkAccessToken, describeAccessToken } from '../oauth/access-token.ts';
+import { isAppOnly } from '../oauth/flows.ts';
+import type { ProviderProfile } from '../oauth/provider.ts';
+import { compareScopes, mailScopes } from '../oauth/scopes.ts';
+import type { AccessToken } from '../oauth/types.ts';
+import type { Grant, Mailbox } from '../store/types.ts';
+import type { Found } from './step.ts';
+import type { CheckDeps } from './types.ts';
+
+const TIMEOUT_MS = 45_000;
+
+/**
+ * A token as the gateway would use it; `fresh` asks the provider for a new one even when the old one is still good, because
+ * only that shows whether the consent still holds.
+ * @throws oauth.*, vault.*, store.*
+ */
+export async function obtainToken(
+  { tokens, clock }: CheckDeps,
+  mailbox: Mailbox,
+  fresh: boolean,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly token: AccessToken; readonly found: Found }> {
+  const protocol = mailbox.protocols[0]!;
+  const stop = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]);
+  const startedAt = clock.now();
+  let token = await tokens.accessToken(mailbox, protocol, stop);
+  const kept = token.value.reveal();
+  if (fresh) {
+    tokens.reject(token);
+    token = await tokens.accessToken(mailbox, protocol, stop);
+  }
+  const renewed = token.value.reveal() !== kept;
+  const minutes = Math.round((token.expiresAt - clock.now()) / 60_000);
+  return {
+    token,
+    found: {
+      says: `${renewed ? `renewed in ${clock.now() - startedAt} ms` : 'obtained just now'}, good for ${minutes} minutes`,
+      facts: { expiresAt: new Date(token.expiresAt).toISOString(), renewed },
+    },
+  };
+}
+
+/** What the token says of itself. @throws oauth.wrong-audience, oauth.role-missing, oauth.scope-missing */
+export function judgeToken(token: AccessToken, profile: ProviderProfile, grant: Grant, mailbox: Mailbox): Found {
+  const appOnly = isAppOnly(grant.flow);
+  checkAccessToken(token.value, profile, { protocols: mailbox.protocols, appOnly });
+  const claims = describeAccessToken(token.value);
+  const facts = claims
+    ? { audience: claims.audience, scopes: claims.scopes, roles: claims.roles, tenant: claims.tenant ?? null }
+    : { scopes: token.scopes };
+  const extra = appOnly ? [] : compareScopes(mailScopes(profile, mailbox.protocols), token.scopes).extra;
+  const says = claims
+    ? `for ${claims.audience.join(', ')}: ${[...claims.scopes, ...claims.roles].join(', ') || 'no permission named'}`
+    : `opaque; granted ${token.scopes.join(', ') || 'nothing named'}`;
+  if (extra.length === 0) return { says, facts };
+  return {
+    says,
+    facts: { ...facts, extra },
+    warning: {
+      id: 'token.broader',
+      cause: `the token can do more than this mailbox needs: ${extra.join(', ')}`,
+      blame: 'operator',
+      remedy: [
+        {
+          do: 'take the permission out of the registration if nothing else needs it, then consent again',
+          run: `postern mailbox reconsent ${mailbox.address}`,
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/** `postern check`: what works, what does not, and what is wrong first. */
+import { Command } from 'commander';
+import { replies } from '../../base/replies.ts';
+import { reportOf } from '../../check/step.ts';
+import type { CheckOptions, CheckReport, Finding, Subject } from '../../check/types.ts';
+import type { Config } from '../../server/config.ts';
+import type { Instance } from '../../server/instance.ts';
+import { installationFacts } from '../../server/installation-facts.ts';
+import { Context } from '../context.ts';
+import { conclusion, findingLines } from '../report.ts';
+import { findMailbox } from './mailbox.ts';
+
+export function check(): Command {
+  return new Command('check')
+    .description('find out what is wrong: with a mailbox, or with this installation and every mailbox')
+    .argument('[address]', 'a mailbox; without one the installation and all mailboxes')
+    .option('--installation', 'leave the mailboxes out')
+    .addHelpText(
+      'after',
+      '\nNothing is changed and nothing is sent. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check --json\n',
+    )
+    .action(async (address: string | undefined, options: { installation?: boolean }, command: Command) => {
+      const context = new Context(command);
+      const stop = new AbortController();
+      const interrupt = (): void => stop.abort(new Error('interrupted'));
+      process.once('SIGINT', interrupt);
+      try {
+        await context.withInstance(async (instance) => {
+          const screen = new Screen(context);
+          const run = { signal: stop.signal, onStart: screen.begin };
+          if (address !== undefined) {
+            const report = await mailboxReport(instance, await findMailbox(instance, address), run, screen);
+            if (context.json) context.result(report, []);
+            leave([report]);
+            return;
+          }
+          const reports = await everything(instance, context.config(), options.installation === true, run, screen);
+          const [installation, ...mailboxes] = reports;
+          if (context.json) context.result({ format: 1, installation, mailboxes }, []);
+          leave(reports);
+        });
+      } finally {
+        process.off('SIGINT', interrupt);
+      }
+    });
+}
+
+async function everything(
+  instance: Instance,
+  config: Config,
+  alone: boolean,
+  run: CheckOptions,
+  screen: Screen,
+): Promise<readonly CheckReport[]> {
+  const { checkInstallation } = await import('../../check/installation.ts');
+  const facts = installationFacts(config, process.env);
+  const subject: Subject = { type: 'installation', home: config.home.state };
+  const reports = [await gather(instance, subject, checkInstallation(instance, facts, run), screen)];
+  for (const mailbox of alone ? [] : await instance.store.mailboxes.list())
+    reports.push(await mailboxReport(instance, mailbox, run, screen));
+  return reports;
+}
+
+async function mailboxReport(
+  instance: Instance,
+  mailbox: Awaited<ReturnType<typeof findMailbox>>,
+  run: CheckOptions,
+  screen: Screen,
+): Promise<CheckReport> {
+  // Loaded here and not above: `serve` reads this file too and needs no HTTP client for it.
+  const { checkMailbox } = await import('../../check/mailbox.ts');
+  const subject: Subject = { type: 'mailbox', address: mailbox.address };
+  return gather(instance, subject, checkMailbox(instance, mailbox, run), screen);
+}
+
+async function gather(
+  instance: Instance,
+  subject: Subject,
+  steps: AsyncIterable<Finding>,
+  screen: Screen,
+): Promise<CheckReport> {
+  screen.line(subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`);
+  const findings: Finding[] = [];
+  for await (const finding of steps) {
+    findings.push(finding);
+    for (const text of findingLines(finding)) screen.line(text);
+  }
+  const report = reportOf(subject, findings, instance.clock.now());
+  for (const text of ['', ...conclusion(report), '']) screen.line(text);
+  return report;
+}
+
+/** The exit code is that of the first failure; the lines have said the rest. */
+function leave(reports: readonly CheckReport[]): void {
+  const failed = reports.flatMap(({ findings }) => findings).find(({ outcome }) => outcome === 'failed');
+  if (failed) process.exitCode = replies[failed.error?.kind ?? 'refused'].exit;
+}
+
+/** Lines as they come; on a terminal also what is being done. Silent with --json. */
+class Screen {
+  readonly #silent: boolean;
+  readonly #progress: boolean;
+
+  constructor(context: Context) {
+    this.#silent = context.json;
+    this.#progress = !context.json && context.options.quiet !== true && process.stderr.isTTY;
+  }
+
+  readonly begin = (title: string): void => {
+    if (this.#progress) process.stderr.write(`\r\u001b[K  ${title} …`);
+  };
+
+  line(text: string): void {
+    if (this.#silent) return;
+    if (this.#progress) process.stderr.write('\r\u001b[K');
+    process.stdout.write(`${text}\n`);
+  }
+}

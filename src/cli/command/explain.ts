@@ -1,0 +1,102 @@
+/** `postern explain`: codes and topics in plain words. */
+import { Command } from 'commander';
+import {
+  allTopics,
+  explain as explanationsOf,
+  type Explanation,
+  searchExplanations,
+  suggest,
+} from '../../check/explain.ts';
+import { checkError } from '../../check/errors.ts';
+import { catalogue, keepCatalogueAt } from '../../oauth/catalogue/catalogue.ts';
+import { stepText } from '../../oauth/catalogue/diagnose.ts';
+import { Context, table } from '../context.ts';
+import { ERROR_TABLES } from '../error-tables.ts';
+import { BLAMED } from '../report.ts';
+
+export function explain(): Command {
+  return new Command('explain')
+    .description('a code, a reply of a server or a topic in plain words')
+    .argument('[what...]', 'AADSTS number, OAuth error, code of ours, SMTP code, reply line in quotes, or topic')
+    .option('--search', 'look for the words everywhere instead')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern explain\n  $ postern explain AADSTS50173\n  $ postern explain "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."\n  $ postern explain --search shared mailbox\n',
+    )
+    .action((words: readonly string[], options: { search?: boolean }, command: Command) => {
+      const context = new Context(command);
+      const { home, data: own } = context.config();
+      keepCatalogueAt({ path: home.catalogue, publishers: own.publishers });
+      const data = { catalogue: catalogue(), tables: ERROR_TABLES };
+      const query = words.join(' ');
+      if (query === '') {
+        const all = allTopics(data.catalogue);
+        context.result(
+          all.map(({ name, title }) => ({ name, title })),
+          table(
+            ['TOPIC', 'WHAT IT IS ABOUT'],
+            all.map(({ name, title }) => [name, title]),
+          ),
+        );
+        context.say('codes can be explained too: postern explain AADSTS50173');
+        return;
+      }
+      const found = options.search === true ? searchExplanations(query, data) : explanationsOf(query, data);
+      if (found.length === 0) throw unknown(query, suggest(query, data), searchExplanations(query, data));
+      context.result(found, options.search === true ? listed(found) : found.flatMap(lines));
+    });
+}
+
+function unknown(query: string, near: readonly string[], found: readonly Explanation[]): Error {
+  const names = near.length > 0 ? near : found.slice(0, 5).map(({ name }) => name);
+  return checkError('check.unknown-topic', `there is nothing about ${JSON.stringify(query.slice(0, 200))}`, {
+    detail: { suggestions: names },
+    ...(names.length === 0
+      ? {}
+      : { hint: `did you mean ${names.map((name) => `\`postern explain ${name}\``).join(' or ')}?` }),
+  });
+}
+
+function listed(found: readonly Explanation[]): readonly string[] {
+  return table(
+    ['NAME', 'WHAT IT IS ABOUT'],
+    found.map(({ name, title }) => [name, title]),
+  );
+}
+
+function lines({ name, title, text, commands, diagnosis }: Explanation): readonly string[] {
+  return [
+    title,
+    `  ${name}`,
+    '',
+    ...text.flatMap((paragraph) => [
+      ...wrapped(paragraph),
+      ...(paragraph.startsWith('- ') || /^\d{4}-/.test(paragraph) ? [] : ['']),
+    ]),
+    ...(diagnosis
+      ? [
+          `Who has to act: ${BLAMED[diagnosis.blame]}`,
+          `Passes by itself: ${diagnosis.passesWhen === undefined ? 'no' : `yes, when ${diagnosis.passesWhen}`}`,
+          'What to do:',
+          ...diagnosis.remedy.map((step, index) => `  ${index + 1}. ${stepText(step)}`),
+          ...(diagnosis.sources.length === 0 ? [] : [`Source: ${diagnosis.sources.join('; ')}`]),
+          '',
+        ]
+      : []),
+    ...(commands.length === 0 ? [] : ['Commands:', ...commands.map((one) => `  ${one}`), '']),
+  ];
+}
+
+const WIDTH = 96;
+
+function wrapped(text: string): readonly string[] {
+  const result: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > WIDTH) {
+      result.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...result, line];
+}

@@ -1,0 +1,30 @@
+/** Every room's table of codes: for `postern explain` and for docs/errors.md. */
+import { accessError } from '../access/errors.ts';
+import { baseError, type ErrorRow } from '../base/error.ts';
+import { checkError } from '../check/errors.ts';
+import { gatewayError } from '../gateway/errors.ts';
+import { oauthError } from '../oauth/errors.ts';
+import { protocolError } from '../protocol/errors.ts';
+import { sandboxError } from '../sandbox/errors.ts';
+import { serverError } from '../server/errors.ts';
+import { storeError } from '../store/errors.ts';
+import { vaultError } from '../vault/errors.ts';
+import { cliError } from './errors.ts';
+
+export const ERROR_TABLES: readonly {
+  readonly room: string;
+  readonly about: string;
+  readonly table: Readonly<Record<string, ErrorRow>>;
+}[] = [
+  { room: 'cli', about: 'The command itself.', table: cliError.table },
+  { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
+  { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
+  { room: 'access', about: 'App passwords.', table: accessError.table },
+  { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
+  { room: 'check', about: 'What a diagnosis finds.', table: checkError.table },
+  { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },
+  { room: 'vault', about: 'Keys and sealed secrets.', table: vaultError.table },
+  { room: 'store', about: 'The database.', table: storeError.table },
+  { room: 'sandbox', about: 'The emulated tenant.', table: sandboxError.table },
+  { room: 'base', about: 'Anywhere.', table: baseError.table },
+];

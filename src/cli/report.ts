@@ -1,0 +1,46 @@
+/** Findings of a check as lines: one for each step, then what is wrong first and what to do. */
+import { styleText } from 'node:util';
+import type { CheckReport, Finding, FindingOutcome } from '../check/types.ts';
+import { stepText } from '../oauth/catalogue/diagnose.ts';
+import type { Blame } from '../oauth/catalogue/schema.ts';
+
+/** Who has to act, in words. */
+export const BLAMED: Readonly<Record<Blame, string>> = {
+  user: 'the owner of the mailbox',
+  admin: 'an administrator at the provider',
+  operator: 'whoever runs Postern',
+  provider: 'the provider',
+  program: 'the mail program',
+};
+
+const WORDS: Readonly<
+  Record<FindingOutcome, { readonly word: string; readonly colour: 'green' | 'yellow' | 'red' | 'dim' }>
+> = {
+  ok: { word: 'ok', colour: 'green' },
+  warning: { word: 'warning', colour: 'yellow' },
+  failed: { word: 'failed', colour: 'red' },
+  skipped: { word: 'skipped', colour: 'dim' },
+};
+
+/** The line of a step and its notes. `styleText` leaves colours out where standard output is no terminal or NO_COLOR is set. */
+export function findingLines({ outcome, title, says, notes = [] }: Finding): readonly string[] {
+  const { word, colour } = WORDS[outcome];
+  const line = `  ${styleText(colour, word.padEnd(8), { stream: process.stdout })} ${title.padEnd(24)} ${oneLine(says)}`;
+  return [line, ...notes.map((note) => `${' '.repeat(13)}- ${oneLine(note)}`)];
+}
+
+export function conclusion({ outcome, first, findings }: CheckReport): readonly string[] {
+  if (!first) return [`Everything works: ${findings.length} steps.`];
+  return [
+    ...(outcome === 'warnings' ? ['Everything works, but look at this:'] : []),
+    first.sentence,
+    ...(first.passesWhen === undefined ? [] : [`  passes  by itself when ${first.passesWhen}`]),
+    `  who     ${BLAMED[first.blame]}`,
+    ...first.remedy.map((step, index) => `  ${index === 0 ? 'next' : '    '}    ${stepText(step)}`),
+  ];
+}
+
+/** A peer's words must not move the cursor. */
+function oneLine(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f]+/g, ' ');
+}
