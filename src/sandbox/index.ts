@@ -21,6 +21,7 @@ import { describeClients, type SandboxClients } from './clients.ts';
 import { SandboxClock } from './clock.ts';
 import { Certificates, NAMES } from './door.ts';
 import { FaultBoard } from './faults/board.ts';
+import { Ledger, type TenantLimits } from './limits.ts';
 import { addFaultMailbox, addSampleMail } from './mail/sample.ts';
 import { type MailEndpoint, startMailServers } from './mail/server.ts';
 import { createMailStore, type MailStore } from './mail/store.ts';
@@ -33,6 +34,7 @@ export type { SandboxClients } from './clients.ts';
 export type { SandboxClock } from './clock.ts';
 export type { ActiveFault, FaultBoard, FaultLimits } from './faults/board.ts';
 export { type Fault, type FaultId, faults } from './faults/catalogue.ts';
+export { exchangeLimits, type TenantLimits } from './limits.ts';
 export type { FaultStage, Place } from './faults/types.ts';
 export type { TokenCheck, TokenVerdict } from './token.ts';
 
@@ -43,6 +45,8 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
   readonly dir?: string;
   /** Redirect URIs to register besides loopback ones, for testing a web application of your own. */
   readonly redirectUris?: readonly string[];
+  /** Other limits than Exchange Online's. */
+  readonly limits?: Readonly<Partial<TenantLimits>>;
   /** What the tenant's own clock runs by; the system's unless given. */
   readonly clock?: Clock;
   readonly log?: Log;
@@ -102,6 +106,8 @@ export interface Sandbox {
   readonly clock: SandboxClock;
   /** What goes wrong: `sandbox.faults.set('imap-throttled', { times: 1 })`. The list of all is the export `faults`. */
   readonly faults: FaultBoard;
+  /** What the tenant puts up with; may be changed while it runs. */
+  readonly limits: TenantLimits;
   close(): Promise<void>;
 }
 
@@ -113,6 +119,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const wall = options.clock ?? systemClock;
   const clock = new SandboxClock(wall);
   const faults = new FaultBoard();
+  const ledger = new Ledger(clock, options.limits);
   const log = options.log ?? nullLog;
   const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
   const certificate = await issueCertificate(ca, { names: NAMES, days: 30 });
@@ -157,6 +164,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       clock,
       wall,
       faults,
+      ledger,
       log,
     });
     closers.push(() => servers.close());
@@ -170,6 +178,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       mailStore,
       clock,
       faults,
+      limits: ledger.limits,
       close,
     };
   } catch (error) {
@@ -195,7 +204,16 @@ async function describe(
 ): Promise<
   Omit<
     Sandbox,
-    'caPem' | 'caPath' | 'serverCertificate' | 'checkToken' | 'mail' | 'mailStore' | 'clock' | 'faults' | 'close'
+    | 'caPem'
+    | 'caPath'
+    | 'serverCertificate'
+    | 'checkToken'
+    | 'mail'
+    | 'mailStore'
+    | 'clock'
+    | 'faults'
+    | 'limits'
+    | 'close'
   >
 > {
   const { platform, metadataOrigin } = authority;

@@ -107,9 +107,14 @@ export const smtpRows = {
     title: 'the server ends an SMTP session',
     stage: 'smtp',
     bites: 'MAIL',
-    does: '421 4.4.2 Connection dropped due to inactivity, and the connection ends',
-    source: 'RFC 5321 §3.8; enhanced code as Exchange on premises',
-    effect: { type: 'reply', at: 'mail', text: '421 4.4.2 {host} Connection dropped due to inactivity', close: true },
+    does: '421 4.4.1 Connection timed out. Total session duration: …, and the connection ends',
+    source: 'Haraka issue 2321',
+    effect: {
+      type: 'reply',
+      at: 'mail',
+      text: '421 4.4.1 Connection timed out. Total session duration: 00:20:55.2872355 [{host}]',
+      close: true,
+    },
   },
   'smtp-sender-refused': {
     title: 'the account may not send as this sender',
@@ -140,7 +145,7 @@ export const smtpRows = {
     stage: 'smtp',
     bites: 'the end of the message',
     does: '432 4.3.2 Concurrent connections limit exceeded.',
-    source: LIMITS,
+    source: `${LIMITS}; fastapi-mail issue 75 (whole text)`,
     effect: {
       type: 'reply',
       at: 'done',

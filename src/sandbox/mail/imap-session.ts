@@ -1,15 +1,16 @@
 /** An IMAP4rev1 session as Exchange Online serves it (RFC 3501; RFC 2177, 2342, 2971, 3691, 4315, 4959, 6851, 7888). */
 import { isError } from '../../base/error.ts';
-import { announcedLiteral, CommandReader, type Segment } from '../../protocol/imap/token.ts';
+import { CommandReader } from '../../protocol/imap/token.ts';
 import type { Bite, Spot } from '../faults/board.ts';
 import type { FaultId } from '../faults/catalogue.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
+import { readCommand } from './imap-command.ts';
 import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
 import type { Line } from './line.ts';
 import type { View } from './imap-view.ts';
 import { SessionEnd } from './session-end.ts';
-import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
+import { LINE_OCTETS, type MailSite } from './site.ts';
 
 export interface ImapSession {
   readonly conn: Line;
@@ -31,9 +32,6 @@ const BEFORE =
   'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+';
 const AFTER =
   'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CLIENTACCESSRULES CLIENTNETWORKPRESENCELOCATION BACKENDAUTHENTICATE CHILDREN IDLE NAMESPACE LITERAL+';
-const LITERAL_BEFORE_SIGN_IN = 8192;
-const LITERAL = 65_536;
-const SEGMENTS = 1000;
 const FAILURES = 10;
 const BYE = '* BYE Microsoft Exchange Server IMAP4 server signing off.\r\n';
 const TAG = /[^(){ %*"\\\]+\x00-\x1f\x7f-\xff]+/y;
@@ -57,6 +55,7 @@ export async function serveImap(conn: Line, service: MailSite): Promise<void> {
   } finally {
     session.view?.close();
     session.end?.close();
+    session.leave?.();
   }
 }
 
@@ -65,6 +64,7 @@ type OpenSession = {
   service: MailSite;
   admitted?: Admitted;
   end?: SessionEnd;
+  leave?: () => void;
   view: View | undefined;
   failures?: number;
   disconnected?: boolean;
@@ -72,7 +72,11 @@ type OpenSession = {
 
 async function step(session: OpenSession): Promise<boolean> {
   const { conn } = session;
-  const segments = await readCommand(session);
+  const segments = await readCommand(conn, session.service.ledger, {
+    signedIn: session.admitted !== undefined,
+    goodbye: BYE,
+    watch: () => session.end?.watch('between', (bye) => conn.end(`* BYE ${bye}\r\n`)),
+  });
   if (segments === 'closed') return false;
   const reader = new CommandReader(segments);
   let tag = '*';
@@ -166,7 +170,7 @@ async function authenticate(session: OpenSession, reader: CommandReader): Promis
   }
   if (line === '*') return { text: 'BAD AUTHENTICATE canceled.' };
   const response = decodeLine(line);
-  const { tokens, mail, log, faults } = session.service;
+  const { tokens, mail, log, faults, ledger } = session.service;
   const admission = response && mechanism === 'XOAUTH2' ? admit(tokens, mail, 'IMAP', response) : undefined;
   const spot: Spot = { place: 'imap', addresses: admission?.user === undefined ? [] : [admission.user] };
   const disabled = admission && faults.bite('imap-disabled', spot);
@@ -176,42 +180,14 @@ async function authenticate(session: OpenSession, reader: CommandReader): Promis
     session.failures = (session.failures ?? 0) + 1;
     return { text: 'NO AUTHENTICATE failed.' };
   }
-  if (admission.type !== 'open' || faults.bite('imap-not-connected', spot)) session.disconnected = true;
+  const full =
+    admission.type === 'open' && ledger.open(admission.mailbox.address, 'imap') >= ledger.limits.imapConnections;
+  if (admission.type !== 'open' || full || faults.bite('imap-not-connected', spot)) session.disconnected = true;
   else {
+    session.leave = ledger.enter(admission.mailbox.address, 'imap');
     session.admitted = admission;
     session.conn.arm({ place: 'imap', addresses: [admission.mailbox.address] });
     session.end = new SessionEnd(session.service, admission, () => session.view !== undefined);
   }
   return { text: 'OK AUTHENTICATE completed.' };
-}
-
-/** One command with its literals; continuation requests are sent on the way. */
-async function readCommand(session: OpenSession): Promise<Segment[] | 'closed'> {
-  const { conn } = session;
-  const segments: Segment[] = [];
-  for (;;) {
-    const unwatch =
-      segments.length === 0 ? session.end?.watch('between', (bye) => conn.end(`* BYE ${bye}\r\n`)) : undefined;
-    const line = await conn.line(LINE_OCTETS);
-    unwatch?.();
-    if (line === undefined) return 'closed';
-    const text = line.toString('latin1');
-    const literal = announcedLiteral(text);
-    if (!literal) return [...segments, text];
-    const isAppend = /^[^ ]+ APPEND /i.test(segments.length > 0 ? String(segments[0]) : text);
-    const most = !session.admitted ? LITERAL_BEFORE_SIGN_IN : isAppend ? MESSAGE_OCTETS : LITERAL;
-    if (literal.octets > most || segments.length > SEGMENTS) {
-      const tag = /^[^ ]+/.exec(segments.length > 0 ? String(segments[0]) : text)?.[0] ?? '*';
-      await conn.write(`${tag} NO Message size exceeds fixed maximum size\r\n`);
-      // A literal that does not wait is on its way already, and cannot be told from commands.
-      if (!literal.waits) {
-        await conn.write(BYE);
-        return 'closed';
-      }
-      segments.length = 0;
-      continue;
-    }
-    if (literal.waits) await conn.write('+ Ready for additional command text.\r\n');
-    segments.push(literal.text, await conn.counted(literal.octets));
-  }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { Certificates, openDoor, type Door } from '../door.ts';
 import { FaultBoard } from '../faults/board.ts';
+import { Ledger } from '../limits.ts';
 import { LOOPBACK } from '../listen.ts';
 import type { TokenCheck } from '../token.ts';
 import { serveImap } from './imap-session.ts';
@@ -26,6 +27,7 @@ export interface MailServersOptions {
   /** The time of connections: idle and handshake limits. The tenant's unless given. */
   readonly wall?: Clock;
   readonly faults?: FaultBoard;
+  readonly ledger?: Ledger;
   readonly log: Log;
 }
 
@@ -46,7 +48,8 @@ const IDLE_MS = 30 * 60_000;
 export async function startMailServers(options: MailServersOptions): Promise<MailServers> {
   const { log, ports = {}, wall = options.clock, faults = new FaultBoard() } = options;
   const certificates = options.tls instanceof Certificates ? options.tls : new Certificates(options.tls, wall);
-  const site: MailSite = { ...options, faults, hostname: options.hostname ?? 'outlook.contoso.test' };
+  const ledger = options.ledger ?? new Ledger(options.clock);
+  const site: MailSite = { ...options, faults, ledger, hostname: options.hostname ?? 'outlook.contoso.test' };
   const doors: Door[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(doors.map((door) => door.close()));

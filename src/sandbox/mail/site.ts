@@ -2,6 +2,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { FaultBoard } from '../faults/board.ts';
+import type { Ledger } from '../limits.ts';
 import type { TokenCheck } from '../token.ts';
 import type { MailStore } from './store.ts';
 
@@ -9,6 +10,7 @@ export interface MailSite {
   readonly tokens: TokenCheck;
   readonly mail: MailStore;
   readonly faults: FaultBoard;
+  readonly ledger: Ledger;
   /** The tenant's time. */
   readonly clock: Clock;
   readonly log: Log;
@@ -16,7 +18,5 @@ export interface MailSite {
   readonly hostname: string;
 }
 
-/** Exchange's limit for one message, in octets. */
-export const MESSAGE_OCTETS = 157_286_400;
 /** Lines of SASL exchanges may be this long (RFC 4954 §4). */
 export const LINE_OCTETS = 65_536;

@@ -1,36 +1,29 @@
 /** SMTP submission as Exchange Online serves it (RFC 5321, 6409, 3207, 4954, 3030, 3461, 6531). */
 import { randomUUID } from 'node:crypto';
 import { isError } from '../../base/error.ts';
-import { parseAddresses } from '../../protocol/mime/address.ts';
-import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
-import { faults as catalogue } from '../faults/catalogue.ts';
+import type { Spot } from '../faults/board.ts';
+import { type FaultId, faults as catalogue, findFault } from '../faults/catalogue.ts';
 import type { SmtpMoment } from '../faults/types.ts';
-import { admit, decodeLine, mayOpen, type Admitted } from './admission.ts';
+import { admit, decodeLine, type Admitted } from './admission.ts';
 import type { Line } from './line.ts';
-import { LINE_OCTETS, MESSAGE_OCTETS, type MailSite } from './site.ts';
+import { LINE_OCTETS, type MailSite } from './site.ts';
+import { Transaction } from './smtp-transaction.ts';
+import { foreignAuthor, maySendAs, post } from './submission.ts';
 
 const FAILURES = 10;
-const RECIPIENTS = 500;
 const replies = catalogue.filter(({ effect }) => effect.type === 'reply');
 const PATH = /^<([^<>\s]*)>((?: .*)?)$/;
 
-interface Transaction {
-  readonly from: string;
-  readonly binary: boolean;
-  readonly recipients: string[];
-  readonly chunks: Buffer[];
-  octets: number;
-  /** BDAT has begun: DATA is no longer allowed (RFC 3030 §2). */
-  chunking: boolean;
-}
-
 export async function serveSmtp(conn: Line, service: MailSite): Promise<void> {
+  const submission = new Submission(conn, service);
   try {
-    await new Submission(conn, service).serve();
+    await submission.serve();
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
       await conn.write('500 5.5.2 Line too long or malformed\r\n');
     else if (!isError(error, 'wire.closed') && !isError(error, 'wire.injected')) throw error;
+  } finally {
+    submission.end();
   }
 }
 
@@ -65,6 +58,11 @@ class Submission {
     await this.#say('421 4.7.0 Too many errors on this connection, closing transmission channel');
   }
 
+  /** Gives back what an unfinished transaction held. */
+  end(): void {
+    this.#reset();
+  }
+
   #say(...lines: readonly string[]): Promise<void> {
     return this.#conn.write(lines.map((line) => `${line}\r\n`).join(''));
   }
@@ -74,13 +72,7 @@ class Submission {
     for (const { id, effect } of replies) {
       if (effect.type !== 'reply' || effect.at !== at) continue;
       if (!this.#service.faults.bite(id, { place: 'smtp', addresses })) continue;
-      const facts: Readonly<Record<string, string>> = {
-        stamp: this.#stamp(),
-        host: this.#service.hostname,
-        mailbox: this.#admitted?.mailbox.address ?? '',
-        sender,
-      };
-      await this.#say(effect.text.replace(/\{(\w+)\}/g, (whole, name: string) => facts[name] ?? whole));
+      await this.#say(this.#words(effect.text, sender));
       if (effect.close === true) {
         this.#over = true;
         this.#conn.end();
@@ -90,18 +82,29 @@ class Submission {
     return false;
   }
 
+  /** A fault's text with the facts of this session. */
+  #words(text: string, sender: string): string {
+    const facts: Readonly<Record<string, string>> = {
+      stamp: this.#stamp(),
+      host: this.#service.hostname,
+      mailbox: this.#admitted?.mailbox.address ?? '',
+      sender,
+    };
+    return text.replace(/\{(\w+)\}/g, (whole, name: string) => facts[name] ?? whole);
+  }
+
   async #answer(verb: string, rest: string): Promise<void> {
     switch (verb) {
       case 'EHLO':
       case 'HELO':
         if (rest === '') return this.#say('501 5.5.4 Invalid domain name');
         this.#greeted = rest;
-        this.#transaction = undefined;
+        this.#reset();
         return verb === 'HELO' ? this.#say(`250 ${this.#service.hostname} Hello [127.0.0.1]`) : this.#extensions();
       case 'NOOP':
         return this.#say('250 2.0.0 OK');
       case 'RSET':
-        this.#transaction = undefined;
+        this.#reset();
         return this.#say('250 2.0.0 Resetting');
       case 'VRFY':
         return this.#say('252 2.1.5 Cannot VRFY user');
@@ -126,7 +129,7 @@ class Submission {
   #extensions(): Promise<void> {
     const lines = [
       `${this.#service.hostname} Hello [127.0.0.1]`,
-      `SIZE ${MESSAGE_OCTETS}`,
+      `SIZE ${this.#service.ledger.limits.messageOctets}`,
       'PIPELINING',
       'DSN',
       'ENHANCEDSTATUSCODES',
@@ -148,7 +151,7 @@ class Submission {
     await this.#say('220 2.0.0 SMTP server ready');
     await this.#conn.secure();
     this.#greeted = undefined;
-    this.#transaction = undefined;
+    this.#reset();
   }
 
   async #authenticate([mechanism = '', initial]: readonly string[]): Promise<void> {
@@ -202,10 +205,11 @@ class Submission {
     if (address !== '' && !this.#maySendAs(address))
       return this.#say('550 5.7.60 SMTP; Client does not have permissions to send as this sender');
     const size = /\bSIZE=(\d{1,15})\b/i.exec(parameters ?? '')?.[1];
-    if (Number(size ?? 0) > MESSAGE_OCTETS)
+    if (Number(size ?? 0) > this.#service.ledger.limits.messageOctets)
       return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
     const binary = /\bBODY=BINARYMIME\b/i.test(parameters ?? '');
-    this.#transaction = { from: address, binary, recipients: [], chunks: [], octets: 0, chunking: false };
+    const { ledger } = this.#service;
+    this.#transaction = new Transaction(ledger, this.#admitted.mailbox.address, { from: address, binary });
     return this.#say('250 2.1.0 Sender OK');
   }
 
@@ -215,7 +219,8 @@ class Submission {
     const [, address = ''] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
     if (!/^TO:/i.test(rest) || !/^[^@]+@[^@]+$/.test(address)) return this.#say('501 5.1.3 Invalid address');
     if (await this.#fault('recipient', [this.#admitted!.mailbox.address, address])) return undefined;
-    if (transaction.recipients.length >= RECIPIENTS) return this.#say('452 4.5.3 Too many recipients');
+    if (transaction.recipients.length >= this.#service.ledger.limits.recipientsPerMessage)
+      return this.#say('452 4.5.3 Too many recipients');
     if (this.#isOurs(address) && !this.#service.mail.find(address))
       return this.#say('550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup');
     transaction.recipients.push(address);
@@ -233,7 +238,7 @@ class Submission {
     if (!transaction || transaction.recipients.length === 0 || transaction.chunking || transaction.binary)
       return this.#say('503 5.5.2 Bad sequence of commands');
     await this.#say('354 Start mail input; end with <CRLF>.<CRLF>');
-    for await (const piece of this.#conn.dotted()) this.#collect(transaction, piece);
+    for await (const piece of this.#conn.dotted()) transaction.collect(piece);
     return this.#finish(transaction);
   }
 
@@ -245,53 +250,55 @@ class Submission {
       return this.#conn.end();
     }
     const transaction = this.#transaction;
-    for await (const piece of this.#conn.stream(Number(length))) if (transaction) this.#collect(transaction, piece);
+    for await (const piece of this.#conn.stream(Number(length))) transaction?.collect(piece);
     if (!transaction || transaction.recipients.length === 0) return this.#say('503 5.5.2 Bad sequence of commands');
     transaction.chunking = true;
     return last === undefined ? this.#say(`250 2.6.0 ${length} octets received`) : this.#finish(transaction);
   }
 
-  /** Keeps what fits; the rest is counted only. */
-  #collect(transaction: Transaction, piece: Buffer): void {
-    transaction.octets += piece.length;
-    if (transaction.octets <= MESSAGE_OCTETS) transaction.chunks.push(piece);
+  /** The end of the message: accepted or refused, the transaction is over. */
+  async #finish(transaction: Transaction): Promise<void> {
+    try {
+      await this.#submit(transaction);
+    } finally {
+      this.#reset();
+    }
   }
 
-  async #finish(transaction: Transaction): Promise<void> {
+  #reset(): void {
+    this.#transaction?.end();
     this.#transaction = undefined;
-    if (transaction.octets > MESSAGE_OCTETS)
-      return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
-    const { mail, clock, hostname, faults } = this.#service;
-    const { mailbox } = this.#admitted!;
-    const addresses = [mailbox.address, transaction.from, ...transaction.recipients];
-    if (await this.#fault('done', addresses, transaction.from)) return undefined;
-    if (faults.bite('smtp-message-lost', { place: 'smtp', addresses })) return this.#conn.reset();
-    const at = clock.now();
-    const id = randomUUID();
-    const date = new Date(at).toUTCString().replace('GMT', '+0000');
-    const received = `Received: from ${this.#greeted ?? 'unknown'} (127.0.0.1)\r\n by ${hostname} with ESMTPSA id ${id};\r\n ${date}\r\n`;
-    const body = Buffer.concat(transaction.chunks);
-    const message = parseMessage(body);
-    const authors = parseAddresses(fieldOf(message, 'from') ?? '').flatMap((each) =>
-      each.type === 'mailbox' ? [`${each.local}@${each.domain}`] : [],
-    );
-    const foreign = authors.find((address) => !this.#maySendAs(address));
-    if (foreign !== undefined)
-      return this.#say(
-        `554 5.2.252 SendAsDenied; ${mailbox.address} not allowed to send as ${foreign}; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied ${this.#stamp()}`,
-      );
+  }
+
+  async #submit(transaction: Transaction): Promise<void> {
+    if (transaction.tooLarge) return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
+    if (transaction.crowded) return this.#say('452 4.3.1 Insufficient system resources');
+    const { mail, clock, hostname, faults, ledger } = this.#service;
+    const sender = this.#admitted!;
+    const { address } = sender.mailbox;
+    const spot: Spot = { place: 'smtp', addresses: [address, transaction.from, ...transaction.recipients] };
+    if (await this.#fault('done', spot.addresses, transaction.from)) return undefined;
+    if (faults.bite('smtp-message-lost', spot)) return this.#conn.reset();
+    if (ledger.open(address, 'smtp') > ledger.limits.smtpConnections) return this.#refuseAs('smtp-concurrent-limit');
+    const date = new Date(clock.now()).toUTCString().replace('GMT', '+0000');
+    const received = `Received: from ${this.#greeted ?? 'unknown'} (127.0.0.1)\r\n by ${hostname} with ESMTPSA id ${randomUUID()};\r\n ${date}\r\n`;
+    const body = transaction.message();
+    const foreign = foreignAuthor(mail, sender, body);
+    if (foreign !== undefined) return this.#refuseAs('smtp-send-as-denied', foreign);
+    if (!ledger.takeRecipients(address, transaction.recipients.length)) return this.#refuseAs('smtp-sender-limit');
     const raw = Buffer.concat([Buffer.from(received), body]);
-    const outside = transaction.recipients.filter((address) => !mail.deliver(address, raw));
-    if (outside.length > 0) mail.outside.push({ from: transaction.from, to: outside, raw, at });
-    // Exchange keeps a copy by itself, which is why programs that append their own end up with two.
-    mailbox.sent.add(raw, at, ['\\Seen']);
-    if (faults.bite('smtp-reply-lost', { place: 'smtp', addresses })) return this.#conn.reset();
+    const id = post(this.#service, sender, { from: transaction.from, recipients: transaction.recipients, raw });
+    if (faults.bite('smtp-reply-lost', spot)) return this.#conn.reset();
     return this.#say(`250 2.0.0 OK <${id}@${hostname}> [Hostname=${hostname}]`);
   }
 
+  /** The words of a fault, said because it is so. */
+  #refuseAs(id: FaultId, sender = ''): Promise<void> {
+    const { effect } = findFault(id)!;
+    return this.#say(effect.type === 'reply' ? this.#words(effect.text, sender) : '451 4.3.0 Temporary server error');
+  }
+
   #maySendAs(address: string): boolean {
-    const { mailbox, verdict } = this.#admitted!;
-    const other = this.#service.mail.find(address);
-    return other !== undefined && (other === mailbox || mayOpen(verdict, other));
+    return maySendAs(this.#service.mail, this.#admitted!, address);
   }
 }
