@@ -8,13 +8,36 @@ export type AuditType =
   | 'token.requested'
   | 'signin.local'
   | 'signin.upstream'
+  /** An IMAP session went on in a new connection at the provider, signed in there anew. */
+  | 'session.moved'
   | 'session.ended'
   | 'app-password.created'
   | 'app-password.revoked'
+  | 'api-key.created'
+  | 'api-key.revoked'
+  /** Somebody came to the HTTP API without a valid key, or asked for what the key does not allow. */
+  | 'api.refused'
+  /** A write by the HTTP API other than handing over mail, whose record is the event `message.accepted`. */
+  | 'api.changed'
   | 'mailbox.added'
   | 'mailbox.removed'
   | 'application.added'
   | 'application.removed'
+  | 'application.credential-added'
+  | 'application.credential-activated'
+  | 'application.credential-removed'
+  /** The provider no longer takes a credential, and another one was used instead. */
+  | 'application.credential-refused'
+  /** A grant needs its owner, works again, or was suspended on purpose. */
+  | 'grant.changed'
+  | 'provider.unreachable'
+  | 'provider.recovered'
+  | 'clock.jumped'
+  /** Something that needs attention came up, went away, or was told to somebody. */
+  | 'notice.raised'
+  | 'notice.resolved'
+  | 'notice.delivered'
+  | 'notice.undeliverable'
   | 'server.started'
   | 'server.stopped'
   /** Written by the log itself: `data.lost` notes could not be kept while the database was away. */

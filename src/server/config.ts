@@ -139,6 +139,50 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('the catalogue of errors and provider changes'),
+  renewal: z
+    .strictObject({
+      concurrency: z
+        .int()
+        .min(1)
+        .max(100)
+        .default(8)
+        .describe('token requests under way at once to one authorization server'),
+      rate: z.number().min(0.1).max(1000).default(25).describe('token requests a second to one authorization server'),
+    })
+    .prefault({})
+    .describe('bounds of renewing grants ahead of their end, for each process that does it'),
+  notices: z
+    .strictObject({
+      mail: z
+        .strictObject({
+          to: z.array(z.string().regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')).min(1),
+          from: z
+            .string()
+            .optional()
+            .describe('mailbox of Postern that sends it; default: any that works and may send'),
+        })
+        .optional()
+        .describe('by mail to people, through a mailbox that works'),
+      webhook: z
+        .strictObject({
+          url: z.url({ protocol: /^https?$/ }).describe('https, or http on loopback'),
+          secretFile: z
+            .string()
+            .min(1)
+            .describe('file with the signing secret: whsec_ and 24 to 64 octets in base64 (Standard Webhooks)'),
+        })
+        .optional()
+        .describe('by a signed POST (Standard Webhooks)'),
+      command: z
+        .strictObject({
+          run: z.array(z.string().min(1)).min(1).describe('program and arguments, without a shell'),
+          timeoutMs: milliseconds.default(10_000).describe('it is killed after this'),
+        })
+        .optional()
+        .describe('by running a program, with the facts in POSTERN_NOTICE_… variables and as JSON on standard input'),
+    })
+    .prefault({})
+    .describe('who is told when a mailbox needs a person or soon will; `postern notice test` tries it'),
   workers: z.int().min(1).max(64).default(1).describe('processes that share the listening ports'),
 });
 

@@ -13,4 +13,9 @@ export const serverError = errorTable({
     hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port',
   },
   'server.worker-failed': { kind: 'bug', hint: 'the log lines before this one say why the worker stopped' },
+  'server.notice-delayed': { kind: 'later', hint: 'it is sent again by itself; look at the receiver if this lasts' },
+  'server.notice-undeliverable': {
+    kind: 'refused',
+    hint: 'correct notices: in postern.yaml, then try it: postern notice test',
+  },
 });

@@ -7,6 +7,8 @@ import { openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
 import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
+import { openCircuits } from '../oauth/circuit.ts';
+import type { RenewalDeps } from '../oauth/renewal.ts';
 import { openTokenSource } from '../oauth/token-source.ts';
 import type { TokenSource } from '../oauth/types.ts';
 import { openStore } from '../store/open.ts';
@@ -41,6 +43,8 @@ export interface Instance {
   readonly vault: Vault;
   readonly audit: Audit;
   readonly tokens: TokenSource;
+  /** What renews tokens here, for the duty of renewal. */
+  readonly renewal: RenewalDeps;
   /** Puts an OAuth event on the audit log; what `connectMailbox` wants as `emit`. */
   readonly emit: (event: OAuthEvent) => Promise<void>;
   /** Waits for renewals under way, flushes the audit log, closes the database. */
@@ -66,9 +70,12 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
     const audit = openAudit(store.audit, clock, { log });
     const emit = async (event: OAuthEvent): Promise<void> => {
       options.onEvent?.(event);
-      await recordEvent(audit, log, event);
+      await recordEvent({ audit, log, store }, event);
     };
-    const tokens = openTokenSource({ store, vault, clock, log, emit });
+    const circuits = openCircuits(clock, (event) => {
+      emit(event).catch((error: unknown) => log.error({ error }, 'an event could not be recorded'));
+    });
+    const tokens = openTokenSource({ store, vault, clock, log, emit, circuits });
     return {
       config,
       clock,
@@ -77,6 +84,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       vault,
       audit,
       tokens,
+      renewal: tokens.renewal,
       emit,
       async close() {
         await tokens.close();
@@ -112,8 +120,11 @@ function keySource(key: KeyConfig): KeySource {
   }
 }
 
-/** OAuth events as audit records. Grant changes and broad scopes are for the log: the token request says what led to them. */
-async function recordEvent(audit: Audit, log: Log, event: OAuthEvent): Promise<void> {
+/** OAuth events as audit records. Broad scopes are for the log: the token request says what led to them. */
+async function recordEvent(
+  { audit, log, store }: { readonly audit: Audit; readonly log: Log; readonly store: Store },
+  event: OAuthEvent,
+): Promise<void> {
   switch (event.type) {
     case 'token.requested': {
       const { type, outcome, ...data } = event;
@@ -130,8 +141,16 @@ async function recordEvent(audit: Audit, log: Log, event: OAuthEvent): Promise<v
     }
     case 'grant.changed': {
       const { type, ...facts } = event;
-      (event.to === 'needs-consent' ? log.warn : log.debug)({ event: type, ...facts }, `grant is now ${event.to}`);
-      return;
+      const broken = event.to === 'needs-consent';
+      (broken ? log.warn : log.debug)({ event: type, ...facts }, `grant is now ${event.to}`);
+      const mailboxes = (await store.mailboxes.byGrant(event.grantId)).map(({ address }) => address);
+      const [mailbox] = mailboxes;
+      return audit.record({
+        type,
+        outcome: broken ? 'failed' : 'ok',
+        ...(mailbox === undefined ? {} : { mailbox }),
+        data: { ...facts, ...(mailboxes.length > 1 ? { mailboxes: mailboxes.slice(0, 50) } : {}) },
+      });
     }
     case 'scopes.broader': {
       const { type, ...facts } = event;
@@ -139,6 +158,26 @@ async function recordEvent(audit: Audit, log: Log, event: OAuthEvent): Promise<v
         { event: type, ...facts },
         'the token can do more than mail needs; narrow the application’s permissions',
       );
+      return;
+    }
+    case 'provider.unreachable': {
+      const { type, ...data } = event;
+      log.warn({ event: type, ...data }, 'the provider gives no tokens; asking again until it does');
+      return audit.record({ type, outcome: 'failed', data });
+    }
+    case 'provider.recovered': {
+      const { type, ...data } = event;
+      log.info({ event: type, ...data }, 'the provider gives tokens again');
+      return audit.record({ type, outcome: 'ok', data });
+    }
+    case 'clock.jumped': {
+      const { type, ...data } = event;
+      return audit.record({ type, outcome: 'ok', data });
+    }
+    case 'credential.refused': {
+      const { type, ...data } = event;
+      log.warn({ event: type, ...data }, 'the provider refused a client credential; the next one is used');
+      return audit.record({ type: 'application.credential-refused', outcome: 'failed', data });
     }
   }
 }

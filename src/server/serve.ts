@@ -8,6 +8,8 @@ import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
 import type { ServerLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
+import { openChannels } from './notice/channels.ts';
+import { startRenewal } from './renewal.ts';
 import { version } from './version.ts';
 
 export interface Serving {
@@ -25,9 +27,11 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
   const metrics = openMetrics(version);
   const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
   try {
+    const channels = openChannels(instance);
     const certificate = await certificateFiles(config, systemClock);
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
     const fresh = keepCertificateFresh(config, systemClock, log);
+    const renewal = startRenewal(instance, { registry: metrics.registry, channels });
     let draining = false;
     const console = await startConsole({
       ...config.console,
@@ -35,6 +39,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
       ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
     }).catch(async (error: unknown) => {
       fresh.stop();
+      await renewal.stop();
       await composed.drain();
       throw error;
     });
@@ -47,6 +52,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
         draining = true;
         fresh.stop();
         log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
+        await renewal.stop();
         await composed.drain();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
         await console.close();

@@ -18,6 +18,8 @@ import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
 import type { ServerLog } from './log.ts';
 import { addUp, openMetrics } from './metrics.ts';
+import { openChannels } from './notice/channels.ts';
+import { startRenewal } from './renewal.ts';
 import { problemsOf, type Serving } from './serve.ts';
 import { version } from './version.ts';
 
@@ -41,7 +43,9 @@ const METRICS_MS = 2000;
 /** The primary's part. @throws gateway.port-taken, server.*, and what a worker fails with at its first start */
 export async function serveWithWorkers(config: Config, log: ServerLog): Promise<Serving> {
   // Made here once, so that workers do not race to make them; opening also upgrades the database.
-  const instance = await openInstance({ config, log });
+  const metrics = openMetrics(version);
+  const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+  const channels = openChannels(instance);
   await certificateFiles(config, systemClock);
   const listeners = await claim(config.listeners);
   const workers = new Set<Worker>();
@@ -92,6 +96,8 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     throw error;
   }
   const fresh = keepCertificateFresh(config, systemClock, log);
+  // Here, where no mail passes: the workers find renewed tokens in the store.
+  const renewal = startRenewal(instance, { registry: metrics.registry, channels });
   const metricsOf = (worker: Worker): Promise<object | undefined> =>
     new Promise((resolve) => {
       const id = ++asked;
@@ -106,8 +112,10 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     });
   const console = await startConsole({
     ...config.console,
-    metrics: async () =>
-      addUp((await Promise.all([...workers].map(metricsOf))).filter((values) => values !== undefined)),
+    metrics: async () => {
+      const own = metrics.registry.getMetricsAsJSON();
+      return addUp((await Promise.all([own, ...[...workers].map(metricsOf)])).filter((values) => values !== undefined));
+    },
     ready: async () => {
       if (stopping) return ['shutting down'];
       const missing = config.workers - ready.size;
@@ -132,6 +140,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       stopping = true;
       fresh.stop();
       for (const restart of restarts) restart.cancel();
+      await renewal.stop();
       log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
       await Promise.all(
         [...workers].map(

@@ -30,9 +30,9 @@ export interface NoticeTable {
   raise(notice: Omit<Notice, 'resolvedAt'>, channels: readonly string[]): Promise<boolean>;
   /**
    * Closes the open notice of a cause and gives it. Channels that were told what was wrong are told that it is over; what
-   * was not delivered yet is not sent any more.
+   * was not delivered yet is not sent any more. `quietly`: nobody is told, since another notice takes its place.
    */
-  resolve(cause: string, at: number): Promise<Notice | undefined>;
+  resolve(cause: string, at: number, quietly?: boolean): Promise<Notice | undefined>;
   open(): Promise<readonly Notice[]>;
   /** Takes due deliveries until `until`, after which they are due again should this process die. */
   claimDeliveries(claim: {

@@ -23,7 +23,7 @@ export function noticeTable(engine: Engine): NoticeTable {
         }
         return { result: true, changed: true };
       }),
-    resolve: (cause, at) =>
+    resolve: (cause, at, quietly = false) =>
       write(undefined, async (trx) => {
         const row = await trx
           .updateTable('notices')
@@ -36,7 +36,7 @@ export function noticeTable(engine: Engine): NoticeTable {
         const mine = trx.selectFrom('notice_deliveries').where('notice_id', '=', row.id);
         const told = await mine.select('channel').where('delivered_at', 'is not', null).execute();
         await trx.updateTable('notice_deliveries').set({ next_at: null }).where('notice_id', '=', row.id).execute();
-        for (const { channel } of told) {
+        for (const { channel } of quietly ? [] : told) {
           await trx
             .insertInto('notice_deliveries')
             .values({ ...FRESH, notice_id: row.id, status: 'resolved', channel, next_at: at })

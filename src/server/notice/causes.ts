@@ -1,0 +1,181 @@
+/** What people should be told of at a moment, each cause once. Pure. */
+import { z } from 'zod';
+import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
+import type { Application } from '../../store/types.ts';
+import type { Survey, SurveyedGrant } from '../survey.ts';
+
+/** One thing to tell: plain facts and plain words, no secrets. */
+export const noticeBody = z.object({
+  type: z.enum([
+    'grant.needs-consent',
+    'grant.consent-ending',
+    'grant.inactive',
+    'provider.failing',
+    'application.failing',
+    'credential.ending',
+  ]),
+  /** One sentence, lower case, no full stop. */
+  summary: z.string(),
+  reason: z.string(),
+  remedy: z.string(),
+  /** ISO 8601: when mail stops unless somebody acts, where that is known. */
+  deadline: z.string().optional(),
+  /** At most {@link MOST_NAMED}; {@link mailboxCount} is how many there are. */
+  mailboxes: z.array(z.string()),
+  mailboxCount: z.number(),
+  application: z.string().optional(),
+  provider: z.string().optional(),
+  code: z.string().optional(),
+  /** Where the owner signs in again, if the console can be reached. */
+  link: z.string().optional(),
+});
+export type NoticeBody = Readonly<z.infer<typeof noticeBody>>;
+
+/** What passes is told when it has not passed for so long. */
+const PATIENCE_MS = 15 * 60_000;
+const MOST_NAMED = 50;
+const DAY_MS = 86_400_000;
+
+/** By cause: while a cause is in this map it is told once, and when it is gone that is told. */
+export function noticesOf(survey: Survey, now: number): ReadonlyMap<string, NoticeBody> {
+  const notices = new Map<string, NoticeBody>();
+  const passing: SurveyedGrant[] = [];
+  const failing: SurveyedGrant[] = [];
+  for (const one of survey.grants.values()) {
+    // A grant without mailboxes is nobody's loss.
+    if (one.mailboxes.length === 0) continue;
+    const { health } = one;
+    if (health.type === 'needs-consent') notices.set(`consent/${one.grant.id}`, consentNeeded(one));
+    if (health.type !== 'at-risk') continue;
+    if (health.cause === 'consent-ending') notices.set(`ending/${one.grant.id}`, ending(one));
+    else if (health.cause === 'inactive') notices.set(`inactive/${one.grant.id}`, ending(one));
+    else if (health.cause === 'renewal-failing') (health.passing ? passing : failing).push(one);
+  }
+  for (const [authority, members] of Map.groupBy(passing, (one) => one.authority ?? 'the provider')) {
+    const since = Math.min(...members.map(({ grant }) => grant.renewal?.failing?.since ?? now));
+    if (now - since >= PATIENCE_MS) notices.set(`provider/${authority}`, outage(authority, members, since));
+  }
+  for (const [id, members] of Map.groupBy(failing, (one) => one.grant.applicationId)) {
+    notices.set(`application/${id}`, applicationFails(members));
+  }
+  for (const application of survey.applications) {
+    const found = credentialEnds(application, survey, now);
+    if (found) notices.set(found.cause, found.body);
+  }
+  return notices;
+}
+
+/** A later warning about the same end takes the place of an earlier one, which is not over for that. */
+export function isSuperseded(cause: string, current: ReadonlyMap<string, NoticeBody>): boolean {
+  const [kind, ...about] = cause.split('/');
+  if (kind !== 'credential') return false;
+  const same = `credential/${about.slice(0, 2).join('/')}/`;
+  return [...current.keys()].some((other) => other.startsWith(same));
+}
+
+function consentNeeded(one: SurveyedGrant): NoticeBody {
+  const { health } = one;
+  if (health.type !== 'needs-consent') throw new TypeError('asked about a grant that is well');
+  const { code, reason, remedy } = health;
+  return {
+    type: 'grant.needs-consent',
+    summary: `${addresses([one])} has to be signed in to again: ${reason}`,
+    reason,
+    remedy,
+    code,
+    ...about([one]),
+  };
+}
+
+function ending(one: SurveyedGrant): NoticeBody {
+  const { health } = one;
+  if (health.type !== 'at-risk') throw new TypeError('asked about a grant that is well');
+  return {
+    type: health.cause === 'inactive' ? 'grant.inactive' : 'grant.consent-ending',
+    summary: `mail of ${addresses([one])} will stop: ${health.reason}`,
+    reason: health.reason,
+    remedy: health.remedy,
+    ...(health.at === undefined ? {} : { deadline: iso(health.at) }),
+    ...about([one]),
+  };
+}
+
+function outage(authority: string, members: readonly SurveyedGrant[], since: number): NoticeBody {
+  const reason = members[0]?.grant.renewal?.failing?.reason ?? 'it does not answer';
+  return {
+    type: 'provider.failing',
+    summary: `${authority} has given no tokens to ${addresses(members)} since ${iso(since)}: ${reason}`,
+    reason,
+    remedy: 'this passes by itself; check the network and the provider’s status page if it lasts',
+    deadline: iso(earliest(members)),
+    provider: authority,
+    ...about(members),
+  };
+}
+
+function applicationFails(members: readonly SurveyedGrant[]): NoticeBody {
+  const { health, application } = members[0]!;
+  if (health.type !== 'at-risk') throw new TypeError('asked about a grant that is well');
+  return {
+    type: 'application.failing',
+    summary: `the provider refuses application ${application?.name ?? '?'}: ${health.reason}`,
+    reason: health.reason,
+    remedy: health.remedy,
+    deadline: iso(earliest(members)),
+    ...(health.code === undefined ? {} : { code: health.code }),
+    ...about(members),
+  };
+}
+
+function credentialEnds(
+  application: Application,
+  survey: Survey,
+  now: number,
+): { cause: string; body: NoticeBody } | undefined {
+  const end = lastCredentialEnd(application.credentials ?? []);
+  if (end === undefined) return undefined;
+  const left = end - now;
+  const stage = left <= 0 ? 0 : CREDENTIAL_WARNING_DAYS.findLast((days) => left <= days * DAY_MS);
+  if (stage === undefined) return undefined;
+  const { name } = application;
+  const date = iso(end).slice(0, 10);
+  const days = Math.max(1, Math.round(left / DAY_MS));
+  const when =
+    stage === 0 ? `ended on ${date}` : `ends on ${date}, in ${days === 1 ? 'a day or less' : `${days} days`}`;
+  const members = [...survey.grants.values()].filter(({ grant }) => grant.applicationId === application.id);
+  return {
+    cause: `credential/${application.id}/${end}/${stage}`,
+    body: {
+      type: 'credential.ending',
+      summary: `the last credential of application ${name} ${when}`,
+      reason: 'without a valid credential the provider gives no tokens to any of its mailboxes',
+      remedy: `make a new one at the provider, then: postern provider credential add ${name} --help; both work side by side`,
+      deadline: iso(end),
+      application: name,
+      ...about(members),
+    },
+  };
+}
+
+function about(members: readonly SurveyedGrant[]): Pick<NoticeBody, 'mailboxes' | 'mailboxCount' | 'application'> {
+  const all = members.flatMap(({ mailboxes }) => mailboxes.map(({ address }) => address)).toSorted();
+  const names = new Set(members.flatMap(({ application }) => application?.name ?? []));
+  return {
+    mailboxes: all.slice(0, MOST_NAMED),
+    mailboxCount: all.length,
+    ...(names.size === 1 ? { application: [...names][0]! } : {}),
+  };
+}
+
+function addresses(members: readonly SurveyedGrant[]): string {
+  const all = members.flatMap(({ mailboxes }) => mailboxes.map(({ address }) => address));
+  return all.length === 1 ? all[0]! : `${all.length} mailboxes`;
+}
+
+function earliest(members: readonly SurveyedGrant[]): number {
+  return Math.min(...members.map(({ health }) => (health.type === 'at-risk' ? (health.at ?? Infinity) : Infinity)));
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}

@@ -1,0 +1,42 @@
+/** The configured ways of telling people, ready to use. */
+import { readFileSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { Secret } from '../../base/secret.ts';
+import { isWebhookSecret } from '../../base/webhook-signature.ts';
+import type { Config } from '../config.ts';
+import { serverError } from '../errors.ts';
+import type { Instance } from '../instance.ts';
+import type { NoticeChannel } from './channel.ts';
+import { commandChannel } from './command.ts';
+import { webhookChannel } from './webhook.ts';
+
+/** @throws server.config (a secret that is missing or none, a webhook in the open) */
+export function openChannels(instance: Pick<Instance, 'config' | 'clock'>): readonly NoticeChannel[] {
+  const { config, clock } = instance;
+  const { webhook, command } = config.notices;
+  return [
+    ...(webhook
+      ? [webhookChannel(checkedUrl(webhook.url), secretOf(config, webhook.secretFile), () => clock.now())]
+      : []),
+    ...(command ? [commandChannel(command.run, command.timeoutMs, process.env)] : []),
+  ];
+}
+
+function checkedUrl(text: string): string {
+  const { protocol, hostname } = new URL(text);
+  if (protocol === 'https:' || /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) return text;
+  throw serverError('server.config', `notices.webhook.url: ${hostname} is not this machine, so it has to be https`);
+}
+
+function secretOf(config: Config, file: string): Secret {
+  const path = isAbsolute(file) ? file : join(config.home.state, file);
+  const hint = `make one: (umask 077; printf 'whsec_%s\\n' "$(openssl rand -base64 32)" > ${path})`;
+  let secret: Secret;
+  try {
+    secret = new Secret(readFileSync(path, 'utf8').split(/\r?\n/)[0] ?? '');
+  } catch (cause) {
+    throw serverError('server.config', `the webhook secret ${path} cannot be read`, { cause, hint });
+  }
+  if (isWebhookSecret(secret)) return secret;
+  throw serverError('server.config', `${path} holds no webhook secret`, { hint });
+}
