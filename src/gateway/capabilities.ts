@@ -2,16 +2,30 @@
 import type { Protocol } from '../store/types.ts';
 
 /**
- * The capabilities for the tagged OK of an IMAP sign-in (RFC 9051 §7.1). Everything about signing in is over by then;
- * UNAUTHENTICATE (RFC 8437) would take the connection back to a state in which only we can sign in. COMPRESS and IMAP4rev2
- * pass through the relay, but stay unannounced until sessions can be continued across them.
+ * The capabilities after an IMAP sign-in (RFC 9051 §7.1). Everything about signing in is over by then; UNAUTHENTICATE (RFC
+ * 8437) would take the connection back to a state in which only we can sign in. What keeps state in one session that another
+ * one cannot be given (NOTIFY, saved and updated searches, languages, UIDs only) and what changes the bytes of the connection
+ * or the grammar (COMPRESS, IMAP4rev2) is hidden, because sessions outlive connections (docs/sessions.md).
  */
 export function imapAfterSignIn(provider: readonly string[]): string[] {
-  return provider.filter((name) => !IMAP_HIDDEN.test(name));
+  return provider.filter((name) => !isHiddenFromImap(name));
+}
+
+const IMAP_LINE = /^(\* CAPABILITY |.*?\[CAPABILITY )([^\]]*)(.*)$/i;
+
+/** A response line that announces capabilities, without the hidden ones; any other line as it is. */
+export function withoutHidden(line: string): string {
+  const [, before, names, after] = IMAP_LINE.exec(line) ?? [];
+  return before === undefined ? line : `${before}${imapAfterSignIn(names!.split(' ')).join(' ')}${after}`;
+}
+
+/** Whether a capability is one that is never announced. */
+export function isHiddenFromImap(name: string): boolean {
+  return IMAP_HIDDEN.test(name);
 }
 
 const IMAP_HIDDEN =
-  /^(?:STARTTLS|LOGINDISABLED|SASL-IR|AUTH=.*|COMPRESS=.*|IMAP4rev2|UNAUTHENTICATE|LOGIN-REFERRALS|MAILBOX-REFERRALS)$/i;
+  /^(?:STARTTLS|LOGINDISABLED|SASL-IR|AUTH=.*|COMPRESS=.*|IMAP4rev2|UNAUTHENTICATE|LOGIN-REFERRALS|MAILBOX-REFERRALS|NOTIFY|SEARCHRES|CONTEXT=.*|LANGUAGE|I18NLEVEL=2|UIDONLY)$/i;
 
 /**
  * What EHLO (RFC 5321 §4.1.1.1) or CAPA (RFC 2449 §5) may say before sign-in, when nobody knows yet which provider it will

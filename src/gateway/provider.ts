@@ -17,6 +17,8 @@ export interface ProviderConnection {
   readonly mechanism: string;
   /** IMAP capabilities, POP3 CAPA or SMTP EHLO lines as the provider gave them. */
   readonly capabilities: readonly string[];
+  /** When the token it was opened with ends; milliseconds since the epoch. */
+  readonly expiresAt: number;
 }
 
 export interface ProviderOptions {
@@ -50,8 +52,29 @@ export class Provider {
    * @throws gateway.consent-needed, gateway.provider-refused, gateway.provider-unreachable, gateway.misconfigured, and
    *   store.unavailable or base.bug unchanged; the original is the cause and its code in `detail.code`
    */
-  async signIn(mailbox: Mailbox, protocol: Protocol, signal: AbortSignal): Promise<ProviderConnection> {
-    const { clock, tokens, upstreamMs } = this.#options;
+  signIn(mailbox: Mailbox, protocol: Protocol, signal: AbortSignal): Promise<ProviderConnection> {
+    return this.#bounded(mailbox, signal, (stop) => this.#signIn(mailbox, protocol, stop));
+  }
+
+  /**
+   * The same for a session that is to outlive its token: only with one that lives longer than `after`.
+   * @returns `not-renewed` when there is none yet. @throws as `signIn`
+   */
+  signInAgain(
+    mailbox: Mailbox,
+    protocol: Protocol,
+    after: number,
+    signal: AbortSignal,
+  ): Promise<ProviderConnection | 'not-renewed'> {
+    return this.#bounded(mailbox, signal, async (stop) => {
+      const { expiresAt } = await this.#options.tokens.accessToken(mailbox, protocol, stop);
+      return expiresAt > after ? this.#signIn(mailbox, protocol, stop) : 'not-renewed';
+    });
+  }
+
+  /** Runs `work` until it is done, `signal` says stop or the time is over, and explains its failures. */
+  async #bounded<T>(mailbox: Mailbox, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+    const { clock, upstreamMs } = this.#options;
     const stop = new AbortController();
     const forward = (): void => stop.abort(signal.reason);
     if (signal.aborted) forward();
@@ -60,20 +83,25 @@ export class Provider {
       stop.abort(gatewayError('gateway.provider-unreachable', 'the provider did not answer in time')),
     );
     try {
-      const endpoint = await tokens.endpoint(mailbox, protocol);
-      const token = await tokens.accessToken(mailbox, protocol, stop.signal);
-      try {
-        return await this.#open(endpoint, token, stop.signal);
-      } catch (error) {
-        if (!isError(error, 'sasl.refused') || !this.#mayRenew(`${protocol} ${mailbox.address}`)) throw error;
-        tokens.reject(token);
-        return await this.#open(endpoint, await tokens.accessToken(mailbox, protocol, stop.signal), stop.signal);
-      }
+      return await work(stop.signal);
     } catch (error) {
       throw stop.signal.aborted ? asError(stop.signal.reason) : explain(asError(error), mailbox);
     } finally {
       limit.cancel();
       signal.removeEventListener('abort', forward);
+    }
+  }
+
+  async #signIn(mailbox: Mailbox, protocol: Protocol, signal: AbortSignal): Promise<ProviderConnection> {
+    const { tokens } = this.#options;
+    const endpoint = await tokens.endpoint(mailbox, protocol);
+    const token = await tokens.accessToken(mailbox, protocol, signal);
+    try {
+      return await this.#open(endpoint, token, signal);
+    } catch (error) {
+      if (!isError(error, 'sasl.refused') || !this.#mayRenew(`${protocol} ${mailbox.address}`)) throw error;
+      tokens.reject(token);
+      return await this.#open(endpoint, await tokens.accessToken(mailbox, protocol, signal), signal);
     }
   }
 
@@ -103,7 +131,13 @@ export class Provider {
         ...this.#ehlo(conn),
         signal,
       });
-      return { conn, endpoint, mechanism: signedIn.mechanism, capabilities: signedIn.capabilities };
+      return {
+        conn,
+        endpoint,
+        mechanism: signedIn.mechanism,
+        capabilities: signedIn.capabilities,
+        expiresAt: token.expiresAt,
+      };
     } catch (error) {
       conn.destroy();
       throw error;

@@ -1,4 +1,7 @@
-/** Bytes both ways between a signed-in client and its provider, untouched, with back-pressure. Nothing is parsed here. */
+/**
+ * Bytes both ways between a signed-in client and its provider, untouched, with back-pressure. Nothing is parsed here; a tap
+ * that is given may look, leave out and put in, and have another server take the place of the first.
+ */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 
@@ -14,7 +17,32 @@ export interface RelayOptions {
   /** The client's last line when that happens, where the protocol has one. */
   readonly idleGoodbye?: string;
   readonly clock: Clock;
+  readonly tap?: Tap;
   onEnd(end: RelayEnd): void;
+}
+
+/** Sees everything before it is passed on. Each function gives what the other side gets: mostly the very same buffer. */
+export interface Tap {
+  attach(relay: RunningRelay): void;
+  fromClient(bytes: Buffer): Buffer;
+  fromServer(bytes: Buffer): Buffer;
+  /** True when the server has said that it goes; the rest of what it says does not count. */
+  readonly serverEnding: boolean;
+  /** The server has gone. `replace`: the client stays, and `Relay.replaceServer` follows, or `cut`. */
+  serverGone(): 'end' | 'replace';
+  /** Silence is no reason to end the session just now. */
+  readonly mayBeSilent: boolean;
+}
+
+export interface RunningRelay {
+  /** Ends it from outside, with a last line for the client where the protocol has one. */
+  cut(goodbye?: string, reason?: RelayEnd['reason']): void;
+  toClient(text: string): void;
+  toServer(bytes: Buffer): void;
+  /** Another server takes over; the old one's socket is ended with these last words. */
+  replaceServer(next: RelaySide, lastWords?: string): void;
+  /** Reads nothing more from the client for a while. */
+  pauseClient(paused: boolean): void;
 }
 
 /** One side of a relay: a socket without listeners, and bytes already read from it. */
@@ -23,23 +51,19 @@ export interface RelaySide {
   readonly rest: Buffer;
 }
 
-/** Starts passing bytes. `cut` ends it from outside, with a last line for the client where the protocol has one. */
-export function relay(client: RelaySide, upstream: RelaySide, options: RelayOptions): { cut(goodbye?: string): void } {
+/** Starts passing bytes. */
+export function relay(client: RelaySide, upstream: RelaySide, options: RelayOptions): RunningRelay {
   const session = new Relay(client.socket, upstream.socket, options);
   if (upstream.rest.length > 0) session.pass(upstream.socket, upstream.rest);
   if (client.rest.length > 0) session.pass(client.socket, client.rest);
-  // What happened to a socket between its last reader and this relay is not told again.
-  for (const { socket } of [client, upstream]) {
-    if (socket.destroyed) session.closed(socket, socket.errored !== null);
-    else if (socket.readableEnded) session.ended(socket);
-    else socket.resume();
-  }
+  session.begin(client.socket);
+  session.begin(upstream.socket);
   return session;
 }
 
 /** Sockets carry their relay in a property, so that all sessions share the same five listener functions. */
 const RELAY = Symbol('relay');
-type Wired = Socket & { [RELAY]?: Relay };
+type Wired = Socket & { [RELAY]?: Relay | undefined };
 
 /**
  * Chunks from here on are taken as part of a bulk transfer and leave together at the end of the event loop's turn: a TLS
@@ -53,39 +77,80 @@ const WAITING_OCTETS = 256 * 1024;
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
 
-class Relay {
+class Relay implements RunningRelay {
   readonly #client: Wired;
-  readonly #server: Wired;
+  #server: Wired;
   readonly #options: RelayOptions;
+  readonly #tap: Tap | undefined;
   #toClient = 0;
   #toServer = 0;
   #seen = 0;
   #idle: Timer;
   #over = false;
+  #clientPaused = false;
+  /** The server has gone and nobody has taken its place yet. */
+  #alone = false;
 
   constructor(client: Wired, server: Wired, options: RelayOptions) {
     this.#client = client;
     this.#server = server;
     this.#options = options;
+    this.#tap = options.tap;
+    this.#tap?.attach(this);
     this.#idle = options.clock.after(options.idleMs, this.#checkIdle);
-    for (const socket of [client, server]) {
-      socket[RELAY] = this;
-      socket.on('data', onData);
-      socket.on('drain', onDrain);
-      socket.on('end', onEnd);
-      socket.on('error', onError);
-      socket.on('close', onClose);
-    }
+    this.#wire(client);
+    this.#wire(server);
   }
 
-  cut(goodbye?: string): void {
+  /** Lets a side speak. What happened to its socket between its last reader and this relay is not told again. */
+  begin(side: Wired): void {
+    if (side.destroyed) this.closed(side, side.errored !== null);
+    else if (side.readableEnded) this.ended(side);
+    else if (side !== this.#client || !this.#clientPaused) side.resume();
+  }
+
+  cut(goodbye?: string, reason: RelayEnd['reason'] = 'cut'): void {
     if (this.#over) return;
     if (goodbye !== undefined && this.#client.writable) this.#client.write(goodbye);
-    this.#finish('cut');
+    this.#finish(reason);
   }
 
-  pass(from: Wired, bytes: Buffer): void {
-    const to = from === this.#client ? this.#server : this.#client;
+  toClient(text: string): void {
+    this.#toClient += text.length;
+    if (this.#client.writable) this.#client.write(text, 'latin1');
+  }
+
+  toServer(bytes: Buffer): void {
+    this.#toServer += bytes.length;
+    if (this.#server.writable) this.#server.write(bytes);
+  }
+
+  replaceServer({ socket, rest }: RelaySide, lastWords?: string): void {
+    if (this.#over) return this.#close(socket, lastWords);
+    this.#dismiss(this.#server, lastWords);
+    this.#server = socket;
+    this.#alone = false;
+    this.#wire(socket);
+    if (rest.length > 0) this.pass(socket, rest);
+    this.begin(socket);
+    if (this.#client.readableEnded && socket.writable) socket.end();
+  }
+
+  pauseClient(paused: boolean): void {
+    this.#clientPaused = paused;
+    if (paused) this.#client.pause();
+    else if (this.#server.writableLength <= WAITING_OCTETS) this.#client.resume();
+  }
+
+  pass(from: Wired, received: Buffer): void {
+    const fromClient = from === this.#client;
+    const bytes =
+      this.#tap === undefined ? received : fromClient ? this.#tap.fromClient(received) : this.#tap.fromServer(received);
+    if (bytes.length > 0) this.#forward(from, fromClient ? this.#server : this.#client, bytes);
+    if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
+  }
+
+  #forward(from: Wired, to: Wired, bytes: Buffer): void {
     if (from === this.#client) this.#toServer += bytes.length;
     else this.#toClient += bytes.length;
     if (!to.writable) return;
@@ -98,23 +163,27 @@ class Relay {
   }
 
   drained(side: Wired): void {
-    (side === this.#client ? this.#server : this.#client).resume();
+    if (side === this.#client) this.#server.resume();
+    else if (!this.#clientPaused) this.#client.resume();
   }
 
   /** One side has said all it had to say: pass that on, and keep the other direction open (half-close). */
   ended(side: Wired): void {
+    if (side === this.#server && this.#lose()) return;
+    if (this.#alone) return this.#finish('client-closed');
     const other = side === this.#client ? this.#server : this.#client;
     if (other.writable) other.end();
   }
 
   closed(side: Wired, error: boolean): void {
+    if (side === this.#server && this.#lose()) return;
     this.#finish(error ? 'error' : side === this.#client ? 'client-closed' : 'server-closed');
   }
 
   /** The timer is not moved on every byte: it wakes once per idle period and looks whether anything went through. */
   readonly #checkIdle = (): void => {
     const total = this.#toClient + this.#toServer;
-    if (total === this.#seen) {
+    if (total === this.#seen && this.#tap?.mayBeSilent !== true) {
       if (this.#options.idleGoodbye !== undefined && this.#client.writable)
         this.#client.write(this.#options.idleGoodbye);
       return this.#finish('idle');
@@ -123,17 +192,46 @@ class Relay {
     this.#idle = this.#options.clock.after(this.#options.idleMs, this.#checkIdle);
   };
 
+  /** @returns true when the session goes on without this server */
+  #lose(): boolean {
+    if (this.#alone) return true;
+    if (this.#over || this.#tap === undefined || !this.#client.writable || this.#client.readableEnded) return false;
+    if (this.#tap.serverGone() === 'end') return false;
+    this.#alone = true;
+    this.#dismiss(this.#server);
+    return true;
+  }
+
+  #wire(socket: Wired): void {
+    socket[RELAY] = this;
+    socket.on('data', onData);
+    socket.on('drain', onDrain);
+    socket.on('end', onEnd);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+  }
+
+  /** A server that is not ours any more: what it still says goes nowhere. */
+  #dismiss(socket: Wired, lastWords?: string): void {
+    socket[RELAY] = undefined;
+    this.#close(socket, lastWords);
+  }
+
+  #close(socket: Wired, lastWords?: string): void {
+    if (socket.destroyed) return;
+    const drop = this.#options.clock.after(LINGER_MS, () => socket.destroy());
+    socket.once('close', () => drop.cancel());
+    if (lastWords === undefined || !socket.writable) socket.end();
+    else socket.end(lastWords);
+    socket.resume();
+  }
+
   #finish(reason: RelayEnd['reason']): void {
     if (this.#over) return;
     this.#over = true;
     this.#idle.cancel();
-    for (const socket of [this.#client, this.#server]) {
-      if (socket.destroyed) continue;
-      const drop = this.#options.clock.after(LINGER_MS, () => socket.destroy());
-      socket.once('close', () => drop.cancel());
-      socket.end();
-      socket.resume();
-    }
+    this.#close(this.#client);
+    this.#close(this.#server);
     this.#options.onEnd({ bytesToClient: this.#toClient, bytesToServer: this.#toServer, reason });
   }
 }

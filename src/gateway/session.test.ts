@@ -135,16 +135,43 @@ test('a program that hangs up during its sign-in leaves nothing open', async (t)
   assert.equal(bench.audit.of('session.ended').length, 0);
 });
 
-test('a provider that dies ends the session, and the gateway goes on', async (t) => {
-  const { bench, provider } = await scene(t);
-  const client = await signedIn(bench);
-  const other = await bench.client();
-  await other.line();
+test('a provider that dies ends POP3 sessions, and the gateway goes on', async (t) => {
+  const { bench, provider } = await scene(t, { protocol: 'pop3' });
+  const client = await bench.client();
+  await client.line();
+  await client.ask(`USER ${ADDRESS}`, /./);
+  assert.match(await client.ask(`PASS ${PASSWORD}`, /./), /^\+OK/);
   const ended = bench.audit.next('session.ended');
   provider.crash();
   assert.equal(await client.line().catch(() => '<end>'), '<end>');
   await ended;
-  assert.match(await other.ask(LOGIN, /^a /), /^a OK/);
+  const other = await bench.client();
+  await other.line();
+  await other.ask(`USER ${ADDRESS}`, /./);
+  assert.match(await other.ask(`PASS ${PASSWORD}`, /./), /^\+OK/);
+});
+
+test('a provider that dies does not end an IMAP session', async (t) => {
+  const { bench, provider } = await scene(t);
+  const client = await signedIn(bench);
+  provider.crash();
+  await eventually(() => provider.open === 0);
+  assert.equal(await client.ask('b NOOP', /./), 'did b NOOP');
+  assert.equal(provider.accepted, 2);
+  const [moved] = bench.audit.of('session.moved');
+  assert.equal(moved!.data!['cause'], 'server-gone');
+  assert.equal(bench.audit.of('session.ended').length, 0);
+});
+
+test('without its provider an IMAP session ends with the reason', async (t) => {
+  const { bench, provider } = await scene(t);
+  const client = await signedIn(bench);
+  provider.good.clear();
+  provider.crash();
+  await eventually(() => provider.open === 0);
+  await client.send('b NOOP');
+  assert.match((await client.until(/<end>/)).join('\n'), /^\* BYE the provider does not let alice@contoso\.test in/);
+  assert.equal(bench.audit.of('session.ended').length, 1);
 });
 
 test('a program that ends its side still gets the last replies', async (t) => {
@@ -184,7 +211,7 @@ test('drain refuses new connections, lets sessions end, then says goodbye', asyn
   await assert.rejects(once(late, 'connect'), { code: 'ECONNREFUSED' });
   assert.equal(await busy.ask('b NOOP', /./), 'did b NOOP');
   assert.equal(drained, false);
-  await busy.ask('QUIT', /bye/);
+  await busy.ask('z LOGOUT', /bye/);
   await draining;
   assert.equal(bench.meter.opened, bench.meter.closed);
 });
@@ -302,7 +329,7 @@ test('large transfers pass both ways in constant memory while one side is slow',
   const { port } = bench.gateway.addresses[0]!;
   const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: authority.ca });
   await once(socket, 'secureConnect');
-  socket.write(`${LOGIN}\r\nGET ${size}\r\n`);
+  socket.write(`${LOGIN}\r\ng GET ${size}\r\n`);
   await once(socket, 'readable');
   const before = process.memoryUsage();
   // Nobody reads: the provider must come to a stop instead of filling memory.
@@ -320,9 +347,10 @@ test('large transfers pass both ways in constant memory while one side is slow',
     if (got > size) break;
   }
   const up = await signedIn(bench);
-  await up.conn.write(`PUT ${size}\r\n`);
+  await up.conn.write(`p PUT {${size}+}\r\n`);
   const piece = Buffer.alloc(1 << 20, 'y');
   for (let left = size; left > 0; left -= piece.length) await up.conn.write(piece);
-  assert.equal(await up.line(), `did PUT ${size}`);
+  await up.conn.write('\r\n');
+  assert.equal(await up.line(), `did p PUT {${size}+}`);
   assert.equal(provider.taken, size);
 });

@@ -10,15 +10,16 @@ import * as smtp from '../protocol/smtp/server.ts';
 import { type ServerContext, secureServer } from '../protocol/tls/server.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
 import { plainAddress } from './admission.ts';
 import { imapAfterSignIn } from './capabilities.ts';
+import { Continuity } from './continuity/continuity.ts';
 import { gatewayError } from './errors.ts';
 import type { ExtensionBook } from './extension-book.ts';
 import { type Ending, goodbye } from './goodbye.ts';
 import type { Provider, ProviderConnection } from './provider.ts';
-import { relay, type RelayEnd } from './relay.ts';
+import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
 import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
 
 /** What all sessions of a gateway share. */
@@ -57,8 +58,9 @@ export class Session {
   readonly #protocol: Protocol;
   readonly #remoteAddress: string;
   #signingIn: SigningIn | undefined;
-  #relay: { cut(goodbye?: string): void } | undefined;
-  #mailbox: string | undefined;
+  #relay: RunningRelay | undefined;
+  #continuity: Continuity | undefined;
+  #mailbox: Mailbox | undefined;
   #appPasswordId: string | undefined;
   #since = 0;
 
@@ -129,7 +131,8 @@ export class Session {
   /** Ends the session from our side. A sign-in that is being checked is let through unless the reason is `revoked`. */
   end(ending: Ending): void {
     if (this.#relay !== undefined) {
-      this.#relay.cut(goodbye(this.#protocol, ending, this.#around.hostname));
+      const words = goodbye(this.#protocol, ending, this.#around.hostname);
+      this.#relay.cut(this.#continuity === undefined ? words : this.#continuity.goodbye(words));
     } else if (this.#signingIn !== undefined) {
       const now = this.#signingIn;
       if (ending === 'revoked') now.gone.abort(gatewayError('gateway.wrong-password', WRONG));
@@ -199,15 +202,15 @@ export class Session {
         }),
       };
     }
-    this.#mailbox = local.mailbox.address;
+    this.#mailbox = local.mailbox;
     this.#appPasswordId = local.appPassword.id;
-    this.#note('signin.local', 'ok', this.#mailbox, { mechanism });
+    this.#note('signin.local', 'ok', this.#mailbox.address, { mechanism });
     try {
       const provider = await this.#around.provider.signIn(local.mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
       now.gone.signal.throwIfAborted();
       if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);
-      this.#note('signin.upstream', 'ok', this.#mailbox, {
+      this.#note('signin.upstream', 'ok', this.#mailbox.address, {
         host: provider.endpoint.host,
         mechanism: provider.mechanism,
       });
@@ -217,8 +220,8 @@ export class Session {
     } catch (error) {
       const failure = asError(error);
       if (!now.gone.signal.aborted) {
-        this.#note('signin.upstream', 'failed', this.#mailbox, { code: codeOf(failure) });
-        this.#warn(failure, this.#mailbox, 'sign-in at the provider failed');
+        this.#note('signin.upstream', 'failed', local.mailbox.address, { code: codeOf(failure) });
+        this.#warn(failure, local.mailbox.address, 'sign-in at the provider failed');
       }
       this.#forget();
       // Once revoked there is nothing to try again on this connection.
@@ -230,15 +233,23 @@ export class Session {
     const { deps, limits } = this.#around;
     this.#since = deps.clock.now();
     deps.log.info(
-      { ...this.#facts(), mailbox: this.#mailbox, appPasswordId: this.#appPasswordId, host: provider.endpoint.host },
+      {
+        ...this.#facts(),
+        mailbox: this.#mailbox?.address,
+        appPasswordId: this.#appPasswordId,
+        host: provider.endpoint.host,
+      },
       'signed in',
     );
     const farewell = goodbye(this.#protocol, 'idle', this.#around.hostname);
     let over: RelayEnd | undefined;
+    const continuity = this.#protocol === 'imap' ? this.#continue(provider) : undefined;
+    this.#continuity = continuity;
     const running = relay(conn.detach(), provider.conn.detach(), {
       idleMs: limits.idleMs[this.#protocol],
       clock: deps.clock,
       ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
+      ...(continuity === undefined ? {} : { tap: continuity }),
       onEnd: (end) => {
         over = end;
         this.#ended(end);
@@ -247,13 +258,36 @@ export class Session {
     if (over === undefined) this.#relay = running;
   }
 
+  /** Keeps an IMAP session when its token or its server ends. */
+  #continue({ expiresAt }: ProviderConnection): Continuity {
+    const { deps, provider } = this.#around;
+    const mailbox = this.#mailbox!;
+    const facts = { ...this.#facts(), mailbox: mailbox.address };
+    return new Continuity({
+      clock: deps.clock,
+      log: deps.log.child(facts),
+      expiresAt,
+      signIn: (after, signal) =>
+        after === undefined
+          ? provider.signIn(mailbox, 'imap', signal)
+          : provider.signInAgain(mailbox, 'imap', after, signal),
+      onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
+        this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
+        deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
+        deps.meter.sessionMoved?.(cause);
+      },
+    });
+  }
+
   #ended({ bytesToClient, bytesToServer, reason }: RelayEnd): void {
     const { deps } = this.#around;
     const milliseconds = deps.clock.now() - this.#since;
     const facts = { bytesToClient, bytesToServer, reason, milliseconds };
     this.#relay = undefined;
-    this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox, facts);
-    deps.log.info({ ...this.#facts(), mailbox: this.#mailbox, ...facts }, 'session ended');
+    this.#continuity?.close();
+    this.#continuity = undefined;
+    this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
+    deps.log.info({ ...this.#facts(), mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
     this.#forget();
   }
@@ -308,7 +342,7 @@ export class Session {
   }
 
   #note(
-    type: 'signin.local' | 'signin.upstream' | 'session.ended',
+    type: 'signin.local' | 'signin.upstream' | 'session.moved' | 'session.ended',
     outcome: 'ok' | 'failed',
     mailbox: string | undefined,
     data: Readonly<Record<string, unknown>>,

@@ -108,7 +108,7 @@ for (const protocol of PROTOCOLS) {
           assert.match(await signIn(client, protocol, one), OK[protocol]);
           assert.equal(await client.ask('hello there', /./), 'did hello there');
           const ended = bench.audit.next('session.ended');
-          assert.equal(await client.ask('QUIT', /./), 'bye');
+          assert.equal(await client.ask(protocol === 'imap' ? 'z LOGOUT' : 'QUIT', /./), 'bye');
           assert.equal(await client.line(), '<end>');
           assert.equal((await ended).outcome, 'ok');
         });
@@ -222,7 +222,7 @@ test('audit and log of one session share its id', async () => {
   const client = await ready('imap', 'none');
   await client.ask(`a LOGIN ${ADDRESS} ${PASSWORD}`, /^a OK/);
   const ended = bench.audit.next('session.ended');
-  await client.ask('QUIT', /bye/);
+  await client.ask('z LOGOUT', /bye/);
   const { sessionId } = await ended;
   const own = bench.audit.entries.slice(before).filter((entry) => entry.sessionId === sessionId);
   assert.deepEqual(
@@ -234,7 +234,7 @@ test('audit and log of one session share its id', async () => {
     assert.equal(data!['appPasswordId'], 'apw_1');
     assert.equal(data!['remoteAddress'], '127.0.0.1');
   }
-  assert.equal(own.at(-1)!.data!['bytesToServer'], 'QUIT\r\n'.length);
+  assert.equal(own.at(-1)!.data!['bytesToServer'], 'z LOGOUT\r\n'.length);
   assert.equal(own.at(-1)!.data!['bytesToClient'], 'bye\r\n'.length);
   assert.deepEqual(
     bench.log.filter(({ fields }) => fields['sessionId'] === sessionId).map(({ message }) => message),

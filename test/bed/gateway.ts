@@ -133,19 +133,22 @@ export async function fakeProvider(
     if (signedIn === 'closed') return conn.end();
     await commands(conn);
   };
-  /** `GET n`: n octets. `PUT n` and n octets. `QUIT`. `DIE`. Anything else is echoed. */
+  /** `t GET n`: n octets in a literal. `t PUT {n+}` and n octets. `QUIT` or `t LOGOUT`. Anything else is echoed. */
   const commands = async (conn: Conn): Promise<void> => {
     for (;;) {
       const line = (await conn.line(65536))?.toString();
       if (line === undefined) return conn.end();
       lines.push(line);
-      const [verb, size] = line.split(' ');
-      if (verb === 'QUIT') return conn.end('bye\r\n');
-      if (verb === 'DIE') return conn.destroy();
+      const [tag, verb, size = ''] = line.split(' ');
+      if (tag === 'QUIT' || verb === 'LOGOUT') return conn.end('bye\r\n');
+      const octets = Number(size.replace(/[{}+]/g, ''));
       if (verb === 'GET') {
-        for (let left = Number(size); left > 0; left -= CHUNK.length) await conn.write(CHUNK.subarray(0, left));
+        await conn.write(`* 1 FETCH (BODY[] {${octets}}\r\n`);
+        for (let left = octets; left > 0; left -= CHUNK.length) await conn.write(CHUNK.subarray(0, left));
+        await conn.write(')\r\n');
       } else if (verb === 'PUT') {
-        for await (const piece of conn.stream(Number(size))) taken += piece.length;
+        for await (const piece of conn.stream(octets)) taken += piece.length;
+        await conn.line(0);
       }
       await conn.write(`did ${line}\r\n`);
     }

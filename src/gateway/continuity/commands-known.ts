@@ -1,0 +1,66 @@
+/** What the commands of IMAP and its extensions mean for a session that may have to go on at another server. */
+import { isHiddenFromImap } from '../capabilities.ts';
+import type { Command } from './commands.ts';
+
+/** Arguments or answers are sequence numbers, or messages are named by them (RFC 9051 §6.4, RFC 5256, RFC 6851). */
+const BY_NUMBER: ReadonlySet<string> = new Set(['FETCH', 'STORE', 'COPY', 'MOVE', 'SEARCH', 'SORT', 'THREAD']);
+const NUMBER_ARGUMENT = /[ (][\d*][\d*:,]*(?=[ )]|$)/;
+
+/** Would take the session where it cannot be followed, or cannot succeed any more. None of it is announced. */
+const NEVER: ReadonlySet<string> = new Set([
+  'AUTHENTICATE',
+  'COMPRESS',
+  'LANGUAGE',
+  'LOGIN',
+  'NOTIFY',
+  'STARTTLS',
+  'UNAUTHENTICATE',
+]);
+
+/** Read only, and no harm when done twice. */
+const REPEATABLE: ReadonlySet<string> = new Set([
+  'CAPABILITY',
+  'CHECK',
+  'EXAMINE',
+  'FETCH',
+  'ID',
+  'IDLE',
+  'LIST',
+  'LSUB',
+  'NAMESPACE',
+  'NOOP',
+  'SEARCH',
+  'SELECT',
+  'STATUS',
+  'UID FETCH',
+  'UID SEARCH',
+]);
+const MOST_REPEATED = 8192;
+
+export function byNumber({ verb, line }: Command): boolean {
+  return BY_NUMBER.has(verb) || (/^UID (?:SEARCH|SORT|THREAD)$/.test(verb) && NUMBER_ARGUMENT.test(line));
+}
+
+export function isNever(verb: string): boolean {
+  return NEVER.has(verb);
+}
+
+/** Whether it may be sent again when the server went away without a word of an answer. */
+export function isRepeatable({ verb, line, segments }: Command): boolean {
+  return REPEATABLE.has(verb) && segments.length === 1 && line.length <= MOST_REPEATED && !/[{]\d+\+?[}]$/.test(line);
+}
+
+/** Commands after which the server adds MODSEQ to its responses (RFC 7162 §3.1). */
+export function knowsModSeq({ line }: Command): boolean {
+  return /\b(?:MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i.test(line);
+}
+
+/** State that lives in one session only: a saved result (RFC 5182), a search that is kept up to date (RFC 5267). */
+export function savesResult({ verb, line }: Command): boolean {
+  return /^(?:UID )?(?:SEARCH|SORT)$/.test(verb) && /\bRETURN \([^)]*\b(?:SAVE|UPDATE|CONTEXT)\b/i.test(line);
+}
+
+/** The extensions an ENABLE names, without those that are not announced. */
+export function visibleExtensions(line: string): string[] {
+  return line.split(/ +/).filter((name, index) => index > 0 && name !== '' && !isHiddenFromImap(name));
+}

@@ -1,0 +1,389 @@
+/**
+ * An IMAP session that outlives its server's: before the access token ends, and when the server goes away unasked, another
+ * session at the provider takes its place, and the client is told what changed as if it had been one (docs/sessions.md).
+ */
+import { backoffMs } from '../../base/backoff.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { asError, isError, type PosternError } from '../../base/error.ts';
+import type { Log } from '../../base/log.ts';
+import { gatewayError } from '../errors.ts';
+import type { ProviderConnection } from '../provider.ts';
+import type { RunningRelay, Tap } from '../relay.ts';
+import { changesFor } from './changes.ts';
+import { Successor } from './successor.ts';
+import { ImapTap } from './tap.ts';
+
+export type Cause = 'token-ends' | 'server-gone';
+
+export interface ContinuityOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** When the token of the first session ends; milliseconds since the epoch. */
+  readonly expiresAt: number;
+  /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
+  signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
+  /** A successor took over after so many milliseconds. */
+  onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
+  /** A session that lives shorter than this counts as one the provider does not want; 10 s. */
+  readonly shortLifeMs?: number;
+}
+
+/** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
+const LEAD_MS = 4 * 60_000;
+/** RFC 2177: an IDLE is to be ended and begun again at least every 29 minutes. */
+const IDLE_MS = 28 * 60_000;
+/** Silence after which the UIDs of a mailbox are asked for, in case the server goes away. */
+const SILENCE_MS = 10_000;
+/** A client waits this long for a provider that went away. */
+const PATIENCE_MS = 120_000;
+/** A server that still serves a session after its token's end is not kept beside its successor for longer than this. */
+const POSTPONED_MS = 60_000;
+const SHORT_LIFE_MS = 10_000;
+const MOST_SHORT_LIVES = 5;
+/** A hand-over that could not be is tried again when something happened, or after this long. */
+const LATER_MS = 5_000;
+const MOST_NUMBERINGS = 3;
+/** More than this is not read from a client that is held. */
+const MOST_PENDING = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
+/** Of our tags; no client is known to use it. */
+const TAG = 'pstn-';
+
+/** Why a session cannot go on; the words are for the client. */
+class Hopeless extends Error {}
+
+export class Continuity implements Tap {
+  readonly #options: ContinuityOptions;
+  readonly #tap: ImapTap;
+  readonly #stop = new AbortController();
+  #relay!: RunningRelay;
+  #expiresAt: number;
+  #since: number;
+  #shortLives = 0;
+  #goneAt: number | undefined;
+  #working = false;
+  #gaveUp = false;
+  #planned: Timer | undefined;
+  #idle: Timer | undefined;
+  #silence: Timer | undefined;
+  #numberings = 0;
+  #activeAt = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: ContinuityOptions) {
+    this.#options = options;
+    this.#expiresAt = options.expiresAt;
+    this.#since = options.clock.now();
+    this.#tap = new ImapTap(
+      {
+        toClient: (text) => this.#relay.toClient(text),
+        toServer: (bytes) => this.#relay.toServer(bytes),
+        changed: () => this.#changed(),
+        end: (text) => this.#end(text),
+      },
+      TAG,
+    );
+    this.#plan();
+  }
+
+  attach(relay: RunningRelay): void {
+    this.#relay = relay;
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#stop.abort(gatewayError('gateway.provider-unreachable', 'the session is over'));
+    for (const timer of [this.#planned, this.#idle, this.#silence]) timer?.cancel();
+  }
+
+  /** The last line, when a line can be said. */
+  goodbye(text: string | undefined): string | undefined {
+    return this.#tap.speakable ? text : undefined;
+  }
+
+  fromClient(bytes: Buffer): Buffer {
+    const out = this.#tap.fromClient(bytes);
+    if (this.#goneAt !== undefined && this.#tap.pending > 0) this.#work(this.#succeed);
+    if (this.#tap.pending > MOST_PENDING) this.#relay.pauseClient(true);
+    return out;
+  }
+
+  fromServer(bytes: Buffer): Buffer {
+    return this.#tap.fromServer(bytes);
+  }
+
+  get serverEnding(): boolean {
+    return this.#tap.farewell !== undefined;
+  }
+
+  get mayBeSilent(): boolean {
+    return this.#tap.idling;
+  }
+
+  serverGone(): 'end' | 'replace' {
+    const { clock, log, shortLifeMs } = this.#options;
+    const { leaving, movable, farewell } = this.#tap;
+    if (leaving) return 'end';
+    const now = clock.now();
+    this.#shortLives = now - this.#since < (shortLifeMs ?? SHORT_LIFE_MS) ? this.#shortLives + 1 : 0;
+    if (!movable || this.#tap.serverGone() === 'over') {
+      if (farewell !== undefined) this.#tap.tell(`${farewell}\r\n`);
+      else if (!movable) this.#tap.tell('* BYE the provider closed the connection\r\n');
+      return 'end';
+    }
+    this.#goneAt = now;
+    log.info({ farewell, idling: this.#tap.idling }, 'the provider ended the session');
+    this.#planned?.cancel();
+    if (this.#tap.idling || this.#tap.busy || this.#tap.pending > 0) this.#work(this.#succeed);
+    this.#wake();
+    return 'replace';
+  }
+
+  /** One thing at a time. Never rejects. */
+  #work(task: () => Promise<void>): void {
+    if (this.#working || this.#stop.signal.aborted) return;
+    this.#working = true;
+    void task
+      .call(this)
+      .catch((error: unknown) => this.#failed(asError(error)))
+      .finally(() => {
+        this.#working = false;
+        if (this.#goneAt !== undefined && (this.#tap.idling || this.#tap.busy || this.#tap.pending > 0))
+          this.#work(this.#succeed);
+      });
+  }
+
+  #failed(error: PosternError): void {
+    if (this.#stop.signal.aborted) return;
+    this.#options.log.error({ code: error.code, error: String(error.cause ?? error) }, 'a session could not be kept');
+    this.#end('* BYE [SERVERBUG] this session could not be continued; connect again\r\n');
+  }
+
+  /** Sign-ins at the provider and hand-overs, until one succeeds or it is hopeless. */
+  async #succeed(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stop;
+    const started = clock.now();
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      let successor: Successor | undefined;
+      try {
+        const connection = await this.#open();
+        if (connection === 'not-renewed') {
+          this.#plan();
+          return;
+        }
+        successor = new Successor(connection.conn, TAG);
+        const cause = await this.#handOver(successor, connection.expiresAt);
+        if (cause === 'postponed') {
+          successor.leave();
+          this.#plan();
+          return;
+        }
+        this.#options.onMoved(cause, connection, clock.now() - (this.#goneAt ?? started));
+        this.#settled(connection.expiresAt);
+        return;
+      } catch (error) {
+        successor?.leave();
+        if (signal.aborted) return;
+        if (this.#isHopeless(error)) return;
+        const { code, message, retryAt } = asError(error);
+        const wait = Math.max(
+          backoffMs(attempt, { baseMs: 1000, maxMs: 30_000 }),
+          (retryAt?.getTime() ?? 0) - clock.now(),
+        );
+        log.warn({ code, attempt }, `the session could not be moved: ${message}`);
+        if (this.#goneAt !== undefined && clock.now() + wait - this.#goneAt > PATIENCE_MS) {
+          this.#end(this.#tap.farewell ?? `* BYE [UNAVAILABLE] ${oneLine(message)}\r\n`);
+          return;
+        }
+        await clock.sleep(wait, signal).catch(() => undefined); // stopped: the loop ends
+      }
+    }
+  }
+
+  async #open(): Promise<ProviderConnection | 'not-renewed'> {
+    if (this.#shortLives >= MOST_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
+    const after = this.#goneAt === undefined ? this.#expiresAt : undefined;
+    return this.#options.signIn(after, this.#stop.signal);
+  }
+
+  /** What will not get better: the server that is still there is kept to its end, without one the client is sent away. */
+  #isHopeless(error: unknown): boolean {
+    const reason =
+      error instanceof Hopeless
+        ? error.message
+        : isError(error) && (error.kind === 'denied' || error.kind === 'refused' || error.kind === 'misuse')
+          ? error.message
+          : undefined;
+    if (reason === undefined) return false;
+    this.#options.log.warn({ gone: this.#goneAt !== undefined }, `the session cannot be continued: ${reason}`);
+    if (this.#goneAt !== undefined) this.#end(`* BYE ${oneLine(reason)}\r\n`);
+    else this.#gaveUp = true;
+    return true;
+  }
+
+  /** @throws Hopeless, wire.* */
+  async #handOver(successor: Successor, expiresAt: number): Promise<Cause | 'postponed'> {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    const tap = this.#tap;
+    const until = expiresAt - Math.min(LEAD_MS, (expiresAt - clock.now()) / 4);
+    for (;;) {
+      const place = tap.place;
+      if ((await successor.enter(place, signal)) === 'changed')
+        throw new Hopeless('the mailbox has changed at the provider; connect again');
+      await this.#until(() => this.#goneAt !== undefined || tap.quiet);
+      if (!tap.movable) throw new Hopeless('this session has state that cannot be given to another; connect again');
+      if (!successor.alive) throw gatewayError('gateway.provider-unreachable', 'the new session ended again');
+      if (!tap.isIn(place)) continue;
+      tap.hold();
+      try {
+        const left = this.#goneAt === undefined && (await this.#leave());
+        if (!left && this.#goneAt === undefined) continue;
+        const cause: Cause = left ? 'token-ends' : 'server-gone';
+        const mayExpunge = tap.idling || !left || clock.now() > this.#expiresAt + POSTPONED_MS;
+        const changes = await changesFor(tap, successor, left, mayExpunge, signal);
+        if (this.#goneAt !== undefined && left) continue; // it went while the successor was asked
+        if (changes === 'unknown') throw new Hopeless('the mailbox changed while the provider was away; connect again');
+        if (changes === 'not-now') {
+          if (!left) throw gatewayError('gateway.provider-unreachable', 'the new session is not up to date yet');
+          if (tap.idling) await tap.resumeIdle();
+        } else {
+          await this.#replace(successor, changes.lines, changes.expunging);
+          return cause;
+        }
+      } finally {
+        tap.release();
+        this.#resumeClient();
+      }
+      if (clock.now() > until) return 'postponed';
+      await this.#untilChanged(LATER_MS);
+      if (successor.alive && this.#goneAt === undefined) await successor.refresh(signal);
+    }
+  }
+
+  /** Has the old server say everything it has to say. @returns false when it has gone */
+  async #leave(): Promise<boolean> {
+    const tap = this.#tap;
+    if (tap.idling && (await tap.suspendIdle()) === 'gone') return false;
+    if (tap.place.selection === undefined) return true;
+    if (tap.idling && (await tap.ask('NOOP')) === 'gone') return false;
+    return (await tap.number()) !== 'gone';
+  }
+
+  async #replace(successor: Successor, lines: readonly string[], expunging: boolean): Promise<void> {
+    const tap = this.#tap;
+    const gone = this.#goneAt !== undefined;
+    const { selection } = successor;
+    const { socket, rest } = successor.detach();
+    if (rest.length > 0) socket.unshift(rest);
+    this.#goneAt = undefined;
+    this.#relay.replaceServer({ socket, rest: NOTHING }, gone ? undefined : `${TAG}0 LOGOUT\r\n`);
+    const idling = tap.idling;
+    tap.follow(selection, lines, expunging);
+    if (idling) await tap.resumeIdle();
+    if (gone) tap.release();
+  }
+
+  #settled(expiresAt: number): void {
+    this.#expiresAt = expiresAt;
+    this.#since = this.#options.clock.now();
+    this.#gaveUp = false;
+    this.#plan();
+    this.#changed();
+  }
+
+  #resumeClient(): void {
+    if (this.#goneAt === undefined) this.#relay.pauseClient(false);
+  }
+
+  /** The next hand-over: spread, because many sessions share a token. */
+  #plan(): void {
+    const { clock } = this.#options;
+    this.#planned?.cancel();
+    if (this.#gaveUp || this.#stop.signal.aborted || this.#goneAt !== undefined) return;
+    const left = Math.max(0, this.#expiresAt - clock.now());
+    const lead = Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2);
+    // At the token's end, or when it is not renewed, now and then is enough: the server may not mind.
+    this.#planned = clock.after(left < SHORT_LIFE_MS ? Math.max(left / 2, 1000) : left - lead, () =>
+      this.#work(this.#succeed),
+    );
+  }
+
+  #changed(): void {
+    const { clock } = this.#options;
+    this.#activeAt = clock.now();
+    const tap = this.#tap;
+    if (!tap.idling) {
+      this.#idle?.cancel();
+      this.#idle = undefined;
+    } else this.#idle ??= clock.after(IDLE_MS, () => this.#work(this.#renewIdle));
+    if (tap.unnumbered) this.#awaitSilence();
+    else this.#numberings = 0;
+    this.#wake();
+  }
+
+  async #renewIdle(): Promise<void> {
+    const tap = this.#tap;
+    this.#idle = undefined;
+    if (tap.idling && tap.quiet && this.#goneAt === undefined) {
+      tap.hold();
+      if ((await tap.suspendIdle()) !== 'gone') await tap.resumeIdle();
+      tap.release();
+    }
+    this.#changed();
+  }
+
+  #awaitSilence(): void {
+    if (this.#silence !== undefined || this.#numberings >= MOST_NUMBERINGS) return;
+    this.#silence = this.#options.clock.after(SILENCE_MS, () => {
+      this.#silence = undefined;
+      const tap = this.#tap;
+      if (!tap.unnumbered || this.#goneAt !== undefined) return;
+      if (!tap.quiet || tap.idling || this.#options.clock.now() - this.#activeAt < SILENCE_MS)
+        return this.#awaitSilence();
+      this.#numberings += 1;
+      this.#work(async () => {
+        await tap.number();
+      });
+    });
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) await this.#untilChanged();
+  }
+
+  /** Waits until something happens in the session, or so many milliseconds. @throws the reason it is over */
+  #untilChanged(mostMs?: number): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(asError(signal.reason));
+      const done = (): void => {
+        timer?.cancel();
+        signal.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = (): void => {
+        timer?.cancel();
+        reject(asError(signal.reason));
+      };
+      const timer = mostMs === undefined ? undefined : this.#options.clock.after(mostMs, done);
+      signal.addEventListener('abort', abort, { once: true });
+      this.#waiting.push(done);
+    });
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #end(text: string): void {
+    const said = this.goodbye(text.endsWith('\r\n') ? text : `${text}\r\n`);
+    this.#relay.cut(said, 'server-closed');
+  }
+}
+
+/** A peer's words as part of one line of ours. */
+function oneLine(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
+}

@@ -1,0 +1,184 @@
+/**
+ * The server's side of an IMAP session as it passes: the few lines that matter are looked at whole, everything else (message
+ * data, lists, literals) goes by as the chunks it came in. No I/O, no copies on the bulk path.
+ */
+
+export interface ResponseSink {
+  /** FETCH responses are wanted line by line too. */
+  readonly fetches: boolean;
+  /** One line that matters, without CRLF, one octet per character. Gives what the client is to get instead: itself, other text, or nothing. */
+  line(text: string): string | undefined;
+  /** A line that should matter is too long to be looked at: from here on the session cannot be followed. */
+  lost(): void;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const NOTHING = Buffer.alloc(0);
+const STAR = 0x2a;
+const CLOSING_BRACE = 0x7d;
+
+/** COPYUID and VANISHED name sets of any length; Exchange's own commands end at 10 KiB. */
+const MOST_HELD = 256 * 1024;
+/** `{4294967295}` and CR: as much of a line's end as an announced literal needs. */
+const TAIL = 14;
+
+/** Untagged responses that matter, by their word; numbered ones are told by the word after the number. */
+const WORDS: ReadonlySet<string> = new Set(['OK', 'NO', 'BAD', 'BYE', 'CAPABILITY', 'ENABLED', 'FLAGS', 'VANISHED']);
+const LONGEST_WORD = 10;
+
+export class ResponseFilter {
+  readonly #sink: ResponseSink;
+  /** Octets of a literal that are still to come. */
+  #literal = 0;
+  /** Inside a line that passes, whose end has not come. */
+  #inLine = false;
+  /** The last octets of that line: a literal may be announced across two chunks. */
+  #tail = '';
+  /** The beginning of a line that matters, or may. */
+  #held: Buffer | undefined;
+  /** What passes of the chunk at hand has not left yet. */
+  #scanning = false;
+  /** Lines of ours that wait for the end of a response. */
+  #inserts: string[] = [];
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  /** True when the client has whole responses only: the one moment at which a line of ours may be put in. */
+  get between(): boolean {
+    return this.#literal === 0 && !this.#inLine;
+  }
+
+  /** Puts lines of ours (each with CRLF) where they do not cut a response in two. @returns what may leave at once */
+  insert(text: string): string {
+    if (this.between && !this.#scanning) return text;
+    this.#inserts.push(text);
+    return '';
+  }
+
+  /** Another server speaks from now on. Only to be called between responses. @returns the unfinished line of the last one */
+  restart(): Buffer {
+    const unfinished = this.#held ?? NOTHING;
+    this.#held = undefined;
+    return unfinished;
+  }
+
+  /** @returns what the client gets: in most cases the very same buffer */
+  push(bytes: Buffer): Buffer {
+    if (this.#literal >= bytes.length) {
+      this.#literal -= bytes.length;
+      return bytes;
+    }
+    this.#scanning = true;
+    const out = this.#scan(bytes);
+    this.#scanning = false;
+    return out;
+  }
+
+  #scan(bytes: Buffer): Buffer {
+    const data = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes]);
+    this.#held = undefined;
+    const end = data.length;
+    const out: Buffer[] = [];
+    /** Start of what passes and is not in `out` yet. */
+    let from = 0;
+    let at = 0;
+    while (at < end) {
+      if (this.#literal > 0) {
+        const octets = Math.min(this.#literal, end - at);
+        this.#literal -= octets;
+        at += octets;
+        continue;
+      }
+      const lf = data.indexOf(LF, at);
+      if (!this.#inLine) {
+        const matters = this.#matters(data, at, lf);
+        if (matters !== 'no') {
+          if (lf === -1) {
+            if (end - at <= MOST_HELD) {
+              this.#held = Buffer.from(data.subarray(at));
+              out.push(data.subarray(from, at));
+              from = end;
+              break;
+            }
+            this.#sink.lost();
+          } else {
+            const text = data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
+            const instead = this.#sink.line(text);
+            if (instead !== text) {
+              out.push(data.subarray(from, at));
+              if (instead !== undefined) out.push(Buffer.from(`${instead}\r\n`, 'latin1'));
+              from = lf + 1;
+            } else if (matters === 'fetch') {
+              this.#endOfLine(data, lf);
+            }
+            at = lf + 1;
+            if (this.#inserts.length > 0 && this.between) from = this.#flush(out, data, from, at);
+            continue;
+          }
+        }
+      }
+      if (lf === -1) {
+        this.#inLine = true;
+        this.#tail = (this.#tail + data.toString('latin1', Math.max(at, end - TAIL), end)).slice(-TAIL);
+        break;
+      }
+      this.#endOfLine(data, lf, at);
+      at = lf + 1;
+      if (this.#inserts.length > 0 && this.between) from = this.#flush(out, data, from, at);
+    }
+    if (out.length === 0) return from === 0 ? data : data.subarray(from);
+    out.push(data.subarray(from));
+    return Buffer.concat(out);
+  }
+
+  #flush(out: Buffer[], data: Buffer, from: number, at: number): number {
+    out.push(data.subarray(from, at), Buffer.from(this.#inserts.join(''), 'latin1'));
+    this.#inserts = [];
+    return at;
+  }
+
+  /** Notes the literal that a passing line announces at its end, or that the response is over (RFC 9051 §4.3). */
+  #endOfLine(data: Buffer, lf: number, start = 0): void {
+    const last = lf - 2;
+    let text: string | undefined;
+    if (last - TAIL >= start) {
+      if (data[last] === CLOSING_BRACE) text = data.toString('latin1', last - TAIL, lf);
+    } else text = this.#tail + data.toString('latin1', Math.max(start, last - TAIL), lf);
+    const octets = text === undefined ? undefined : /\{(\d{1,10})\}\r$/.exec(text)?.[1];
+    this.#tail = '';
+    this.#inLine = octets !== undefined;
+    this.#literal = octets === undefined ? 0 : Number(octets);
+  }
+
+  /** Whether the line at `at` must be seen whole; `unsure` while too little of it is there. `lf` is its end, -1 when not there. */
+  #matters(data: Buffer, at: number, lf: number): 'yes' | 'fetch' | 'no' | 'unsure' {
+    if (data[at] !== STAR) return 'yes'; // tagged, a continuation request, or nothing known
+    const end = lf === -1 ? data.length : lf;
+    const unsure = lf === -1 ? 'unsure' : 'no';
+    let word = at + 2;
+    if (word >= end) return unsure;
+    if (isDigit(data[word]!)) {
+      while (word < end && isDigit(data[word]!)) word += 1;
+      if (word + 1 >= end) return unsure;
+      const letter = data[word + 1]! | SPACE;
+      if (letter === LETTER_F) return this.#sink.fetches ? 'fetch' : 'no';
+      return letter === LETTER_E || letter === LETTER_R ? 'yes' : 'no';
+    }
+    let stop = word;
+    while (stop < end && data[stop]! > SPACE && stop - word <= LONGEST_WORD) stop += 1;
+    if (stop === end && lf === -1) return 'unsure';
+    return WORDS.has(data.toString('latin1', word, stop).toUpperCase()) ? 'yes' : 'no';
+  }
+}
+
+const LETTER_E = 0x65;
+const LETTER_F = 0x66;
+const LETTER_R = 0x72;
+
+function isDigit(octet: number): boolean {
+  return octet >= 0x30 && octet <= 0x39;
+}

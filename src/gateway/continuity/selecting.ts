@@ -1,0 +1,129 @@
+/** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.1, §6.4.1), and the client's view of it. */
+import type { Command } from './commands.ts';
+import { selectArguments, type Selection } from './selection.ts';
+import { MessageView } from './view.ts';
+
+interface Selected {
+  readonly verb: 'SELECT' | 'EXAMINE';
+  /** Undefined when the name was too long to be kept. */
+  readonly arguments: Pick<Selection, 'name' | 'condstore'> | undefined;
+  view: MessageView;
+  uidValidity: number | undefined;
+  modSeq: string | undefined;
+  readOnly: boolean;
+  flags: string | undefined;
+  permanentFlags: string | undefined;
+  /** The client may have been told more of the messages without known UID than that they are there. */
+  touched: boolean;
+}
+
+/** Say nothing of single messages. */
+const TELL_NOTHING: ReadonlySet<string> = new Set(['CHECK', 'DONE', 'IDLE', 'LIST', 'LSUB', 'NOOP', 'STATUS']);
+
+export class Selecting {
+  #selected: Selected | undefined;
+  /** What a SELECT under way will select; the server's words are taken to be about that. */
+  #next: Selected | undefined;
+  #known = true;
+
+  get current(): Selected | undefined {
+    return this.#next ?? this.#selected;
+  }
+
+  /** False when it cannot be said which mailbox is selected. */
+  get known(): boolean {
+    return this.#known;
+  }
+
+  get untouched(): boolean {
+    return this.current?.touched !== true;
+  }
+
+  /** What a successor has to select; nothing while a SELECT is under way, which will be sent again. */
+  selection(condstore: boolean): Selection | undefined {
+    const selected = this.#next === undefined ? this.#selected : undefined;
+    if (selected?.arguments === undefined) return undefined;
+    const { arguments: named, touched: _, ...rest } = selected;
+    return { ...rest, name: named.name, condstore: condstore || named.condstore };
+  }
+
+  /** A command begins. */
+  used(verb: string): void {
+    const selected = this.current;
+    if (selected !== undefined && !selected.view.complete && !TELL_NOTHING.has(verb)) selected.touched = true;
+  }
+
+  /** A command was passed on whole. */
+  asked(command: Command): void {
+    if (command.verb !== 'SELECT' && command.verb !== 'EXAMINE') return;
+    this.#next = {
+      verb: command.verb,
+      arguments: selectArguments(command),
+      view: new MessageView(),
+      uidValidity: undefined,
+      modSeq: undefined,
+      readOnly: false,
+      flags: undefined,
+      permanentFlags: undefined,
+      touched: false,
+    };
+  }
+
+  answered({ verb }: Command, status: string, text: string): void {
+    if (verb === 'SELECT' || verb === 'EXAMINE') {
+      // With a second SELECT under way whose words are whose cannot be told: then the last one's OK finds none.
+      const next = this.#next;
+      this.#next = undefined;
+      if (status === 'BAD') {
+        this.#known &&= this.#selected === undefined || next?.flags === undefined;
+        return;
+      }
+      this.#selected = status === 'OK' ? next : undefined;
+      if (this.#selected !== undefined) this.#selected.readOnly = /\[READ-ONLY\]/i.test(text);
+      this.#known = status !== 'OK' || this.#selected?.arguments !== undefined;
+    } else if ((verb === 'CLOSE' || verb === 'UNSELECT') && status === 'OK') {
+      this.#selected = undefined;
+      this.#known = true;
+    }
+  }
+
+  /** A successor's mailbox is the client's now. */
+  follow(selection: Selection | undefined): void {
+    if (selection === undefined) return;
+    const { name, condstore, ...rest } = selection;
+    this.#selected = { ...rest, arguments: { name, condstore }, touched: true };
+    this.#next = undefined;
+  }
+
+  exists(count: number): void {
+    if (this.#next !== undefined) this.#next.view = new MessageView(count);
+    else if (this.#selected !== undefined) {
+      const { view } = this.#selected;
+      if (view.complete && count > view.count) this.#selected.touched = false;
+      view.exists(count);
+    }
+  }
+
+  expunge(number: number): void {
+    this.current?.view.expunge(number);
+  }
+
+  vanished(set: string): void {
+    this.current?.view.vanished(set);
+  }
+
+  learn(number: number, uid: number): void {
+    this.current?.view.learn(number, uid);
+  }
+
+  /** An untagged OK or FLAGS. */
+  noted(text: string): void {
+    const selected = this.current;
+    if (selected === undefined) return;
+    const [, code, value] = /^\* OK \[(UIDVALIDITY|HIGHESTMODSEQ|PERMANENTFLAGS) ([^\]]*)\]/i.exec(text) ?? [];
+    if (code?.toUpperCase() === 'UIDVALIDITY') selected.uidValidity = Number(value);
+    else if (code?.toUpperCase() === 'HIGHESTMODSEQ') selected.modSeq = value;
+    else if (code !== undefined) selected.permanentFlags = value;
+    else selected.flags = /^\* FLAGS (\(.*\))$/i.exec(text)?.[1] ?? selected.flags;
+  }
+}
