@@ -6,5 +6,7 @@ export const accessError = errorTable({
     kind: 'misuse',
     hint: 'write a network as address/length, for example 192.168.1.0/24 or 2001:db8::/32',
   },
-  'access.label': { kind: 'misuse', hint: 'give the app password a short label: which program it is for' },
+  'access.label': { kind: 'misuse', hint: 'give it a short label: which program it is for' },
+  'access.mailboxes': { kind: 'misuse', hint: 'name the mailboxes, or * for all of them' },
+  'access.actions': { kind: 'misuse', hint: 'postern apikey add --help lists what a key may be allowed to do' },
 });

@@ -1,6 +1,7 @@
 /** All commands, assembled. Also read by the documentation and by shell completion. */
 import { Command } from 'commander';
 import { version } from '../server/version.ts';
+import { apikey } from './command/apikey.ts';
 import { audit } from './command/audit.ts';
 import { check } from './command/check.ts';
 import { completion } from './command/completion.ts';
@@ -40,6 +41,7 @@ export function program(): Command {
     provider,
     mailbox,
     password,
+    apikey,
     token,
     check,
     explain,

@@ -155,13 +155,13 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       const dead = takers.flat().find((d) => d.id === b1.id)!;
       assert.equal(await store.webhooks.settle(dead, attempt, { type: 'failed' }), false);
       assert.equal(
-        await store.webhooks.settle(again!, { at: 61, tookMs: 1, status: 204 }, { type: 'delivered' }),
+        await store.webhooks.settle(again, { at: 61, tookMs: 1, status: 204 }, { type: 'delivered' }),
         true,
       );
       const [first] = await store.webhooks.claim({ ...claim, now: 200, until: 300 });
       assert.equal(first?.id, a1.id);
       assert.deepEqual(first?.attempts, [attempt]);
-      await store.webhooks.settle(first!, attempt, { type: 'failed' });
+      await store.webhooks.settle(first, attempt, { type: 'failed' });
       assert.deepEqual(
         (await store.webhooks.claim({ ...claim, now: 200, until: 300 })).map((d) => d.id),
         [a2.id],

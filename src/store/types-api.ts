@@ -30,7 +30,7 @@ export interface ApiKey {
   readonly mailboxes: readonly string[];
   /** CIDR blocks; empty is anywhere. */
   readonly networks: readonly string[];
-  /** Requests a minute; undefined is the default of the server. */
+  /** Requests a minute to one process; undefined is no limit. */
   readonly rate: number | undefined;
   readonly createdAt: number;
   readonly expiresAt: number | undefined;

@@ -13,7 +13,7 @@ export function templateTable(engine: Engine): TemplateTable {
           .select((eb) => eb.fn.max('version').as('version'))
           .where('name', '=', row.name)
           .executeTakeFirst();
-        const version = Number(last?.version ?? 0) + 1;
+        const version = (last?.version ?? 0) + 1;
         await trx
           .insertInto('templates')
           .values({

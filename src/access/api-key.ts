@@ -1,0 +1,98 @@
+/** API keys: made, hashed, revoked. What app passwords are to mail programs, they are to users of the HTTP API. */
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import type { Audit } from '../audit/types.ts';
+import { base32 } from '../base/base32.ts';
+import type { Clock } from '../base/clock.ts';
+import { Secret } from '../base/secret.ts';
+import { newId } from '../store/id.ts';
+import { API_ACTIONS, type ApiAction, type ApiKey } from '../store/types-api.ts';
+import type { Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { accessError } from './errors.ts';
+import { readNetwork } from './network.ts';
+
+export interface NewApiKey {
+  readonly label: string;
+  /** Names of {@link API_ACTIONS}, a resource as `messages:*`, or `*`. */
+  readonly actions: readonly string[];
+  /** Addresses, or `['*']` for every mailbox. */
+  readonly mailboxes: readonly string[];
+  /** CIDR blocks; empty is anywhere. */
+  readonly networks: readonly string[];
+  /** Requests a minute. */
+  readonly rate?: number;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt?: number;
+}
+
+export interface ApiKeyDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly clock: Clock;
+}
+
+/** 160 bits: no guessing, and therefore no slow hash (32 characters in base32). */
+const OCTETS = 20;
+/** Lets people and secret scanners recognise a key that lies around. */
+const PREFIX = 'postern_';
+
+/** Makes one and records it. The key itself is in the result and nowhere else. @throws access.label, access.actions, access.mailboxes, access.network, store.* */
+export async function createApiKey(
+  deps: ApiKeyDeps,
+  request: NewApiKey,
+): Promise<{ readonly key: Secret; readonly row: ApiKey }> {
+  const label = request.label.trim();
+  if (label === '' || label.length > 100) throw accessError('access.label', 'the label must have 1 to 100 characters');
+  if (request.mailboxes.length === 0) throw accessError('access.mailboxes', 'the key opens no mailbox');
+  const key = new Secret(`${PREFIX}${base32(randomBytes(OCTETS))}`);
+  const row: ApiKey = {
+    id: newId('key'),
+    label,
+    hash: apiKeyHash(await apiHashKey(deps.vault), key),
+    actions: readActions(request.actions),
+    mailboxes: request.mailboxes.includes('*') ? ['*'] : request.mailboxes.map((address) => address.toLowerCase()),
+    networks: request.networks.map(readNetwork),
+    rate: request.rate,
+    createdAt: deps.clock.now(),
+    expiresAt: request.expiresAt,
+    revokedAt: undefined,
+    lastUsedAt: undefined,
+  };
+  await deps.store.apiKeys.insert(row);
+  const { id, actions, mailboxes, networks } = row;
+  await deps.audit.record({
+    type: 'api-key.created',
+    outcome: 'ok',
+    data: { id, label, actions, mailboxes, networks, rate: row.rate ?? null, expiresAt: row.expiresAt ?? null },
+  });
+  return { key, row };
+}
+
+/** Ends its validity now; servers hear of it within two seconds. False when there was nothing to revoke. */
+export async function revokeApiKey(deps: Omit<ApiKeyDeps, 'vault'>, id: string): Promise<boolean> {
+  const revoked = await deps.store.apiKeys.revoke(id, deps.clock.now());
+  if (revoked) await deps.audit.record({ type: 'api-key.revoked', outcome: 'ok', data: { id } });
+  return revoked;
+}
+
+/** The key under which API keys are hashed: a stolen database alone allows not even guessing. */
+export async function apiHashKey(vault: Vault): Promise<KeyObject> {
+  return createSecretKey(await vault.derive('api-key'));
+}
+
+/** HMAC-SHA-256, hex. */
+export function apiKeyHash(key: KeyObject, secret: Secret): string {
+  return createHmac('sha256', key).update(secret.reveal().trim()).digest('hex');
+}
+
+function readActions(names: readonly string[]): readonly (ApiAction | '*')[] {
+  if (names.length === 0) throw accessError('access.actions', 'the key allows nothing');
+  if (names.includes('*')) return ['*'];
+  const found = names.flatMap((name) => {
+    const actions = API_ACTIONS.filter((action) => action === name || `${action.split(':')[0]!}:*` === name);
+    if (actions.length === 0) throw accessError('access.actions', `there is no action ${name}`);
+    return actions;
+  });
+  return [...new Set(found)];
+}

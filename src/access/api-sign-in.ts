@@ -1,0 +1,139 @@
+/** Checking API keys, from memory when warm, with the rate each key is allowed. */
+import type { KeyObject } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import { type Log, nullLog } from '../base/log.ts';
+import type { Secret } from '../base/secret.ts';
+import type { ApiKey } from '../store/types-api.ts';
+import type { Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { apiHashKey, apiKeyHash } from './api-key.ts';
+import { clientOf, isWithin } from './network.ts';
+import { SlowDown } from './slow-down.ts';
+
+export type ApiSignInResult =
+  | { readonly type: 'accepted'; readonly key: ApiKey }
+  | { readonly type: 'refused'; readonly reason: 'unknown' | 'expired' | 'revoked' | 'wrong-network' }
+  /** Too many wrong keys from this address. */
+  | { readonly type: 'slow-down'; readonly waitMs: number }
+  /** The key is right, and used more often than it allows. */
+  | { readonly type: 'over-rate'; readonly key: ApiKey; readonly waitMs: number };
+
+export interface ApiSignIn {
+  /** @throws store.unavailable */
+  verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult>;
+  close(): void;
+}
+
+/** A row is asked for again after this, should word of a revocation not have come. */
+const TRUST_MS = 5000;
+/** "Last used" is for people who clean up: to the minute is enough. */
+const TOUCH_EVERY_MS = 60_000;
+const MINUTE_MS = 60_000;
+
+/** @throws vault.* */
+export async function openApiSignIn(deps: {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log?: Log;
+}): Promise<ApiSignIn> {
+  return new ApiSignInCheck(deps.store, deps.clock, deps.log ?? nullLog, await apiHashKey(deps.vault));
+}
+
+class ApiSignInCheck implements ApiSignIn {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #hashKey: KeyObject;
+  readonly #slowDown: SlowDown;
+  readonly #watch: { stop(): void };
+  /** By hash. Only keys that exist are kept, so its size is bounded by the table. */
+  readonly #known = new Map<string, { readonly key: ApiKey; readonly at: number }>();
+  readonly #touched = new Map<string, number>();
+  /** Grows with each change heard of, so that a row read before it is not kept after it. */
+  #generation = 0;
+  /** Requests each key has left, at a moment. */
+  readonly #buckets = new Map<string, { readonly left: number; readonly at: number }>();
+
+  constructor(store: Store, clock: Clock, log: Log, hashKey: KeyObject) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#log = log;
+    this.#hashKey = hashKey;
+    this.#slowDown = new SlowDown(clock);
+    this.#watch = store.watch('api-keys', () => {
+      this.#generation++;
+      this.#known.clear();
+    });
+  }
+
+  async verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult> {
+    const client = clientOf(remoteAddress);
+    // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
+    const key = await this.#find(apiKeyHash(this.#hashKey, secret));
+    const reason = key === undefined ? 'unknown' : this.#refusalOf(key, remoteAddress);
+    if (key === undefined || reason !== undefined) {
+      // The client's failures alone count: there is no account that could be locked.
+      const wait = this.#slowDown.failed(client, client);
+      return wait ? { type: 'slow-down', waitMs: wait.waitMs } : { type: 'refused', reason: reason ?? 'unknown' };
+    }
+    this.#slowDown.succeeded(client);
+    this.#touch(key);
+    const waitMs = this.#takeFrom(key);
+    return waitMs === 0 ? { type: 'accepted', key } : { type: 'over-rate', key, waitMs };
+  }
+
+  close(): void {
+    this.#watch.stop();
+  }
+
+  async #find(hash: string): Promise<ApiKey | undefined> {
+    const now = this.#clock.now();
+    const known = this.#known.get(hash);
+    if (known && now - known.at < TRUST_MS) return known.key;
+    const generation = this.#generation;
+    const key = await this.#store.apiKeys.byHash(hash);
+    if (key && generation === this.#generation) this.#known.set(hash, { key, at: now });
+    else this.#known.delete(hash);
+    return key;
+  }
+
+  #refusalOf(key: ApiKey, remoteAddress: string): 'revoked' | 'expired' | 'wrong-network' | undefined {
+    if (key.revokedAt !== undefined) return 'revoked';
+    if (key.expiresAt !== undefined && key.expiresAt <= this.#clock.now()) return 'expired';
+    return isWithin(remoteAddress, key.networks) ? undefined : 'wrong-network';
+  }
+
+  /** A bucket that holds a minute's requests. Gives how long to wait for the next one; 0 when it was taken. */
+  #takeFrom({ id, rate }: ApiKey): number {
+    if (rate === undefined) return 0;
+    const now = this.#clock.now();
+    const before = this.#buckets.get(id) ?? { left: rate, at: now };
+    const left = Math.min(rate, before.left + ((now - before.at) * rate) / MINUTE_MS);
+    const waitMs = left >= 1 ? 0 : Math.ceil(((1 - left) * MINUTE_MS) / rate);
+    this.#buckets.set(id, { left: waitMs === 0 ? left - 1 : left, at: now });
+    return waitMs;
+  }
+
+  #touch({ id }: ApiKey): void {
+    const now = this.#clock.now();
+    if (now - (this.#touched.get(id) ?? 0) < TOUCH_EVERY_MS) return;
+    this.#touched.set(id, now);
+    this.#store.apiKeys
+      .touch(id, now)
+      .catch((error: unknown) =>
+        this.#log.warn({ error: asError(error), apiKeyId: id }, 'the time of last use could not be written'),
+      );
+  }
+}
+
+/** Whether a key allows an action. */
+export function allows(key: ApiKey, action: ApiKey['actions'][number]): boolean {
+  return key.actions.includes('*') || key.actions.includes(action);
+}
+
+/** Whether a key opens a mailbox. */
+export function opens(key: ApiKey, mailbox: string): boolean {
+  return key.mailboxes.includes('*') || key.mailboxes.includes(mailbox.toLowerCase());
+}
