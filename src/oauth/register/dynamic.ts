@@ -135,9 +135,13 @@ export async function registerClient(
   // RFC 7591 §3.2.1 says 201; some answer 200.
   if ((answer.status !== 201 && answer.status !== 200) || !parsed.success) {
     const said = [body['error'], body['error_description']].filter((one) => typeof one === 'string').join(': ');
-    throw registerError('register.refused', `${server.issuer} refused the registration (${answer.status}): ${scrub(said) || 'no reason given'}`, {
-      detail: { status: answer.status },
-    });
+    throw registerError(
+      'register.refused',
+      `${server.issuer} refused the registration (${answer.status}): ${scrub(said) || 'no reason given'}`,
+      {
+        detail: { status: answer.status },
+      },
+    );
   }
   const made = parsed.data;
   const expires = made.client_secret_expires_at ?? 0;
@@ -146,7 +150,8 @@ export async function registerClient(
     clientSecret: made.client_secret === undefined ? undefined : new Secret(made.client_secret),
     secretExpiresAt: expires > 0 ? expires * 1000 : undefined,
     managementUri: made.registration_client_uri,
-    managementToken: made.registration_access_token === undefined ? undefined : new Secret(made.registration_access_token),
+    managementToken:
+      made.registration_access_token === undefined ? undefined : new Secret(made.registration_access_token),
   };
 }
 

@@ -92,12 +92,13 @@ function roleLines(plan: Plan): readonly string[] {
 
 const run = (argv: Argv): string => ['az', ...argv.map(word)].join(' ');
 
-/** One word of a shell command; a word with a `$NAME` of the script's own is expanded, everything else is literal. */
+/** One word of a shell command; the script's own variables are expanded, everything else is literal. */
 function word(text: string): string {
-  if (/\$(?:APP_ID|SP_ID|EXCHANGE_ID)\b/.test(text)) return `"${text.replace(/["\\`]/g, '\\$&')}"`;
+  if (OWN.test(text)) return `"${text.replace(/["\\`]|\$(?!(?:APP_ID|SP_ID|EXCHANGE_ID)\b)/g, '\\$&')}"`;
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
+const OWN = /\$(?:APP_ID|SP_ID|EXCHANGE_ID)\b/;
 const commentWord = (text: string): string => text.replace(/[\r\n]+/g, ' ');
 
 /** The same by hand in the admin centre. */

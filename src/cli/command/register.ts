@@ -1,0 +1,167 @@
+/** `postern register`: our application at a provider, printed step by step or made. */
+import { writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { googleSteps } from '../../oauth/register/google.ts';
+import { readSecret, readText } from '../ask.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import {
+  addSettingsOptions,
+  checkProviderName,
+  keepApplication,
+  type SettingsOptions,
+  settingsOf,
+} from '../new-application.ts';
+import { microsoft } from '../register-microsoft.ts';
+import { collect } from '../value.ts';
+
+export function register(): Command {
+  return new Command('register')
+    .description('register an application at a provider: print the steps, or do them')
+    .addHelpText('after', '\nExample:\n  $ postern register microsoft --protocols imap,smtp --tenant example.com\n')
+    .addCommand(microsoft())
+    .addCommand(google())
+    .addCommand(oidc());
+}
+
+interface GoogleOptions {
+  readonly name: string;
+  readonly accounts: 'workspace' | 'personal';
+  readonly provider: string;
+}
+
+function google(): Command {
+  return new Command('google')
+    .description('the steps for Gmail and Google Workspace, which offers no program for it')
+    .option('--name <text>', 'name that people see when they consent', 'Postern')
+    .addOption(
+      new Option('--accounts <whose>', 'workspace: people of your organisation; personal: any Gmail account')
+        .choices(['workspace', 'personal'])
+        .default('workspace'),
+    )
+    .option('--provider <name>', 'what Postern shall call it', 'gmail')
+    .addHelpText('after', '\nExample:\n  $ postern register google --accounts personal\n')
+    .action((options: GoogleOptions, command: Command) => {
+      const context = new Context(command);
+      checkProviderName(options.provider);
+      const steps = googleSteps(options);
+      const add = `postern provider add ${options.provider} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
+      context.result({ steps, next: add }, numbered([...steps, `Tell Postern: ${add}`]));
+      context.say(`then: postern mailbox add ADDRESS --provider ${options.provider}`);
+    });
+}
+
+interface OidcOptions extends SettingsOptions {
+  readonly name: string;
+  readonly provider: string;
+  readonly scope?: readonly string[];
+  readonly initialTokenFile?: string;
+  readonly managementTokenFile?: string;
+  readonly apply?: true;
+}
+
+function oidc(): Command {
+  const command = new Command('oidc')
+    .description('register at any authorization server that offers dynamic registration (RFC 7591)')
+    .argument('<issuer>', 'address of the authorization server')
+    .option('--name <text>', 'name that people see when they consent', 'Postern')
+    .option('--provider <name>', 'what Postern shall call it', 'own')
+    .option('--scope <list>', 'scopes to register for (default: whatever the server allows)', collect)
+    .option('--initial-token-file <file>', 'file with an initial access token, for servers that want one')
+    .option(
+      '--management-token-file <file>',
+      'new file for the token that can change or remove the registration (RFC 7592)',
+    )
+    .option('--apply', 'register, and tell Postern about it; without it the request is printed');
+  return addSettingsOptions(command)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern register oidc https://id.example.com --apply --imap mail.example.com:993/implicit\n',
+    )
+    .action(async (issuer: string, options: OidcOptions, command: Command) => {
+      const context = new Context(command);
+      checkProviderName(options.provider);
+      if (!URL.canParse(issuer))
+        throw cliError('cli.usage', `${issuer} is not an address`, { hint: 'write it as https://…' });
+      // Loaded here and not above: no other command needs them.
+      const { openHttp } = await import('../../oauth/http.ts');
+      const { clientMetadata, readMetadata, registerClient } = await import('../../oauth/register/dynamic.ts');
+      const http = openHttp({ ca: options.ca === undefined ? undefined : readText(options.ca, 'CA') });
+      try {
+        const server = await readMetadata(http, issuer);
+        const metadata = clientMetadata(options.name, server, options.scope ?? []);
+        if (options.apply !== true) {
+          context.result(
+            { issuer: server.issuer, registrationEndpoint: server.registrationEndpoint ?? null, metadata },
+            [
+              server.registrationEndpoint === undefined
+                ? `${server.issuer} does not offer dynamic registration. Ask for a client like this:`
+                : `With --apply this goes to ${server.registrationEndpoint}:`,
+              '',
+              JSON.stringify(metadata, null, 2),
+            ],
+          );
+          context.say(
+            server.registrationEndpoint === undefined
+              ? `then: postern provider add ${options.provider} --preset oidc --issuer ${server.issuer} --client-id CLIENT_ID --help`
+              : 'nothing was registered; add --apply to do it',
+          );
+          return;
+        }
+        const initialToken =
+          options.initialTokenFile === undefined
+            ? undefined
+            : await readSecret(options.initialTokenFile, 'initial access token');
+        await context.withInstance(async (instance) => {
+          if (await instance.store.applications.byName(options.provider))
+            throw cliError('cli.usage', `there is a provider ${options.provider} already`, {
+              hint: 'choose another --provider NAME',
+            });
+          const client = await registerClient(
+            http,
+            server,
+            metadata,
+            initialToken === undefined ? {} : { initialToken },
+          );
+          const application = await keepApplication(instance, {
+            name: options.provider,
+            provider: 'oidc',
+            clientId: client.clientId,
+            settings: settingsOf({ ...options, issuer: server.issuer }),
+            ...(client.clientSecret === undefined
+              ? {}
+              : { credential: { type: 'secret', secret: client.clientSecret } }),
+            ...(client.secretExpiresAt === undefined ? {} : { secretExpiresAt: client.secretExpiresAt }),
+          });
+          if (client.managementToken !== undefined && options.managementTokenFile !== undefined) {
+            writeFileSync(options.managementTokenFile, `${client.managementToken.reveal()}\n`, {
+              mode: 0o600,
+              flag: 'wx',
+            });
+          }
+          context.result(
+            {
+              provider: application.name,
+              issuer: server.issuer,
+              clientId: client.clientId,
+              managementUri: client.managementUri ?? null,
+            },
+            [
+              `registered at ${server.issuer}: client id ${client.clientId}`,
+              `added ${application.name} (oidc)`,
+              ...(client.managementUri === undefined ? [] : [`managed at ${client.managementUri}`]),
+            ],
+          );
+          if (client.managementToken !== undefined && options.managementTokenFile === undefined)
+            context.say(
+              'the token that could change or remove the registration was not kept; --management-token-file keeps it',
+            );
+          context.say(`next: postern mailbox add ADDRESS --provider ${application.name}`);
+        });
+      } finally {
+        await http.close();
+      }
+    });
+}
+
+const numbered = (steps: readonly string[]): readonly string[] => steps.map((step, index) => `${index + 1}. ${step}`);

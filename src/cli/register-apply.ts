@@ -1,0 +1,205 @@
+/** `postern register microsoft --apply` and `--verify`: the Azure CLI, the store, and what came of it. */
+import { openCredentials, type ClientCredential } from '../oauth/application.ts';
+import { addCredential } from '../oauth/credentials.ts';
+import { applyPlan, type Applied, type Registered } from '../oauth/register/apply.ts';
+import { openAz } from '../oauth/register/az.ts';
+import { makeCertificate } from '../oauth/register/certificate.ts';
+import { clouds, type CloudName } from '../oauth/register/cloud.ts';
+import { exchangeScript } from '../oauth/register/exchange-script.ts';
+import { consentPage, type Plan } from '../oauth/register/plan.ts';
+import { type Check, verifyApplication } from '../oauth/register/verify.ts';
+import { verifyInDirectory } from '../oauth/register/verify-directory.ts';
+import type { Instance } from '../server/instance.ts';
+import type { Application, Flow } from '../store/types.ts';
+import { readSecret, readText } from './ask.ts';
+import type { Context } from './context.ts';
+import { cliError } from './errors.ts';
+import { keepApplication, settingsOf } from './new-application.ts';
+import { flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './register-microsoft.ts';
+
+/** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
+export async function applyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {
+  const plan = planOf(options);
+  const stop = new AbortController();
+  const interrupt = (): void =>
+    stop.abort(cliError('cli.usage', 'stopped', { hint: 'run the same command again: it goes on where it stopped' }));
+  process.once('SIGINT', interrupt);
+  try {
+    await context.withInstance(async (instance) => {
+      const named = await instance.store.applications.byName(options.provider);
+      const certificate = plan.flow === 'certificate' ? await certificateOf(plan, options, instance) : undefined;
+      const applied = await applyPlan(plan, {
+        az: openAz(),
+        progress: (line) => context.say(line),
+        hasCredential: async (clientId) => {
+          const known = await byClientId(instance, clientId);
+          if (named && named.clientId !== clientId) throw nameTaken(named);
+          return known?.credential !== undefined;
+        },
+        keep: (made) => keep(instance, plan, options, made),
+        adminConsent: options.adminConsent === true,
+        signal: stop.signal,
+        ...(certificate === undefined ? {} : { certificate }),
+        ...(options.assertionFile === undefined ? {} : { assertionFile: options.assertionFile }),
+      });
+      const checks = options.verify === true ? await verifyNow(instance, applied.clientId, plan) : [];
+      report(context, plan, options, applied, checks);
+    });
+  } finally {
+    process.off('SIGINT', interrupt);
+  }
+}
+
+const nameTaken = ({ name, clientId }: Application): Error =>
+  cliError('cli.usage', `the provider ${name} is another application (${clientId})`, {
+    hint: 'choose another --provider NAME',
+  });
+
+async function byClientId({ store }: Instance, clientId: string): Promise<Application | undefined> {
+  return (await store.applications.list()).find((one) => one.clientId === clientId);
+}
+
+async function certificateOf(
+  plan: Plan,
+  options: MicrosoftOptions,
+  instance: Instance,
+): Promise<Extract<ClientCredential, { type: 'certificate' }>> {
+  if (options.certificate === undefined) return makeCertificate(plan.name, 365, instance.clock.now());
+  if (options.privateKey === undefined)
+    throw cliError('cli.usage', 'a certificate needs its private key', { hint: 'add --private-key FILE' });
+  return {
+    type: 'certificate',
+    certificatePem: readText(options.certificate, 'certificate'),
+    privateKey: await readSecret(options.privateKey, 'private key'),
+  };
+}
+
+const YEAR_MS = 365 * 86_400_000;
+
+/** Called with the credential in hand: it is stored before anything else is done. */
+async function keep(instance: Instance, plan: Plan, options: MicrosoftOptions, made: Registered): Promise<void> {
+  const known = await byClientId(instance, made.clientId);
+  const secretExpiresAt = made.credential?.type === 'secret' ? instance.clock.now() + YEAR_MS : undefined;
+  const until = secretExpiresAt === undefined ? {} : { secretExpiresAt };
+  if (known) {
+    if (made.credential) await addCredential(instance, known.id, made.credential, until);
+    return;
+  }
+  await keepApplication(instance, {
+    name: options.provider,
+    provider: plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset,
+    clientId: made.clientId,
+    ...(plan.accounts === 'organization' ? { tenant: options.tenant ?? made.tenantId } : {}),
+    settings: settingsOf(options),
+    ...(made.credential === undefined ? {} : { credential: made.credential }),
+    ...until,
+  });
+}
+
+function report(
+  context: Context,
+  plan: Plan,
+  options: MicrosoftOptions,
+  applied: Applied,
+  checks: readonly Check[],
+): void {
+  const exchange = exchangeScript(plan, applied);
+  saveExchangeScript(context, options, exchange);
+  const consent = applied.consent === 'pending' ? consentPage(plan, applied.clientId) : undefined;
+  context.result(
+    {
+      ...applied,
+      provider: options.provider,
+      consentPage: consent ?? null,
+      exchangeScript: exchange,
+      checks,
+    },
+    [
+      `${plan.name}: client id ${applied.clientId}, enterprise application ${applied.objectId}`,
+      `Postern knows it as ${options.provider}`,
+      ...(consent === undefined
+        ? []
+        : ['', 'An administrator has to consent, once for everybody:', '', `  ${consent}`]),
+      ...(options.exchangeScript === undefined
+        ? [
+            '',
+            'Now in Exchange Online (PowerShell; --exchange-script FILE writes it to a file):',
+            '',
+            exchange.trimEnd(),
+          ]
+        : []),
+      ...checkLines(checks),
+    ],
+  );
+  const [address = 'ADDRESS'] = plan.mailboxes;
+  context.say(
+    `next: postern mailbox add ${address} --provider ${options.provider}${plan.appOnly ? ' --flow app-only' : ''} --protocols ${plan.protocols.join(',')}`,
+  );
+}
+
+/** Looks whether the registration of a provider took effect; the exit code says so. @throws cli.not-found */
+export async function verifyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {
+  await context.withInstance(async (instance) => {
+    const application = await instance.store.applications.byName(options.provider);
+    if (!application) {
+      throw cliError('cli.not-found', `there is no provider called ${options.provider}`, {
+        hint: 'name one of: postern provider list',
+      });
+    }
+    const cloud = Object.entries(clouds).find(([, { preset }]) => preset === application.provider)?.[0] as
+      | CloudName
+      | undefined;
+    const flow = options.flow === undefined ? await flowOfApplication(instance, application) : flowOf(options.flow);
+    const plan = planOf(
+      {
+        ...options,
+        cloud: cloud ?? options.cloud,
+        ...(application.tenant === undefined ? {} : { tenant: application.tenant }),
+      },
+      flow,
+    );
+    const checks = [
+      ...(await verifyApplication(instance, application, plan)),
+      ...(await verifyInDirectory(openAz(), application.clientId, plan)),
+    ];
+    context.result({ provider: application.name, checks }, checkLines(checks).slice(1));
+    if (checks.some(({ outcome }) => outcome === 'failed')) process.exitCode = 69;
+  });
+}
+
+async function flowOfApplication({ vault }: Instance, application: Application): Promise<Flow> {
+  const [held] = await openCredentials(vault, application);
+  if (!held) return 'authorization-code';
+  const { type } = held.credential;
+  return type === 'secret' ? 'client-secret' : type;
+}
+
+const SPREADS_MS = 10_000;
+const TRIES = 6;
+
+/** A new application and its credential take up to a minute to be known everywhere in the directory. */
+async function verifyNow(instance: Instance, clientId: string, plan: Plan): Promise<readonly Check[]> {
+  const application = await byClientId(instance, clientId);
+  if (!application) throw cliError('cli.not-found', `there is no provider with client id ${clientId}`);
+  for (let attempt = 1; ; attempt++) {
+    const checks = await verifyApplication(instance, application, plan);
+    const fresh = checks.some(
+      ({ outcome, found }) => outcome === 'failed' && /AADSTS(?:700016|7000215|700027)\b/.test(found),
+    );
+    if (!fresh || attempt === TRIES) return [...checks, ...(await verifyInDirectory(openAz(), clientId, plan))];
+    await instance.clock.sleep(SPREADS_MS);
+  }
+}
+
+const MARKS = { ok: 'ok     ', failed: 'FAILED ', unknown: '?      ' } as const;
+
+function checkLines(checks: readonly Check[]): readonly string[] {
+  if (checks.length === 0) return [];
+  return [
+    '',
+    ...checks.flatMap(({ name, outcome, found, next }) => [
+      `${MARKS[outcome]}${name}: ${found}`,
+      ...(next === undefined ? [] : [`       next: ${next}`]),
+    ]),
+  ];
+}

@@ -1,0 +1,187 @@
+/** `postern register microsoft`: the least registration, printed, made through the Azure CLI, or verified. */
+import { writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { readFlow } from '../oauth/flows.ts';
+import { clouds, type CloudName } from '../oauth/register/cloud.ts';
+import { exchangeScript } from '../oauth/register/exchange-script.ts';
+import { type Accounts, consentPage, type Plan, planRegistration } from '../oauth/register/plan.ts';
+import { addCommand, azScript, portalSteps } from '../oauth/register/script.ts';
+import { requiredResourceAccess } from '../oauth/register/permissions.ts';
+import type { Flow, Protocol } from '../store/types.ts';
+import { Context } from './context.ts';
+import { addSettingsOptions, checkProviderName, type SettingsOptions } from './new-application.ts';
+import { collect, protocols } from './value.ts';
+
+export interface MicrosoftOptions extends SettingsOptions {
+  readonly name: string;
+  readonly provider: string;
+  readonly flow?: string;
+  readonly protocols: readonly Protocol[];
+  readonly cloud: CloudName;
+  readonly accounts: Accounts;
+  readonly tenant?: string;
+  readonly smtpBy: 'role-assignment' | 'permission';
+  readonly mailbox?: readonly string[];
+  readonly group?: string;
+  readonly clientId?: string;
+  readonly certificate?: string;
+  readonly privateKey?: string;
+  readonly federatedIssuer?: string;
+  readonly federatedSubject?: string;
+  readonly assertionFile?: string;
+  readonly managedIdentity?: string;
+  readonly exchangeScript?: string;
+  readonly apply?: true;
+  readonly adminConsent?: true;
+  readonly verify?: true;
+}
+
+export function microsoft(): Command {
+  const command = new Command('microsoft')
+    .description('Microsoft 365 and Outlook.com: the least registration in Entra, and the Exchange side')
+    .option('--name <text>', 'name of the application in the directory', 'Postern')
+    .option('--provider <name>', 'what Postern shall call it', 'work')
+    .option(
+      '--flow <way>',
+      'browser (default), device, or without a person: app-only (a certificate), client-secret, certificate, federated, managed-identity',
+    )
+    .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for', protocols, [
+      'imap',
+      'smtp',
+    ] as const)
+    .addOption(
+      new Option('--cloud <cloud>', 'where the organisation is').choices(Object.keys(clouds)).default('global'),
+    )
+    .addOption(
+      new Option(
+        '--accounts <whose>',
+        'whose mailboxes: of this organisation, of any organisation, personal, or everyone',
+      )
+        .choices(['organization', 'organizations', 'personal', 'everyone'])
+        .default('organization'),
+    )
+    .option('--tenant <tenant>', 'directory id or verified domain of the organisation')
+    .addOption(
+      new Option(
+        '--smtp-by <way>',
+        'app-only sending: by a role assignment scoped to a group, or by permission on each mailbox',
+      )
+        .choices(['role-assignment', 'permission'])
+        .default('role-assignment'),
+    )
+    .option('--mailbox <addresses>', 'mailboxes for the Exchange script (repeatable)', collect)
+    .option('--group <name>', 'group whose members the application may send as (default: NAME senders)')
+    .option('--client-id <id>', 'print for this application instead of a new one')
+    .option('--certificate <file>', 'PEM certificate for the application (default with --apply: one is made)')
+    .option('--private-key <file>', 'PEM private key of the certificate')
+    .option('--federated-issuer <url>', 'flow federated: issuer of the platform’s tokens')
+    .option('--federated-subject <text>', 'flow federated: subject of the platform’s tokens')
+    .option('--assertion-file <file>', 'flow federated: where the platform keeps its token')
+    .option('--managed-identity <object-id>', 'flow managed-identity: object id of its service principal')
+    .option('--exchange-script <file>', 'write the PowerShell script there')
+    .option('--apply', 'do it with the Azure CLI (az), and tell Postern about the application')
+    .option('--admin-consent', 'with --apply: also consent for everybody in the organisation')
+    .option('--verify', 'look whether the registration took effect; with --apply afterwards')
+    .option('--authority <url>', 'authority other than the cloud’s');
+  return addSettingsOptions(command)
+    .addHelpText(
+      'after',
+      `
+Without --apply nothing is changed anywhere: commands, portal steps and the Exchange script are printed.
+
+Example:
+  $ postern register microsoft --tenant example.com --apply
+  $ postern register microsoft --flow app-only --protocols smtp --tenant example.com --mailbox scanner@example.com
+  $ postern register microsoft --verify --provider work
+`,
+    )
+    .action(async (options: MicrosoftOptions, command: Command) => {
+      const context = new Context(command);
+      checkProviderName(options.provider);
+      if (options.apply !== true && options.verify !== true) return print(context, options);
+      // Loaded here and not above: no other command needs the engines.
+      const { applyRegistration, verifyRegistration } = await import('./register-apply.ts');
+      return options.apply === true ? applyRegistration(context, options) : verifyRegistration(context, options);
+    });
+}
+
+export function planOf(options: MicrosoftOptions, flow = flowOf(options.flow)): Plan {
+  const { federatedIssuer: issuer, federatedSubject: subject } = options;
+  return planRegistration({
+    name: options.name,
+    flow,
+    protocols: options.protocols,
+    cloud: options.cloud,
+    accounts: options.accounts,
+    smtpBy: options.smtpBy,
+    mailboxes: options.mailbox ?? [],
+    ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
+    ...(options.group === undefined ? {} : { group: options.group }),
+    ...(options.managedIdentity === undefined ? {} : { managedIdentity: options.managedIdentity }),
+    ...(issuer === undefined || subject === undefined ? {} : { federated: { issuer, subject } }),
+  });
+}
+
+export function flowOf(way = 'browser'): Flow {
+  if (way === 'browser') return 'authorization-code';
+  if (way === 'device') return 'device-code';
+  return way === 'app-only' ? 'certificate' : readFlow(way);
+}
+
+function print(context: Context, options: MicrosoftOptions): void {
+  const plan = planOf(options);
+  const clientId = options.clientId ?? 'CLIENT_ID';
+  const commands = azScript(plan, {
+    ...(options.clientId === undefined ? {} : { clientId: options.clientId }),
+    ...(options.certificate === undefined ? {} : { certificateFile: options.certificate }),
+  });
+  const portal = portalSteps(plan);
+  const exchange = exchangeScript(plan, { clientId, objectId: 'ENTERPRISE_APPLICATION_OBJECT_ID' });
+  const consent = plan.permissions.length === 0 ? undefined : consentPage(plan, clientId);
+  const add = addCommand(plan, options.provider, clientId);
+  saveExchangeScript(context, options, exchange);
+  context.result(
+    {
+      name: plan.name,
+      cloud: plan.cloud.name,
+      flow: plan.flow,
+      accounts: plan.audience,
+      publicClient: plan.publicClient,
+      redirectUris: plan.redirectUris,
+      permissions: plan.permissions,
+      requiredResourceAccess: requiredResourceAccess(plan.permissions),
+      commands,
+      portal,
+      exchangeScript: exchange,
+      consentPage: consent ?? null,
+      next: add,
+    },
+    [
+      `# ${plan.name} in ${plan.cloud.name}`,
+      '',
+      '## With the Azure CLI (or let Postern do it: the same command with --apply)',
+      '',
+      ...commands,
+      '',
+      '## Or by hand',
+      '',
+      ...portal.map((step, index) => `${index + 1}. ${step}`),
+      '',
+      ...(consent === undefined ? [] : ['## An administrator consents for everybody', '', consent, '']),
+      '## In Exchange Online (PowerShell)',
+      '',
+      exchange.trimEnd(),
+      '',
+      '## Then tell Postern',
+      '',
+      add,
+      `postern register microsoft --verify --provider ${options.provider}${options.flow === undefined ? '' : ` --flow ${options.flow}`} --protocols ${plan.protocols.join(',')}`,
+    ],
+  );
+}
+
+export function saveExchangeScript(context: Context, { exchangeScript: file }: MicrosoftOptions, text: string): void {
+  if (file === undefined) return;
+  writeFileSync(file, text);
+  context.say(`the Exchange script is in ${file}: pwsh ${file}`);
+}
