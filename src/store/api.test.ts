@@ -154,10 +154,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       assert.equal(again?.id, b1.id);
       const dead = takers.flat().find((d) => d.id === b1.id)!;
       assert.equal(await store.webhooks.settle(dead, attempt, { type: 'failed' }), false);
-      assert.equal(
-        await store.webhooks.settle(again, { at: 61, tookMs: 1, status: 204 }, { type: 'delivered' }),
-        true,
-      );
+      assert.equal(await store.webhooks.settle(again, { at: 61, tookMs: 1, status: 204 }, { type: 'delivered' }), true);
       const [first] = await store.webhooks.claim({ ...claim, now: 200, until: 300 });
       assert.equal(first?.id, a1.id);
       assert.deepEqual(first?.attempts, [attempt]);

@@ -84,8 +84,8 @@ export const migrations: readonly Migration[] = [
         principal text NOT NULL, envelope_from text NOT NULL, recipients text NOT NULL, message_id text NOT NULL,
         size ${integer} NOT NULL, lane ${integer} NOT NULL, dsn text NOT NULL, smtputf8 ${integer} NOT NULL,
         eight_bit ${integer} NOT NULL, deadline ${integer} NOT NULL, attempts ${integer} NOT NULL, state text NOT NULL,
-        state_at ${integer} NOT NULL, state_by text, state_reason text, fence ${integer} NOT NULL, data_key ${blob} NOT NULL,
-        chunks ${integer} NOT NULL, created_at ${integer} NOT NULL, finished_at ${integer})${table}`,
+        state_at ${integer} NOT NULL, state_by text, state_reason text, fence ${integer} NOT NULL, body_id text NOT NULL,
+        data_key ${blob} NOT NULL, chunks ${integer} NOT NULL, created_at ${integer} NOT NULL, finished_at ${integer})${table}`,
       // What is due, mailbox by mailbox and in order: as cheap with a million rows as with ten.
       `CREATE INDEX outbox_due ON outbox_messages (mailbox, lane, state_at, seq) WHERE state = 'queued'`,
       `CREATE INDEX outbox_next ON outbox_messages (state_at) WHERE state = 'queued'`,
@@ -93,10 +93,10 @@ export const migrations: readonly Migration[] = [
       `CREATE INDEX outbox_finished ON outbox_messages (finished_at) WHERE finished_at IS NOT NULL`,
       'CREATE INDEX outbox_mailbox ON outbox_messages (mailbox, seq)',
       'CREATE INDEX outbox_message_id ON outbox_messages (message_id)',
-      `CREATE TABLE outbox_chunks (message_id text NOT NULL, number ${integer} NOT NULL, data ${blob} NOT NULL,
-        PRIMARY KEY (message_id, number))${table}`,
-      // Messages whose chunks are written before they are: what a crash leaves of them is removed by this list.
-      `CREATE TABLE outbox_arriving (message_id text PRIMARY KEY, since ${integer} NOT NULL)${table}`,
+      `CREATE TABLE outbox_chunks (body_id text NOT NULL, number ${integer} NOT NULL, data ${blob} NOT NULL,
+        PRIMARY KEY (body_id, number))${table}`,
+      // Octets that are written before their message is: what a crash leaves of them is removed by this list.
+      `CREATE TABLE outbox_arriving (body_id text PRIMARY KEY, since ${integer} NOT NULL)${table}`,
       `CREATE TABLE outbox_events (seq ${serial}, message_id text NOT NULL, mailbox text NOT NULL, at ${integer} NOT NULL,
         type text NOT NULL, data text NOT NULL)${table}`,
       'CREATE INDEX outbox_events_message ON outbox_events (message_id, seq)',

@@ -42,6 +42,7 @@ function fresh(change: Partial<NewMessage['message']> = {}, more: Partial<NewMes
       eightBit: true,
       deadline: NOW + 1000,
       state: { type: 'queued', nextAt: NOW },
+      bodyId: newId('bod'),
       key: Buffer.from('key'),
       chunks: 1,
       createdAt: NOW,
@@ -78,8 +79,8 @@ for (const engine of ['sqlite', 'postgres'] as const) {
         assert.deepEqual({ ...found, key: Buffer.from(found.key) }, message);
         assert.deepEqual({ attempts, fence, finishedAt }, { attempts: 0, fence: 1, finishedAt: undefined });
         assert.ok(seq > 0);
-        assert.deepEqual(Buffer.from((await outbox.chunk(message.id, 0))!), chunks[0]!.data);
-        assert.equal(await outbox.chunk(message.id, 1), undefined);
+        assert.deepEqual(Buffer.from((await outbox.chunk(message.bodyId, 0))!), chunks[0]!.data);
+        assert.equal(await outbox.chunk(message.bodyId, 1), undefined);
         const events = await outbox.events({ messageId: message.id, limit: 10 });
         assert.deepEqual(
           events.map(({ type, data }) => ({ type, data })),
@@ -127,7 +128,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       );
       assert.deepEqual(done[2], { type: 'known', messageId: first.message.id, fingerprint: 'f' });
       assert.equal(await outbox.find(other.message.id), undefined);
-      assert.equal(await outbox.chunk(other.message.id, 0), undefined);
+      assert.equal(await outbox.chunk(other.message.bodyId, 0), undefined);
       const late = fresh({ createdAt: NOW + 10 }, { idempotency: { ...idempotency, expiresAt: NOW + 20 } });
       assert.equal((await outbox.insert([late]))[0]!.type, 'inserted', 'after its time a key is free again');
     });
@@ -174,12 +175,25 @@ for (const engine of ['sqlite', 'postgres'] as const) {
 
     test('octets that came before their message are kept with it, and dropped without it', async () => {
       const long = fresh({ chunks: 2, mailbox: box() }, { chunks: [{ number: 1, data: Buffer.from('end') }] });
-      await outbox.addChunks(long.message.id, NOW, [{ number: 0, data: Buffer.from('begin') }]);
-      await outbox.addChunks('msg_lost', NOW, [{ number: 0, data: Buffer.from('lost') }]);
+      await outbox.addChunks(long.message.bodyId, NOW, [{ number: 0, data: Buffer.from('begin') }]);
+      await outbox.addChunks('bod_lost', NOW, [{ number: 0, data: Buffer.from('lost') }]);
       await outbox.insert([long]);
       assert.equal(await outbox.dropOrphans(NOW + 1), 1);
-      assert.equal(await outbox.chunk('msg_lost', 0), undefined);
-      assert.deepEqual(Buffer.from((await outbox.chunk(long.message.id, 0))!).toString(), 'begin');
+      assert.equal(await outbox.chunk('bod_lost', 0), undefined);
+      assert.deepEqual(Buffer.from((await outbox.chunk(long.message.bodyId, 0))!).toString(), 'begin');
+    });
+
+    test('other octets take the place of the old ones', async () => {
+      const before = fresh({ mailbox: box() });
+      await outbox.insert([before]);
+      const bodyId = newId('bod');
+      await outbox.addChunks(bodyId, NOW, [{ number: 0, data: Buffer.from('other') }]);
+      const body = { bodyId, key: Buffer.from('key2'), chunks: 1, size: 6, eightBit: false };
+      const changed = await outbox.change(before.message.id, 1, { body }, []);
+      assert.deepEqual([changed!.bodyId, changed!.size, changed!.eightBit], [bodyId, 6, false]);
+      assert.equal(await outbox.chunk(before.message.bodyId, 0), undefined);
+      assert.equal(await outbox.dropOrphans(NOW + 1), 0);
+      assert.equal(Buffer.from((await outbox.chunk(bodyId, 0))!).toString(), 'other');
     });
 
     test('filters, figures, forgetting', async () => {
@@ -195,7 +209,7 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       await outbox.change(message.id, message.fence, { state: { type: 'sent', at: 5 } }, []);
       assert.ok((await outbox.prune({ finishedBefore: 6, now: NOW, limit: 100 })) >= 1);
       assert.equal(await outbox.find(message.id), undefined);
-      assert.equal(await outbox.chunk(message.id, 0), undefined);
+      assert.equal(await outbox.chunk(message.bodyId, 0), undefined);
     });
 
     test('watchers hear of messages, and events are read on from where one stopped', async () => {

@@ -12,8 +12,8 @@ export interface Schema {
   /** Grows with every change of a topic, in the transaction of the change; what {@link Store.watch} compares. */
   revisions: { topic: string; revision: number };
   outbox_messages: OutboxMessageRow;
-  outbox_chunks: { message_id: string; number: number; data: Uint8Array };
-  outbox_arriving: { message_id: string; since: number };
+  outbox_chunks: { body_id: string; number: number; data: Uint8Array };
+  outbox_arriving: { body_id: string; since: number };
   outbox_events: OutboxEventRow;
   outbox_idempotency: OutboxIdempotencyRow;
   migrations: { name: string; applied_at: number };
@@ -140,6 +140,7 @@ export interface OutboxMessageRow {
   state_by: string | null;
   state_reason: string | null;
   fence: number;
+  body_id: string;
   data_key: Uint8Array;
   chunks: number;
   created_at: number;
@@ -231,6 +232,7 @@ export interface UploadRow {
   filename: string;
   content_type: string;
   size: number;
+  body_id: string;
   data_key: Uint8Array;
   chunks: number;
   created_at: number;

@@ -56,6 +56,8 @@ export interface OutboxMessage {
   readonly state: MessageState;
   /** Grows with every claim and change of state; a change names the one it saw. */
   readonly fence: number;
+  /** Names its octets; editing them gives new ones. */
+  readonly bodyId: string;
   /** The sealed data key of its octets. */
   readonly key: Uint8Array;
   readonly chunks: number;
@@ -127,9 +129,8 @@ export interface MessageChange {
   readonly deadline?: number;
   readonly envelopeFrom?: string;
   readonly messageId?: string;
-  readonly size?: number;
-  readonly key?: Uint8Array;
-  readonly chunks?: number;
+  /** Other octets, written by {@link OutboxTable.addChunks} before; the old ones are removed. */
+  readonly body?: Pick<OutboxMessage, 'bodyId' | 'key' | 'chunks' | 'size' | 'eightBit'>;
 }
 
 export interface OutboxStats {
@@ -147,14 +148,14 @@ export interface OutboxTable {
    * idempotency key is known is left out.
    */
   insert(messages: readonly NewMessage[]): Promise<readonly Insertion[]>;
-  /** Writes chunks of a message that is still arriving, at a moment. */
+  /** Writes chunks of octets that are still arriving, at a moment. */
   addChunks(
-    messageId: string,
+    bodyId: string,
     at: number,
     chunks: readonly { readonly number: number; readonly data: Uint8Array }[],
   ): Promise<void>;
   /** One sealed chunk; undefined past the end. */
-  chunk(messageId: string, number: number): Promise<Uint8Array | undefined>;
+  chunk(bodyId: string, number: number): Promise<Uint8Array | undefined>;
   /** Removes chunks without a message that were begun before a moment; how many messages they belonged to. */
   dropOrphans(before: number): Promise<number>;
   find(id: string): Promise<OutboxMessage | undefined>;

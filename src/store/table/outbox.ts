@@ -46,7 +46,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           for (const { id, seq } of rows) numbers.set(id, seq);
         }
         const chunks = fresh.flatMap(({ message, chunks: own }) =>
-          own.map(({ number, data }) => ({ message_id: message.id, number, data })),
+          own.map(({ number, data }) => ({ body_id: message.bodyId, number, data })),
         );
         for (let from = 0; from < chunks.length; from += ROWS)
           await trx
@@ -55,8 +55,8 @@ export function outboxTable(engine: Engine): OutboxTable {
             .execute();
         const long = fresh
           .filter(({ message, chunks: own }) => message.chunks > own.length)
-          .map(({ message }) => message.id);
-        if (long.length > 0) await trx.deleteFrom('outbox_arriving').where('message_id', 'in', long).execute();
+          .map(({ message }) => message.bodyId);
+        if (long.length > 0) await trx.deleteFrom('outbox_arriving').where('body_id', 'in', long).execute();
         await insertEvents(
           trx,
           fresh.flatMap(({ message, events }) => events.map((event) => eventRow(message, event))),
@@ -68,25 +68,25 @@ export function outboxTable(engine: Engine): OutboxTable {
           changed: fresh.length > 0,
         };
       }),
-    addChunks: (messageId, at, chunks) =>
+    addChunks: (bodyId, at, chunks) =>
       engine.write(undefined, async (trx) => {
         await trx
           .insertInto('outbox_arriving')
-          .values({ message_id: messageId, since: at })
+          .values({ body_id: bodyId, since: at })
           .onConflict((conflict) => conflict.doNothing())
           .execute();
         for (const { number, data } of chunks)
-          await trx.insertInto('outbox_chunks').values({ message_id: messageId, number, data }).execute();
+          await trx.insertInto('outbox_chunks').values({ body_id: bodyId, number, data }).execute();
         return { result: undefined, changed: false };
       }),
-    chunk: (messageId, number) =>
+    chunk: (bodyId, number) =>
       read(
         async (db) =>
           (
             await db
               .selectFrom('outbox_chunks')
               .select('data')
-              .where('message_id', '=', messageId)
+              .where('body_id', '=', bodyId)
               .where('number', '=', number)
               .executeTakeFirst()
           )?.data,
@@ -96,12 +96,10 @@ export function outboxTable(engine: Engine): OutboxTable {
         const orphans = await trx
           .deleteFrom('outbox_arriving')
           .where('since', '<', before)
-          .returning('message_id')
+          .returning('body_id')
           .execute();
-        for (const { message_id: id } of orphans) {
-          const row = await trx.selectFrom('outbox_messages').select('id').where('id', '=', id).executeTakeFirst();
-          if (!row) await trx.deleteFrom('outbox_chunks').where('message_id', '=', id).execute();
-        }
+        for (const { body_id: id } of orphans)
+          await trx.deleteFrom('outbox_chunks').where('body_id', '=', id).execute();
         return { result: orphans.length, changed: false };
       }),
     find: (id) =>
@@ -194,6 +192,9 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     change: (id, fence, change, events) =>
       write('outbox', async (trx) => {
+        const old =
+          change.body &&
+          (await trx.selectFrom('outbox_messages').select('body_id').where('id', '=', id).executeTakeFirst());
         const row = await trx
           .updateTable('outbox_messages')
           .set({ ...changeColumns(change), fence: fence + 1 })
@@ -203,6 +204,10 @@ export function outboxTable(engine: Engine): OutboxTable {
           .executeTakeFirst();
         if (!row) return { result: undefined, changed: false };
         const message = outboxMessage(row);
+        if (old) {
+          await trx.deleteFrom('outbox_chunks').where('body_id', '=', old.body_id).execute();
+          await trx.deleteFrom('outbox_arriving').where('body_id', '=', message.bodyId).execute();
+        }
         await insertEvents(
           trx,
           events.map((event) => eventRow(message, event)),
@@ -252,14 +257,15 @@ export function outboxTable(engine: Engine): OutboxTable {
       engine.write(undefined, async (trx) => {
         const old = await trx
           .selectFrom('outbox_messages')
-          .select('id')
+          .select(['id', 'body_id'])
           .where('finished_at', '<', finishedBefore)
           .orderBy('finished_at')
           .limit(limit)
           .execute();
         const ids = old.map(({ id }) => id);
         if (ids.length > 0) {
-          await trx.deleteFrom('outbox_chunks').where('message_id', 'in', ids).execute();
+          const bodies = old.map((row) => row.body_id);
+          await trx.deleteFrom('outbox_chunks').where('body_id', 'in', bodies).execute();
           await trx.deleteFrom('outbox_events').where('message_id', 'in', ids).execute();
           await trx.deleteFrom('outbox_messages').where('id', 'in', ids).execute();
         }
@@ -327,7 +333,7 @@ async function insertEvents(trx: Transaction<Schema>, rows: readonly Insertable<
 }
 
 function changeColumns(change: MessageChange) {
-  const { state, recipients, lane, deadline, envelopeFrom, messageId, size, key, chunks } = change;
+  const { state, recipients, lane, deadline, envelopeFrom, messageId, body } = change;
   return {
     ...(state === undefined ? {} : stateColumns(state)),
     ...defined({
@@ -336,9 +342,13 @@ function changeColumns(change: MessageChange) {
       deadline,
       envelope_from: envelopeFrom,
       message_id: messageId,
-      size,
-      data_key: key,
-      chunks,
+      ...(body && {
+        body_id: body.bodyId,
+        data_key: body.key,
+        chunks: body.chunks,
+        size: body.size,
+        eight_bit: body.eightBit ? 1 : 0,
+      }),
     }),
   };
 }

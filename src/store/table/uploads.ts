@@ -11,7 +11,7 @@ export function uploadTable(engine: Engine): UploadTable {
     insert: (row) =>
       write(undefined, async (trx) => {
         // From here on the chunks have an owner, so the sweep for orphans leaves them alone.
-        const arriving = await trx.deleteFrom('outbox_arriving').where('message_id', '=', row.id).executeTakeFirst();
+        const arriving = await trx.deleteFrom('outbox_arriving').where('body_id', '=', row.id).executeTakeFirst();
         if (arriving.numDeletedRows === 0n)
           throw storeError('store.not-found', 'the upload took so long that its octets were swept away');
         await trx
@@ -51,7 +51,7 @@ export function uploadTable(engine: Engine): UploadTable {
       write(undefined, async (trx) => {
         const done = await trx.deleteFrom('uploads').where('id', '=', id).executeTakeFirst();
         const result = done.numDeletedRows > 0n;
-        if (result) await trx.deleteFrom('outbox_chunks').where('message_id', '=', id).execute();
+        if (result) await trx.deleteFrom('outbox_chunks').where('body_id', '=', id).execute();
         return { result, changed: result };
       }),
     prune: (now) =>
@@ -59,7 +59,7 @@ export function uploadTable(engine: Engine): UploadTable {
         const old = trx.selectFrom('uploads').select('id').where('expires_at', '<=', now).limit(PRUNED_AT_ONCE);
         const ids = (await old.execute()).map(({ id }) => id);
         if (ids.length > 0) {
-          await trx.deleteFrom('outbox_chunks').where('message_id', 'in', ids).execute();
+          await trx.deleteFrom('outbox_chunks').where('body_id', 'in', ids).execute();
           await trx.deleteFrom('uploads').where('id', 'in', ids).execute();
         }
         return { result: undefined, changed: ids.length > 0 };

@@ -1,0 +1,81 @@
+/** A message on its way in: header looked at, octets sealed chunk by chunk. */
+import { newId } from '../store/id.ts';
+import type { OutboxTable } from '../store/types-outbox.ts';
+import type { Vault } from '../vault/types.ts';
+import { BodyWriter, recordOf, type Written } from './body.ts';
+import { outboxError } from './errors.ts';
+import { hasEightBit, type Header, headerEnd, type HeaderOptions, MOST_HEADER, readHeader } from './header.ts';
+
+export interface Arrival extends Written {
+  readonly bodyId: string;
+  /** The data key, sealed. */
+  readonly sealed: Uint8Array;
+  readonly header: Header;
+  readonly eightBit: boolean;
+}
+
+export interface ArrivalOptions {
+  /** Address whose domain a Message-ID made here gets. */
+  readonly mailbox: string;
+  readonly maxOctets: number;
+  readonly now: number;
+  readonly dropBcc: boolean;
+  /** Is fed the octets as they came. */
+  readonly hash?: { update(octets: Uint8Array): unknown };
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads a message to its end. All chunks but the last are written by then; those of a message that is not taken in the end
+ * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw
+ * @throws outbox.too-large, outbox.header, store.unavailable, the signal's reason
+ */
+export async function takeIn(
+  vault: Vault,
+  table: Pick<OutboxTable, 'addChunks'>,
+  options: ArrivalOptions,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  seen: (header: Header) => void = () => undefined,
+): Promise<Arrival> {
+  const bodyId = newId('bod');
+  const { sealed, key } = await vault.newDataKey(recordOf(bodyId));
+  const writer = new BodyWriter(key, options.maxOctets, (number, data) =>
+    table.addChunks(bodyId, options.now, [{ number, data }]),
+  );
+  const { dropBcc, hash, mailbox, now, signal } = options;
+  const fields: HeaderOptions = { domain: mailbox.slice(mailbox.lastIndexOf('@') + 1), now, dropBcc };
+  let header: Header | undefined;
+  let begin: Buffer = Buffer.alloc(0);
+  let eightBit = false;
+  const readUpTo = async (end: number): Promise<void> => {
+    header = readHeader(begin.subarray(0, end), fields);
+    seen(header);
+    eightBit = header.eightBit;
+    await writer.add(header.octets);
+  };
+  for await (const octets of body) {
+    signal?.throwIfAborted();
+    hash?.update(octets);
+    let rest = octets;
+    if (!header) {
+      begin = begin.length === 0 ? Buffer.from(octets) : Buffer.concat([begin, octets]);
+      const end = headerEnd(begin);
+      if (end === undefined) {
+        if (begin.length > MOST_HEADER) throw outboxError('outbox.header', 'the header does not come to an end');
+        continue;
+      }
+      await readUpTo(end);
+      rest = begin.subarray(end);
+    }
+    eightBit ||= hasEightBit(rest);
+    await writer.add(rest);
+  }
+  signal?.throwIfAborted();
+  if (!header) {
+    // A header alone is a message too; what is missing of its end is added.
+    const ended = begin.length === 0 || begin.subarray(-2).toString('latin1') === '\r\n';
+    begin = Buffer.concat([begin, Buffer.from(ended ? '\r\n' : '\r\n\r\n')]);
+    await readUpTo(begin.length);
+  }
+  return { ...writer.end(), bodyId, sealed, header: header!, eightBit };
+}

@@ -1,0 +1,73 @@
+/** Many messages, one fsync: what waits when a commit begins goes together. */
+import type { Insertion, NewMessage, OutboxTable } from '../store/types-outbox.ts';
+
+/** Together in one transaction, at most. */
+const MOST_MESSAGES = 200;
+const MOST_OCTETS = 16 * 1024 * 1024;
+
+interface Waiting {
+  readonly message: NewMessage;
+  readonly octets: number;
+  resolve(insertion: Insertion): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Commits messages in groups. While one group is written the next one gathers; the first waits for the turn of the event
+ * loop to end, so that messages whose last octets arrive together share their fsync.
+ */
+export class GroupCommit {
+  readonly #insert: OutboxTable['insert'];
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(insert: OutboxTable['insert']) {
+    this.#insert = insert;
+  }
+
+  /** Resolves when the message is durable. @throws store.* */
+  add(message: NewMessage): Promise<Insertion> {
+    const octets = message.chunks.reduce((sum, { data }) => sum + data.length, 0);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ message, octets, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Resolves when nothing is being written. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await new Promise<void>((turn) => setImmediate(turn));
+      const group = this.#take();
+      try {
+        const insertions = await this.#insert(group.map(({ message }) => message));
+        for (const [index, { resolve }] of group.entries()) resolve(insertions[index]!);
+      } catch (error) {
+        if (group.length === 1) group[0]!.reject(error);
+        // One message may be what the database chokes on (its size, a full disk): the others get their own chance.
+        else for (const each of group) await this.#alone(each);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #alone({ message, resolve, reject }: Waiting): Promise<void> {
+    try {
+      resolve((await this.#insert([message]))[0]!);
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  #take(): Waiting[] {
+    let octets = 0;
+    let count = 0;
+    while (count < this.#waiting.length && count < MOST_MESSAGES && (count === 0 || octets < MOST_OCTETS))
+      octets += this.#waiting[count++]!.octets;
+    return this.#waiting.splice(0, count);
+  }
+}

@@ -1,0 +1,43 @@
+/** Codes of the outbox room. */
+import { errorTable } from '../base/error.ts';
+
+export const outboxError = errorTable({
+  'outbox.address': {
+    kind: 'misuse',
+    hint: 'an address is local@domain (RFC 5321 §4.1.2), without a display name or line breaks',
+  },
+  'outbox.no-recipients': { kind: 'misuse', hint: 'name at least one recipient' },
+  'outbox.too-many-recipients': {
+    kind: 'limit',
+    hint: 'hand the message over in parts, with fewer recipients each',
+  },
+  'outbox.sender': {
+    kind: 'refused',
+    hint: 'send as the mailbox itself, or declare the address: postern mailbox set ADDRESS --send-as OTHER',
+  },
+  'outbox.suppressed': {
+    kind: 'refused',
+    hint: 'earlier mail to this address bounced or was complained about; see postern suppression list',
+  },
+  'outbox.too-large': {
+    kind: 'limit',
+    hint: 'make the message smaller, or send a link to the attachment instead',
+  },
+  'outbox.header': {
+    kind: 'misuse',
+    hint: 'the header needs lines of `Name: value` and an empty line after them (RFC 5322 §2.2)',
+  },
+  'outbox.idempotency-mismatch': {
+    kind: 'misuse',
+    hint: 'this Idempotency-Key belongs to another message; use a new key for every new message',
+  },
+  'outbox.idempotency-busy': {
+    kind: 'later',
+    hint: 'a message with this Idempotency-Key is just being accepted; ask again in a second',
+  },
+  'outbox.not-found': { kind: 'misuse', hint: 'see what there is: postern outbox list' },
+  'outbox.too-late': {
+    kind: 'misuse',
+    hint: 'a message can be changed as long as it waits; see postern outbox show ID',
+  },
+});

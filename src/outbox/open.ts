@@ -1,0 +1,358 @@
+/** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
+import { createHash } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { newId } from '../store/id.ts';
+import type { Mailbox, Store } from '../store/types.ts';
+import type {
+  MessageChange,
+  MessageEventType,
+  NewMessageEvent,
+  OutboxMessage,
+  Recipient,
+} from '../store/types-outbox.ts';
+import type { Vault } from '../vault/types.ts';
+import { checkAddress, needsUtf8, sameAddress } from './address.ts';
+import { type Arrival, takeIn } from './arrival.ts';
+import { readBody } from './body.ts';
+import { GroupCommit } from './commit.ts';
+import { outboxError } from './errors.ts';
+import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
+
+export interface OutboxDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  /** Most octets of a message. */
+  readonly maxOctets?: number;
+  /** Finished messages are kept this many milliseconds. */
+  readonly keepMs?: number;
+  /** Which of these addresses nothing may be sent to, with the reason. */
+  suppressed?(addresses: readonly string[]): Promise<ReadonlyMap<string, string>>;
+}
+
+/** Exchange takes 150 MB over SMTP AUTH where the tenant allows it. */
+const MAX_OCTETS = 150 * 1_000_000;
+/** RFC 5321 §4.5.3.1.8 asks for 100; Exchange takes 1,000 at most. */
+const MOST_RECIPIENTS = 1000;
+/** RFC 5321 §4.5.4.1: four to five days; people want to know sooner. */
+const DEADLINE_MS = 2 * 86_400_000;
+const IDEMPOTENCY_MS = 86_400_000;
+const KEEP_MS = 30 * 86_400_000;
+/** What arrives for longer than this is not arriving any more. */
+const ARRIVING_MS = 6 * 3_600_000;
+const TIDY_AT_ONCE = 500;
+/** Characters; the HTTP draft names no bound, 255 is what services that have one take. */
+const MOST_KEY = 255;
+
+export function openOutbox(deps: OutboxDeps): Outbox {
+  return new StoredOutbox(deps);
+}
+
+class StoredOutbox implements Outbox {
+  readonly maxOctets: number;
+  readonly #deps: OutboxDeps;
+  readonly #commit: GroupCommit;
+  /** Idempotency keys of messages that are being taken, by principal and key. */
+  readonly #arriving = new Set<string>();
+
+  constructor(deps: OutboxDeps) {
+    this.#deps = deps;
+    this.maxOctets = deps.maxOctets ?? MAX_OCTETS;
+    this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages));
+  }
+
+  async accept(
+    request: AcceptRequest,
+    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<Accepted> {
+    const { envelope, mailbox, principal } = request;
+    this.checkSender(mailbox, envelope.from);
+    if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
+    await this.#checkRecipients(envelope.recipients);
+    const { clock, store, vault } = this.#deps;
+    const now = clock.now();
+    const hash = createHash('sha256').update(fingerprintOf(request));
+    let key: string | undefined;
+    try {
+      const arrival = await takeIn(
+        vault,
+        store.outbox,
+        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, hash, signal },
+        body,
+        (header) => {
+          key = request.idempotencyKey ?? header.idempotencyKey;
+          if (key !== undefined) this.#claimKey(principal, key);
+        },
+      );
+      const message = messageOf(request, arrival, now);
+      const fingerprint = hash.digest('hex');
+      const insertion = await this.#commit.add({
+        message,
+        chunks: [arrival.rest],
+        events: [{ at: now, type: 'accepted', data: factsOf(request, message) }],
+        ...(key === undefined
+          ? {}
+          : { idempotency: { scope: principal, key, fingerprint, expiresAt: now + IDEMPOTENCY_MS } }),
+      });
+      if (insertion.type === 'inserted')
+        return {
+          message: { ...message, seq: insertion.seq, attempts: 0, fence: 1, finishedAt: undefined },
+          replayed: false,
+        };
+      if (insertion.fingerprint !== fingerprint)
+        throw outboxError('outbox.idempotency-mismatch', 'the Idempotency-Key was used for another message before');
+      return { message: await this.#get(insertion.messageId), replayed: true };
+    } finally {
+      if (key !== undefined) this.#arriving.delete(keyName(principal, key));
+    }
+  }
+
+  checkSender(mailbox: Mailbox, from: string): void {
+    if (from !== '') checkAddress(from);
+    if (from === '' || sendersOf(mailbox).some((allowed) => sameAddress(allowed, from))) return;
+    throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
+      detail: { mailbox: mailbox.address, from },
+      hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${mailbox.address} --send-as ${from}`,
+    });
+  }
+
+  checkRecipient(address: string, count: number): Promise<void> {
+    if (count > MOST_RECIPIENTS)
+      throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
+    return this.#checkRecipients([{ address }]);
+  }
+
+  find(id: string): Promise<OutboxMessage | undefined> {
+    return this.#deps.store.outbox.find(id);
+  }
+
+  list(...[filter, page]: Parameters<Outbox['list']>): ReturnType<Outbox['list']> {
+    return this.#deps.store.outbox.list(filter, page);
+  }
+
+  body(message: Parameters<Outbox['body']>[0]): AsyncIterable<Uint8Array> {
+    return readBody(this.#deps.vault, this.#deps.store.outbox, message);
+  }
+
+  events(filter: Parameters<Outbox['events']>[0]): ReturnType<Outbox['events']> {
+    return this.#deps.store.outbox.events(filter);
+  }
+
+  stats(mailbox?: string): ReturnType<Outbox['stats']> {
+    return this.#deps.store.outbox.stats(this.#deps.clock.now(), mailbox);
+  }
+
+  cancel(id: string, by: string): Promise<OutboxMessage> {
+    return this.#change(id, ['queued', 'held'], 'cancelled', { by }, (now) => ({
+      state: { type: 'cancelled', at: now },
+    }));
+  }
+
+  hold(id: string, by: string, reason: string): Promise<OutboxMessage> {
+    return this.#change(id, ['queued'], 'held', { by, reason }, (now) => ({
+      state: { type: 'held', since: now, reason },
+    }));
+  }
+
+  retry(id: string, by: string): Promise<OutboxMessage> {
+    return this.#change(id, ['queued', 'held', 'failed'], 'released', { by }, (now, message) => ({
+      state: { type: 'queued', nextAt: now },
+      ...(message.deadline > now ? {} : { deadline: now + DEADLINE_MS }),
+      // Those who have it must not get it again.
+      recipients: message.recipients.map((one) => (one.state === 'refused' ? { ...one, state: 'pending' } : one)),
+    }));
+  }
+
+  async edit(id: string, by: string, edit: Edit): Promise<OutboxMessage> {
+    const { notBefore, deadline, lane, recipients, body } = edit;
+    if (recipients) await this.#checkRecipients(recipients);
+    if (recipients?.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
+    const octets = body && (await this.#rewrite(await this.#get(id), body));
+    const data = { by, fields: Object.keys(edit) };
+    return this.#change(id, ['queued', 'held'], 'edited', data, (now, message) => ({
+      ...(notBefore === undefined || message.state.type === 'held'
+        ? {}
+        : { state: { type: 'queued', nextAt: Math.max(now, notBefore) } }),
+      ...(deadline === undefined ? {} : { deadline }),
+      ...(lane === undefined ? {} : { lane }),
+      ...(recipients === undefined ? {} : { recipients: recipients.map(pending) }),
+      ...octets,
+    }));
+  }
+
+  async holdMailbox(address: string, by: string, reason: string): Promise<void> {
+    await this.#setHeld(address, { since: this.#deps.clock.now(), by, reason });
+  }
+
+  async releaseMailbox(address: string): Promise<void> {
+    await this.#setHeld(address, undefined);
+  }
+
+  async tidy(): Promise<{ readonly orphans: number; readonly forgotten: number }> {
+    const { clock, keepMs = KEEP_MS, store } = this.#deps;
+    const now = clock.now();
+    const orphans = await store.outbox.dropOrphans(now - ARRIVING_MS);
+    let forgotten = 0;
+    for (;;) {
+      const gone = await store.outbox.prune({ finishedBefore: now - keepMs, now, limit: TIDY_AT_ONCE });
+      forgotten += gone;
+      if (gone < TIDY_AT_ONCE) return { orphans, forgotten };
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#commit.idle();
+  }
+
+  async #checkRecipients(recipients: readonly EnvelopeRecipient[]): Promise<void> {
+    if (recipients.length > MOST_RECIPIENTS)
+      throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
+    for (const { address } of recipients) checkAddress(address);
+    const suppressed = await this.#deps.suppressed?.(recipients.map(({ address }) => address));
+    for (const { address } of recipients) {
+      const reason = suppressed?.get(address.toLowerCase());
+      if (reason !== undefined)
+        throw outboxError('outbox.suppressed', `nothing is sent to ${address}: ${reason}`, { detail: { address } });
+    }
+  }
+
+  #claimKey(principal: string, key: string): void {
+    if (key.length > MOST_KEY || !/^[\x20-\x7e]+$/.test(key))
+      throw outboxError('outbox.header', `an Idempotency-Key has at most ${MOST_KEY} printable ASCII characters`);
+    const name = keyName(principal, key);
+    if (this.#arriving.has(name))
+      throw outboxError('outbox.idempotency-busy', 'a message with this Idempotency-Key is just being accepted', {
+        retryAt: new Date(this.#deps.clock.now() + 1000),
+      });
+    this.#arriving.add(name);
+  }
+
+  /** Other octets for a waiting message, under a key of their own. */
+  async #rewrite(message: OutboxMessage, body: NonNullable<Edit['body']>): Promise<MessageChange> {
+    const { clock, store, vault } = this.#deps;
+    const now = clock.now();
+    const arrival = await takeIn(
+      vault,
+      store.outbox,
+      { mailbox: message.mailbox, maxOctets: this.maxOctets, now, dropBcc: false },
+      body,
+    );
+    const { bodyId, chunks, eightBit, header, rest, sealed, size } = arrival;
+    await store.outbox.addChunks(bodyId, now, [rest]);
+    return { messageId: header.messageId, body: { bodyId, key: sealed, chunks, size, eightBit } };
+  }
+
+  /** Changes a message in one of these states, again when it changed meanwhile but is still in one of them. */
+  async #change(
+    id: string,
+    from: readonly OutboxMessage['state']['type'][],
+    type: MessageEventType,
+    data: NewMessageEvent['data'],
+    change: (now: number, message: OutboxMessage) => MessageChange,
+  ): Promise<OutboxMessage> {
+    for (;;) {
+      const message = await this.#get(id);
+      if (!from.includes(message.state.type)) throw tooLate(message, type);
+      const now = this.#deps.clock.now();
+      const changed = await this.#deps.store.outbox.change(id, message.fence, change(now, message), [
+        { at: now, type, data },
+      ]);
+      if (changed) return changed;
+    }
+  }
+
+  async #get(id: string): Promise<OutboxMessage> {
+    const message = await this.#deps.store.outbox.find(id);
+    if (!message) throw outboxError('outbox.not-found', `there is no message ${id.slice(0, 60)}`);
+    return message;
+  }
+
+  async #setHeld(address: string, held: object | undefined): Promise<void> {
+    const { store } = this.#deps;
+    const mailbox = await store.mailboxes.find(address.toLowerCase());
+    if (!mailbox) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
+    const { outboxHeld: _, ...settings } = mailbox.settings;
+    await store.mailboxes.update(mailbox.address, {
+      settings: held === undefined ? settings : { ...settings, outboxHeld: held },
+    });
+  }
+}
+
+function messageOf(
+  request: AcceptRequest,
+  arrival: Arrival,
+  now: number,
+): Omit<OutboxMessage, 'seq' | 'attempts' | 'fence' | 'finishedAt'> {
+  const { envelope, lane = 'normal', mailbox, notBefore, principal, source } = request;
+  const nextAt = Math.max(now, notBefore ?? now);
+  const { ret, envid } = envelope;
+  const addresses = [envelope.from, ...envelope.recipients.map(({ address }) => address)];
+  return {
+    id: newId('msg'),
+    mailbox: mailbox.address,
+    source,
+    principal,
+    envelopeFrom: envelope.from,
+    recipients: envelope.recipients.map(pending),
+    messageId: arrival.header.messageId,
+    size: arrival.size,
+    lane,
+    dsn: { ...(ret === undefined ? {} : { ret }), ...(envid === undefined ? {} : { envid }) },
+    smtputf8: envelope.smtputf8 === true || arrival.header.eightBit || addresses.some(needsUtf8),
+    eightBit: arrival.eightBit,
+    deadline: request.deadline ?? nextAt + DEADLINE_MS,
+    state: { type: 'queued', nextAt },
+    bodyId: arrival.bodyId,
+    key: arrival.sealed,
+    chunks: arrival.chunks,
+    createdAt: now,
+  };
+}
+
+const keyName = (principal: string, key: string): string => `${principal}\n${key}`;
+
+function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
+  return {
+    address,
+    state: 'pending',
+    ...(notify === undefined ? {} : { notify }),
+    ...(orcpt === undefined ? {} : { orcpt }),
+  };
+}
+
+/** The mailbox itself and the addresses declared for it. */
+function sendersOf({ address, settings }: Mailbox): readonly string[] {
+  const declared = settings['sendAs'];
+  return [address, ...(Array.isArray(declared) ? declared.filter((one) => typeof one === 'string') : [])];
+}
+
+/** What, besides the octets, makes two submissions the same message. */
+function fingerprintOf({ envelope, mailbox, notBefore }: AcceptRequest): string {
+  const recipients = envelope.recipients.map(({ address }) => address).toSorted();
+  return JSON.stringify([mailbox.address, envelope.from, recipients, notBefore ?? null]);
+}
+
+function factsOf(
+  { source }: AcceptRequest,
+  message: Pick<OutboxMessage, 'size' | 'messageId' | 'state' | 'recipients'>,
+) {
+  const { messageId, recipients, size, state } = message;
+  const due = state.type === 'queued' ? { notBefore: new Date(state.nextAt).toISOString() } : {};
+  return { source, size, messageId, recipients: recipients.length, ...due };
+}
+
+function tooLate(message: OutboxMessage, wish: string): PosternError {
+  const states: Readonly<Record<OutboxMessage['state']['type'], string>> = {
+    queued: 'it waits in the queue',
+    sending: 'it is being sent right now',
+    held: 'it is held',
+    sent: 'it was sent',
+    failed: 'it failed',
+    cancelled: 'it was cancelled',
+  };
+  return outboxError('outbox.too-late', `message ${message.id} cannot be ${wish}: ${states[message.state.type]}`, {
+    detail: { id: message.id, state: message.state.type },
+  });
+}

@@ -1,0 +1,106 @@
+/** What the outbox offers to whoever hands mail over, delivers it or looks at it. */
+import type { Mailbox } from '../store/types.ts';
+import type {
+  MessageEvent,
+  MessageEventType,
+  MessageFilter,
+  MessageLane,
+  MessageSource,
+  OutboxMessage,
+  OutboxStats,
+} from '../store/types-outbox.ts';
+
+export interface EnvelopeRecipient {
+  readonly address: string;
+  readonly notify?: readonly string[];
+  readonly orcpt?: string;
+}
+
+export interface Envelope {
+  /** Empty only for reports. */
+  readonly from: string;
+  readonly recipients: readonly EnvelopeRecipient[];
+  readonly ret?: 'FULL' | 'HDRS';
+  readonly envid?: string;
+  readonly smtputf8?: boolean;
+  readonly eightBit?: boolean;
+}
+
+export interface AcceptRequest {
+  /** Whose grant sends it. */
+  readonly mailbox: Mailbox;
+  readonly envelope: Envelope;
+  readonly source: MessageSource;
+  /** Id of the app password, API key or device rule that hands it over. */
+  readonly principal: string;
+  readonly lane?: MessageLane;
+  /** Not before this moment, milliseconds since the epoch. */
+  readonly notBefore?: number;
+  /** When it is given up; default two days after it may first go. */
+  readonly deadline?: number;
+  /** Same key, same message: the first one is given back. The header `Idempotency-Key` says it in the message itself. */
+  readonly idempotencyKey?: string;
+  /** Removes `Bcc` from the header, as sendmail does with -t; default: the header stays as it is. */
+  readonly dropBcc?: boolean;
+}
+
+export interface Accepted {
+  readonly message: OutboxMessage;
+  /** It was accepted before, under the same Idempotency-Key. */
+  readonly replayed: boolean;
+}
+
+/** Every method @throws store.unavailable, vault.*. */
+export interface Outbox {
+  /** Most octets of a message. */
+  readonly maxOctets: number;
+  /**
+   * Takes a message: when the promise resolves it is durable. `body` is RFC 5322 octets with CRLF.
+   * @throws outbox.address, .no-recipients, .too-many-recipients, .sender, .suppressed, .too-large, .header,
+   *   .idempotency-mismatch, .idempotency-busy, or the signal's reason; then nothing was taken
+   */
+  accept(
+    request: AcceptRequest,
+    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<Accepted>;
+  /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */
+  checkSender(mailbox: Mailbox, from: string): void;
+  checkRecipient(address: string, count: number): Promise<void>;
+  find(id: string): Promise<OutboxMessage | undefined>;
+  list(
+    filter: MessageFilter,
+    page: { readonly before?: number; readonly limit: number },
+  ): Promise<readonly OutboxMessage[]>;
+  /** The octets as they are sent. @throws vault.damaged */
+  body(message: Pick<OutboxMessage, 'id' | 'bodyId' | 'key' | 'chunks'>): AsyncIterable<Uint8Array>;
+  events(filter: {
+    readonly after?: number;
+    readonly messageId?: string;
+    readonly mailboxes?: readonly string[];
+    readonly types?: readonly MessageEventType[];
+    readonly limit: number;
+  }): Promise<readonly MessageEvent[]>;
+  stats(mailbox?: string): Promise<OutboxStats>;
+  /** These give the message afterwards. @throws outbox.not-found, outbox.too-late */
+  cancel(id: string, by: string): Promise<OutboxMessage>;
+  hold(id: string, by: string, reason: string): Promise<OutboxMessage>;
+  /** Back into the queue, due now; also a failed message, whose deadline starts anew. */
+  retry(id: string, by: string): Promise<OutboxMessage>;
+  edit(id: string, by: string, change: Edit): Promise<OutboxMessage>;
+  /** Keeps everything of a mailbox from being sent, new messages too, until it is released. */
+  holdMailbox(address: string, by: string, reason: string): Promise<void>;
+  releaseMailbox(address: string): Promise<void>;
+  /** Removes what is left of messages that never arrived whole, and forgets finished ones after their time. How many. */
+  tidy(): Promise<{ readonly orphans: number; readonly forgotten: number }>;
+  close(): Promise<void>;
+}
+
+export interface Edit {
+  readonly notBefore?: number;
+  readonly deadline?: number;
+  readonly lane?: MessageLane;
+  readonly recipients?: readonly EnvelopeRecipient[];
+  /** Other octets. */
+  readonly body?: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
