@@ -232,7 +232,6 @@ export interface UploadRow {
   filename: string;
   content_type: string;
   size: number;
-  body_id: string;
   data_key: Uint8Array;
   chunks: number;
   created_at: number;
