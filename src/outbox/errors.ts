@@ -40,4 +40,17 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'a message can be changed as long as it waits; see postern outbox show ID',
   },
+  'outbox.template': {
+    kind: 'misuse',
+    hint: 'docs/api.md describes what a template may contain; POST /v1/templates/preview tries one',
+  },
+  'outbox.template-data': { kind: 'misuse', hint: 'give the value in data, or wrap its place in {{#name}}…{{/name}}' },
+  'outbox.webhook-address': {
+    kind: 'misuse',
+    hint: 'webhooks go to public addresses by HTTPS; webhooks.allow in postern.yaml names private networks that are meant',
+  },
+  'outbox.webhook-failed': {
+    kind: 'later',
+    hint: 'the receiver has to answer 2xx within fifteen seconds; it is tried again until its deadline',
+  },
 });

@@ -1,0 +1,244 @@
+/** Acceptance: what is taken is kept whole, and what is wrong is not taken. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/outbox.ts';
+import { ManualClock } from '../base/clock.ts';
+import { isError } from '../base/error.ts';
+import { CHUNK_OCTETS } from './body.ts';
+import { isAddress } from './address.ts';
+import { MOST_HEADER } from './header.ts';
+
+const code = (expected: string) => (error: unknown) => isError(error, expected);
+
+describe('acceptance', () => {
+  const clock = new ManualClock();
+  let bed: OutboxBed;
+  before(async () => {
+    bed = await openOutboxBed({
+      clock,
+      suppressed: async (addresses) =>
+        new Map(addresses.filter((one) => one.startsWith('gone@')).map((one) => [one, 'it bounced'])),
+    });
+  });
+  after(() => bed.close());
+  const accept = (text: string | Uint8Array[], change = {}) =>
+    bed.outbox.accept(bed.request(change), typeof text === 'string' ? letter(text) : text);
+
+  test('a message is kept octet for octet; Message-ID and Date are added only where they are missing', async () => {
+    const whole = 'Message-ID: <1@x>\nDate: Sat, 21 Nov 2026 10:00:00 +0000\nX-Long: a\n b\n\nbody\n.\n';
+    const { message, replayed } = await accept(whole);
+    assert.equal(replayed, false);
+    assert.equal(message.messageId, '<1@x>');
+    assert.equal((await octetsOf(bed.outbox.body(message))).toString(), whole.replaceAll('\n', '\r\n'));
+    assert.equal(message.size, whole.replaceAll('\n', '\r\n').length);
+    const bare = (await accept('Subject: x\n\nbody\n')).message;
+    const text = (await octetsOf(bed.outbox.body(bare))).toString();
+    assert.match(
+      text,
+      /^Subject: x\r\nMessage-ID: <[0-9a-f]{32}@contoso\.test>\r\nDate: \w{3}, \d\d \w{3} 2026 .* \+0000\r\n\r\nbody\r\n$/,
+    );
+    assert.ok(text.includes(bare.messageId));
+    assert.deepEqual((await bed.outbox.find(bare.id))!.recipients, [{ address: 'bob@contoso.test', state: 'pending' }]);
+  });
+
+  test('however the octets are cut and however long they are', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(0, 1, 70, CHUNK_OCTETS - 60, CHUNK_OCTETS, CHUNK_OCTETS + 1, 3 * CHUNK_OCTETS),
+        fc.array(fc.integer({ min: 1, max: 90_000 }), { maxLength: 12 }),
+        async (length, cuts) => {
+          const whole = Buffer.concat([Buffer.from('Message-ID: <a@b>\r\nDate: x\r\n\r\n'), randomBytes(length)]);
+          const pieces: Buffer[] = [];
+          let at = 0;
+          for (const cut of cuts) pieces.push(whole.subarray(at, (at += cut)));
+          pieces.push(whole.subarray(at));
+          const { message } = await bed.outbox.accept(bed.request(), pieces);
+          assert.ok((await octetsOf(bed.outbox.body(message))).equals(whole));
+          assert.equal(message.size, whole.length);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  test('what is at rest cannot be read', async () => {
+    const { message } = await accept('Subject: secret-subject\n\nsecret-body\n');
+    const sealed = Buffer.from((await bed.store.outbox.chunk(message.bodyId, 0))!);
+    assert.ok(!sealed.includes('secret'));
+    const row = JSON.stringify(await bed.store.outbox.find(message.id));
+    assert.ok(!row.includes('secret'));
+  });
+
+  test('a message without an empty line, an empty message', async () => {
+    assert.match(
+      (await octetsOf(bed.outbox.body((await accept('Subject: x')).message))).toString(),
+      /^Subject: x\r\nMessage-ID/,
+    );
+    const { message } = await accept([]);
+    assert.match((await octetsOf(bed.outbox.body(message))).toString(), /^Message-ID: .*\r\nDate: .*\r\n\r\n$/);
+  });
+
+  test('Bcc goes only when asked, Idempotency-Key always', async () => {
+    const text = 'Bcc: hidden@x.test,\n more@x.test\nIdempotency-Key: k1\nMessage-ID: <1@x>\nDate: x\n\n';
+    const kept = (await accept(text)).message;
+    assert.equal((await octetsOf(bed.outbox.body(kept))).toString().includes('Idempotency'), false);
+    assert.ok((await octetsOf(bed.outbox.body(kept))).includes('hidden'));
+    const dropped = (await accept(text.replace('k1', 'k2'), { dropBcc: true })).message;
+    assert.equal((await octetsOf(bed.outbox.body(dropped))).toString(), 'Message-ID: <1@x>\r\nDate: x\r\n\r\n');
+  });
+
+  test('idempotency: the same message again, another one, one at the same time, a day later', async () => {
+    const change = { idempotencyKey: 'order-1' };
+    const first = await accept('Subject: a\n\n', change);
+    const again = await accept('Subject: a\n\n', change);
+    assert.deepEqual([again.replayed, again.message.id], [true, first.message.id]);
+    await assert.rejects(accept('Subject: b\n\n', change), code('outbox.idempotency-mismatch'));
+    const other = { envelope: { from: bed.mailbox.address, recipients: [{ address: 'eve@x.test' }] } };
+    await assert.rejects(accept('Subject: a\n\n', { ...change, ...other }), code('outbox.idempotency-mismatch'));
+    assert.equal((await accept('Subject: b\n\n', { ...change, principal: 'apw_2' })).replayed, false);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const slow = bed.outbox.accept(
+      bed.request({ idempotencyKey: 'slow' }),
+      (async function* () {
+        yield* letter();
+        await promise;
+      })(),
+    );
+    await new Promise((turn) => setImmediate(turn));
+    await assert.rejects(accept('Subject: a\n\n', { idempotencyKey: 'slow' }), code('outbox.idempotency-busy'));
+    resolve();
+    await slow;
+    await clock.advance(86_400_000);
+    assert.notEqual((await accept('Subject: b\n\n', change)).message.id, first.message.id);
+  });
+
+  test('what is wrong is refused by name, and nothing is left of it', async () => {
+    const before = await bed.outbox.stats();
+    const to = (address: string) => ({ envelope: { from: bed.mailbox.address, recipients: [{ address }] } });
+    for (const bad of [
+      '',
+      'bob',
+      '@x.test',
+      'a b@x.test',
+      'a@x.test\r\nRCPT TO:<eve@x>',
+      'a@-x.test',
+      'a@x..y',
+      `${'a'.repeat(65)}@x.test`,
+    ])
+      await assert.rejects(accept('Subject: a\n\n', to(bad)), code('outbox.address'), bad);
+    await assert.rejects(
+      accept('a\n\n', { envelope: { from: 'eve@x.test', recipients: [{ address: 'b@x.test' }] } }),
+      code('outbox.sender'),
+    );
+    await assert.rejects(
+      accept('a: b\n\n', { envelope: { from: bed.mailbox.address, recipients: [] } }),
+      code('outbox.no-recipients'),
+    );
+    await assert.rejects(accept('a: b\n\n', to('gone@x.test')), code('outbox.suppressed'));
+    await assert.rejects(accept('no header\n\n'), code('outbox.header'));
+    await assert.rejects(accept([Buffer.from('A: b\rC: d\r\n\r\n')]), code('outbox.header'));
+    await assert.rejects(accept([Buffer.from('A: b\nC: d\r\n\r\n')]), code('outbox.header'));
+    await assert.rejects(accept([Buffer.alloc(MOST_HEADER + 1, 'a')]), code('outbox.header'));
+    await assert.rejects(accept('a: b\n\n', { idempotencyKey: 'x'.repeat(300) }), code('outbox.header'));
+    const stop = AbortSignal.abort(new Error('stop'));
+    await assert.rejects(bed.outbox.accept(bed.request(), letter(), stop), /stop/);
+    assert.deepEqual(await bed.outbox.stats(), before);
+  });
+
+  test('a message that is too large is refused while it arrives, and its octets are swept away', async () => {
+    const small = await openOutboxBed({ clock, maxOctets: 2 * CHUNK_OCTETS });
+    const pieces = Array.from({ length: 5 }, () => Buffer.alloc(CHUNK_OCTETS, 'x'));
+    pieces.unshift(Buffer.from('A: b\r\n\r\n'));
+    await assert.rejects(small.outbox.accept(small.request(), pieces), code('outbox.too-large'));
+    await clock.advance(7 * 3_600_000);
+    assert.deepEqual(await small.outbox.tidy(), { orphans: 1, forgotten: 0 });
+    await small.close();
+  });
+
+  test('declared senders may be used, reports have none', async () => {
+    const mailbox = await bed.addMailbox('sales@contoso.test', { sendAs: ['Info@contoso.test'] });
+    const recipients = [{ address: 'bob@contoso.test' }];
+    await accept('a: b\n\n', { mailbox, envelope: { from: 'info@contoso.test', recipients } });
+    await accept('a: b\n\n', { mailbox, envelope: { from: '', recipients } });
+  });
+
+  test('hold, release, edit, cancel; too late is said', async () => {
+    const { message } = await accept('Subject: a\n\nold\n');
+    assert.equal((await bed.outbox.hold(message.id, 'me', 'wait')).state.type, 'held');
+    assert.equal((await bed.outbox.retry(message.id, 'me')).state.type, 'queued');
+    const notBefore = clock.now() + 5000;
+    const edited = await bed.outbox.edit(message.id, 'me', {
+      notBefore,
+      lane: 'urgent',
+      recipients: [{ address: 'carol@contoso.test' }],
+      body: letter('Message-ID: <2@x>\nDate: x\n\nnew\n'),
+    });
+    assert.deepEqual(edited.state, { type: 'queued', nextAt: notBefore });
+    assert.deepEqual(
+      [edited.lane, edited.messageId, edited.recipients[0]!.address],
+      ['urgent', '<2@x>', 'carol@contoso.test'],
+    );
+    assert.match((await octetsOf(bed.outbox.body(edited))).toString(), /new\r\n$/);
+    await bed.outbox.cancel(message.id, 'me');
+    await assert.rejects(bed.outbox.retry(message.id, 'me'), code('outbox.too-late'));
+    await assert.rejects(bed.outbox.cancel('msg_none', 'me'), code('outbox.not-found'));
+    const story = await bed.outbox.events({ messageId: message.id, limit: 10 });
+    assert.deepEqual(
+      story.map(({ type }) => type),
+      ['accepted', 'held', 'released', 'edited', 'cancelled'],
+    );
+    await bed.outbox.holdMailbox('alice@contoso.test', 'me', 'holiday');
+    assert.ok((await bed.store.mailboxes.find('alice@contoso.test'))!.settings['outboxHeld']);
+    await bed.outbox.releaseMailbox('alice@contoso.test');
+    assert.deepEqual((await bed.store.mailboxes.find('alice@contoso.test'))!.settings, {});
+  });
+
+  test('many at once share commits, and one that the database refuses takes nobody along', async () => {
+    let commits = 0;
+    const store = {
+      ...bed.store,
+      outbox: {
+        ...bed.store.outbox,
+        insert: async (messages: Parameters<typeof bed.store.outbox.insert>[0]) => {
+          commits += 1;
+          if (messages.some(({ message }) => message.principal === 'bad')) throw new Error('no');
+          return bed.store.outbox.insert(messages);
+        },
+      },
+    };
+    const other = await openOutboxBed({ clock, store, vault: bed.vault }).catch((error: unknown) => error);
+    assert.ok(other instanceof Error, 'the mailbox is there already');
+    const { openOutbox } = await import('./open.ts');
+    const outbox = openOutbox({ store, vault: bed.vault, clock });
+    await Promise.all(Array.from({ length: 50 }, () => outbox.accept(bed.request(), letter())));
+    assert.ok(commits < 10, `${commits} commits`);
+    const mixed = await Promise.allSettled(
+      ['a', 'bad', 'c'].map((principal) => outbox.accept(bed.request({ principal }), letter())),
+    );
+    assert.deepEqual(
+      mixed.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    );
+  });
+});
+
+test('addresses: what mail can go to', () => {
+  for (const good of [
+    'a@b',
+    "o'neil+x@x-y.test",
+    'jörg@bücher.example',
+    '用户@例え.テスト',
+    '"a b"@x.test',
+    'a@[127.0.0.1]',
+    'a@[IPv6:::1]',
+  ])
+    assert.ok(isAddress(good), good);
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.constantFrom('\r', '\n', '\0', ' ', '<', '>', ','), (text, bad) => {
+      assert.equal(isAddress(`${text}${bad}@x.test`) && !text.startsWith('"'), false);
+      assert.equal(isAddress(`a@${text}${bad}`), false);
+    }),
+  );
+});
