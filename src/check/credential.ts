@@ -1,8 +1,7 @@
 /** The credential our application shows at the provider, and how long it will do. */
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose/jwt/decode';
-import { type ClientCredential, openCredential } from '../oauth/application.ts';
+import { type ClientCredential, openCredentials } from '../oauth/application.ts';
 import type { Application } from '../store/types.ts';
 import { checkError } from './errors.ts';
 import type { Found } from './step.ts';
@@ -12,34 +11,44 @@ const DAY_MS = 86_400_000;
 /** Time enough for whoever has to renew it. */
 const SOON_DAYS = 30;
 
-/** @throws check.credential, vault.*, oauth.misconfigured */
+/** What a credential is called. */
+const NAMES: Readonly<Record<ClientCredential['type'], string>> = {
+  secret: 'client secret',
+  certificate: 'client certificate',
+  federated: 'federated assertion',
+  'managed-identity': 'managed identity',
+};
+
+/**
+ * Of several credentials the first that has not ended is used, so only the end of the last one matters.
+ * @throws check.credential, vault.*, oauth.misconfigured
+ */
 export async function checkCredential(
   deps: Pick<CheckDeps, 'vault' | 'clock'>,
   application: Application,
 ): Promise<Found> {
-  const credential = await openCredential(deps.vault, application);
-  if (!credential) return { says: 'none: a public client, which needs none', facts: { type: 'none' } };
-  const facts = { type: credential.type, application: application.name };
-  switch (credential.type) {
-    case 'secret':
-      return { says: 'a client secret; when it ends only the provider knows', facts };
-    case 'managed-identity':
-      return { says: 'the managed identity of this machine', facts };
-    case 'certificate':
-      return ending('the client certificate', notAfter(credential), deps.clock.now(), facts);
-    case 'federated':
-      return ending(
-        'the federated assertion',
-        await assertionEnd(credential.assertionFile),
-        deps.clock.now(),
-        facts,
-        0,
-      );
-  }
+  const held = await openCredentials(deps.vault, application);
+  if (held.length === 0) return { says: 'none: a public client, which needs none', facts: { credentials: [] } };
+  const now = deps.clock.now();
+  const all = await Promise.all(
+    held.map(async ({ facts, credential }) => ({ ...facts, end: await endOf(facts.expiresAt, credential) })),
+  );
+  const lasting = all.reduce((best, one) => (one.end > best.end ? one : best));
+  const facts = {
+    application: application.name,
+    credentials: all.map(({ id, type, end }) => ({ id, type, until: dayOf(end) ?? null })),
+  };
+  return judgeEnd(NAMES[lasting.type], lasting.end, now, {
+    facts,
+    soonDays: lasting.type === 'federated' ? 0 : SOON_DAYS,
+    name: application.name,
+  });
 }
 
-function notAfter({ certificatePem }: Extract<ClientCredential, { type: 'certificate' }>): number {
-  return new X509Certificate(certificatePem).validToDate.getTime();
+/** Infinity: unknown, or none. */
+async function endOf(known: number | undefined, credential: ClientCredential): Promise<number> {
+  if (credential.type === 'federated') return assertionEnd(credential.assertionFile);
+  return known ?? Number.POSITIVE_INFINITY;
 }
 
 async function assertionEnd(file: string): Promise<number> {
@@ -55,34 +64,42 @@ async function assertionEnd(file: string): Promise<number> {
   }
 }
 
-/** @param soonDays assertions are short-lived by design, and replaced by the platform */
-function ending(
+function judgeEnd(
   what: string,
-  at: number,
+  end: number,
   now: number,
-  facts: Readonly<Record<string, unknown>>,
-  soonDays = SOON_DAYS,
+  {
+    facts,
+    soonDays,
+    name,
+  }: { readonly facts: Found['facts'] & object; readonly soonDays: number; readonly name: string },
 ): Found {
-  const days = Math.floor((at - now) / DAY_MS);
-  const date = Number.isFinite(at) ? new Date(at).toISOString().slice(0, 10) : 'no date';
-  const all = { ...facts, until: date };
-  if (at <= now)
-    throw checkError('check.credential', `${what} has expired on ${date}`, {
-      detail: all,
-      hint: 'upload a new certificate or make a new credential at the provider, then give it to Postern: postern provider add --help',
+  const day = dayOf(end);
+  if (day === undefined) return { says: `a ${what}; when it ends only the provider knows`, facts };
+  if (end <= now)
+    throw checkError('check.credential', `the ${what} of application ${name} ended on ${day}`, {
+      detail: facts,
+      hint: `make a new one at the provider and give it to Postern: postern provider credential add ${name}`,
     });
-  const says = `${what} is valid until ${date}`;
-  if (days >= soonDays) return { says, facts: all };
+  const says = `the ${what} is good until ${day}`;
+  const days = Math.floor((end - now) / DAY_MS);
+  if (days >= soonDays) return { says, facts };
   return {
     says,
-    facts: all,
+    facts,
     warning: {
       id: 'credential.ends',
-      cause: `${what} ends in ${days} days`,
+      cause: `the ${what} of application ${name} ends in ${days} days`,
       blame: 'operator',
       remedy: [
-        { do: 'make a new one at the provider beforehand and give it to Postern', run: 'postern provider add --help' },
+        {
+          do: 'make a new one at the provider and give it to Postern beside the old one',
+          run: `postern provider credential add ${name}`,
+        },
       ],
     },
   };
 }
+
+const dayOf = (at: number): string | undefined =>
+  Number.isFinite(at) ? new Date(at).toISOString().slice(0, 10) : undefined;

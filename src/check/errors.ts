@@ -20,6 +20,10 @@ export const checkError = errorTable({
     kind: 'misuse',
     hint: 'give the application a credential that is valid: postern provider add --help',
   },
+  'check.key-missing': {
+    kind: 'misuse',
+    hint: 'a new installation: postern init; otherwise restore the key from where you keep its copy',
+  },
   'check.exposed': { kind: 'misuse', hint: 'let nobody but the user Postern runs as read and write it: chmod' },
   'check.insecure': { kind: 'misuse', hint: 'undo the setting; docs/configuration.md says what is safe' },
   'check.disk': { kind: 'misuse', hint: 'make room on the disk that holds the database' },

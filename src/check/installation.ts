@@ -1,8 +1,10 @@
 /** `postern check` without an address: the machine's side. Files, disk, certificate, doors, settings, app passwords. */
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalogue.ts';
 import type { Protocol } from '../store/types.ts';
 import { judgePasswords } from './app-passwords.ts';
@@ -34,49 +36,57 @@ export interface InstallationFacts {
 const DAY_MS = 86_400_000;
 const MIB = 1 << 20;
 
-/** The findings, in order. Never throws but the abort. */
+/**
+ * The findings, in order. Never throws but the abort.
+ * @param deps the opened installation, or why it does not open: then its files are looked at all the same
+ */
 export async function* checkInstallation(
-  deps: CheckDeps,
+  deps: CheckDeps | PosternError,
   facts: InstallationFacts,
+  clock: Clock,
   options: CheckOptions = {},
 ): AsyncGenerator<Finding, void, void> {
-  const { store, clock } = deps;
   const steps = new Steps(clock, options);
   yield await steps.run('home.folder', 'state folder', () => judgeFolder(facts.home.state));
   yield await steps.run('home.key', 'master key', () => judgeKey(facts.keyPath));
-  yield await steps.run('home.database', 'database', async () => {
-    await store.ping();
-    const { databasePath } = facts;
-    if (databasePath === undefined) return { says: `${store.engine} answers`, facts: { engine: store.engine } };
-    const { size } = statSync(databasePath);
-    return judgeOpenness(databasePath, {
-      says: `${store.engine} answers, ${Math.ceil(size / MIB)} MiB`,
-      facts: { engine: store.engine, octets: size },
-    });
-  });
+  if (isError(deps)) yield steps.failed('home.database', 'database and vault', deps);
+  else yield await steps.run('home.database', 'database and vault', () => judgeDatabase(deps.store, facts));
   yield await steps.run('home.disk', 'disk', () =>
     judgeDisk(dirname(facts.databasePath ?? facts.home.config), facts.home.state),
   );
   yield await steps.run('home.certificate', 'gateway certificate', () => judgeCertificate(facts, clock.now()));
   yield await steps.run('home.listeners', 'listeners', () => judgeListeners(facts));
   yield await steps.run('home.settings', 'settings', () => judgeSettings(facts));
-  yield await steps.run('home.passwords', 'app passwords', async () =>
-    judgePasswords(await store.appPasswords.list(), clock.now()),
-  );
-  yield await steps.run('home.applications', 'applications', async () => {
-    const names = (await store.applications.list()).map(({ name }) => name);
-    if (names.length > 0) return { says: names.join(', '), facts: { applications: names } };
-    return {
-      says: 'none is set up',
-      warning: {
-        id: 'home.no-application',
-        cause: 'no application at a provider is set up, so no mailbox can be added',
-        blame: 'operator',
-        remedy: [{ do: 'register an application and tell Postern about it', run: 'postern provider add --help' }],
-      },
-    };
-  });
   yield await steps.run('home.catalogue', 'catalogue', () => judgeCatalogue(clock.now()));
+  if (isError(deps)) return;
+  yield await steps.run('home.passwords', 'app passwords', async () =>
+    judgePasswords(await deps.store.appPasswords.list(), clock.now()),
+  );
+  yield await steps.run('home.applications', 'applications', () => judgeApplications(deps.store));
+}
+
+async function judgeDatabase(store: CheckDeps['store'], { databasePath }: InstallationFacts): Promise<Found> {
+  await store.ping();
+  if (databasePath === undefined) return { says: `${store.engine} answers`, facts: { engine: store.engine } };
+  const { size } = statSync(databasePath);
+  return judgeOpenness(databasePath, {
+    says: `${store.engine} answers, ${Math.ceil(size / MIB)} MiB`,
+    facts: { engine: store.engine, octets: size },
+  });
+}
+
+async function judgeApplications(store: CheckDeps['store']): Promise<Found> {
+  const names = (await store.applications.list()).map(({ name }) => name);
+  if (names.length > 0) return { says: names.join(', '), facts: { applications: names } };
+  return {
+    says: 'none is set up',
+    warning: {
+      id: 'home.no-application',
+      cause: 'no application at a provider is set up, so no mailbox can be added',
+      blame: 'operator',
+      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern provider add --help' }],
+    },
+  };
 }
 
 /** @throws check.exposed */
@@ -109,6 +119,8 @@ function judgeOpenness(path: string, found: Found, command = 'chmod 600'): Found
 /** The vault refuses an exposed key as well; this says so before it matters. @throws check.exposed */
 function judgeKey(path: string | undefined): Found {
   if (path === undefined) return { says: 'does not lie in a file of this installation', facts: { file: null } };
+  if (!existsSync(path))
+    throw checkError('check.key-missing', `there is no master key ${path}`, { detail: { file: path } });
   const mode = statSync(path).mode & 0o777;
   const facts = { file: path, mode: mode.toString(8) };
   if ((mode & 0o077) === 0) return { says: `${path} is for its owner only`, facts };
@@ -142,6 +154,8 @@ function judgeDisk(...folders: readonly string[]): Found {
 }
 
 function freeMib(folder: string): number {
+  // The configuration may have a folder that is not there yet.
+  if (!existsSync(folder)) return Number.POSITIVE_INFINITY;
   const { bavail, bsize } = statfsSync(folder);
   return Math.floor((bavail * bsize) / MIB);
 }

@@ -1,5 +1,6 @@
 /** What every command gets: where the home is, how to speak, and how to open the installation. */
 import type { Command } from 'commander';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { type Config, readConfig } from '../server/config.ts';
 import { homeOf } from '../server/home.ts';
@@ -43,6 +44,18 @@ export class Context {
   async withInstance<T>(work: (instance: Instance) => Promise<T>): Promise<T> {
     const config = this.config();
     const instance = await openInstance({ config, log: this.commandLog(config) });
+    try {
+      return await work(instance);
+    } finally {
+      await instance.close();
+    }
+  }
+
+  /** As {@link withInstance}, for commands that have something to say of an installation that does not open, too. */
+  async withInstanceOrError<T>(work: (instance: Instance | PosternError) => Promise<T>): Promise<T> {
+    const config = this.config();
+    const instance = await openInstance({ config, log: this.commandLog(config) }).catch(asError);
+    if (isError(instance)) return work(instance);
     try {
       return await work(instance);
     } finally {

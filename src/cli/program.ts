@@ -5,6 +5,7 @@ import { apikey } from './command/apikey.ts';
 import { audit } from './command/audit.ts';
 import { check } from './command/check.ts';
 import { completion } from './command/completion.ts';
+import { events } from './command/events.ts';
 import { explain } from './command/explain.ts';
 import { init } from './command/init.ts';
 import { mailbox } from './command/mailbox.ts';
@@ -13,6 +14,7 @@ import { provider } from './command/provider.ts';
 import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
 import { serve } from './command/serve.ts';
+import { supportBundle } from './command/support-bundle.ts';
 import { token } from './command/token.ts';
 import { updateData } from './command/update-data.ts';
 
@@ -46,6 +48,8 @@ export function program(): Command {
     check,
     explain,
     updateData,
+    supportBundle,
+    events,
     audit,
     sandbox,
     completion,

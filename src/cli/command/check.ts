@@ -1,5 +1,7 @@
 /** `postern check`: what works, what does not, and what is wrong first. */
 import { Command } from 'commander';
+import { systemClock } from '../../base/clock.ts';
+import { isError, type PosternError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
 import { reportOf } from '../../check/step.ts';
 import type { CheckOptions, CheckReport, Finding, Subject } from '../../check/types.ts';
@@ -8,7 +10,7 @@ import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines } from '../report.ts';
-import { findMailbox } from './mailbox.ts';
+import { findMailbox } from '../find.ts';
 
 export function check(): Command {
   return new Command('check')
@@ -25,18 +27,20 @@ export function check(): Command {
       const interrupt = (): void => stop.abort(new Error('interrupted'));
       process.once('SIGINT', interrupt);
       try {
-        await context.withInstance(async (instance) => {
-          const screen = new Screen(context);
-          const run = { signal: stop.signal, onStart: screen.begin };
-          if (address !== undefined) {
+        const screen = new Screen(context);
+        const run = { signal: stop.signal, onStart: screen.begin };
+        if (address !== undefined) {
+          await context.withInstance(async (instance) => {
             const report = await mailboxReport(instance, await findMailbox(instance, address), run, screen);
-            if (context.json) context.result(report, []);
+            context.result(report, []);
             leave([report]);
-            return;
-          }
+          });
+          return;
+        }
+        await context.withInstanceOrError(async (instance) => {
           const reports = await everything(instance, context.config(), options.installation === true, run, screen);
           const [installation, ...mailboxes] = reports;
-          if (context.json) context.result({ format: 1, installation, mailboxes }, []);
+          context.result({ format: 1, installation, mailboxes }, []);
           leave(reports);
         });
       } finally {
@@ -46,7 +50,7 @@ export function check(): Command {
 }
 
 async function everything(
-  instance: Instance,
+  instance: Instance | PosternError,
   config: Config,
   alone: boolean,
   run: CheckOptions,
@@ -55,7 +59,8 @@ async function everything(
   const { checkInstallation } = await import('../../check/installation.ts');
   const facts = installationFacts(config, process.env);
   const subject: Subject = { type: 'installation', home: config.home.state };
-  const reports = [await gather(instance, subject, checkInstallation(instance, facts, run), screen)];
+  const reports = [await gather(subject, checkInstallation(instance, facts, systemClock, run), screen)];
+  if (isError(instance)) return reports;
   for (const mailbox of alone ? [] : await instance.store.mailboxes.list())
     reports.push(await mailboxReport(instance, mailbox, run, screen));
   return reports;
@@ -70,22 +75,17 @@ async function mailboxReport(
   // Loaded here and not above: `serve` reads this file too and needs no HTTP client for it.
   const { checkMailbox } = await import('../../check/mailbox.ts');
   const subject: Subject = { type: 'mailbox', address: mailbox.address };
-  return gather(instance, subject, checkMailbox(instance, mailbox, run), screen);
+  return gather(subject, checkMailbox(instance, mailbox, run), screen);
 }
 
-async function gather(
-  instance: Instance,
-  subject: Subject,
-  steps: AsyncIterable<Finding>,
-  screen: Screen,
-): Promise<CheckReport> {
+async function gather(subject: Subject, steps: AsyncIterable<Finding>, screen: Screen): Promise<CheckReport> {
   screen.line(subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`);
   const findings: Finding[] = [];
   for await (const finding of steps) {
     findings.push(finding);
     for (const text of findingLines(finding)) screen.line(text);
   }
-  const report = reportOf(subject, findings, instance.clock.now());
+  const report = reportOf(subject, findings, systemClock.now());
   for (const text of ['', ...conclusion(report), '']) screen.line(text);
   return report;
 }

@@ -89,13 +89,15 @@ function lines({ name, title, text, commands, diagnosis }: Explanation): readonl
 
 const WIDTH = 96;
 
+/** Paragraphs of at most {@link WIDTH} columns; points of a list hang. */
 function wrapped(text: string): readonly string[] {
+  const indent = text.startsWith('- ') ? '  ' : '';
   const result: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {
     if (line !== '' && line.length + 1 + word.length > WIDTH) {
       result.push(line);
-      line = word;
+      line = `${indent}${word}`;
     } else line = line === '' ? word : `${line} ${word}`;
   }
   return [...result, line];

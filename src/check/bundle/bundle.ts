@@ -1,0 +1,157 @@
+/** `postern support-bundle`: what somebody needs to help, and nothing that opens a mailbox. */
+import { gzipSync } from 'node:zlib';
+import { asError, isError, type PosternError } from '../../base/error.ts';
+import type { Secret } from '../../base/secret.ts';
+import { openCredentials } from '../../oauth/application.ts';
+import { openTokens } from '../../oauth/grant-tokens.ts';
+import { migrations } from '../../store/migrations.ts';
+import type { Store } from '../../store/types.ts';
+import type { Vault } from '../../vault/types.ts';
+import { redactor } from './redact.ts';
+import { tar } from './tar.ts';
+
+export interface BundleDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+}
+
+export interface BundleRequest {
+  /** Texts by their names in the archive: configuration, versions, check report, metrics, log. Redacted here. */
+  readonly texts: Readonly<Record<string, string>>;
+  /** Secrets the vault does not hold: database password, passphrase. */
+  readonly secrets: readonly Secret[];
+  /** Put numbers in the place of mailbox names. */
+  readonly hideAddresses: boolean;
+  /** Audit records, the newest. */
+  readonly auditRecords: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+export interface Bundle {
+  /** A tar archive, compressed. */
+  readonly archive: Buffer;
+  readonly files: readonly { readonly name: string; readonly octets: number }[];
+  /** What could not be looked into, in plain words; its content is left out. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Opens every sealed secret to be able to look for it; none leaves this function.
+ * @param deps the opened installation, or why it does not open: a bundle is needed most of all then
+ * @throws store.unavailable
+ */
+export async function makeBundle(deps: BundleDeps | PosternError, request: BundleRequest): Promise<Bundle> {
+  const inside = isError(deps)
+    ? {
+        secrets: [],
+        people: [],
+        texts: {},
+        problems: [`the installation does not open: ${deps.code}: ${deps.message}`],
+      }
+    : await lookInside(deps, request.auditRecords);
+  const names = request.hideAddresses ? pseudonyms(inside.people) : new Map<string, string>();
+  const redact = redactor([...inside.secrets, ...request.secrets], names);
+  const texts: Readonly<Record<string, string>> = {
+    ...request.texts,
+    ...inside.texts,
+    ...(inside.problems.length === 0 ? {} : { 'problems.txt': `${inside.problems.join('\n')}\n` }),
+  };
+  const entries = Object.entries({ 'README.txt': readme(Object.keys(texts), request.hideAddresses), ...texts }).map(
+    ([name, text]) => ({ name: `postern-support/${name}`, content: Buffer.from(redact(text)) }),
+  );
+  return {
+    archive: gzipSync(tar(entries, Math.floor(request.now / 1000))),
+    files: entries.map(({ name, content }) => ({ name, octets: content.length })),
+    problems: inside.problems,
+  };
+}
+
+interface Inside {
+  readonly secrets: readonly Secret[];
+  readonly people: readonly string[];
+  readonly texts: Readonly<Record<string, string>>;
+  readonly problems: readonly string[];
+}
+
+async function lookInside(deps: BundleDeps, auditRecords: number): Promise<Inside> {
+  const { store } = deps;
+  const mailboxes = (await store.mailboxes.list()).map(({ address }) => address);
+  const identities = (await store.grants.list()).map(({ identity }) => identity).filter((one) => one.includes('@'));
+  const audit = await store.audit.latest({ limit: auditRecords });
+  return {
+    ...(await knownSecrets(deps)),
+    people: [...new Set([...mailboxes, ...identities])],
+    texts: {
+      'store.json': json(await describeStore(deps)),
+      'audit.jsonl': audit.map((record) => `${JSON.stringify(record)}\n`).join(''),
+    },
+  };
+}
+
+/** Every secret the vault opens. What does not open is no longer a secret here, but worth a line. */
+async function knownSecrets({ store, vault }: BundleDeps): Promise<{ secrets: Secret[]; problems: string[] }> {
+  const secrets: Secret[] = [];
+  const problems: string[] = [];
+  for (const grant of await store.grants.list()) {
+    const tokens = await openTokens(vault, grant).catch((error: unknown) => {
+      problems.push(`the tokens of grant ${grant.id} do not open: ${asError(error).message}`);
+    });
+    if (tokens) secrets.push(tokens.accessToken, ...(tokens.refreshToken ? [tokens.refreshToken] : []));
+  }
+  for (const application of await store.applications.list()) {
+    const held = await openCredentials(vault, application).catch((error: unknown) => {
+      problems.push(`the credential of application ${application.name} does not open: ${asError(error).message}`);
+    });
+    for (const { credential } of held ?? []) {
+      if (credential.type === 'secret') secrets.push(credential.secret);
+      if (credential.type === 'certificate') secrets.push(credential.privateKey);
+    }
+  }
+  return { secrets, problems };
+}
+
+async function describeStore({ store }: BundleDeps): Promise<unknown> {
+  const [applications, grants, mailboxes, passwords] = await Promise.all([
+    store.applications.list(),
+    store.grants.list(),
+    store.mailboxes.list(),
+    store.appPasswords.list(),
+  ]);
+  return {
+    engine: store.engine,
+    schema: migrations.map(({ name }) => name),
+    applications: applications.map((row) => ({ ...row, credential: row.credential === undefined ? 'none' : 'sealed' })),
+    grants: grants.map((row) => ({ ...row, tokens: row.tokens === undefined ? 'none' : 'sealed' })),
+    mailboxes,
+    appPasswords: passwords.map((row) => ({ ...row, hash: 'left out' })),
+  };
+}
+
+function pseudonyms(addresses: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    addresses
+      .toSorted()
+      .map((address, index) => [address, `mailbox-${index + 1}${address.slice(address.indexOf('@'))}`]),
+  );
+}
+
+function readme(names: readonly string[], hidden: boolean): string {
+  return [
+    'What this archive holds, made by `postern support-bundle`.',
+    '',
+    'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, database',
+    'password, passphrase), as it is and encoded, and for everything that has the shape of one. No mail is in it.',
+    hidden
+      ? 'Mailbox names were replaced by numbers; domains were kept.'
+      : 'Mailbox addresses are in it; --hide-addresses replaces them.',
+    'Have a look yourself before you give it to anybody.',
+    '',
+    ...names.map((name) => `  ${name}`),
+    '',
+  ].join('\n');
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
