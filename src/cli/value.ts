@@ -23,6 +23,15 @@ export function duration(text: string): number {
   return Number(match[1]) * UNITS[match[2]!]!;
 }
 
+/** `2027-05-31` (its end, UTC) or a time from now like `180d`, as milliseconds since the epoch. */
+export function moment(text: string): number {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return Date.now() + duration(text);
+  const at = Date.parse(`${text}T23:59:59Z`);
+  if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 10) !== text)
+    throw new InvalidArgumentError('there is no such day.');
+  return at;
+}
+
 export function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('give a whole number.');
   return Number(text);

@@ -107,6 +107,11 @@ async function connectDelegated(
   const { application, address } = request;
   const expected = request.sharedWith === undefined ? address : normalAddress(request.sharedWith);
   const existing = await existingGrant(deps.store, application.id, expected);
+  if (existing?.state.type === 'suspended') {
+    throw oauthError('oauth.suspended', `this grant is suspended: ${existing.state.reason}`, {
+      hint: `resume it first: postern mailbox resume ${address}`,
+    });
+  }
   const protocols = await protocolsOf(deps.store, existing, address, request.protocols);
   const scopes = scopesFor(client.profile, protocols);
   const nonce = randomWord();

@@ -5,7 +5,7 @@ import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between, collect, duration } from '../value.ts';
-import { findMailbox } from './mailbox.ts';
+import { findMailbox } from '../find.ts';
 
 export function apikey(): Command {
   return new Command('apikey')

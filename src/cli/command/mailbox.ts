@@ -3,13 +3,16 @@ import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
 import type { Instance } from '../../server/instance.ts';
-import { PROTOCOLS, type Grant, type Mailbox, type Protocol } from '../../store/types.ts';
+import { surveyGrants } from '../../server/survey.ts';
+import { PROTOCOLS, type Mailbox, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { findApplication, findMailbox } from '../find.ts';
+import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols } from '../value.ts';
-import { findApplication } from './provider.ts';
+import { resume, suspend } from './mailbox-suspension.ts';
 
 export function mailbox(): Command {
   return new Command('mailbox')
@@ -20,6 +23,8 @@ export function mailbox(): Command {
     .addCommand(show())
     .addCommand(test())
     .addCommand(reconsent())
+    .addCommand(suspend())
+    .addCommand(resume())
     .addCommand(remove());
 }
 
@@ -95,16 +100,23 @@ function list(): Command {
     .addHelpText('after', '\nExample:\n  $ postern mailbox list --json\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store }) => {
-        const grants = new Map((await store.grants.list()).map((grant) => [grant.id, grant]));
-        const all = await store.mailboxes.list();
+      await context.withInstance(async ({ store, clock }) => {
+        const { grants, mailboxes: all } = await surveyGrants(store, clock.now());
         context.result(
-          all.map((one) => ({ ...facts(one), state: grants.get(one.grantId)?.state ?? null })),
+          all.map((one) => {
+            const found = grants.get(one.grantId);
+            return { ...facts(one), health: healthFacts(found?.health), state: found?.grant.state ?? null };
+          }),
           all.length === 0
             ? []
             : table(
                 ['MAILBOX', 'ACCESS', 'PROTOCOLS', 'STATE'],
-                all.map((one) => [one.address, one.access, one.protocols.join(','), stateOf(grants.get(one.grantId))]),
+                all.map((one) => [
+                  one.address,
+                  one.access,
+                  one.protocols.join(','),
+                  healthText(grants.get(one.grantId)?.health),
+                ]),
               ),
         );
         if (all.length === 0) context.say('no mailbox yet; postern mailbox add --help');
@@ -121,11 +133,13 @@ function show(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const found = await findMailbox(instance, address);
-        const grant = await instance.store.grants.find(found.grantId);
+        const now = instance.clock.now();
+        const { grant, health } = (await surveyGrants(instance.store, now)).grants.get(found.grantId) ?? {};
         const servers = await Promise.all(found.protocols.map((protocol) => instance.tokens.endpoint(found, protocol)));
         context.result(
           {
             ...facts(found),
+            health: healthFacts(health),
             grant:
               grant === undefined
                 ? null
@@ -135,12 +149,17 @@ function show(): Command {
                     identity: grant.identity,
                     scopes: grant.scopes,
                     state: grant.state,
+                    renewedAt: iso(grant.renewal?.renewedAt),
+                    renewAt: iso(grant.renewAt),
                   },
             servers: servers.map(({ protocol, host, port, tls, user }) => ({ protocol, host, port, tls, user })),
           },
           [
             `address    ${found.address} (${found.access})`,
-            `grant      ${grant?.flow ?? '-'} as ${grant?.identity ?? '-'}: ${stateOf(grant)}`,
+            `grant      ${grant?.flow ?? '-'} as ${grant?.identity ?? '-'}`,
+            `health     ${healthText(health)}`,
+            ...(health === undefined || health.type === 'healthy' ? [] : [`next       ${health.remedy}`]),
+            `renewed    ${when(grant?.renewal?.renewedAt)}, next ${when(grant?.renewAt, 'not by itself')}`,
             `scopes     ${grant?.scopes.join(' ') ?? '-'}`,
             ...servers.map(
               ({ protocol, host, port, tls, user }) => `${protocol.padEnd(10)} ${host}:${port} ${tls}, as ${user}`,
@@ -233,24 +252,8 @@ function remove(): Command {
     });
 }
 
-/** @throws cli.not-found */
-export async function findMailbox({ store }: Instance, address: string): Promise<Mailbox> {
-  const found = await store.mailboxes.find(address.toLowerCase());
-  if (found) return found;
-  const known = (await store.mailboxes.list()).map((one) => one.address);
-  throw cliError('cli.not-found', `there is no mailbox ${address}`, {
-    hint:
-      known.length === 0
-        ? `add it: postern mailbox add ${address}`
-        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${address}`,
-  });
-}
-
-function stateOf(grant: Grant | undefined): string {
-  if (!grant) return 'no grant';
-  return grant.state.type === 'needs-consent' || grant.state.type === 'suspended'
-    ? `${grant.state.type}: ${grant.state.reason}`
-    : grant.state.type;
+function iso(at: number | undefined): string | null {
+  return at === undefined ? null : new Date(at).toISOString();
 }
 
 function facts({ address, access, protocols, grantId, createdAt }: Mailbox): Record<string, unknown> {

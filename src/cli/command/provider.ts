@@ -1,12 +1,12 @@
 /** `postern provider`: applications at providers. */
 import { Command, Option } from 'commander';
-import type { ClientCredential } from '../../oauth/application.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
-import type { Application, Store } from '../../store/types.ts';
-import { readSecret, readText } from '../ask.ts';
+import type { Application } from '../../store/types.ts';
 import { Context, table, when } from '../context.ts';
+import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { cliError } from '../errors.ts';
+import { findApplication } from '../find.ts';
 import {
   addSettingsOptions,
   checkProviderName,
@@ -14,6 +14,7 @@ import {
   type SettingsOptions,
   settingsOf,
 } from '../new-application.ts';
+import { countdown, credential } from './credential.ts';
 
 export function provider(): Command {
   return new Command('provider')
@@ -22,18 +23,14 @@ export function provider(): Command {
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
+    .addCommand(credential())
     .addCommand(remove());
 }
 
-interface AddOptions extends SettingsOptions {
+interface AddOptions extends SettingsOptions, CredentialOptions {
   readonly preset: string;
   readonly clientId: string;
   readonly tenant?: string;
-  readonly clientSecretFile?: string;
-  readonly certificate?: string;
-  readonly privateKey?: string;
-  readonly assertionFile?: string;
-  readonly managedIdentity?: string | true;
 }
 
 function add(): Command {
@@ -44,12 +41,8 @@ function add(): Command {
       new Option('--preset <provider>', 'which provider').choices(presets.map(({ id }) => id)).default('microsoft'),
     )
     .requiredOption('--client-id <id>', 'the application (client) id')
-    .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: organizations)')
-    .option('--client-secret-file <file>', 'file with the client secret, - for standard input')
-    .option('--certificate <file>', 'PEM certificate registered for the application')
-    .option('--private-key <file>', 'PEM private key of the certificate')
-    .option('--assertion-file <file>', 'file in which the platform keeps a federated assertion (JWT)')
-    .option('--managed-identity [client-id]', 'use the managed identity of this Azure machine')
+    .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: organizations)');
+  addCredentialOptions(command)
     .option('--authority <url>', 'authority other than the preset’s')
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
   return addSettingsOptions(command)
@@ -60,7 +53,7 @@ function add(): Command {
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
       checkProviderName(name);
-      const credential = await credentialOf(options);
+      const credential = await readCredential(options);
       await context.withInstance(async (instance) => {
         const application = await keepApplication(instance, {
           name,
@@ -69,34 +62,14 @@ function add(): Command {
           ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
           settings: settingsOf(options),
           ...(credential === undefined ? {} : { credential }),
+          ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
         });
         context.result(facts(application), [`added ${name} (${options.preset})`]);
+        if (credential?.type === 'secret' && options.secretExpires === undefined)
+          context.say('nobody knows when this secret ends; with --secret-expires DATE you are told in time');
         context.say(`next: postern mailbox add ADDRESS --provider ${name}`);
       });
     });
-}
-
-async function credentialOf(options: AddOptions): Promise<ClientCredential | undefined> {
-  const { clientSecretFile, certificate, privateKey, assertionFile, managedIdentity } = options;
-  const ways = [clientSecretFile, certificate, assertionFile, managedIdentity].filter((way) => way !== undefined);
-  if (ways.length > 1)
-    throw cliError('cli.usage', 'an application has one credential', {
-      hint: 'give a client secret, a certificate, an assertion file or a managed identity, not several',
-    });
-  if (clientSecretFile !== undefined)
-    return { type: 'secret', secret: await readSecret(clientSecretFile, 'client secret') };
-  if (certificate !== undefined) {
-    if (privateKey === undefined)
-      throw cliError('cli.usage', 'a certificate needs its private key', { hint: 'add --private-key FILE' });
-    return {
-      type: 'certificate',
-      certificatePem: readText(certificate, 'certificate'),
-      privateKey: await readSecret(privateKey, 'private key'),
-    };
-  }
-  if (assertionFile !== undefined) return { type: 'federated', assertionFile };
-  if (managedIdentity === undefined) return undefined;
-  return { type: 'managed-identity', ...(managedIdentity === true ? {} : { clientId: managedIdentity }) };
 }
 
 function list(): Command {
@@ -105,14 +78,14 @@ function list(): Command {
     .addHelpText('after', '\nExample:\n  $ postern provider list\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store }) => {
+      await context.withInstance(async ({ store, clock }) => {
         const applications = await store.applications.list();
         const rows = applications.map((one) => [
           one.name,
           one.provider,
           one.tenant ?? '-',
           one.clientId,
-          one.credential ? 'yes' : 'no',
+          credentialText(one, clock.now()),
         ]);
         context.result(
           applications.map(facts),
@@ -170,14 +143,10 @@ function remove(): Command {
     });
 }
 
-/** @throws cli.not-found */
-export async function findApplication(store: Store, name: string): Promise<Application> {
-  const found = (await store.applications.byName(name)) ?? (await store.applications.find(name));
-  if (found) return found;
-  const known = (await store.applications.list()).map((one) => one.name);
-  throw cliError('cli.not-found', `there is no provider called ${name}`, {
-    hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
-  });
+function credentialText({ credential, credentials = [] }: Application, now: number): string {
+  const [first] = credentials;
+  if (!first) return credential ? 'yes' : 'no';
+  return `${first.type}, ends ${countdown(first, now)}${credentials.length > 1 ? `, ${credentials.length - 1} more` : ''}`;
 }
 
 function facts({ id, name, provider, clientId, tenant, credential, createdAt }: Application): Record<string, unknown> {

@@ -4,7 +4,7 @@ import { encodeResponse } from '../../protocol/sasl/line.ts';
 import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
 import { Context } from '../context.ts';
-import { findMailbox } from './mailbox.ts';
+import { findMailbox } from '../find.ts';
 import type { Protocol } from '../../store/types.ts';
 
 interface TokenOptions {

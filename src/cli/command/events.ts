@@ -1,0 +1,122 @@
+/** `postern events`: what happened to grants, providers and credentials, as it happens. */
+import { Command } from 'commander';
+import type { AuditType } from '../../audit/types.ts';
+import type { AuditRecord } from '../../store/types.ts';
+import { Context } from '../context.ts';
+import { count } from '../value.ts';
+
+/** Sign-ins, sessions and ordinary renewals are many and belong to `postern audit show`. */
+const SHOWN: ReadonlySet<string> = new Set<AuditType>([
+  'consent.started',
+  'consent.granted',
+  'consent.refused',
+  'grant.changed',
+  'provider.unreachable',
+  'provider.recovered',
+  'application.added',
+  'application.removed',
+  'application.credential-added',
+  'application.credential-activated',
+  'application.credential-removed',
+  'application.credential-refused',
+  'mailbox.added',
+  'mailbox.removed',
+  'app-password.created',
+  'app-password.revoked',
+  'notice.raised',
+  'notice.resolved',
+  'notice.delivered',
+  'notice.undeliverable',
+  'clock.jumped',
+  'server.started',
+  'server.stopped',
+  'audit.lost',
+]);
+
+const LOOK_MS = 500;
+const PAGE = 500;
+
+interface EventsOptions {
+  readonly follow?: true;
+  readonly all?: true;
+  readonly mailbox?: string;
+  readonly after?: number;
+  readonly limit: number;
+}
+
+export function events(): Command {
+  return new Command('events')
+    .description('what became of grants, providers and credentials; the newest last')
+    .option('-f, --follow', 'go on with what happens from now on, until stopped')
+    .option('--all', 'every audit record: sign-ins, sessions and ordinary renewals too')
+    .option('--mailbox <address>', 'only of this mailbox')
+    .option('--after <seq>', 'everything after this record; to go on where a program stopped', count)
+    .option('-n, --limit <count>', 'how many at most before going on', count, 50)
+    .addHelpText(
+      'after',
+      '\nWith --json each event is one JSON value on a line of its own, with the same fields as in the audit log; `seq` grows.\n\nExample:\n  $ postern events --follow --json\n',
+    )
+    .action(async (options: EventsOptions, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ store, clock }) => {
+        const mailbox = options.mailbox?.toLowerCase();
+        const wanted = (record: AuditRecord): boolean =>
+          (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
+        const print = (record: AuditRecord): void => {
+          if (context.json) process.stdout.write(`${JSON.stringify(record)}\n`);
+          else process.stdout.write(`${line(record)}\n`);
+        };
+        const head = (await store.audit.head())?.seq ?? 0;
+        let last = options.after;
+        if (last === undefined) {
+          // Backwards in pages until there are enough.
+          const found: AuditRecord[] = [];
+          for (let end = head; end > 0 && found.length < options.limit; end -= PAGE) {
+            const page = await store.audit.read(Math.max(0, end - PAGE), Math.min(PAGE, end));
+            found.unshift(...page.filter((record) => record.seq <= end && wanted(record)));
+          }
+          for (const record of found.slice(-options.limit)) print(record);
+          if (found.length === 0) context.say('nothing has happened yet');
+          last = head;
+        }
+        const stop = new AbortController();
+        const interrupt = (): void => stop.abort();
+        process.once('SIGINT', interrupt);
+        process.once('SIGTERM', interrupt);
+        // The clock's timers do not keep a process alive, and this one is to stay.
+        const stay = options.follow ? setInterval(() => undefined, 60_000) : undefined;
+        try {
+          for (;;) {
+            const page = await store.audit.read(last, PAGE);
+            for (const record of page) if (wanted(record)) print(record);
+            last = page.at(-1)?.seq ?? last;
+            if (page.length === PAGE) continue;
+            if (!options.follow || stop.signal.aborted) return;
+            await clock.sleep(LOOK_MS, stop.signal).catch(() => undefined);
+          }
+        } finally {
+          clearInterval(stay);
+          process.off('SIGINT', interrupt);
+          process.off('SIGTERM', interrupt);
+        }
+      });
+    });
+}
+
+function concerns({ mailbox, data }: AuditRecord, address: string): boolean {
+  if (mailbox !== undefined) return mailbox === address;
+  const { mailboxes } = data;
+  return Array.isArray(mailboxes) && mailboxes.includes(address);
+}
+
+/** Time, type, mailbox, and the sentence if there is one. */
+function line({ at, type, outcome, mailbox, data }: AuditRecord): string {
+  const said = data['summary'] ?? data['reason'] ?? data['code'];
+  const rest = Object.entries(data)
+    .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value) && value !== said)
+    .map(([key, value]) => `${key}=${String(value)}`);
+  const words = typeof said === 'string' ? said : '';
+  const facts = words === '' ? rest.join(' ') : words;
+  const mark = outcome === 'failed' && !type.startsWith('notice.') ? 'failed ' : '';
+  return `${new Date(at).toISOString()} ${type} ${mark}${mailbox ?? '-'} ${facts}`.trimEnd();
+}

@@ -1,0 +1,57 @@
+/** Options that give a client credential: the same for a new application and for one that rolls over. */
+import type { Command } from 'commander';
+import type { ClientCredential } from '../oauth/application.ts';
+import { readSecret, readText } from './ask.ts';
+import { cliError } from './errors.ts';
+import { moment } from './value.ts';
+
+export interface CredentialOptions {
+  readonly clientSecretFile?: string;
+  readonly secretExpires?: number;
+  readonly certificate?: string;
+  readonly privateKey?: string;
+  readonly assertionFile?: string;
+  readonly managedIdentity?: string | true;
+}
+
+export function addCredentialOptions(command: Command): Command {
+  return command
+    .option('--client-secret-file <file>', 'file with the client secret, - for standard input')
+    .option(
+      '--secret-expires <date>',
+      'when the secret ends, as the provider’s page says: 2027-05-31, or 180d from now; you are told in time',
+      moment,
+    )
+    .option('--certificate <file>', 'PEM certificate registered for the application')
+    .option('--private-key <file>', 'PEM private key of the certificate')
+    .option('--assertion-file <file>', 'file in which the platform keeps a federated assertion (JWT)')
+    .option('--managed-identity [client-id]', 'use the managed identity of this Azure machine');
+}
+
+/** @throws cli.usage (several at once, a certificate without its key, an end without a secret) */
+export async function readCredential(options: CredentialOptions): Promise<ClientCredential | undefined> {
+  const { clientSecretFile, certificate, privateKey, assertionFile, managedIdentity, secretExpires } = options;
+  const ways = [clientSecretFile, certificate, assertionFile, managedIdentity].filter((way) => way !== undefined);
+  if (ways.length > 1)
+    throw cliError('cli.usage', 'give one credential at a time', {
+      hint: 'a client secret, a certificate, an assertion file or a managed identity; add others with postern provider credential add',
+    });
+  if (secretExpires !== undefined && clientSecretFile === undefined)
+    throw cliError('cli.usage', 'only a client secret needs --secret-expires', {
+      hint: 'the end of a certificate is read from it',
+    });
+  if (clientSecretFile !== undefined)
+    return { type: 'secret', secret: await readSecret(clientSecretFile, 'client secret') };
+  if (certificate !== undefined) {
+    if (privateKey === undefined)
+      throw cliError('cli.usage', 'a certificate needs its private key', { hint: 'add --private-key FILE' });
+    return {
+      type: 'certificate',
+      certificatePem: readText(certificate, 'certificate'),
+      privateKey: await readSecret(privateKey, 'private key'),
+    };
+  }
+  if (assertionFile !== undefined) return { type: 'federated', assertionFile };
+  if (managedIdentity === undefined) return undefined;
+  return { type: 'managed-identity', ...(managedIdentity === true ? {} : { clientId: managedIdentity }) };
+}

@@ -1,0 +1,27 @@
+/** Finding what a person named. */
+import type { Instance } from '../server/instance.ts';
+import type { Application, Mailbox, Store } from '../store/types.ts';
+import { cliError } from './errors.ts';
+
+/** @throws cli.not-found */
+export async function findMailbox({ store }: Instance, address: string): Promise<Mailbox> {
+  const found = await store.mailboxes.find(address.toLowerCase());
+  if (found) return found;
+  const known = (await store.mailboxes.list()).map((one) => one.address);
+  throw cliError('cli.not-found', `there is no mailbox ${address}`, {
+    hint:
+      known.length === 0
+        ? `add it: postern mailbox add ${address}`
+        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${address}`,
+  });
+}
+
+/** @throws cli.not-found */
+export async function findApplication(store: Store, name: string): Promise<Application> {
+  const found = (await store.applications.byName(name)) ?? (await store.applications.find(name));
+  if (found) return found;
+  const known = (await store.applications.list()).map((one) => one.name);
+  throw cliError('cli.not-found', `there is no provider called ${name}`, {
+    hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
+  });
+}

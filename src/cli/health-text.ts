@@ -1,0 +1,38 @@
+/** How a grant is doing, in words. */
+import type { GrantHealth } from '../oauth/health.ts';
+import { when } from './context.ts';
+
+/** One cell of a table. */
+export function healthText(health: GrantHealth | undefined): string {
+  switch (health?.type) {
+    case undefined:
+      return 'no grant';
+    case 'healthy':
+      return 'healthy';
+    case 'at-risk':
+      return `at risk${health.at === undefined ? '' : ` (${when(health.at)})`}: ${health.reason}`;
+    case 'needs-consent':
+      return `needs consent since ${when(health.since)}: ${health.reason}`;
+    case 'suspended':
+      return `suspended since ${when(health.since)}: ${health.reason}`;
+  }
+}
+
+/** For programs: the moments as ISO 8601. */
+export function healthFacts(health: GrantHealth | undefined): Record<string, unknown> | null {
+  if (!health) return null;
+  const { type, ...rest } = health;
+  return {
+    type,
+    ...Object.fromEntries(
+      Object.entries(rest).flatMap(([key, value]) => {
+        if (value === undefined) return [];
+        return [[key, (key === 'at' || key === 'since') && typeof value === 'number' ? iso(value) : value]];
+      }),
+    ),
+  };
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}

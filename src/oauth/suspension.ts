@@ -1,0 +1,59 @@
+/** Putting a grant to rest on purpose, and waking it up again, with everything it had. */
+import type { Clock } from '../base/clock.ts';
+import type { Grant, GrantState, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { oauthError } from './errors.ts';
+import type { Emit } from './events.ts';
+import { openTokens } from './grant-tokens.ts';
+
+export interface SuspensionDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly emit: Emit;
+}
+
+/** Nobody gets a token of this grant any more, and it is not renewed. @throws oauth.misconfigured (nothing to suspend), store.* */
+export async function suspendGrant(deps: SuspensionDeps, grantId: string, reason: string): Promise<void> {
+  await change(deps, grantId, 'suspended', async (grant) => {
+    if (grant.state.type === 'suspended') throw oauthError('oauth.misconfigured', 'the grant is suspended already');
+    return { state: { type: 'suspended', since: deps.clock.now(), reason }, renewAt: undefined };
+  });
+}
+
+/** What it had is tried at once; what ended meanwhile needs a new consent. @throws oauth.misconfigured (not suspended), store.* */
+export async function resumeGrant(deps: SuspensionDeps, grantId: string): Promise<void> {
+  await change(deps, grantId, 'resumed', async (grant) => {
+    if (grant.state.type !== 'suspended') throw oauthError('oauth.misconfigured', 'the grant is not suspended');
+    const tokens = await openTokens(deps.vault, grant);
+    const now = deps.clock.now();
+    const state: GrantState =
+      tokens === undefined
+        ? { type: 'pending', since: now }
+        : { type: 'active', since: now, accessExpiresAt: tokens.expiresAt };
+    return { state, renewAt: tokens === undefined ? undefined : now };
+  });
+}
+
+async function change(
+  { store, emit }: SuspensionDeps,
+  grantId: string,
+  reason: string,
+  decide: (grant: Grant) => Promise<Pick<Grant, 'state' | 'renewAt'>>,
+): Promise<void> {
+  for (;;) {
+    const grant = await store.grants.find(grantId);
+    if (!grant) throw oauthError('oauth.misconfigured', 'the grant is gone');
+    const decided = await decide(grant);
+    // A renewal under way is newer: look again at what it wrote.
+    if ((await store.grants.update(grantId, grant.generation, decided)) !== 'written') continue;
+    const { state } = decided;
+    return emit({
+      type: 'grant.changed',
+      grantId,
+      from: grant.state.type,
+      to: state.type,
+      reason: state.type === 'suspended' ? state.reason : reason,
+    });
+  }
+}

@@ -1,0 +1,121 @@
+/** The real commands about the health of grants: list, show, suspend, resume, credentials, events. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { postern, startPostern } from '../bed/postern.ts';
+import { privateFolder } from '../bed/process.ts';
+import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+
+let sandbox: SandboxGateway;
+let home: string;
+const scratch = privateFolder();
+const ALICE = 'alice@contoso.test';
+
+before(async () => {
+  home = join(scratch.path, 'home');
+  sandbox = await startSandboxGateway(['--home', home]);
+});
+after(async () => {
+  await sandbox.stop();
+  scratch.remove();
+});
+
+async function json<T>(args: readonly string[]): Promise<T> {
+  const { stdout } = await postern(home, [...args, '--json']);
+  return JSON.parse(stdout.toString()) as T;
+}
+const text = async (args: readonly string[]): Promise<string> => (await postern(home, args)).stdout.toString();
+
+interface Listed {
+  readonly address: string;
+  readonly health: { readonly type: string; readonly reason?: string; readonly since?: string };
+}
+
+test('a mailbox is healthy, suspended with a reason, and healthy again with all it had', async () => {
+  const list = await json<Listed[]>(['mailbox', 'list']);
+  assert.equal(list.find(({ address }) => address === ALICE)?.health.type, 'healthy');
+  assert.match(await text(['mailbox', 'show', ALICE]), /^health {5}healthy$/m);
+  await text(['token', ALICE]);
+
+  await text(['mailbox', 'suspend', ALICE, '--reason', 'on leave']);
+  assert.match(await text(['mailbox', 'list']), /alice@contoso\.test .* suspended since \S+ \S+: on leave/);
+  const refused = await postern(home, ['token', ALICE], { accept: [77] });
+  assert.match(refused.stderr, /suspended: on leave/);
+  const again = await postern(home, ['mailbox', 'suspend', ALICE], { accept: [64] });
+  assert.match(again.stderr, /suspended already/);
+  // The owner's own consent does not lift what the administrator decided.
+  const consent = await postern(home, ['mailbox', 'reconsent', ALICE, '--flow', 'device'], { accept: [77] });
+  assert.match(consent.stderr, /mailbox resume alice@contoso\.test/);
+
+  await text(['mailbox', 'resume', ALICE]);
+  assert.match(await text(['token', ALICE]), /^ey/);
+});
+
+test('credentials are added, counted down, activated and removed', async () => {
+  const [name] = (await json<{ name: string }[]>(['provider', 'list'])).map((one) => one.name);
+  const secretFile = join(scratch.path, 'secret');
+  const added: string[] = [];
+  for (const [secret, ...more] of [
+    ['first-secret-of-all', '--secret-expires', '20d'],
+    ['second-secret', '--activate'],
+  ]) {
+    writeFileSync(secretFile, `${secret}\n`);
+    const args = ['provider', 'credential', 'add', name!, '--client-secret-file', secretFile, ...more];
+    added.push((await json<{ id: string }>(args)).id);
+  }
+  const listed = await json<{ id: string; active: boolean; expiresAt: string | null }[]>([
+    'provider',
+    'credential',
+    'list',
+    name!,
+  ]);
+  assert.deepEqual(
+    listed.map(({ id, active }) => [id, active]),
+    [
+      [added[1], true],
+      [added[0], false],
+    ],
+  );
+  const days = (Date.parse(listed[1]!.expiresAt!) - Date.now()) / 86_400_000;
+  assert.ok(days > 19.9 && days < 20);
+  assert.match(await text(['provider', 'list']), /secret, ends unknown, 1 more/);
+  await text(['provider', 'credential', 'remove', name!, added[1]!]);
+  assert.match(await text(['provider', 'list']), /secret, ends \d{4}-\d\d-\d\d, in \d\d days/);
+  // An application whose last secret ends in 20 days puts its mailboxes at risk, with the day and the way out.
+  const shown = await text(['mailbox', 'show', ALICE]);
+  assert.match(shown, /at risk \(.+\): the credential of application \S+ ends on/);
+  assert.match(shown, /next {7}make a new one at the provider, then: postern provider credential add/);
+  const last = await postern(home, ['provider', 'credential', 'remove', name!, added[0]!], { accept: [64] });
+  assert.match(last.stderr, /only credential/);
+  const wrong = ['provider', 'credential', 'add', name!, '--client-secret-file', '-', '--secret-expires', '2027-02-30'];
+  assert.match((await postern(home, wrong, { accept: [64] })).stderr, /no such day/);
+});
+
+test('events are told, filtered, resumed and followed', async () => {
+  const lines = (await text(['events', '--json', '--mailbox', ALICE])).trim().split('\n');
+  const events = lines.map((line) => JSON.parse(line) as { seq: number; type: string; data: { to?: string } });
+  const changes = events.filter(({ type }) => type === 'grant.changed').map(({ data }) => data.to);
+  assert.deepEqual(changes, ['suspended', 'active']);
+  assert.ok(!events.some(({ type }) => type === 'token.requested'));
+  assert.match(await text(['events', '-n', '100']), /grant\.changed alice@contoso\.test on leave/);
+  const last = events.at(-1)!.seq;
+
+  const follower = startPostern(home, ['events', '--follow', '--json', '--after', String(last)]);
+  let seen = '';
+  follower.child.stdout!.on('data', (piece: Buffer) => void (seen += piece.toString()));
+  try {
+    await text(['mailbox', 'suspend', ALICE, '--reason', 'seen live']);
+    await text(['mailbox', 'resume', ALICE]);
+    for (const end = performance.now() + 15_000; !/"to":"active"/.test(seen) && performance.now() < end;)
+      await delay(50);
+    assert.match(seen, /seen live.*\n.*"to":"active"/);
+    assert.ok(follower.running);
+    const ended = new Promise((resolve) => follower.child.once('exit', resolve));
+    follower.child.kill('SIGTERM');
+    assert.equal(await ended, 0);
+  } finally {
+    await follower.stop();
+  }
+});
