@@ -17,5 +17,9 @@ export const sandboxError = errorTable({
   'sandbox.no-such-fault': { kind: 'misuse', hint: 'list the faults: postern sandbox fault list' },
   'sandbox.fault-limits': { kind: 'misuse', hint: 'see what a fault takes: postern sandbox fault list --all' },
   'sandbox.fault': { kind: 'later', hint: 'a fault that was set answers here; clear it: postern sandbox fault clear' },
+  'sandbox.graph': {
+    kind: 'refused',
+    hint: 'the emulated Microsoft Graph refused as the real one would; the code in detail says why',
+  },
   'sandbox.time': { kind: 'misuse', hint: 'give a duration such as 90s, 2h or 30d' },
 });

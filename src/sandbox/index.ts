@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { nullLog, type Log } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
-import { findUser, SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
+import { findUser, graph, SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
 import { requireUser } from './authority/flows.ts';
 import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 import {
@@ -21,6 +21,7 @@ import { describeClients, type SandboxClients } from './clients.ts';
 import { SandboxClock } from './clock.ts';
 import { Certificates, NAMES } from './door.ts';
 import { FaultBoard } from './faults/board.ts';
+import { startGraph } from './graph/server.ts';
 import { Ledger, type TenantLimits } from './limits.ts';
 import { addFaultMailbox, addSampleMail } from './mail/sample.ts';
 import { type MailEndpoint, startMailServers } from './mail/server.ts';
@@ -52,12 +53,13 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
   readonly log?: Log;
 }
 
-export type SandboxPort = 'authority' | 'metadata' | 'imap' | 'pop3' | 'smtp';
+export type SandboxPort = 'authority' | 'metadata' | 'graph' | 'imap' | 'pop3' | 'smtp';
 
 /** The ports that `postern sandbox` uses unless told otherwise; the library takes free ones. */
 export const defaultPorts: Readonly<Record<SandboxPort, number>> = {
   authority: 2443,
   metadata: 2480,
+  graph: 2444,
   imap: 2993,
   pop3: 2995,
   smtp: 2587,
@@ -77,6 +79,8 @@ export interface Sandbox {
   readonly clients: SandboxClients;
   /** IMAP and POP3 with TLS from the first byte, SMTP with STARTTLS, as Exchange Online. */
   readonly mail: Readonly<Record<'imap' | 'pop3' | 'smtp', MailEndpoint>>;
+  /** `https://localhost:PORT`, to be used in place of `https://graph.microsoft.com`. */
+  readonly graph: string;
   /** What the mail servers hold: deliver, look, change. */
   readonly mailStore: MailStore;
   readonly users: readonly User[];
@@ -168,6 +172,15 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       log,
     });
     closers.push(() => servers.close());
+    const graphServer = await startGraph({
+      platform: authority.platform,
+      mail: servers.site,
+      tokens: createTokenCheck(keys.signing, clock, graph),
+      certificates,
+      wall,
+      port: options.ports?.graph ?? 0,
+    });
+    closers.push(() => graphServer.close());
     return {
       ...(await describe(authority, keys, dir)),
       caPem: ca.certPem,
@@ -176,6 +189,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       checkToken,
       mail: servers.endpoints,
       mailStore,
+      graph: graphServer.origin,
       clock,
       faults,
       limits: ledger.limits,
@@ -197,25 +211,7 @@ async function openFolder(dir: string | undefined, closers: (() => Promise<void>
   return temporary;
 }
 
-async function describe(
-  authority: AuthorityServer,
-  keys: AuthorityKeys,
-  dir: string,
-): Promise<
-  Omit<
-    Sandbox,
-    | 'caPem'
-    | 'caPath'
-    | 'serverCertificate'
-    | 'checkToken'
-    | 'mail'
-    | 'mailStore'
-    | 'clock'
-    | 'faults'
-    | 'limits'
-    | 'close'
-  >
-> {
+async function describe(authority: AuthorityServer, keys: AuthorityKeys, dir: string) {
   const { platform, metadataOrigin } = authority;
   const base = `${platform.origin}/${TENANT_ID}`;
   return {
@@ -235,5 +231,5 @@ async function describe(
     failNextToken: (failure) => void platform.failures.push(failure),
     revokeRefreshTokens: (user) =>
       void platform.state.validFrom.set(requireUser(user).objectId, platform.clock.now() + 1),
-  };
+  } satisfies Partial<Sandbox>;
 }

@@ -34,7 +34,7 @@ export function basicCredentials(header: string | undefined): { id: string; secr
 
 /**
  * The application behind a token request, authenticated where it has credentials.
- * @throws sandbox.refused 900144, 700016, 7000112, 700025, 7000218, 7000215, 50027, 700021, 700023, 700024, 700027, 700213
+ * @throws sandbox.refused 900144, 700016, 7000112, 700025, 7000218, 7000215, 7000222, 50027, 700021, 700023, 700024, 700027, 700213
  */
 export async function authenticateClient(
   platform: Platform,
@@ -57,10 +57,12 @@ export async function authenticateClient(
     return application;
   }
   if (secret === undefined || secret === '') throw refuse(7000218);
-  const good = application.credentials.some(
+  const known = application.credentials.filter(
     (credential) => credential.type === 'secret' && same(credential.value, secret),
-  );
-  if (!good) throw refuse(7000215, { client: application.id });
+  ) as Extract<ApplicationCredential, { type: 'secret' }>[];
+  if (known.length === 0) throw refuse(7000215, { client: application.id });
+  if (known.every(({ expiresAt }) => expiresAt <= platform.clock.now()))
+    throw refuse(7000222, { client: application.id });
   return application;
 }
 
@@ -106,6 +108,8 @@ async function verifyCertificateAssertion(
   if (!certificate)
     throw refuse(700027, { reason: `The key was not found., Thumbprint of key used by client: '${thumbprint}'` });
   await verifySignature(assertion, certificate.publicKey, ['PS256', 'RS256']);
+  if (certificate.expiresAt <= platform.clock.now())
+    throw refuse(700027, { reason: `The key used is expired., Thumbprint of key used by client: '${thumbprint}'` });
   checkTimes(platform, claims);
   const audiences = [TENANT_ID, TENANT_DOMAIN, 'common', 'organizations'].flatMap((tenant) => [
     `${platform.origin}/${tenant}/oauth2/v2.0/token`,

@@ -77,6 +77,8 @@ export const graph: Resource = {
     'Mail.Read.Shared': 'Read mail you share with others',
     'Mail.ReadWrite.Shared': 'Read and change mail you share with others',
     'Mail.Send.Shared': 'Send mail on behalf of others',
+    'Application.Read.All': 'Read applications',
+    'Directory.Read.All': 'Read directory data',
   },
   bareNames: true,
 };
@@ -95,8 +97,14 @@ export const oidcScopes: Readonly<Record<string, string>> = {
 export const EXCHANGE_AUDIENCE = 'api://AzureADTokenExchange';
 
 export type ApplicationCredential =
-  | { readonly type: 'secret'; readonly value: string }
-  | { readonly type: 'certificate'; readonly publicKey: KeyObject; readonly sha256: string; readonly sha1: string }
+  | { readonly type: 'secret'; readonly value: string; readonly keyId: string; readonly expiresAt: number }
+  | {
+      readonly type: 'certificate';
+      readonly publicKey: KeyObject;
+      readonly sha256: string;
+      readonly sha1: string;
+      readonly expiresAt: number;
+    }
   | { readonly type: 'federated'; readonly issuer: string; readonly subject: string; readonly publicKey: KeyObject };
 
 export interface RegisteredApplication {
@@ -106,14 +114,18 @@ export interface RegisteredApplication {
   readonly objectId: string;
   /** A public client must not present a credential, any other must. A managed identity is neither public nor has one. */
   readonly publicClient: boolean;
-  readonly credentials: readonly ApplicationCredential[];
+  /** Secrets come and go while the tenant runs. */
+  readonly credentials: ApplicationCredential[];
   readonly redirectUris: readonly string[];
   /** Application permissions on Exchange Online, granted by the administrator. */
   readonly roles: readonly string[];
+  /** Application permissions on Graph. */
+  readonly graphRoles: readonly string[];
   readonly disabled?: boolean;
 }
 
 export const mailRoles = ['IMAP.AccessAsApp', 'POP.AccessAsApp', 'SMTP.SendAsApp'];
+export const graphRoles = ['Mail.Send', 'Mail.ReadWrite', 'Application.Read.All'];
 
 /** Fixed on purpose: examples can be copied. They open nothing but this sandbox. */
 export const CONFIDENTIAL_SECRET = 'sandbox~secret/for+contoso-only';
@@ -124,6 +136,7 @@ const principal = (number: number): string => `5a4db0c5-0000-4000-9000-000000000
 /**
  * The tenant's applications. `redirectUris` are added to the loopback ones of every application with users.
  * @param keys credentials made at start
+ * @param now milliseconds since the epoch; secrets last two years from then
  */
 export function registerApplications(
   keys: {
@@ -131,9 +144,15 @@ export function registerApplications(
     readonly federated: (managedIdentityObjectId: string) => readonly ApplicationCredential[];
   },
   redirectUris: readonly string[],
+  now: number,
 ): Readonly<Record<ApplicationName, RegisteredApplication>> {
   const redirects = [...loopbackRedirects, ...redirectUris];
-  const secret: ApplicationCredential = { type: 'secret', value: CONFIDENTIAL_SECRET };
+  const secret = (keyId: string): ApplicationCredential => ({
+    type: 'secret',
+    value: CONFIDENTIAL_SECRET,
+    keyId: `5a4db0c5-0000-4000-b000-0000000000${keyId}`,
+    expiresAt: now + SECRET_MS,
+  });
   const make = (
     number: number,
     name: string,
@@ -144,21 +163,25 @@ export function registerApplications(
     objectId: principal(number),
     name,
     publicClient: number === 1,
-    credentials,
+    credentials: [...credentials],
     redirectUris: redirects,
     roles: mailRoles,
+    graphRoles,
     ...more,
   });
   return {
-    public: make(1, 'Sandbox desktop program', [], { roles: [] }),
-    confidential: make(2, 'Sandbox web application', [secret]),
+    public: make(1, 'Sandbox desktop program', [], { roles: [], graphRoles: [] }),
+    confidential: make(2, 'Sandbox web application', [secret('20')]),
     certificate: make(3, 'Sandbox daemon with a certificate', [keys.certificate]),
     federated: make(4, 'Sandbox workload with a federated credential', keys.federated(principal(5))),
     managedIdentity: make(5, 'Sandbox managed identity', [], { redirectUris: [] }),
-    roleless: make(6, 'Sandbox daemon without application permissions', [secret], { roles: [] }),
-    disabled: make(7, 'Sandbox application that is disabled', [secret], { disabled: true }),
+    roleless: make(6, 'Sandbox daemon without application permissions', [secret('60')], { roles: [], graphRoles: [] }),
+    disabled: make(7, 'Sandbox application that is disabled', [secret('70')], { disabled: true }),
   };
 }
+
+/** The longest that the portal offers. */
+const SECRET_MS = 730 * 86_400_000;
 
 export type ApplicationName =
   | 'public'

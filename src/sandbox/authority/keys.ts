@@ -28,6 +28,8 @@ export interface ClientCertificate {
   /** base64url thumbprints of the DER: `x5t#S256` and `x5t` (RFC 7515 §4.1.7–8). */
   readonly sha256: string;
   readonly sha1: string;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
 }
 
 /** A self-signed certificate as an administrator uploads it to a registration. */
@@ -40,12 +42,13 @@ export async function createClientCertificate(name: string, now: number): Promis
     publicExponent: new Uint8Array([1, 0, 1]),
     modulusLength: 2048,
   };
+  const expiresAt = now + 365 * 86_400_000;
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       name: `CN=${name}`,
       notBefore: new Date(now - 3_600_000),
-      notAfter: new Date(now + 365 * 86_400_000),
+      notAfter: new Date(expiresAt),
       signingAlgorithm: algorithm,
       keys,
       serialNumber: '01',
@@ -60,5 +63,6 @@ export async function createClientCertificate(name: string, now: number): Promis
     publicKey: KeyObject.from(keys.publicKey),
     sha256: createHash('sha256').update(der).digest('base64url'),
     sha1: createHash('sha1').update(der).digest('base64url'),
+    expiresAt,
   };
 }

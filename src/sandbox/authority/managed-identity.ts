@@ -58,7 +58,11 @@ function issue(platform: Platform, resource: string): { status: number; body: Re
         'invalid_resource',
         `AADSTS500011: The resource principal named ${resource} was not found in the tenant.`,
       );
-    const issued = issueAppOnly(platform, known === exchangeOnline ? identity : { ...identity, roles: [] }, resource);
+    const issued = issueAppOnly(
+      platform,
+      known === exchangeOnline ? identity : { ...identity, roles: identity.graphRoles },
+      resource,
+    );
     token = issued.access_token;
     lifetime = issued.expires_in;
   }

@@ -61,6 +61,7 @@ export function createPlatform(origin: string, keys: AuthorityKeys, settings: Au
         publicKey: certificate.publicKey,
         sha256: certificate.sha256,
         sha1: certificate.sha1,
+        expiresAt: certificate.expiresAt,
       },
       federated: (managedIdentityObjectId) => [
         federated(FOREIGN_ISSUER, FOREIGN_SUBJECT, foreign),
@@ -68,6 +69,7 @@ export function createPlatform(origin: string, keys: AuthorityKeys, settings: Au
       ],
     },
     settings.redirectUris,
+    settings.clock.now(),
   );
   const { clock, log, rotation, assertionReuse, tokenLifetime, deviceInterval } = settings;
   return {

@@ -136,6 +136,16 @@ export class AuthorityState {
     return [user.objectId, '*'].some((who) => this.#consents.get(`${who} ${application.id}`)?.has(permission));
   }
 
+  /** Everybody's consents to an application; `user` (an object id) is undefined for the administrator's for all. */
+  consentsTo(
+    application: RegisteredApplication,
+  ): readonly { readonly user: string | undefined; readonly permissions: readonly string[] }[] {
+    return [...this.#consents].flatMap(([key, permissions]) => {
+      const [who, id] = key.split(' ');
+      return id === application.id ? [{ user: who === '*' ? undefined : who, permissions: [...permissions] }] : [];
+    });
+  }
+
   #put<T>(map: Map<string, T>, prefix: string, value: T): string {
     // Dead entries stay for a while so that late comers get the right refusal; the bound keeps long runs small.
     while (map.size >= MOST_KEPT) map.delete(map.keys().next().value!);

@@ -168,7 +168,7 @@ function clientCredentials(
   const [only, second] = resources;
   // The roles an administrator granted are all or nothing: only `/.default` of one resource makes sense.
   if (!only || second || oidc.length > 0 || only.names !== 'default') throw refuse(70011, { scope: text });
-  const granted = only.resource === exchangeOnline ? application : { ...application, roles: [] };
+  const granted = only.resource === exchangeOnline ? application : { ...application, roles: application.graphRoles };
   return issueAppOnly(platform, granted, only.audience);
 }
 

@@ -18,7 +18,7 @@ const run = promisify(execFile);
 const scopes = ['IMAP.AccessAsUser.All', 'POP.AccessAsUser.All', 'SMTP.Send'];
 const tokens: TokenCheck = (token) => {
   const name = /^token-(alice|bob)$/.exec(token)?.[1];
-  if (name === undefined) return { ok: false, reason: 'unknown token' };
+  if (name === undefined) return { ok: false, reason: 'unknown token', why: 'malformed' };
   const identity = `${name}@contoso.test`;
   const audience = 'https://outlook.office.com';
   return { ok: true, identity, application: 'app', appOnly: false, scopes, roles: [], audience, expiresAt: Infinity };

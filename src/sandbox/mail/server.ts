@@ -38,6 +38,8 @@ export interface MailEndpoint {
 }
 
 export interface MailServers {
+  /** What Graph shares with them. */
+  readonly site: MailSite;
   readonly endpoints: Readonly<Record<'imap' | 'pop3' | 'smtp', MailEndpoint>>;
   close(): Promise<void>;
 }
@@ -85,7 +87,7 @@ export async function startMailServers(options: MailServersOptions): Promise<Mai
     const pop3 = await open('pop3', 'implicit', servePop3);
     const smtp = await open('smtp', 'starttls', serveSmtp);
     log.debug({ host: LOOPBACK, imap: imap.port, pop3: pop3.port, smtp: smtp.port }, 'mail servers listen');
-    return { endpoints: { imap, pop3, smtp }, close };
+    return { site, endpoints: { imap, pop3, smtp }, close };
   } catch (error) {
     await close();
     throw error;

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf, parseMessage, type Part } from '../../protocol/mime/part.ts';
 import type { TokenVerdict } from '../token.ts';
-import { mayOpen } from './admission.ts';
 import type { MailSite } from './site.ts';
 import type { Mailbox, MailStore } from './store.ts';
 
@@ -23,9 +22,10 @@ export interface Letter {
   readonly copy?: Buffer | undefined;
 }
 
-export function maySendAs(mail: MailStore, { mailbox, verdict }: Sender, address: string): boolean {
+/** SendAs belongs to the mailbox that is signed in to, not to who signed in: an application has none of its own. */
+export function maySendAs(mail: MailStore, { mailbox }: Sender, address: string): boolean {
   const other = mail.find(address);
-  return other !== undefined && (other === mailbox || mayOpen(verdict, other));
+  return other !== undefined && (other === mailbox || other.delegates.has(mailbox.address));
 }
 
 /** Addresses of a header field. */
