@@ -4,6 +4,7 @@ import { baseError, type ErrorRow } from '../base/error.ts';
 import { checkError } from '../check/errors.ts';
 import { gatewayError } from '../gateway/errors.ts';
 import { oauthError } from '../oauth/errors.ts';
+import { registerError } from '../oauth/register/errors.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { sandboxError } from '../sandbox/errors.ts';
 import { serverError } from '../server/errors.ts';
@@ -21,6 +22,7 @@ export const ERROR_TABLES: readonly {
   { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
   { room: 'access', about: 'App passwords.', table: accessError.table },
   { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
+  { room: 'oauth/register', about: 'Registering an application.', table: registerError.table },
   { room: 'check', about: 'What a diagnosis finds.', table: checkError.table },
   { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },
   { room: 'vault', about: 'Keys and sealed secrets.', table: vaultError.table },
