@@ -46,6 +46,7 @@ export class MemorySocket extends Socket {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     done(error);
+    process.nextTick(() => this.emit('close', error !== null)); // a net.Socket leaves that to its handle
   }
 }
 

@@ -62,6 +62,8 @@ export class Continuity implements Tap {
   #shortLives = 0;
   #goneAt: number | undefined;
   #working = false;
+  /** What came up while something else was under way. */
+  #next: (() => Promise<void>) | undefined;
   #gaveUp = false;
   #planned: Timer | undefined;
   #idle: Timer | undefined;
@@ -134,28 +136,38 @@ export class Continuity implements Tap {
     this.#goneAt = now;
     log.info({ farewell, idling: this.#tap.idling }, 'the provider ended the session');
     this.#planned?.cancel();
-    if (this.#tap.idling || this.#tap.busy || this.#tap.pending > 0) this.#work(this.#succeed);
+    if (this.#wanted) this.#work(this.#succeed);
     this.#wake();
     return 'replace';
   }
 
+  /** Without a server: whether the client waits for one. */
+  get #wanted(): boolean {
+    return this.#tap.idling || this.#tap.busy || this.#tap.pending > 0;
+  }
+
   /** One thing at a time. Never rejects. */
   #work(task: () => Promise<void>): void {
-    if (this.#working || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    if (this.#working) {
+      this.#next = task;
+      return;
+    }
     this.#working = true;
     void task
       .call(this)
       .catch((error: unknown) => this.#failed(asError(error)))
       .finally(() => {
         this.#working = false;
-        if (this.#goneAt !== undefined && (this.#tap.idling || this.#tap.busy || this.#tap.pending > 0))
-          this.#work(this.#succeed);
+        const next = this.#goneAt !== undefined && this.#wanted ? this.#succeed : this.#next;
+        this.#next = undefined;
+        if (next !== undefined) this.#work(next);
       });
   }
 
   #failed(error: PosternError): void {
     if (this.#stop.signal.aborted) return;
-    this.#options.log.error({ code: error.code, error: String(error.cause ?? error) }, 'a session could not be kept');
+    this.#options.log.error({ code: error.code, error: String(error.cause) }, 'a session could not be kept');
     this.#end('* BYE [SERVERBUG] this session could not be continued; connect again\r\n');
   }
 
