@@ -51,6 +51,12 @@ export const configSchema = z.strictObject({
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').describe('where /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
+      publicUrl: z
+        .url({ protocol: /^https$/ })
+        .optional()
+        .describe(
+          'https address at which people reach the console, through a proxy; then links that restore a consent work from anywhere. Register it, with a slash at its end, as redirect URI of the application',
+        ),
       insecurePublic: z
         .boolean()
         .default(false)

@@ -1,5 +1,5 @@
 /** The console port: `/metrics`, `/healthz`, `/readyz`. */
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serverError } from './errors.ts';
 
@@ -10,6 +10,8 @@ export interface ConsoleOptions {
   metrics(): Promise<string>;
   /** What stands against serving, in plain words; empty when ready. */
   ready(): Promise<readonly string[]>;
+  /** Pages for people; undefined for what is none. Requests come without their body. */
+  pages?(request: Request): Promise<Response | undefined>;
 }
 
 export interface Console {
@@ -20,12 +22,10 @@ export interface Console {
 /** @throws server.port-taken */
 export async function startConsole(options: ConsoleOptions): Promise<Console> {
   const server = createServer((request, response) => {
-    const path = (request.url ?? '/').split('?')[0];
-    if (request.method !== 'GET' && request.method !== 'HEAD')
-      return problem(response, 405, 'only GET is answered here');
-    answer(path, options, response).catch((error: unknown) =>
-      problem(response, 500, error instanceof Error ? error.message : 'unknown'),
-    );
+    answer(request, options, response).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else problem(response, 500, error instanceof Error ? error.message : 'unknown');
+    });
   });
   // Monitoring asks rarely and briefly; anything slower only holds sockets.
   server.requestTimeout = 10_000;
@@ -59,7 +59,15 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
   };
 }
 
-async function answer(path: string | undefined, options: ConsoleOptions, response: ServerResponse): Promise<void> {
+async function answer(request: IncomingMessage, options: ConsoleOptions, response: ServerResponse): Promise<void> {
+  const page = await options.pages?.(withoutBody(request));
+  if (page) {
+    response.writeHead(page.status, [...page.headers].flat());
+    response.end(await page.text());
+    return;
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return problem(response, 405, 'only GET is answered here');
+  const path = (request.url ?? '/').split('?')[0];
   if (path === '/metrics')
     return send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await options.metrics());
   if (path === '/healthz') return json(response, 200, { status: 'ok' });
@@ -71,6 +79,19 @@ async function answer(path: string | undefined, options: ConsoleOptions, respons
     });
   }
   return problem(response, 404, 'there is /metrics, /healthz and /readyz');
+}
+
+/** The request as the fetch API has it. Its host is what the client says it is. */
+function withoutBody(request: IncomingMessage): Request {
+  request.resume();
+  const base = `http://${request.headers.host ?? 'localhost'}`;
+  const url = URL.canParse(request.url ?? '/', base)
+    ? new URL(request.url ?? '/', base)
+    : new URL('http://localhost/bad');
+  const headers = Object.entries(request.headers).flatMap(([name, value]): [string, string][] =>
+    typeof value === 'string' ? [[name, value]] : [],
+  );
+  return new Request(url, { method: request.method ?? 'GET', headers });
 }
 
 function json(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {

@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
+import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
 import { composeGateway } from './gateway.ts';
 import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
@@ -31,18 +32,22 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
     const certificate = await certificateFiles(config, systemClock);
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
     const fresh = keepCertificateFresh(config, systemClock, log);
-    const renewal = startRenewal(instance, { registry: metrics.registry, channels });
     let draining = false;
+    let pages: ConsentPages | undefined;
     const console = await startConsole({
       ...config.console,
       metrics: () => metrics.registry.metrics(),
+      pages: async (request) => pages?.handle(request),
       ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
     }).catch(async (error: unknown) => {
       fresh.stop();
-      await renewal.stop();
       await composed.drain();
       throw error;
     });
+    const base = consoleAddress(config, console.port);
+    pages = openConsentPages(instance, base);
+    const link = (address: string): Promise<string | undefined> => consentLink(instance, base, address);
+    const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
     await instance.audit.record({ type: 'server.started', outcome: 'ok', data: { version, pid: process.pid } });
     return {
       listeners: composed.gateway.addresses,
@@ -52,6 +57,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
         draining = true;
         fresh.stop();
         log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
+        pages?.close();
         await renewal.stop();
         await composed.drain();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });

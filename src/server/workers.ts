@@ -13,6 +13,7 @@ import type { ListenerConfig } from '../gateway/types.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
+import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
 import { composeGateway } from './gateway.ts';
 import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
@@ -96,8 +97,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     throw error;
   }
   const fresh = keepCertificateFresh(config, systemClock, log);
-  // Here, where no mail passes: the workers find renewed tokens in the store.
-  const renewal = startRenewal(instance, { registry: metrics.registry, channels });
+  let pages: ConsentPages | undefined;
   const metricsOf = (worker: Worker): Promise<object | undefined> =>
     new Promise((resolve) => {
       const id = ++asked;
@@ -116,6 +116,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       const own = metrics.registry.getMetricsAsJSON();
       return addUp((await Promise.all([own, ...[...workers].map(metricsOf)])).filter((values) => values !== undefined));
     },
+    pages: async (request) => pages?.handle(request),
     ready: async () => {
       if (stopping) return ['shutting down'];
       const missing = config.workers - ready.size;
@@ -125,6 +126,11 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       ];
     },
   });
+  const base = consoleAddress(config, console.port);
+  pages = openConsentPages(instance, base);
+  const link = (address: string): Promise<string | undefined> => consentLink(instance, base, address);
+  // Here, where no mail passes: the workers find renewed tokens in the store.
+  const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
   await instance.audit.record({
     type: 'server.started',
     outcome: 'ok',
@@ -140,6 +146,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       stopping = true;
       fresh.stop();
       for (const restart of restarts) restart.cancel();
+      pages?.close();
       await renewal.stop();
       log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
       await Promise.all(

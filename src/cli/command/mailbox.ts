@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
+import { consentLink, consoleAddress } from '../../server/consent-link.ts';
 import type { Instance } from '../../server/instance.ts';
 import { surveyGrants } from '../../server/survey.ts';
 import { PROTOCOLS, type Mailbox, type Protocol } from '../../store/types.ts';
@@ -203,15 +204,23 @@ function test(): Command {
 function reconsent(): Command {
   return new Command('reconsent')
     .description('consent again; mailbox, app passwords and settings stay as they are')
-    .addHelpText('after', '\nExample:\n  $ postern mailbox reconsent alice@example.com --protocols imap,pop3,smtp\n')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern mailbox reconsent alice@example.com --protocols imap,pop3,smtp\n  $ postern mailbox reconsent alice@example.com --link\n',
+    )
     .argument('<address>')
     .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
     .option('--flow <way>', FLOW)
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
-    .action(async (address: string, options: Omit<AddOptions, 'flow'> & { flow?: string }, command: Command) => {
+    .option(
+      '--link',
+      'print a link for its owner, good for a week, instead of signing in here; postern serve answers it',
+    )
+    .action(async (address: string, options: ReconsentOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const found = await findMailbox(instance, address);
+        if (options.link) return printLink(context, instance, found);
         const grant = await instance.store.grants.find(found.grantId);
         if (!grant) throw asError(new Error(`the grant of ${found.address} is gone`));
         const application = await findApplication(instance.store, grant.applicationId);
@@ -226,6 +235,27 @@ function reconsent(): Command {
         context.result(facts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);
       });
     });
+}
+
+type ReconsentOptions = Omit<AddOptions, 'flow'> & { readonly flow?: string; readonly link?: true };
+
+async function printLink(context: Context, instance: Instance, { address }: Mailbox): Promise<void> {
+  const base = consoleAddress(instance.config);
+  if (new URL(base).port === '0') {
+    throw cliError('cli.usage', 'the console takes a different port at each start, so no link to it lasts', {
+      hint: 'set console.port in postern.yaml',
+    });
+  }
+  const link = await consentLink(instance, base, address);
+  if (link === undefined) {
+    throw cliError('cli.usage', `${address} is opened by the application itself; nobody has to sign in for it`, {
+      hint: 'look at its credential: postern provider list',
+    });
+  }
+  context.result({ address, link }, [link]);
+  if (base.startsWith('http:')) {
+    context.say('it works in a browser on this machine only; with console.publicUrl it works from anywhere');
+  }
 }
 
 function remove(): Command {
