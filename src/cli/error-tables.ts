@@ -3,6 +3,7 @@ import { accessError } from '../access/errors.ts';
 import { baseError, type ErrorRow } from '../base/error.ts';
 import { checkError } from '../check/errors.ts';
 import { gatewayError } from '../gateway/errors.ts';
+import { discoverError } from '../oauth/discover/errors.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { registerError } from '../oauth/register/errors.ts';
 import { protocolError } from '../protocol/errors.ts';
@@ -22,6 +23,7 @@ export const ERROR_TABLES: readonly {
   { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
   { room: 'access', about: 'App passwords.', table: accessError.table },
   { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
+  { room: 'oauth/discover', about: 'Finding provider and servers.', table: discoverError.table },
   { room: 'oauth/register', about: 'Registering an application.', table: registerError.table },
   { room: 'check', about: 'What a diagnosis finds.', table: checkError.table },
   { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },

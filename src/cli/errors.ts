@@ -8,7 +8,16 @@ export const cliError = errorTable({
     hint: 'postern mailbox list, postern provider list and postern password list show what there is',
   },
   'cli.needs-terminal': { kind: 'misuse', hint: 'give the answer as an option, or run this in a terminal' },
+  'cli.nothing-found': {
+    kind: 'refused',
+    hint: 'give the servers by hand: postern provider add NAME --preset oidc --issuer ISSUER --imap HOST:993/implicit --client-id ID',
+  },
   'cli.test-failed': { kind: 'refused', hint: 'the lines above say what to do for each protocol' },
+  'cli.no-sandbox': {
+    kind: 'later',
+    hint: 'start one: postern sandbox; with --port 0 it prints the control endpoint to give with --control',
+  },
+  'cli.sandbox-refused': { kind: 'misuse', hint: 'list the faults: postern sandbox fault list' },
   'cli.audit-broken': {
     kind: 'refused',
     hint: 'somebody or something altered the audit log: keep the database as it is and find out who could write to it',

@@ -5,6 +5,7 @@ import { apikey } from './command/apikey.ts';
 import { audit } from './command/audit.ts';
 import { check } from './command/check.ts';
 import { completion } from './command/completion.ts';
+import { discover } from './command/discover.ts';
 import { events } from './command/events.ts';
 import { explain } from './command/explain.ts';
 import { init } from './command/init.ts';
@@ -39,6 +40,7 @@ export function program(): Command {
   for (const command of [
     init,
     serve,
+    discover,
     register,
     provider,
     mailbox,

@@ -7,6 +7,7 @@ import { Context, table, when } from '../context.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../find.ts';
+import { providerFor } from '../find-provider.ts';
 import {
   addSettingsOptions,
   checkProviderName,
@@ -31,6 +32,7 @@ interface AddOptions extends SettingsOptions, CredentialOptions {
   readonly preset: string;
   readonly clientId: string;
   readonly tenant?: string;
+  readonly for?: string;
 }
 
 function add(): Command {
@@ -41,7 +43,8 @@ function add(): Command {
       new Option('--preset <provider>', 'which provider').choices(presets.map(({ id }) => id)).default('microsoft'),
     )
     .requiredOption('--client-id <id>', 'the application (client) id')
-    .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: organizations)');
+    .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: organizations)')
+    .option('--for <address>', 'take provider and servers from what is discovered for this address');
   addCredentialOptions(command)
     .option('--authority <url>', 'authority other than the preset’s')
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
@@ -54,17 +57,21 @@ function add(): Command {
       const context = new Context(command);
       checkProviderName(name);
       const credential = await readCredential(options);
+      const discovered = options.for === undefined ? undefined : await providerFor(context, options.for);
+      const preset =
+        command.getOptionValueSource('preset') === 'cli' ? options.preset : (discovered?.preset ?? options.preset);
+      const tenant = options.tenant ?? discovered?.tenant;
       await context.withInstance(async (instance) => {
         const application = await keepApplication(instance, {
           name,
-          provider: options.preset,
+          provider: preset,
           clientId: options.clientId,
-          ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
-          settings: settingsOf(options),
+          ...(tenant === undefined ? {} : { tenant }),
+          settings: { ...discovered?.settings, ...settingsOf(options) },
           ...(credential === undefined ? {} : { credential }),
           ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
         });
-        context.result(facts(application), [`added ${name} (${options.preset})`]);
+        context.result(facts(application), [`added ${name} (${preset})`]);
         if (credential?.type === 'secret' && options.secretExpires === undefined)
           context.say('nobody knows when this secret ends; with --secret-expires DATE you are told in time');
         context.say(`next: postern mailbox add ADDRESS --provider ${name}`);

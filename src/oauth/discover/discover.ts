@@ -2,7 +2,7 @@
  * From a mail address to provider and servers: domains we know, the domain's own autoconfig file, SRV records, MX records.
  * Only https, and only the domain itself is asked; a third party (Mozilla's ISPDB) hears of the domain only when told to.
  */
-import { asError } from '../../base/error.ts';
+import { asError, isError } from '../../base/error.ts';
 import type { Http } from '../http.ts';
 import { presetById } from '../providers.ts';
 import { readAutoconfig } from './autoconfig.ts';
@@ -80,7 +80,7 @@ function domainToAscii(text: string): string {
 
 async function byDomain({ domain }: Context): Promise<Found> {
   const preset = presetOfDomain(domain);
-  return preset === undefined ? nothing('domain', domain) : known('domain', domain, preset);
+  return preset === undefined ? nothing('domain', 'the list of known domains') : known('domain', domain, preset);
 }
 
 async function byFile(context: Context, url: string, source: Source = 'autoconfig'): Promise<Found> {
@@ -97,6 +97,8 @@ async function byFile(context: Context, url: string, source: Source = 'autoconfi
     };
     return { attempt: { source, where, outcome: 'found' }, candidate };
   } catch (error) {
+    if (isError(error, 'oauth.provider-unreachable') && /ENOTFOUND/.test(error.message))
+      return nothing(source, where, 'there is no such host');
     return failed(source, where, error, context);
   }
 }

@@ -1,0 +1,76 @@
+/** `postern discover`: provider and servers of a mail address. */
+import { Command } from 'commander';
+import type { Candidate, Discovery } from '../../oauth/discover/types.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { discoverAddress } from '../find-provider.ts';
+
+interface DiscoverOptions {
+  readonly ispdb?: string | true;
+  readonly ca?: string;
+}
+
+export function discover(): Command {
+  return new Command('discover')
+    .description('find the provider and the mail servers of an address')
+    .argument('<address>')
+    .option(
+      '--ispdb [url]',
+      'also ask a database of autoconfig files, Mozilla’s unless another is named; it hears the domain, not the address',
+    )
+    .option('--ca <file>', 'PEM CA to trust for https besides the system’s')
+    .addHelpText(
+      'after',
+      `
+Asked are, all at once: a list of known domains (no network), the domain’s own autoconfig file (https only: autoconfig.DOMAIN,
+which hears the address, and DOMAIN/.well-known), its SRV records, its MX records and autodiscover.DOMAIN. Nobody else.
+The exit code is 69 when nothing was found.
+
+Example:
+  $ postern discover alice@example.com
+`,
+    )
+    .action(async (address: string, options: DiscoverOptions, command: Command) => {
+      const context = new Context(command);
+      const found = await discoverAddress(address, options);
+      context.result(found, lines(found));
+      const [best] = found.candidates;
+      if (best) context.say(`next: ${nextStep(best, found.domain)}`);
+      else throw cliError('cli.nothing-found', `nothing is known about ${found.domain}`);
+    });
+}
+
+const SIGN_IN: Readonly<Record<Candidate['signIn'], string>> = {
+  oauth2: 'OAuth 2.0',
+  password: 'password only, as its file says',
+  unstated: 'not stated',
+};
+
+function lines({ candidates, attempts }: Discovery): readonly string[] {
+  return [
+    ...candidates.flatMap((one, index) => [
+      `${index === 0 ? '' : 'or '}${one.name} (preset ${one.preset}), from ${one.evidence}`,
+      ...Object.entries(one.mail).map(
+        ([protocol, { host, port, tls }]) => `  ${protocol.padEnd(8)} ${host}:${port} ${tls}`,
+      ),
+      `  sign-in  ${SIGN_IN[one.signIn]}${one.issuer === undefined ? '' : ` at ${one.issuer}`}`,
+      ...(one.caution === undefined ? [] : [`  careful: ${one.caution}`]),
+    ]),
+    ...(candidates.length === 0 ? [] : ['']),
+    'asked:',
+    ...attempts.map(
+      ({ where, outcome, note }) => `  ${outcome.padEnd(9)} ${where}${note === undefined ? '' : ` (${note})`}`,
+    ),
+  ];
+}
+
+function nextStep({ preset, issuer }: Candidate, domain: string): string {
+  if (preset === 'google') return 'postern register google';
+  if (preset === 'outlook') return 'postern register microsoft --accounts personal';
+  if (preset.startsWith('microsoft')) {
+    const cloud = preset === 'microsoft' ? '' : ` --cloud ${preset.slice('microsoft-'.length)}`;
+    return `postern register microsoft${cloud} --tenant ${domain}`;
+  }
+  if (preset === 'oidc') return `postern register oidc ${issuer ?? 'ISSUER'}`;
+  return `postern provider add NAME --preset ${preset} --client-id CLIENT_ID`;
+}
