@@ -202,6 +202,8 @@ export interface OutboxTable {
     readonly types?: readonly MessageEventType[];
     readonly limit: number;
   }): Promise<readonly MessageEvent[]>;
+  /** Number of the newest event; 0 before the first. */
+  lastEvent(): Promise<number>;
   stats(now: number, mailbox?: string): Promise<OutboxStats>;
   /** Forgets messages finished before a moment with octets and events, at most `limit` (how many it was), and old idempotency keys. */
   prune(old: { readonly finishedBefore: number; readonly now: number; readonly limit: number }): Promise<number>;

@@ -95,7 +95,8 @@ class Page {
 
   /** What was said on this line since {@link length} was `from`. */
   since(from: number): string {
-    return this.#line.slice(-Math.max(0, this.length - from) || this.#line.length + 1).join('');
+const pieces = this.length - from;
+    return pieces === 0 ? '' : this.#line.slice(-pieces).join('');
   }
 
   text(): string {

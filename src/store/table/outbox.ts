@@ -230,6 +230,11 @@ export function outboxTable(engine: Engine): OutboxTable {
         if (types !== undefined) query = query.where('type', 'in', [...types]);
         return (await query.execute()).map(messageEvent);
       }),
+    lastEvent: () =>
+      read(async (db) => {
+        const last = db.selectFrom('outbox_events').select('seq').orderBy('seq', 'desc').limit(1);
+        return (await last.executeTakeFirst())?.seq ?? 0;
+      }),
     stats: (now, mailbox) =>
       read(async (db) => {
         const of = (state: string) => {

@@ -1,0 +1,255 @@
+/**
+ * Tells receivers what happened: every event becomes a delivery for each webhook that wants it (once, whichever process does
+ * it), and deliveries are tried until they arrive or their deadline passes. At least once, in order for each message.
+ */
+import { backoffMs } from '../../base/backoff.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import type { Log } from '../../base/log.ts';
+import { newId } from '../../store/id.ts';
+import type { MessageEvent } from '../../store/types-outbox.ts';
+import type { NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
+import type { Store } from '../../store/types.ts';
+import type { Vault } from '../../vault/types.ts';
+import { Egress, type EgressPolicy, type Resolve } from './egress.ts';
+import { type PostOutcome, postEvent } from './post.ts';
+import { openSecrets, signedHeaders } from './signature.ts';
+
+export interface WebhookDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly policy: EgressPolicy;
+  readonly resolve?: Resolve;
+  readonly random?: () => number;
+}
+
+/** Half of it the first time; an endpoint that is down for an hour is tried about ten times. */
+const RETRY = { baseMs: 5000, maxMs: 4 * 3_600_000 };
+/** From the event to giving up: a weekend and a day. */
+const DEADLINE_MS = 3 * 86_400_000;
+/** Longer than any try takes; a process that dies leaves its tries to others after this. */
+const CLAIM_MS = 60_000;
+const AT_ONCE = 8;
+/** One that fails gets one try at a time, so that it holds up nobody and is not flooded when it comes back. */
+const AT_ONCE_FAILING = 1;
+const REST_MS = { baseMs: 1000, maxMs: 60_000 };
+const EVENTS_AT_ONCE = 200;
+const KEEP_MS = 14 * 86_400_000;
+const PRUNE_EVERY_MS = 3_600_000;
+/** Word of a change can be lost; this is the longest it then takes. */
+const LOOK_EVERY_MS = 30_000;
+
+export function startWebhooks(deps: WebhookDeps): { close(): Promise<void> } {
+  const dispatcher = new WebhookDispatcher(deps);
+  return { close: () => dispatcher.close() };
+}
+
+/** A delivery that tells a receiver nothing but that it works. */
+export function testDelivery(webhookId: string, now: number): NewWebhookDelivery {
+  return delivery('webhook.test', webhookId, now, { webhookId });
+}
+
+/** When a delivery that is put in line now is given up. */
+export function webhookDeadline(now: number): number {
+  return now + DEADLINE_MS;
+}
+
+class WebhookDispatcher {
+  readonly #deps: WebhookDeps;
+  readonly #egress: Egress;
+  readonly #agents: Readonly<Record<'http:' | 'https:', ReturnType<Egress['agent']>>>;
+  readonly #watches: readonly { stop(): void }[];
+  readonly #stop = new AbortController();
+  readonly #tries = new Map<string, Set<Promise<void>>>();
+  /** Receivers whose last try failed, and until when they are left alone. */
+  readonly #resting = new Map<string, { readonly failures: number; readonly until: number }>();
+  #round: Promise<void> | undefined;
+  #again = false;
+  #timer: Timer | undefined;
+  #prunedAt = 0;
+
+  constructor(deps: WebhookDeps) {
+    this.#deps = deps;
+    this.#egress = new Egress(deps.policy, deps.resolve);
+    this.#agents = { 'http:': this.#egress.agent('http:'), 'https:': this.#egress.agent('https:') };
+    this.#watches = (['outbox', 'webhooks'] as const).map((topic) => deps.store.watch(topic, () => this.#wake()));
+    this.#wake();
+  }
+
+  async close(): Promise<void> {
+    for (const watch of this.#watches) watch.stop();
+    this.#stop.abort();
+    this.#timer?.cancel();
+    await this.#round;
+    await Promise.all([...this.#tries.values()].flatMap((tries) => [...tries]));
+    await Promise.all(Object.values(this.#agents).map((agent) => agent.destroy()));
+  }
+
+  #wake(): void {
+    this.#again = true;
+    if (this.#stop.signal.aborted) return;
+    this.#round ??= this.#run().finally(() => {
+      this.#round = undefined;
+      if (this.#again) this.#wake();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log, store } = this.#deps;
+    let wait = LOOK_EVERY_MS;
+    try {
+      while (this.#again && !this.#stop.signal.aborted) {
+        this.#again = false;
+        for (const webhook of await store.webhooks.list()) {
+          if (webhook.state.type === 'enabled') await this.#enqueue(webhook);
+        }
+        wait = Math.min(LOOK_EVERY_MS, await this.#begin());
+      }
+      if (clock.now() - this.#prunedAt > PRUNE_EVERY_MS) {
+        this.#prunedAt = clock.now();
+        await store.webhooks.prune(clock.now() - KEEP_MS);
+      }
+    } catch (error) {
+      log.warn({ error: asError(error) }, 'webhooks cannot be worked on; trying again');
+      wait = REST_MS.baseMs;
+    }
+    this.#timer?.cancel();
+    if (!this.#stop.signal.aborted) this.#timer = clock.after(Math.max(wait, 1), () => this.#wake());
+  }
+
+  /** Makes deliveries of the events that came since. */
+  async #enqueue(webhook: Webhook): Promise<void> {
+    const { store, clock } = this.#deps;
+    let from = webhook.cursor;
+    for (;;) {
+      const events = await store.outbox.events({ after: from, limit: EVENTS_AT_ONCE });
+      const to = events.at(-1)?.seq;
+      if (to === undefined) return;
+      const wanted = events.filter((event) => wants(webhook, event));
+      const deliveries = wanted.map((event) => deliveryOf(event, clock.now()));
+      // Another process was faster: the rest is its work too.
+      if (!(await store.webhooks.enqueue(webhook.id, { from, to }, deliveries))) return;
+      if (events.length < EVENTS_AT_ONCE || this.#stop.signal.aborted) return;
+      from = to;
+    }
+  }
+
+  /** Begins tries of what is due. Gives the milliseconds until the next are. */
+  async #begin(): Promise<number> {
+    const { store, clock } = this.#deps;
+    const { webhookIds, nextAt } = await store.webhooks.due(clock.now());
+    let wait = nextAt === undefined ? LOOK_EVERY_MS : nextAt - clock.now();
+    for (const id of webhookIds) {
+      const resting = this.#resting.get(id);
+      if (resting && resting.until > clock.now()) {
+        wait = Math.min(wait, resting.until - clock.now());
+        continue;
+      }
+      const tries = this.#tries.get(id) ?? new Set();
+      this.#tries.set(id, tries);
+      const limit = (resting ? AT_ONCE_FAILING : AT_ONCE) - tries.size;
+      // When one of them ends there is another round.
+      if (limit <= 0) continue;
+      const webhook = await store.webhooks.find(id);
+      if (!webhook) continue;
+      const now = clock.now();
+      for (const due of await store.webhooks.claim({ webhookId: id, now, until: now + CLAIM_MS, limit })) {
+        const done: Promise<void> = this.#try(webhook, due).finally(() => {
+          tries.delete(done);
+          if (tries.size === 0) this.#tries.delete(id);
+          this.#wake();
+        });
+        tries.add(done);
+      }
+    }
+    return wait;
+  }
+
+  async #try(webhook: Webhook, due: WebhookDelivery): Promise<void> {
+    const { clock, log, vault } = this.#deps;
+    try {
+      const at = clock.now();
+      const secrets = await openSecrets(vault, webhook, at);
+      const headers = {
+        ...signedHeaders(secrets, due.eventId, Math.floor(at / 1000), due.payload),
+        'postern-delivery': due.id,
+        'postern-ordering-key': due.orderingKey,
+        'postern-attempt': String(due.attempts.length + 1),
+      };
+      const { signal } = this.#stop;
+      const outcome = await postEvent(this.#egress, this.#agents, webhook.url, headers, due.payload, signal);
+      // A try that we broke off says nothing about the receiver; the claim runs out and somebody else makes it.
+      if (this.#stop.signal.aborted && outcome.type === 'failed') return;
+      await this.#settle(webhook, due, at, outcome);
+    } catch (error) {
+      log.warn({ error: asError(error), webhookId: webhook.id, deliveryId: due.id }, 'a webhook could not be tried');
+      this.#rest(webhook.id);
+    }
+  }
+
+  async #settle(webhook: Webhook, due: WebhookDelivery, at: number, outcome: PostOutcome): Promise<void> {
+    const { clock, log, store, random } = this.#deps;
+    const now = clock.now();
+    const attempt = { at, tookMs: now - at, ...(outcome.status === undefined ? {} : { status: outcome.status }) };
+    if (outcome.type === 'delivered') {
+      this.#resting.delete(webhook.id);
+      await store.webhooks.settle(due, attempt, { type: 'delivered' });
+      return;
+    }
+    if (outcome.type === 'gone') {
+      const reason = 'the receiver answered 410 Gone';
+      await store.webhooks.settle(due, { ...attempt, problem: reason }, { type: 'failed' });
+      await store.webhooks.update(webhook.id, { state: { type: 'disabled', since: now, reason } });
+      log.warn({ webhookId: webhook.id }, 'a webhook was disabled: its receiver answered 410 Gone');
+      return;
+    }
+    this.#rest(webhook.id);
+    const wait = backoffMs(due.attempts.length, { ...RETRY, ...(random ? { random } : {}) });
+    const next = now + Math.max(wait, outcome.retryAfterMs ?? 0);
+    const failed = { ...attempt, problem: outcome.problem };
+    const isOver = next > due.deadline;
+    await store.webhooks.settle(due, failed, isOver ? { type: 'failed' } : { type: 'again', at: next });
+    const facts = { webhookId: webhook.id, deliveryId: due.id, status: outcome.status, problem: outcome.problem };
+    if (isOver) log.warn(facts, 'an event was not taken by its webhook until its deadline; it can be replayed');
+    else log.debug(facts, 'a webhook failed and is tried again');
+  }
+
+  #rest(webhookId: string): void {
+    const failures = (this.#resting.get(webhookId)?.failures ?? 0) + 1;
+    const { random, clock } = this.#deps;
+    const until = clock.now() + backoffMs(failures - 1, { ...REST_MS, ...(random ? { random } : {}) });
+    this.#resting.set(webhookId, { failures, until });
+  }
+}
+
+function wants({ types, mailboxes }: Webhook, event: MessageEvent): boolean {
+  const isMine = mailboxes.includes('*') || mailboxes.includes(event.mailbox);
+  return isMine && (types.length === 0 || types.includes(`message.${event.type}`));
+}
+
+function deliveryOf(event: MessageEvent, now: number): NewWebhookDelivery {
+  const { seq, messageId, mailbox, at } = event;
+  const data = { ...event.data, messageId, mailbox, sequence: seq };
+  return delivery(`message.${event.type}`, messageId, at, data, now);
+}
+
+/** The payload as Standard Webhooks recommends it: type, timestamp, data. */
+function delivery(
+  type: string,
+  orderingKey: string,
+  at: number,
+  data: Readonly<Record<string, unknown>>,
+  now = at,
+): NewWebhookDelivery {
+  return {
+    id: newId('whd'),
+    eventId: newId('evt'),
+    type,
+    orderingKey,
+    payload: JSON.stringify({ type, timestamp: new Date(at).toISOString(), data }),
+    createdAt: now,
+    deadline: now + DEADLINE_MS,
+  };
+}

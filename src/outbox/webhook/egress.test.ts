@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { fetch } from 'undici';
+import { isError } from '../../base/error.ts';
+import { Egress } from './egress.ts';
+
+const refused = (error: unknown): boolean => {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return isError(cause, 'outbox.webhook-address');
+};
+
+test('only public addresses by https, unless a network is named', () => {
+  const egress = new Egress({ allow: [] });
+  egress.check('https://example.com/hook?x=1');
+  egress.check('https://93.184.216.34:8443/');
+  for (const url of [
+    'http://example.com/',
+    'ftp://example.com/',
+    'https://user:pass@example.com/',
+    'https://example.com/#x',
+    'nonsense',
+    'https://127.0.0.1/',
+    'https://2130706433/',
+    'https://0x7f.1/',
+    'https://10.1.2.3/',
+    'https://192.168.0.1/',
+    'https://169.254.169.254/latest/meta-data/',
+    'https://100.64.0.1/',
+    'https://0.0.0.0/',
+    'https://224.0.0.1/',
+    'https://255.255.255.255/',
+    'https://192.0.2.1/',
+    'https://[::1]/',
+    'https://[::]/',
+    'https://[fe80::1]/',
+    'https://[fd00::1]/',
+    'https://[ff02::1]/',
+    'https://[::ffff:10.0.0.1]/',
+    'https://[::ffff:7f00:1]/',
+    'https://[64:ff9b::a00:1]/',
+    'https://[2002:a00:1::1]/',
+    'https://[2001:db8::1]/',
+  ])
+    assert.throws(() => egress.check(url), refused, url);
+  const inside = new Egress({ allow: ['10.0.0.0/8', 'fd00::/8'] });
+  inside.check('http://10.1.2.3/');
+  inside.check('https://[fd12::1]/');
+  inside.check('https://[::ffff:10.0.0.1]/');
+  assert.throws(() => inside.check('https://192.168.0.1/'), refused);
+  assert.throws(() => inside.check('http://93.184.216.34/'), refused, 'plain text only to what is named');
+});
+
+test('a name is judged by every address it has, at the moment of connecting', async () => {
+  const server = createServer((_, response) => response.end('inside')).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://rebind.test:${port}/`;
+  const asked: string[] = [];
+  let answers: readonly { address: string; family: number }[] = [];
+  const resolve = async (host: string) => {
+    asked.push(host);
+    return answers;
+  };
+  const use = async (allow: readonly string[]): Promise<string> => {
+    const dispatcher = new Egress({ allow }, resolve).agent('http:');
+    try {
+      return await (await fetch(url, { dispatcher })).text();
+    } finally {
+      await dispatcher.destroy();
+    }
+  };
+  try {
+    answers = [{ address: '127.0.0.1', family: 4 }];
+    await assert.rejects(use([]), refused);
+    await assert.rejects(use(['10.0.0.0/8']), refused);
+    assert.equal(await use(['127.0.0.0/8']), 'inside');
+    answers = [...answers, { address: '::1', family: 6 }];
+    await assert.rejects(use(['127.0.0.0/8']), refused, 'one wrong address is enough');
+    assert.ok(asked.length >= 4 && asked.every((host) => host === 'rebind.test'));
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});

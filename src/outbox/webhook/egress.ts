@@ -1,0 +1,106 @@
+/**
+ * Where webhooks may go. Whoever holds an API key names the address, so without this a key would open the network Postern
+ * stands in: metadata services, databases, Postern's own console (server-side request forgery). Names are resolved here and
+ * the connection goes to the very address that was judged, so that a name cannot change its meaning in between.
+ */
+import { lookup as systemLookup } from 'node:dns/promises';
+import { isIP, type LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { Agent } from 'undici';
+import { outboxError } from '../errors.ts';
+
+export interface EgressPolicy {
+  /** Networks (CIDR) that are meant although they are not public; plain http is allowed to them as well. */
+  readonly allow: readonly string[];
+}
+
+export type Resolve = (host: string) => Promise<readonly { readonly address: string; readonly family: number }[]>;
+
+const CONNECT_MS = 10_000;
+
+export class Egress {
+  readonly #allow: readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[];
+  readonly #resolve: Resolve;
+
+  constructor(policy: EgressPolicy, resolve: Resolve = (host) => systemLookup(host, { all: true })) {
+    this.#allow = policy.allow.map((network) => ipaddr.parseCIDR(network));
+    this.#resolve = resolve;
+  }
+
+  /** Checks what can be known without asking the DNS. @throws outbox.webhook-address */
+  check(text: string): URL {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+      throw outboxError('outbox.webhook-address', `${text.slice(0, 100)} is no https address`);
+    if (url.username !== '' || url.password !== '')
+      throw outboxError('outbox.webhook-address', 'the address of a webhook must not hold a user name or password');
+    if (url.hash !== '') throw outboxError('outbox.webhook-address', 'the address of a webhook has no #fragment');
+    // A plain address may be meant for a name inside an allowed network; where it leads is seen when it is resolved.
+    if (url.protocol === 'http:' && this.#allow.length === 0)
+      throw outboxError('outbox.webhook-address', 'webhooks go by https', {
+        hint: 'use an https address, or name the private network the receiver is in: webhooks.allow in postern.yaml',
+      });
+    const host = literalOf(url);
+    if (host !== undefined) this.#judge(host, url.protocol === 'http:');
+    return url;
+  }
+
+  /** An agent whose connections go only where they may, for one protocol. */
+  agent(protocol: 'http:' | 'https:'): Agent {
+    // oxlint-disable promise/no-callback-in-promise -- Node's sockets take a callback here
+    const lookup: LookupFunction = (host, options, done) => {
+      this.#addresses(host, protocol === 'http:').then(
+        (addresses) => {
+          const family = options.family === 4 || options.family === 6 ? options.family : undefined;
+          const usable = addresses.filter((one) => family === undefined || one.family === family);
+          if (options.all === true) done(null, [...usable]);
+          else if (usable[0]) done(null, usable[0].address, usable[0].family);
+          else done(Object.assign(new Error(`${host} has no address of this family`), { code: 'ENOTFOUND' }), '');
+        },
+        (error: unknown) => done(error as Error, ''),
+      );
+    };
+    // oxlint-enable promise/no-callback-in-promise
+    return new Agent({ connect: { lookup, timeout: CONNECT_MS }, pipelining: 1 });
+  }
+
+  /** All addresses of a name, every one of which must be allowed. @throws outbox.webhook-address, or what the DNS says */
+  async #addresses(
+    host: string,
+    isPlain: boolean,
+  ): Promise<readonly { readonly address: string; readonly family: number }[]> {
+    const found = await this.#resolve(host);
+    for (const { address } of found) this.#judge(address, isPlain);
+    return found;
+  }
+
+  #judge(text: string, isPlain: boolean): void {
+    const address = embedded(ipaddr.process(text));
+    const isAllowed = this.#allow.some(
+      ([base, length]) => base.kind() === address.kind() && address.match(base, length),
+    );
+    if (isAllowed) return;
+    const range = address.range();
+    if (range !== 'unicast')
+      throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, an address of the range ${range}`, {
+        detail: { range },
+      });
+    if (isPlain) throw outboxError('outbox.webhook-address', `webhooks to ${text} go by https`);
+  }
+}
+
+/** IPv4 addresses hidden in IPv6 ones (NAT64, RFC 6052 §2.1; 6to4, RFC 3056 §2) are judged as what they lead to. */
+function embedded(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
+  if (address.kind() !== 'ipv6') return address;
+  const octets = address.toByteArray();
+  const range = address.range();
+  if (range === 'rfc6052') return new ipaddr.IPv4(octets.slice(12));
+  if (range === '6to4') return new ipaddr.IPv4(octets.slice(2, 6));
+  return address;
+}
+
+/** A connection to a literal address resolves nothing, so it has to be judged beforehand. */
+function literalOf(url: URL): string | undefined {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  return isIP(host) === 0 ? undefined : host;
+}
