@@ -131,6 +131,7 @@ function rowExplanation(row: CatalogueRow, catalogue: Catalogue): Explanation {
       return [
         match.oauth.suberror === undefined ? match.oauth.error : `${match.oauth.error} / ${match.oauth.suberror}`,
       ];
+    if ('graph' in match) return match.graph.codes;
     return 'reply' in match ? match.reply.examples : [];
   });
   const seen = [...numbers, ...words];

@@ -1,6 +1,7 @@
 /** The way to the provider: token, connection, sign-in; one more try when a token that looked good is refused. */
 import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
+import { diagnose, remedyText } from '../oauth/catalogue/diagnose.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from '../oauth/types.ts';
 import * as imap from '../protocol/imap/client.ts';
 import * as pop3 from '../protocol/pop3/client.ts';
@@ -173,28 +174,35 @@ export class Provider {
   }
 }
 
-/** The same failure as the mail program should take it: its app password was right, so nothing may look like a wrong one. */
+/**
+ * The same failure as the mail program should take it: its app password was right, so nothing may look like a wrong one. Cause
+ * and next step come from the catalogue, since the people who read a mail program's error seldom see our log.
+ */
 function explain(error: PosternError, { address }: Mailbox): PosternError {
   const { code, kind, retryAt } = error;
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
+  const { id, cause, remedy } = diagnose(error, { address });
   const reply = error.detail['reply'];
+  const more = `\`postern check ${address}\` says more`;
+  const next = oneLine(remedyText(remedy.slice(0, 1)));
   const options = {
-    detail: { code, ...(reply === undefined ? {} : { reply }) },
+    detail: { code, diagnosis: id, ...(reply === undefined ? {} : { reply }) },
     ...(retryAt === undefined ? {} : { retryAt }),
     cause: error,
+    hint: `the app password is right; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
   };
-  const test = { ...options, hint: `the app password is right; \`postern mailbox test ${address}\` says more` };
-  const why = oneLine(error.message);
-  if (code === 'sasl.refused') {
-    const words = typeof reply === 'string' ? `: ${oneLine(reply)}` : '';
-    return gatewayError('gateway.provider-refused', `the provider does not let ${address} in${words}`, test);
-  }
-  if (kind === 'denied') {
-    const hint = `the app password is right; renew the consent with \`postern mailbox reconsent ${address}\``;
-    return gatewayError('gateway.consent-needed', `the consent for ${address} has ended`, { ...options, hint });
-  }
+  const why = oneLine(cause);
+  if (code === 'sasl.refused')
+    return gatewayError('gateway.provider-refused', `the provider does not let ${address} in: ${why}`, options);
+  if (kind === 'denied')
+    // What no row of the catalogue says may quote the provider, which is for the log only.
+    return gatewayError(
+      'gateway.consent-needed',
+      `the consent for ${address} has ended${id === code ? '' : `: ${why}`}`,
+      options,
+    );
   if (kind === 'misuse' || kind === 'refused')
-    return gatewayError('gateway.misconfigured', `the provider of ${address} cannot be used: ${why}`, test);
+    return gatewayError('gateway.misconfigured', `the provider of ${address} cannot be used: ${why}`, options);
   return gatewayError('gateway.provider-unreachable', `the provider of ${address} is not available: ${why}`, options);
 }
 

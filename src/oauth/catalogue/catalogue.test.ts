@@ -84,6 +84,8 @@ describe('every row is found by what it is for', () => {
           const body = { error, error_subtype: suberror, error_description: description };
           assert.equal(findRow(evidenceOf(errorFrom({ status: 400, headers: {}, body }, clock)))?.id ?? '', row.id);
         }
+        if ('graph' in match)
+          for (const code of match.graph.codes) assert.equal(findRow(evidenceIn(code))?.id, row.id, code);
         if ('sasl' in match)
           for (const status of match.sasl.status) assert.equal(findRow({ sasl: status })?.id, row.id);
         if ('ours' in match && !/[|^]/.test(match.ours.reason ?? '')) {

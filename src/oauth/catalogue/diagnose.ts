@@ -117,7 +117,14 @@ function fill(text: string, facts: Facts): string {
 type Match = CatalogueRow['match'][number];
 
 /** In order of exactness; each is tried against every row before the next. */
-function testsOf({ aadsts = [], reply, sasl, oauth, ours = [] }: Evidence): readonly ((match: Match) => boolean)[] {
+function testsOf({
+  aadsts = [],
+  reply,
+  graph,
+  sasl,
+  oauth,
+  ours = [],
+}: Evidence): readonly ((match: Match) => boolean)[] {
   const tests: ((match: Match) => boolean)[] = aadsts.map(
     (code) => (match) => 'aadsts' in match && match.aadsts.includes(code),
   );
@@ -128,6 +135,7 @@ function testsOf({ aadsts = [], reply, sasl, oauth, ours = [] }: Evidence): read
         match.reply.protocols.includes(reply.protocol) &&
         expression(match.reply.pattern).test(reply.text),
     );
+  if (graph !== undefined) tests.push((match) => 'graph' in match && match.graph.codes.includes(graph));
   if (sasl !== undefined) tests.push((match) => 'sasl' in match && match.sasl.status.includes(sasl));
   if (oauth) {
     const { error, suberror = '', description = '' } = oauth;

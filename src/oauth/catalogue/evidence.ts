@@ -10,6 +10,8 @@ export interface Evidence {
   readonly reply?: { readonly protocol: Protocol; readonly text: string };
   /** `status` of a SASL failure report. */
   readonly sasl?: string;
+  /** Microsoft Graph’s `error.code`, which errors carry as `graphCode` in their detail. */
+  readonly graph?: string;
   /** Whom it happened with. */
   readonly host?: string;
 }
@@ -33,11 +35,12 @@ export function evidenceOf(error: PosternError): Evidence {
 export function evidenceIn(text: string): Evidence {
   const aadsts = numbersIn(text) ?? (/^\d{5,7}$/.test(text) ? [Number(text)] : undefined);
   const plain = text.replace(/^(?:\*|[A-Za-z0-9]+) (?=(?:OK|NO|BAD|BYE)\b)/, '');
-  const isReply = /^(?:[2-5]\d\d[ -]|[2-5]\.\d{1,3}\.\d{1,3}\b|-ERR\b|(?:NO|BAD|BYE)\b)/.test(plain);
+  const isReply = /^(?:[2-5]\d\d[ -]|[2-5]\.\d{1,3}\.\d{1,3}\b|-ERR\b|(?:NO|BAD|BYE)\b|Server Unavailable)/.test(plain);
   return {
     ...(aadsts ? { aadsts } : {}),
     ...(isReply ? { reply: { protocol: protocolOf(plain), text: plain } } : {}),
     ...(/^[a-z]+(?:_[a-z]+)+$|^[a-z]+[A-Z]\w+$/.test(text) ? { oauth: { error: text } } : {}),
+    ...(/^[A-Za-z]+(?:_[A-Z][A-Za-z]+)?$/.test(text) ? { graph: text } : {}),
     ours: [{ code: text, reason: '' }],
   };
 }
@@ -52,6 +55,7 @@ function factsOf({ detail }: PosternError): Evidence {
   const suberror = textOf(detail['suberror']) ?? textOf(detail['error_subtype']);
   const reply = textOf(detail['reply']);
   const sasl = (detail['failure'] as { readonly status?: unknown } | undefined)?.status;
+  const graph = textOf(detail['graphCode']);
   const host = textOf(detail['host']) ?? hostOf(textOf(detail['url']));
   return {
     ...(aadsts ? { aadsts } : {}),
@@ -66,6 +70,7 @@ function factsOf({ detail }: PosternError): Evidence {
         }),
     ...(reply === undefined ? {} : { reply: { protocol: protocolOf(reply), text: reply } }),
     ...(typeof sasl === 'string' ? { sasl } : {}),
+    ...(graph === undefined ? {} : { graph }),
     ...(host === undefined ? {} : { host }),
   };
 }

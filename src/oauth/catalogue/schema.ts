@@ -36,6 +36,8 @@ const match = z.union([
   z.object({
     reply: z.object({ protocols: z.array(protocol).min(1), pattern, examples: z.array(z.string()).min(1) }),
   }),
+  /** `error.code` of Microsoft Graph’s answers. */
+  z.object({ graph: z.object({ codes: z.array(z.string()).min(1) }) }),
   /** One of our own codes, and the system’s reason in its detail. */
   z.object({ ours: z.object({ code: z.string(), reason: pattern.optional() }) }),
 ]);
