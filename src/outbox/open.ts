@@ -27,8 +27,8 @@ export interface OutboxDeps {
   readonly maxOctets?: number;
   /** Finished messages are kept this many milliseconds. */
   readonly keepMs?: number;
-  /** Which of these addresses nothing may be sent to, with the reason. */
-  suppressed?(addresses: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** Which of these addresses nothing may be sent to, from this mailbox or at all, with the reason. */
+  suppressed?(addresses: readonly string[], mailbox?: string): Promise<ReadonlyMap<string, string>>;
 }
 
 /** Exchange takes 150 MB over SMTP AUTH where the tenant allows it. */
@@ -70,7 +70,7 @@ class StoredOutbox implements Outbox {
     const { envelope, mailbox, principal } = request;
     this.checkSender(mailbox, envelope.from);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
-    await this.#checkRecipients(envelope.recipients);
+    await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;
     const now = clock.now();
     const hash = createHash('sha256').update(fingerprintOf(request));
@@ -82,12 +82,14 @@ class StoredOutbox implements Outbox {
         { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, hash, signal },
         body,
         (header) => {
-          key = request.idempotencyKey ?? header.idempotencyKey;
-          if (key !== undefined) this.#claimKey(principal, key);
+          const name = request.idempotencyKey ?? header.idempotencyKey;
+          if (name !== undefined) this.#claimKey(principal, name);
+          // Only what this request claimed is given back by it.
+          key = name;
         },
       );
       const message = messageOf(request, arrival, now);
-      const fingerprint = hash.digest('hex');
+      const fingerprint = request.fingerprint ?? hash.digest('hex');
       const insertion = await this.#commit.add({
         message,
         chunks: [arrival.rest],
@@ -167,7 +169,7 @@ class StoredOutbox implements Outbox {
 
   async edit(id: string, by: string, edit: Edit): Promise<OutboxMessage> {
     const { notBefore, deadline, lane, recipients, body } = edit;
-    if (recipients) await this.#checkRecipients(recipients);
+    if (recipients) await this.#checkRecipients(recipients, (await this.#get(id)).mailbox);
     if (recipients?.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
     const octets = body && (await this.#rewrite(await this.#get(id), body));
     const data = { by, fields: Object.keys(edit) };
@@ -206,11 +208,12 @@ class StoredOutbox implements Outbox {
     await this.#commit.idle();
   }
 
-  async #checkRecipients(recipients: readonly EnvelopeRecipient[]): Promise<void> {
+  async #checkRecipients(recipients: readonly EnvelopeRecipient[], mailbox?: string): Promise<void> {
     if (recipients.length > MOST_RECIPIENTS)
       throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
     for (const { address } of recipients) checkAddress(address);
-    const suppressed = await this.#deps.suppressed?.(recipients.map(({ address }) => address));
+    const addresses = recipients.map(({ address }) => address);
+    const suppressed = await this.#deps.suppressed?.(addresses, mailbox);
     for (const { address } of recipients) {
       const reason = suppressed?.get(address.toLowerCase());
       if (reason !== undefined)

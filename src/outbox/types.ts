@@ -40,6 +40,11 @@ export interface AcceptRequest {
   readonly deadline?: number;
   /** Same key, same message: the first one is given back. The header `Idempotency-Key` says it in the message itself. */
   readonly idempotencyKey?: string;
+  /**
+   * What repetitions under one Idempotency-Key are compared by, where that is not envelope and octets: a request to compose
+   * a message gives other octets each time. SHA-256, hex.
+   */
+  readonly fingerprint?: string;
   /** Removes `Bcc` from the header, as sendmail does with -t; default: the header stays as it is. */
   readonly dropBcc?: boolean;
 }
