@@ -66,7 +66,7 @@ export const replies: Readonly<Record<Kind, Reply>> = {
 };
 
 /**
- * Replies to codes whose kind alone would mislead a mail program: the app password was right, yet somebody has to act
+ * Replies to codes whose kind alone would mislead a mail program. Of `elsewhere`: the app password was right, yet somebody has to act
  * elsewhere. A program must neither ask for a password nor forget it, so these are never answered as a failed
  * authentication: IMAP CONTACTADMIN (RFC 5530 §3), POP3 SYS/PERM (RFC 3206 §4), SMTP 454, upon which a client should not
  * prompt for a password (RFC 4954 §6) and queues keep their mail.
@@ -81,6 +81,20 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'gateway.consent-needed': elsewhere,
   'gateway.provider-refused': elsewhere,
   'gateway.misconfigured': elsewhere,
+  // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
+  'store.full': { http: 507, smtp: '452 4.3.1' },
+  'outbox.address': { smtp: '501 5.1.3', http: 422 },
+  'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
+  'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
+  'outbox.sender': { smtp: '550 5.7.60', http: 403 },
+  'outbox.suppressed': { smtp: '550 5.1.1' },
+  'outbox.too-large': { smtp: '552 5.3.4', http: 413 },
+  'outbox.header': { smtp: '554 5.6.0', http: 422 },
+  'outbox.bare-newline': { smtp: '550 5.6.11', http: 422 },
+  'outbox.idempotency-mismatch': { smtp: '554 5.7.1', http: 409 },
+  'outbox.idempotency-busy': { smtp: '451 4.7.1', http: 409 },
+  'outbox.not-found': { http: 404 },
+  'outbox.too-late': { http: 409 },
 };
 
 /** What this failure looks like from outside: its code's own reply where it has one, otherwise its kind's. */

@@ -49,8 +49,11 @@ export function commonExtensions(
   return common;
 }
 
-/** AUTH and STARTTLS are ours; X… are between a server and its own clients (XCLIENT, XFORWARD, X-EXPS). */
-const SMTP_HIDDEN = /^(?:AUTH\b|STARTTLS\b|X)/i;
+/**
+ * AUTH and STARTTLS are ours; X… are between a server and its own clients (XCLIENT, XFORWARD, X-EXPS); BINARYMIME cannot be kept
+ * where a route has no BDAT.
+ */
+const SMTP_HIDDEN = /^(?:AUTH\b|STARTTLS\b|BINARYMIME\b|X)/i;
 /** SASL, STLS, USER and the response codes are ours; UTF8 and LANG are commands of the state before sign-in (RFC 6856 §2). */
 const POP3_HIDDEN = /^(?:SASL|STLS|USER|RESP-CODES|AUTH-RESP-CODE|UTF8|LANG|IMPLEMENTATION|X)/i;
 

@@ -1,7 +1,7 @@
 /** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
-import { asError, baseError, type PosternError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import * as imap from '../protocol/imap/server.ts';
 import * as pop3 from '../protocol/pop3/server.ts';
 import type { Credentials } from '../protocol/sasl/mechanism.ts';
@@ -10,17 +10,19 @@ import * as smtp from '../protocol/smtp/server.ts';
 import { type ServerContext, secureServer } from '../protocol/tls/server.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
-import type { Mailbox, Protocol } from '../store/types.ts';
+import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
 import { plainAddress } from './admission.ts';
-import { imapAfterSignIn } from './capabilities.ts';
+import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
 import { Continuity } from './continuity/continuity.ts';
 import { gatewayError } from './errors.ts';
 import type { ExtensionBook } from './extension-book.ts';
 import { type Ending, goodbye } from './goodbye.ts';
 import type { Provider, ProviderConnection } from './provider.ts';
 import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
+import { type RunningSubmission, submit } from './submission.ts';
 import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+import { asAddress, codeOf, outcomeOf, outward, slowed, wrongPassword } from './verdict.ts';
 
 /** What all sessions of a gateway share. */
 export interface Surroundings {
@@ -47,6 +49,8 @@ interface SigningIn {
   readonly gone: AbortController;
   conn: Conn | undefined;
   provider: ProviderConnection | undefined;
+  /** Mail of this program goes to the outbox: who brings it. */
+  submitter: AppPassword | undefined;
   verifying: boolean;
   timer: Timer | undefined;
   leftMs: number;
@@ -58,7 +62,7 @@ export class Session {
   readonly #protocol: Protocol;
   readonly #remoteAddress: string;
   #signingIn: SigningIn | undefined;
-  #relay: RunningRelay | undefined;
+  #relay: RunningRelay | RunningSubmission | undefined;
   #continuity: Continuity | undefined;
   #mailbox: Mailbox | undefined;
   #appPasswordId: string | undefined;
@@ -74,6 +78,7 @@ export class Session {
       gone: new AbortController(),
       conn: undefined,
       provider: undefined,
+      submitter: undefined,
       verifying: false,
       timer: undefined,
       leftMs: around.limits.signInMs,
@@ -113,7 +118,8 @@ export class Session {
       });
       if (signedIn === 'closed') return conn.end();
       now.gone.signal.throwIfAborted(); // revoked while the OK was being written
-      this.#pass(conn, now.provider!);
+      if (now.submitter === undefined) this.#pass(conn, now.provider!);
+      else await this.#submit(conn, now, now.submitter);
     } catch (error) {
       this.#failed(now, asError(error));
     } finally {
@@ -135,7 +141,7 @@ export class Session {
       this.#relay.cut(this.#continuity === undefined ? words : this.#continuity.goodbye(words));
     } else if (this.#signingIn !== undefined) {
       const now = this.#signingIn;
-      if (ending === 'revoked') now.gone.abort(gatewayError('gateway.wrong-password', WRONG));
+      if (ending === 'revoked') now.gone.abort(wrongPassword());
       else if (!now.verifying) this.#stop(now, ending);
     }
   }
@@ -148,8 +154,12 @@ export class Session {
 
   readonly #secure = (plain: Socket) => secureServer(plain, this.#around.tls, { timeoutMs: HANDSHAKE_MS });
 
-  readonly #extensions = (): Promise<readonly string[]> =>
-    this.#around.books[this.#protocol as 'smtp' | 'pop3'].lines();
+  readonly #extensions = async (): Promise<readonly string[]> => {
+    const own = this.#protocol === 'smtp' ? await this.#around.deps.submission?.extensions() : undefined;
+    if (own?.exclusive === true) return own.lines;
+    const lines = await this.#around.books[this.#protocol as 'smtp' | 'pop3'].lines();
+    return own === undefined ? lines : commonExtensions('smtp', [lines, own.lines]);
+  };
 
   readonly #verify = async (credentials: Credentials): Promise<Verdict> => {
     const now = this.#signingIn!;
@@ -193,18 +203,17 @@ export class Session {
       this.#note('signin.local', 'failed', shown, { mechanism, reason });
       // These words and field names are documented for log watchers such as fail2ban.
       deps.log.warn({ ...this.#facts(), user: shown, mechanism, reason }, 'sign-in refused');
-      if (local.type === 'refused') return { type: 'refuse', error: gatewayError('gateway.wrong-password', WRONG) };
+      if (local.type === 'refused') return { type: 'refuse', error: wrongPassword() };
       await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
-      return {
-        type: 'refuse',
-        error: gatewayError('gateway.slowed', 'too many failed sign-ins, try again later', {
-          retryAt: new Date(local.retryAt),
-        }),
-      };
+      return { type: 'refuse', error: slowed(local.retryAt) };
     }
     this.#mailbox = local.mailbox;
     this.#appPasswordId = local.appPassword.id;
     this.#note('signin.local', 'ok', this.#mailbox.address, { mechanism });
+    if (this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true) {
+      now.submitter = local.appPassword;
+      return { type: 'accept' };
+    }
     try {
       const provider = await this.#around.provider.signIn(local.mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
@@ -256,6 +265,25 @@ export class Session {
       },
     });
     if (over === undefined) this.#relay = running;
+  }
+
+  /** Takes mail for the outbox until the program leaves. */
+  async #submit(conn: Conn, now: SigningIn, appPassword: AppPassword): Promise<void> {
+    const { deps, hostname, limits } = this.#around;
+    now.timer?.cancel();
+    this.#since = deps.clock.now();
+    const mailbox = this.#mailbox!;
+    deps.log.info({ ...this.#facts(), mailbox: mailbox.address, appPasswordId: appPassword.id }, 'signed in');
+    conn.setIdle(limits.idleMs.smtp);
+    const running = submit(conn, deps.submission!, {
+      mailbox,
+      appPassword,
+      hostname,
+      sessionId: this.id,
+      remoteAddress: this.#remoteAddress,
+    });
+    this.#relay = running;
+    this.#ended(await running.end);
   }
 
   /** Keeps an IMAP session when its token or its server ends. */
@@ -366,28 +394,4 @@ export class Session {
     if (failure.kind === 'bug') this.#around.deps.log.error({ ...facts, error: String(failure.cause) }, text);
     else this.#around.deps.log.warn(facts, `${text}: ${failure.message}`);
   }
-}
-
-const WRONG = 'the user name or app password is not right';
-
-/** A user name that is no address may be a password in the wrong field, and is not written down. */
-function asAddress(user: string): string {
-  return /^[^\s@]+@[^\s@]+$/.test(user) ? user.slice(0, 254) : '[no address]';
-}
-
-/** The code that says most: where one of ours stands for another room's, that one. */
-function codeOf(error: PosternError): string {
-  const original = error.detail['code'];
-  return typeof original === 'string' ? original : error.code;
-}
-
-/** A defect's own words are for the log. */
-function outward(error: PosternError): PosternError {
-  return error.kind === 'bug' ? baseError('base.bug', 'an internal error, the log has more', { cause: error }) : error;
-}
-
-function outcomeOf(verdict: Verdict): 'ok' | 'refused' | 'slowed' | 'failed' {
-  if (verdict.type === 'accept') return 'ok';
-  if (verdict.error.code === 'gateway.wrong-password') return 'refused';
-  return verdict.error.code === 'gateway.slowed' ? 'slowed' : 'failed';
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { MailEndpoint, TokenSource } from '../oauth/types.ts';
 import type { Protocol } from '../store/types.ts';
+import type { Submission } from './submission.ts';
 
 export interface ListenerConfig {
   readonly protocol: Protocol;
@@ -59,6 +60,8 @@ export interface GatewayDeps {
    * of them can. Without it only endpoints that were signed in to before are known.
    */
   endpoints?(protocol: Protocol): Promise<readonly MailEndpoint[]>;
+  /** Takes mail for the outbox; without it all mail is relayed. */
+  readonly submission?: Submission;
   /** The name in greetings, and towards providers when it is a full domain name. Default: the machine's. */
   readonly hostname?: string;
 }

@@ -4,7 +4,7 @@ import type { OutboxTable } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
 import { BodyWriter, recordOf, type Written } from './body.ts';
 import { outboxError } from './errors.ts';
-import { hasEightBit, type Header, headerEnd, type HeaderOptions, MOST_HEADER, readHeader } from './header.ts';
+import { type Header, headerEnd, type HeaderOptions, MOST_HEADER, OctetCheck, readHeader } from './header.ts';
 
 export interface Arrival extends Written {
   readonly bodyId: string;
@@ -28,7 +28,7 @@ export interface ArrivalOptions {
 /**
  * Reads a message to its end. All chunks but the last are written by then; those of a message that is not taken in the end
  * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw
- * @throws outbox.too-large, outbox.header, store.unavailable, the signal's reason
+ * @throws outbox.too-large, outbox.header, outbox.bare-newline, store.unavailable, the signal's reason
  */
 export async function takeIn(
   vault: Vault,
@@ -46,16 +46,16 @@ export async function takeIn(
   const fields: HeaderOptions = { domain: mailbox.slice(mailbox.lastIndexOf('@') + 1), now, dropBcc };
   let header: Header | undefined;
   let begin: Buffer = Buffer.alloc(0);
-  let eightBit = false;
+  const check = new OctetCheck();
   const readUpTo = async (end: number): Promise<void> => {
     header = readHeader(begin.subarray(0, end), fields);
     seen(header);
-    eightBit = header.eightBit;
     await writer.add(header.octets);
   };
   for await (const octets of body) {
     signal?.throwIfAborted();
     hash?.update(octets);
+    check.look(octets);
     let rest = octets;
     if (!header) {
       begin = begin.length === 0 ? Buffer.from(octets) : Buffer.concat([begin, octets]);
@@ -67,15 +67,15 @@ export async function takeIn(
       await readUpTo(end);
       rest = begin.subarray(end);
     }
-    eightBit ||= hasEightBit(rest);
     await writer.add(rest);
   }
   signal?.throwIfAborted();
+  check.end();
   if (!header) {
     // A header alone is a message too; what is missing of its end is added.
     const ended = begin.length === 0 || begin.subarray(-2).toString('latin1') === '\r\n';
     begin = Buffer.concat([begin, Buffer.from(ended ? '\r\n' : '\r\n\r\n')]);
     await readUpTo(begin.length);
   }
-  return { ...writer.end(), bodyId, sealed, header: header!, eightBit };
+  return { ...writer.end(), bodyId, sealed, header: header!, eightBit: check.eightBit };
 }

@@ -27,6 +27,10 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'the header needs lines of `Name: value` and an empty line after them (RFC 5322 §2.2)',
   },
+  'outbox.bare-newline': {
+    kind: 'misuse',
+    hint: 'end lines with CRLF (RFC 5322 §2.1); programs that write LF alone can be piped through `postern sendmail`',
+  },
   'outbox.idempotency-mismatch': {
     kind: 'misuse',
     hint: 'this Idempotency-Key belongs to another message; use a new key for every new message',

@@ -78,14 +78,37 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     octets: Buffer.from(`${kept.join('\r\n')}\r\n\r\n`, 'latin1'),
     messageId,
     idempotencyKey: key === '' ? undefined : key,
-    eightBit: hasEightBit(octets),
+    eightBit: octets.some((octet) => octet > 127),
   };
 }
 
-/** Whether octets above 127 occur. */
-export function hasEightBit(octets: Uint8Array): boolean {
-  for (const octet of octets) if (octet > 127) return true;
-  return false;
+/** Looks at octets as they pass: whether some are above 127, and that every CR and LF belongs to a CRLF. */
+export class OctetCheck {
+  eightBit = false;
+  #last = 0;
+
+  /** @throws outbox.bare-newline: what one server takes for a line another does not (SMTP smuggling; RFC 5321 §2.3.8) */
+  look(octets: Uint8Array): void {
+    let last = this.#last;
+    let high = 0;
+    for (let at = 0; at < octets.length; at++) {
+      const octet = octets[at]!;
+      high |= octet;
+      if ((octet === LF) !== (last === CR)) throw bareNewline();
+      last = octet;
+    }
+    this.#last = last;
+    if (high > 127) this.eightBit = true;
+  }
+
+  /** @throws outbox.bare-newline */
+  end(): void {
+    if (this.#last === CR) throw bareNewline();
+  }
+}
+
+function bareNewline(): Error {
+  return outboxError('outbox.bare-newline', 'the message has a CR or LF that is not part of a CRLF');
 }
 
 const CR = 13;

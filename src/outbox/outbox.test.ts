@@ -49,7 +49,10 @@ describe('acceptance', () => {
         fc.constantFrom(0, 1, 70, CHUNK_OCTETS - 60, CHUNK_OCTETS, CHUNK_OCTETS + 1, 3 * CHUNK_OCTETS),
         fc.array(fc.integer({ min: 1, max: 90_000 }), { maxLength: 12 }),
         async (length, cuts) => {
-          const whole = Buffer.concat([Buffer.from('Message-ID: <a@b>\r\nDate: x\r\n\r\n'), randomBytes(length)]);
+          const whole = Buffer.concat([
+            Buffer.from('Message-ID: <a@b>\r\nDate: x\r\n\r\n'),
+            Buffer.from(randomBytes(length).map((octet) => (octet === 10 || octet === 13 ? 32 : octet))),
+          ]);
           const pieces: Buffer[] = [];
           let at = 0;
           for (const cut of cuts) pieces.push(whole.subarray(at, (at += cut)));
@@ -138,8 +141,9 @@ describe('acceptance', () => {
     );
     await assert.rejects(accept('a: b\n\n', to('gone@x.test')), code('outbox.suppressed'));
     await assert.rejects(accept('no header\n\n'), code('outbox.header'));
-    await assert.rejects(accept([Buffer.from('A: b\rC: d\r\n\r\n')]), code('outbox.header'));
-    await assert.rejects(accept([Buffer.from('A: b\nC: d\r\n\r\n')]), code('outbox.header'));
+    await assert.rejects(accept([Buffer.from('A: b\rC: d\r\n\r\n')]), code('outbox.bare-newline'));
+    await assert.rejects(accept([Buffer.from('A: b\r\n\r\nx\n.\r\n')]), code('outbox.bare-newline'));
+    await assert.rejects(accept([Buffer.from('A: b\r\n\r\nx\r'), Buffer.from('y')]), code('outbox.bare-newline'));
     await assert.rejects(accept([Buffer.alloc(MOST_HEADER + 1, 'a')]), code('outbox.header'));
     await assert.rejects(accept('a: b\n\n', { idempotencyKey: 'x'.repeat(300) }), code('outbox.header'));
     const stop = AbortSignal.abort(new Error('stop'));

@@ -6,6 +6,10 @@ export const storeError = errorTable({
     kind: 'later',
     hint: 'the database did not answer; check that it runs and is reachable, Postern goes on by itself once it is back',
   },
+  'store.full': {
+    kind: 'later',
+    hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
+  },
   'store.conflict': {
     kind: 'misuse',
     hint: 'the name is taken or the row is still in use; choose another or remove it first',

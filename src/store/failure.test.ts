@@ -36,7 +36,7 @@ test('a full disk is told apart from other trouble, and passes', () => {
   // Mapping only: filling a disk needs one of our own, which needs root and a mount.
   const full = Object.assign(new Error('database or disk is full'), { errcode: 13, code: 'ERR_SQLITE_ERROR' });
   const failure = storeFailure(full);
-  assert.deepEqual([failure.code, failure.kind], ['store.unavailable', 'later']);
+  assert.deepEqual([failure.code, failure.kind], ['store.full', 'later']);
   assert.match(failure.hint, /df -h/);
 });
 

@@ -42,7 +42,7 @@ function sqliteFailure(errcode: number, cause: Error): PosternError {
         cause,
       });
     case 13:
-      return storeError('store.unavailable', 'the disk of the database is full', {
+      return storeError('store.full', 'the disk of the database is full', {
         hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
         detail,
         cause,
@@ -97,7 +97,7 @@ function postgresFailure(code: string, cause: Error): PosternError | undefined {
     });
   }
   if (code === '53100') {
-    return storeError('store.unavailable', 'the disk of PostgreSQL is full', {
+    return storeError('store.full', 'the disk of PostgreSQL is full', {
       hint: 'make room on the disk of the database server; Postern goes on by itself',
       detail,
       cause,

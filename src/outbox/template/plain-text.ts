@@ -95,7 +95,7 @@ class Page {
 
   /** What was said on this line since {@link length} was `from`. */
   since(from: number): string {
-const pieces = this.length - from;
+    const pieces = this.length - from;
     return pieces === 0 ? '' : this.#line.slice(-pieces).join('');
   }
 
