@@ -5,9 +5,9 @@ import { checkError } from './errors.ts';
 import { reach, resolveName } from './reach.ts';
 import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
-import type { CheckDeps, Finding } from './types.ts';
+import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
-const TIMEOUT_MS = 15_000;
+const MOST_MS = 15_000;
 /** A person notices nothing yet; certificates and ID tokens do later. */
 const SKEW_WARNING_MS = 60_000;
 /** What authorization servers commonly allow (RFC 7519 §4.1.4 speaks of "a few minutes"; Microsoft allows five). */
@@ -18,10 +18,12 @@ export async function* checkAuthority(
   deps: Pick<CheckDeps, 'clock'>,
   profile: ProviderProfile,
   steps: Steps,
-  signal: AbortSignal | undefined,
+  options: CheckOptions,
 ): AsyncGenerator<Finding, void, void> {
   const address = metadataAddress(profile);
   const origin = new URL(address);
+  const { signal } = options;
+  const timeoutMs = Math.min(options.timeoutMs ?? MOST_MS, MOST_MS);
   if (proxyFor(origin)) {
     yield steps.skipped(
       'authority.tcp',
@@ -29,13 +31,16 @@ export async function* checkAuthority(
       'requests go through a proxy, which makes the connection',
     );
   } else {
-    const { findings, through } = await reachOrigin(deps, origin, profile.ca, steps, signal);
+    const { findings, through } = await reachOrigin(deps, origin, profile.ca, steps, {
+      timeoutMs,
+      ...(signal ? { signal } : {}),
+    });
     yield* findings;
     if (!through) return;
   }
   let dated: { readonly serverTime: number; readonly ourTime: number } | undefined;
   yield await steps.run('authority.metadata', 'authority metadata', async () => {
-    const seen = await readMetadata(address, profile, deps, signal);
+    const seen = await readMetadata(address, profile, deps, { timeoutMs, ...(signal ? { signal } : {}) });
     dated = seen.dated;
     return seen.found;
   });
@@ -48,22 +53,14 @@ async function reachOrigin(
   origin: URL,
   ca: string | undefined,
   steps: Steps,
-  signal: AbortSignal | undefined,
+  limits: { readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<{ readonly findings: readonly Finding[]; readonly through: boolean }> {
   const host = origin.hostname.replace(/^\[|\]$/g, '');
   const port = Number(origin.port || 443);
   const dns = await steps.run('authority.dns', 'authority name', () => resolveName(host));
   if (dns.outcome === 'failed') return { findings: [dns], through: false };
-  const reached = await reach(
-    {
-      host,
-      port,
-      tls: 'implicit',
-      trust: ca === undefined ? {} : { ca },
-      timeoutMs: TIMEOUT_MS,
-      ...(signal ? { signal } : {}),
-    },
-    () => deps.clock.now(),
+  const reached = await reach({ host, port, tls: 'implicit', trust: ca === undefined ? {} : { ca }, ...limits }, () =>
+    deps.clock.now(),
   );
   if (reached.type === 'no-tcp')
     return { findings: [dns, steps.failed('authority.tcp', 'authority connection', reached.error)], through: false };
@@ -90,9 +87,9 @@ async function readMetadata(
   address: string,
   profile: ProviderProfile,
   { clock }: Pick<CheckDeps, 'clock'>,
-  signal: AbortSignal | undefined,
+  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<Seen> {
-  const http = openHttp({ ca: profile.ca, timeoutMs: TIMEOUT_MS });
+  const http = openHttp({ ca: profile.ca, timeoutMs });
   try {
     const before = clock.now();
     const answer = await http.request(address, { method: 'GET', ...(signal ? { signal } : {}) });

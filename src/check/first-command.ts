@@ -14,7 +14,7 @@ import type { Found } from './step.ts';
 const REPLY_OCTETS = 8192;
 const MOST_LINES = 100;
 
-interface Session {
+export interface Session {
   readonly conn: Conn;
   readonly host: string;
   readonly signal: AbortSignal;
@@ -35,6 +35,8 @@ async function imapStatus(session: Session): Promise<Found> {
     if (count !== undefined) messages = Number(count);
     if (/^c1 OK\b/i.test(line))
       return { says: `the inbox opens: ${messages ?? 'an unknown number of'} messages`, facts: { messages } };
+    // Exchange's front end says so without being IMAP.
+    if (/^Server Unavailable/i.test(line)) throw refusal(session.host, line);
     if (/^(?:c1 (?:NO|BAD)|\* BYE)\b/i.test(line)) throw refusal(session.host, line.slice(line.indexOf(' ') + 1));
   }
   throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
@@ -85,7 +87,8 @@ async function smtpReply(session: Session): Promise<string> {
   throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
 }
 
-function refusal(host: string, reply: string, at?: string): PosternError {
+/** What a server's refusal of a command is as an error. */
+export function refusal(host: string, reply: string, at?: string): PosternError {
   const detail = { host, reply, ...(at === undefined ? {} : { at }) };
   const passes = findRow(evidenceIn(reply))?.passesWhen !== undefined;
   if (passes || reply.startsWith('4')) return checkError('check.mailbox-busy', `${host} answered ${reply}`, { detail });

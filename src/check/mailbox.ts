@@ -43,7 +43,7 @@ export async function* checkMailbox(
     };
   });
   yield consent;
-  yield* checkAuthority(deps, profile, steps, signal);
+  yield* checkAuthority(deps, profile, steps, options);
   yield await steps.run('credential', 'application credential', () => checkCredential(deps, application));
 
   let token: AccessToken | undefined;
@@ -59,7 +59,7 @@ export async function* checkMailbox(
     if (got) yield await steps.run('permissions', 'token permissions', () => judgeToken(got, profile, grant, mailbox));
   }
   for (const protocol of options.protocols ?? mailbox.protocols)
-    yield* checkProtocol({ deps, mailbox, protocol, steps, token, signal });
+    yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
   const usage = usageOf(mailbox, grant, application, profile);
   yield await steps.run('limits', 'provider limits', () => describeLimits(catalogue(), usage));
   yield await steps.run('calendar', 'provider changes', () => describeChanges(catalogue(), usage, clock.now()));
@@ -81,7 +81,7 @@ export async function* checkSignIn(
     return obtained.found;
   });
   yield asked;
-  if (token) yield* checkProtocol({ deps, mailbox, protocol, steps, token, signal: options.signal });
+  if (token) yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
 }
 
 interface Parts {

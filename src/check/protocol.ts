@@ -5,18 +5,21 @@ import type { BearerSignedIn } from '../protocol/bearer-sign-in.ts';
 import * as imap from '../protocol/imap/client.ts';
 import * as pop3 from '../protocol/pop3/client.ts';
 import * as smtp from '../protocol/smtp/client.ts';
+import { protocolError } from '../protocol/errors.ts';
 import { secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { lookInside, tryEnvelope } from './first-command.ts';
+import { describeKnown, lookAtNewest, oddity } from './newest-message.ts';
 import { reach, resolveName } from './reach.ts';
-import type { Steps } from './step.ts';
+import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
-import type { CheckDeps, Finding } from './types.ts';
+import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
 const clients = { imap, pop3, smtp };
 /** A person waits for this; Exchange may take half a minute. */
-const TIMEOUT_MS = 45_000;
+export const TIMEOUT_MS = 45_000;
+const SLOW_MS = 10_000;
 const QUIT: Readonly<Record<Protocol, string>> = { imap: 'c9 LOGOUT\r\n', pop3: 'QUIT\r\n', smtp: 'QUIT\r\n' };
 export const PROTOCOL_NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
 
@@ -27,7 +30,7 @@ export interface ProtocolCheck {
   readonly steps: Steps;
   /** Undefined when no token was to be had: the server is looked at all the same. */
   readonly token: AccessToken | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly options: CheckOptions;
 }
 
 /** The findings, in order. Never throws but the abort. */
@@ -45,8 +48,9 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
   yield dns;
   if (dns.outcome === 'failed') return;
 
-  const signal = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(check.signal ? [check.signal] : [])]);
-  const reached = await reach({ ...endpoint, timeoutMs: TIMEOUT_MS, signal }, () => deps.clock.now());
+  const { signal: stop, timeoutMs = TIMEOUT_MS } = check.options;
+  const signal = AbortSignal.any([timeLimit(host, timeoutMs), ...(stop ? [stop] : [])]);
+  const reached = await reach({ ...endpoint, timeoutMs, signal }, () => deps.clock.now());
   const tcp = `${name} connection`;
   if (reached.type === 'no-tcp') {
     yield steps.failed(id('tcp'), tcp, reached.error);
@@ -66,7 +70,7 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
 }
 
 async function* withConnection(
-  { deps, protocol, steps, token }: ProtocolCheck,
+  { deps, protocol, steps, token, options }: ProtocolCheck,
   endpoint: MailEndpoint,
   conn: Conn,
   signal: AbortSignal,
@@ -96,17 +100,49 @@ async function* withConnection(
     yield { ...steps.failed(id('sign-in'), title, signedIn), milliseconds };
     return;
   }
-  const { mechanism, capabilities } = signedIn;
-  const found = {
-    says: `${mechanism} as ${endpoint.user}, ${milliseconds} ms`,
-    facts: { mechanism, user: endpoint.user, capabilities },
+  yield {
+    ...(await steps.run(id('sign-in'), title, () => describeSignIn(signedIn, endpoint, milliseconds, options))),
+    milliseconds,
   };
-  yield { ...(await steps.run(id('sign-in'), title, () => found)), milliseconds };
 
   const session = { conn, host, signal };
-  if (protocol === 'smtp')
+  if (protocol === 'smtp') {
     yield await steps.run(id('sender'), `${name} permission to send`, () => tryEnvelope(session, endpoint.user));
-  else yield await steps.run(id('command'), `${name} first command`, () => lookInside(protocol, session));
+    return;
+  }
+  const inside = await steps.run(id('command'), `${name} first command`, () => lookInside(protocol, session));
+  yield inside;
+  if (protocol === 'imap' && inside.outcome === 'ok' && Number(inside.facts['messages'] ?? 0) > 0)
+    yield await steps.run(id('message'), `${name} newest message`, () =>
+      lookAtNewest(session, options.fetch === true, { host }),
+    );
+}
+
+function describeSignIn(
+  { mechanism, capabilities }: BearerSignedIn,
+  { user, host }: MailEndpoint,
+  milliseconds: number,
+  { slowMs = SLOW_MS }: CheckOptions,
+): Found {
+  const facts = { mechanism, user, capabilities };
+  if (milliseconds > slowMs) return { ...oddity('network.slow', { host }, facts), says: `took ${milliseconds} ms` };
+  const rev2 = capabilities.some((name) => name.toUpperCase() === 'IMAP4REV2');
+  const note = rev2 ? describeKnown('imap.rev2') : undefined;
+  return {
+    says: `${mechanism} as ${user}, ${milliseconds} ms`,
+    facts,
+    ...(note === undefined ? {} : { notes: [note] }),
+  };
+}
+
+/** A time limit that says what it was for. */
+function timeLimit(host: string, timeoutMs: number): AbortSignal {
+  const stop = new AbortController();
+  const error = protocolError('wire.timeout', `${host} did not answer within ${Math.ceil(timeoutMs / 1000)} seconds`, {
+    detail: { host },
+  });
+  AbortSignal.timeout(timeoutMs).addEventListener('abort', () => stop.abort(error), { once: true });
+  return stop.signal;
 }
 
 /** @throws sasl.*, tls.*, wire.* */

@@ -66,4 +66,10 @@ export interface CheckOptions {
   /** Told what begins, for a progress line. */
   readonly onStart?: (title: string) => void;
   readonly signal?: AbortSignal;
+  /** Also fetch the newest message; Exchange may send a read receipt for it. */
+  readonly fetch?: boolean;
+  /** Milliseconds for one connection. Default 45,000: Exchange may take half a minute. */
+  readonly timeoutMs?: number;
+  /** A sign-in that takes longer is worth a warning. Default 10,000. */
+  readonly slowMs?: number;
 }

@@ -12,23 +12,36 @@ import { Context } from '../context.ts';
 import { conclusion, findingLines } from '../report.ts';
 import { findMailbox } from '../find.ts';
 
+interface ScopeOptions {
+  readonly installation?: boolean;
+  readonly fetch?: boolean;
+  readonly timeout?: number;
+}
+
 export function check(): Command {
   return new Command('check')
     .description('find out what is wrong: with a mailbox, or with this installation and every mailbox')
     .argument('[address]', 'a mailbox; without one the installation and all mailboxes')
     .option('--installation', 'leave the mailboxes out')
+    .option('--fetch', 'also fetch the newest message by IMAP; Exchange may send a read receipt for it')
+    .option('--timeout <seconds>', 'for one connection (default: 45)', between(1, 600))
     .addHelpText(
       'after',
       '\nNothing is changed and nothing is sent. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check --json\n',
     )
-    .action(async (address: string | undefined, options: { installation?: boolean }, command: Command) => {
+    .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
       const context = new Context(command);
       const stop = new AbortController();
       const interrupt = (): void => stop.abort(new Error('interrupted'));
       process.once('SIGINT', interrupt);
       try {
         const screen = new Screen(context);
-        const run = { signal: stop.signal, onStart: screen.begin };
+        const run = {
+          signal: stop.signal,
+          onStart: screen.begin,
+          fetch: options.fetch === true,
+          ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
+        };
         if (address !== undefined) {
           await context.withInstance(async (instance) => {
             const report = await mailboxReport(instance, await findMailbox(instance, address), run, screen);
