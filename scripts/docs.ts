@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { replyTo } from '../src/base/replies.ts';
 import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
+import { faults } from '../src/sandbox/index.ts';
 import { configSchema } from '../src/server/config.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -18,6 +19,7 @@ export function pages(): ReadonlyMap<string, string> {
     ['docs/cli.md', commandPage()],
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorPage()],
+    ['docs/sandbox-faults.md', faultPage()],
     ['docs/postern.schema.json', `${JSON.stringify(configurationSchema(), null, 2)}\n`],
   ]);
 }
@@ -63,7 +65,9 @@ function commandPage(): string {
 
 function section(command: Command, parent: string): readonly string[] {
   const name = `${parent} ${command.name()}`;
-  if (command.commands.length > 0) return command.commands.flatMap((child) => section(child, name));
+  const children = command.commands.flatMap((child) => section(child, name));
+  // A command with options of its own does something even without a subcommand.
+  if (children.length > 0 && command.options.length === 0) return children;
   const usage = [name, ...command.registeredArguments.map((argument) => `<${argument.name()}>`)].join(' ');
   return [
     `## ${code(usage)}`,
@@ -72,6 +76,7 @@ function section(command: Command, parent: string): readonly string[] {
     '',
     ...(command.options.length === 0 ? [] : [...optionTable(command.options), '']),
     ...helpAfter(command),
+    ...children,
   ];
 }
 
@@ -268,6 +273,47 @@ function errorPage(): string {
           String(replyTo({ code: name, kind }).exit),
           cell(hint),
         ]),
+      ),
+      '',
+    ]),
+  ]);
+}
+
+// The sandbox's faults
+
+function faultPage(): string {
+  const stages = [
+    ['authority', 'The authority', 'Signing in, consent and tokens.'],
+    ['imap', 'IMAP', ''],
+    ['pop3', 'POP3', ''],
+    ['smtp', 'SMTP submission', '`{stamp}`, `{host}` and the like in replies are filled in by the server.'],
+    ['graph', 'Graph', ''],
+    ['network', 'Network and TLS', 'Each can be limited to one door with `--protocol`.'],
+  ] as const;
+  return page([
+    '# The faults of the sandbox',
+    MADE,
+    '',
+    'How to set them is in [sandbox.md](sandbox.md). Those marked with an address are met by whoever signs in as',
+    '`NAME@contoso.test` or `alice+NAME@contoso.test`, or, where mail is sent, by whoever sends to it.',
+    '',
+    ...stages.flatMap(([stage, title, about]) => [
+      `## ${title}`,
+      '',
+      ...(about === '' ? [] : [about, '']),
+      ...rows(
+        ['fault', 'what', 'where it bites', 'what happens', 'address', 'value', 'source'],
+        faults
+          .filter((fault) => fault.stage === stage)
+          .map((fault) => [
+            code(fault.id),
+            cell(fault.title),
+            cell(fault.bites),
+            cell(fault.does),
+            fault.byAddress === false ? '' : 'yes',
+            fault.value === undefined ? '' : cell(`${fault.value.means}; ${fault.value.default}`),
+            cell(fault.source),
+          ]),
       ),
       '',
     ]),

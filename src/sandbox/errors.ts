@@ -21,5 +21,6 @@ export const sandboxError = errorTable({
     kind: 'refused',
     hint: 'the emulated Microsoft Graph refused as the real one would; the code in detail says why',
   },
+  'sandbox.request': { kind: 'misuse', hint: 'see the control endpoint in docs/sandbox.md' },
   'sandbox.time': { kind: 'misuse', hint: 'give a duration such as 90s, 2h or 30d' },
 });

@@ -1,17 +1,35 @@
-/** A door behind which HTTP is spoken: TLS is the door's, requests are Node's, time is the tenant's. */
-import { createServer, type RequestListener } from 'node:http';
+/** HTTP in front of fetch-style handlers: Node's requests become standard ones. Behind a door, or plain on loopback. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../base/clock.ts';
-import { openDoor, type Door, type DoorOptions } from './door.ts';
+import { type Door, type DoorOptions, openDoor } from './door.ts';
 
-/** Serves HTTPS. `clock` is what the Date header says. @throws sandbox.port-taken */
+/** What handlers get besides the request. */
+export interface HttpBindings {
+  readonly incoming: IncomingMessage;
+}
+
+/** Such as an application of Hono. */
+export interface FetchHandler {
+  fetch(request: Request, bindings: HttpBindings): Response | Promise<Response>;
+}
+
+/** A server that asks the handler; `clock` is what the Date header says. The caller listens. */
+export function createHttpServer(handler: () => FetchHandler, clock: Clock): Server {
+  return createServer((incoming, outgoing) => {
+    outgoing.setHeader('date', new Date(clock.now()).toUTCString());
+    answer(handler(), incoming, outgoing).catch(() => incoming.socket.destroy());
+  });
+}
+
+/** Serves HTTPS behind a door. @throws sandbox.port-taken */
 export async function openHttpDoor(
   options: Omit<DoorOptions, 'tls' | 'serve'> & { readonly clock: Clock },
-  answer: (...request: Parameters<RequestListener>) => unknown,
+  handler: () => FetchHandler,
 ): Promise<Door> {
-  const server = createServer((request, response) => {
-    response.setHeader('date', new Date(options.clock.now()).toUTCString());
-    answer(request, response);
-  });
+  const server = createHttpServer(handler, options.clock);
   const door = await openDoor({
     ...options,
     tls: 'implicit',
@@ -25,4 +43,32 @@ export async function openHttpDoor(
       await door.close();
     },
   };
+}
+
+async function answer(handler: FetchHandler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const response = await handler.fetch(requestOf(incoming), { incoming });
+  const headers: Record<string, string | string[]> = Object.fromEntries(response.headers);
+  const cookies = response.headers.getSetCookie();
+  if (cookies.length > 0) headers['set-cookie'] = cookies;
+  // A body that nobody read cannot be told from the next request.
+  if (!incoming.complete) headers['connection'] = 'close';
+  outgoing.writeHead(response.status, headers);
+  if (response.body === null) outgoing.end();
+  else await pipeline(Readable.fromWeb(response.body), outgoing);
+  if (!incoming.complete) incoming.resume();
+}
+
+function requestOf(incoming: IncomingMessage): Request {
+  const scheme = (incoming.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http';
+  const headers = new Headers();
+  for (const [name, values] of Object.entries(incoming.headersDistinct))
+    for (const value of values ?? []) headers.append(name, value);
+  const method = incoming.method ?? 'GET';
+  const hasBody = 'content-length' in incoming.headers || 'transfer-encoding' in incoming.headers;
+  const url = new URL(incoming.url ?? '/', `${scheme}://${incoming.headers.host ?? 'localhost'}`);
+  return new Request(url, {
+    method,
+    headers,
+    ...(hasBody && method !== 'GET' && method !== 'HEAD' ? { body: Readable.toWeb(incoming), duplex: 'half' } : {}),
+  });
 }

@@ -6,7 +6,7 @@ import { systemClock, type Clock } from '../base/clock.ts';
 import { nullLog, type Log } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
 import { findUser, graph, SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
-import { requireUser } from './authority/flows.ts';
+import { addSecret, changePassword, removeSecret, revokeSessions, type NewSecret } from './authority/credentials.ts';
 import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
 import {
   approve,
@@ -17,6 +17,7 @@ import {
   type AuthorityKeys,
   type AuthorityServer,
 } from './authority/server.ts';
+import { startControl } from './control.ts';
 import { describeClients, type SandboxClients } from './clients.ts';
 import { SandboxClock } from './clock.ts';
 import { Certificates, NAMES } from './door.ts';
@@ -35,6 +36,7 @@ export type { SandboxClients } from './clients.ts';
 export type { SandboxClock } from './clock.ts';
 export type { ActiveFault, FaultBoard, FaultLimits } from './faults/board.ts';
 export { type Fault, type FaultId, faults } from './faults/catalogue.ts';
+export type { NewSecret } from './authority/credentials.ts';
 export { exchangeLimits, type TenantLimits } from './limits.ts';
 export type { FaultStage, Place } from './faults/types.ts';
 export type { TokenCheck, TokenVerdict } from './token.ts';
@@ -53,13 +55,14 @@ export interface SandboxOptions extends Partial<AuthorityOptions> {
   readonly log?: Log;
 }
 
-export type SandboxPort = 'authority' | 'metadata' | 'graph' | 'imap' | 'pop3' | 'smtp';
+export type SandboxPort = 'authority' | 'metadata' | 'graph' | 'control' | 'imap' | 'pop3' | 'smtp';
 
 /** The ports that `postern sandbox` uses unless told otherwise; the library takes free ones. */
 export const defaultPorts: Readonly<Record<SandboxPort, number>> = {
   authority: 2443,
   metadata: 2480,
   graph: 2444,
+  control: 2481,
   imap: 2993,
   pop3: 2995,
   smtp: 2587,
@@ -106,6 +109,14 @@ export interface Sandbox {
   failNextToken(failure: OrderedFailure): void;
   /** Voids every refresh token of a person, as an administrator's "revoke sessions" does. @throws sandbox.refused 50034 */
   revokeRefreshTokens(user: string): void;
+  /** A person changes the password: refresh tokens of public clients die, those of confidential ones do not. @throws sandbox.refused 50034 */
+  changePassword(user: string): void;
+  /** Adds a client secret that lives for `days` (180 unless given) of the tenant's time. @throws sandbox.refused 700016 */
+  addSecret(client: string, days?: number): NewSecret;
+  /** @throws sandbox.refused 700016, 7000215 */
+  removeSecret(client: string, keyId: string): void;
+  /** `http://127.0.0.1:PORT/sandbox`: faults, clock, limits and mail for other processes. */
+  readonly control: string;
   /** The tenant's time: `await sandbox.clock.advance(3_600_000)` lets an hour pass. */
   readonly clock: SandboxClock;
   /** What goes wrong: `sandbox.faults.set('imap-throttled', { times: 1 })`. The list of all is the export `faults`. */
@@ -181,8 +192,20 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       port: options.ports?.graph ?? 0,
     });
     closers.push(() => graphServer.close());
+    const described = await describe(authority, keys, dir);
+    const facts = (): Readonly<Record<string, unknown>> => ({
+      authority: described.authority,
+      graph: graphServer.origin,
+      ca: caPath,
+      tenant: servers.endpoints,
+    });
+    const { platform } = authority;
+    const controlled = { platform, clock, faults, limits: ledger.limits, mailStore, log, facts };
+    const control = await startControl(controlled, options.ports?.control ?? 0);
+    closers.push(() => control.close());
     return {
-      ...(await describe(authority, keys, dir)),
+      ...described,
+      control: control.url,
       caPem: ca.certPem,
       caPath,
       serverCertificate: tls,
@@ -229,7 +252,9 @@ async function describe(authority: AuthorityServer, keys: AuthorityKeys, dir: st
     requests: platform.requests,
     setTokenLifetime: (seconds) => void (platform.options = { ...platform.options, tokenLifetime: seconds }),
     failNextToken: (failure) => void platform.failures.push(failure),
-    revokeRefreshTokens: (user) =>
-      void platform.state.validFrom.set(requireUser(user).objectId, platform.clock.now() + 1),
+    revokeRefreshTokens: (user) => revokeSessions(platform, user),
+    changePassword: (user) => changePassword(platform, user),
+    addSecret: (client, days) => addSecret(platform, client, days),
+    removeSecret: (client, keyId) => removeSecret(platform, client, keyId),
   } satisfies Partial<Sandbox>;
 }

@@ -7,6 +7,7 @@ import { Context } from '../context.ts';
 import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
 import { count } from '../value.ts';
+import { clock, fault } from './sandbox-control.ts';
 import { untilStopped } from './serve.ts';
 
 interface SandboxOptions {
@@ -17,7 +18,7 @@ interface SandboxOptions {
 
 export function sandbox(): Command {
   return new Command('sandbox')
-    .description('an emulated Microsoft tenant on this machine: authority, IMAP, POP3, SMTP, sample mail')
+    .description('an emulated Microsoft tenant on this machine: authority, IMAP, POP3, SMTP, Graph, sample mail')
     .option('--gateway', 'also a configured gateway with mailboxes and an app password')
     .option('--port <n>', '0: free ports instead of the default ones', count)
     .option('--dir <folder>', 'keep certificates and keys there (default: a temporary folder)')
@@ -25,6 +26,8 @@ export function sandbox(): Command {
       'after',
       '\nWith --json the first line on standard output is one JSON object, printed when everything listens.\n\nExample:\n  $ postern sandbox --gateway\n  $ postern sandbox --json --port 0\n',
     )
+    .addCommand(fault())
+    .addCommand(clock())
     .action(async (options: SandboxOptions, command: Command) => {
       const context = new Context(command);
       // Loaded here and not above: no other command needs the tenant.
@@ -77,6 +80,9 @@ function factsOf(tenant: Sandbox, demonstration: Demonstration | undefined): Rec
     authority: tenant.authority,
     ca: tenant.caPath,
     tenant: tenant.mail,
+    graph: tenant.graph,
+    metadata: tenant.metadataOrigin,
+    control: tenant.control,
     clients: { public: tenant.clients.public, confidential: tenant.clients.confidential },
   };
   if (!demonstration) return { ...facts, mailboxes: tenant.users.map(({ address }) => ({ address })) };
@@ -100,9 +106,11 @@ function overview(tenant: Sandbox): readonly string[] {
     '',
     `  authority  ${tenant.authority}`,
     `  CA         ${tenant.caPath}`,
+    `  Graph      ${tenant.graph}/v1.0`,
     `  IMAP       ${imap.host}:${imap.port} (TLS)     POP3  ${pop3.host}:${pop3.port} (TLS)     SMTP  ${smtp.host}:${smtp.port} (STARTTLS)`,
     `  people     ${tenant.users.map(({ address }) => address).join(', ')}; shared: ${tenant.shared}`,
     `  client id  ${tenant.clients.public.id} (public)`,
+    `  control    ${tenant.control} (postern sandbox fault list, postern sandbox clock advance 1h)`,
     '',
     'Add --gateway for a gateway with an app password in front of it. Ctrl-C ends it.',
   ];
@@ -150,6 +158,7 @@ function tour(tenant: Sandbox, { listeners, password, home, consolePort }: Demon
     `  neomutt -n -F /dev/null -e 'set folder=imap://${at('imap')}/ imap_user=${alice} imap_pass=${secret} ssl_starttls=no ssl_force_tls=no' -f imap://${at('imap')}/INBOX`,
     `  Thunderbird and others: IMAP server ${host}, port ${imapPort}, no encryption, normal password`,
     '',
+    `Make it fail: npm run -s postern -- sandbox fault set imap-throttled --times 1 --control ${tenant.control}`,
     `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: npm run -s postern -- --home ${home} audit show`,
     'Ctrl-C ends it.',
   ];

@@ -1,5 +1,5 @@
 /** The authority's routes: paths, headers and bodies around the endpoints. */
-import type { HttpBindings } from '@hono/node-server';
+import type { HttpBindings } from '../http-door.ts';
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';

@@ -325,7 +325,8 @@ test('tokens say what Exchange reads, and the check refuses all others', async (
   const graph = await issued(await post(bed, await codeOf(bed, { scope: 'IMAP.AccessAsUser.All' })));
   assert.deepEqual(check(graph.access_token), {
     ok: false,
-    reason: 'the token is for https://graph.microsoft.com, not for mail',
+    reason: 'the token is for https://graph.microsoft.com, not for Office 365 Exchange Online',
+    why: 'audience',
   });
   assert.equal(check(body.id_token ?? '').ok, false);
   assert.equal(createTokenCheck(keys.foreign, bed.clock)(body.access_token).ok, false);
@@ -333,7 +334,7 @@ test('tokens say what Exchange reads, and the check refuses all others', async (
   const forged = Buffer.from(JSON.stringify({ upn: 'bob@contoso.test' })).toString('base64url');
   assert.equal(check(`${head}.${forged}.${signature}`).ok, false);
   await bed.clock.advance(5_400_000);
-  assert.deepEqual(check(body.access_token), { ok: false, reason: 'the token has expired' });
+  assert.deepEqual(check(body.access_token), { ok: false, reason: 'the token has expired', why: 'expired' });
 });
 
 test('every error_uri leads to a page that explains the code', async () => {

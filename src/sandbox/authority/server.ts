@@ -1,6 +1,5 @@
 /** The emulated authorization server: its parts, its listeners and what tests may do to it. */
 import type { Server } from 'node:http';
-import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
@@ -103,10 +102,12 @@ export async function startAuthority(
   },
 ): Promise<AuthorityServer> {
   let endpoints: Hono | undefined;
-  const answer = getRequestListener((request, env) => endpoints!.fetch(request, env), { overrideGlobalObjects: false });
   // The port is part of every URL the authority gives out, so it listens first.
   const faults = settings.faults ?? new FaultBoard();
-  const door = await openHttpDoor({ ...settings, faults, place: 'authority', port: settings.ports.authority }, answer);
+  const door = await openHttpDoor(
+    { ...settings, faults, place: 'authority', port: settings.ports.authority },
+    () => endpoints!,
+  );
   const platform = createPlatform(`https://localhost:${door.port}`, settings.keys, { ...settings, faults });
   endpoints = createEndpoints(platform);
   const metadata = createMetadataServer(platform);

@@ -78,6 +78,8 @@ export class AuthorityState {
   readonly flows = new Map<string, Flow>();
   /** Refresh tokens issued to a user before this moment are void. */
   readonly validFrom = new Map<string, number>();
+  /** Refresh tokens of public clients issued to a user before this moment are void: the password was changed. */
+  readonly passwordChanged = new Map<string, number>();
   /** Identifiers of client assertions seen, until they expire. */
   readonly assertions = new Map<string, { readonly expiresAt: number }>();
   readonly #consents = new Map<string, Set<string>>();

@@ -122,7 +122,9 @@ function redeemRefreshToken(platform: Platform, application: RegisteredApplicati
   const { grant } = token;
   strike(platform, { step: 'refresh', application, user: grant.user, issuedAt: token.issuedAt });
   if (grant.application.id !== application.id || grant.killed) throw refuse(70000);
-  const validFrom = platform.state.validFrom.get(grant.user.objectId) ?? 0;
+  const { state } = platform;
+  const passwordChanged = application.publicClient ? (state.passwordChanged.get(grant.user.objectId) ?? 0) : 0;
+  const validFrom = Math.max(passwordChanged, state.validFrom.get(grant.user.objectId) ?? 0);
   if (token.issuedAt < validFrom)
     throw refuse(50173, { issued: microsoftTime(token.issuedAt), validFrom: microsoftTime(validFrom) });
   if (token.issuedAt + REFRESH_TOKEN_MS <= platform.clock.now())

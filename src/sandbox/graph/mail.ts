@@ -1,5 +1,4 @@
 /** Graph's routes on a mailbox: sendMail, drafts, attachments, and the look-up by Message-ID. */
-import type { HttpBindings } from '@hono/node-server';
 import type { Context, Hono } from 'hono';
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -9,6 +8,7 @@ import { foreignAuthor, post, type Sender } from '../mail/submission.ts';
 import type { Mailbox, Message } from '../mail/store.ts';
 import { type Draft, Drafts } from './drafts.ts';
 import { address, complete, compose, messageSchema, readJson, readMime } from './message.ts';
+import type { HttpBindings } from '../http-door.ts';
 import { refuse } from './refusal.ts';
 import { type GraphSite, openMailbox, strike, type Verdict } from './site.ts';
 

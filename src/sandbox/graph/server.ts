@@ -1,5 +1,4 @@
 /** Microsoft Graph, as much of it as sending mail and verifying a registration need. */
-import { getRequestListener } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Clock } from '../../base/clock.ts';
@@ -31,8 +30,7 @@ export async function startGraph(options: {
   const { mail, certificates, wall, port } = options;
   const { faults, clock, log } = mail;
   let app: Hono | undefined;
-  const answer = getRequestListener((request, env) => app!.fetch(request, env), { overrideGlobalObjects: false });
-  const door: Door = await openHttpDoor({ place: 'graph', port, certificates, faults, wall, clock, log }, answer);
+  const door: Door = await openHttpDoor({ place: 'graph', port, certificates, faults, wall, clock, log }, () => app!);
   const origin = `https://localhost:${door.port}`;
   app = createGraph({ ...options, origin });
   return { origin, close: () => door.close() };

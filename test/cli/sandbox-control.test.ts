@@ -1,0 +1,54 @@
+/** `postern sandbox fault` and `clock`, the real commands against a real sandbox. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import { postern } from '../bed/postern.ts';
+import { privateFolder } from '../bed/process.ts';
+
+const folder = privateFolder();
+let sandbox: Sandbox;
+before(async () => {
+  sandbox = await startSandbox();
+});
+after(async () => {
+  await sandbox.close();
+  folder.remove();
+});
+
+const run = async (...args: readonly string[]): Promise<string> =>
+  (await postern(folder.path, ['sandbox', ...args], { env: { POSTERN_SANDBOX: sandbox.control } })).stdout.toString();
+
+test('a fault is set, shown and cleared', async () => {
+  const said = await run('fault', 'set', 'connection-slow', '--times', '2', '--protocol', 'imap', '--value', '5');
+  assert.match(said, /^connection-slow: 2 more times, at imap, value 5 \(key [\da-f]+\)\n$/);
+  assert.equal(sandbox.faults.active[0]?.fault, 'connection-slow');
+  const listed = JSON.parse(await run('fault', 'list', '--json', '--stage', 'network')) as {
+    faults: { id: string; stage: string }[];
+    active: { fault: string }[];
+  };
+  assert.ok(listed.faults.every(({ stage }) => stage === 'network'));
+  assert.deepEqual(
+    listed.active.map(({ fault }) => fault),
+    ['connection-slow'],
+  );
+  assert.match(await run('fault', 'list', '--set'), /connection-slow/);
+  assert.equal(await run('fault', 'clear'), 'cleared: 1\n');
+  assert.deepEqual(sandbox.faults.active, []);
+});
+
+test('time passes', async () => {
+  const before = sandbox.clock.now();
+  const now = new Date((await run('clock', 'advance', '3d')).trim()).getTime();
+  assert.ok(now >= before + 3 * 86_400_000);
+  const shown = JSON.parse(await run('clock', 'show', '--json')) as { aheadMs: number };
+  assert.equal(shown.aheadMs, 3 * 86_400_000);
+});
+
+test('what is wrong is said: no such fault, no sandbox', async () => {
+  const env = { POSTERN_SANDBOX: sandbox.control };
+  const unknown = await postern(folder.path, ['sandbox', 'fault', 'set', 'imap-throtled'], { env, accept: [64] });
+  assert.match(unknown.stderr, /there is no fault imap-throtled\npostern: next: .*fault list/);
+  const nowhere = ['sandbox', 'clock', 'show', '--control', 'http://127.0.0.1:1/sandbox', '--json'];
+  const absent = await postern(folder.path, nowhere, { accept: [75] });
+  assert.equal((JSON.parse(absent.stderr) as { error: { code: string } }).error.code, 'cli.no-sandbox');
+});
