@@ -10,6 +10,7 @@ import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines } from '../report.ts';
+import { between } from '../value.ts';
 import { findMailbox } from '../find.ts';
 
 interface ScopeOptions {
