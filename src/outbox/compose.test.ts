@@ -1,0 +1,115 @@
+/** What is composed here is read back by a parser that is not ours. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import PostalMime from 'postal-mime';
+import { isError } from '../base/error.ts';
+import { compose, type Composition } from './compose.ts';
+import { headerAddresses, readAddresses } from './header-addresses.ts';
+
+const plain: Composition = {
+  from: { name: 'Zoë', address: 'zoe@x.test' },
+  to: [{ name: '', address: 'bob@x.test' }],
+  cc: [],
+  replyTo: [],
+  subject: 'Grüße',
+  text: 'Hello\nWörld',
+  attachments: [],
+  headers: [],
+};
+async function octetsOf(message: Partial<Composition>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of compose({ ...plain, ...message })) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+const parse = async (message: Partial<Composition>) => PostalMime.parse(await octetsOf(message));
+async function* inPieces(octets: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < octets.length; at += size) yield octets.subarray(at, at + size);
+}
+
+test('every part comes back as it went in', async () => {
+  const big = Buffer.from(Array.from({ length: 10_000 }, (_, n) => n % 256));
+  const mail = await parse({
+    cc: [{ name: 'Müller, "M"', address: 'm@x.test' }],
+    replyTo: [{ name: '', address: 'r@x.test' }],
+    html: '<p>Hello <img src="cid:logo"> Wörld</p>',
+    inReplyTo: '<1@x.test>',
+    references: ['<0@x.test>', '<1@x.test>'],
+    headers: [{ name: 'X-Order', value: 'Nummer 7 – schön' }],
+    attachments: [
+      { filename: 'ü.bin', contentType: 'application/octet-stream', content: inPieces(big, 1000) },
+      { filename: 'logo.png', contentType: 'image/png', content: Buffer.from('png'), cid: 'logo' },
+      { filename: 'old.eml', contentType: 'message/rfc822', content: Buffer.from('From: a\n\nb') },
+    ],
+  });
+  assert.deepEqual([mail.from, mail.subject], [{ name: 'Zoë', address: 'zoe@x.test' }, 'Grüße']);
+  assert.deepEqual(mail.cc, [{ name: 'Müller, "M"', address: 'm@x.test' }]);
+  assert.equal(mail.text?.trimEnd(), 'Hello\nWörld');
+  assert.match(mail.html ?? '', /Hello <img src="cid:logo"> Wörld/);
+  assert.deepEqual([mail.inReplyTo, mail.references], ['<1@x.test>', '<0@x.test> <1@x.test>']);
+  assert.equal(mail.headers.find(({ key }) => key === 'x-order')?.value, '=?UTF-8?Q?Nummer_7_=E2=80=93_sch=C3=B6n?=');
+  const found = Object.fromEntries(
+    mail.attachments.map(({ filename, content }) => [filename, Buffer.from(content as ArrayBuffer)]),
+  );
+  assert.ok(found['ü.bin']?.equals(big));
+  assert.equal(found['logo.png']?.toString(), 'png');
+  assert.equal(found['old.eml']?.toString(), 'From: a\n\nb');
+});
+
+test('any text and any octets survive, with CRLF and lines of a bounded length', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.string({ unit: 'grapheme', maxLength: 300 }),
+      fc.uint8Array({ maxLength: 300 }),
+      fc.integer({ min: 1, max: 100 }),
+      async (text, octets, size) => {
+        const content = inPieces(Buffer.from(octets), size);
+        const attachments = [{ filename: 'a', contentType: 'application/x-a', content }];
+        const raw = await octetsOf({ text, attachments });
+        assert.doesNotMatch(raw.toString('latin1'), /\r(?!\n)|(?<!\r)\n/);
+        assert.ok(
+          raw
+            .toString('latin1')
+            .split('\r\n')
+            .every((line) => line.length <= 998),
+        );
+        const mail = await PostalMime.parse(raw);
+        assert.ok(Buffer.from(mail.attachments[0]?.content as ArrayBuffer).equals(Buffer.from(octets)));
+        assert.equal((mail.text ?? '').replaceAll('\r\n', '\n').trimEnd(), text.replace(/\r\n?/g, '\n').trimEnd());
+      },
+    ),
+    { numRuns: 60, verbose: 1 },
+  );
+});
+
+test('nothing of the request becomes a header field of its own, or reads a file', async () => {
+  const refused = (error: unknown): boolean => isError(error, 'outbox.header');
+  for (const [name, value] of [
+    ['X-A', 'a\r\nBcc: eve@x.test'],
+    ['X A', 'a'],
+    ['Bcc', 'eve@x.test'],
+    ['Content-Type', 'text/html'],
+    ['X-A:', 'a'],
+  ] as const)
+    await assert.rejects(octetsOf({ headers: [{ name, value }] }), refused, name);
+  const raw = await octetsOf({
+    subject: 'a\r\nBcc: eve@x.test',
+    from: { name: 'x\r\nBcc: eve@x.test', address: 'zoe@x.test' },
+    attachments: [{ filename: 'x\r\nBcc: eve@x.test', contentType: 'text/plain', content: Buffer.from('x') }],
+  });
+  assert.doesNotMatch(raw.toString(), /^bcc:/im);
+});
+
+test('addresses are read from the header of a finished message', () => {
+  const header =
+    'From: "A, B" <a@x.test>\r\nTo: Zoë\r\n <zoe@x.test>, friends: c@x.test, d@x.test;\r\nBCC: c@x.test\r\nX-To: e@x.test\r\n\r\n';
+  assert.deepEqual(headerAddresses(Buffer.from(header)), {
+    from: 'a@x.test',
+    recipients: ['zoe@x.test', 'c@x.test', 'd@x.test'],
+  });
+  assert.deepEqual(headerAddresses(Buffer.from('\r\n')), { from: undefined, recipients: [] });
+  assert.throws(
+    () => readAddresses('nobody'),
+    (error) => isError(error, 'outbox.address'),
+  );
+});

@@ -1,0 +1,163 @@
+/** A message put together from its parts: RFC 5322 header and MIME tree by nodemailer, octets as they are needed. */
+import MailComposer from 'nodemailer/lib/mail-composer';
+import type MimeNode from 'nodemailer/lib/mime-node';
+import * as base64 from 'nodemailer/lib/base64';
+import * as quotedPrintable from 'nodemailer/lib/qp';
+import { outboxError } from './errors.ts';
+
+export interface NamedAddress {
+  readonly name: string;
+  readonly address: string;
+}
+
+export interface Attachment {
+  readonly filename: string;
+  readonly contentType: string;
+  /** Octets that are here, or that are read when their turn comes. */
+  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Shown inside the HTML by `cid:`; without angle brackets. */
+  readonly cid?: string;
+}
+
+export interface Composition {
+  readonly from: NamedAddress;
+  readonly to: readonly NamedAddress[];
+  readonly cc: readonly NamedAddress[];
+  readonly replyTo: readonly NamedAddress[];
+  readonly subject: string;
+  readonly text?: string;
+  readonly html?: string;
+  readonly attachments: readonly Attachment[];
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly inReplyTo?: string;
+  readonly references?: readonly string[];
+}
+
+/** Fields that follow from something else, or that would make the message another one than was checked. */
+const OURS = new Set(
+  (
+    'from sender to cc bcc reply-to subject date message-id in-reply-to references mime-version content-type ' +
+    'content-transfer-encoding content-disposition content-id return-path received dkim-signature idempotency-key'
+  ).split(' '),
+);
+
+/**
+ * Checks header fields that the caller names. @throws outbox.header
+ */
+function checkHeaders(headers: Composition['headers']): void {
+  for (const { name, value } of headers) {
+    if (!/^[\x21-\x39\x3b-\x7e]{1,76}$/.test(name))
+      throw outboxError('outbox.header', `${JSON.stringify(name.slice(0, 60))} is no name of a header field`);
+    if (OURS.has(name.toLowerCase()))
+      throw outboxError('outbox.header', `the header field ${name} cannot be given here`, {
+        hint: 'it has a field of its own in the request, or follows from the others',
+      });
+    if (/[\r\n\0]/.test(value)) throw outboxError('outbox.header', `the header field ${name} has a line break`);
+  }
+}
+
+/** The octets of the message, CRLF throughout, without Bcc. @throws outbox.header */
+export function compose(message: Composition): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  checkHeaders(message.headers);
+  const { from, to, cc, replyTo, subject, text, html, inReplyTo, references } = message;
+  const later = new Map<unknown, AsyncIterable<Uint8Array>>();
+  const root = new MailComposer({
+    from,
+    to: [...to],
+    cc: [...cc],
+    replyTo: [...replyTo],
+    subject,
+    inReplyTo,
+    ...(references === undefined ? {} : { references: [...references] }),
+    ...(text === undefined && html !== undefined ? {} : { text: crlf(text ?? '') }),
+    ...(html === undefined ? {} : { html: crlf(html) }),
+    headers: message.headers.map(({ name, value }) => ({ key: name, value })),
+    attachments: message.attachments.map((attachment) => attached(attachment, later)),
+    // Content comes by value only: nothing of the request may name a file or an address to read from.
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  }).compile();
+  if (later.size > 0) return stream(root, later);
+  const pieces: Buffer[] = [];
+  for (const piece of piecesOf(root, later)) if (Buffer.isBuffer(piece)) pieces.push(piece);
+  return [Buffer.concat(pieces)];
+}
+
+function attached(attachment: Attachment, later: Map<unknown, AsyncIterable<Uint8Array>>) {
+  const { filename, contentType, content, cid } = attachment;
+  const isMessage = /^message\//i.test(contentType);
+  const facts = {
+    filename,
+    // RFC 2046 §5.2.1 forbids to encode message/rfc822, so what others made goes as octets of no known kind.
+    contentType: isMessage ? 'application/octet-stream' : contentType,
+    contentTransferEncoding: 'base64',
+    ...(cid === undefined ? {} : { cid }),
+  };
+  if (content instanceof Uint8Array) return { ...facts, content: Buffer.from(content) };
+  // Stands for the octets until their turn comes.
+  const marker = Buffer.from('later');
+  later.set(marker, content);
+  return { ...facts, content: marker };
+}
+
+/** Octets, or what stands for octets that are read now. */
+type Piece = Buffer | { readonly later: AsyncIterable<Uint8Array> };
+
+function* piecesOf(node: MimeNode, later: ReadonlyMap<unknown, AsyncIterable<Uint8Array>>): Generator<Piece> {
+  const header = node.buildHeaders();
+  yield Buffer.from(`${header}\r\n\r\n`);
+  const { content } = node;
+  const source = later.get(content);
+  if (source) yield { later: source };
+  else if (typeof content === 'string' || Buffer.isBuffer(content)) yield encoded(content, node.getTransferEncoding());
+  if (node.multipart === false || node.multipart === undefined) return;
+  for (const child of node.childNodes) {
+    yield Buffer.from(`\r\n--${String(node.boundary)}\r\n`);
+    yield* piecesOf(child, later);
+  }
+  yield Buffer.from(`\r\n--${String(node.boundary)}--\r\n`);
+}
+
+function encoded(content: string | Buffer, encoding: string | false): Buffer {
+  if (encoding === 'base64') return Buffer.from(base64.wrap(base64.encode(content)));
+  if (encoding === 'quoted-printable') return Buffer.from(quotedPrintable.wrap(quotedPrintable.encode(content)));
+  return Buffer.from(content);
+}
+
+async function* stream(
+  root: MimeNode,
+  later: ReadonlyMap<unknown, AsyncIterable<Uint8Array>>,
+): AsyncGenerator<Uint8Array> {
+  for (const piece of piecesOf(root, later)) {
+    if (Buffer.isBuffer(piece)) yield piece;
+    else yield* base64Lines(piece.later);
+  }
+}
+
+/** Octets of one encoded line (RFC 2045 §6.8: 76 characters). */
+const LINE_OCTETS = 57;
+
+async function* base64Lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const octets of source) {
+    const all = rest.length === 0 ? Buffer.from(octets) : Buffer.concat([rest, octets]);
+    const whole = all.length - (all.length % LINE_OCTETS);
+    rest = all.subarray(whole);
+    if (whole > 0) yield lines(all.subarray(0, whole));
+  }
+  if (rest.length > 0) yield lines(rest);
+}
+
+function lines(octets: Buffer): Buffer {
+  return Buffer.from(
+    `${octets
+      .toString('base64')
+      .match(/.{1,76}/g)!
+      .join('\r\n')}\r\n`,
+    'latin1',
+  );
+}
+
+function crlf(text: string): string {
+  return text.replace(/\r\n?|\n/g, '\r\n');
+}

@@ -1,0 +1,36 @@
+/** Who a finished message is from and to, as its own header says: the envelope where none is given. */
+import addressparser from 'nodemailer/lib/addressparser';
+import { isAddress } from './address.ts';
+import { outboxError } from './errors.ts';
+
+export interface HeaderAddresses {
+  /** Of `From`; several are possible, the first counts. */
+  readonly from: string | undefined;
+  /** Of `To`, `Cc` and `Bcc`, each once. */
+  readonly recipients: readonly string[];
+}
+
+/** @param octets the header @throws outbox.address */
+export function headerAddresses(octets: Uint8Array): HeaderAddresses {
+  const fields = Buffer.from(octets)
+    .toString('utf8')
+    .split(/\r?\n(?![ \t])/);
+  const of = (...names: readonly string[]): readonly string[] =>
+    fields.flatMap((field) => {
+      const colon = field.indexOf(':');
+      if (!names.includes(field.slice(0, colon).trim().toLowerCase())) return [];
+      return readAddresses(field.slice(colon + 1).replace(/\r?\n/g, '')).map(({ address }) => address);
+    });
+  return { from: of('from')[0], recipients: [...new Set(of('to', 'cc', 'bcc'))] };
+}
+
+/** `Zoë <zoe@x.test>, bob@x.test`, groups taken apart (RFC 5322 §3.4). @throws outbox.address */
+export function readAddresses(text: string): readonly { readonly name: string; readonly address: string }[] {
+  return addressparser(text, { flatten: true }).map(({ name, address }) => {
+    if (isAddress(address)) return { name, address };
+    const shown = (address === '' ? name : address).replace(/[^\x21-\x7e]+/g, ' ').slice(0, 100);
+    throw outboxError('outbox.address', `${shown === '' ? 'an empty text' : shown} is not an address mail can go to`, {
+      detail: { address: shown },
+    });
+  });
+}
