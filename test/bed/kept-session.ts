@@ -141,13 +141,16 @@ export class KeptSession {
     far.on('error', () => undefined);
     near.on('error', () => undefined);
     const feed = far.onWritten;
+    let dead = false;
     far.onWritten = (bytes) => {
+      if (dead) return undefined;
       if (this.#cutAfter === undefined) return feed(bytes);
       const some = bytes.subarray(0, this.#cutAfter);
       this.#cutAfter -= some.length;
       if (some.length > 0) feed(Buffer.from(some));
       if (this.#cutAfter > 0) return undefined;
       this.#cutAfter = undefined;
+      dead = true;
       setImmediate(() => setImmediate(() => (near.destroy(), far.destroy())));
       return undefined;
     };
@@ -210,7 +213,6 @@ export class Program {
   readonly #under = new Map<string, string>();
   /** By sequence number minus one. */
   messages: Known[] = [];
-  selected: string | undefined;
   /** Untagged lines since the last command was sent. */
   lines: string[] = [];
   #selecting = false;
@@ -235,10 +237,6 @@ export class Program {
   /** Sends a command and reads until its answer; the status and the rest. @throws SessionOver */
   async ask(command: string, more?: string): Promise<string> {
     this.#selecting = /^(?:SELECT|EXAMINE) /i.test(command);
-    if (this.#selecting) {
-      this.messages = [];
-      this.selected = undefined;
-    }
     const tag = await this.send(command);
     return this.answer(tag, more);
   }
@@ -252,8 +250,7 @@ export class Program {
       } else if (text.startsWith(`${tag} `)) {
         this.#under.delete(tag);
         const answer = text.slice(tag.length + 1);
-        if (this.#selecting && answer.startsWith('OK')) this.selected = 'yes';
-        this.#selecting = false;
+        if (this.#selecting) this.#enter(answer.startsWith('OK'));
         return answer;
       } else if (!text.startsWith('* ')) {
         const other = /^(\S+) (?:OK|NO|BAD)/.exec(text)?.[1];
@@ -280,6 +277,16 @@ export class Program {
     return this.answer(tag);
   }
 
+  /** What came before the new mailbox's number of messages was about the old one. */
+  #enter(selected: boolean): void {
+    this.#selecting = false;
+    this.messages = [];
+    if (!selected) return;
+    const from = this.lines.findLastIndex((line) => line.endsWith(' EXISTS'));
+    for (const line of this.lines.slice(from).filter((each) => / (?:EXISTS|EXPUNGE|FETCH)\b/.test(each)))
+      this.#view(line);
+  }
+
   async #response(): Promise<string> {
     let text = '';
     for (;;) {
@@ -303,6 +310,10 @@ export class Program {
   #untagged(text: string): void {
     this.lines.push(text);
     if (/^\* BYE/i.test(text)) throw new SessionOver(text);
+    if (!this.#selecting) this.#view(text);
+  }
+
+  #view(text: string): void {
     const [, digits, word, rest = ''] = /^\* (\d+) (EXISTS|EXPUNGE|FETCH)(.*)$/is.exec(text) ?? [];
     if (digits === undefined) return;
     const number = Number(digits);

@@ -48,6 +48,8 @@ const NOTHING = Buffer.alloc(0);
 const COMMAND = /^([^ ]+) (UID +[a-z]+|[a-z][a-z0-9-]*)/i;
 /** Message sets of a hundred thousand single messages fit. */
 const MOST_LINE = 1024 * 1024;
+/** Tag and verb. */
+const LONGEST_START = 128;
 /** Mailbox names; nothing else of a literal is looked at. */
 const MOST_KEPT = 2048;
 
@@ -74,6 +76,12 @@ export class CommandFilter {
   /** Octets that have come and were not passed on. */
   get pending(): number {
     return this.#held.length;
+  }
+
+  /** The verb of the command that waits, as far as it has come. */
+  get nextVerb(): string | undefined {
+    if (this.#mode !== 'command' || this.#held.length === 0) return undefined;
+    return COMMAND.exec(this.#held.toString('latin1', 0, LONGEST_START))?.[2]?.toUpperCase();
   }
 
   /** Nothing is let through from the next beginning of a command, or end of an IDLE, on. */

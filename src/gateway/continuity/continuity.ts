@@ -204,7 +204,7 @@ export class Continuity implements Tap {
           (retryAt?.getTime() ?? 0) - clock.now(),
         );
         log.warn({ code, attempt }, `the session could not be moved: ${message}`);
-        if (this.#goneAt !== undefined && clock.now() + wait - this.#goneAt > PATIENCE_MS) {
+        if (this.#goneAt !== undefined && clock.now() + wait - Math.max(started, this.#goneAt) > PATIENCE_MS) {
           this.#end(this.#tap.farewell ?? `* BYE [UNAVAILABLE] ${oneLine(message)}\r\n`);
           return;
         }
@@ -255,8 +255,10 @@ export class Continuity implements Tap {
         const cause: Cause = left ? 'token-ends' : 'server-gone';
         const mayExpunge = tap.idling || !left || clock.now() > this.#expiresAt + POSTPONED_MS;
         const changes = await changesFor(tap, successor, left, mayExpunge, signal);
-        if (this.#goneAt !== undefined && left) continue; // it went while the successor was asked
-        if (changes === 'unknown') throw new Hopeless('the mailbox changed while the provider was away; connect again');
+        // While the successor was asked the old server went away, or the client is about to leave the mailbox.
+        if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
+        if (changes === 'unknown')
+          throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
         if (changes === 'not-now') {
           if (!left) throw gatewayError('gateway.provider-unreachable', 'the new session is not up to date yet');
           if (tap.idling) await tap.resumeIdle();

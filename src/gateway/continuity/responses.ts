@@ -104,7 +104,7 @@ export class ResponseFilter {
               from = end;
               break;
             }
-            this.#sink.lost();
+            if (matters !== 'fetch') this.#sink.lost();
           } else {
             const text = data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
             const instead = this.#sink.line(text);

@@ -17,8 +17,8 @@ interface Selected {
   touched: boolean;
 }
 
-/** Say nothing of single messages. */
-const TELL_NOTHING: ReadonlySet<string> = new Set(['CHECK', 'DONE', 'IDLE', 'LIST', 'LSUB', 'NOOP', 'STATUS']);
+/** Answers to these may say which messages the numbers stand for. */
+const TELLING = /^(?:UID .*|APPEND|COPY|FETCH|MOVE|SEARCH|SORT|STORE|THREAD)$/;
 
 export class Selecting {
   #selected: Selected | undefined;
@@ -50,7 +50,7 @@ export class Selecting {
   /** A command begins. */
   used(verb: string): void {
     const selected = this.current;
-    if (selected !== undefined && !selected.view.complete && !TELL_NOTHING.has(verb)) selected.touched = true;
+    if (selected !== undefined && !selected.view.complete && TELLING.test(verb)) selected.touched = true;
   }
 
   /** A command was passed on whole. */
@@ -89,7 +89,10 @@ export class Selecting {
 
   /** A successor's mailbox is the client's now. */
   follow(selection: Selection | undefined): void {
-    if (selection === undefined) return;
+    if (selection === undefined) {
+      this.#selected = undefined;
+      return;
+    }
     const { name, condstore, ...rest } = selection;
     this.#selected = { ...rest, arguments: { name, condstore }, touched: true };
     this.#next = undefined;

@@ -29,7 +29,11 @@ interface Open {
 
 const NUMBERED = /^\* (\d{1,10}) (EXISTS|EXPUNGE|RECENT|FETCH)\b/i;
 const STATUS = /^\* (OK|NO|BAD|BYE)\b/i;
-const OWN_FETCH = /^\* (\d{1,10}) FETCH \(UID (\d{1,10})\)$/i;
+const OWN_FETCH = /^\* \d{1,10} FETCH \(UID \d{1,10}\)$/i;
+/** A UID with nothing before it in which it could be quoted text. */
+const UID_FIRST =
+  /^\* \d+ FETCH \((?:(?:FLAGS|MODSEQ) \([^)]*\) |RFC822\.SIZE \d+ |INTERNALDATE "[^"]*" )*UID (\d{1,10})[ )]/i;
+const LEAVING: ReadonlySet<string> = new Set(['SELECT', 'EXAMINE', 'LOGOUT']);
 const LOST =
   'NO [UNAVAILABLE] the connection to the provider was lost before it answered; this may have been done or not';
 const EXPUNGED = 'NO [EXPUNGEISSUED] messages were expunged meanwhile, numbers have changed; NOOP tells which';
@@ -99,7 +103,9 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   get place(): Place {
     const condstore = this.#condstore || this.#enabled.has('CONDSTORE') || this.#enabled.has('QRESYNC');
-    return { enabled: new Set(this.#enabled), selection: this.#mailbox.selection(condstore) };
+    // Whoever is about to go to another mailbox must not hear of this one any more.
+    const leaving = LEAVING.has(this.#commands.nextVerb ?? '');
+    return { enabled: new Set(this.#enabled), selection: leaving ? undefined : this.#mailbox.selection(condstore) };
   }
 
   /** True when the session is still where it was. */
@@ -271,7 +277,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   // What the server sends.
 
   get fetches(): boolean {
-    return this.#own.pending || this.#held.length > 0;
+    return this.#own.pending || this.#held.length > 0 || this.unnumbered;
   }
 
   line(text: string): string | undefined {
@@ -327,10 +333,9 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   #numbered(number: number, word: string, text: string): string | undefined {
     if (word === 'FETCH') {
-      const uid = !this.#own.pending ? undefined : OWN_FETCH.exec(text)?.[2];
-      if (uid === undefined) return this.#whenAllowed(text, false);
-      this.#mailbox.learn(number, Number(uid));
-      return undefined;
+      const uid = UID_FIRST.exec(text)?.[1];
+      if (uid !== undefined && this.unnumbered) this.#mailbox.learn(number, Number(uid));
+      return this.#own.pending && OWN_FETCH.test(text) ? undefined : this.#whenAllowed(text, false);
     }
     if (word === 'EXISTS') this.#mailbox.exists(number);
     else if (word === 'EXPUNGE') this.#mailbox.expunge(number);
