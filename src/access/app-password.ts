@@ -17,6 +17,8 @@ export interface NewAppPassword {
   readonly protocols: readonly Protocol[];
   /** CIDR blocks; empty is anywhere. */
   readonly networks: readonly string[];
+  /** How mail handed over with it leaves; default: as its mailbox says. */
+  readonly outgoing?: 'direct' | 'outbox';
   /** Milliseconds since the epoch. */
   readonly expiresAt?: number;
 }
@@ -46,6 +48,7 @@ export async function createAppPassword(
     mailboxes: request.mailboxes.map((address) => address.toLowerCase()),
     protocols: request.protocols,
     networks: request.networks.map(readNetwork),
+    ...(request.outgoing === undefined ? {} : { outgoing: request.outgoing }),
     createdAt: deps.clock.now(),
     expiresAt: request.expiresAt,
     revokedAt: undefined,

@@ -122,6 +122,17 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('bounds of the gateway'),
+  outbox: z
+    .strictObject({
+      maxOctets: z
+        .int()
+        .min(1_000_000)
+        .default(150_000_000)
+        .describe('largest message that is taken, in octets; Microsoft 365 takes 35 MB unless raised, 150 MB at most'),
+      keepDays: z.int().min(1).default(30).describe('how long messages that were sent or failed stay to be looked at'),
+    })
+    .prefault({})
+    .describe('mail that is accepted first and delivered then'),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('least level that is written'),

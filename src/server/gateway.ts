@@ -7,6 +7,7 @@ import type { Protocol } from '../store/types.ts';
 import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
 import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics.ts';
+import { goesToOutbox, submissionOf } from './outbox.ts';
 
 export interface ComposedGateway {
   readonly gateway: Gateway;
@@ -50,6 +51,7 @@ export async function composeGateway(
         },
       },
       endpoints: (protocol) => endpointsOf(instance, protocol),
+      submission: submissionOf(instance),
       ...(config.hostname === undefined ? {} : { hostname: config.hostname }),
     });
     return {
@@ -70,7 +72,7 @@ export async function composeGateway(
 async function endpointsOf({ store, tokens, log }: Instance, protocol: Protocol): Promise<readonly MailEndpoint[]> {
   const found = new Map<string, MailEndpoint>();
   for (const mailbox of await store.mailboxes.list()) {
-    if (!mailbox.protocols.includes(protocol)) continue;
+    if (!mailbox.protocols.includes(protocol) || (protocol === 'smtp' && goesToOutbox(mailbox))) continue;
     try {
       const endpoint = await tokens.endpoint(mailbox, protocol);
       found.set(`${endpoint.host}:${endpoint.port}`, endpoint);

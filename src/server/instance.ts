@@ -11,6 +11,8 @@ import { openCircuits } from '../oauth/circuit.ts';
 import type { RenewalDeps } from '../oauth/renewal.ts';
 import { openTokenSource } from '../oauth/token-source.ts';
 import type { TokenSource } from '../oauth/types.ts';
+import { openOutbox } from '../outbox/open.ts';
+import type { Outbox } from '../outbox/types.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
 import {
@@ -26,6 +28,7 @@ import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
+import { suppressedAmong } from './outbox.ts';
 
 export interface InstanceOptions {
   readonly config: Config;
@@ -45,6 +48,7 @@ export interface Instance {
   readonly tokens: TokenSource;
   /** What renews tokens here, for the duty of renewal. */
   readonly renewal: RenewalDeps;
+  readonly outbox: Outbox;
   /** Puts an OAuth event on the audit log; what `connectMailbox` wants as `emit`. */
   readonly emit: (event: OAuthEvent) => Promise<void>;
   /** Waits for renewals under way, flushes the audit log, closes the database. */
@@ -76,6 +80,14 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       emit(event).catch((error: unknown) => log.error({ error }, 'an event could not be recorded'));
     });
     const tokens = openTokenSource({ store, vault, clock, log, emit, circuits });
+    const outbox = openOutbox({
+      store,
+      vault,
+      clock,
+      maxOctets: config.outbox.maxOctets,
+      keepMs: config.outbox.keepDays * 86_400_000,
+      suppressed: (addresses, mailbox) => suppressedAmong(store, addresses, mailbox),
+    });
     return {
       config,
       clock,
@@ -85,8 +97,10 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       audit,
       tokens,
       renewal: tokens.renewal,
+      outbox,
       emit,
       async close() {
+        await outbox.close();
         await tokens.close();
         await audit.close();
         await store.close();

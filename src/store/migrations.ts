@@ -134,4 +134,8 @@ export const migrations: readonly Migration[] = [
       `INSERT INTO revisions VALUES ('api-keys', 0), ('webhooks', 0)`,
     ],
   },
+  {
+    name: '006-outgoing',
+    up: () => ['ALTER TABLE app_passwords ADD COLUMN outgoing text'],
+  },
 ];

@@ -73,6 +73,7 @@ export interface AppPasswordRow {
   mailboxes: string;
   protocols: string;
   networks: string;
+  outgoing: string | null;
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;

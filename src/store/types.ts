@@ -125,6 +125,8 @@ export interface AppPassword {
   readonly protocols: readonly Protocol[];
   /** CIDR blocks it may be used from; empty is anywhere. */
   readonly networks: readonly string[];
+  /** How mail handed over with it leaves; undefined: as its mailbox says. */
+  readonly outgoing?: 'direct' | 'outbox' | undefined;
   readonly createdAt: number;
   readonly expiresAt: number | undefined;
   readonly revokedAt: number | undefined;

@@ -1,5 +1,5 @@
 /** `postern password`: app passwords, one for each program. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { createAppPassword, revokeAppPassword } from '../../access/app-password.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
 import { Context, table, when } from '../context.ts';
@@ -22,6 +22,7 @@ interface AddOptions {
   readonly protocols: readonly Protocol[];
   readonly network?: readonly string[];
   readonly expires?: number;
+  readonly outgoing?: 'direct' | 'outbox';
   readonly label: string;
 }
 
@@ -35,6 +36,12 @@ function add(): Command {
       '--network <cidr>',
       'networks it may be used from, for example 192.168.1.0/24; repeat (default: anywhere)',
       collect,
+    )
+    .addOption(
+      new Option('--outgoing <way>', 'how mail handed over with it leaves (default: as its mailbox says)').choices([
+        'direct',
+        'outbox',
+      ]),
     )
     .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', duration)
     .requiredOption('--label <text>', 'which program it is for')
@@ -58,6 +65,7 @@ function add(): Command {
           mailboxes,
           protocols: options.protocols,
           networks: options.network ?? [],
+          ...(options.outgoing === undefined ? {} : { outgoing: options.outgoing }),
           ...(expiresAt === undefined ? {} : { expiresAt }),
         });
         // The one place where it is shown.

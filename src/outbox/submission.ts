@@ -1,0 +1,105 @@
+/** Mail that programs hand over by SMTP: transactions into the outbox, our refusals in SMTP's words. */
+import { asError, type PosternError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import { replyTo } from '../base/replies.ts';
+import { serveMail } from '../protocol/smtp/receive.ts';
+import { replyText } from '../protocol/sign-in.ts';
+import type { Conn } from '../protocol/wire/conn.ts';
+import type { Mailbox } from '../store/types.ts';
+import type { MessageSource } from '../store/types-outbox.ts';
+import type { Outbox } from './types.ts';
+
+export interface SubmissionSession {
+  readonly mailbox: Mailbox;
+  /** Id of the app password or device rule. */
+  readonly principal: string;
+  readonly source: Extract<MessageSource, 'smtp' | 'device'>;
+  readonly hostname: string;
+  readonly sessionId: string;
+  /** Refuses a message before it is taken: a device's quota. @throws */
+  admit?(recipients: number): Promise<void>;
+}
+
+export interface SubmissionDeps {
+  readonly outbox: Outbox;
+  readonly log: Log;
+}
+
+/** Octets of a command line; RFC 5321 §4.5.3.1.4 asks for 512, DSN parameters and UTF-8 want more. */
+const LINE_OCTETS = 4096;
+
+/** Serves until the program leaves; octets of mail taken. @throws wire.*, the signal's reason */
+export function serveSubmission(
+  { outbox, log }: SubmissionDeps,
+  conn: Conn,
+  session: SubmissionSession,
+  signal: AbortSignal,
+): Promise<{ readonly octets: number }> {
+  const { mailbox, principal, source, hostname, sessionId } = session;
+  const refuse = (error: unknown, what: string): string => {
+    const failure = asError(error);
+    const facts = { sessionId, mailbox: mailbox.address, code: failure.code, hint: failure.hint };
+    if (failure.kind === 'bug') log.error({ ...facts, err: failure }, `${what}: ${failure.message}`);
+    else log.warn(facts, `${what}: ${failure.message}`);
+    return replyOf(failure);
+  };
+  return serveMail(conn, {
+    hostname,
+    maxOctets: outbox.maxOctets,
+    lineOctets: LINE_OCTETS,
+    signal,
+    async mail({ address }) {
+      try {
+        outbox.checkSender(mailbox, address);
+        return '250 2.1.0 sender OK';
+      } catch (error) {
+        return refuse(error, 'a sender was refused');
+      }
+    },
+    async rcpt({ address }, count) {
+      try {
+        await outbox.checkRecipient(address, count);
+        return '250 2.1.5 recipient OK';
+      } catch (error) {
+        return refuse(error, 'a recipient was refused');
+      }
+    },
+    async message({ from, recipients }, octets) {
+      try {
+        await session.admit?.(recipients.length);
+        const { message, replayed } = await outbox.accept(
+          {
+            mailbox,
+            source,
+            principal,
+            envelope: {
+              from: from.address,
+              recipients: recipients.map(({ address, notify, orcpt }) => ({
+                address,
+                ...(notify === undefined ? {} : { notify }),
+                ...(orcpt === undefined ? {} : { orcpt }),
+              })),
+              smtputf8: from.smtputf8,
+              eightBit: from.eightBit,
+              ...(from.ret === undefined ? {} : { ret: from.ret }),
+              ...(from.envid === undefined ? {} : { envid: from.envid }),
+            },
+          },
+          octets,
+        );
+        const { id, size } = message;
+        log.info({ sessionId, mailbox: mailbox.address, id, size, recipients: recipients.length }, 'message accepted');
+        return `250 2.0.0 ${replayed ? 'known as' : 'queued as'} ${id}`;
+      } catch (error) {
+        // The connection broke in the middle of the message: nobody reads the answer.
+        return refuse(error, 'a message was not taken');
+      }
+    },
+  });
+}
+
+function replyOf(error: PosternError): string {
+  // A defect's own words are for the log.
+  const text = error.kind === 'bug' ? 'an internal error, the log has more; try again' : replyText(error);
+  return `${replyTo(error).smtp} ${text}`;
+}
