@@ -8,6 +8,7 @@ import { completion } from './command/completion.ts';
 import { discover } from './command/discover.ts';
 import { events } from './command/events.ts';
 import { explain } from './command/explain.ts';
+import { importFrom } from './command/import.ts';
 import { init } from './command/init.ts';
 import { mailbox } from './command/mailbox.ts';
 import { password } from './command/password.ts';
@@ -42,6 +43,7 @@ export function program(): Command {
     serve,
     discover,
     register,
+    importFrom,
     provider,
     mailbox,
     password,

@@ -1,0 +1,47 @@
+/** `postern import`: what another program holds. */
+import { Command } from 'commander';
+import { Context } from '../context.ts';
+
+interface ImportOptions {
+  readonly passwordFile?: string;
+  readonly plan?: true;
+  readonly offline?: true;
+  readonly settings?: string;
+}
+
+export function importFrom(): Command {
+  return new Command('import')
+    .description('take over what another program holds')
+    .addHelpText('after', '\nExample:\n  $ postern import emailproxy ~/emailproxy.config\n')
+    .addCommand(emailproxy());
+}
+
+function emailproxy(): Command {
+  return new Command('emailproxy')
+    .description('providers, accounts and ports of email-oauth2-proxy')
+    .argument('<file>', 'its configuration, or the file of its --cache-store with the same sections')
+    .option(
+      '--password-file <file>',
+      'file with the password that mail programs used at the old proxy, - for standard input: with it consents are taken over too',
+    )
+    .option('--offline', 'ask no provider: application-only accounts and taken-over consents are tried later')
+    .option('--settings <file>', 'settings of the providers that are made, as JSON (as for provider add)')
+    .option('--plan', 'only say what would be done')
+    .addHelpText(
+      'after',
+      `
+The old proxy sealed its tokens with the password of the mail program, so they open only with it. Without the password, or
+where accounts had different ones, the mailbox is made and waits for a new consent. The old file is never changed; stop the
+old proxy before you use its ports, and do not let both renew the same consent.
+
+Example:
+  $ postern import emailproxy ~/emailproxy.config --plan
+  $ postern import emailproxy ~/emailproxy.config --password-file -
+`,
+    )
+    .action(async (file: string, options: ImportOptions, command: Command) => {
+      // Loaded here and not above: no other command needs it.
+      const { importEmailProxy } = await import('../import-emailproxy.ts');
+      await importEmailProxy(new Context(command), file, options);
+    });
+}

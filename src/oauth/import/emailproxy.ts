@@ -1,0 +1,264 @@
+/**
+ * The configuration of email-oauth2-proxy (simonrob/email-oauth2-proxy, emailproxy.config) as what Postern needs: providers,
+ * accounts, local ports. Pure: nothing is opened, nobody is asked. What cannot be taken over is said, with what to do instead.
+ */
+import { Secret } from '../../base/secret.ts';
+import { PROTOCOLS } from '../../store/types.ts';
+import type { Flow, Protocol } from '../../store/types.ts';
+import { presetOfDomain, presetOfServer } from '../discover/known.ts';
+import { importError } from './errors.ts';
+import { readIni } from './ini.ts';
+import type { IniSection } from './ini.ts';
+import { presets } from '../providers.ts';
+
+export interface ImportedProvider {
+  readonly preset: string;
+  readonly clientId: string;
+  readonly tenant: string | undefined;
+  readonly credential:
+    | { readonly type: 'none' }
+    | { readonly type: 'secret'; readonly secret: Secret }
+    /** Opens with the account's password at the old proxy only. */
+    | { readonly type: 'sealed-secret'; readonly sealed: string }
+    | { readonly type: 'certificate'; readonly certificateFile: string; readonly keyFile: string };
+}
+
+export interface ImportedAccount {
+  readonly address: string;
+  readonly provider: ImportedProvider;
+  readonly flow: Flow;
+  readonly protocols: readonly Protocol[];
+  readonly scopes: readonly string[];
+  /** The refresh token as the proxy stored it; opens with the account's password there. */
+  readonly sealedRefreshToken: string | undefined;
+  readonly salt: string | undefined;
+  readonly iterations: number | undefined;
+  /** What a person should know. */
+  readonly notes: readonly string[];
+}
+
+export interface ImportedListener {
+  readonly protocol: Protocol;
+  readonly tls: 'none' | 'starttls' | 'implicit';
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface EmailProxyConfig {
+  readonly accounts: readonly ImportedAccount[];
+  /** The old local ports: with these in postern.yaml mail programs need a new password only. */
+  readonly listeners: readonly ImportedListener[];
+  /** Certificate for the ports that had one. */
+  readonly certificate: { readonly certificate: string; readonly key: string } | undefined;
+  readonly skipped: readonly { readonly section: string; readonly why: string; readonly instead: string }[];
+  readonly notes: readonly string[];
+}
+
+/** @throws import.garbled */
+export function readEmailProxy(text: string): EmailProxyConfig {
+  const sections = readIni(text);
+  const servers = [...sections].flatMap(([name, values]) => serverOf(name, values) ?? []);
+  const global = sections.get('emailproxy') ?? {};
+  const accounts: ImportedAccount[] = [];
+  const skipped: EmailProxyConfig['skipped'][number][] = [];
+  for (const [name, own] of sections) {
+    if (!name.includes('@')) continue;
+    if (name.startsWith('@')) {
+      skipped.push({
+        section: name,
+        why: 'it stands for every address of its domain, and here every mailbox is named',
+        instead: 'postern mailbox add ADDRESS for each, with the provider that was imported',
+      });
+      continue;
+    }
+    const values = isTrue(global['allow_catch_all_accounts']) ? inherit(sections, name, own) : own;
+    const read = accountOf(name, values, servers);
+    if ('why' in read) skipped.push({ section: name, ...read });
+    else accounts.push(read);
+  }
+  if (accounts.length === 0 && skipped.length === 0 && servers.length === 0) {
+    throw importError('import.garbled', 'there is neither an account nor a server in this file');
+  }
+  return {
+    accounts,
+    skipped,
+    listeners: servers.map(({ listener }) => listener),
+    certificate: servers.map((one) => one.certificate).find((pair) => pair !== undefined),
+    notes: servers.flatMap(({ notes }) => notes),
+  };
+}
+
+const isTrue = (text: string | undefined): boolean => /^(?:1|yes|true|on)$/i.test(text ?? '');
+
+/** Domain sections give what an account does not say, except its tokens. */
+function inherit(sections: ReadonlyMap<string, IniSection>, address: string, own: IniSection): IniSection {
+  const domain = `@${address.slice(address.lastIndexOf('@') + 1)}`;
+  const settings = Object.entries({ ...sections.get('@'), ...sections.get(domain) }).filter(
+    ([key]) => !/^(?:access_token|refresh_token|last_activity)/.test(key),
+  );
+  return { ...Object.fromEntries(settings), ...own };
+}
+
+interface Server {
+  readonly listener: ImportedListener;
+  readonly certificate: { readonly certificate: string; readonly key: string } | undefined;
+  /** Preset of the server behind it. */
+  readonly preset: string | undefined;
+  readonly notes: readonly string[];
+}
+
+const KINDS: Readonly<Record<string, Protocol>> = { IMAP: 'imap', POP: 'pop3', SMTP: 'smtp' };
+
+function serverOf(name: string, values: IniSection): Server | undefined {
+  const match = /^(IMAP|POP|SMTP)-(\d{1,5})$/.exec(name);
+  if (!match) return undefined;
+  const certificate = values['local_certificate_path'];
+  const key = values['local_key_path'];
+  const encrypted = certificate !== undefined && key !== undefined;
+  const given = values['local_address'] ?? '::';
+  const loopback = /^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(given);
+  const host = loopback || encrypted ? given : '127.0.0.1';
+  return {
+    listener: {
+      protocol: KINDS[match[1]!]!,
+      tls: encrypted ? (isTrue(values['local_starttls']) ? 'starttls' : 'implicit') : 'none',
+      host,
+      port: Number(match[2]),
+    },
+    certificate: encrypted ? { certificate, key } : undefined,
+    preset: presetOfServer(values['server_address'] ?? ''),
+    notes:
+      host === given
+        ? []
+        : [
+            `${name} listened on ${given} without encryption; here it listens on this machine only. For other machines give a certificate (tls:) and use tls: implicit`,
+          ],
+  };
+}
+
+type Skipped = { readonly why: string; readonly instead: string };
+
+function accountOf(address: string, values: IniSection, servers: readonly Server[]): ImportedAccount | Skipped {
+  const clientId = values['client_id'];
+  const tokenUrl = values['token_url'];
+  if (clientId === undefined || tokenUrl === undefined || !URL.canParse(tokenUrl.split('***').join('x')))
+    return { why: 'it has no client id or no token URL', instead: 'postern mailbox add ADDRESS' };
+  if (`${clientId}${tokenUrl}`.includes('***'))
+    return { why: 'it is an example that was never filled in', instead: 'nothing to do' };
+  const flow = flowOf(values);
+  if (typeof flow === 'object') return flow;
+  const preset = presetOf(new URL(tokenUrl), address);
+  if (preset === undefined) {
+    return {
+      why: `${new URL(tokenUrl).host} is no provider Postern knows`,
+      instead: `postern provider add NAME --preset oidc --issuer ISSUER --client-id ${clientId} --imap HOST:993/implicit, then postern mailbox add ${address}`,
+    };
+  }
+  const scopes = (values['oauth2_scope'] ?? '').split(/\s+/).filter((scope) => scope !== '');
+  const redirect = values['redirect_uri'];
+  const secret = usable(values['client_secret']);
+  const file = secret === undefined ? usable(values['jwt_certificate_path']) : undefined;
+  const sealed = values['client_secret_encrypted'];
+  return {
+    address: address.toLowerCase(),
+    provider: {
+      preset: preset.id,
+      clientId,
+      tenant: preset.tenant,
+      credential:
+        secret !== undefined
+          ? { type: 'secret', secret: new Secret(secret) }
+          : file !== undefined
+            ? { type: 'certificate', certificateFile: file, keyFile: values['jwt_key_path'] ?? '' }
+            : sealed === undefined
+              ? { type: 'none' }
+              : { type: 'sealed-secret', sealed },
+    },
+    flow: flow === 'client-secret' && file !== undefined ? 'certificate' : flow,
+    protocols: protocolsOf(scopes, preset.id, servers),
+    scopes,
+    sealedRefreshToken: values['refresh_token'],
+    salt: values['token_salt'],
+    iterations: values['token_iterations'] === undefined ? undefined : Number(values['token_iterations']),
+    notes: [
+      ...(values['oauth2_flow'] === 'password'
+        ? [
+            'it signed in with the account’s own password (ROPC), which Postern refuses; a person has to consent instead',
+          ]
+        : []),
+      ...(redirect === undefined || /^http:\/\/(?:localhost|127\.0\.0\.1)(?::\d+)?\/?$/.test(redirect)
+        ? []
+        : [
+            `its redirect URI is ${redirect}: postern mailbox reconsent ${address} --flow paste --redirect-uri ${redirect}`,
+          ]),
+    ],
+  };
+}
+
+/** The old file says where a value belongs and leaves the example in. */
+const usable = (text: string | undefined): string | undefined =>
+  text === undefined || text === '' || text.includes('***') ? undefined : text;
+
+function flowOf(values: IniSection): Flow | Skipped {
+  switch (values['oauth2_flow']) {
+    case 'device':
+      return 'device-code';
+    case 'client_credentials':
+      return 'client-secret';
+    case 'service_account':
+      return {
+        why: 'Postern has no Google service accounts with domain-wide delegation',
+        instead: 'postern register google, then postern mailbox add ADDRESS: each person consents once',
+      };
+    default:
+      return 'authorization-code';
+  }
+}
+
+const HOSTS: Readonly<Record<string, string>> = {
+  'login.microsoftonline.com': 'microsoft',
+  'login.microsoftonline.us': 'microsoft-gcc-high',
+  'login.partner.microsoftonline.cn': 'microsoft-china',
+  'login.chinacloudapi.cn': 'microsoft-china',
+  'oauth2.googleapis.com': 'google',
+  'accounts.google.com': 'google',
+  'api.login.yahoo.com': 'yahoo',
+  'api.login.aol.com': 'aol',
+  'api.fastmail.com': 'fastmail',
+  'oauth.yandex.com': 'yandex',
+  'oauth.yandex.ru': 'yandex',
+};
+
+function presetOf(
+  tokenUrl: URL,
+  address: string,
+): { readonly id: string; readonly tenant: string | undefined } | undefined {
+  const id = HOSTS[tokenUrl.host];
+  if (id === undefined) return undefined;
+  if (!id.startsWith('microsoft')) return { id, tenant: undefined };
+  const tenant = tokenUrl.pathname.split('/')[1];
+  const domain = address.slice(address.lastIndexOf('@') + 1).toLowerCase();
+  // Personal accounts send through another host.
+  if (tenant === 'consumers' || presetOfDomain(domain) === 'outlook') return { id: 'outlook', tenant: undefined };
+  return { id, tenant: tenant === undefined || tenant === '' ? undefined : tenant };
+}
+
+const NAMED: Readonly<Record<Protocol, RegExp>> = {
+  imap: /IMAP\.AccessAsUser|protocol-imap|mail:imap/i,
+  pop3: /POP\.AccessAsUser|protocol-pop/i,
+  smtp: /SMTP\.Send|protocol-smtp|mail:smtp/i,
+};
+
+/** What the scopes name; where one scope opens everything, what the old proxy had a port for. */
+function protocolsOf(scopes: readonly string[], preset: string, servers: readonly Server[]): readonly Protocol[] {
+  const named = PROTOCOLS.filter((protocol) => scopes.some((scope) => NAMED[protocol].test(scope)));
+  if (named.length > 0) return named;
+  const family = (id: string | undefined): string | undefined => (id === 'outlook' ? 'microsoft' : id);
+  const offered = presets.find(({ id }) => id === preset)?.mail ?? {};
+  const ports = PROTOCOLS.filter(
+    (protocol) =>
+      protocol in offered &&
+      servers.some((server) => server.listener.protocol === protocol && family(server.preset) === family(preset)),
+  );
+  return ports.length > 0 ? ports : ['imap', 'smtp'];
+}

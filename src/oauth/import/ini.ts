@@ -1,0 +1,44 @@
+/**
+ * INI files as Python's configparser reads them with its defaults: sections, `key = value` or `key: value`, values that go on
+ * in deeper indented lines, whole-line comments. Keys are lower case; nothing is interpolated.
+ */
+import { importError } from './errors.ts';
+
+export type IniSection = Readonly<Record<string, string>>;
+
+/** Section names in the order of the file. @throws import.garbled, with the line */
+export function readIni(text: string): ReadonlyMap<string, IniSection> {
+  const sections = new Map<string, Record<string, string>>();
+  let section: Record<string, string> | undefined;
+  let key: string | undefined;
+  let indent = 0;
+  for (const [index, line] of text
+    .replace(/^\ufeff/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    const content = line.trim();
+    if (content === '' || content.startsWith('#') || content.startsWith(';')) continue;
+    const depth = line.length - line.trimStart().length;
+    if (section && key !== undefined && depth > indent) {
+      section[key] = `${section[key]!}\n${content}`;
+      continue;
+    }
+    indent = depth;
+    const name = /^\[(.+)\]$/.exec(content)?.[1];
+    if (name !== undefined) {
+      if (sections.has(name)) throw broken(index, `the section ${name} is there twice`);
+      sections.set(name, (section = Object.create(null) as Record<string, string>));
+      key = undefined;
+      continue;
+    }
+    const pair = /^([^=:]*?)\s*[=:]\s*([\s\S]*)$/.exec(content);
+    if (!section || !pair || pair[1] === '') throw broken(index, 'this is neither a section nor a setting');
+    key = pair[1]!.toLowerCase();
+    if (key in section) throw broken(index, `${key} is there twice`);
+    section[key] = pair[2]!;
+  }
+  return sections;
+}
+
+const broken = (index: number, why: string): Error =>
+  importError('import.garbled', `the file cannot be read: line ${index + 1}: ${why}`);
