@@ -3,12 +3,16 @@ import { TENANT_ID } from './directory.ts';
 import { resolveTenant, type Platform, type Tenant } from './platform.ts';
 import { issuer } from './tokens.ts';
 
+/** A host that never resolves (RFC 2606 §2). */
+const UNRESOLVABLE = 'login.unresolvable.invalid';
+
 /** `/{tenant}/v2.0/.well-known/openid-configuration`. For `common` the issuer keeps Microsoft's literal placeholder. */
 export function discovery(platform: Platform, segment: string): Readonly<Record<string, unknown>> {
   const tenant = resolveTenant(segment);
   const base = `${platform.origin}/${tenant.type === 'any' ? tenant.name : TENANT_ID}`;
+  const lost = platform.faults.bite('dns-failure', { place: 'authority' });
   return {
-    token_endpoint: `${base}/oauth2/v2.0/token`,
+    token_endpoint: `${lost ? `https://${UNRESOLVABLE}/${TENANT_ID}` : base}/oauth2/v2.0/token`,
     token_endpoint_auth_methods_supported: ['client_secret_post', 'private_key_jwt', 'client_secret_basic'],
     jwks_uri: `${base}/discovery/v2.0/keys`,
     response_modes_supported: ['query', 'fragment', 'form_post'],

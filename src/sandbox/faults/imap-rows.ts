@@ -64,7 +64,7 @@ export const imapRows = {
   'imap-malformed-bodystructure': {
     title: 'BODYSTRUCTURE that breaks the grammar',
     stage: 'imap',
-    bites: 'FETCH BODYSTRUCTURE and BODY',
+    bites: 'FETCH BODYSTRUCTURE',
     does: 'a disposition "inline" without parentheses, and (NIL NIL) for an empty one',
     source: 'MailKit issues 919, 1415, 1446',
     effect: { type: 'behaviour' },

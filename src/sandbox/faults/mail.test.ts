@@ -190,6 +190,75 @@ test('a port can be closed and opened again, dropped, silent', async () => {
   silent.destroy();
 });
 
+test('IMAP4rev2: greeting, capabilities, ENABLE, ESEARCH, no RECENT, LSUB refused; by address only after sign-in', async () => {
+  sandbox.faults.set('imap4rev2', { times: 1 });
+  const wire = await Wire.open(sandbox.mail.imap, sandbox.caPem);
+  assert.match(await wire.until(/\r\n/), /^\* OK Microsoft Exchange IMAP4 service ready\. [\da-f-]{36} \(tcpproxy/);
+  wire.send('a CAPABILITY\r\n');
+  const before = await wire.until(/^a .*\r\n/m);
+  assert.match(before, /LOGINDISABLED/);
+  assert.doesNotMatch(before, /IMAP4rev2|AUTH=PLAIN/);
+  wire.send(`b AUTHENTICATE XOAUTH2 ${await client.bearer(ALICE)}\r\nc CAPABILITY\r\n`);
+  assert.match(await wire.until(/^c .*\r\n/m), /IMAP4rev2 ENABLE .*BACKENDAUTHENTICATE-IR/);
+  wire.send(
+    'd ENABLE IMAP4REV2\r\ne LSUB "" "*"\r\nf SELECT INBOX\r\ng UID SEARCH ALL\r\nh SEARCH SUBJECT nothing-like\r\n',
+  );
+  const said = await wire.until(/^h .*\r\n/m);
+  assert.match(said, /^\* ENABLED IMAP4rev2\r\nd OK/);
+  assert.match(said, /^e BAD/m);
+  assert.doesNotMatch(said, /RECENT|UNSEEN/);
+  assert.match(said, /^\* ESEARCH \(TAG "g"\) UID ALL [\d:,]+\r\n/m);
+  assert.match(said, /^\* ESEARCH \(TAG "h"\)\r\nh OK/m);
+  const magic = await client.imap('imap4rev2@contoso.test');
+  magic.send('b CAPABILITY\r\n');
+  assert.match(await magic.until(/^b .*\r\n/m), /IMAP4rev2/);
+  const classic = await client.imap(ALICE);
+  classic.send('b ENABLE IMAP4rev2\r\n');
+  assert.match(await classic.until(/^b .*\r\n/m), /^b BAD/);
+});
+
+test('FETCH bent: structure, size, a message that cannot be converted', async () => {
+  const wire = await client.imap(BOB);
+  wire.send('b SELECT INBOX\r\nc FETCH * RFC822.SIZE\r\n');
+  const [, size] = /RFC822\.SIZE (\d+)/.exec(await wire.until(/^c .*\r\n/m)) ?? [];
+  const once = async (fault: string, command: string): Promise<string> => {
+    sandbox.faults.set(fault, { times: 1, mailbox: BOB });
+    wire.send(`d ${command}\r\n`);
+    return wire.until(/^d .*\r\n/m);
+  };
+  assert.match(await once('imap-malformed-bodystructure', 'FETCH 1 BODYSTRUCTURE'), / NIL "inline" NIL NIL\)/);
+  const [, other] = /RFC822\.SIZE (\d+)/.exec(await once('imap-size-estimated', 'FETCH * RFC822.SIZE')) ?? [];
+  assert.notEqual(other, size);
+  assert.match(
+    await once('imap-message-unretrievable', 'FETCH * BODY.PEEK[]'),
+    /Retrieval using the IMAP4 protocol failed/,
+  );
+  wire.send('e FETCH * (RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n');
+  const right = await wire.until(/^e .*\r\n/m);
+  assert.match(right, new RegExp(`RFC822\\.SIZE ${size} `));
+  assert.doesNotMatch(right, /Retrieval/);
+});
+
+test('a rebuilt folder has another UIDVALIDITY and other UIDs; who was in it is ended', async () => {
+  const inside = await client.imap(BOB);
+  inside.send('b SELECT Archive\r\nc IDLE\r\n');
+  const before = /UIDVALIDITY (\d+)/.exec(await inside.until(/^\+ /m))?.[1];
+  const wire = await client.imap(BOB);
+  sandbox.faults.set('imap-uidvalidity-changed', { times: 1 });
+  wire.send('b SELECT Archive\r\n');
+  const after = /UIDVALIDITY (\d+)/.exec(await wire.until(/^b OK.*\r\n/m))?.[1];
+  assert.notEqual(after, before);
+  await inside.closed();
+});
+
+test('a name that does not resolve', async () => {
+  sandbox.faults.set('dns-failure', { times: 1 });
+  const url = `${sandbox.authority}/v2.0/.well-known/openid-configuration`;
+  const [lost, right] = [await (await client.request(url)).text(), await (await client.request(url)).text()];
+  assert.match(lost, /"token_endpoint":"https:\/\/login\.unresolvable\.invalid\//);
+  assert.doesNotMatch(right, /unresolvable/);
+});
+
 test('TLS: no handshake, and certificates that are wrong each in its way', async () => {
   for (const [fault, code] of [
     ['tls-failure', /HANDSHAKE_FAILURE|handshake failure/],

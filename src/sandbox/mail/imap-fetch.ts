@@ -3,6 +3,7 @@ import { formatDateTime } from '../../protocol/imap/date.ts';
 import type { FetchItem, Section } from '../../protocol/imap/fetch-items.ts';
 import { parseMessage, type Part } from '../../protocol/mime/part.ts';
 import { bodyStructure, envelope } from '../../protocol/mime/structure.ts';
+import { estimate, malform, NO_QUIRKS, type Quirks, substitute } from './imap-quirks.ts';
 import type { View } from './imap-view.ts';
 import type { Message } from './store.ts';
 
@@ -16,15 +17,21 @@ export function structureOf(message: Message): Part {
 }
 
 /** One response in pieces: text holds one octet per character. */
-export function fetchResponse(view: View, index: number, items: readonly FetchItem[]): Buffer[] {
+export function fetchResponse(
+  view: View,
+  index: number,
+  items: readonly FetchItem[],
+  quirks: Quirks = NO_QUIRKS,
+): Buffer[] {
   const message = view.messages[index]!;
+  const shown = message === quirks.unretrievable ? substitute(message) : message;
   const out: Buffer[] = [];
   let text = `* ${index + 1} FETCH (`;
   for (const [position, item] of items.entries()) {
     text += `${position > 0 ? ' ' : ''}${item.type === 'SECTION' ? item.label : item.type} `;
-    const whole = item.type === 'SECTION' ? sectionOctets(message, item.section) : undefined;
+    const whole = item.type === 'SECTION' ? sectionOctets(shown, item.section) : undefined;
     if (item.type !== 'SECTION' || !whole) {
-      text += item.type === 'SECTION' ? 'NIL' : plainItem(view, message, item.type);
+      text += item.type === 'SECTION' ? 'NIL' : plainItem(view, message, item.type, quirks);
       continue;
     }
     const { partial } = item;
@@ -36,7 +43,7 @@ export function fetchResponse(view: View, index: number, items: readonly FetchIt
   return out;
 }
 
-function plainItem(view: View, message: Message, type: Exclude<FetchItem['type'], 'SECTION'>): string {
+function plainItem(view: View, message: Message, type: Exclude<FetchItem['type'], 'SECTION'>, quirks: Quirks): string {
   switch (type) {
     case 'FLAGS':
       view.told(message);
@@ -46,11 +53,13 @@ function plainItem(view: View, message: Message, type: Exclude<FetchItem['type']
     case 'INTERNALDATE':
       return `"${formatDateTime(message.internalDate)}"`;
     case 'RFC822.SIZE':
-      return String(message.raw.length);
+      return String(quirks.estimated ? estimate(message.raw.length) : message.raw.length);
     case 'ENVELOPE':
       return envelope(structureOf(message));
-    default:
-      return bodyStructure(structureOf(message), type === 'BODYSTRUCTURE');
+    default: {
+      const structure = bodyStructure(structureOf(message), type === 'BODYSTRUCTURE');
+      return quirks.malformed ? malform(structure) : structure;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 import { decodeMailboxName, encodeMailboxName } from '../../protocol/imap/mailbox-name.ts';
 import { parseDateTime } from '../../protocol/imap/date.ts';
 import { formatString, type CommandReader } from '../../protocol/imap/token.ts';
+import { bites } from './imap-quirks.ts';
 import type { Answer, Command, ImapSession } from './imap-session.ts';
 import { View } from './imap-view.ts';
 import { canonicalName, type Folder } from './store.ts';
@@ -39,15 +40,16 @@ function select(verb: 'SELECT' | 'EXAMINE'): Command {
     session.view = undefined;
     const folder = session.admitted.mailbox.find(name);
     if (!folder) return { text: `NO ${name} doesn't exist.` };
+    if (bites(session, 'imap-uidvalidity-changed')) session.admitted.mailbox.rebuild(folder);
     const readOnly = verb === 'EXAMINE';
     const view = (session.view = new View(folder, readOnly));
     const unseen = view.messages.findIndex((message) => !message.flags.has('\\Seen'));
     const lines = [
       `${view.messages.length} EXISTS`,
-      `${view.recent.size} RECENT`,
+      ...(session.enabled ? [] : [`${view.recent.size} RECENT`]),
       `FLAGS (${FLAGS.join(' ')})`,
       `OK [PERMANENTFLAGS (${readOnly ? '' : FLAGS.join(' ')})] Permanent flags`,
-      ...(unseen === -1 ? [] : [`OK [UNSEEN ${unseen + 1}] Is the first unseen message`]),
+      ...(unseen === -1 || session.enabled ? [] : [`OK [UNSEEN ${unseen + 1}] Is the first unseen message`]),
       `OK [UIDVALIDITY ${folder.uidValidity}] UIDVALIDITY value`,
       `OK [UIDNEXT ${folder.uidNext}] The next unique identifier value`,
     ];
@@ -146,7 +148,7 @@ async function idle(session: ImapSession, reader: CommandReader): Promise<Answer
   try {
     for (;;) {
       if (view?.gone) return { text: 'NO The selected mailbox was deleted.' };
-      const news = view?.tell(true) ?? '';
+      const news = view?.tell(true, !session.enabled) ?? '';
       if (news !== '') await conn.write(news);
       const next = await Promise.race([line, ended.promise, ...(view ? [view.changed()] : [])]);
       if (next === undefined) continue;
@@ -172,6 +174,16 @@ export const folderCommands: Readonly<Record<string, Command>> = {
   STATUS: status,
   APPEND: append,
   IDLE: idle,
+  ENABLE: async (session, reader) => {
+    const names: string[] = [];
+    while (!reader.atEnd) {
+      reader.space();
+      names.push(reader.atom().toUpperCase());
+    }
+    if (names.includes('IMAP4REV2')) session.enabled = true;
+    await session.conn.write(`* ENABLED${session.enabled ? ' IMAP4rev2' : ''}\r\n`);
+    return done('ENABLE');
+  },
   NAMESPACE: async (session, reader) => {
     reader.end();
     await session.conn.write('* NAMESPACE (("" "/")) NIL NIL\r\n');

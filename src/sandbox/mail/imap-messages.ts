@@ -2,10 +2,11 @@
 import { parseFetchItems, type FetchItem } from '../../protocol/imap/fetch-items.ts';
 import { parseSearch } from '../../protocol/imap/search-key.ts';
 import { formatSequenceSet, parseSequenceSet, sequenceMatcher } from '../../protocol/imap/sequence-set.ts';
-import type { CommandReader } from '../../protocol/imap/token.ts';
+import { type CommandReader, formatString } from '../../protocol/imap/token.ts';
 import { fetchResponse } from './imap-fetch.ts';
 import { folderName, knownFlags } from './imap-folders.ts';
 import { searchTest } from './imap-search.ts';
+import { bites, type Quirks } from './imap-quirks.ts';
 import type { Answer, Command, ImapSession } from './imap-session.ts';
 import type { View } from './imap-view.ts';
 import type { Message } from './store.ts';
@@ -30,7 +31,8 @@ function takeSet(view: View, reader: CommandReader, uid: boolean): number[] | 'o
 
 const outside: Answer = { text: 'BAD The specified message set is invalid.', expunge: false };
 
-const fetch: MessageCommand = async ({ conn, view }, reader, uid) => {
+const fetch: MessageCommand = async (session, reader, uid) => {
+  const { conn, view } = session;
   reader.space();
   const indexes = takeSet(view, reader, uid);
   reader.space();
@@ -40,14 +42,26 @@ const fetch: MessageCommand = async ({ conn, view }, reader, uid) => {
   if (uid && !items.some(({ type }) => type === 'UID')) items = [{ type: 'UID' }, ...items];
   const marks = !view.readOnly && items.some((item) => item.type === 'SECTION' && !item.peek);
   const withFlags: FetchItem[] = items.some(({ type }) => type === 'FLAGS') ? items : [...items, { type: 'FLAGS' }];
+  const quirks = quirksOf(session, items);
   for (const index of indexes) {
     const message = view.messages[index]!;
     const marked = marks && !message.flags.has('\\Seen');
     if (marked) view.folder.setFlags(message, [...message.flags, '\\Seen'], view);
-    for (const piece of fetchResponse(view, index, marked ? withFlags : items)) await conn.write(piece);
+    for (const piece of fetchResponse(view, index, marked ? withFlags : items, quirks)) await conn.write(piece);
   }
   return { text: 'OK FETCH completed.', expunge: uid };
 };
+
+/** Faults that bend what is fetched. Each is asked only where it can show. */
+function quirksOf(session: ImapSession & { view: View }, items: readonly FetchItem[]): Quirks {
+  const asks = (type: FetchItem['type']): boolean => items.some((item) => item.type === type);
+  return {
+    malformed: asks('BODYSTRUCTURE') && bites(session, 'imap-malformed-bodystructure') !== undefined,
+    estimated: asks('RFC822.SIZE') && bites(session, 'imap-size-estimated') !== undefined,
+    unretrievable:
+      asks('SECTION') && bites(session, 'imap-message-unretrievable') ? session.view.messages.at(-1) : undefined,
+  };
+}
 
 const store: MessageCommand = async ({ conn, view }, reader, uid) => {
   reader.space();
@@ -79,7 +93,7 @@ function bareFlags(reader: CommandReader): string[] {
   return flags;
 }
 
-const search: MessageCommand = async ({ conn, view }, reader, uid) => {
+const search: MessageCommand = async ({ conn, view, enabled, tag }, reader, uid) => {
   reader.space();
   if (reader.skip('CHARSET ')) {
     const charset = reader.astring().toString('latin1').toUpperCase();
@@ -91,7 +105,11 @@ const search: MessageCommand = async ({ conn, view }, reader, uid) => {
   const found = view.messages.flatMap((message, index) =>
     test(message, index) ? [uid ? message.uid : index + 1] : [],
   );
-  await conn.write(`* SEARCH${found.map((number) => ` ${number}`).join('')}\r\n`);
+  if (enabled) {
+    // RFC 9051 §6.4.4: SEARCH is answered with ESEARCH, and with nothing but the tag when nothing was found.
+    const all = found.length === 0 ? '' : ` ALL ${formatSequenceSet(found)}`;
+    await conn.write(`* ESEARCH (TAG ${formatString(tag)})${uid ? ' UID' : ''}${all}\r\n`);
+  } else await conn.write(`* SEARCH${found.map((number) => ` ${number}`).join('')}\r\n`);
   return { text: 'OK SEARCH completed.', expunge: uid };
 };
 

@@ -1,12 +1,13 @@
 /** An IMAP4rev1 session as Exchange Online serves it (RFC 3501; RFC 2177, 2342, 2971, 3691, 4315, 4959, 6851, 7888). */
 import { isError } from '../../base/error.ts';
 import { CommandReader } from '../../protocol/imap/token.ts';
-import type { Bite, Spot } from '../faults/board.ts';
-import type { FaultId } from '../faults/catalogue.ts';
+import type { Spot } from '../faults/board.ts';
 import { admit, decodeLine, type Admitted } from './admission.ts';
+import { capabilities, type Dialect, greeting } from './imap-dialect.ts';
 import { readCommand } from './imap-command.ts';
 import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
+import { bites } from './imap-quirks.ts';
 import type { Line } from './line.ts';
 import type { View } from './imap-view.ts';
 import { SessionEnd } from './session-end.ts';
@@ -18,6 +19,11 @@ export interface ImapSession {
   admitted: Admitted;
   end: SessionEnd;
   view: View | undefined;
+  dialect: Dialect;
+  /** Of the command under way. */
+  tag: string;
+  /** IMAP4rev2 was enabled (RFC 9051 §6.3.1). */
+  enabled: boolean;
 }
 
 /** A tagged answer: `OK …`, `NO …` or `BAD …`. `expunge` false keeps sequence numbers still (RFC 3501 §7.4.1). */
@@ -28,10 +34,6 @@ export interface Answer {
 
 export type Command = (session: ImapSession, reader: CommandReader) => Promise<Answer> | Answer;
 
-const BEFORE =
-  'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+';
-const AFTER =
-  'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CLIENTACCESSRULES CLIENTNETWORKPRESENCELOCATION BACKENDAUTHENTICATE CHILDREN IDLE NAMESPACE LITERAL+';
 const FAILURES = 10;
 const BYE = '* BYE Microsoft Exchange Server IMAP4 server signing off.\r\n';
 const TAG = /[^(){ %*"\\\]+\x00-\x1f\x7f-\xff]+/y;
@@ -41,9 +43,9 @@ const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FE
 
 /** Serves until the end of the connection. Whatever the client sends, this does not throw for it. */
 export async function serveImap(conn: Line, service: MailSite): Promise<void> {
-  const name = Buffer.from(service.hostname, 'utf16le').toString('base64');
-  await conn.write(`* OK The Microsoft Exchange IMAP4 service is ready. [${name}]\r\n`);
-  const session: OpenSession = { conn, service, view: undefined };
+  const dialect: Dialect = service.faults.bite('imap4rev2', { place: 'imap' }) ? 'rev2' : 'classic';
+  await conn.write(greeting(dialect, service.hostname));
+  const session: OpenSession = { conn, service, dialect, tag: '*', enabled: false, view: undefined };
   try {
     while (await step(session)) {
       if (session.view?.gone) break;
@@ -62,6 +64,9 @@ export async function serveImap(conn: Line, service: MailSite): Promise<void> {
 type OpenSession = {
   conn: Line;
   service: MailSite;
+  dialect: Dialect;
+  tag: string;
+  enabled: boolean;
   admitted?: Admitted;
   end?: SessionEnd;
   leave?: () => void;
@@ -82,7 +87,7 @@ async function step(session: OpenSession): Promise<boolean> {
   let tag = '*';
   let verb = '';
   try {
-    tag = reader.matching(TAG, 'a tag');
+    tag = session.tag = reader.matching(TAG, 'a tag');
     reader.space();
     verb = reader.atom().toUpperCase();
     if (session.disconnected) {
@@ -103,7 +108,7 @@ async function step(session: OpenSession): Promise<boolean> {
       return false;
     }
     const answer = await run(session, verb, reader);
-    const news = session.view?.tell(answer.expunge ?? true) ?? '';
+    const news = session.view?.tell(answer.expunge ?? true, !session.enabled) ?? '';
     await conn.write(`${news}${tag} ${answer.text}\r\n`);
     return (session.failures ?? 0) < FAILURES;
   } catch (error) {
@@ -115,11 +120,6 @@ async function step(session: OpenSession): Promise<boolean> {
   }
 }
 
-/** A fault of the mailbox that is signed in to, if it bites. */
-function bites({ service, admitted }: OpenSession, fault: FaultId): Bite | undefined {
-  return service.faults.bite(fault, { place: 'imap', addresses: admitted ? [admitted.mailbox.address] : [] });
-}
-
 async function run(session: OpenSession, verb: string, reader: CommandReader): Promise<Answer> {
   const { conn, admitted } = session;
   const throttled = admitted && bites(session, 'imap-throttled');
@@ -127,7 +127,7 @@ async function run(session: OpenSession, verb: string, reader: CommandReader): P
   switch (verb) {
     case 'CAPABILITY':
       reader.end();
-      await conn.write(`* CAPABILITY ${admitted ? AFTER : BEFORE}\r\n`);
+      await conn.write(`* CAPABILITY ${capabilities(session.dialect, admitted !== undefined)}\r\n`);
       return { text: 'OK CAPABILITY completed.' };
     case 'NOOP':
       reader.end();
@@ -145,6 +145,8 @@ async function run(session: OpenSession, verb: string, reader: CommandReader): P
       const command = commands[verb];
       if (!command) return { text: 'BAD Command Error. 12' };
       if (!admitted || (selected.has(verb) && !session.view)) return invalidState;
+      if (verb === 'ENABLE' && session.dialect === 'classic') return { text: 'BAD Command Error. 12' };
+      if (verb === 'LSUB' && session.dialect === 'rev2') return { text: 'BAD Command Error. 12' };
       if (bites(session, 'imap-server-bug')) return { text: 'NO [SERVERBUG] Internal server error', expunge: false };
       return command(session as ImapSession, reader);
     }
@@ -186,6 +188,7 @@ async function authenticate(session: OpenSession, reader: CommandReader): Promis
   else {
     session.leave = ledger.enter(admission.mailbox.address, 'imap');
     session.admitted = admission;
+    if (session.dialect === 'classic' && faults.bite('imap4rev2', spot)) session.dialect = 'rev2';
     session.conn.arm({ place: 'imap', addresses: [admission.mailbox.address] });
     session.end = new SessionEnd(session.service, admission, () => session.view !== undefined);
   }

@@ -46,8 +46,12 @@ export class View {
     this.#changed.delete(message);
   }
 
-  /** What is to be told now. @param expunge false while numbers must not move (RFC 3501 §7.4.1) */
-  tell(expunge: boolean): string {
+  /**
+   * What is to be told now.
+   * @param expunge false while numbers must not move (RFC 3501 §7.4.1)
+   * @param recent false where there is no RECENT any more (RFC 9051, Appendix E)
+   */
+  tell(expunge: boolean, recent = true): string {
     const out: string[] = [];
     if (expunge && this.#removed.size > 0) {
       const kept: Message[] = [];
@@ -65,7 +69,8 @@ export class View {
     if (added.length > 0) {
       for (const message of added) this.#claim(message);
       this.messages.push(...added);
-      out.push(`* ${this.messages.length} EXISTS\r\n`, `* ${this.recent.size} RECENT\r\n`);
+      out.push(`* ${this.messages.length} EXISTS\r\n`);
+      if (recent) out.push(`* ${this.recent.size} RECENT\r\n`);
     }
     if (this.#changed.size > 0) {
       this.messages.forEach((message, index) => {

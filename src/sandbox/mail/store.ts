@@ -24,7 +24,7 @@ export interface FolderOptions {
 export class Folder {
   name: string;
   readonly use: string | undefined;
-  readonly uidValidity: number;
+  uidValidity: number;
   /** In order of UID. */
   messages: readonly Message[] = [];
   uidNext = 1;
@@ -63,6 +63,16 @@ export class Folder {
     const removed = this.messages.filter((message) => gone.has(message));
     this.messages = this.messages.filter((message) => !gone.has(message));
     for (const message of removed) this.#tell({ type: 'removed', message });
+  }
+
+  /** Begins anew under another UIDVALIDITY: the same messages with new UIDs. Sessions in it are ended. */
+  rebuild(uidValidity: number): void {
+    const { messages } = this;
+    this.close();
+    this.uidValidity = uidValidity;
+    this.messages = [];
+    this.uidNext = this.recentFrom = 1;
+    for (const { raw, internalDate, flags } of messages) this.add(raw, internalDate, flags);
   }
 
   /** Tells observers that the folder was deleted. */
@@ -126,6 +136,10 @@ export class Mailbox {
     const folder = new Folder(canonicalName(name), { uidValidity: this.#nextValidity(), ...(use ? { use } : {}) });
     this.folders.set(folder.name, folder);
     return folder;
+  }
+
+  rebuild(folder: Folder): void {
+    folder.rebuild(this.#nextValidity());
   }
 
   delete(folder: Folder): void {
