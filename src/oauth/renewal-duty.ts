@@ -11,6 +11,7 @@ import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Application } from '../store/types.ts';
 import type { GrantTokens } from './grant-tokens.ts';
+import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
 import { watchForJumps } from './jump-watch.ts';
 import type { JumpWatch } from './jump-watch.ts';
@@ -60,7 +61,7 @@ class Duty implements RenewalDuty {
   #applications: 'known' | 'changed' | 'unknown' = 'unknown';
   #settleUntil = 0;
   #wake: () => void = () => undefined;
-  #stopped = false;
+  readonly #stopping = new AbortController();
   rounds = 0;
 
   constructor(deps: RenewalDeps, limits: LaneLimits) {
@@ -79,7 +80,7 @@ class Duty implements RenewalDuty {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort(oauthError('oauth.provider-busy', 'this process is shutting down'));
     this.#watch.stop();
     this.#wake();
     await this.#running;
@@ -87,7 +88,7 @@ class Duty implements RenewalDuty {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#stopped;) {
+    for (let failures = 0; !this.#stopping.signal.aborted;) {
       let pause = LOOK_MS;
       const woken = new Promise<void>((resolve) => (this.#wake = resolve));
       try {
@@ -99,7 +100,7 @@ class Duty implements RenewalDuty {
         pause = backoffMs(failures++, STORE_AWAY);
       }
       this.rounds += 1;
-      if (this.#stopped) return;
+      if (this.#stopping.signal.aborted) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.#deps.clock.after(Math.max(pause, LEAST_PAUSE_MS), resolve);
       await Promise.race([promise, woken]);
@@ -115,7 +116,7 @@ class Duty implements RenewalDuty {
     if (this.#applications !== 'known') await this.#readApplications();
     let pause = LOOK_MS;
     for (const lane of this.#lanes.values()) {
-      if (this.#stopped) return pause;
+      if (this.#stopping.signal.aborted) return pause;
       pause = Math.min(pause, await this.#fill(lane));
     }
     return pause;
@@ -152,7 +153,12 @@ class Duty implements RenewalDuty {
   async #renew(lane: Lane, grantId: string): Promise<void> {
     const { clock, log } = this.#deps;
     try {
-      const renewed = await renew(this.#deps, grantId, (tokens) => this.#isFresh(grantId, tokens, lane));
+      const renewed = await renew(
+        this.#deps,
+        grantId,
+        (tokens) => this.#isFresh(grantId, tokens, lane),
+        this.#stopping.signal,
+      );
       if (!renewed.requested) await this.#note(renewed);
     } catch (thrown) {
       const error = asError(thrown);

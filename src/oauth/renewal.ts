@@ -65,6 +65,7 @@ const OTHER_REFRESHER_MS = 60_000;
 
 /**
  * Tokens that `isFresh` accepts: those another process stored meanwhile, or new ones.
+ * @param signal ends the wait for another process's renewal; a renewal of our own is never given up
  * @throws oauth.needs-consent, oauth.admin-consent, oauth.suspended (denied); oauth.provider-unreachable, oauth.provider-busy
  *   (later); oauth.misconfigured; store.*, vault.*
  */
@@ -72,6 +73,7 @@ export async function renew(
   deps: RenewalDeps,
   grantId: string,
   isFresh: (tokens: GrantTokens) => boolean,
+  signal?: AbortSignal,
 ): Promise<Renewed> {
   const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
   for (let attempt = 0; ; attempt += 1) {
@@ -84,7 +86,7 @@ export async function renew(
         hint: 'wait; if it stays, look at the other Postern processes that share this database',
       });
     }
-    await deps.clock.sleep(backoffMs(attempt, { baseMs: 20, maxMs: 500 }));
+    await deps.clock.sleep(backoffMs(attempt, { baseMs: 20, maxMs: 500 }), signal);
   }
 }
 

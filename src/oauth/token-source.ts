@@ -83,7 +83,7 @@ class CachingTokenSource implements OpenedTokenSource {
   readonly #profiles = new Map<string, Promise<ProviderProfile>>();
   readonly #grants = new Map<string, Promise<Grant | undefined>>();
   readonly #watches: readonly { stop(): void }[];
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(deps: TokenSourceDeps) {
     this.#deps = deps;
@@ -127,7 +127,7 @@ class CachingTokenSource implements OpenedTokenSource {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(shuttingDown());
     for (const watch of this.#watches) watch.stop();
     await Promise.allSettled(this.#inFlight.values());
     const clients = await Promise.allSettled(this.#clients.values());
@@ -143,7 +143,7 @@ class CachingTokenSource implements OpenedTokenSource {
       if (usable && failure.error.kind !== 'denied') return usable;
       throw failure.error;
     }
-    if (this.#closed) throw oauthError('oauth.provider-unreachable', 'this process is shutting down');
+    this.#closing.signal.throwIfAborted();
     const work = this.#inFlight.get(grantId) ?? this.#start(grantId);
     if (!usable) return (await unlessAborted(work, signal)).token;
 
@@ -191,7 +191,7 @@ class CachingTokenSource implements OpenedTokenSource {
       return clock.now() < renewOnUseAt(grantId, tokens);
     };
     try {
-      const { grant, tokens } = await renew(this.renewal, grantId, isFresh);
+      const { grant, tokens } = await renew(this.renewal, grantId, isFresh, this.#closing.signal);
       checkAccessTokenAudience(tokens.accessToken, await this.#profile(grant.applicationId));
       this.#failures.delete(grantId);
       this.#rejected.delete(grantId);
@@ -286,6 +286,10 @@ class CachingTokenSource implements OpenedTokenSource {
   #grant(grantId: string): Promise<Grant | undefined> {
     return remembered(this.#grants, grantId, () => this.#deps.store.grants.find(grantId));
   }
+}
+
+function shuttingDown(): PosternError {
+  return oauthError('oauth.provider-unreachable', 'this process is shutting down');
 }
 
 function requireProtocol(mailbox: Mailbox, protocol: Protocol): void {

@@ -66,7 +66,7 @@ async function attempt(
       lost ? 'a notice is given up' : 'a notice waits',
     );
     if (!lost) return { type: 'again', at: clock.now() + wait, problem: error.message };
-    audit.note({ type: 'notice.undeliverable', outcome: 'failed', data: { ...facts, reason: error.message } });
+    await audit.record({ type: 'notice.undeliverable', outcome: 'failed', data: { ...facts, reason: error.message } });
     return { type: 'given-up', problem: error.message };
   }
 }
