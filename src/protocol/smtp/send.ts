@@ -1,0 +1,249 @@
+/** Handing mail to a server after sign-in, client side: RFC 5321 transactions, RFC 2920 PIPELINING, RFC 1870, RFC 3461, RFC 6531. */
+import { asError } from '../../base/error.ts';
+import { protocolError } from '../errors.ts';
+import type { Conn } from '../wire/conn.ts';
+import { encodeXtext } from './envelope.ts';
+
+export interface SmtpReply {
+  readonly code: number;
+  /** RFC 3463, `5.7.60`; undefined where the server gave none. */
+  readonly enhanced: string | undefined;
+  /** As it came, lines joined by a space. */
+  readonly text: string;
+}
+
+export interface OutgoingRecipient {
+  readonly address: string;
+  readonly notify?: readonly string[];
+  readonly orcpt?: string;
+}
+
+export interface Outgoing {
+  /** Empty for reports. */
+  readonly from: string;
+  readonly recipients: readonly OutgoingRecipient[];
+  /** Octets. */
+  readonly size: number;
+  readonly eightBit: boolean;
+  readonly smtputf8: boolean;
+  readonly ret?: 'FULL' | 'HDRS';
+  readonly envid?: string;
+  /** RFC 5322 octets with CRLF. */
+  readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+export type SendResult =
+  /** The server took it for those recipients it took; the others have their refusals. */
+  | { readonly type: 'taken'; readonly reply: SmtpReply; readonly recipients: readonly SmtpReply[] }
+  /** The server has not taken it: `reply` is the one that decided, `recipients` has what was said to each, if it was. */
+  | { readonly type: 'refused'; readonly reply: SmtpReply; readonly recipients: readonly (SmtpReply | undefined)[] }
+  /** The connection was lost after the last octet was on its way: the server may have taken it, or not. */
+  | { readonly type: 'unknown'; readonly reason: string };
+
+/** The longest reply line, and how many lines a reply may have. */
+const REPLY_OCTETS = 64 * 1024;
+const MOST_LINES = 200;
+/** Octets written at once, at least. */
+const BLOCK_OCTETS = 64 * 1024;
+
+/** One signed-in connection; transactions one after the other. */
+export class SmtpSender {
+  readonly #conn: Conn;
+  readonly #host: string;
+  readonly #offers: ReadonlySet<string>;
+  readonly #maxSize: number | undefined;
+  #usable = true;
+  #sent = 0;
+
+  /** @param extensions the server's EHLO lines */
+  constructor(conn: Conn, host: string, extensions: readonly string[]) {
+    this.#conn = conn;
+    this.#host = host;
+    this.#offers = new Set(extensions.map((line) => line.split(' ')[0]!.toUpperCase()));
+    const size = extensions.find((line) => /^SIZE \d+/i.test(line));
+    this.#maxSize = size === undefined ? undefined : Number(size.slice(5)) || undefined;
+  }
+
+  /** False once the connection broke or the server said that it ends it. */
+  get usable(): boolean {
+    return this.#usable && !this.#conn.closed;
+  }
+
+  /** Transactions begun. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  offers(extension: string): boolean {
+    return this.#offers.has(extension);
+  }
+
+  /**
+   * Sends one message. What the server cannot take by its own word (size, 8-bit, UTF-8 addresses) is refused here, as it would.
+   * @throws wire.* when the connection broke before the last octet was sent (nothing was taken); the signal's reason; what
+   *   `body` throws
+   */
+  async send(message: Outgoing, signal?: AbortSignal): Promise<SendResult> {
+    const early = this.#objection(message);
+    if (early) return { type: 'refused', reply: early, recipients: [] };
+    this.#sent += 1;
+    try {
+      return await this.#transact(message, signal);
+    } catch (error) {
+      this.#usable = false;
+      this.#conn.destroy();
+      throw error;
+    }
+  }
+
+  /** QUIT, without waiting for the answer longer than the connection lets us. */
+  end(): void {
+    this.#usable = false;
+    this.#conn.end('QUIT\r\n');
+  }
+
+  #objection({ size, smtputf8 }: Outgoing): SmtpReply | undefined {
+    if (this.#maxSize !== undefined && size > this.#maxSize)
+      return {
+        code: 552,
+        enhanced: '5.3.4',
+        text: `552 5.3.4 the message has ${size} octets, ${this.#host} takes ${this.#maxSize}`,
+      };
+    if (smtputf8 && !this.#offers.has('SMTPUTF8'))
+      return { code: 553, enhanced: '5.6.7', text: `553 5.6.7 ${this.#host} takes no addresses or headers in UTF-8` };
+    return undefined;
+  }
+
+  async #transact(message: Outgoing, signal: AbortSignal | undefined): Promise<SendResult> {
+    const commands = [this.#mail(message), ...message.recipients.map((one) => this.#rcpt(one))];
+    const pipelined = this.#offers.has('PIPELINING');
+    if (pipelined) await this.#conn.write(`${[...commands, 'DATA'].join('\r\n')}\r\n`);
+    const replies: SmtpReply[] = [];
+    for (const command of commands) {
+      if (!pipelined) await this.#conn.write(`${command}\r\n`);
+      replies.push(await this.#reply(signal));
+      if (!pipelined && replies.length === 1 && !isGood(replies[0]!)) break;
+    }
+    const [mail, ...recipients] = replies as [SmtpReply, ...SmtpReply[]];
+    const nobody = !isGood(mail) || !recipients.some(isGood);
+    if (!pipelined && nobody) return this.#refused(decisive(mail, recipients), recipients, signal);
+    if (!pipelined) await this.#conn.write('DATA\r\n');
+    const go = await this.#reply(signal);
+    if (go.code !== 354) return this.#refused(nobody ? decisive(mail, recipients) : go, recipients, signal);
+    if (nobody) {
+      // RFC 2920 §3.1: a server that says 354 without recipients is given an empty message, which it refuses.
+      await this.#conn.write('.\r\n');
+      await this.#reply(signal);
+      return this.#refused(decisive(mail, recipients), recipients, signal);
+    }
+    await this.#body(message.body, signal);
+    // Whoever has left already has not seen the end, and so has taken nothing.
+    if (this.#conn.closed)
+      throw protocolError('wire.closed', `${this.#host} closed the connection before the end of the message`);
+    let reply: SmtpReply;
+    try {
+      await this.#conn.write('.\r\n');
+      reply = await this.#reply(signal);
+    } catch (error) {
+      this.#usable = false;
+      this.#conn.destroy();
+      return { type: 'unknown', reason: asError(error).message };
+    }
+    if (!isGood(reply)) return { type: 'refused', reply, recipients };
+    return { type: 'taken', reply, recipients };
+  }
+
+  #mail({ envid, eightBit, from, ret, size, smtputf8 }: Outgoing): string {
+    const dsn = this.#offers.has('DSN');
+    return [
+      `MAIL FROM:<${from}>`,
+      ...(this.#offers.has('SIZE') ? [`SIZE=${size}`] : []),
+      ...(eightBit && this.#offers.has('8BITMIME') ? ['BODY=8BITMIME'] : []),
+      ...(smtputf8 ? ['SMTPUTF8'] : []),
+      ...(dsn && ret !== undefined ? [`RET=${ret}`] : []),
+      ...(dsn && envid !== undefined ? [`ENVID=${encodeXtext(envid)}`] : []),
+    ].join(' ');
+  }
+
+  #rcpt({ address, notify, orcpt }: OutgoingRecipient): string {
+    const dsn = this.#offers.has('DSN');
+    return [
+      `RCPT TO:<${address}>`,
+      ...(dsn && notify !== undefined ? [`NOTIFY=${notify.join(',')}`] : []),
+      ...(dsn && orcpt !== undefined ? [`ORCPT=${orcpt}`] : []),
+    ].join(' ');
+  }
+
+  /** The octets with their dots stuffed, in blocks, up to and including the last line's end. */
+  async #body(body: Outgoing['body'], signal: AbortSignal | undefined): Promise<void> {
+    let lineStart = true;
+    let block: Buffer[] = [];
+    let held = 0;
+    const flush = async (): Promise<void> => {
+      const octets = Buffer.concat(block);
+      block = [];
+      held = 0;
+      signal?.throwIfAborted();
+      await this.#conn.write(octets);
+    };
+    for await (const piece of body) {
+      if (piece.length === 0) continue;
+      const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+      if (lineStart && octets[0] === DOT) block.push(ONE_DOT);
+      let from = 0;
+      // CR and LF come in pairs only (acceptance sees to it), so an LF is the end of a line.
+      for (let at = octets.indexOf('\n.'); at !== -1; at = octets.indexOf('\n.', at + 1)) {
+        block.push(octets.subarray(from, at + 1), ONE_DOT);
+        from = at + 1;
+      }
+      block.push(octets.subarray(from));
+      held += octets.length;
+      lineStart = octets.at(-1) === LF;
+      if (held >= BLOCK_OCTETS) await flush();
+    }
+    if (!lineStart) block.push(Buffer.from('\r\n'));
+    if (block.length > 0) await flush();
+  }
+
+  async #refused(
+    reply: SmtpReply,
+    recipients: readonly SmtpReply[],
+    signal: AbortSignal | undefined,
+  ): Promise<SendResult> {
+    if (reply.code === 421) this.#usable = false;
+    else if (this.usable) {
+      await this.#conn.write('RSET\r\n');
+      await this.#reply(signal);
+    }
+    return { type: 'refused', reply, recipients };
+  }
+
+  async #reply(signal: AbortSignal | undefined): Promise<SmtpReply> {
+    const lines: string[] = [];
+    for (;;) {
+      const octets = await this.#conn.line(REPLY_OCTETS, signal);
+      if (octets === undefined) throw protocolError('wire.closed', `${this.#host} closed the connection`);
+      const line = octets.toString('utf8');
+      const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
+      if (!found || lines.length >= MOST_LINES)
+        throw protocolError('wire.syntax', `${this.#host} does not answer as expected: ${line.slice(0, 200)}`);
+      lines.push(found[3]!);
+      if (found[2] === '-') continue;
+      const code = Number(found[1]);
+      const text = `${found[1]} ${lines.join(' ')}`;
+      if (code === 421) this.#usable = false;
+      return { code, enhanced: /^([245]\.\d{1,3}\.\d{1,3})\b/.exec(lines[0]!)?.[1], text };
+    }
+  }
+}
+
+const DOT = 46;
+const LF = 10;
+const ONE_DOT = Buffer.from('.');
+
+const isGood = (reply: SmtpReply): boolean => reply.code >= 200 && reply.code < 300;
+
+/** The reply by which a message without recipients was refused: MAIL's, or the first recipient's. */
+function decisive(mail: SmtpReply, recipients: readonly SmtpReply[]): SmtpReply {
+  return isGood(mail) ? (recipients[0] ?? mail) : mail;
+}
