@@ -138,4 +138,8 @@ export const migrations: readonly Migration[] = [
     name: '006-outgoing',
     up: () => ['ALTER TABLE app_passwords ADD COLUMN outgoing text'],
   },
+  {
+    name: '005-delivery',
+    up: ({ table }) => [`CREATE TABLE outbox_ledger (name text PRIMARY KEY, entry text NOT NULL)${table}`],
+  },
 ];

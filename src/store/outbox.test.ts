@@ -196,6 +196,20 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       assert.equal(Buffer.from((await outbox.chunk(bodyId, 0))!).toString(), 'other');
     });
 
+    test('the ledger is read and written by one at a time', async () => {
+      const name = newId('led');
+      const add = () =>
+        outbox.ledger(name, (entry) => {
+          const count = Number(entry ?? '0') + 1;
+          return { entry: String(count), result: count };
+        });
+      const counts = await Promise.all(Array.from({ length: 8 }, add));
+      assert.deepEqual(
+        counts.toSorted((a, b) => a - b),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+      );
+    });
+
     test('filters, figures, forgetting', async () => {
       const mailbox = box();
       const batch = [fresh({ mailbox, createdAt: NOW - 7 }), fresh({ mailbox })];

@@ -16,6 +16,8 @@ export interface Schema {
   outbox_arriving: { body_id: string; since: number };
   outbox_events: OutboxEventRow;
   outbox_idempotency: OutboxIdempotencyRow;
+  /** What was sent lately, by mailbox: JSON that the outbox reads and writes. */
+  outbox_ledger: { name: string; entry: string };
   migrations: { name: string; applied_at: number };
   api_keys: ApiKeyRow;
   templates: TemplateRow;

@@ -192,6 +192,23 @@ export interface OutboxTable {
     change: MessageChange,
     events: readonly NewMessageEvent[],
   ): Promise<OutboxMessage | undefined>;
+  /** Many changes in one durable transaction, each by itself as {@link change}. */
+  changeAll(
+    changes: readonly {
+      readonly id: string;
+      readonly fence: number;
+      readonly change: MessageChange;
+      readonly events: readonly NewMessageEvent[];
+    }[],
+  ): Promise<readonly (OutboxMessage | undefined)[]>;
+  /**
+   * Reads an entry of the ledger of what was sent, and writes what `work` makes of it; nobody else does so meanwhile, in any
+   * process. `work` gets undefined the first time.
+   */
+  ledger<T>(
+    name: string,
+    work: (entry: string | undefined) => { readonly entry: string; readonly result: T },
+  ): Promise<T>;
   /** An event that changes nothing (a bounce, a note). */
   note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
   /** Events with seq > `after`, ascending. */

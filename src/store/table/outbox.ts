@@ -29,7 +29,7 @@ export function outboxTable(engine: Engine): OutboxTable {
   const unlocked = <T>(query: SelectQueryBuilder<Schema, 'outbox_messages', T>) =>
     engine.name === 'postgres' ? query.forUpdate().skipLocked() : query;
 
-  return {
+  const table: OutboxTable = {
     insert: (messages) =>
       write('outbox', async (trx) => {
         const insertions: (Insertion | undefined)[] = [];
@@ -190,29 +190,32 @@ export function outboxTable(engine: Engine): OutboxTable {
         const ids = left.map(({ id }) => id);
         return { result: await take(trx, ids, owner, until, 0), changed: false };
       }),
-    change: (id, fence, change, events) =>
+    change: async (id, fence, change, events) => (await table.changeAll([{ id, fence, change, events }]))[0],
+    changeAll: (changes) =>
       write('outbox', async (trx) => {
-        const old =
-          change.body &&
-          (await trx.selectFrom('outbox_messages').select('body_id').where('id', '=', id).executeTakeFirst());
-        const row = await trx
-          .updateTable('outbox_messages')
-          .set({ ...changeColumns(change), fence: fence + 1 })
-          .where('id', '=', id)
-          .where('fence', '=', fence)
-          .returningAll()
-          .executeTakeFirst();
-        if (!row) return { result: undefined, changed: false };
-        const message = outboxMessage(row);
-        if (old) {
-          await trx.deleteFrom('outbox_chunks').where('body_id', '=', old.body_id).execute();
-          await trx.deleteFrom('outbox_arriving').where('body_id', '=', message.bodyId).execute();
+        const result: (OutboxMessage | undefined)[] = [];
+        const rows: Insertable<OutboxEventRow>[] = [];
+        for (const { id, fence, change, events } of changes) {
+          const message = await changeOne(trx, id, fence, change);
+          result.push(message);
+          if (message) rows.push(...events.map((event) => eventRow(message, event)));
         }
-        await insertEvents(
-          trx,
-          events.map((event) => eventRow(message, event)),
-        );
-        return { result: message, changed: true };
+        await insertEvents(trx, rows);
+        return { result, changed: result.some((message) => message !== undefined) };
+      }),
+    ledger: (name, work) =>
+      engine.write(undefined, async (trx) => {
+        await trx
+          .insertInto('outbox_ledger')
+          .values({ name, entry: '' })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        const query = trx.selectFrom('outbox_ledger').select('entry').where('name', '=', name);
+        const row = await (engine.name === 'postgres' ? query.forUpdate() : query).executeTakeFirstOrThrow();
+        const { entry, result } = work(row.entry === '' ? undefined : row.entry);
+        if (entry !== row.entry)
+          await trx.updateTable('outbox_ledger').set({ entry }).where('name', '=', name).execute();
+        return { result, changed: false };
       }),
     note: (message, events) =>
       write('outbox', async (trx) => {
@@ -278,6 +281,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         return { result: ids.length, changed: false };
       }),
   };
+  return table;
 }
 
 /** Writes down who uses a key first; says who did when somebody has. */
@@ -306,6 +310,30 @@ async function known(
     .where('key', '=', key)
     .executeTakeFirstOrThrow();
   return { type: 'known', messageId: row.message_id, fingerprint: row.fingerprint };
+}
+
+async function changeOne(
+  trx: Transaction<Schema>,
+  id: string,
+  fence: number,
+  change: MessageChange,
+): Promise<OutboxMessage | undefined> {
+  const old =
+    change.body && (await trx.selectFrom('outbox_messages').select('body_id').where('id', '=', id).executeTakeFirst());
+  const row = await trx
+    .updateTable('outbox_messages')
+    .set({ ...changeColumns(change), fence: fence + 1 })
+    .where('id', '=', id)
+    .where('fence', '=', fence)
+    .returningAll()
+    .executeTakeFirst();
+  if (!row) return undefined;
+  const message = outboxMessage(row);
+  if (old) {
+    await trx.deleteFrom('outbox_chunks').where('body_id', '=', old.body_id).execute();
+    await trx.deleteFrom('outbox_arriving').where('body_id', '=', message.bodyId).execute();
+  }
+  return message;
 }
 
 async function take(
