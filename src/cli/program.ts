@@ -4,6 +4,7 @@ import { version } from '../server/version.ts';
 import { apikey } from './command/apikey.ts';
 import { audit } from './command/audit.ts';
 import { check } from './command/check.ts';
+import { clientConfig } from './command/client-config.ts';
 import { completion } from './command/completion.ts';
 import { discover } from './command/discover.ts';
 import { events } from './command/events.ts';
@@ -11,6 +12,7 @@ import { explain } from './command/explain.ts';
 import { importFrom } from './command/import.ts';
 import { init } from './command/init.ts';
 import { mailbox } from './command/mailbox.ts';
+import { notice } from './command/notice.ts';
 import { password } from './command/password.ts';
 import { provider } from './command/provider.ts';
 import { register } from './command/register.ts';
@@ -47,6 +49,7 @@ export function program(): Command {
     provider,
     mailbox,
     password,
+    clientConfig,
     apikey,
     token,
     check,
@@ -54,6 +57,7 @@ export function program(): Command {
     updateData,
     supportBundle,
     events,
+    notice,
     audit,
     sandbox,
     completion,

@@ -50,11 +50,13 @@ export interface Serving {
   stop(): Promise<void>;
 }
 
+/** A provider at which alice can consent without a browser. */
+export interface Consentable extends Pick<MailSite, 'application'> {
+  readonly authority: Pick<MailSite['authority'], 'approve'>;
+}
+
 /** Sets up a home: an application at the site, alice's mailbox by authorization code, one app password. */
-export async function createHome(
-  site: Pick<MailSite, 'application' | 'authority'>,
-  options: HomeOptions = {},
-): Promise<Home> {
+export async function createHome(site: Consentable, options: HomeOptions = {}): Promise<Home> {
   const folder = privateFolder();
   const path = join(folder.path, 'home');
   const spoken: string[] = [];
@@ -138,7 +140,7 @@ function configuration({ log = 'info', limits = {} }: HomeOptions): string {
 async function consent(
   home: string,
   env: Readonly<Record<string, string>>,
-  site: Pick<MailSite, 'authority'>,
+  site: Pick<Consentable, 'authority'>,
 ): Promise<string> {
   const args = ['mailbox', 'add', ALICE, '--provider', 'work', '--protocols', 'imap,pop3,smtp', '--flow', 'paste'];
   const child = spawn(process.execPath, [...COMMAND, ...args], {

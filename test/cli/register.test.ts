@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import Provider from 'oidc-provider';
+import { Provider } from 'oidc-provider';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { makeCertificates } from '../bed/certificates.ts';
 import { type FakeAz, installFakeAz } from '../bed/fake-az.ts';
@@ -29,7 +29,7 @@ after(async () => {
 
 const run = (args: readonly string[], options: RunOptions = {}): Promise<Finished> =>
   postern(home, args, { ...options, env: { ...az.env, ...options.env } });
-const json = <T>({ stdout }: Finished): T => JSON.parse(stdout.toString()) as T;
+const json = ({ stdout }: Finished): unknown => JSON.parse(stdout.toString());
 const atSandbox = (): string[] => ['--authority', sandbox.authority, '--ca', sandbox.caPath];
 
 interface Checks {
@@ -49,9 +49,10 @@ test('without --apply everything is printed and nothing is done', async () => {
     'postern provider add work',
   ])
     assert.ok(text.includes(part), part);
-  const printed = json<{ permissions: { name: string }[]; exchangeScript: string }>(
-    await run(['register', 'microsoft', '--flow', 'app-only', '--protocols', 'imap', '--json']),
-  );
+  const printed = json(await run(['register', 'microsoft', '--flow', 'app-only', '--protocols', 'imap', '--json'])) as {
+    permissions: { name: string }[];
+    exchangeScript: string;
+  };
   assert.deepEqual(
     printed.permissions.map(({ name }) => name),
     ['IMAP.AccessAsApp'],
@@ -65,7 +66,7 @@ test('a person’s consent: registered, known to Postern, verified, and complete
   const script = join(folder.path, 'exchange.ps1');
   const args = ['register', 'microsoft', '--apply', '--verify', '--json', '--exchange-script', script, ...atSandbox()];
   const first = await run(args);
-  const made = json<Checks & { outcome: string; clientId: string; consent: string; consentPage: string }>(first);
+  const made = json(first) as Checks & { outcome: string; clientId: string; consent: string; consentPage: string };
   assert.equal(made.outcome, 'created');
   assert.equal(made.clientId, sandbox.clients.public.id);
   assert.equal(made.consent, 'pending');
@@ -80,11 +81,11 @@ test('a person’s consent: registered, known to Postern, verified, and complete
     registration: 'ok',
     'admin consent': 'unknown',
   });
-  const again = json<Checks & { outcome: string; consent: string }>(await run([...args, '--admin-consent']));
+  const again = json(await run([...args, '--admin-consent'])) as Checks & { outcome: string; consent: string };
   assert.equal(again.outcome, 'unchanged');
   assert.equal(again.consent, 'granted');
   assert.equal(outcomes(again)['admin consent'], 'ok');
-  const [known, ...more] = json<{ name: string; clientId: string }[]>(await run(['provider', 'list', '--json']));
+  const [known, ...more] = json(await run(['provider', 'list', '--json'])) as { name: string; clientId: string }[];
   assert.equal(known?.clientId, made.clientId);
   assert.deepEqual(more, []);
 });
@@ -105,7 +106,7 @@ test('a client secret goes from az into the vault and nowhere else', async () =>
     'imap,pop3',
   ];
   const applied = await run([...args, '--apply', '--admin-consent', '--verify', '--json', ...atSandbox()]);
-  const found = json<Checks>(applied);
+  const found = json(applied) as Checks;
   assert.equal(outcomes(found)['credential'], 'ok');
   assert.equal(outcomes(found)['permissions'], 'ok');
   assert.ok(!`${applied.stdout.toString()}${applied.stderr}`.includes(secret));
@@ -122,7 +123,7 @@ test('a client secret goes from az into the vault and nowhere else', async () =>
     'imap,pop3',
     '--json',
   ]);
-  assert.equal(outcomes(json<Checks>(verified))['admin consent'], 'ok');
+  assert.equal(outcomes(json(verified) as Checks)['admin consent'], 'ok');
 });
 
 test('verify says what is wrong: an unknown application, a wrong secret, a tenant that is not there', async () => {
@@ -135,7 +136,7 @@ test('verify says what is wrong: an unknown application, a wrong secret, a tenan
   await add('wrong-secret', '--client-id', sandbox.clients.confidential.id, '--client-secret-file', secretFile);
   await add('confidential', '--client-id', sandbox.clients.confidential.id);
   const look = async (name: string): Promise<Checks> =>
-    json(await run(['register', 'microsoft', '--verify', '--provider', name, '--json'], { accept: [69] }));
+    json(await run(['register', 'microsoft', '--verify', '--provider', name, '--json'], { accept: [69] })) as Checks;
   assert.match((await look('unknown')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS700016/);
   assert.match((await look('wrong-secret')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS7000215/);
   assert.match((await look('confidential')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS7000218/);
@@ -172,15 +173,15 @@ test('dynamic registration: printed first, then done, and the server knows the c
   const { issuer, close, find } = await startRegistrar(certificates.certPem, certificates.keyPem);
   try {
     const args = ['register', 'oidc', issuer, '--ca', certificates.caPath, '--provider', 'own'];
-    const printed = json<{ metadata: { token_endpoint_auth_method: string } }>(await run([...args, '--json']));
+    const printed = json(await run([...args, '--json'])) as { metadata: { token_endpoint_auth_method: string } };
     assert.equal(printed.metadata.token_endpoint_auth_method, 'none');
     const token = join(folder.path, 'management');
     const more = ['--apply', '--imap', 'localhost:993/implicit', '--management-token-file', token];
-    const done = json<{ clientId: string; managementUri: string }>(await run([...args, ...more, '--json']));
+    const done = json(await run([...args, ...more, '--json'])) as { clientId: string; managementUri: string };
     assert.deepEqual((await find(done.clientId))?.['redirect_uris'], ['http://localhost/', 'http://127.0.0.1/']);
     assert.equal(statSync(token).mode & 0o077, 0);
     const answer = await run(['provider', 'show', 'own', '--json']);
-    assert.equal(json<{ issuer: string }>(answer).issuer, issuer);
+    assert.equal((json(answer) as { issuer: string }).issuer, issuer);
     const twice = await run([...args, ...more], { accept: [64] });
     assert.match(twice.stderr, /already/);
   } finally {
@@ -200,7 +201,8 @@ async function startRegistrar(cert: string, key: string) {
       registrationManagement: { enabled: true },
     },
   });
-  server.on('request', provider.callback());
+  const handle = provider.callback();
+  server.on('request', (request, response) => void handle(request, response));
   return {
     issuer,
     find: async (id: string) => (await provider.Client.find(id))?.metadata() as Record<string, unknown> | undefined,

@@ -1,0 +1,126 @@
+/** Configuration that is code: Python, nodemailer, curl. */
+import type { ClientConfig } from './programs.ts';
+import type { ClientSettings, Door } from './settings.ts';
+
+const ENVIRONMENT = 'the password comes from the environment, so that it is in no file: POSTERN_APP_PASSWORD';
+
+/** JSON is also how Python and JavaScript write these strings. */
+const quoted = (text: string): string => JSON.stringify(text);
+
+export function forPython({ address, imap, smtp, ca }: ClientSettings): ClientConfig {
+  const context = `context = ssl.create_default_context(${ca === undefined ? '' : `cafile=${quoted(ca)}`})`;
+  const encrypted = [imap, smtp].some((door) => door !== undefined && door.security !== 'plain');
+  return {
+    file: 'mail.py',
+    lines: [
+      ...(imap ? ['import imaplib'] : []),
+      'import os',
+      ...(smtp ? ['import smtplib'] : []),
+      ...(encrypted ? ['import ssl'] : []),
+      ...(smtp ? ['import sys', 'from email.message import EmailMessage'] : []),
+      '',
+      `USER = ${quoted(address)}`,
+      'PASSWORD = os.environ["POSTERN_APP_PASSWORD"]',
+      ...(encrypted ? [context] : []),
+      ...(imap ? ['', ...pythonImap(imap)] : []),
+      ...(smtp ? ['', ...pythonSmtp(smtp)] : []),
+    ],
+    notes: [ENVIRONMENT, 'python3 mail.py lists INBOX; python3 mail.py RECIPIENT sends a test message as well'],
+  };
+}
+
+function pythonImap({ host, port, security }: Door): readonly string[] {
+  const open = {
+    tls: `imaplib.IMAP4_SSL(${quoted(host)}, ${port}, ssl_context=context)`,
+    starttls: `imaplib.IMAP4(${quoted(host)}, ${port})`,
+    plain: `imaplib.IMAP4(${quoted(host)}, ${port})`,
+  }[security];
+  return [
+    `with ${open} as box:`,
+    ...(security === 'starttls' ? ['    box.starttls(ssl_context=context)'] : []),
+    '    box.login(USER, PASSWORD)',
+    '    box.select("INBOX", readonly=True)',
+    '    for number in box.search(None, "ALL")[1][0].split():',
+    '        header = box.fetch(number, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1]',
+    '        print(header.decode("utf-8", "replace").strip())',
+  ];
+}
+
+function pythonSmtp({ host, port, security }: Door): readonly string[] {
+  const open = {
+    tls: `smtplib.SMTP_SSL(${quoted(host)}, ${port}, context=context)`,
+    starttls: `smtplib.SMTP(${quoted(host)}, ${port})`,
+    plain: `smtplib.SMTP(${quoted(host)}, ${port})`,
+  }[security];
+  return [
+    'if len(sys.argv) > 1:',
+    '    message = EmailMessage()',
+    '    message["From"], message["To"], message["Subject"] = USER, sys.argv[1], "a test from Python"',
+    '    message.set_content("It works.\\n")',
+    `    with ${open} as server:`,
+    ...(security === 'starttls' ? ['        server.starttls(context=context)'] : []),
+    '        server.login(USER, PASSWORD)',
+    '        server.send_message(message)',
+  ];
+}
+
+export function forNodemailer({ address, smtp, ca }: ClientSettings): ClientConfig {
+  const security = smtp?.security ?? 'tls';
+  return {
+    file: 'mail.mjs',
+    lines: [
+      "import { createTransport } from 'nodemailer';",
+      ...(ca === undefined || security === 'plain' ? [] : ["import { readFileSync } from 'node:fs';"]),
+      '',
+      'const transport = createTransport({',
+      `  host: ${quoted(smtp?.host ?? '')},`,
+      `  port: ${smtp?.port ?? ''},`,
+      `  secure: ${security === 'tls'},`,
+      ...(security === 'starttls' ? ['  requireTLS: true,'] : []),
+      ...(security === 'plain' ? ['  ignoreTLS: true,'] : []),
+      ...(ca === undefined || security === 'plain' ? [] : [`  tls: { ca: readFileSync(${quoted(ca)}) },`]),
+      `  auth: { user: ${quoted(address)}, pass: process.env.POSTERN_APP_PASSWORD },`,
+      '});',
+      'await transport.verify();',
+      "console.log('signed in');",
+      'const [to] = process.argv.slice(2);',
+      'if (to !== undefined) {',
+      `  await transport.sendMail({ from: ${quoted(address)}, to, subject: 'a test from nodemailer', text: 'It works.' });`,
+      '}',
+      'transport.close();',
+    ],
+    notes: [ENVIRONMENT, 'node mail.mjs signs in; node mail.mjs RECIPIENT sends a test message as well'],
+  };
+}
+
+export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): ClientConfig {
+  const url = (scheme: string, { host, port, security }: Door): string =>
+    `${scheme}${security === 'tls' ? 's' : ''}://${host}:${port}`;
+  const common = (door: Door): string =>
+    [
+      'curl',
+      `--user ${word(address)}:"$POSTERN_APP_PASSWORD"`,
+      ...(door.security === 'starttls' ? ['--ssl-reqd'] : []),
+      ...(ca === undefined || door.security === 'plain' ? [] : [`--cacert ${word(ca)}`]),
+    ].join(' ');
+  return {
+    file: undefined,
+    lines: [
+      ...(imap ? ['# the newest message', `${common(imap)} '${url('imap', imap)}/INBOX;MAILINDEX=*'`] : []),
+      ...(pop3 ? ['# how many there are', `${common(pop3)} '${url('pop3', pop3)}/'`] : []),
+      ...(smtp
+        ? [
+            '# send a file to somebody',
+            `${common(smtp)} --mail-from ${word(address)} --mail-rcpt "$RECIPIENT" --upload-file message.eml '${url('smtp', smtp)}'`,
+          ]
+        : []),
+    ],
+    notes: [
+      `${ENVIRONMENT}; other users of this machine see a command’s arguments while it runs, so use it for trying only`,
+    ],
+  };
+}
+
+/** One word of a shell command. */
+const word = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,0 +1,84 @@
+/** What a mail program has to be told to come in by this gateway: from the configured listeners, the safest first. */
+import { hostname as machineName } from 'node:os';
+import type { ListenerConfig } from '../../gateway/types.ts';
+import type { Config } from '../../server/config.ts';
+import { PROTOCOLS, type Protocol } from '../../store/types.ts';
+import { cliError } from '../errors.ts';
+
+/** `plain` only on this machine. */
+export type Security = 'tls' | 'starttls' | 'plain';
+
+export interface Door {
+  readonly host: string;
+  readonly port: number;
+  readonly security: Security;
+}
+
+export interface ClientSettings {
+  readonly address: string;
+  /** An app password, or the placeholder. */
+  readonly password: string;
+  readonly imap: Door | undefined;
+  readonly pop3: Door | undefined;
+  readonly smtp: Door | undefined;
+  /** PEM file of the local CA; undefined when the certificate is one that systems trust. */
+  readonly ca: string | undefined;
+}
+
+export const PLACEHOLDER = 'APP_PASSWORD';
+
+export interface DoorOptions {
+  /** Undefined: the safest that there is. */
+  readonly security?: Security;
+  /** Name that programs use for this machine. */
+  readonly host?: string;
+  /** Only these, when the program cannot do others. */
+  readonly can?: readonly Security[];
+}
+
+/** @throws cli.usage when a port is only known at start, or no listener has the wanted security */
+export function doorsOf(
+  config: Pick<Config, 'listeners' | 'hostname'>,
+  options: DoorOptions = {},
+): Record<Protocol, Door | undefined> {
+  const doors = Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, doorOf(config, protocol, options)]));
+  const { imap, pop3, smtp } = doors;
+  return { imap, pop3, smtp };
+}
+
+const RANK: readonly Security[] = ['tls', 'starttls', 'plain'];
+
+function doorOf(
+  { listeners, hostname }: Pick<Config, 'listeners' | 'hostname'>,
+  protocol: Protocol,
+  { security, host, can = RANK }: DoorOptions,
+): Door | undefined {
+  const own = listeners.filter((one) => one.protocol === protocol);
+  if (own.length === 0) return undefined;
+  for (const wanted of security === undefined ? RANK : [security]) {
+    const found = can.includes(wanted) ? own.find((one) => offers(one, wanted)) : undefined;
+    if (!found) continue;
+    if (found.port === 0) {
+      throw cliError('cli.usage', `the ${protocol} port is chosen anew at each start`, {
+        hint: 'give the listener a fixed port in postern.yaml',
+      });
+    }
+    return { host: host ?? nameOf(found, hostname), port: found.port, security: wanted };
+  }
+  throw cliError('cli.usage', `no ${protocol} listener offers ${security ?? can.join(' or ')}`, {
+    hint: 'choose another --security, or add a listener to postern.yaml',
+  });
+}
+
+/** A listener without encryption of its own offers STARTTLS all the same. */
+function offers({ tls }: ListenerConfig, wanted: Security): boolean {
+  if (wanted === 'tls') return tls === 'implicit';
+  if (wanted === 'starttls') return tls !== 'implicit';
+  return tls === 'none';
+}
+
+/** The certificate of the local CA is for `localhost`, the machine's name and the loopback addresses. */
+function nameOf({ host }: ListenerConfig, hostname: string | undefined): string {
+  if (/^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(host)) return 'localhost';
+  return host === '0.0.0.0' || host === '::' ? (hostname ?? machineName()) : host;
+}

@@ -1,0 +1,98 @@
+/** `postern client-config`: ready configuration for one mail program. */
+import { Command, Option } from 'commander';
+import { createAppPassword } from '../../access/app-password.ts';
+import { systemClock } from '../../base/clock.ts';
+import { certificateFiles } from '../../server/certificate.ts';
+import type { Instance } from '../../server/instance.ts';
+import type { Mailbox } from '../../store/types.ts';
+import { programs, type ClientConfig, type MailProgram } from '../client-config/programs.ts';
+import { doorsOf, PLACEHOLDER, type Security } from '../client-config/settings.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { findMailbox } from '../find.ts';
+
+interface Options {
+  readonly for: string;
+  readonly security?: Security;
+  readonly host?: string;
+  readonly newPassword?: true;
+}
+
+export function clientConfig(): Command {
+  return new Command('client-config')
+    .description('ready configuration of a mail program for one mailbox')
+    .argument('<address>')
+    .addOption(new Option('--for <program>', 'which mail program').choices(Object.keys(programs)).makeOptionMandatory())
+    .addOption(
+      new Option('--security <kind>', 'of the connection to the gateway (default: the safest there is)').choices([
+        'tls',
+        'starttls',
+        'plain',
+      ]),
+    )
+    .option('--host <name>', 'name that the program uses for this machine (default: localhost, or the gateway’s)')
+    .option('--new-password', 'make an app password for the program and put it in')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n',
+    )
+    .action(async (address: string, options: Options, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const mailbox = await findMailbox(instance, address);
+        const program = programs[options.for]!;
+        const made = options.newPassword === true ? await newPassword(instance, mailbox, program) : undefined;
+        const written = await writeConfig(instance, mailbox, program, { ...options, password: made ?? PLACEHOLDER });
+        const { file, lines, notes } = written;
+        context.result(
+          { program: options.for, file: file ?? null, text: `${lines.join('\n')}\n`, notes, password: made ?? null },
+          lines,
+        );
+        if (file !== undefined) context.say(`for ${program.title}: ${file}`);
+        for (const note of notes) context.say(note);
+        if (made === undefined)
+          context.say(
+            `${PLACEHOLDER} stands for: postern password add --mailbox ${mailbox.address} --label ${options.for}`,
+          );
+      });
+    });
+}
+
+async function newPassword(instance: Instance, mailbox: Mailbox, program: MailProgram): Promise<string> {
+  const { password } = await createAppPassword(instance, {
+    label: program.title,
+    mailboxes: [mailbox.address],
+    protocols: mailbox.protocols.filter((protocol) => program.protocols.includes(protocol)),
+    networks: [],
+  });
+  // It goes into the configuration that is printed, the one place where it is shown.
+  return password.reveal();
+}
+
+/** @throws cli.usage when mailbox, program and gateway have no protocol in common */
+export async function writeConfig(
+  { config }: Pick<Instance, 'config'>,
+  mailbox: Pick<Mailbox, 'address' | 'protocols'>,
+  program: MailProgram,
+  options: { readonly password: string; readonly security?: Security; readonly host?: string },
+): Promise<ClientConfig> {
+  const doors = doorsOf(config, {
+    ...(options.security === undefined ? {} : { security: options.security }),
+    ...(options.host === undefined ? {} : { host: options.host }),
+    ...(program.can === undefined ? {} : { can: program.can }),
+  });
+  const door = (protocol: (typeof program.protocols)[number]) =>
+    mailbox.protocols.includes(protocol) && program.protocols.includes(protocol) ? doors[protocol] : undefined;
+  const [imap, pop3, smtp] = [door('imap'), door('pop3'), door('smtp')];
+  if (!imap && !pop3 && !smtp) {
+    throw cliError(
+      'cli.usage',
+      `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
+      {
+        hint: `open it for more: postern mailbox reconsent ${mailbox.address} --protocols ${program.protocols.join(',')}`,
+      },
+    );
+  }
+  const { ca } = await certificateFiles(config, systemClock);
+  return program.write({ address: mailbox.address, password: options.password, imap, pop3, smtp, ca });
+}
