@@ -5,7 +5,47 @@ export type Address =
   | { readonly type: 'group-start'; readonly name: string }
   | { readonly type: 'group-end' };
 
-const TOKEN = /"((?:\\.|[^"\\])*)"|\(((?:\\.|[^()\\])*)\)|<([^>]*)>|([,:;])|([^\s"(<,:;]+)/gs;
+/** Each matches its opening; the last group is there when it is closed. */
+const BRACKETS = {
+  '"': { type: 'quoted', pattern: /"((?:\\.|[^"\\])*)(")?/sy },
+  '(': { type: 'comment', pattern: /\(((?:\\.|[^()\\])*)(\))?/sy },
+  '<': { type: 'route', pattern: /<([^>]*)(>)?/sy },
+} as const;
+const WORD = /[^\s"(<,:;]+/y;
+
+interface Token {
+  readonly type: 'quoted' | 'comment' | 'route' | 'mark' | 'word';
+  readonly text: string;
+}
+
+/** In linear time: what was once looked for up to the end in vain is not looked for again. */
+function* tokens(value: string): Generator<Token> {
+  const hopeless = new Set<string>();
+  for (let at = 0; at < value.length;) {
+    const char = value[at]!;
+    if (char === '"' || char === '(' || char === '<') {
+      const { type, pattern } = BRACKETS[char];
+      pattern.lastIndex = at;
+      const found = hopeless.has(char) ? null : pattern.exec(value);
+      if (found?.[2] !== undefined) {
+        yield { type, text: found[1]! };
+        at += found[0].length;
+        continue;
+      }
+      // A lone backslash may be left at the end.
+      if (found && at + found[0].length >= value.length - 1) hopeless.add(char);
+      at += 1;
+    } else if (char === ',' || char === ':' || char === ';') {
+      yield { type: 'mark', text: char };
+      at += 1;
+    } else {
+      WORD.lastIndex = at;
+      const word = WORD.exec(value)?.[0];
+      if (word !== undefined) yield { type: 'word', text: word };
+      at += word?.length ?? 1;
+    }
+  }
+}
 
 /** Lenient: what is no address is still shown, with an empty domain. One octet per character in and out. */
 export function parseAddresses(value: string): Address[] {
@@ -26,18 +66,18 @@ export function parseAddresses(value: string): Address[] {
     words = [];
     comment = angle = undefined;
   };
-  for (const [, quoted, remark, route, mark, word] of value.matchAll(TOKEN)) {
-    if (quoted !== undefined) words.push(quoted.replace(/\\(.)/gs, '$1'));
-    else if (remark !== undefined) comment = remark;
-    else if (route !== undefined) angle = route;
-    else if (word !== undefined) words.push(word);
-    else if (mark === ':' && !inGroup) {
+  for (const { type, text } of tokens(value)) {
+    if (type === 'quoted') words.push(text.replace(/\\(.)/gs, '$1'));
+    else if (type === 'comment') comment = text;
+    else if (type === 'route') angle = text;
+    else if (type === 'word') words.push(text);
+    else if (text === ':' && !inGroup) {
       out.push({ type: 'group-start', name: words.join(' ') });
       words = [];
       inGroup = true;
     } else {
       flush();
-      if (mark === ';' && inGroup) {
+      if (text === ';' && inGroup) {
         out.push({ type: 'group-end' });
         inGroup = false;
       }

@@ -26,13 +26,22 @@ export interface Field {
 
 export type Parameters = readonly (readonly [string, string])[];
 
-/** Hostile nesting and splitting end here; what is deeper is one opaque part. */
+/** Hostile nesting and splitting end here; what is deeper or more is one opaque part, and fields beyond are not listed. */
 const DEEPEST = 40;
-const MOST_PARTS = 1000;
+const MOST_CHILDREN = 1000;
+const MOST_PARTS = 10_000;
+const MOST_FIELDS = 50_000;
 const CRLF2 = Buffer.from('\r\n\r\n');
 
+/** Takes time in proportion to the message, whatever is in it. */
 export function parseMessage(raw: Buffer): Part {
-  return parsePart(raw, 0, raw.length, 'text/plain', 0);
+  return parsePart(raw, 0, raw.length, 'text/plain', 0, { parts: MOST_PARTS, fields: MOST_FIELDS });
+}
+
+/** What is left of the limits of one message. */
+interface Budget {
+  parts: number;
+  fields: number;
 }
 
 /** The first field of this name (lower case). */
@@ -42,7 +51,7 @@ export function fieldOf(part: Part, name: string): string | undefined {
 
 /** A structured value and its parameters: `text/plain; charset="utf-8"`. Continuations (RFC 2231) stay as they are. */
 export function parseParameters(value: string): { readonly value: string; readonly parameters: Parameters } {
-  const [head = '', ...rest] = value.match(/(?:"(?:\\.|[^"\\])*"|[^;"]|")+/g) ?? [];
+  const [head = '', ...rest] = splitOutsideQuotes(value);
   const parameters = rest.flatMap((text) => {
     const equals = text.indexOf('=');
     if (equals < 1) return [];
@@ -53,24 +62,50 @@ export function parseParameters(value: string): { readonly value: string; readon
   return { value: head.trim(), parameters };
 }
 
-function parsePart(raw: Buffer, start: number, end: number, fallback: string, depth: number): Part {
+/** At semicolons that are not inside quotes; a quote that is never closed is an ordinary character. */
+function splitOutsideQuotes(value: string): string[] {
+  const pieces: string[] = [];
+  let from = 0;
+  let opened = -1;
+  for (let at = 0; at < value.length; at++) {
+    const char = value[at];
+    if (opened === -1 ? char === '"' : char === '\\') {
+      if (opened === -1) opened = at;
+      else at++;
+    } else if (char === '"') opened = -1;
+    else if (char === ';' && opened === -1) {
+      pieces.push(value.slice(from, at));
+      from = at + 1;
+    }
+  }
+  if (opened === -1) pieces.push(value.slice(from));
+  else {
+    const [first = '', ...others] = value.slice(opened).split(';');
+    pieces.push(value.slice(from, opened) + first, ...others);
+  }
+  return pieces.filter((piece) => piece !== '');
+}
+
+function parsePart(raw: Buffer, start: number, end: number, fallback: string, depth: number, budget: Budget): Part {
+  budget.parts -= 1;
   const body = bodyStart(raw, start, end);
-  const fields = parseFields(raw, start, body);
+  const fields = parseFields(raw, start, body, budget);
   const declared = parseParameters(fields.find((field) => field.name === 'content-type')?.value ?? '');
   const valid = /^[^\s/]+\/[^\s/]+$/.test(declared.value);
   const [type, subtype] = (valid ? declared.value : fallback).toLowerCase().split('/') as [string, string];
   const parameters: Parameters = valid ? declared.parameters : [['charset', 'us-ascii']];
   const part = { raw, start, body, end, fields, type, subtype, parameters };
   const boundary = parameters.find(([name]) => name === 'boundary')?.[1];
-  if (depth < DEEPEST && type === 'multipart' && boundary) {
+  const nests = depth < DEEPEST && budget.parts > 0;
+  if (nests && type === 'multipart' && boundary) {
     const inner = subtype === 'digest' ? 'message/rfc822' : 'text/plain';
-    const ranges = splitMultipart(raw, body, end, boundary);
-    const children = ranges.map(([from, to]) => parsePart(raw, from, to, inner, depth + 1));
+    const ranges = splitMultipart(raw, body, end, boundary).slice(0, budget.parts);
+    const children = ranges.map(([from, to]) => parsePart(raw, from, to, inner, depth + 1, budget));
     if (children.length > 0) return { ...part, children };
   }
   if (type === 'multipart') return { ...part, type: 'text', subtype: 'plain', parameters: [], children: [] };
-  if (depth < DEEPEST && type === 'message' && subtype === 'rfc822' && !encoded(fields))
-    return { ...part, children: [parsePart(raw, body, end, 'text/plain', depth + 1)] };
+  if (nests && type === 'message' && subtype === 'rfc822' && !encoded(fields))
+    return { ...part, children: [parsePart(raw, body, end, 'text/plain', depth + 1, budget)] };
   if (type === 'message' && subtype === 'rfc822')
     return { ...part, type: 'application', subtype: 'octet-stream', children: [] };
   return { ...part, children: [] };
@@ -87,9 +122,10 @@ function bodyStart(raw: Buffer, start: number, end: number): number {
   return gap === -1 ? end : start + gap + 4;
 }
 
-function parseFields(raw: Buffer, start: number, end: number): Field[] {
+function parseFields(raw: Buffer, start: number, end: number, budget: Budget): Field[] {
   const fields: Field[] = [];
-  for (let at = start; at < end;) {
+  for (let at = start; at < end && budget.fields > 0;) {
+    budget.fields -= 1;
     let stop = lineEnd(raw, at, end);
     while (stop < end && (raw[stop] === 32 || raw[stop] === 9)) stop = lineEnd(raw, stop, end);
     const text = raw.toString('latin1', at, stop);
@@ -107,23 +143,26 @@ function parseFields(raw: Buffer, start: number, end: number): Field[] {
 }
 
 function lineEnd(raw: Buffer, from: number, end: number): number {
-  const lf = raw.indexOf(10, from);
-  return lf === -1 || lf >= end ? end : lf + 1;
+  const lf = raw.subarray(from, end).indexOf(10);
+  return lf === -1 ? end : from + lf + 1;
 }
 
 function splitMultipart(raw: Buffer, start: number, end: number, boundary: string): [number, number][] {
   const delimiter = Buffer.from(`--${boundary}`, 'latin1');
   const ranges: [number, number][] = [];
+  // A search that is not bounded would read the rest of the message once for every part in it.
+  const whole = raw.subarray(0, end);
   let open: number | undefined;
-  for (let at = raw.indexOf(delimiter, start); at !== -1 && at < end; at = raw.indexOf(delimiter, at + 1)) {
+  for (let at = whole.indexOf(delimiter, start); at !== -1; at = whole.indexOf(delimiter, at + 1)) {
     if (at !== start && raw[at - 1] !== 10) continue;
     const line = lineEnd(raw, at, end);
-    const tail = raw.toString('latin1', at + delimiter.length, line);
+    // More than this is no end of a delimiter line.
+    const tail = raw.toString('latin1', at + delimiter.length, Math.min(line, at + delimiter.length + 1000));
     if (!/^(?:--)?[ \t]*\r?\n?$/.test(tail)) continue;
     if (open !== undefined) ranges.push([open, Math.max(open, at - (raw[at - 2] === 13 ? 2 : 1))]);
     open = line;
     if (tail.startsWith('--')) return ranges;
-    if (ranges.length >= MOST_PARTS) return ranges;
+    if (ranges.length >= MOST_CHILDREN) return ranges;
   }
   if (open !== undefined) ranges.push([open, end]);
   return ranges;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseAddresses } from './address.ts';
-import { parseMessage } from './part.ts';
+import { parseMessage, parseParameters } from './part.ts';
 import { bodyStructure, envelope } from './structure.ts';
 
 const message = (text: string): ReturnType<typeof parseMessage> =>
@@ -55,3 +55,59 @@ test('any octets have a structure with balanced parentheses', () => {
     }),
   );
 });
+
+test('an open quote, comment or bracket is skipped and hides nothing', () => {
+  const found = (text: string): string[] =>
+    parseAddresses(text).flatMap((each) => (each.type === 'mailbox' ? [`${each.local}@${each.domain}`] : []));
+  assert.deepEqual(found('"open a@b, c@d'), ['opena@b', 'c@d']);
+  assert.deepEqual(found('(open a@b, <c@d>'), ['opena@b', 'c@d']);
+  assert.deepEqual(found('(a (b) c) <e@f>, "x\\" y" <g@h>, <open@end'), ['e@f', 'g@h', 'open@end']);
+  assert.deepEqual(found('(closed \\( here) i@j'), ['i@j']);
+  const { value, parameters } = parseParameters('text/plain; a="x;y"; b="open; c=d');
+  assert.deepEqual(
+    [value, parameters],
+    [
+      'text/plain',
+      [
+        ['a', 'x;y'],
+        ['b', '"open'],
+        ['c', 'd'],
+      ],
+    ],
+  );
+});
+
+/** Hostile texts, each a family that grows with `n`. */
+const hostile: Readonly<Record<string, (n: number) => string>> = {
+  'escaped quotes in a parameter': (n) => `Content-Type: text/plain; x=${'"\\'.repeat(n)}\n\n`,
+  'open angles': (n) => `From: ${'<'.repeat(n)}\n\n`,
+  'open comments': (n) => `From: ${'('.repeat(n)})\n\n`,
+  'escaped comments': (n) => `From: ${'(\\'.repeat(n)}\n\n`,
+  'escaped quotes': (n) => `From: ${'"\\'.repeat(n)}\n\n`,
+  'many fields': (n) => `${'a:\n'.repeat(n)}\n`,
+  'a folded field': (n) => `Subject: x\n${' y\n'.repeat(n)}\n`,
+  'many parts': (n) => `Content-Type: multipart/mixed; boundary=b\n\n${'--b\n\n'.repeat(n)}`,
+  'one line of delimiters': (n) => `Content-Type: multipart/mixed; boundary=b\n\n${'--b'.repeat(n)}`,
+  'multiparts whose boundary never comes': (n) =>
+    `Content-Type: multipart/mixed; boundary=b\n\n${Array.from({ length: 900 }, (_, part) => `--b\nContent-Type: multipart/mixed; boundary=z${part}\n\n`).join('')}${'x'.repeat(20 * n)}`,
+  'the same boundary, nested': (n) =>
+    `${'Content-Type: multipart/mixed; boundary=b\n\n--b\n'.repeat(40)}${'--b\n\n'.repeat(n)}`,
+};
+
+for (const [name, make] of Object.entries(hostile)) {
+  test(`hostile: ${name} takes time in proportion`, () => {
+    const cost = (n: number): number => {
+      const octets = Buffer.from(make(n).replaceAll('\n', '\r\n'));
+      const start = process.cpuUsage();
+      const part = parseMessage(octets);
+      bodyStructure(part, true);
+      envelope(part);
+      const { user, system } = process.cpuUsage(start);
+      return (user + system) / 1000;
+    };
+    cost(20_000);
+    // Sixteen times as much: linear is 16, quadratic 256. Small absolute times are noise.
+    const [small, large] = [cost(20_000), cost(320_000)];
+    assert.ok(large < 250 || large < 80 * small, `${small} ms became ${large} ms`);
+  });
+}
