@@ -1,19 +1,10 @@
-import { type Insertable, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
+import { type Insertable, type SelectQueryBuilder, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
-import type {
-  IdempotencyClaim,
-  Insertion,
-  MessageChange,
-  MessageFilter,
-  OutboxMessage,
-  OutboxTable,
-} from '../types-outbox.ts';
-import { defined } from './json.ts';
-import { eventRow, LANES, messageEvent, messageRow, outboxMessage, stateColumns } from './outbox-row.ts';
+import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
+import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
+import { changeOne, insertEvents, known, ROWS, take } from './outbox-write.ts';
 
-/** Rows per statement: far below the 32,766 parameters SQLite allows. */
-const ROWS = 100;
 /** One number of our own among advisory locks: writers of events, so that their numbers grow in the order of commits. */
 const EVENT_LOCK = 7_021_004;
 
@@ -282,108 +273,6 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
   };
   return table;
-}
-
-/** Writes down who uses a key first; says who did when somebody has. */
-async function known(
-  trx: Transaction<Schema>,
-  { scope, key, fingerprint, expiresAt }: IdempotencyClaim,
-  message: Pick<OutboxMessage, 'id' | 'createdAt'>,
-): Promise<Insertion | undefined> {
-  await trx
-    .deleteFrom('outbox_idempotency')
-    .where('scope', '=', scope)
-    .where('key', '=', key)
-    .where('expires_at', '<=', message.createdAt)
-    .execute();
-  const claimed = await trx
-    .insertInto('outbox_idempotency')
-    .values({ scope, key, fingerprint, message_id: message.id, expires_at: expiresAt })
-    .onConflict((conflict) => conflict.columns(['scope', 'key']).doNothing())
-    .returning('message_id')
-    .executeTakeFirst();
-  if (claimed) return undefined;
-  const row = await trx
-    .selectFrom('outbox_idempotency')
-    .selectAll()
-    .where('scope', '=', scope)
-    .where('key', '=', key)
-    .executeTakeFirstOrThrow();
-  return { type: 'known', messageId: row.message_id, fingerprint: row.fingerprint };
-}
-
-async function changeOne(
-  trx: Transaction<Schema>,
-  id: string,
-  fence: number,
-  change: MessageChange,
-): Promise<OutboxMessage | undefined> {
-  const old =
-    change.body && (await trx.selectFrom('outbox_messages').select('body_id').where('id', '=', id).executeTakeFirst());
-  const row = await trx
-    .updateTable('outbox_messages')
-    .set({ ...changeColumns(change), fence: fence + 1 })
-    .where('id', '=', id)
-    .where('fence', '=', fence)
-    .returningAll()
-    .executeTakeFirst();
-  if (!row) return undefined;
-  const message = outboxMessage(row);
-  if (old) {
-    await trx.deleteFrom('outbox_chunks').where('body_id', '=', old.body_id).execute();
-    await trx.deleteFrom('outbox_arriving').where('body_id', '=', message.bodyId).execute();
-  }
-  return message;
-}
-
-async function take(
-  trx: Transaction<Schema>,
-  ids: readonly string[],
-  owner: string,
-  until: number,
-  attempts: number,
-): Promise<readonly OutboxMessage[]> {
-  if (ids.length === 0) return [];
-  const rows = await trx
-    .updateTable('outbox_messages')
-    .set((eb) => ({
-      ...stateColumns({ type: 'sending', owner, until }),
-      attempts: eb('attempts', '+', attempts),
-      fence: eb('fence', '+', 1),
-    }))
-    .where('id', 'in', [...ids])
-    .returningAll()
-    .execute();
-  return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
-}
-
-async function insertEvents(trx: Transaction<Schema>, rows: readonly Insertable<OutboxEventRow>[]): Promise<void> {
-  for (let from = 0; from < rows.length; from += ROWS)
-    await trx
-      .insertInto('outbox_events')
-      .values(rows.slice(from, from + ROWS))
-      .execute();
-}
-
-function changeColumns(change: MessageChange) {
-  const { state, recipients, lane, deadline, envelopeFrom, messageId, body } = change;
-  return {
-    ...(state === undefined ? {} : stateColumns(state)),
-    ...defined({
-      recipients: recipients && JSON.stringify(recipients),
-      lane: lane && LANES.indexOf(lane),
-      deadline,
-      envelope_from: envelopeFrom,
-      message_id: messageId,
-      ...(body && {
-        body_id: body.bodyId,
-        data_key: body.key,
-        chunks: body.chunks,
-        size: body.size,
-        eight_bit: body.eightBit ? 1 : 0,
-      }),
-    }),
-  };
 }
 
 function filtered<T>(
