@@ -1,7 +1,7 @@
 /** The real commands about the health of grants: list, show, suspend, resume, credentials, events. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { postern, startPostern } from '../bed/postern.ts';
@@ -91,6 +91,26 @@ test('credentials are added, counted down, activated and removed', async () => {
   assert.match(last.stderr, /only credential/);
   const wrong = ['provider', 'credential', 'add', name!, '--client-secret-file', '-', '--secret-expires', '2027-02-30'];
   assert.match((await postern(home, wrong, { accept: [64] })).stderr, /no such day/);
+});
+
+test('notices are listed, and tried out', async () => {
+  assert.match((await postern(home, ['notice', 'test'], { accept: [64] })).stderr, /notices\.mail/);
+  const config = join(scratch.path, 'notices.yaml');
+  const log = join(scratch.path, 'told');
+  writeFileSync(config, JSON.stringify({ notices: { command: { run: ['/bin/sh', '-c', `cat > ${log}`] } } }));
+  const env = { POSTERN_CONFIG: config };
+  const { stdout } = await postern(home, ['notice', 'test'], { env });
+  assert.equal(stdout.toString(), 'command  delivered\n');
+  assert.match(readFileSync(log, 'utf8'), /"type":"notice\.test\.raised"/);
+  writeFileSync(config, JSON.stringify({ notices: { command: { run: ['/bin/false'] } } }));
+  const failed = await postern(home, ['notice', 'test', '--json'], { env, accept: [75] });
+  assert.deepEqual(
+    (JSON.parse(failed.stdout.toString()) as { delivered: boolean }[]).map(({ delivered }) => delivered),
+    [false],
+  );
+  // The demonstration runs the duty: the ending secret of the test before is on its list within a minute, or not yet.
+  const listed = await json<{ type: string }[]>(['notice', 'list']);
+  assert.ok(listed.every(({ type }) => type === 'credential.ending'));
 });
 
 test('events are told, filtered, resumed and followed', async () => {

@@ -13,6 +13,7 @@ export const noticeBody = z.object({
     'provider.failing',
     'application.failing',
     'credential.ending',
+    'notice.test',
   ]),
   /** One sentence, lower case, no full stop. */
   summary: z.string(),

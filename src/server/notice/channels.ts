@@ -8,13 +8,17 @@ import { serverError } from '../errors.ts';
 import type { Instance } from '../instance.ts';
 import type { NoticeChannel } from './channel.ts';
 import { commandChannel } from './command.ts';
+import { mailChannel } from './mail.ts';
 import { webhookChannel } from './webhook.ts';
 
 /** @throws server.config (a secret that is missing or none, a webhook in the open) */
-export function openChannels(instance: Pick<Instance, 'config' | 'clock'>): readonly NoticeChannel[] {
+export function openChannels(
+  instance: Pick<Instance, 'config' | 'clock' | 'store' | 'tokens'>,
+): readonly NoticeChannel[] {
   const { config, clock } = instance;
-  const { webhook, command } = config.notices;
+  const { mail, webhook, command } = config.notices;
   return [
+    ...(mail ? [mailChannel(instance, mail)] : []),
     ...(webhook
       ? [webhookChannel(checkedUrl(webhook.url), secretOf(config, webhook.secretFile), () => clock.now())]
       : []),

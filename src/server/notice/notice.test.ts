@@ -103,7 +103,23 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
       channels: openChannels(home.instance),
       link: (address) => Promise.resolve(`https://postern.test/consent/${address}`),
     }));
+  /** Looks once, letting time pass for whoever waits for another's renewal. */
+  async function look(): Promise<void> {
+    const looking = { done: false };
+    const work = renewal!.watch().finally(() => (looking.done = true));
+    while (!looking.done) await clock.advance(1);
+    await work;
+  }
   const payloads = (): Payload[] => received.map(({ text }) => JSON.parse(text) as Payload);
+  /** What arrived, lines unfolded and soft breaks of quoted-printable mended. */
+  const inbox = (address: string): readonly string[] =>
+    sandbox.mailStore.find(address)!.inbox.messages.map(({ raw }) =>
+      raw
+        .toString()
+        .replace(/=\r\n/g, '')
+        .replace(/\r\n[ \t]/g, ' ')
+        .replaceAll('=3D', '='),
+    );
   const told = (): readonly string[] => payloads().map(({ type }) => type);
 
   /** The grant is revoked at the provider and that is found out. */
@@ -315,13 +331,56 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     assert.deepEqual(told(), ['provider.failing.raised', 'provider.failing.resolved']);
   });
 
+  test('a mail goes out through another mailbox than the one it is about, and so does the word that it is over', async () => {
+    await open({ mail: { to: ['bob@contoso.test', 'alice@contoso.test'] } });
+    const application = await home.application();
+    await home.connect(application, { address: ALICE });
+    await home.connect(application, { address: 'bob@contoso.test' });
+    const before = inbox('bob@contoso.test').length;
+    start();
+    await revoke();
+    await look();
+    const mails = inbox('bob@contoso.test').slice(before);
+    assert.equal(mails.length, 1);
+    const text = mails[0]!;
+    assert.match(text, /^From: Postern <bob@contoso\.test>/m);
+    assert.match(text, /^Subject: Postern: alice@contoso\.test has to be signed in to again/m);
+    assert.match(text, /^Auto-Submitted: auto-generated/m);
+    assert.match(text, /postern mailbox reconsent alice@contoso\.test/);
+    assert.match(text, /https:\/\/postern\.test\/consent\/alice@contoso\.test/);
+    await look();
+    assert.equal(inbox('bob@contoso.test').length, before + 1);
+    await home.connect(application, { address: ALICE });
+    await look();
+    const over = inbox('bob@contoso.test').at(-1)!;
+    assert.match(over, /^Subject: Postern: over: alice/m);
+    const id = /^Message-ID: (<.+>)/im.exec(text)![1]!;
+    assert.ok(over.includes(`In-Reply-To: ${id}`));
+  });
+
+  test('without a mailbox that works a mail waits', async () => {
+    await open({ mail: { to: ['admin@elsewhere.test'], from: ALICE } });
+    await home.connect(await home.application(), { address: ALICE });
+    await home.connect((await home.instance.store.applications.list())[0]!, { address: 'bob@contoso.test' });
+    start();
+    await revoke();
+    await look();
+    const { store } = home.instance;
+    const raised = await store.notices.open();
+    assert.equal(raised.length, 1);
+    clock.jump(10_000);
+    const now = clock.now();
+    const [waiting] = await store.notices.claimDeliveries({ now, until: now + 1, limit: 1 });
+    assert.deepEqual([waiting?.channel, waiting?.attempts], ['mail', 1]);
+  });
+
   test('a webhook in the open or without a proper secret is refused at the start', async () => {
     await open({});
     const { instance } = home;
     const refused = (webhook: object): void => {
       const config = { ...instance.config, notices: { webhook } } as typeof instance.config;
       assert.throws(
-        () => openChannels({ config, clock }),
+        () => openChannels({ ...instance, config }),
         (error) => isError(error, 'server.config'),
       );
     };

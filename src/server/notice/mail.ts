@@ -1,0 +1,170 @@
+/** Notices by mail, sent at once through a mailbox that works, other than the one they are about where there is a choice. */
+import MailComposer from 'nodemailer/lib/mail-composer';
+import type { Clock } from '../../base/clock.ts';
+import { asError, type PosternError } from '../../base/error.ts';
+import type { TokenSource } from '../../oauth/types.ts';
+import { connect, secureClient } from '../../protocol/tls/connect.ts';
+import { signIn } from '../../protocol/smtp/client.ts';
+import type { Conn } from '../../protocol/wire/conn.ts';
+import type { Mailbox, Store } from '../../store/types.ts';
+import { serverError } from '../errors.ts';
+import { surveyGrants } from '../survey.ts';
+import type { NoticeChannel, OutgoingNotice } from './channel.ts';
+
+export interface MailDeps {
+  readonly store: Store;
+  readonly tokens: TokenSource;
+  readonly clock: Clock;
+}
+
+export interface MailOptions {
+  readonly to: readonly string[];
+  /** Only through this mailbox. */
+  readonly from?: string | undefined;
+}
+
+/** For one mailbox, sign-in included; Exchange may take half of it. */
+const TIMEOUT_MS = 60_000;
+/** Mailboxes tried before the rest of the day is waited for. */
+const MOST_TRIED = 3;
+const REPLY_OCTETS = 4096;
+
+export function mailChannel(deps: MailDeps, options: MailOptions): NoticeChannel {
+  return {
+    name: 'mail',
+    async deliver(notice, signal) {
+      const senders = await sendersFor(deps, options.from, notice);
+      const failures: PosternError[] = [];
+      for (const sender of senders.slice(0, MOST_TRIED)) {
+        try {
+          return await submit(
+            deps,
+            sender,
+            options.to,
+            notice,
+            AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+          );
+        } catch (error) {
+          if (signal.aborted) throw signal.reason;
+          failures.push(asError(error));
+        }
+      }
+      const [first] = failures;
+      throw serverError(
+        'server.notice-delayed',
+        first
+          ? `no mailbox could send the notice: ${first.message}`
+          : 'there is no working mailbox that may send the notice',
+        first ? { cause: first } : {},
+      );
+    },
+  };
+}
+
+/** Mailboxes whose grant works and that may send, those the notice is not about first. */
+async function sendersFor(
+  { store, clock }: MailDeps,
+  from: string | undefined,
+  { body }: OutgoingNotice,
+): Promise<readonly Mailbox[]> {
+  const { grants, mailboxes } = await surveyGrants(store, clock.now());
+  const usable = mailboxes.filter((mailbox) => {
+    const health = grants.get(mailbox.grantId)?.health.type;
+    if (!mailbox.protocols.includes('smtp') || (health !== 'healthy' && health !== 'at-risk')) return false;
+    return from === undefined || mailbox.address === from.toLowerCase();
+  });
+  const rank = ({ address, access, grantId }: Mailbox): number =>
+    (body.mailboxes.includes(address) ? 4 : 0) +
+    (grants.get(grantId)?.health.type === 'healthy' ? 0 : 2) +
+    (access === 'own' ? 0 : 1);
+  return usable.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** RFC 5321 §3.3. @throws what the sign-in may throw, server.notice-delayed */
+async function submit(
+  { tokens, clock }: MailDeps,
+  sender: Mailbox,
+  to: readonly string[],
+  notice: OutgoingNotice,
+  signal: AbortSignal,
+): Promise<void> {
+  const { host, port, tls, trust, user, mechanisms } = await tokens.endpoint(sender, 'smtp');
+  const { value: token } = await tokens.accessToken(sender, 'smtp', signal);
+  const message = await compose(sender.address, to, notice, clock.now());
+  const conn = await connect({ host, port, tls, trust, timeoutMs: TIMEOUT_MS, signal });
+  try {
+    const secure = (plain: Parameters<typeof secureClient>[0]) =>
+      secureClient(plain, { host, trust, timeoutMs: TIMEOUT_MS });
+    await signIn(conn, { tls, secure, user, token, host, port, mechanisms, signal });
+    await say(conn, host, `MAIL FROM:<${sender.address}>`, signal);
+    for (const address of to) await say(conn, host, `RCPT TO:<${address}>`, signal);
+    await say(conn, host, 'DATA', signal);
+    // RFC 5321 §4.5.2: a line that begins with a dot gets another one.
+    await say(conn, host, `${message.replace(/^\./gm, '..')}\r\n.`, signal);
+    conn.end('QUIT\r\n');
+  } catch (error) {
+    conn.destroy();
+    throw error;
+  }
+}
+
+async function say(conn: Conn, host: string, text: string, signal: AbortSignal): Promise<void> {
+  await conn.write(`${text}\r\n`);
+  for (;;) {
+    const line = (await conn.line(REPLY_OCTETS, signal))?.toString('utf8');
+    if (line === undefined) throw serverError('server.notice-delayed', `${host} closed the connection`);
+    if (line[3] === '-') continue;
+    if (/^[23]/.test(line)) return;
+    throw serverError('server.notice-delayed', `${host} did not take the notice: ${line}`, { detail: { reply: line } });
+  }
+}
+
+async function compose(from: string, to: readonly string[], notice: OutgoingNotice, now: number): Promise<string> {
+  const { body, status, id } = notice;
+  const domain = from.split('@')[1] ?? 'localhost';
+  const raised = `<${id}@${domain}>`;
+  const composer = new MailComposer({
+    from: { name: 'Postern', address: from },
+    to: [...to],
+    subject: `Postern: ${status === 'raised' ? '' : 'over: '}${shortened(body.summary)}`,
+    date: new Date(now),
+    messageId: status === 'raised' ? raised : `<${id}.over@${domain}>`,
+    ...(status === 'raised' ? {} : { inReplyTo: raised, references: raised }),
+    // RFC 3834 §5: vacation programs leave it alone.
+    headers: { 'Auto-Submitted': 'auto-generated' },
+    text: textOf(notice),
+  });
+  const built = await composer.compile().build();
+  return built.toString('latin1').replace(/\r?\n/g, '\r\n').replace(/\r\n$/, '');
+}
+
+function shortened(text: string): string {
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
+
+function textOf({ body, status, at, id }: OutgoingNotice): string {
+  const { summary, remedy, deadline, link, mailboxes, mailboxCount } = body;
+  const many = mailboxCount > mailboxes.length ? [`  and ${mailboxCount - mailboxes.length} more`] : [];
+  const lines =
+    status === 'resolved'
+      ? [`This is over since ${new Date(at).toUTCString()}:`, '', `  ${summary}`, '', 'Nothing needs to be done.']
+      : [
+          `${summary}.`,
+          '',
+          `What to do: ${remedy}`,
+          ...(link === undefined ? [] : ['', 'Or let the owner of the mailbox open this and sign in:', '', link]),
+          ...(link?.startsWith('http:') ? ['(it opens on the machine that runs Postern only)'] : []),
+          ...(deadline === undefined
+            ? []
+            : ['', `Mail stops, or has stopped, on ${new Date(deadline).toUTCString()}.`]),
+        ];
+  const concerned = mailboxes.length === 0 ? [] : ['', 'Mailboxes:', ...mailboxes.map((one) => `  ${one}`), ...many];
+  return [
+    ...lines,
+    ...concerned,
+    '',
+    '-- ',
+    `Postern, notice ${id}. You get it once; you also hear when it is over.`,
+    '',
+  ].join('\n');
+}
