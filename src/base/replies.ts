@@ -95,6 +95,17 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.idempotency-busy': { smtp: '451 4.7.1', http: 409 },
   'outbox.not-found': { http: 404 },
   'outbox.too-late': { http: 409 },
+  'api.forbidden': { http: 403 },
+  'api.insecure': { http: 403 },
+  'api.not-found': { http: 404 },
+  'api.method': { http: 405 },
+  'api.media-type': { http: 415 },
+  'api.too-large': { http: 413 },
+  'outbox.template': { http: 422 },
+  'outbox.template-data': { http: 422 },
+  'outbox.webhook-address': { http: 422 },
+  'store.conflict': { http: 409 },
+  'store.not-found': { http: 404 },
 };
 
 /** What this failure looks like from outside: its code's own reply where it has one, otherwise its kind's. */

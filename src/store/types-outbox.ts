@@ -117,6 +117,7 @@ export type Insertion =
 
 export interface MessageFilter {
   readonly mailbox?: string;
+  readonly mailboxes?: readonly string[];
   readonly states?: readonly MessageState['type'][];
   readonly messageId?: string;
   readonly recipient?: string;
@@ -127,6 +128,7 @@ export interface MessageChange {
   readonly recipients?: readonly Recipient[];
   readonly lane?: MessageLane;
   readonly deadline?: number;
+  readonly attempts?: number;
   readonly envelopeFrom?: string;
   readonly messageId?: string;
   /** Other octets, written by {@link OutboxTable.addChunks} before; the old ones are removed. */

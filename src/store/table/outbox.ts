@@ -277,10 +277,11 @@ export function outboxTable(engine: Engine): OutboxTable {
 
 function filtered<T>(
   query: SelectQueryBuilder<Schema, 'outbox_messages', T>,
-  { mailbox, states, messageId, recipient }: MessageFilter,
+  { mailbox, mailboxes, states, messageId, recipient }: MessageFilter,
 ): SelectQueryBuilder<Schema, 'outbox_messages', T> {
   let found = query;
   if (mailbox !== undefined) found = found.where('mailbox', '=', mailbox);
+  if (mailboxes !== undefined) found = found.where('mailbox', 'in', [...mailboxes]);
   if (states !== undefined) found = found.where('state', 'in', [...states]);
   if (messageId !== undefined) found = found.where('message_id', '=', messageId);
   // Recipients are JSON; an address is looked for as the string it is written as there.

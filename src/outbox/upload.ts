@@ -1,0 +1,50 @@
+/** Attachments sent ahead of the message that carries them: sealed like messages, forgotten after a day. */
+import type { Clock } from '../base/clock.ts';
+import { newId } from '../store/id.ts';
+import type { Upload } from '../store/types-api.ts';
+import type { Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import { BodyWriter, readBody, recordOf } from './body.ts';
+
+export interface UploadDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+}
+
+const KEEP_MS = 86_400_000;
+
+/**
+ * Takes in the octets; durable when the promise resolves. What a broken off upload leaves is removed by the outbox's sweep.
+ * @throws outbox.too-large, store.unavailable, the signal's reason
+ */
+export async function takeUpload(
+  deps: UploadDeps,
+  facts: Pick<Upload, 'principal' | 'filename' | 'contentType'> & { readonly maxOctets: number },
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<Upload> {
+  const { store, vault, clock } = deps;
+  const { maxOctets, ...named } = facts;
+  const id = newId('upl');
+  const now = clock.now();
+  const { sealed, key } = await vault.newDataKey(recordOf(id));
+  const write = (number: number, data: Uint8Array): Promise<void> =>
+    store.outbox.addChunks(id, now, [{ number, data }]);
+  const writer = new BodyWriter(key, maxOctets, write);
+  for await (const octets of body) {
+    signal.throwIfAborted();
+    await writer.add(octets);
+  }
+  const { size, chunks, rest } = writer.end();
+  await write(rest.number, rest.data);
+  const row = { id, ...named, size, key: sealed, chunks, createdAt: now, expiresAt: now + KEEP_MS };
+  await store.uploads.insert(row);
+  return row;
+}
+
+/** The octets, read as they are needed. @throws vault.damaged */
+export function uploadOctets({ store, vault }: Omit<UploadDeps, 'clock'>, upload: Upload): AsyncIterable<Uint8Array> {
+  const { id, key, chunks } = upload;
+  return readBody(vault, store.outbox, { id, bodyId: id, key, chunks });
+}

@@ -1,0 +1,172 @@
+/** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { HTTPException } from 'hono/http-exception';
+import { apiError, badRequest } from './errors.ts';
+import { asError } from '../../base/error.ts';
+import { Secret } from '../../base/secret.ts';
+import { newId } from '../../store/id.ts';
+import { documentOf } from './document.ts';
+import { events } from './events.ts';
+import { mailboxes } from './mailboxes.ts';
+import { messages } from './messages.ts';
+import { messageChanges } from './message-changes.ts';
+import { explanationOf, problemOf, statusOf } from './problem.ts';
+import type { ApiContext, ApiDeps, ApiEnv, Peer } from './request.ts';
+import { suppressions } from './suppressions.ts';
+import { templates } from './templates.ts';
+import { uploads } from './uploads.ts';
+import { webhooks } from './webhooks.ts';
+import { webhookDeliveries } from './webhook-deliveries.ts';
+
+export type ApiApp = OpenAPIHono<ApiEnv>;
+
+/** Octets of a JSON body. Larger things are streamed: `POST /v1/uploads`, or a message as message/rfc822. */
+const MOST_JSON = 10 * 1024 * 1024;
+
+export interface Api {
+  fetch(request: Request, peer: Peer): Promise<Response>;
+  /** OpenAPI 3.1. */
+  document(): object;
+}
+
+export function createApi(deps: ApiDeps): Api {
+  const app: ApiApp = new OpenAPIHono<ApiEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw badRequest(result.error.issues);
+    },
+  });
+  app.use(async (c, next) => {
+    const started = performance.now();
+    c.set('requestId', newId('req'));
+    await next();
+    const status = c.res.status;
+    secure(c.res.headers);
+    c.res.headers.set('request-id', c.get('requestId'));
+    const key = c.get('key') as { readonly id: string } | undefined;
+    deps.log.debug(
+      {
+        requestId: c.get('requestId'),
+        method: c.req.method,
+        path: c.req.path,
+        status,
+        apiKeyId: key?.id,
+        ms: Math.round(performance.now() - started),
+      },
+      'API request',
+    );
+  });
+  app.get('/openapi.json', (c) => c.json(documentOf(app, deps.version)));
+  app.get('/errors/:code', (c) => {
+    const text = explanationOf(c.req.param('code'));
+    if (text === undefined) throw apiError('api.not-found', 'there is no such code');
+    return c.text(text);
+  });
+  app.use('/v1/*', async (c, next) => {
+    await signIn(c, deps);
+    checkBody(c);
+    await next();
+  });
+  for (const resource of [
+    messages,
+    messageChanges,
+    uploads,
+    events,
+    mailboxes,
+    templates,
+    suppressions,
+    webhooks,
+    webhookDeliveries,
+  ])
+    resource(app, deps);
+  app.notFound((c) =>
+    fail(c, deps, apiError('api.not-found', `there is no ${c.req.method} ${c.req.path.slice(0, 200)}`)),
+  );
+  app.onError((error, c) => fail(c, deps, ourError(error)));
+  return {
+    async fetch(request, peer) {
+      return app.fetch(request, { peer });
+    },
+    document: () => documentOf(app, deps.version),
+  };
+}
+
+/** @throws api.insecure, api.key, api.rate */
+async function signIn(c: ApiContext, deps: ApiDeps): Promise<void> {
+  const { peer } = c.env;
+  const [scheme = '', token = ''] = (c.req.header('authorization') ?? '').split(/ +/, 2);
+  if (!peer.isPrivate) {
+    // The key has travelled in plain text already: whoever runs this must hear of it.
+    deps.log.warn({ requestId: c.get('requestId'), remoteAddress: peer.address }, 'an API request came without TLS');
+    throw apiError('api.insecure', 'the API is not served in plain text beyond this machine');
+  }
+  if (scheme.toLowerCase() !== 'bearer' || token === '')
+    throw apiError('api.key', 'the request has no API key', { detail: { scheme: 'Bearer' } });
+  const result = await deps.signIn.verify(new Secret(token), peer.address);
+  if (result.type === 'accepted') {
+    c.set('key', result.key);
+    return;
+  }
+  if (result.type === 'over-rate') {
+    c.set('key', result.key);
+    throw apiError('api.rate', `the key ${result.key.id} allows ${result.key.rate ?? 0} requests a minute`, {
+      retryAt: new Date(deps.clock.now() + result.waitMs),
+    });
+  }
+  if (result.type === 'slow-down')
+    throw apiError('api.rate', 'too many wrong keys came from this address', {
+      retryAt: new Date(deps.clock.now() + result.waitMs),
+    });
+  throw apiError('api.key', 'the API key is not valid', { detail: { reason: result.reason } });
+}
+
+/** @throws api.too-large, api.media-type */
+function checkBody(c: ApiContext): void {
+  const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (c.req.method === 'GET' || c.req.method === 'HEAD' || c.req.method === 'DELETE') return;
+  const isStreamed = type === 'message/rfc822' || c.req.path === '/v1/uploads';
+  if (isStreamed) return;
+  if (type !== undefined && type !== 'application/json')
+    throw apiError('api.media-type', `${type.slice(0, 100)} is not taken here`);
+  const length = Number(c.req.header('content-length') ?? Number.NaN);
+  // Without a length the body would have to be read to know.
+  if (c.req.raw.body !== null && Number.isNaN(length) && type !== undefined)
+    throw apiError('api.too-large', 'a JSON body needs a Content-Length');
+  if (length > MOST_JSON)
+    throw apiError('api.too-large', `a JSON body has at most ${MOST_JSON} octets`, { detail: { most: MOST_JSON } });
+}
+
+function fail(c: ApiContext, deps: ApiDeps, thrown: unknown): Response {
+  const error = asError(thrown);
+  const requestId = c.get('requestId');
+  const facts = { requestId, code: error.code, method: c.req.method, path: c.req.path };
+  if (error.kind === 'bug') deps.log.error({ ...facts, error }, 'an API request failed');
+  const status = statusOf(error);
+  if (status === 401 || status === 403 || status === 429) {
+    const key = c.get('key') as { readonly id: string } | undefined;
+    const { address } = c.env.peer;
+    deps.audit.note({
+      type: 'api.refused',
+      outcome: 'failed',
+      sessionId: requestId,
+      data: { code: error.code, ...error.detail, apiKeyId: key?.id ?? null, remoteAddress: address, path: c.req.path },
+    });
+  }
+  return problemOf(error, requestId, deps.clock.now());
+}
+
+function ourError(error: unknown): unknown {
+  if (error instanceof HTTPException) {
+    return error.status < 500 ? apiError('api.request', 'the body is no valid JSON', { cause: error }) : error;
+  }
+  return error;
+}
+
+/** What is answered is data for programs: no browser is to keep it, guess its type or show it inside something else. */
+function secure(headers: Headers): void {
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
+  headers.set('x-content-type-options', 'nosniff');
+  headers.set('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+  headers.set('referrer-policy', 'no-referrer');
+  headers.set('cross-origin-resource-policy', 'same-origin');
+  headers.set('x-frame-options', 'DENY');
+}

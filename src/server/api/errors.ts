@@ -1,0 +1,42 @@
+/** Codes of the HTTP API. */
+import { errorTable } from '../../base/error.ts';
+
+export const apiError = errorTable({
+  'api.key': {
+    kind: 'denied',
+    hint: 'send a valid key as `Authorization: Bearer …`; postern apikey add makes one, postern apikey list shows what became of it',
+  },
+  'api.forbidden': {
+    kind: 'denied',
+    hint: 'use a key that allows this action and opens this mailbox: postern apikey add --help',
+  },
+  'api.insecure': {
+    kind: 'denied',
+    hint: 'use https (console.tls: true in postern.yaml), or a proxy that is named in console.trustedProxies',
+  },
+  'api.rate': {
+    kind: 'limit',
+    hint: 'wait as long as Retry-After says; postern apikey add --rate gives a key another rate',
+  },
+  'api.request': {
+    kind: 'misuse',
+    hint: 'detail.violations names each wrong field; GET /openapi.json describes all of them',
+  },
+  'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },
+  'api.method': { kind: 'misuse', hint: 'GET /openapi.json lists the methods of each path' },
+  'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
+  'api.too-large': {
+    kind: 'limit',
+    hint: 'send large attachments ahead by POST /v1/uploads, or the whole message as message/rfc822',
+  },
+});
+
+/** What a schema found wrong, as one failure that names each field. */
+export function badRequest(
+  issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
+): Error {
+  const violations = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join('.'), message }));
+  const [first] = violations;
+  const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
+  return apiError('api.request', `${where}${first?.message ?? 'the request is wrong'}`, { detail: { violations } });
+}

@@ -1,0 +1,240 @@
+/** `/v1/events`: everything that happens to mail, in order, resumable: pages, long polls and server-sent events. */
+import { createRoute, z } from '@hono/zod-openapi';
+import { asError } from '../../base/error.ts';
+import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
+import type { ApiApp } from './app.ts';
+import { apiError } from './errors.ts';
+import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
+import { iso, problems, time } from './schema.ts';
+
+const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
+export const eventSchema = z
+  .object({
+    id: z
+      .string()
+      .openapi({ description: 'position in the stream: give it as `after` or Last-Event-ID to go on from here' }),
+    type: z.enum(TYPES),
+    at: time,
+    messageId: z.string(),
+    mailbox: z.string(),
+    data: z.record(z.string(), z.unknown()).openapi({ description: 'route, reply, recipients, reason' }),
+  })
+  .openapi('Event');
+const query = z.object({
+  after: z
+    .string()
+    .regex(/^(?:\d{1,15}|latest)$/, 'is an id of an event, or latest')
+    .optional()
+    .openapi({ description: 'events after this one; `latest`: from now on; missing: from the oldest that is kept' }),
+  types: z
+    .string()
+    .max(1000)
+    .optional()
+    .openapi({ description: 'separated by commas', example: 'message.sent,message.failed' }),
+  mailbox: z.string().max(320).optional(),
+  messageId: z.string().max(60).optional().openapi({ description: 'id of one message' }),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  wait: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(60)
+    .default(0)
+    .openapi({ description: 'seconds to wait for the first event when there is none yet' }),
+});
+type Query = z.infer<typeof query>;
+
+/** Keeps proxies and clients from taking silence for death. */
+const HEARTBEAT_MS = 15_000;
+/** A stream looks at the store this often even if word of a change got lost. */
+const LOOK_EVERY_MS = 5000;
+const AT_ONCE = 200;
+/** Streams and polls waiting at once: each holds a socket. */
+const MOST_WAITING = 500;
+
+type Filter = Omit<Parameters<ApiDeps['outbox']['events']>[0], 'after' | 'limit'>;
+
+export function events(app: ApiApp, deps: ApiDeps): void {
+  let waiting = 0;
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/events',
+      operationId: 'listEvents',
+      summary: 'What happened, oldest first; with Accept: text/event-stream, as it happens',
+      tags: ['events'],
+      request: { query, headers: z.object({ 'last-event-id': z.string().max(20).optional() }) },
+      responses: {
+        200: {
+          description: 'events; `next` is the position to go on from',
+          content: {
+            'application/json': { schema: z.object({ items: z.array(eventSchema), next: z.string() }) },
+            'text/event-stream': { schema: z.string().openapi({ description: 'id, event and data as above' }) },
+          },
+        },
+        ...problems,
+      },
+    }),
+    async (c) => {
+      need(c, 'events:read');
+      const asked = c.req.valid('query');
+      const filter = await filterOf(c, deps, asked);
+      const from = await positionOf(c, deps, asked);
+      const isStream = (c.req.header('accept') ?? '').includes('text/event-stream');
+      if ((isStream || asked.wait > 0) && waiting >= MOST_WAITING)
+        throw apiError('api.rate', `${MOST_WAITING} clients wait for events already`, {
+          retryAt: new Date(deps.clock.now() + LOOK_EVERY_MS),
+        });
+      const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);
+      if (isStream) {
+        waiting += 1;
+        return stream(deps, filter, from, ended, () => void (waiting -= 1));
+      }
+      const look = () => deps.outbox.events({ ...filter, after: from, limit: asked.limit });
+      let items = asked.wait > 0 ? [] : await look();
+      if (asked.wait > 0) {
+        const bell = new Bell(deps);
+        waiting += 1;
+        try {
+          const until = deps.clock.now() + asked.wait * 1000;
+          for (;;) {
+            items = await look();
+            const left = until - deps.clock.now();
+            if (items.length > 0 || left <= 0 || ended.aborted) break;
+            await bell.wait(Math.min(LOOK_EVERY_MS, left), ended);
+          }
+        } finally {
+          waiting -= 1;
+          bell.stop();
+        }
+      }
+      return c.json({ items: items.map(shownEvent), next: String(items.at(-1)?.seq ?? from) }, 200);
+    },
+  );
+}
+
+async function filterOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageId }: Query): Promise<Filter> {
+  const names = types?.split(',').map((name) => name.trim());
+  const wanted = names?.map((name) => {
+    const found = MESSAGE_EVENTS.find((type) => `message.${type}` === name);
+    if (found === undefined) throw apiError('api.request', `there is no event ${name.slice(0, 60)}`);
+    return found;
+  });
+  const own = mailbox === undefined ? mailboxesOf(c) : [(await mailboxFor(c, deps.store, mailbox)).address];
+  return {
+    ...(wanted ? { types: wanted } : {}),
+    ...(own ? { mailboxes: own } : {}),
+    ...(messageId === undefined ? {} : { messageId }),
+  };
+}
+
+/** Last-Event-ID wins: it is what a client sends that was cut off and goes on. */
+async function positionOf(c: ApiContext, deps: ApiDeps, { after }: Query): Promise<number> {
+  const last = c.req.header('last-event-id');
+  if (last !== undefined && last !== '') {
+    if (/^\d{1,15}$/.test(last)) return Number(last);
+    throw apiError('api.request', 'Last-Event-ID is no id of an event');
+  }
+  return after === 'latest' ? deps.store.outbox.lastEvent() : Number(after ?? 0);
+}
+
+/** Server-sent events (HTML Living Standard §9.2). A client that reads slowly is waited for, not buffered for. */
+function stream(deps: ApiDeps, filter: Filter, from: number, ended: AbortSignal, done: () => void): Response {
+  const encoder = new TextEncoder();
+  const stop = new AbortController();
+  const over = AbortSignal.any([ended, stop.signal]);
+  const bell = new Bell(deps);
+  const pieces = (async function* (): AsyncGenerator<string> {
+    let after = from;
+    let quietSince = deps.clock.now();
+    yield `retry: 2000\n\n`;
+    while (!over.aborted) {
+      const found = await deps.outbox.events({ ...filter, after, limit: AT_ONCE });
+      for (const event of found) {
+        const shown = shownEvent(event);
+        yield `id: ${shown.id}\nevent: ${shown.type}\ndata: ${JSON.stringify(shown)}\n\n`;
+        after = event.seq;
+      }
+      if (found.length > 0) quietSince = deps.clock.now();
+      else if (deps.clock.now() - quietSince >= HEARTBEAT_MS) {
+        quietSince = deps.clock.now();
+        yield `: still here\n\n`;
+      }
+      if (found.length < AT_ONCE) await bell.wait(LOOK_EVERY_MS, over);
+    }
+  })();
+  let isOver = false;
+  const end = (): void => {
+    if (isOver) return;
+    isOver = true;
+    stop.abort();
+    bell.stop();
+    done();
+  };
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { value, done: last } = await pieces.next();
+          if (value !== undefined && last !== true) return controller.enqueue(encoder.encode(value));
+          controller.close();
+        } catch (error) {
+          deps.log.warn({ error: asError(error) }, 'a stream of events ended early');
+          controller.close();
+        }
+        end();
+      },
+      cancel: end,
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, {
+    headers: {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    },
+  });
+}
+
+/** Rings when something changed; what changed while nobody listened is not missed. */
+class Bell {
+  readonly #clock: ApiDeps['clock'];
+  readonly #watch: { stop(): void };
+  #rung = false;
+  #hear: (() => void) | undefined;
+
+  constructor({ store, clock }: ApiDeps) {
+    this.#clock = clock;
+    this.#watch = store.watch('outbox', () => {
+      this.#rung = true;
+      this.#hear?.();
+    });
+  }
+
+  /** Resolves when it rings, after `ms`, or when it is over. */
+  async wait(ms: number, over: AbortSignal): Promise<void> {
+    if (!this.#rung && !over.aborted) {
+      await new Promise<void>((resolve) => {
+        const settle = (): void => {
+          timer.cancel();
+          over.removeEventListener('abort', settle);
+          this.#hear = undefined;
+          resolve();
+        };
+        const timer = this.#clock.after(Math.max(ms, 1), settle);
+        this.#hear = settle;
+        over.addEventListener('abort', settle, { once: true });
+      });
+    }
+    this.#rung = false;
+  }
+
+  stop(): void {
+    this.#watch.stop();
+  }
+}
+
+export function shownEvent({ seq, type, at, messageId, mailbox, data }: MessageEvent) {
+  return { id: String(seq), type: `message.${type}` as const, at: iso(at), messageId, mailbox, data: { ...data } };
+}

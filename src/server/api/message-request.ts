@@ -1,0 +1,45 @@
+/** What the operations on messages have in common. */
+import { z } from '@hono/zod-openapi';
+import { outboxError } from '../../outbox/errors.ts';
+import type { AcceptRequest } from '../../outbox/types.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
+import { apiError } from './errors.ts';
+import type { MessageInput } from './message-schema.ts';
+import { type ApiContext, type ApiDeps, mayUse } from './request.ts';
+
+export const keyHeader = z.object({
+  'idempotency-key': z
+    .string()
+    .max(255)
+    .optional()
+    .openapi({ description: 'the same key and request give the same message for a day', example: 'order-4711' }),
+});
+
+/** What both forms have in common. @throws api.request */
+export function requestOf(
+  c: ApiContext,
+  mailbox: AcceptRequest['mailbox'],
+  times: Pick<MessageInput, 'scheduledAt' | 'expiresAt' | 'lane'>,
+  key: string | undefined,
+): Omit<AcceptRequest, 'envelope'> {
+  const notBefore = times.scheduledAt === undefined ? undefined : Date.parse(times.scheduledAt);
+  const deadline = times.expiresAt === undefined ? undefined : Date.parse(times.expiresAt);
+  if (deadline !== undefined && deadline <= (notBefore ?? 0))
+    throw apiError('api.request', 'expiresAt is not after scheduledAt');
+  return {
+    mailbox,
+    source: 'http',
+    principal: c.get('key').id,
+    lane: times.lane,
+    ...(notBefore === undefined ? {} : { notBefore }),
+    ...(deadline === undefined ? {} : { deadline }),
+    ...(key === undefined ? {} : { idempotencyKey: key }),
+  };
+}
+
+/** A message the key may know of. @throws outbox.not-found */
+export async function findMessage(c: ApiContext, { outbox }: ApiDeps, id: string): Promise<OutboxMessage> {
+  const message = await outbox.find(id);
+  if (message && mayUse(c, message.mailbox)) return message;
+  throw outboxError('outbox.not-found', `there is no message ${id} for this key`);
+}

@@ -1,0 +1,224 @@
+/** `/v1/messages`: handing mail over, and following it. */
+import { createHash } from 'node:crypto';
+import { createRoute, z } from '@hono/zod-openapi';
+import type { Accepted } from '../../outbox/types.ts';
+import type { ApiApp } from './app.ts';
+import { octetsOf } from './body.ts';
+import { oneAddress, prepare, sendingMailbox } from './content.ts';
+import { apiError, badRequest } from './errors.ts';
+import { eventSchema, shownEvent } from './events.ts';
+import { readFinished } from './finished-message.ts';
+import { findMessage, keyHeader, requestOf } from './message-request.ts';
+import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
+import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
+import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
+
+const byId = z.object({ id: z.string().max(60) });
+const several = z.union([z.string(), z.array(z.string())]);
+const rawQuery = z.object({
+  ...sendShape,
+  from: z.string().max(320).optional().openapi({ description: 'of the envelope; missing: of the header' }),
+  to: several.optional().openapi({ description: 'recipients; missing: To, Cc and Bcc of the header' }),
+});
+const acceptedSchema = messageSchema
+  .extend({ replayed: z.boolean().openapi({ description: 'it was accepted before, under the same Idempotency-Key' }) })
+  .openapi('AcceptedMessage');
+
+export function messages(app: ApiApp, deps: ApiDeps): void {
+  const { outbox, store } = deps;
+  const tags = ['messages'];
+  app.openAPIRegistry.register('NewMessage', messageInput);
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/messages',
+      operationId: 'sendMessage',
+      summary: 'Hand over a message; with 202 it is durable',
+      tags,
+      description:
+        'As JSON, or as a finished message (message/rfc822, lines ending with CRLF or LF) whose envelope is in the query or its header; Bcc is taken out. The query parameters are for message/rfc822 only.',
+      request: {
+        headers: keyHeader,
+        query: rawQuery,
+        body: {
+          content: {
+            'application/json': { schema: { $ref: '#/components/schemas/NewMessage' } },
+            'message/rfc822': { schema: { type: 'string', format: 'binary' } },
+          },
+        },
+      },
+      responses: {
+        202: json(acceptedSchema, 'durable; it will be delivered, or its sender is told why not'),
+        ...problems,
+      },
+    }),
+    async (c) => {
+      need(c, 'messages:send');
+      const key = c.req.valid('header')['idempotency-key'];
+      const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
+      if (type === 'message/rfc822') {
+        return answer(c, await sendFinished(c, deps, c.req.valid('query'), key));
+      }
+      if (type !== 'application/json')
+        throw apiError('api.media-type', 'a message is application/json or message/rfc822');
+      // Checked here, since only one of the two forms has a schema.
+      const input = messageInput.safeParse(await c.req.json());
+      if (!input.success) throw badRequest(input.error.issues);
+      return answer(c, await sendComposed(c, deps, input.data, key));
+    },
+  );
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages',
+      operationId: 'listMessages',
+      summary: 'Messages, newest first',
+      tags,
+      request: {
+        query: pageQuery.extend({
+          mailbox: z.string().max(320).optional(),
+          state: z
+            .string()
+            .regex(new RegExp(`^(?:${STATES.join('|')})(?:,(?:${STATES.join('|')}))*$`), `of ${STATES.join(', ')}`)
+            .optional()
+            .openapi({ description: 'one or several, separated by commas', example: 'queued,held' }),
+          recipient: z.string().max(320).optional(),
+          messageId: z.string().max(1000).optional().openapi({ description: 'Message-ID of the header' }),
+        }),
+      },
+      responses: { 200: json(pageOf(messageSchema), 'newest first'), ...problems },
+    }),
+    async (c) => {
+      need(c, 'messages:read');
+      const { limit, cursor, mailbox, state, recipient, messageId } = c.req.valid('query');
+      const before = readCursor(cursor, z.int());
+      const states = state?.split(',');
+      const own = mailboxesOf(c);
+      const filter = {
+        ...(mailbox === undefined
+          ? own
+            ? { mailboxes: own }
+            : {}
+          : { mailbox: (await mailboxFor(c, store, mailbox)).address }),
+        ...(states ? { states: STATES.filter((one) => states.includes(one)) } : {}),
+        ...(recipient === undefined ? {} : { recipient }),
+        ...(messageId === undefined ? {} : { messageId }),
+      };
+      const rows = await outbox.list(filter, { limit: limit + 1, ...(before === undefined ? {} : { before }) });
+      return c.json(
+        page(rows, limit, ({ seq }) => seq, shownMessage),
+        200,
+      );
+    },
+  );
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}',
+      operationId: 'getMessage',
+      summary: 'One message',
+      tags,
+      request: { params: byId },
+      responses: { 200: json(messageSchema, 'the message'), ...problems },
+    }),
+    async (c) => {
+      need(c, 'messages:read');
+      return c.json(shownMessage(await findMessage(c, deps, c.req.valid('param').id)), 200);
+    },
+  );
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}/events',
+      operationId: 'listMessageEvents',
+      summary: 'The story of a message, oldest first, with the replies of servers',
+      tags,
+      request: { params: byId, query: pageQuery },
+      responses: { 200: json(pageOf(eventSchema), 'oldest first'), ...problems },
+    }),
+    async (c) => {
+      need(c, 'messages:read');
+      const { id } = await findMessage(c, deps, c.req.valid('param').id);
+      const { limit, cursor } = c.req.valid('query');
+      const after = readCursor(cursor, z.int()) ?? 0;
+      const rows = await outbox.events({ messageId: id, after, limit: limit + 1 });
+      return c.json(
+        page(rows, limit, ({ seq }) => seq, shownEvent),
+        200,
+      );
+    },
+  );
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/messages/{id}/body',
+      operationId: 'getMessageBody',
+      summary: 'The octets of a message, as they are sent',
+      tags,
+      request: { params: byId },
+      responses: {
+        200: {
+          description: 'RFC 5322',
+          content: { 'message/rfc822': { schema: z.string().openapi({ format: 'binary' }) } },
+        },
+        ...problems,
+      },
+    }),
+    async (c) => {
+      need(c, 'messages:content');
+      const message = await findMessage(c, deps, c.req.valid('param').id);
+      return new Response(ReadableStream.from(outbox.body(message)), {
+        headers: {
+          'content-type': 'message/rfc822',
+          'content-length': String(message.size),
+          'content-disposition': `attachment; filename="${message.id}.eml"`,
+        },
+      });
+    },
+  );
+}
+
+async function sendComposed(
+  c: ApiContext,
+  deps: ApiDeps,
+  input: MessageInput,
+  key: string | undefined,
+): Promise<Accepted> {
+  const { from: sender, mailbox: named, scheduledAt, expiresAt, lane, ...content } = input;
+  const from = oneAddress(sender, 'from');
+  const mailbox = await sendingMailbox(c, deps, from.address, named);
+  const { recipients, body } = await prepare(c, deps, from, content);
+  return deps.outbox.accept(
+    {
+      ...requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, key),
+      envelope: { from: from.address, recipients },
+      // Boundaries and dates differ each time; what was asked for does not.
+      fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex'),
+    },
+    body,
+    c.req.raw.signal,
+  );
+}
+
+async function sendFinished(
+  c: ApiContext,
+  deps: ApiDeps,
+  query: z.infer<typeof rawQuery>,
+  key: string | undefined,
+): Promise<Accepted> {
+  const { addresses, octets } = await readFinished(octetsOf(c.req.raw));
+  const from = query.from ?? addresses.from;
+  if (from === undefined)
+    throw apiError('api.request', 'the message has no From, and the query no from', { hint: 'add ?from=ADDRESS' });
+  const given = query.to === undefined ? undefined : [query.to].flat().flatMap((text) => text.split(','));
+  const recipients = (given ?? addresses.recipients).map((address) => ({ address: address.trim() }));
+  const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
+  const request = { ...requestOf(c, mailbox, query, key), envelope: { from, recipients }, dropBcc: true };
+  return deps.outbox.accept(request, octets, c.req.raw.signal);
+}
+
+function answer(c: ApiContext, { message, replayed }: Accepted) {
+  c.header('location', `/v1/messages/${message.id}`);
+  if (replayed) c.header('idempotency-replayed', 'true');
+  return c.json({ ...shownMessage(message), replayed }, 202);
+}

@@ -1,0 +1,68 @@
+/** Pieces of the schemas that several resources share. */
+import { z } from '@hono/zod-openapi';
+import { apiError } from './errors.ts';
+import { problemSchema } from './problem.ts';
+
+export const time = z.iso
+  .datetime({ offset: true })
+  .openapi({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });
+export const address = z.string().min(3).max(320).openapi({ example: 'shop@example.com' });
+
+/** @param most items of a page */
+export const pageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ description: 'items at most' }),
+  cursor: z.string().max(1000).optional().openapi({ description: '`next` of the page before' }),
+});
+
+export function pageOf<T extends z.ZodType>(item: T) {
+  return z.object({
+    items: z.array(item),
+    next: z.string().nullable().openapi({ description: 'cursor of the following page; null on the last' }),
+  });
+}
+
+export const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+export const jsonBody = <T extends z.ZodType>(schema: T) => ({
+  required: true,
+  content: { 'application/json': { schema } },
+});
+export const problems = {
+  default: { description: 'a problem', content: { 'application/problem+json': { schema: problemSchema } } },
+} as const;
+export const gone = { 204: { description: 'done' } } as const;
+
+/** A position in a list, opaque to clients. */
+export function cursorOf(position: unknown): string {
+  return Buffer.from(JSON.stringify(position)).toString('base64url');
+}
+
+/** @throws api.request */
+export function readCursor<T>(text: string | undefined, schema: z.ZodType<T>): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+  } catch (cause) {
+    throw apiError('api.request', 'the cursor is none of ours', { hint: 'give `next` of the page before', cause });
+  }
+}
+
+/** One more row than a page holds was asked for: whether there is a following page shows without counting. */
+export function page<R, T>(
+  rows: readonly R[],
+  limit: number,
+  position: (last: R) => unknown,
+  item: (row: R) => T,
+): { items: T[]; next: string | null } {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  return {
+    items: shown.map(item),
+    next: rows.length > limit && last !== undefined ? cursorOf(position(last)) : null,
+  };
+}
+
+export const iso = (at: number): string => new Date(at).toISOString();
+export const isoOrNull = (at: number | undefined): string | null => (at === undefined ? null : iso(at));

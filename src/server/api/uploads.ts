@@ -1,0 +1,80 @@
+/** `/v1/uploads`: attachments sent ahead, as they are, without base64 and without a bound but that of a message. */
+import { createRoute, z } from '@hono/zod-openapi';
+import { takeUpload } from '../../outbox/upload.ts';
+import type { Upload } from '../../store/types-api.ts';
+import type { ApiApp } from './app.ts';
+import { octetsOf } from './body.ts';
+import { apiError } from './errors.ts';
+import { type ApiDeps, need } from './request.ts';
+import { gone, iso, json, problems, time } from './schema.ts';
+
+const uploadSchema = z
+  .object({
+    id: z.string(),
+    filename: z.string(),
+    contentType: z.string(),
+    size: z.int(),
+    createdAt: time,
+    expiresAt: time,
+  })
+  .openapi('Upload');
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$/i;
+const filename = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^\u0000-\u001f\u007f/\\]+$/, 'no path and no control characters')
+  .openapi({ example: 'invoice.pdf' });
+
+export function uploads(app: ApiApp, deps: ApiDeps): void {
+  const tags = ['uploads'];
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/uploads',
+      operationId: 'createUpload',
+      summary: 'Send an attachment ahead; the message names it by its id within a day',
+      tags,
+      request: {
+        query: z.object({ filename }),
+        body: {
+          description: 'the octets of the file; Content-Type is that of the attachment',
+          content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+        },
+      },
+      responses: { 201: json(uploadSchema, 'it is durable'), ...problems },
+    }),
+    async (c) => {
+      const { id: principal } = need(c, 'messages:send');
+      const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? 'application/octet-stream';
+      if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
+      const { filename } = c.req.valid('query');
+      const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
+      const row = await takeUpload(deps, facts, octetsOf(c.req.raw), c.req.raw.signal);
+      return c.json(shown(row), 201);
+    },
+  );
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/uploads/{id}',
+      operationId: 'deleteUpload',
+      summary: 'Forget an upload now',
+      tags,
+      request: { params: z.object({ id: z.string().max(60) }) },
+      responses: { ...gone, ...problems },
+    }),
+    async (c) => {
+      const { id: principal } = need(c, 'messages:send');
+      const { id } = c.req.valid('param');
+      const row = await deps.store.uploads.find(id);
+      if (row?.principal !== principal || !(await deps.store.uploads.remove(id)))
+        throw apiError('api.not-found', `there is no upload ${id} of this key`);
+      return c.body(null, 204);
+    },
+  );
+}
+
+function shown({ id, filename, contentType, size, createdAt, expiresAt }: Upload) {
+  return { id, filename, contentType, size, createdAt: iso(createdAt), expiresAt: iso(expiresAt) };
+}
