@@ -68,18 +68,32 @@ function list(verb: 'LIST' | 'LSUB'): Command {
     const { folders, subscribed } = session.admitted.mailbox;
     if (pattern === '') await session.conn.write(`* ${verb} (\\Noselect \\HasChildren) "/" ""\r\n`);
     const wanted = patternExpression(decodeMailboxName(reference + pattern));
-    const names = verb === 'LIST' ? [...folders.keys()] : [...subscribed];
+    const names = verb === 'LIST' ? [...folders.keys()] : withAbove([...subscribed], pattern.includes('%'));
     const lines = names.sort().flatMap((name) => {
       if (!wanted.test(name)) return [];
       const children = names.some((other) => other.startsWith(`${name}/`));
       const use = folders.get(name)?.use;
-      const attributes = [...(children ? ['\\HasChildren'] : ['\\HasNoChildren']), ...(use ? [use] : [])];
+      const attributes = [
+        ...(verb === 'LSUB' && !subscribed.has(name) ? ['\\Noselect'] : []),
+        ...(children ? ['\\HasChildren'] : ['\\HasNoChildren']),
+        ...(use ? [use] : []),
+      ];
       const shown = encodeMailboxName(name);
       return `* ${verb} (${attributes.join(' ')}) "/" ${/^[\w.+&,-]+(?:\/[\w.+&,-]+)*$/.test(shown) ? shown : formatString(shown)}\r\n`;
     });
     await session.conn.write(lines.join(''));
     return done(verb);
   };
+}
+
+/** LSUB with `%` also shows what only lies above something subscribed (RFC 3501 §6.3.9). */
+function withAbove(names: readonly string[], percent: boolean): string[] {
+  if (!percent) return [...names];
+  const above = names.flatMap((name) => {
+    const levels = name.split('/');
+    return levels.slice(1).map((_, depth) => levels.slice(0, depth + 1).join('/'));
+  });
+  return [...new Set([...names, ...above])];
 }
 
 /** `*` any text, `%` any text of one level; INBOX whatever its case. */

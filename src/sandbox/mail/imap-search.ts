@@ -1,7 +1,8 @@
-/** SEARCH: which messages of a view a key fits (RFC 3501 §6.4.4). Texts are compared in ASCII, whatever their case. */
+/** SEARCH: which messages of a view a key fits (RFC 3501 §6.4.4). Texts are compared as people read them, whatever their case. */
 import { sequenceMatcher } from '../../protocol/imap/sequence-set.ts';
 import type { SearchKey } from '../../protocol/imap/search-key.ts';
 import { fieldOf } from '../../protocol/mime/part.ts';
+import { decodedOf } from './decoded.ts';
 import { structureOf } from './imap-fetch.ts';
 import type { View } from './imap-view.ts';
 import type { Message } from './store.ts';
@@ -30,13 +31,14 @@ export function searchTest(view: View, key: SearchKey): Test {
       return (message) => view.recent.has(message) && !message.flags.has('\\Seen');
     case 'header':
       return (message) =>
-        structureOf(message).fields.some(
-          ({ name, value }) => name === key.field && value.toLowerCase().includes(key.text),
-        );
+        decodedOf(message).fields.some(({ name, value }) => name === key.field && value.includes(key.text));
     case 'text':
-      return (message) => message.raw.toString('latin1').toLowerCase().includes(key.text);
+      return (message) => {
+        const { fields, body } = decodedOf(message);
+        return body.includes(key.text) || fields.some(({ name, value }) => `${name}: ${value}`.includes(key.text));
+      };
     case 'body':
-      return (message) => message.raw.toString('latin1', structureOf(message).body).toLowerCase().includes(key.text);
+      return (message) => decodedOf(message).body.includes(key.text);
     case 'internal':
       return (message) => onDay(message.internalDate, key);
     case 'sent':

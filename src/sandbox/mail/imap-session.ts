@@ -48,7 +48,10 @@ export async function serveImap(conn: Line, service: MailSite): Promise<void> {
   const session: OpenSession = { conn, service, dialect, tag: '*', enabled: false, view: undefined };
   try {
     while (await step(session)) {
-      if (session.view?.gone) break;
+      if (!session.view?.gone) continue;
+      // The folder was deleted or rebuilt under the session.
+      await conn.write('* BYE Connection is closed. 13\r\n');
+      break;
     }
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))

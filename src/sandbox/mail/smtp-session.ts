@@ -12,6 +12,9 @@ import { foreignAuthor, maySendAs, post } from './submission.ts';
 
 const FAILURES = 10;
 const replies = catalogue.filter(({ effect }) => effect.type === 'reply');
+/** RFC 1870, 6152, 3030, 6531, 3461, 4954: what EHLO offers has parameters. */
+const MAIL_PARAMETERS = ['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH'];
+const RECIPIENT_PARAMETERS = ['NOTIFY', 'ORCPT'];
 const PATH = /^<([^<>\s]*)>((?: .*)?)$/;
 
 export async function serveSmtp(conn: Line, service: MailSite): Promise<void> {
@@ -204,6 +207,7 @@ class Submission {
     if (await this.#fault('mail', [this.#admitted.mailbox.address, address], address)) return undefined;
     if (address !== '' && !this.#maySendAs(address))
       return this.#say('550 5.7.60 SMTP; Client does not have permissions to send as this sender');
+    if (!isKnown(parameters, MAIL_PARAMETERS)) return this.#say('501 5.5.4 Invalid arguments');
     const size = /\bSIZE=(\d{1,15})\b/i.exec(parameters ?? '')?.[1];
     if (Number(size ?? 0) > this.#service.ledger.limits.messageOctets)
       return this.#say('552 5.3.4 Message size exceeds fixed maximum message size');
@@ -216,8 +220,9 @@ class Submission {
   async #recipient(rest: string): Promise<void> {
     const transaction = this.#transaction;
     if (!transaction) return this.#say('503 5.5.2 Need mail command');
-    const [, address = ''] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
+    const [, address = '', parameters] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
     if (!/^TO:/i.test(rest) || !/^[^@]+@[^@]+$/.test(address)) return this.#say('501 5.1.3 Invalid address');
+    if (!isKnown(parameters, RECIPIENT_PARAMETERS)) return this.#say('501 5.5.4 Invalid arguments');
     if (await this.#fault('recipient', [this.#admitted!.mailbox.address, address])) return undefined;
     if (transaction.recipients.length >= this.#service.ledger.limits.recipientsPerMessage)
       return this.#say('452 4.5.3 Too many recipients');
@@ -301,4 +306,9 @@ class Submission {
   #maySendAs(address: string): boolean {
     return maySendAs(this.#service.mail, this.#admitted!, address);
   }
+}
+
+function isKnown(parameters: string | undefined, known: readonly string[]): boolean {
+  const names = (parameters ?? '').split(' ').filter((word) => word !== '');
+  return names.every((word) => known.includes(word.split('=')[0]!.toUpperCase()));
 }

@@ -128,11 +128,7 @@ export class Mailbox {
 
   /** Also makes the folders above. The caller has checked that there is none of this name. */
   create(name: string, use?: string): Folder {
-    const levels = name.split('/');
-    for (let depth = 1; depth < levels.length; depth++) {
-      const above = canonicalName(levels.slice(0, depth).join('/'));
-      if (!this.folders.has(above)) this.folders.set(above, new Folder(above, { uidValidity: this.#nextValidity() }));
-    }
+    this.#createAbove(name);
     const folder = new Folder(canonicalName(name), { uidValidity: this.#nextValidity(), ...(use ? { use } : {}) });
     this.folders.set(folder.name, folder);
     return folder;
@@ -147,6 +143,14 @@ export class Mailbox {
     folder.close();
   }
 
+  #createAbove(name: string): void {
+    const levels = name.split('/');
+    for (let depth = 1; depth < levels.length; depth++) {
+      const above = canonicalName(levels.slice(0, depth).join('/'));
+      if (!this.folders.has(above)) this.folders.set(above, new Folder(above, { uidValidity: this.#nextValidity() }));
+    }
+  }
+
   /** Renames a folder and those below it; renaming INBOX moves its messages (RFC 3501 §6.3.5). */
   rename(folder: Folder, to: string): void {
     if (folder === this.inbox) {
@@ -155,6 +159,7 @@ export class Mailbox {
       folder.remove(folder.messages);
       return;
     }
+    this.#createAbove(to);
     const from = folder.name;
     const moved = [...this.folders.values()].filter(({ name }) => name === from || name.startsWith(`${from}/`));
     for (const each of moved) {
