@@ -93,13 +93,14 @@ export async function insertEvents(
 }
 
 function changeColumns(change: MessageChange) {
-  const { state, recipients, lane, deadline, envelopeFrom, messageId, body } = change;
+  const { state, recipients, lane, deadline, attempts, envelopeFrom, messageId, body } = change;
   return {
     ...(state === undefined ? {} : stateColumns(state)),
     ...defined({
       recipients: recipients && JSON.stringify(recipients),
       lane: lane && LANES.indexOf(lane),
       deadline,
+      attempts,
       envelope_from: envelopeFrom,
       message_id: messageId,
       ...(body && {

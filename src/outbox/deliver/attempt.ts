@@ -1,0 +1,241 @@
+/** One attempt at one message: routes in order, the outcome written down, the sender told. */
+import type { Clock } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import type { Log } from '../../base/log.ts';
+import type { Mailbox } from '../../store/types.ts';
+import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
+import type { Outbox } from '../types.ts';
+import type { DeliveryMeter } from './delivery.ts';
+import { silent } from './judge.ts';
+import { nextAttempt } from './retry.ts';
+import type { Settler } from './settle.ts';
+import type { Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
+
+export interface AttemptDeps {
+  readonly outbox: Pick<Outbox, 'body'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settler: Settler;
+  routes(mailbox: Mailbox): Promise<readonly Route[]>;
+  readonly probe?: SentProbe;
+  report?(message: OutboxMessage): Promise<void>;
+  readonly meter?: DeliveryMeter;
+  /** Nothing more of this mailbox until then. */
+  pause(mailbox: Mailbox, until: number | 'blocked'): Promise<void>;
+}
+
+/** The provider's index of what was sent is not always there at once. */
+const PROBE_AFTER_MS = [2_000, 15_000] as const;
+/** An attempt that nobody knows the end of is made again after this, the probe having found nothing. */
+const UNKNOWN_AGAIN_MS = 5_000;
+
+/**
+ * Tries a claimed message and settles it. `interrupted`: an earlier attempt, of a process that died, is to be resolved first.
+ * @throws store.unavailable; the signal's reason
+ */
+export async function attempt(
+  deps: AttemptDeps,
+  message: OutboxMessage,
+  mailbox: Mailbox,
+  signal: AbortSignal,
+  begin: 'fresh' | 'interrupted' = 'fresh',
+): Promise<void> {
+  const now = deps.clock.now();
+  if (begin === 'interrupted') {
+    const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
+    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal));
+  }
+  if (now >= message.deadline) return expire(deps, message);
+  const routes = await deps.routes(mailbox);
+  const shut: NewMessageEvent[] = [];
+  for (const [at, route] of routes.entries()) {
+    const started = deps.clock.now();
+    const recipients = message.recipients.filter(({ state }) => state === 'pending');
+    const raw = await route.send({ message, mailbox, recipients, body: () => deps.outbox.body(message) }, signal);
+    const outcome = await resolved(deps, raw, message, mailbox, signal);
+    const code = 'code' in outcome ? outcome.code : 'ok';
+    deps.meter?.attempted(route.name, outcome.type, code, deps.clock.now() - started);
+    if (outcome.type === 'closed' && at < routes.length - 1) {
+      shut.push(attempted(deps.clock.now(), message, route.name, outcome, routes[at + 1]!.name));
+      continue;
+    }
+    return settle(deps, message, mailbox, route.name, outcome, shut);
+  }
+  const none: Outcome = {
+    type: 'blocked',
+    code: 'outbox.no-route',
+    reply: silent(`${mailbox.address} has no way to send`),
+  };
+  return settle(deps, message, mailbox, 'none', none);
+}
+
+/** An outcome nobody knows, looked into where mail that was sent is kept. */
+async function resolved(
+  { clock, probe }: AttemptDeps,
+  outcome: Outcome,
+  message: OutboxMessage,
+  mailbox: Mailbox,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  if (outcome.type !== 'unknown' || !probe) return outcome;
+  for (const wait of PROBE_AFTER_MS) {
+    await clock.sleep(wait, signal);
+    const seen = await probe.look(message, mailbox, signal);
+    if (seen === 'unable') return outcome;
+    if (seen === 'found') {
+      const reply = silent(`${outcome.reply.text}; it is among the sent messages`);
+      const recipients = message.recipients.filter(({ state }) => state === 'pending');
+      return {
+        type: 'sent',
+        reply,
+        recipients: recipients.map(({ address }) => ({ address, outcome: 'delivered', reply: reply.text })),
+      };
+    }
+  }
+  const text = `${outcome.reply.text}; it is not among the sent messages`;
+  return { type: 'later', code: 'outbox.not-sent', reply: silent(text), retryAfterMs: UNKNOWN_AGAIN_MS };
+}
+
+async function settle(
+  deps: AttemptDeps,
+  message: OutboxMessage,
+  mailbox: Mailbox,
+  route: string,
+  outcome: Outcome,
+  before: readonly NewMessageEvent[] = [],
+): Promise<void> {
+  const now = deps.clock.now();
+  const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
+  const change = changeOf(deps, message, outcome, now, events);
+  const settled = await deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  const facts = {
+    id: message.id,
+    mailbox: mailbox.address,
+    route,
+    reply: outcome.reply.text,
+    attempts: message.attempts,
+  };
+  if (!settled) deps.log.warn(facts, 'a message was changed while it was being sent');
+  else if (settled.state.type === 'sent') deps.log.info(facts, 'message sent');
+  else if (settled.state.type === 'failed') deps.log.warn(facts, 'message failed');
+  else deps.log.info({ ...facts, code: 'code' in outcome ? outcome.code : outcome.type }, 'message put off');
+  if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
+    await deps.pause(mailbox, now + outcome.retryAfterMs);
+  else if (outcome.type === 'blocked' || outcome.type === 'closed') await deps.pause(mailbox, 'blocked');
+  if (settled) await tell(deps, settled);
+}
+
+/** What becomes of the message, and the events that say so. */
+function changeOf(
+  { clock }: AttemptDeps,
+  message: OutboxMessage,
+  outcome: Outcome,
+  now: number,
+  events: NewMessageEvent[],
+): MessageChange {
+  if (outcome.type === 'sent' || outcome.type === 'refused') {
+    const recipients = message.recipients.map((one) => after(one, outcome.recipients));
+    const refused = outcome.recipients.filter((one) => one.outcome === 'refused');
+    if (refused.length > 0 && outcome.type === 'sent')
+      events.push({ at: now, type: 'refused', data: { recipients: refused } });
+    if (recipients.some(({ state }) => state === 'pending')) return putOff(message, outcome, now, events, recipients);
+    if (recipients.some(({ state }) => state === 'delivered')) {
+      events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text } });
+      return { state: { type: 'sent', at: now }, recipients };
+    }
+    const code = outcome.type === 'refused' ? outcome.code : 'outbox.refused';
+    events.push({ at: now, type: 'failed', data: { code, reply: outcome.reply.text } });
+    return { state: { type: 'failed', at: now, code, reason: outcome.reply.text }, recipients };
+  }
+  if (outcome.type === 'unknown' && clock.now() < message.deadline) {
+    // At least once: where nobody can look, it is sent again, and the story says that it may come twice.
+    const nextAt = nextAttempt(message.attempts, now, message.deadline);
+    const data = { reason: outcome.reply.text, mayBeDuplicate: true, nextAt: iso(nextAt) };
+    events.push({ at: now, type: 'deferred', data });
+    return { state: { type: 'queued', nextAt } };
+  }
+  return putOff(message, outcome, now, events, message.recipients);
+}
+
+function putOff(
+  message: OutboxMessage,
+  outcome: Outcome,
+  now: number,
+  events: NewMessageEvent[],
+  recipients: readonly Recipient[],
+): MessageChange {
+  const code = 'code' in outcome ? outcome.code : 'outbox.deferred';
+  if (now >= message.deadline) {
+    const reason = `it could not be sent in time; last: ${outcome.reply.text}`;
+    events.push({ at: now, type: 'failed', data: { code: 'outbox.expired', reply: outcome.reply.text } });
+    return {
+      state: { type: 'failed', at: now, code: 'outbox.expired', reason },
+      recipients: givenUp(recipients, reason),
+    };
+  }
+  const asked = outcome.type === 'later' ? outcome.retryAfterMs : undefined;
+  const nextAt =
+    outcome.type === 'later' && outcome.code === 'outbox.not-sent'
+      ? now + UNKNOWN_AGAIN_MS
+      : nextAttempt(message.attempts, now, message.deadline, asked);
+  events.push({ at: now, type: 'deferred', data: { code, reason: outcome.reply.text, nextAt: iso(nextAt) } });
+  return { state: { type: 'queued', nextAt }, recipients };
+}
+
+async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<void> {
+  const at = deps.clock.now();
+  const reason = 'it could not be sent in time';
+  const settled = await deps.settler.settle({
+    id: message.id,
+    fence: message.fence,
+    change: {
+      state: { type: 'failed', at, code: 'outbox.expired', reason },
+      recipients: givenUp(message.recipients, reason),
+    },
+    events: [{ at, type: 'failed', data: { code: 'outbox.expired' } }],
+  });
+  if (settled) await tell(deps, settled);
+}
+
+/** The sender hears of what did not arrive, once. A report that cannot be made is no reason to send the message again. */
+async function tell({ log, report }: AttemptDeps, message: OutboxMessage): Promise<void> {
+  if (message.state.type !== 'failed' && message.state.type !== 'sent') return;
+  if (!message.recipients.some(({ state }) => state === 'refused')) return;
+  try {
+    await report?.(message);
+  } catch (error) {
+    log.error({ id: message.id, err: asError(error) }, 'the sender could not be told of a failure');
+  }
+}
+
+function attempted(
+  at: number,
+  { attempts }: OutboxMessage,
+  route: string,
+  outcome: Outcome,
+  next?: string,
+): NewMessageEvent {
+  const { code, enhanced, text } = outcome.reply;
+  const data = {
+    route,
+    attempt: attempts,
+    outcome: outcome.type,
+    reply: text,
+    ...(code === undefined ? {} : { status: code }),
+    ...(enhanced === undefined ? {} : { enhanced }),
+    ...(next === undefined ? {} : { next }),
+  };
+  return { at, type: 'attempted', data };
+}
+
+function after(one: Recipient, outcomes: readonly RecipientOutcome[]): Recipient {
+  const found = outcomes.find(({ address }) => address === one.address);
+  if (one.state !== 'pending' || !found || found.outcome === 'later') return one;
+  return { ...one, state: found.outcome, reply: found.reply };
+}
+
+function givenUp(recipients: readonly Recipient[], reason: string): readonly Recipient[] {
+  return recipients.map((one) => (one.state === 'pending' ? { ...one, state: 'refused', reply: reason } : one));
+}
+
+const iso = (at: number): string => new Date(at).toISOString();

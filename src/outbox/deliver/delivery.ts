@@ -1,0 +1,276 @@
+/** The loop that empties the outbox: which message may leave now, by which route, and what is written down of it. */
+import type { Clock, Timer } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import type { Log } from '../../base/log.ts';
+import type { Mailbox, Store } from '../../store/types.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
+import type { Outbox } from '../types.ts';
+import { attempt, type AttemptDeps } from './attempt.ts';
+import { pause, reserve } from './pace.ts';
+import { Settler } from './settle.ts';
+import type { Route, SendingLimits, SentProbe } from './types.ts';
+
+export interface DeliveryDeps {
+  readonly store: Store;
+  readonly outbox: Pick<Outbox, 'body'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Names this process in claims. */
+  readonly owner: string;
+  /** The ways out of a mailbox, in the order in which they are tried. */
+  routes(mailbox: Mailbox): Promise<readonly Route[]>;
+  limits(mailbox: Mailbox): Promise<SendingLimits>;
+  readonly probe?: SentProbe;
+  /** Tells the sender what did not arrive. */
+  report?(message: OutboxMessage): Promise<void>;
+  readonly meter?: DeliveryMeter;
+  /** Messages under way at a time, all mailboxes together. */
+  readonly atOnce?: number;
+}
+
+export interface DeliveryMeter {
+  /** The end of an attempt: `sent`, `later`, `refused`, `closed`, `blocked`, `unknown`, with our code. */
+  attempted(route: string, outcome: string, code: string, milliseconds: number): void;
+}
+
+export interface Delivery {
+  /** Looks for work now. */
+  wake(): void;
+  /** Resolves when nothing is due and nothing under way. */
+  idle(): Promise<void>;
+  /** Lets attempts under way end, then stops. */
+  close(): Promise<void>;
+}
+
+/** A claim is good for this long and prolonged in time: after a crash others wait no longer. */
+const CLAIM_MS = 60_000;
+const PROLONG_MS = 20_000;
+/** Without any word from the store we look this often. */
+const LOOK_MS = 30_000;
+const AT_ONCE = 50;
+/** Messages of one claim where no limit makes each wait for its turn. */
+const BATCH = 20;
+/** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
+const BLOCKED_MS = 60_000;
+
+export function startDelivery(deps: DeliveryDeps): Delivery {
+  return new DeliveryLoop(deps);
+}
+
+/** What this process knows of a mailbox with mail. */
+interface Box {
+  running: number;
+  /** Nothing before this moment. */
+  waitUntil: number;
+}
+
+class DeliveryLoop implements Delivery {
+  readonly #deps: DeliveryDeps;
+  readonly #attempt: AttemptDeps;
+  readonly #boxes = new Map<string, Box>();
+  readonly #claimed = new Set<string>();
+  readonly #stop = new AbortController();
+  readonly #watch: { stop(): void };
+  #running = 0;
+  #timer: Timer | undefined;
+  #prolonger: Timer | undefined;
+  #round: Promise<void> | undefined;
+  #again = false;
+  #rest: (() => void)[] = [];
+
+  constructor(deps: DeliveryDeps) {
+    this.#deps = deps;
+    this.#attempt = { ...deps, settler: new Settler(deps.store.outbox), pause: this.#pause };
+    this.#watch = deps.store.watch('outbox', () => this.wake());
+    this.#prolong();
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#stop.signal.aborted) return;
+    if (this.#round) this.#again = true;
+    else this.#round = this.#look();
+  }
+
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#rest.push(resolve);
+      this.wake();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#watch.stop();
+    this.#timer?.cancel();
+    this.#stop.abort(new Error('delivery is being stopped'));
+    await this.#round;
+    while (this.#running > 0) await new Promise<void>((resolve) => this.#rest.push(resolve));
+    this.#prolonger?.cancel();
+  }
+
+  async #look(): Promise<void> {
+    const { clock, log } = this.#deps;
+    this.#timer?.cancel();
+    do {
+      this.#again = false;
+      try {
+        await this.#start();
+      } catch (error) {
+        log.warn({ err: asError(error) }, 'the outbox could not be looked at; it will be again');
+        this.#arm(clock.now() + LOOK_MS);
+      }
+    } while (this.#again && !this.#stop.signal.aborted);
+    this.#round = undefined;
+    this.#settleIdle();
+  }
+
+  /** Starts what may leave now, and sets the clock for what may later. */
+  async #start(): Promise<void> {
+    const { clock, owner, store } = this.#deps;
+    const { outbox } = store;
+    const now = clock.now();
+    const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH });
+    for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
+    let next = now + LOOK_MS;
+    for (const address of await outbox.dueMailboxes(now)) {
+      const box = this.#boxOf(address);
+      if (box.waitUntil > now) {
+        next = Math.min(next, box.waitUntil);
+        continue;
+      }
+      if (this.#stop.signal.aborted || this.#running >= (this.#deps.atOnce ?? AT_ONCE)) break;
+      await this.#startMailbox(address, box);
+    }
+    const due = await outbox.nextDue();
+    if (due !== undefined && due > now) next = Math.min(next, due);
+    this.#arm(next);
+  }
+
+  async #startMailbox(address: string, box: Box): Promise<void> {
+    const { clock, log, store } = this.#deps;
+    const mailbox = await store.mailboxes.find(address);
+    if (!mailbox || mailbox.settings['outboxHeld'] !== undefined) {
+      // A mailbox that was removed keeps its mail until it is back or the messages are cancelled.
+      box.waitUntil = clock.now() + LOOK_MS;
+      if (!mailbox) log.warn({ mailbox: address }, 'mail waits for a mailbox that is not there');
+      return;
+    }
+    const limits = await this.#deps.limits(mailbox);
+    while (box.running < limits.connections && this.#running < (this.#deps.atOnce ?? AT_ONCE)) {
+      this.#run(box, () => this.#empty(mailbox, box, limits));
+      // One more only if there is work for it: the first one claims before the next starts.
+      if (limits.messagesPerMinute !== undefined && box.running >= 1) break;
+    }
+  }
+
+  /** Sends what is due of a mailbox, message by message, until there is none or it has to wait. */
+  async #empty(mailbox: Mailbox, box: Box, limits: SendingLimits): Promise<void> {
+    const { clock, owner, store } = this.#deps;
+    const batch = limits.messagesPerMinute === undefined && limits.recipientsPerDay === undefined ? BATCH : 1;
+    while (!this.#stop.signal.aborted && box.waitUntil <= clock.now()) {
+      const now = clock.now();
+      const messages = await store.outbox.claim({
+        mailbox: mailbox.address,
+        now,
+        until: now + CLAIM_MS,
+        owner,
+        limit: batch,
+      });
+      if (messages.length === 0) return;
+      for (const message of messages) this.#claimed.add(message.id);
+      const [first, ...others] = messages as [OutboxMessage, ...OutboxMessage[]];
+      const recipients = first.recipients.filter(({ state }) => state === 'pending').length;
+      const permission = await reserve(store.outbox, mailbox.address, recipients, limits, clock.now());
+      if (permission.type === 'wait') {
+        box.waitUntil = permission.until;
+        await this.#giveBack(messages);
+        return;
+      }
+      // The next one may leave while this one is under way, on another connection.
+      if (box.running < limits.connections) this.wake();
+      for (const message of [first, ...others]) {
+        if (this.#stop.signal.aborted || (box.waitUntil > clock.now() && message !== first))
+          await this.#giveBack([message]);
+        else await attempt(this.#attempt, message, mailbox, this.#stop.signal);
+        this.#claimed.delete(message.id);
+      }
+    }
+  }
+
+  /** Back to where it was in the queue, as if it had not been touched. */
+  async #giveBack(messages: readonly OutboxMessage[]): Promise<void> {
+    await this.#deps.store.outbox.changeAll(
+      messages.map(({ id, fence, createdAt, attempts }) => ({
+        id,
+        fence,
+        change: { state: { type: 'queued', nextAt: createdAt }, attempts: attempts - 1 },
+        events: [],
+      })),
+    );
+    for (const { id } of messages) this.#claimed.delete(id);
+  }
+
+  /** A process died in the middle of this one. */
+  async #interrupted(message: OutboxMessage): Promise<void> {
+    this.#claimed.add(message.id);
+    const mailbox = await this.#deps.store.mailboxes.find(message.mailbox);
+    try {
+      if (mailbox) await attempt(this.#attempt, message, mailbox, this.#stop.signal, 'interrupted');
+    } finally {
+      this.#claimed.delete(message.id);
+    }
+  }
+
+  readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {
+    const at = until === 'blocked' ? this.#deps.clock.now() + BLOCKED_MS : until;
+    this.#boxOf(mailbox.address).waitUntil = at;
+    if (until !== 'blocked') await pause(this.#deps.store.outbox, mailbox.address, at);
+  };
+
+  #boxOf(address: string): Box {
+    let box = this.#boxes.get(address);
+    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0 }));
+    return box;
+  }
+
+  #run(box: Box, work: () => Promise<void>): void {
+    this.#running += 1;
+    box.running += 1;
+    work()
+      .catch((error: unknown) => {
+        // What was claimed stays so until its time is up; then it is looked into as any interrupted attempt.
+        if (!this.#stop.signal.aborted) this.#deps.log.error({ err: asError(error) }, 'delivery stumbled');
+      })
+      .finally(() => {
+        this.#running -= 1;
+        box.running -= 1;
+        if (this.#stop.signal.aborted) this.#settleIdle();
+        else this.wake();
+      });
+  }
+
+  #arm(at: number): void {
+    this.#timer?.cancel();
+    if (this.#stop.signal.aborted) return;
+    this.#timer = this.#deps.clock.after(Math.max(1, at - this.#deps.clock.now()), () => this.wake());
+  }
+
+  /** Keeps what is under way ours. */
+  #prolong(): void {
+    const { clock, log, owner, store } = this.#deps;
+    this.#prolonger = clock.after(PROLONG_MS, () => {
+      this.#prolong();
+      if (this.#claimed.size === 0) return;
+      store.outbox.prolong(owner, [...this.#claimed], clock.now() + CLAIM_MS).catch((error: unknown) => {
+        log.warn({ err: asError(error) }, 'claims could not be prolonged');
+      });
+    });
+  }
+
+  #settleIdle(): void {
+    if (this.#running > 0 || (this.#round && !this.#stop.signal.aborted)) return;
+    const waiting = this.#rest;
+    this.#rest = [];
+    for (const resolve of waiting) resolve();
+  }
+}

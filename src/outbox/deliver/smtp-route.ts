@@ -1,0 +1,115 @@
+/** The provider's own submission server, signed in with the mailbox's grant; connections are kept for the next message. */
+import { asError } from '../../base/error.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { SmtpSender } from '../../protocol/smtp/send.ts';
+import type { Conn } from '../../protocol/wire/conn.ts';
+import type { Mailbox, Protocol } from '../../store/types.ts';
+import { outcomeOf, outcomeOfFailure } from './judge.ts';
+import type { Outcome, Route, SendJob } from './types.ts';
+
+/** A connection signed in for a mailbox. */
+export interface SignedIn {
+  readonly conn: Conn;
+  readonly endpoint: { readonly host: string };
+  /** EHLO lines, IMAP capabilities. */
+  readonly capabilities: readonly string[];
+  /** When its token ends; milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** Signs in at the provider; composed by the server room. @throws gateway.*, store.unavailable, the signal's reason */
+export type SignInAt = (mailbox: Mailbox, protocol: Protocol, signal: AbortSignal) => Promise<SignedIn>;
+
+/** Servers end idle connections after minutes; ours go first. */
+const IDLE_MS = 20_000;
+/** Exchange ends a session with its token: no message is begun so short before. */
+const TOKEN_LEFT_MS = 60_000;
+/** Silence in the middle of a transaction (RFC 5321 §4.5.3.2: ten minutes for the reply to the dot). */
+const SILENCE_MS = 10 * 60_000;
+
+interface Kept {
+  readonly sender: SmtpSender;
+  readonly expiresAt: number;
+  timer: Timer | undefined;
+}
+
+export class SmtpRoute implements Route {
+  readonly name = 'smtp';
+  readonly #signIn: SignInAt;
+  readonly #clock: Clock;
+  readonly #idle = new Map<string, Kept[]>();
+
+  constructor(signIn: SignInAt, clock: Clock) {
+    this.#signIn = signIn;
+    this.#clock = clock;
+  }
+
+  async send(job: SendJob, signal: AbortSignal): Promise<Outcome> {
+    const { mailbox, message, recipients } = job;
+    for (;;) {
+      let kept = this.#take(mailbox.address);
+      const reused = kept !== undefined;
+      try {
+        kept ??= await this.#open(mailbox, signal);
+        const result = await kept.sender.send(
+          {
+            from: message.envelopeFrom,
+            recipients,
+            size: message.size,
+            eightBit: message.eightBit,
+            smtputf8: message.smtputf8,
+            ...message.dsn,
+            body: job.body(),
+          },
+          signal,
+        );
+        this.#keep(mailbox.address, kept);
+        return outcomeOf(result, recipients);
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = asError(error);
+        // A kept connection may have ended unseen; nothing was taken, so a fresh one gets its chance.
+        if (reused && failure.code.startsWith('wire.')) continue;
+        return outcomeOfFailure(failure, this.#clock.now());
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    for (const kept of [...this.#idle.values()].flat()) {
+      kept.timer?.cancel();
+      kept.sender.end();
+    }
+    this.#idle.clear();
+    return Promise.resolve();
+  }
+
+  async #open(mailbox: Mailbox, signal: AbortSignal): Promise<Kept> {
+    const { conn, endpoint, capabilities, expiresAt } = await this.#signIn(mailbox, 'smtp', signal);
+    conn.setIdle(SILENCE_MS);
+    return { sender: new SmtpSender(conn, endpoint.host, capabilities), expiresAt, timer: undefined };
+  }
+
+  #take(address: string): Kept | undefined {
+    const idle = this.#idle.get(address) ?? [];
+    for (let kept = idle.pop(); kept; kept = idle.pop()) {
+      kept.timer?.cancel();
+      if (kept.sender.usable && kept.expiresAt - this.#clock.now() > TOKEN_LEFT_MS) return kept;
+      kept.sender.end();
+    }
+    return undefined;
+  }
+
+  #keep(address: string, kept: Kept): void {
+    if (!kept.sender.usable) return kept.sender.end();
+    const idle = this.#idle.get(address) ?? [];
+    this.#idle.set(address, idle);
+    idle.push(kept);
+    kept.timer = this.#clock.after(IDLE_MS, () => {
+      const at = idle.indexOf(kept);
+      if (at !== -1) idle.splice(at, 1);
+      if (idle.length === 0) this.#idle.delete(address);
+      kept.sender.end();
+    });
+  }
+}

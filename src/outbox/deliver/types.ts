@@ -1,0 +1,69 @@
+/** How a message leaves: routes, and what an attempt can end in. */
+import type { Mailbox } from '../../store/types.ts';
+import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
+
+/** What a server or service said, kept whole for the story of the message. */
+export interface ProviderReply {
+  /** SMTP or HTTP status; undefined when nothing was said. */
+  readonly code: number | undefined;
+  readonly enhanced: string | undefined;
+  readonly text: string;
+}
+
+export interface RecipientOutcome {
+  readonly address: string;
+  readonly outcome: 'delivered' | 'refused' | 'later';
+  readonly reply: string;
+}
+
+export type Outcome =
+  /** Taken for at least one recipient. */
+  | { readonly type: 'sent'; readonly reply: ProviderReply; readonly recipients: readonly RecipientOutcome[] }
+  /** Not now: the message stays as it is. `retryAfterMs` where the provider named a time. */
+  | { readonly type: 'later'; readonly code: string; readonly reply: ProviderReply; readonly retryAfterMs?: number }
+  /** Never: nobody got it and nobody will by trying again. */
+  | {
+      readonly type: 'refused';
+      readonly code: string;
+      readonly reply: ProviderReply;
+      readonly recipients: readonly RecipientOutcome[];
+    }
+  /** This way is shut for the mailbox (SMTP AUTH switched off, message too large for it); another route may be open. */
+  | { readonly type: 'closed'; readonly code: string; readonly reply: ProviderReply }
+  /** A person has to act before anything of this mailbox can leave (consent ended). */
+  | { readonly type: 'blocked'; readonly code: string; readonly reply: ProviderReply }
+  /** The connection was lost after the last octet: taken, or not. */
+  | { readonly type: 'unknown'; readonly reply: ProviderReply };
+
+/** A way out. Implementations keep connections; `close` ends them. */
+export interface Route {
+  /** `smtp`, `graph`, `relay`. */
+  readonly name: string;
+  /** Sends to the recipients that are pending. Never rejects but with the signal's reason. */
+  send(job: SendJob, signal: AbortSignal): Promise<Outcome>;
+  /** Looks whether a message is among what was sent: yes, no, or cannot tell. Absent where there is no way to look. */
+  close(): Promise<void>;
+}
+
+export interface SendJob {
+  readonly message: OutboxMessage;
+  readonly mailbox: Mailbox;
+  readonly recipients: readonly Recipient[];
+  body(): AsyncIterable<Uint8Array>;
+}
+
+/** Who tells whether a message went out although its connection broke. */
+export interface SentProbe {
+  /** @returns `unable` when the mailbox cannot be looked into. Never rejects but with the signal's reason. */
+  look(message: OutboxMessage, mailbox: Mailbox, signal: AbortSignal): Promise<'found' | 'absent' | 'unable'>;
+}
+
+/** What a provider lets one mailbox send. */
+export interface SendingLimits {
+  /** Messages within 60 seconds; undefined: no limit known. */
+  readonly messagesPerMinute: number | undefined;
+  /** Recipients within 24 hours. */
+  readonly recipientsPerDay: number | undefined;
+  /** Connections of this mailbox at a time, all processes together. */
+  readonly connections: number;
+}
