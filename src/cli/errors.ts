@@ -12,6 +12,10 @@ export const cliError = errorTable({
     kind: 'refused',
     hint: 'give the servers by hand: postern provider add NAME --preset oidc --issuer ISSUER --imap HOST:993/implicit --client-id ID',
   },
+  'cli.registration': {
+    kind: 'misuse',
+    hint: 'see what the registration lacks: postern register microsoft --verify --provider NAME',
+  },
   'cli.test-failed': { kind: 'refused', hint: 'the lines above say what to do for each protocol' },
   'cli.no-sandbox': {
     kind: 'later',

@@ -14,7 +14,7 @@ import type { Application, Flow } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
-import { keepApplication, settingsOf } from './new-application.ts';
+import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
 import { flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './register-microsoft.ts';
 
 /** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
@@ -50,6 +50,30 @@ export async function applyRegistration(context: Context, options: MicrosoftOpti
   }
 }
 
+/**
+ * The same for `postern init`: a person’s consent, no certificate; says what it does and where an administrator consents.
+ * @returns the client id
+ */
+export async function registerPlan(
+  context: Context,
+  instance: Instance,
+  plan: Plan,
+  options: KeepOptions,
+): Promise<string> {
+  const { clientId, consent } = await applyPlan(plan, {
+    az: openAz(),
+    progress: (line) => context.say(line),
+    hasCredential: async (id) => (await byClientId(instance, id))?.credential !== undefined,
+    keep: (made) => keep(instance, plan, options, made),
+    adminConsent: false,
+  });
+  if (consent === 'pending')
+    context.say(`where people may not consent by themselves, an administrator opens: ${consentPage(plan, clientId)}`);
+  return clientId;
+}
+
+type KeepOptions = Pick<MicrosoftOptions, 'provider' | 'tenant' | keyof SettingsOptions>;
+
 const nameTaken = ({ name, clientId }: Application): Error =>
   cliError('cli.usage', `the provider ${name} is another application (${clientId})`, {
     hint: 'choose another --provider NAME',
@@ -77,7 +101,7 @@ async function certificateOf(
 const YEAR_MS = 365 * 86_400_000;
 
 /** Called with the credential in hand: it is stored before anything else is done. */
-async function keep(instance: Instance, plan: Plan, options: MicrosoftOptions, made: Registered): Promise<void> {
+async function keep(instance: Instance, plan: Plan, options: KeepOptions, made: Registered): Promise<void> {
   const known = await byClientId(instance, made.clientId);
   const secretExpiresAt = made.credential?.type === 'secret' ? instance.clock.now() + YEAR_MS : undefined;
   const until = secretExpiresAt === undefined ? {} : { secretExpiresAt };

@@ -1,50 +1,108 @@
-/** `postern init`: configuration, key and local CA. Running it again changes nothing that is there. */
+/** `postern init`: from nothing to a mailbox that works and a configured mail program. Running it again changes nothing that is there. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { systemClock } from '../../base/clock.ts';
+import { presets } from '../../oauth/providers.ts';
 import { certificateFiles } from '../../server/certificate.ts';
 import { ensureKey } from '../../server/instance.ts';
+import { programs } from '../client-config/programs.ts';
 import { Context } from '../context.ts';
+import { addCredentialOptions } from '../credential-options.ts';
+import { openDialogue } from '../dialogue.ts';
+import { addSettingsOptions } from '../new-application.ts';
+import type { SetupOptions } from '../setup.ts';
+import { protocols } from '../value.ts';
+
+interface InitOptions extends SetupOptions {
+  readonly yes?: true;
+  readonly mailbox?: boolean;
+}
 
 export function init(): Command {
-  return new Command('init')
-    .description('make configuration, key and local CA')
-    .option('-y, --yes', 'ask nothing (nothing is asked at present; for scripts that say so anyway)')
+  const command = new Command('init')
+    .description('set everything up: configuration, key, local CA, a provider, a mailbox, a mail program')
+    .option('-y, --yes', 'ask nothing: take every default')
+    .option('--no-mailbox', 'only configuration, key and local CA')
+    .option('--address <address>', 'the mailbox to open')
+    .option('--provider <name>', 'the application to use, or a name for a new one')
+    .addOption(
+      new Option('--preset <provider>', 'which provider (default: what is discovered)').choices(
+        presets.map(({ id }) => id),
+      ),
+    )
+    .option('--client-id <id>', 'the application (client) id of your registration')
+    .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: the domain of the address)')
+    .option('--protocols <list>', 'imap, pop3, smtp (default: imap,smtp)', protocols)
+    .option('--flow <way>', 'browser, paste (no browser here), device, app-only (default: what this machine can)')
+    .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
+    .addOption(
+      new Option('--for <program>', 'mail program to write a configuration for').choices(Object.keys(programs)),
+    );
+  addCredentialOptions(command)
+    .option('--authority <url>', 'authority other than the preset’s')
+    .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
+  return addSettingsOptions(command)
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern init\n  $ postern provider add work --preset microsoft --client-id CLIENT_ID --tenant example.com\n',
+      `
+On a terminal every question comes with an explanation and a default; each can be answered by its option instead. Without a
+terminal and without --address only the installation is made. Running it again goes on where it stopped.
+
+Example:
+  $ postern init
+  $ postern init --address alice@example.com --client-id CLIENT_ID --flow paste --for msmtp
+`,
     )
-    .action(async (_options: object, command: Command) => {
+    .action(async (options: InitOptions, command: Command) => {
       const context = new Context(command);
-      const config = context.config();
-      const key = await ensureKey(config);
-      const madeConfig = !existsSync(config.home.config);
-      if (madeConfig) {
-        mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
-        writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx' });
+      const made = await makeInstallation(context);
+      const interactive = process.stdin.isTTY && process.stderr.isTTY && !context.json && options.yes !== true;
+      if (options.mailbox === false || (!interactive && options.address === undefined)) {
+        context.result(made.facts, made.lines);
+        context.say('next: postern init --address ADDRESS, or postern register --help');
+        return;
       }
-      const certificate = await certificateFiles(config, systemClock);
-      await context.withInstance(async () => undefined);
-      context.result(
-        {
-          home: config.home.state,
-          config: config.home.config,
-          key: config.key.source,
-          ca: certificate.ca ?? null,
-          made: { config: madeConfig, key: key === 'made' },
-        },
-        [
-          `configuration  ${config.home.config}${madeConfig ? ' (new)' : ''}`,
-          `database       ${config.database.reveal().startsWith('sqlite:') ? config.home.database : 'PostgreSQL'}`,
-          `master key     ${config.key.source === 'file' ? config.key.path : `from the ${config.key.source}`}${key === 'made' ? ' (new; back it up, nothing opens without it)' : ''}`,
-          ...(certificate.ca === undefined
-            ? []
-            : [`local CA       ${certificate.ca} (import it in mail programs that use TLS)`]),
-        ],
-      );
-      context.say('next: postern provider add NAME --preset microsoft --client-id CLIENT_ID --tenant TENANT');
+      if (!context.json) process.stdout.write(`${made.lines.join('\n')}\n`);
+      // Loaded here and not above: no other command needs it.
+      const { setUp } = await import('../setup.ts');
+      await setUp(context, openDialogue(interactive), options, made.facts);
     });
+}
+
+interface Made {
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly lines: readonly string[];
+}
+
+/** Configuration, key, local CA and database; what is there stays as it is. */
+async function makeInstallation(context: Context): Promise<Made> {
+  const config = context.config();
+  const key = await ensureKey(config);
+  const madeConfig = !existsSync(config.home.config);
+  if (madeConfig) {
+    mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
+    writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx' });
+  }
+  const certificate = await certificateFiles(config, systemClock);
+  await context.withInstance(async () => undefined);
+  return {
+    facts: {
+      home: config.home.state,
+      config: config.home.config,
+      key: config.key.source,
+      ca: certificate.ca ?? null,
+      made: { config: madeConfig, key: key === 'made' },
+    },
+    lines: [
+      `configuration  ${config.home.config}${madeConfig ? ' (new)' : ''}`,
+      `database       ${config.database.reveal().startsWith('sqlite:') ? config.home.database : 'PostgreSQL'}`,
+      `master key     ${config.key.source === 'file' ? config.key.path : `from the ${config.key.source}`}${key === 'made' ? ' (new; back it up, nothing opens without it)' : ''}`,
+      ...(certificate.ca === undefined
+        ? []
+        : [`local CA       ${certificate.ca} (import it in mail programs that use TLS)`]),
+    ],
+  };
 }
 
 const STARTING_CONFIG = `# Postern's configuration. Every key has a default; docs/configuration.md lists them all.

@@ -1,0 +1,285 @@
+/** The application step of `postern init`: one that is here, one that was registered, or how to register one. */
+import type { ClientCredential } from '../oauth/application.ts';
+import { presetById, presets } from '../oauth/providers.ts';
+import { planRegistration } from '../oauth/register/plan.ts';
+import { googleSteps } from '../oauth/register/google.ts';
+import { clouds, type CloudName } from '../oauth/register/cloud.ts';
+import { portalSteps } from '../oauth/register/script.ts';
+import { verifyApplication } from '../oauth/register/verify.ts';
+import type { Instance } from '../server/instance.ts';
+import type { Application, Protocol } from '../store/types.ts';
+import type { Context } from './context.ts';
+import { type CredentialOptions, readCredential } from './credential-options.ts';
+import type { Dialogue } from './dialogue.ts';
+import { cliError } from './errors.ts';
+import { findApplication } from './find.ts';
+import { discoverAddress, foundProvider, type FoundProvider } from './find-provider.ts';
+import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
+
+export interface ApplicationOptions extends SettingsOptions, CredentialOptions {
+  readonly provider?: string;
+  readonly preset?: string;
+  readonly clientId?: string;
+  readonly tenant?: string;
+  readonly protocols?: readonly Protocol[];
+}
+
+/** @throws cli.*, oauth.*, discover.address */
+export async function applicationFor(
+  context: Context,
+  instance: Instance,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  address: string,
+): Promise<Application> {
+  const all = await instance.store.applications.list();
+  const named = options.provider === undefined ? undefined : all.find(({ name }) => name === options.provider);
+  if (named) return named;
+  if (options.clientId === undefined && all.length > 0) {
+    const chosen = await dialogue.choose(
+      {
+        question: 'Which application?',
+        explanation: 'Applications that are known here; one of them may be registered for this mailbox’s organisation.',
+        option: '--provider NAME',
+      },
+      [
+        ...all.map(({ name, provider }) => ({ value: name, label: `${name} (${provider})` })),
+        { value: '', label: 'another one' },
+      ],
+      all[0]!.name,
+    );
+    if (chosen !== '') return findApplication(instance.store, chosen);
+  }
+  return newApplication(context, instance, dialogue, options, address);
+}
+
+async function newApplication(
+  context: Context,
+  instance: Instance,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  address: string,
+): Promise<Application> {
+  const found = await providerOf(context, dialogue, options, address);
+  const clientId = options.clientId ?? (await askClientId(context, instance, dialogue, options, found, address));
+  if (typeof clientId !== 'string') return clientId;
+  const tenant = found.tenant === undefined ? undefined : (options.tenant ?? (await askTenant(dialogue, found.tenant)));
+  const credential = await credentialOf(dialogue, options, found.preset);
+  const application = await keepApplication(instance, {
+    name: options.provider ?? (await freeName(instance, found.preset)),
+    provider: found.preset,
+    clientId,
+    ...(tenant === undefined ? {} : { tenant }),
+    settings: { ...found.settings, ...settingsOf(options) },
+    ...(credential === undefined ? {} : { credential }),
+    ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
+  });
+  await verify(context, instance, application, options);
+  return application;
+}
+
+async function freeName({ store }: Instance, preset: string): Promise<string> {
+  const first = preset.startsWith('microsoft') ? 'work' : preset;
+  for (let count = 1; ; count++) {
+    const name = count === 1 ? first : `${first}-${count}`;
+    if (!(await store.applications.byName(name))) return name;
+  }
+}
+
+async function providerOf(
+  context: Context,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  address: string,
+): Promise<FoundProvider> {
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  const tenantOf = (preset: string): string | undefined => (preset.startsWith('microsoft') ? domain : undefined);
+  if (options.preset !== undefined) return { preset: options.preset, tenant: tenantOf(options.preset), settings: {} };
+  // With an authority of one's own there is nothing to discover.
+  if (options.authority !== undefined) return { preset: 'microsoft', tenant: domain, settings: {} };
+  if (options.issuer !== undefined) return { preset: 'oidc', tenant: undefined, settings: {} };
+  context.say(`looking for the provider of ${domain}…`);
+  const { candidates } = await discoverAddress(address);
+  for (const { name, evidence, caution } of candidates)
+    context.say(`found ${name}, from ${evidence}${caution === undefined ? '' : `; careful: ${caution}`}`);
+  const [best] = candidates;
+  if (!best) context.say(`nothing is known about ${domain}`);
+  const chosen = await dialogue.choose(
+    {
+      question: 'Which provider?',
+      explanation: 'Where the mailbox is. If a mail filter stands in front, the provider behind it counts.',
+      option: '--preset PROVIDER',
+    },
+    presets.map(({ id, name }) => ({ value: id, label: name, ...(id === best?.preset ? { hint: 'found' } : {}) })),
+    best?.preset ?? 'microsoft',
+  );
+  const same = candidates.find(({ preset }) => preset === chosen);
+  return same ? foundProvider(same, domain) : { preset: chosen, tenant: tenantOf(chosen), settings: {} };
+}
+
+/** The client id, or the application itself where it was registered on the way. */
+async function askClientId(
+  context: Context,
+  instance: Instance,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  found: FoundProvider,
+  address: string,
+): Promise<string | Application> {
+  const command = registerCommand(found, options.tenant);
+  if (!dialogue.interactive) {
+    throw cliError(
+      'cli.needs-terminal',
+      `an application at ${presetById(found.preset)?.name ?? found.preset} is needed`,
+      {
+        hint: `${command}, then postern init --address ${address} --client-id CLIENT_ID`,
+      },
+    );
+  }
+  const way = await dialogue.choose(
+    {
+      question: 'Is an application registered already?',
+      explanation:
+        'The provider has to know Postern as an application of yours. That is done once for all mailboxes of an organisation, by somebody who may register applications there.',
+      option: '--client-id ID',
+    },
+    [
+      { value: 'have', label: 'yes, I have its client id' },
+      ...(found.tenant === undefined
+        ? []
+        : [
+            {
+              value: 'apply',
+              label: 'no, register it now with the Azure CLI (az)',
+              hint: 'you are signed in there as an administrator',
+            },
+          ]),
+      { value: 'steps', label: 'no, show me the steps' },
+    ],
+    'have',
+  );
+  if (way === 'apply') return registerNow(context, instance, found, options, command);
+  if (way === 'steps') {
+    for (const [index, step] of stepsFor(found, options).entries()) process.stderr.write(`${index + 1}. ${step}\n`);
+    context.say(`with commands and Exchange script: ${command}`);
+  }
+  return dialogue.text(
+    {
+      question: 'Client id?',
+      explanation: 'The application (client) id, as the registration’s overview shows it. Not a secret.',
+      option: '--client-id ID',
+    },
+    undefined,
+    (text) => (/^\S{3,200}$/.test(text) ? undefined : 'it is one word'),
+  );
+}
+
+function registerCommand({ preset, tenant }: FoundProvider, given: string | undefined): string {
+  if (preset === 'google') return 'postern register google';
+  if (preset === 'outlook') return 'postern register microsoft --accounts personal';
+  if (!preset.startsWith('microsoft')) return `postern register oidc ISSUER`;
+  const cloud = cloudOf(preset);
+  return `postern register microsoft${cloud === 'global' ? '' : ` --cloud ${cloud}`} --tenant ${given ?? tenant ?? 'TENANT'}`;
+}
+
+const cloudOf = (preset: string): CloudName =>
+  (Object.keys(clouds) as CloudName[]).find((name) => clouds[name].preset === preset) ?? 'global';
+
+function planOf(preset: string, options: ApplicationOptions) {
+  return planRegistration({
+    name: 'Postern',
+    flow: 'authorization-code',
+    protocols: options.protocols ?? ['imap', 'smtp'],
+    cloud: cloudOf(preset),
+    accounts: preset === 'outlook' ? 'personal' : 'organization',
+    smtpBy: 'role-assignment',
+    mailboxes: [],
+  });
+}
+
+function stepsFor({ preset }: FoundProvider, options: ApplicationOptions): readonly string[] {
+  if (preset === 'outlook' || preset.startsWith('microsoft')) return portalSteps(planOf(preset, options));
+  if (preset === 'google') return googleSteps({ name: 'Postern', accounts: 'workspace' });
+  const notes = presetById(preset)?.notes ?? [];
+  return [
+    'Ask the provider for an OAuth client of the kind native or desktop application, public, with redirect URI http://localhost/.',
+    ...notes,
+  ];
+}
+
+async function registerNow(
+  context: Context,
+  instance: Instance,
+  found: FoundProvider,
+  options: ApplicationOptions,
+  command: string,
+): Promise<Application> {
+  const { registerPlan } = await import('./register-apply.ts');
+  const { tenant } = options;
+  const clientId = await registerPlan(context, instance, planOf(found.preset, options), {
+    provider: options.provider ?? (await freeName(instance, found.preset)),
+    ...(tenant === undefined ? {} : { tenant }),
+  });
+  const made = (await instance.store.applications.list()).find((one) => one.clientId === clientId);
+  if (made) return made;
+  throw cliError('cli.not-found', 'the application was registered, but Postern does not know it', {
+    hint: `${command} --apply`,
+  });
+}
+
+function askTenant(dialogue: Dialogue, domain: string): Promise<string> {
+  return dialogue.text(
+    {
+      question: 'Tenant?',
+      explanation:
+        'The organisation: its directory id, or a domain that is verified there. “organizations” where people of several sign in.',
+      option: '--tenant TENANT',
+    },
+    domain,
+  );
+}
+
+async function credentialOf(
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  preset: string,
+): Promise<ClientCredential | undefined> {
+  const given = await readCredential(options);
+  if (given || !NEEDS_SECRET.has(preset)) return given;
+  const secret = await dialogue.secret({
+    question: 'Client secret?',
+    explanation: `${presetById(preset)?.name ?? preset} asks for it although the application runs on your machine. It is typed unseen and kept sealed.`,
+    option: '--client-secret-file FILE',
+  });
+  return { type: 'secret', secret };
+}
+
+/** Google wants one even of desktop applications; Yahoo and AOL give out confidential clients only. */
+const NEEDS_SECRET: ReadonlySet<string> = new Set(['google', 'yahoo', 'aol']);
+
+/** Before anybody signs in: what is wrong with the registration shows here, in words. */
+async function verify(
+  context: Context,
+  instance: Instance,
+  application: Application,
+  options: ApplicationOptions,
+): Promise<void> {
+  if (!application.provider.startsWith('microsoft') && application.provider !== 'outlook') return;
+  if (application.credential !== undefined) return;
+  const checks = await verifyApplication(instance, application, planOf(application.provider, options));
+  const failed = checks.find(({ outcome }) => outcome === 'failed');
+  for (const { name, outcome, found } of checks) if (outcome === 'ok') context.say(`${name}: ${found}`);
+  if (!failed) return;
+  // Wrong from the start, so the next try asks again.
+  await instance.store.applications.remove(application.id);
+  await instance.audit.record({
+    type: 'application.removed',
+    outcome: 'ok',
+    data: { id: application.id, name: application.name },
+  });
+  throw cliError(
+    'cli.registration',
+    `${failed.name}: ${failed.found}`,
+    failed.next === undefined ? {} : { hint: failed.next },
+  );
+}
