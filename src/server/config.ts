@@ -1,6 +1,8 @@
 /** `postern.yaml`: read, checked with line numbers, and joined with the environment. */
 import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { isAbsolute, join } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
@@ -11,6 +13,9 @@ const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 const port = z.int().min(0).max(65535);
 const milliseconds = z.int().min(1000);
+const networks = z
+  .array(z.string().refine(isNetwork, 'write it as address/length, for example 10.0.0.0/8'))
+  .default([]);
 
 const listener = z
   .strictObject({
@@ -49,7 +54,11 @@ export const configSchema = z.strictObject({
     .describe('ports of the gateway; the default is all three protocols on loopback, plain with STARTTLS and with TLS'),
   console: z
     .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('where /metrics, /healthz and /readyz are served'),
+      host: z
+        .string()
+        .min(1)
+        .default('127.0.0.1')
+        .describe('where the HTTP API, /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
       publicUrl: z
         .url({ protocol: /^https$/ })
@@ -57,20 +66,35 @@ export const configSchema = z.strictObject({
         .describe(
           'https address at which people reach the console, through a proxy; then links that restore a consent work from anywhere. Register it, with a slash at its end, as redirect URI of the application',
         ),
+      tls: z
+        .boolean()
+        .default(false)
+        .describe('speak TLS on this port, with the certificate of the gateway; needed beyond loopback'),
+      trustedProxies: networks.describe(
+        'proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, as addresses or networks',
+      ),
       insecurePublic: z
         .boolean()
         .default(false)
         .describe(
-          'allow a host other than loopback: metrics name no mailbox, but they travel in plain text, unprotected',
+          'allow a host other than loopback in plain text: for monitoring only, since metrics name no mailbox; API keys are refused there',
         ),
     })
-    .refine(({ host, insecurePublic }) => insecurePublic || isLoopback(host), {
+    .refine(({ host, insecurePublic, tls }) => tls || insecurePublic || isLoopback(host), {
       path: ['host'],
       message:
-        'the console has no TLS and no sign-in, so it stays on loopback; put a proxy in front, or set console.insecurePublic: true',
+        'API keys must not travel in plain text, so without TLS the console stays on loopback; set console.tls: true, put a proxy in front, or set console.insecurePublic: true for monitoring only',
     })
     .prefault({})
-    .describe('the port for monitoring'),
+    .describe('the port of the HTTP API and of monitoring'),
+  webhooks: z
+    .strictObject({
+      allow: networks.describe(
+        'private networks that webhooks may go to, also by plain http; without it they go to public addresses by https',
+      ),
+    })
+    .prefault({})
+    .describe('who is told by HTTP what becomes of mail'),
   database: z
     .string()
     .min(1)
@@ -261,6 +285,10 @@ export function parseConfig(text: string, path: string): FileConfig {
   throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
     detail: { path: where.join('.'), line },
   });
+}
+
+function isNetwork(text: string): boolean {
+  return isIP(text) !== 0 || ipaddr.isValidCIDR(text);
 }
 
 function lineOf(

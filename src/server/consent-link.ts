@@ -41,7 +41,7 @@ export async function consentLink(
 
 /** Where people's browsers reach the console: as configured, else on this machine only. */
 export function consoleAddress(config: Pick<Config, 'console'>, port = config.console.port): string {
-  return config.console.publicUrl ?? `http://localhost:${port}/`;
+  return config.console.publicUrl ?? `${config.console.tls ? 'https' : 'http'}://localhost:${port}/`;
 }
 
 export interface ConsentPages {

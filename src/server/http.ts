@@ -1,11 +1,19 @@
-/** The console port: `/metrics`, `/healthz`, `/readyz`. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+/** The console port: the HTTP API, pages, `/metrics`, `/healthz`, `/readyz`. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { systemClock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { ApiListener } from './api/listener.ts';
+import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
 import { serverError } from './errors.ts';
 
 export interface ConsoleOptions {
   readonly host: string;
   readonly port: number;
+  /** With it TLS is spoken; the files may change. */
+  readonly tls?: { readonly files: CertificateFiles; readonly log: Log } | undefined;
+  readonly api?: ApiListener;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
   /** What stands against serving, in plain words; empty when ready. */
@@ -19,18 +27,34 @@ export interface Console {
   close(): Promise<void>;
 }
 
+/** A request may bring 150 MB, by a slow line; its header has to come at once. */
+const REQUEST_MS = 15 * 60_000;
+const HEADERS_MS = 5000;
+const MOST_CONNECTIONS = 2000;
+/** What is under way at an orderly stop may end. */
+const STOP_MS = 3000;
+
 /** @throws server.port-taken */
 export async function startConsole(options: ConsoleOptions): Promise<Console> {
-  const server = createServer((request, response) => {
+  const { tls } = options;
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, options, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else problem(response, 500, error instanceof Error ? error.message : 'unknown');
     });
-  });
-  // Monitoring asks rarely and briefly; anything slower only holds sockets.
-  server.requestTimeout = 10_000;
-  server.headersTimeout = 5000;
-  server.maxConnections = 100;
+  };
+  const secure = (files: CertificateFiles) => ({ ...readCertificate(files), minVersion: 'TLSv1.2' as const });
+  let watch: { stop(): void } | undefined;
+  let server: Server;
+  if (tls) {
+    const { files, log } = tls;
+    const encrypted = createTlsServer(secure(files), serve);
+    watch = watchCertificate(files, systemClock, log, () => encrypted.setSecureContext(secure(files)));
+    server = encrypted;
+  } else server = createServer(serve);
+  server.requestTimeout = REQUEST_MS;
+  server.headersTimeout = HEADERS_MS;
+  server.maxConnections = MOST_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
@@ -53,13 +77,20 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
     port: (server.address() as AddressInfo).port,
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
+        watch?.stop();
+        const timer = systemClock.after(STOP_MS, () => server.closeAllConnections());
+        server.close(() => {
+          timer.cancel();
+          resolve();
+        });
+        server.closeIdleConnections();
       }),
   };
 }
 
 async function answer(request: IncomingMessage, options: ConsoleOptions, response: ServerResponse): Promise<void> {
+  const path = (request.url ?? '/').split('?')[0]!;
+  if (options.api?.owns(path) === true) return options.api.handle(request, response);
   const page = await options.pages?.(withoutBody(request));
   if (page) {
     response.writeHead(page.status, [...page.headers].flat());
@@ -67,9 +98,11 @@ async function answer(request: IncomingMessage, options: ConsoleOptions, respons
     return;
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') return problem(response, 405, 'only GET is answered here');
-  const path = (request.url ?? '/').split('?')[0];
-  if (path === '/metrics')
+  if (path === '/metrics') {
+    if (options.api && !(await options.api.mayReadMetrics(request)))
+      return problem(response, 401, 'beyond this machine metrics need an API key that allows metrics:read');
     return send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await options.metrics());
+  }
   if (path === '/healthz') return json(response, 200, { status: 'ok' });
   if (path === '/readyz') {
     const problems = await options.ready();
@@ -78,7 +111,7 @@ async function answer(request: IncomingMessage, options: ConsoleOptions, respons
       problems,
     });
   }
-  return problem(response, 404, 'there is /metrics, /healthz and /readyz');
+  return problem(response, 404, 'there is /openapi.json, /metrics, /healthz and /readyz');
 }
 
 /** The request as the fetch API has it. Its host is what the client says it is. */

@@ -1,6 +1,7 @@
 /** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
 import { systemClock } from '../base/clock.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
+import { openApi } from './api/listener.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
@@ -33,13 +34,17 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
     const fresh = keepCertificateFresh(config, systemClock, log);
     let draining = false;
+    const api = await openApi(instance);
     let pages: ConsentPages | undefined;
     const console = await startConsole({
       ...config.console,
+      tls: config.console.tls ? { files: certificate, log } : undefined,
+      api,
       metrics: () => metrics.registry.metrics(),
       pages: async (request) => pages?.handle(request),
       ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
     }).catch(async (error: unknown) => {
+      await api.close();
       fresh.stop();
       await composed.drain();
       throw error;
@@ -61,6 +66,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
         await renewal.stop();
         await composed.drain();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
+        await api.close();
         await console.close();
         await instance.close();
         log.info({}, 'stopped');

@@ -10,6 +10,7 @@ import { systemClock, type Timer } from '../base/clock.ts';
 import { asError, PosternError } from '../base/error.ts';
 import { gatewayError } from '../gateway/errors.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
+import { openApi } from './api/listener.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
@@ -47,7 +48,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
   const metrics = openMetrics(version);
   const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
   const channels = openChannels(instance);
-  await certificateFiles(config, systemClock);
+  const certificate = await certificateFiles(config, systemClock);
   const listeners = await claim(config.listeners);
   const workers = new Set<Worker>();
   const ready = new Set<Worker>();
@@ -110,8 +111,11 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       answers.set(id, done);
       send(worker, { type: 'metrics', id });
     });
+  const api = await openApi(instance);
   const console = await startConsole({
     ...config.console,
+    tls: config.console.tls ? { files: certificate, log } : undefined,
+    api,
     metrics: async () => {
       const own = metrics.registry.getMetricsAsJSON();
       return addUp((await Promise.all([own, ...[...workers].map(metricsOf)])).filter((values) => values !== undefined));
@@ -159,6 +163,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
         ),
       );
       await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
+      await api.close();
       await console.close();
       await instance.close();
       log.info({}, 'stopped');

@@ -1,0 +1,98 @@
+/** The HTTP API, composed with an instance: what the console port hands its requests to, and the webhooks behind it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
+import { getRequestListener } from '@hono/node-server';
+import ipaddr from 'ipaddr.js';
+import { allows, openApiSignIn } from '../../access/api-sign-in.ts';
+import { isWithin, readNetwork } from '../../access/network.ts';
+import type { Timer } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import { Secret } from '../../base/secret.ts';
+import { startWebhooks } from '../../outbox/webhook/dispatch.ts';
+import type { Instance } from '../instance.ts';
+import { version } from '../version.ts';
+import { createApi } from './app.ts';
+import type { Peer } from './request.ts';
+
+export interface ApiListener {
+  /** Whether a path is the API's. */
+  owns(path: string): boolean;
+  handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void>;
+  /** Beyond this machine metrics are for keys that allow `metrics:read`. */
+  mayReadMetrics(incoming: IncomingMessage): Promise<boolean>;
+  /** Ends streams and polls that wait, and the tries of webhooks. */
+  close(): Promise<void>;
+}
+
+const PRUNE_EVERY_MS = 3_600_000;
+
+/** @throws vault.*, access.network */
+export async function openApi(instance: Instance): Promise<ApiListener> {
+  const { store, vault, audit, clock, log, config, outbox } = instance;
+  const signIn = await openApiSignIn({ store, vault, clock, log });
+  const egress = { allow: config.webhooks.allow.map(readNetwork) };
+  const proxies = config.console.trustedProxies.map(readNetwork);
+  const stopping = new AbortController();
+  const api = createApi({
+    store,
+    vault,
+    audit,
+    clock,
+    log,
+    outbox,
+    signIn,
+    egress,
+    version,
+    stopping: stopping.signal,
+  });
+  const webhooks = startWebhooks({ store, vault, clock, log, policy: egress });
+  const listener = getRequestListener(
+    (request, { incoming }) => api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
+    { overrideGlobalObjects: false },
+  );
+  let timer: Timer;
+  const prune = (): void => {
+    store.uploads
+      .prune(clock.now())
+      .catch((error: unknown) => log.warn({ error: asError(error) }, 'old uploads could not be removed'));
+    timer = clock.after(PRUNE_EVERY_MS, prune);
+  };
+  timer = clock.after(PRUNE_EVERY_MS, prune);
+  return {
+    owns: (path) => path.startsWith('/v1/') || path === '/openapi.json' || path.startsWith('/errors/'),
+    handle: (incoming, outgoing) => listener(incoming, outgoing),
+    async mayReadMetrics(incoming) {
+      const peer = peerOf(incoming, proxies);
+      if (config.console.insecurePublic || isLoopback(peer.address)) return true;
+      const token = /^bearer +(\S+)$/i.exec(incoming.headers.authorization ?? '')?.[1];
+      if (token === undefined || !peer.isPrivate) return false;
+      const result = await signIn.verify(new Secret(token), peer.address);
+      return result.type === 'accepted' && allows(result.key, 'metrics:read');
+    },
+    async close() {
+      stopping.abort();
+      timer.cancel();
+      await webhooks.close();
+      signIn.close();
+    },
+  };
+}
+
+/** Who asks. What a proxy says of its client counts only when the proxy is one that was named. */
+function peerOf(incoming: IncomingMessage, proxies: readonly string[]): Peer {
+  const { socket, headers } = incoming;
+  const remote = socket.remoteAddress ?? '';
+  const isTls = socket instanceof TLSSocket;
+  if (proxies.length === 0 || !isWithin(remote, proxies))
+    return { address: remote, isPrivate: isTls || isLoopback(remote) };
+  const hops = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
+  const chain = hops.map((hop) => hop.trim()).filter((hop) => ipaddr.isValid(hop));
+  // Each proxy adds whom it saw at the end; the first that is no proxy of ours is the client.
+  const client = chain.findLast((hop) => !isWithin(hop, proxies)) ?? remote;
+  const isHttps = [headers['x-forwarded-proto'] ?? ''].flat().at(-1)?.trim().toLowerCase() === 'https';
+  return { address: client, isPrivate: isHttps || isLoopback(client) };
+}
+
+function isLoopback(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback';
+}
