@@ -63,7 +63,7 @@ async function newApplication(
   const found = await providerOf(context, dialogue, options, address);
   const clientId = options.clientId ?? (await askClientId(context, instance, dialogue, options, found, address));
   if (typeof clientId !== 'string') return clientId;
-  const tenant = found.tenant === undefined ? undefined : (options.tenant ?? (await askTenant(dialogue, found.tenant)));
+  const tenant = options.tenant ?? (found.tenant === undefined ? undefined : await askTenant(dialogue, found.tenant));
   const credential = await credentialOf(dialogue, options, found.preset);
   const application = await keepApplication(instance, {
     name: options.provider ?? (await freeName(instance, found.preset)),
@@ -95,8 +95,8 @@ async function providerOf(
   const domain = address.slice(address.lastIndexOf('@') + 1);
   const tenantOf = (preset: string): string | undefined => (preset.startsWith('microsoft') ? domain : undefined);
   if (options.preset !== undefined) return { preset: options.preset, tenant: tenantOf(options.preset), settings: {} };
-  // With an authority of one's own there is nothing to discover.
-  if (options.authority !== undefined) return { preset: 'microsoft', tenant: domain, settings: {} };
+  // With an authority of one's own there is nothing to discover, and it names the tenant.
+  if (options.authority !== undefined) return { preset: 'microsoft', tenant: undefined, settings: {} };
   if (options.issuer !== undefined) return { preset: 'oidc', tenant: undefined, settings: {} };
   context.say(`looking for the provider of ${domain}…`);
   const { candidates } = await discoverAddress(address);
