@@ -27,7 +27,6 @@ export async function* checkMailbox(
   options: MailboxCheckOptions = {},
 ): AsyncGenerator<Finding, void, void> {
   const { clock } = deps;
-  const { signal } = options;
   const parts = await openParts(deps, mailbox).catch(asError);
   if (isError(parts)) {
     yield new Steps(clock, options, { address: mailbox.address }).failed('grant', 'consent', parts);
@@ -51,7 +50,7 @@ export async function* checkMailbox(
     yield steps.skipped('token', 'token', 'not asked for: there is no consent');
   } else {
     yield await steps.run('token', 'token', async () => {
-      const obtained = await obtainToken(deps, mailbox, true, signal);
+      const obtained = await obtainToken(deps, mailbox, true, options);
       token = obtained.token;
       return obtained.found;
     });
@@ -76,7 +75,7 @@ export async function* checkSignIn(
   const steps = new Steps(deps.clock, options, isError(parts) ? { address: mailbox.address } : parts.facts);
   let token: AccessToken | undefined;
   const asked = await steps.run('token', 'token', async () => {
-    const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, false, options.signal);
+    const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, false, options);
     token = obtained.token;
     return obtained.found;
   });

@@ -49,8 +49,7 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
   if (dns.outcome === 'failed') return;
 
   const { signal: stop, timeoutMs = TIMEOUT_MS } = check.options;
-  const signal = AbortSignal.any([timeLimit(host, timeoutMs), ...(stop ? [stop] : [])]);
-  const reached = await reach({ ...endpoint, timeoutMs, signal }, () => deps.clock.now());
+  const reached = await reach({ ...endpoint, timeoutMs, ...(stop ? { signal: stop } : {}) }, () => deps.clock.now());
   const tcp = `${name} connection`;
   if (reached.type === 'no-tcp') {
     yield steps.failed(id('tcp'), tcp, reached.error);
@@ -62,6 +61,7 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
     yield steps.failed(id('tls'), `${name} TLS`, reached.error);
     return;
   }
+  const signal = AbortSignal.any([timeLimit(host, timeoutMs), ...(stop ? [stop] : [])]);
   try {
     yield* withConnection(check, endpoint, reached.conn, signal);
   } finally {
@@ -89,7 +89,7 @@ async function* withConnection(
   const signedIn = await signIn(endpoint, token, conn, signal).catch(asError);
   const milliseconds = deps.clock.now() - startedAt;
   // With STARTTLS the handshake is part of the sign-in.
-  const secure = 'encrypted' in conn.socket && conn.socket.encrypted === true;
+  const secure = conn.encrypted && !conn.socket.destroyed;
   if (isError(signedIn) && signedIn.code.startsWith('tls.')) {
     yield steps.failed(id('tls'), `${name} TLS`, signedIn);
     return;

@@ -6,7 +6,7 @@ import { compareScopes, mailScopes } from '../oauth/scopes.ts';
 import type { AccessToken } from '../oauth/types.ts';
 import type { Grant, Mailbox } from '../store/types.ts';
 import type { Found } from './step.ts';
-import type { CheckDeps } from './types.ts';
+import type { CheckDeps, CheckOptions } from './types.ts';
 
 const TIMEOUT_MS = 45_000;
 
@@ -19,10 +19,10 @@ export async function obtainToken(
   { tokens, clock }: CheckDeps,
   mailbox: Mailbox,
   fresh: boolean,
-  signal: AbortSignal | undefined,
+  { signal, timeoutMs = TIMEOUT_MS }: CheckOptions,
 ): Promise<{ readonly token: AccessToken; readonly found: Found }> {
   const protocol = mailbox.protocols[0]!;
-  const stop = AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]);
+  const stop = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
   const startedAt = clock.now();
   let token = await tokens.accessToken(mailbox, protocol, stop);
   const kept = token.value.reveal();

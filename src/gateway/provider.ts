@@ -208,6 +208,10 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
 
 /** A peer's words as part of one line of ours: printable, bounded. */
 function oneLine(text: string): string {
-  const line = text.replace(/[^\x21-\x7e]+/g, ' ').trim();
+  const line = text
+    .replaceAll('’', "'")
+    .replaceAll(/[“”]/g, '"')
+    .replace(/[^\x21-\x7e]+/g, ' ')
+    .trim();
   return line.length > 200 ? `${line.slice(0, 200)}...` : line;
 }

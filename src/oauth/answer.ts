@@ -58,7 +58,10 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
 
   if (answer.status === 429) return oauthError('oauth.provider-busy', 'the provider asks us to slow down', options);
   if (answer.status >= 500 || error === 'temporarily_unavailable' || error === 'server_error') {
-    return oauthError('oauth.provider-unreachable', `the provider answered ${answer.status}${said}`, options);
+    return oauthError('oauth.provider-unreachable', `the provider answered ${answer.status}${said}`, {
+      ...options,
+      detail: { ...facts.detail, reason: `HTTP ${answer.status}` },
+    });
   }
   if (error === undefined) {
     return oauthError(
