@@ -19,7 +19,7 @@ const MOST = 200;
 export class Settler {
   readonly #table: Pick<OutboxTable, 'changeAll'>;
   #waiting: Waiting[] = [];
-  #running: Promise<void> | undefined;
+  #running = false;
 
   constructor(table: Pick<OutboxTable, 'changeAll'>) {
     this.#table = table;
@@ -29,11 +29,13 @@ export class Settler {
   settle(settlement: Settlement): Promise<OutboxMessage | undefined> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ settlement, resolve, reject });
-      this.#running ??= this.#run();
+      if (!this.#running) void this.#run();
     });
   }
 
+  /** Never rejects. */
   async #run(): Promise<void> {
+    this.#running = true;
     while (this.#waiting.length > 0) {
       await new Promise<void>((turn) => setImmediate(turn));
       const group = this.#waiting.splice(0, MOST);
@@ -44,6 +46,6 @@ export class Settler {
         for (const { reject } of group) reject(error);
       }
     }
-    this.#running = undefined;
+    this.#running = false;
   }
 }
