@@ -40,6 +40,14 @@ export const applicationSettings = z.strictObject({
   imap: mailServer.optional(),
   pop3: mailServer.optional(),
   smtp: mailServer.optional(),
+  /** What a mailbox may send, where it differs from what is known of the provider. */
+  sendingLimits: z
+    .strictObject({
+      messagesPerMinute: z.int().min(1).optional(),
+      recipientsPerDay: z.int().min(1).optional(),
+      connections: z.int().min(1).max(50).optional(),
+    })
+    .optional(),
   /** Days without use after which the provider forgets a grant, where it is known and not in the preset. */
   inactivityDays: z.int().min(1).max(3650).optional(),
   mechanisms: z

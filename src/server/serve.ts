@@ -5,6 +5,7 @@ import { openApi } from './api/listener.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
+import { startDeliveryDuty } from './delivery.ts';
 import { composeGateway } from './gateway.ts';
 import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
@@ -52,6 +53,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
     const base = consoleAddress(config, console.port);
     pages = openConsentPages(instance, base);
     const link = (address: string): Promise<string | undefined> => consentLink(instance, base, address);
+    const delivery = startDeliveryDuty(instance, metrics.registry);
     const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
     await instance.audit.record({ type: 'server.started', outcome: 'ok', data: { version, pid: process.pid } });
     return {
@@ -65,6 +67,7 @@ export async function serve(config: Config, log: ServerLog): Promise<Serving> {
         pages?.close();
         await renewal.stop();
         await composed.drain();
+        await delivery.stop();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
         await api.close();
         await console.close();

@@ -21,6 +21,7 @@ import { openInstance } from './instance.ts';
 import type { ServerLog } from './log.ts';
 import { addUp, openMetrics } from './metrics.ts';
 import { openChannels } from './notice/channels.ts';
+import { startDeliveryDuty } from './delivery.ts';
 import { startRenewal } from './renewal.ts';
 import { problemsOf, type Serving } from './serve.ts';
 import { version } from './version.ts';
@@ -134,6 +135,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
   pages = openConsentPages(instance, base);
   const link = (address: string): Promise<string | undefined> => consentLink(instance, base, address);
   // Here, where no mail passes: the workers find renewed tokens in the store.
+  const delivery = startDeliveryDuty(instance, metrics.registry);
   const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
   await instance.audit.record({
     type: 'server.started',
@@ -152,6 +154,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       for (const restart of restarts) restart.cancel();
       pages?.close();
       await renewal.stop();
+      await delivery.stop();
       log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
       await Promise.all(
         [...workers].map(

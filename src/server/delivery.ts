@@ -1,0 +1,181 @@
+/** Delivery in a running installation: one process at a time empties the outbox, the others stand by. */
+import { randomBytes } from 'node:crypto';
+import { hostname as machine } from 'node:os';
+import { Gauge, Histogram, type Registry } from 'prom-client';
+import { asError } from '../base/error.ts';
+import type { Timer } from '../base/clock.ts';
+import { Provider } from '../gateway/provider.ts';
+import { type Delivery, type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
+import { limitsOf } from '../outbox/deliver/limits.ts';
+import { reportFailure } from '../outbox/deliver/report.ts';
+import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
+import { type SignInAt, SmtpRoute } from '../outbox/deliver/smtp-route.ts';
+import type { Route, SendingLimits } from '../outbox/deliver/types.ts';
+import type { Lease, Mailbox } from '../store/types.ts';
+import type { Instance } from './instance.ts';
+
+export interface RunningDelivery {
+  /** Lets attempts under way end, then stops. */
+  stop(): Promise<void>;
+}
+
+const LEASE = 'outbox/delivery';
+/** Whoever dies is replaced this soon. */
+const LEASE_MS = 15_000;
+const RENEW_MS = 5_000;
+const TIDY_MS = 3_600_000;
+/** Milliseconds the provider has for a sign-in. */
+const SIGN_IN_MS = 45_000;
+/** The oldest message that waits longer than this is said in the log, again and again. */
+const TOO_OLD_MS = 15 * 60_000;
+const LOOK_MS = 60_000;
+
+export function startDeliveryDuty(instance: Instance, registry: Registry): RunningDelivery {
+  const { clock, config, log, outbox, store, tokens } = instance;
+  const owner = randomBytes(8).toString('hex');
+  const provider = new Provider({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
+  const signIn: SignInAt = (mailbox, protocol, signal) => provider.signIn(mailbox, protocol, signal);
+  const smtp = new SmtpRoute(signIn, clock);
+  const meter = openDeliveryMeter(registry, instance);
+  const hostname = config.hostname ?? machine();
+  let lease: Lease | undefined;
+  let delivery: Delivery | undefined;
+  let closing: Promise<void> | undefined;
+  let stopped = false;
+
+  const start = (): Delivery =>
+    startDelivery({
+      store,
+      outbox,
+      clock,
+      log,
+      owner,
+      meter,
+      routes: () => Promise.resolve<readonly Route[]>([smtp]),
+      limits: (mailbox) => limitsFor(instance, mailbox),
+      probe: new ImapSentProbe(signIn, log),
+      report: (message) =>
+        reportFailure(
+          { outbox, clock, signIn, hostname, mailbox: (address) => store.mailboxes.find(address) },
+          message,
+        ),
+    });
+  const lost = (): void => {
+    closing = delivery?.close();
+    delivery = undefined;
+    lease = undefined;
+  };
+  const turn = async (): Promise<void> => {
+    try {
+      const held = lease ? await store.leases.renew(lease, LEASE_MS) : undefined;
+      if (lease && !held) lost();
+      lease = held ?? (await store.leases.acquire(LEASE, owner, LEASE_MS));
+      if (lease && !delivery && !stopped) {
+        await closing;
+        delivery = start();
+      }
+    } catch (error) {
+      log.warn({ code: asError(error).code, error: asError(error).message }, 'delivery could not be watched over');
+    }
+  };
+  let running = Promise.resolve();
+  const timers = new Set<Timer>();
+  const every = (ms: number, work: () => Promise<void>): void => {
+    const timer = clock.after(ms, () => {
+      timers.delete(timer);
+      if (stopped) return;
+      running = running.then(work);
+      every(ms, work);
+    });
+    timers.add(timer);
+  };
+  running = turn();
+  every(RENEW_MS, turn);
+  every(LOOK_MS, () => (lease ? warnOfAge(instance) : Promise.resolve()));
+  every(TIDY_MS, async () => {
+    if (!lease) return;
+    try {
+      const { orphans, forgotten } = await outbox.tidy();
+      if (orphans + forgotten > 0) log.info({ orphans, forgotten }, 'the outbox was tidied');
+    } catch (error) {
+      log.warn({ code: asError(error).code }, 'the outbox could not be tidied; it will be in an hour');
+    }
+  });
+
+  return {
+    async stop() {
+      stopped = true;
+      for (const timer of timers) timer.cancel();
+      await running;
+      await delivery?.close();
+      await closing;
+      await smtp.close();
+      if (lease)
+        await store.leases.release(lease).catch((error: unknown) => {
+          log.debug({ code: asError(error).code }, 'a lease was left to run out');
+        });
+    },
+  };
+}
+
+async function limitsFor({ store }: Instance, mailbox: Mailbox): Promise<SendingLimits> {
+  const grant = await store.grants.find(mailbox.grantId);
+  const application = grant && (await store.applications.find(grant.applicationId));
+  const own = application?.settings['sendingLimits'];
+  return limitsOf(application?.provider ?? '', typeof own === 'object' && own !== null ? own : {});
+}
+
+async function warnOfAge({ clock, log, outbox }: Instance): Promise<void> {
+  try {
+    const { oldestDueAt, queued } = await outbox.stats();
+    const age = oldestDueAt === undefined ? 0 : clock.now() - oldestDueAt;
+    if (age > TOO_OLD_MS)
+      log.warn(
+        { queued, oldestSeconds: Math.round(age / 1000) },
+        'mail waits too long in the outbox; see: postern outbox list',
+      );
+  } catch (error) {
+    log.debug({ code: asError(error).code }, 'the outbox could not be counted');
+  }
+}
+
+function openDeliveryMeter(registry: Registry, { clock, outbox }: Instance): DeliveryMeter {
+  const attempts = new Histogram({
+    name: 'postern_outbox_attempt_seconds',
+    help: 'Attempts to send a message by route, outcome and code.',
+    labelNames: ['route', 'outcome', 'code'],
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+    registers: [registry],
+  });
+  registry.registerMetric(
+    new Gauge({
+      name: 'postern_outbox_messages',
+      help: 'Messages in the outbox by state.',
+      labelNames: ['state'],
+      registers: [],
+      aggregator: 'max',
+      async collect() {
+        const { queued, sending, held } = await outbox.stats();
+        this.set({ state: 'queued' }, queued);
+        this.set({ state: 'sending' }, sending);
+        this.set({ state: 'held' }, held);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'postern_outbox_oldest_seconds',
+      help: 'Age of the oldest message that is due and not sent; 0 when none is.',
+      registers: [],
+      aggregator: 'max',
+      async collect() {
+        const { oldestDueAt } = await outbox.stats();
+        this.set(oldestDueAt === undefined ? 0 : (clock.now() - oldestDueAt) / 1000);
+      },
+    }),
+  );
+  return {
+    attempted: (route, outcome, code, milliseconds) =>
+      void attempts.observe({ route, outcome, code }, milliseconds / 1000),
+  };
+}
