@@ -216,6 +216,8 @@ export class Program {
   /** Untagged lines since the last command was sent. */
   lines: string[] = [];
   #selecting = false;
+  /** UIDs that were expunged, which never come again (RFC 9051 §2.3.1.1). */
+  readonly #gone = new Set<number>();
 
   constructor(conn: Conn) {
     this.#conn = conn;
@@ -281,6 +283,7 @@ export class Program {
   #enter(selected: boolean): void {
     this.#selecting = false;
     this.messages = [];
+    this.#gone.clear();
     if (!selected) return;
     const from = this.lines.findLastIndex((line) => line.endsWith(' EXISTS'));
     for (const line of this.lines.slice(from).filter((each) => / (?:EXISTS|EXPUNGE|FETCH)\b/.test(each)))
@@ -327,7 +330,8 @@ export class Program {
       assert.ok(this.#under.size > 0, `${text} while no command is in progress`);
       for (const command of this.#under.values())
         assert.doesNotMatch(command, /^(?:FETCH|STORE|SEARCH)/, `${text} during ${command}`);
-      this.messages.splice(number - 1, 1);
+      const [gone] = this.messages.splice(number - 1, 1);
+      if (gone?.uid !== undefined) this.#gone.add(gone.uid);
       return;
     }
     const known = this.messages[number - 1]!;
@@ -336,6 +340,7 @@ export class Program {
     if (uid !== undefined) {
       assert.ok(known.uid === undefined || known.uid === Number(uid), `${text}, it was UID ${known.uid}`);
       known.uid = Number(uid);
+      assert.ok(!this.#gone.has(known.uid), `${text}, which was expunged`);
     }
     if (flags !== undefined) known.flags = sorted(flags.split(' '));
   }

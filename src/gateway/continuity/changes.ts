@@ -29,7 +29,7 @@ export async function changesFor(
   const now = successor.selection;
   if (told === undefined || now === undefined) return { lines: [], expunging: false };
   let changes = difference(told.view, now.view, tap.freeEnd);
-  if (changes.type === 'behind') {
+  if (changes.type === 'behind' || (changes.type === 'known' && changes.unsure)) {
     await successor.refresh(signal);
     changes = difference(told.view, successor.selection!.view, tap.freeEnd);
   }

@@ -72,7 +72,7 @@ const client: Record<string, Step> = {
     if ('answer' in idle) return;
     if (a % 3 > 0) await others(play, a, b);
     if (a % 5 === 0) play.session.cut();
-    if (a % 7 === 0) await play.session.pass(HOUR);
+    if (a % 7 === 0) await busyHour(play, b);
     await settle(a % 60);
     assert.match(await play.program.done(idle.tag), /^OK/);
   },
@@ -113,6 +113,20 @@ async function others(play: Play, a: number, b: number): Promise<void> {
   return Promise.resolve();
 }
 
+/** An hour in which others do something every now and then, also while a session is being moved. */
+async function busyHour(play: Play, b: number): Promise<void> {
+  const moves = play.session.moves.length;
+  for (let minute = 0; minute < 60; minute += 2) {
+    const passing = play.session.pass(2 * 60_000);
+    if (minute < 55 ? minute % 20 === b % 20 : play.session.moves.length === moves)
+      for (let n = 0; n < 4; n++) {
+        await settle((b * 7 + n * 5) % 23);
+        await others(play, minute + b + n, b);
+      }
+    await passing;
+  }
+}
+
 const world: Record<string, Step> = {
   others,
   cut: async ({ session }, a) => {
@@ -122,6 +136,7 @@ const world: Record<string, Step> = {
   cutLater: ({ session }, a, b) => Promise.resolve(session.cutAfter(1 + ((a * 7 + b) % 300))),
   silence: ({ session }) => session.pass(15_000),
   hour: ({ session }) => session.pass(HOUR),
+  busyHour: (play, _, b) => busyHour(play, b),
   ahead: async ({ session }) => {
     await session.tenantClock.advance(2 * HOUR);
     await settle();
@@ -184,13 +199,11 @@ async function bounded<T>(session: KeptSession, work: Promise<T>): Promise<T> {
 
 const step = (from: Record<string, Step>): fc.Arbitrary<readonly [Step, number, number]> =>
   fc.tuple(
-    fc
-      .constantFrom(...Object.entries(from))
-      .map(([name, run]) =>
-        Object.assign<Step, { [fc.toStringMethod]: () => string }>((...all) => run(...all), {
-          [fc.toStringMethod]: () => name,
-        }),
-      ),
+    fc.constantFrom(...Object.entries(from)).map(([name, run]) =>
+      Object.assign<Step, { [fc.toStringMethod]: () => string }>((...all) => run(...all), {
+        [fc.toStringMethod]: () => name,
+      }),
+    ),
     fc.nat(99),
     fc.nat(99),
   );

@@ -224,7 +224,7 @@ export class Continuity implements Tap {
     const reason =
       error instanceof Hopeless
         ? error.message
-        : isError(error) && (error.kind === 'denied' || error.kind === 'refused' || error.kind === 'misuse')
+        : isError(error) && error.code.startsWith('gateway.') && error.kind !== 'later'
           ? error.message
           : undefined;
     if (reason === undefined) return false;
@@ -317,9 +317,9 @@ export class Continuity implements Tap {
     this.#planned?.cancel();
     if (this.#gaveUp || this.#stop.signal.aborted || this.#goneAt !== undefined) return;
     const left = Math.max(0, this.#expiresAt - clock.now());
-    const lead = Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2);
+    const lead = Math.round(Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2));
     // At the token's end, or when it is not renewed, now and then is enough: the server may not mind.
-    this.#planned = clock.after(left < SHORT_LIFE_MS ? Math.max(left / 2, 1000) : left - lead, () =>
+    this.#planned = clock.after(left < SHORT_LIFE_MS ? Math.max(Math.round(left / 2), 1000) : left - lead, () =>
       this.#work(this.#succeed),
     );
   }

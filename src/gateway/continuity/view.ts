@@ -117,6 +117,8 @@ export type Difference =
       readonly count: number;
       /** Messages the client has not heard of. */
       readonly added: number;
+      /** Some that are counted as gone may only not have been seen yet by the other session: they are newer than all it shows. */
+      readonly unsure: boolean;
     }
   /** The other session shows a message that the client was told is gone: it is not up to date yet. */
   | { readonly type: 'behind' }
@@ -152,6 +154,7 @@ export function difference(told: MessageView, now: MessageView, freeEnd: boolean
     vanished: expunged.map((number) => before[number - 1]!).filter((uid) => uid !== 0),
     count: after.length,
     added: after.length - at - assigned,
+    unsure: firstUnknown > 0 && before[firstUnknown - 1]! > (after.at(-1) ?? 0),
   };
 }
 
