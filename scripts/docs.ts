@@ -8,7 +8,9 @@ import { replyTo } from '../src/base/replies.ts';
 import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
 import { faults } from '../src/sandbox/index.ts';
+import { apiDocument } from '../src/server/api/app.ts';
 import { configSchema } from '../src/server/config.ts';
+import { version } from '../src/server/version.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
@@ -20,6 +22,7 @@ export function pages(): ReadonlyMap<string, string> {
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorPage()],
     ['docs/sandbox-faults.md', faultPage()],
+    ['docs/openapi.json', `${JSON.stringify(apiDocument(version), null, 2)}\n`],
     ['docs/postern.schema.json', `${JSON.stringify(configurationSchema(), null, 2)}\n`],
   ]);
 }

@@ -7,8 +7,10 @@ import { discoverError } from '../oauth/discover/errors.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { importError } from '../oauth/import/errors.ts';
 import { registerError } from '../oauth/register/errors.ts';
+import { outboxError } from '../outbox/errors.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { sandboxError } from '../sandbox/errors.ts';
+import { apiError } from '../server/api/errors.ts';
 import { serverError } from '../server/errors.ts';
 import { storeError } from '../store/errors.ts';
 import { vaultError } from '../vault/errors.ts';
@@ -21,8 +23,18 @@ export const ERROR_TABLES: readonly {
 }[] = [
   { room: 'cli', about: 'The command itself.', table: cliError.table },
   { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
+  {
+    room: 'server/api',
+    about: 'The HTTP API. Its failures come as RFC 9457 problems with these codes.',
+    table: apiError.table,
+  },
   { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
-  { room: 'access', about: 'App passwords.', table: accessError.table },
+  {
+    room: 'outbox',
+    about: 'Mail that is accepted first and delivered then; templates and webhooks.',
+    table: outboxError.table,
+  },
+  { room: 'access', about: 'App passwords and API keys.', table: accessError.table },
   { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
   { room: 'oauth/discover', about: 'Finding provider and servers.', table: discoverError.table },
   { room: 'oauth/register', about: 'Registering an application.', table: registerError.table },

@@ -26,11 +26,16 @@ export function headerAddresses(octets: Uint8Array): HeaderAddresses {
 
 /** `Zoë <zoe@x.test>, bob@x.test`, groups taken apart (RFC 5322 §3.4). @throws outbox.address */
 export function readAddresses(text: string): readonly { readonly name: string; readonly address: string }[] {
+  if (/[\r\n\0]/.test(text)) throw noAddress(text);
   return addressparser(text, { flatten: true }).map(({ name, address }) => {
     if (isAddress(address)) return { name, address };
-    const shown = (address === '' ? name : address).replace(/[^\x21-\x7e]+/g, ' ').slice(0, 100);
-    throw outboxError('outbox.address', `${shown === '' ? 'an empty text' : shown} is not an address mail can go to`, {
-      detail: { address: shown },
-    });
+    throw noAddress(address === '' ? name : address);
+  });
+}
+
+function noAddress(text: string): Error {
+  const shown = text.replace(/[^\x21-\x7e]+/g, ' ').slice(0, 100);
+  return outboxError('outbox.address', `${shown === '' ? 'an empty text' : shown} is not an address mail can go to`, {
+    detail: { address: shown },
   });
 }

@@ -55,7 +55,13 @@ export function createApi(deps: ApiDeps): Api {
       'API request',
     );
   });
-  app.get('/openapi.json', (c) => c.json(documentOf(app, deps.version)));
+  app.openAPIRegistry.registerComponent('securitySchemes', 'key', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key: postern apikey add',
+  });
+  let document: object | undefined;
+  app.get('/openapi.json', (c) => c.json((document ??= documentOf(app, deps.version))));
   app.get('/errors/:code', (c) => {
     const text = explanationOf(c.req.param('code'));
     if (text === undefined) throw apiError('api.not-found', 'there is no such code');
@@ -88,6 +94,12 @@ export function createApi(deps: ApiDeps): Api {
     },
     document: () => documentOf(app, deps.version),
   };
+}
+
+/** OpenAPI 3.1 without a server. */
+export function apiDocument(version: string): object {
+  // Nothing is asked of it but what its operations look like, so it needs nothing to answer with.
+  return createApi({ version, egress: { allow: [] } } as Pick<ApiDeps, 'version' | 'egress'> as ApiDeps).document();
 }
 
 /** @throws api.insecure, api.key, api.rate */

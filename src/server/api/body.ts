@@ -17,6 +17,15 @@ export async function* octetsOf(request: Request): AsyncGenerator<Uint8Array> {
   if (request.signal.aborted || (!Number.isNaN(expected) && seen < expected)) throw brokenOff();
 }
 
+/** @throws api.request */
+export async function jsonOf(request: { json(): Promise<unknown> }): Promise<unknown> {
+  try {
+    return await request.json();
+  } catch (cause) {
+    throw apiError('api.request', 'the body is no valid JSON', { cause });
+  }
+}
+
 function brokenOff(cause?: unknown): Error {
   return apiError('api.request', 'the client went away before the end of the body', { cause });
 }

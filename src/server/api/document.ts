@@ -2,11 +2,6 @@
 import type { ApiApp } from './app.ts';
 
 export function documentOf(app: ApiApp, version: string): object {
-  app.openAPIRegistry.registerComponent('securitySchemes', 'key', {
-    type: 'http',
-    scheme: 'bearer',
-    description: 'An API key: postern apikey add',
-  });
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {

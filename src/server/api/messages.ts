@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ApiApp } from './app.ts';
-import { octetsOf } from './body.ts';
+import { jsonOf, octetsOf } from './body.ts';
 import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { apiError, badRequest } from './errors.ts';
 import { eventSchema, shownEvent } from './events.ts';
@@ -62,7 +62,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       if (type !== 'application/json')
         throw apiError('api.media-type', 'a message is application/json or message/rfc822');
       // Checked here, since only one of the two forms has a schema.
-      const input = messageInput.safeParse(await c.req.json());
+      const input = messageInput.safeParse(await jsonOf(c.req));
       if (!input.success) throw badRequest(input.error.issues);
       return answer(c, await sendComposed(c, deps, input.data, key));
     },

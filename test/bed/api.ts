@@ -1,0 +1,249 @@
+/** The HTTP API over memory, and a client that is made from its OpenAPI document and holds every answer against it. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { createApiKey, type NewApiKey } from '../../src/access/api-key.ts';
+import { type ApiSignIn, openApiSignIn } from '../../src/access/api-sign-in.ts';
+import type { Audit, AuditEntry } from '../../src/audit/types.ts';
+import { ManualClock } from '../../src/base/clock.ts';
+import { nullLog } from '../../src/base/log.ts';
+import { Secret } from '../../src/base/secret.ts';
+import { openOutbox } from '../../src/outbox/open.ts';
+import type { Outbox } from '../../src/outbox/types.ts';
+import { type Api, createApi } from '../../src/server/api/app.ts';
+import type { Peer } from '../../src/server/api/request.ts';
+import { suppressedAmong } from '../../src/server/outbox.ts';
+import { openStore } from '../../src/store/open.ts';
+import type { Store } from '../../src/store/types.ts';
+import { environmentKey } from '../../src/vault/key-source.ts';
+import { openVault } from '../../src/vault/open.ts';
+import type { Vault } from '../../src/vault/types.ts';
+
+export const SHOP = 'shop@contoso.test';
+export const ALICE = 'alice@contoso.test';
+const HERE: Peer = { address: '127.0.0.1', isPrivate: true };
+
+export interface ApiBed {
+  readonly api: Api;
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly outbox: Outbox;
+  readonly clock: ManualClock;
+  readonly audited: AuditEntry[];
+  /** Operations of the document that were answered as they say. */
+  readonly exercised: Set<string>;
+  readonly document: OpenApi;
+  key(change?: Partial<NewApiKey>): Promise<ApiClient>;
+  stop(): Promise<void>;
+}
+
+export async function openApiBed(): Promise<ApiBed> {
+  const clock = new ManualClock();
+  const store = await openStore('sqlite::memory:', { clock });
+  const vault = await openVault(store.settings, environmentKey(new Secret(randomBytes(32).toString('base64url'))));
+  const audited: AuditEntry[] = [];
+  const audit: Audit = {
+    record: (entry) => Promise.resolve(void audited.push(entry)),
+    note: (entry) => void audited.push(entry),
+    flush: () => Promise.resolve(),
+  };
+  await addMailboxes(store, clock.now());
+  const suppressed = (addresses: readonly string[], mailbox?: string) => suppressedAmong(store, addresses, mailbox);
+  const outbox = openOutbox({ store, vault, clock, suppressed });
+  const signIn: ApiSignIn = await openApiSignIn({ store, vault, clock });
+  const stopping = new AbortController();
+  const api = createApi({
+    store,
+    vault,
+    audit,
+    clock,
+    log: nullLog,
+    outbox,
+    signIn,
+    egress: { allow: ['127.0.0.0/8'] },
+    version: '0.0.0',
+    stopping: stopping.signal,
+  });
+  const document = api.document() as OpenApi;
+  const exercised = new Set<string>();
+  return {
+    api,
+    store,
+    vault,
+    outbox,
+    clock,
+    audited,
+    exercised,
+    document,
+    async key(change = {}) {
+      const asked = { label: 'test', actions: ['*'], mailboxes: ['*'], networks: [], ...change };
+      const { key } = await createApiKey({ store, vault, audit, clock }, asked);
+      return new ApiClient(api, document, exercised, key);
+    },
+    async stop() {
+      stopping.abort();
+      signIn.close();
+      await outbox.close();
+      await store.close();
+    },
+  };
+}
+
+async function addMailboxes(store: Store, createdAt: number): Promise<void> {
+  await store.applications.insert({
+    id: 'app_1',
+    name: 'work',
+    provider: 'microsoft',
+    clientId: 'client',
+    tenant: 'contoso.test',
+    settings: {},
+    credential: undefined,
+    createdAt,
+  });
+  await store.grants.insert({
+    id: 'grt_1',
+    applicationId: 'app_1',
+    flow: 'authorization-code',
+    identity: SHOP,
+    subject: undefined,
+    scopes: [],
+    state: { type: 'active', since: createdAt, accessExpiresAt: createdAt + 3_600_000 },
+    tokens: undefined,
+    generation: 0,
+    createdAt,
+  });
+  for (const [address, settings] of [
+    [SHOP, { sendAs: ['info@contoso.test'] }],
+    [ALICE, {}],
+  ] as const) {
+    const row = { address, grantId: 'grt_1', access: 'own', protocols: ['imap', 'smtp'], settings, createdAt } as const;
+    await store.mailboxes.insert(row);
+  }
+}
+
+interface Operation {
+  readonly operationId: string;
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
+  readonly responses: Readonly<
+    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>
+  >;
+}
+export interface OpenApi {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+}
+
+export interface Call {
+  readonly params?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  readonly octets?: { readonly type: string; readonly body: string | Uint8Array };
+}
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Json;
+  readonly text: string;
+}
+/** JSON whose shape was held against the document. */
+// oxlint-disable-next-line typescript/no-explicit-any -- asserting on it is what the tests do
+export type Json = any;
+
+export class ApiClient {
+  readonly #api: Api;
+  readonly #document: OpenApi;
+  readonly #exercised: Set<string>;
+  readonly key: Secret;
+
+  constructor(api: Api, document: OpenApi, exercised: Set<string>, key: Secret) {
+    this.#api = api;
+    this.#document = document;
+    this.#exercised = exercised;
+    this.key = key;
+  }
+
+  /** Asks for a documented operation; what the document does not know cannot be asked for. */
+  async call(operationId: string, call: Call = {}): Promise<Answer> {
+    const { path, method, operation } = this.#find(operationId);
+    const declared = new Set(operation.parameters?.map(({ name, in: where }) => `${where} ${name}`));
+    const known = (where: string, values: object = {}): void => {
+      for (const name of Object.keys(values))
+        assert.ok(declared.has(`${where} ${name}`), `${operationId}: ${where} ${name}`);
+    };
+    known('path', call.params);
+    known('query', call.query);
+    known('header', call.headers);
+    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(call.params?.[name] ?? ''));
+    const url = new URL(filled, 'http://localhost');
+    for (const [name, value] of Object.entries(call.query ?? {}))
+      for (const one of [value].flat()) url.searchParams.append(name, one);
+    const type = call.octets?.type ?? (call.json === undefined ? undefined : 'application/json');
+    const payload = call.octets?.body ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
+    if (call.json !== undefined) assert.ok(operation.requestBody?.content['application/json'], `${operationId}: JSON`);
+    const request = new Request(url, {
+      method: method.toUpperCase(),
+      headers: {
+        authorization: `Bearer ${this.key.reveal()}`,
+        ...(type === undefined ? {} : { 'content-type': type }),
+        ...(payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload)) }),
+        ...call.headers,
+      },
+      ...(payload === undefined ? {} : { body: payload }),
+    });
+    const response = await this.#api.fetch(request, HERE);
+    const text = await response.text();
+    const body = this.#check(operation, response, text);
+    if (response.status < 400) this.#exercised.add(operationId);
+    return { status: response.status, headers: response.headers, body, text };
+  }
+
+  /** As {@link call}, for one that has to succeed. */
+  async ok(operationId: string, call: Call = {}): Promise<Json> {
+    const answer = await this.call(operationId, call);
+    assert.ok(answer.status < 300, `${operationId}: ${answer.status} ${answer.text}`);
+    return answer.body;
+  }
+
+  /** As {@link call}, for one that has to fail with this status and code. */
+  async fails(operationId: string, call: Call, status: number, code: string): Promise<Json> {
+    const { status: got, body, text } = await this.call(operationId, call);
+    assert.deepEqual([got, body.code], [status, code], `${operationId}: ${text}`);
+    return body;
+  }
+
+  #find(operationId: string) {
+    for (const [path, methods] of Object.entries(this.#document.paths))
+      for (const [method, operation] of Object.entries(methods))
+        if (operation.operationId === operationId) return { path, method, operation };
+    throw new Error(`the document has no operation ${operationId}`);
+  }
+
+  #check(operation: Operation, response: Response, text: string): Json {
+    const { status } = response;
+    const what = `${operation.operationId} ${status}`;
+    assert.match(response.headers.get('request-id') ?? '', /^req_/, what);
+    assert.equal(response.headers.get('x-content-type-options'), 'nosniff', what);
+    const documented =
+      operation.responses[String(status)] ?? (status >= 400 ? operation.responses['default'] : undefined);
+    assert.ok(documented, `${what} is not documented: ${text}`);
+    const type = response.headers.get('content-type')?.split(';')[0] ?? '';
+    if (documented.content === undefined) return assert.equal(text, '', what);
+    const content = documented.content[type];
+    assert.ok(content, `${what}: ${type} is not documented`);
+    if (!type.endsWith('json')) return text;
+    const body: unknown = JSON.parse(text);
+    const parsed = this.#schema(content.schema).safeParse(body);
+    assert.ok(parsed.success, `${what} is not as documented: ${parsed.error?.message ?? ''} in ${text}`);
+    return body;
+  }
+
+  #schema(schema: object): z.ZodType {
+    const definitions = this.#document.components.schemas;
+    const text = JSON.stringify({ ...schema, $defs: definitions }).replaceAll('#/components/schemas/', '#/$defs/');
+    return z.fromJSONSchema(JSON.parse(text) as z.core.JSONSchema.JSONSchema);
+  }
+}
