@@ -13,10 +13,12 @@ import { importFrom } from './command/import.ts';
 import { init } from './command/init.ts';
 import { mailbox } from './command/mailbox.ts';
 import { notice } from './command/notice.ts';
+import { outbox } from './command/outbox.ts';
 import { password } from './command/password.ts';
 import { provider } from './command/provider.ts';
 import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
+import { sendmail } from './command/sendmail.ts';
 import { serve } from './command/serve.ts';
 import { supportBundle } from './command/support-bundle.ts';
 import { token } from './command/token.ts';
@@ -50,6 +52,8 @@ export function program(): Command {
     mailbox,
     password,
     clientConfig,
+    outbox,
+    sendmail,
     apikey,
     token,
     check,

@@ -175,7 +175,8 @@ function openDeliveryMeter(registry: Registry, { clock, outbox }: Instance): Del
     }),
   );
   return {
-    attempted: (route, outcome, code, milliseconds) =>
-      void attempts.observe({ route, outcome, code }, milliseconds / 1000),
+    attempted(route, outcome, code, milliseconds) {
+      attempts.observe({ route, outcome, code }, milliseconds / 1000);
+    },
   };
 }

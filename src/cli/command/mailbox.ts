@@ -13,6 +13,7 @@ import { findApplication, findMailbox } from '../find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols } from '../value.ts';
+import { set } from './mailbox-set.ts';
 import { resume, suspend } from './mailbox-suspension.ts';
 
 export function mailbox(): Command {
@@ -22,6 +23,7 @@ export function mailbox(): Command {
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
+    .addCommand(set())
     .addCommand(test())
     .addCommand(reconsent())
     .addCommand(suspend())

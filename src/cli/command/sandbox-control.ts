@@ -150,7 +150,7 @@ const row = ({ id, stage, title, value }: Fault): readonly string[] => [
 
 function line({ fault: name, key, hits, times, protocol, mailbox, probability, value }: ActiveFault): string {
   const limits = [
-    ...(times === undefined ? [] : [`${times - hits} more times`]),
+    ...(times === undefined ? [] : [times - hits === 1 ? 'once' : `${times - hits} times`]),
     ...(protocol === undefined ? [] : [`at ${protocol}`]),
     ...(mailbox === undefined ? [] : [`for ${mailbox}`]),
     ...(probability === undefined ? [] : [`with probability ${probability}`]),

@@ -1,0 +1,56 @@
+/** `postern mailbox set`: how mail of a mailbox leaves, and as whom. */
+import { Command, Option } from 'commander';
+import { checkAddress } from '../../outbox/address.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { findMailbox } from '../find.ts';
+import { collect } from '../value.ts';
+
+interface SetOptions {
+  readonly outgoing?: 'direct' | 'outbox';
+  readonly sendAs?: readonly string[];
+}
+
+export function set(): Command {
+  return new Command('set')
+    .description('change how mail of a mailbox leaves')
+    .argument('<address>')
+    .addOption(
+      new Option(
+        '--outgoing <way>',
+        'direct: handed to the provider while the program waits; outbox: kept first, delivered then, tried again for two days',
+      ).choices(['direct', 'outbox']),
+    )
+    .option('--send-as <address>', 'another sender that mail in the outbox may have; repeat', collect)
+    .option('--no-longer-as <address>', 'take such a sender back; repeat', collect)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
+    )
+    .action(async (address: string, options: SetOptions & { noLongerAs?: readonly string[] }, command: Command) => {
+      const context = new Context(command);
+      const { outgoing, sendAs = [], noLongerAs = [] } = options;
+      if (outgoing === undefined && sendAs.length + noLongerAs.length === 0)
+        throw cliError('cli.usage', 'say what is to change', { hint: 'give --outgoing, --send-as or --no-longer-as' });
+      for (const one of sendAs) checkAddress(one);
+      await context.withInstance(async (instance) => {
+        const found = await findMailbox(instance, address);
+        const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
+        const gone = new Set(noLongerAs.map((one) => one.toLowerCase()));
+        const senders = [...new Set([...before, ...sendAs.map((one) => one.toLowerCase())])].filter(
+          (one) => !gone.has(one),
+        );
+        const settings = {
+          ...found.settings,
+          ...(outgoing === undefined ? {} : { outgoing }),
+          sendAs: senders,
+        };
+        await instance.store.mailboxes.update(found.address, { settings });
+        const way = settings.outgoing === 'outbox' ? 'through the outbox' : 'directly';
+        const also = senders.length === 0 ? '' : `, also as ${senders.join(', ')}`;
+        context.result({ address: found.address, outgoing: settings.outgoing ?? 'direct', sendAs: senders }, [
+          `mail of ${found.address} leaves ${way}${also}`,
+        ]);
+      });
+    });
+}

@@ -1,0 +1,238 @@
+/** `postern outbox`: what waits, what happened to it, and what can be done. */
+import { Command, Option } from 'commander';
+import type { Instance } from '../../server/instance.ts';
+import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
+import { Context, table, when } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { findMailbox } from '../find.ts';
+import { between } from '../value.ts';
+
+/** Who did it, in the story of a message. */
+const BY = 'command line';
+const STATES = ['queued', 'sending', 'held', 'sent', 'failed', 'cancelled'] as const;
+
+export function outbox(): Command {
+  return new Command('outbox')
+    .description('accepted mail: what waits, what happened to it, and what can be done')
+    .addHelpText('after', '\nExample:\n  $ postern outbox list --state failed\n')
+    .addCommand(list())
+    .addCommand(show())
+    .addCommand(
+      change('retry', 'send a message now: one that waits, is held or failed', (one, id) => one.outbox.retry(id, BY)),
+    )
+    .addCommand(change('cancel', 'never send a message', (one, id) => one.outbox.cancel(id, BY)))
+    .addCommand(hold())
+    .addCommand(release());
+}
+
+function list(): Command {
+  return new Command('list')
+    .description('messages, the newest first')
+    .addOption(new Option('--state <state>', 'only these').choices(STATES))
+    .option('--mailbox <address>', 'only of this mailbox')
+    .option('--to <address>', 'only to this recipient')
+    .option('--message-id <id>', 'only with this Message-ID, angle brackets included')
+    .option('--limit <n>', 'how many', between(1, 1000), 50)
+    .addHelpText('after', '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n')
+    .action(
+      async (
+        options: { state?: MessageState['type']; mailbox?: string; to?: string; messageId?: string; limit: number },
+        command: Command,
+      ) => {
+        const context = new Context(command);
+        await context.withInstance(async (instance) => {
+          const { limit, mailbox, messageId, state, to } = options;
+          const filter = {
+            ...(mailbox === undefined ? {} : { mailbox: mailbox.toLowerCase() }),
+            ...(state === undefined ? {} : { states: [state] }),
+            ...(to === undefined ? {} : { recipient: to }),
+            ...(messageId === undefined ? {} : { messageId }),
+          };
+          const messages = await instance.outbox.list(filter, { limit });
+          const stats = await instance.outbox.stats(filter.mailbox);
+          context.result(
+            { stats, messages: messages.map(facts) },
+            messages.length === 0
+              ? []
+              : table(
+                  ['ID', 'ACCEPTED', 'FROM', 'TO', 'OCTETS', 'STATE'],
+                  messages.map((one) => [
+                    one.id,
+                    when(one.createdAt),
+                    one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
+                    recipientsOf(one),
+                    String(one.size),
+                    stateOf(one),
+                  ]),
+                ),
+          );
+          const { queued, sending, held, oldestDueAt } = stats;
+          const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
+          context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
+        });
+      },
+    );
+}
+
+function show(): Command {
+  return new Command('show')
+    .description('one message with its whole story')
+    .argument('<id>')
+    .option('--body', 'the octets of the message itself instead')
+    .addHelpText('after', '\nExample:\n  $ postern outbox show msg_…\n')
+    .action(async (id: string, options: { body?: boolean }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async ({ outbox: box }) => {
+        const message = await box.find(id);
+        if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
+        if (options.body === true) {
+          for await (const octets of box.body(message)) process.stdout.write(octets);
+          return;
+        }
+        const story = await box.events({ messageId: id, limit: 1000 });
+        context.result({ ...facts(message), events: story.map(eventFacts) }, [
+          `${message.id}  ${stateOf(message)}`,
+          `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
+          ...message.recipients.map(
+            ({ address, state, reply }) => `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
+          ),
+          `  header    ${message.messageId}`,
+          `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}`,
+          `  deadline  ${when(message.deadline)} UTC`,
+          '',
+          ...story.map(
+            (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
+          ),
+        ]);
+      });
+    });
+}
+
+function change(
+  name: string,
+  description: string,
+  work: (instance: Instance, id: string) => Promise<OutboxMessage>,
+): Command {
+  return new Command(name)
+    .description(description)
+    .argument('<id...>')
+    .addHelpText('after', `\nExample:\n  $ postern outbox ${name} msg_…\n`)
+    .action(async (ids: readonly string[], _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const changed: OutboxMessage[] = [];
+        for (const id of ids) changed.push(await work(instance, id));
+        context.result(
+          changed.map(facts),
+          changed.map((one) => `${one.id}: ${stateOf(one)}`),
+        );
+      });
+    });
+}
+
+function hold(): Command {
+  return new Command('hold')
+    .description('keep a message, or everything of a mailbox, from being sent')
+    .argument('<id-or-address>')
+    .option('--reason <text>', 'for whoever looks at it later', 'by hand')
+    .addHelpText('after', '\nExample:\n  $ postern outbox hold tickets@example.com --reason "wrong template"\n')
+    .action(async (which: string, options: { reason: string }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        if (!which.includes('@')) {
+          const message = await instance.outbox.hold(which, BY, options.reason);
+          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
+        }
+        const { address } = await findMailbox(instance, which);
+        await instance.outbox.holdMailbox(address, BY, options.reason);
+        context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
+        return context.say(`new mail is still accepted; go on with: postern outbox release ${address}`);
+      });
+    });
+}
+
+function release(): Command {
+  return new Command('release')
+    .description('let a held message, or a held mailbox, go')
+    .argument('<id-or-address>')
+    .addHelpText('after', '\nExample:\n  $ postern outbox release tickets@example.com\n')
+    .action(async (which: string, _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        if (!which.includes('@')) {
+          const message = await instance.outbox.retry(which, BY);
+          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
+        }
+        const { address } = await findMailbox(instance, which);
+        await instance.outbox.releaseMailbox(address);
+        return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
+      });
+    });
+}
+
+function recipientsOf({ recipients }: OutboxMessage): string {
+  const [first, ...others] = recipients;
+  return others.length === 0 ? first!.address : `${first!.address} and ${others.length} more`;
+}
+
+function stateOf({ state, attempts }: OutboxMessage): string {
+  switch (state.type) {
+    case 'queued':
+      return attempts === 0
+        ? `waits (due ${when(state.nextAt)})`
+        : `put off to ${when(state.nextAt)} after ${attempts} attempts`;
+    case 'sending':
+      return 'is being sent';
+    case 'held':
+      return `held: ${state.reason}`;
+    case 'sent':
+      return `sent ${when(state.at)}`;
+    case 'failed':
+      return `failed: ${state.reason}`;
+    case 'cancelled':
+      return 'cancelled';
+  }
+}
+
+function facts(one: OutboxMessage): Record<string, unknown> {
+  const {
+    key: _key,
+    bodyId: _body,
+    chunks: _chunks,
+    fence: _fence,
+    seq: _seq,
+    createdAt,
+    deadline,
+    finishedAt,
+    ...rest
+  } = one;
+  return {
+    ...rest,
+    createdAt: iso(createdAt),
+    deadline: iso(deadline),
+    ...(finishedAt === undefined ? {} : { finishedAt: iso(finishedAt) }),
+  };
+}
+
+function eventFacts({ at, data, seq, type }: MessageEvent): Record<string, unknown> {
+  return { seq, at: iso(at), type, ...data };
+}
+
+/** One line of the story, in words. */
+function tell({ data, type }: MessageEvent): string {
+  const said = typeof data['reply'] === 'string' ? data['reply'] : data['reason'];
+  const words = typeof said === 'string' ? `: ${said}` : '';
+  const by = typeof data['by'] === 'string' ? ` by ${data['by']}` : '';
+  switch (type) {
+    case 'attempted': {
+      const next = typeof data['next'] === 'string' ? `, so by ${data['next']}` : '';
+      return `attempt ${String(data['attempt'])} by ${String(data['route'])} ended ${String(data['outcome'])}${words}${next}`;
+    }
+    case 'deferred':
+      return `put off to ${String(data['nextAt'])}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
+    default:
+      return `${type}${by}${words}`;
+  }
+}
+
+const iso = (at: number): string => new Date(at).toISOString();

@@ -1,0 +1,141 @@
+/** `postern sendmail`: what programs call as sendmail, into the outbox. */
+import { Command } from 'commander';
+import { headerEnd } from '../../outbox/header.ts';
+import { headerAddresses } from '../../outbox/header-addresses.ts';
+import type { Instance } from '../../server/instance.ts';
+import type { Mailbox } from '../../store/types.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { collect } from '../value.ts';
+
+interface SendmailOptions {
+  readonly fromHeader?: boolean;
+  readonly ignoreDots?: boolean;
+  readonly sender?: string;
+  readonly fullName?: string;
+  readonly notify?: string;
+  readonly return?: string;
+  readonly envelopeId?: string;
+  readonly verbose?: boolean;
+}
+
+export function sendmail(): Command {
+  return (
+    new Command('sendmail')
+      .description('accept a message from standard input, with the flags programs use for sendmail')
+      .argument('[recipients...]')
+      .option('-t, --from-header', 'take recipients from To, Cc and Bcc, and remove Bcc')
+      .option('-i, --ignore-dots', 'a line with a dot alone does not end the message')
+      .option('-f, --sender <address>', 'envelope sender; default: the From of the header')
+      .option('-F, --full-name <name>', 'name for a From that is missing')
+      .option('-N, --notify <when>', 'never, or success, failure, delay (RFC 3461)')
+      .option('-R, --return <part>', 'what a report contains: full or hdrs')
+      .option('-V, --envelope-id <id>', 'comes back in reports')
+      .option('-v, --verbose', 'say the id of the message')
+      // Taken and without meaning here: -o options, -b modes, -B body types, -m, -n, -U.
+      .option('-o <option>', 'taken for compatibility; -oi is -i', collect)
+      .option('-b <mode>', 'only -bm, reading a message')
+      .option('-B <type>', 'taken for compatibility')
+      .option('-m', 'taken for compatibility')
+      .option('-n', 'taken for compatibility')
+      .option('-U', 'taken for compatibility')
+      .addHelpText(
+        'after',
+        '\nUse it as sendmail_path of PHP, `set sendmail` of mutt, or a link called sendmail. The message is accepted when the\nexit code is 0: it is in the outbox then, and a running `postern serve` delivers it.\n\nExample:\n  $ printf "To: bob@example.com\\nSubject: hello\\n\\nhi\\n" | postern sendmail -t -f alice@example.com\n',
+      )
+      .action(
+        async (
+          recipients: readonly string[],
+          options: SendmailOptions & { o?: readonly string[]; b?: string },
+          command: Command,
+        ) => {
+          const context = new Context(command);
+          if (options.b !== undefined && options.b !== 'm')
+            throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
+              hint: 'leave -b out, or use -bm',
+            });
+          const dots = options.ignoreDots === true || options.o?.includes('i') === true;
+          const octets = withCrlf(await readInput(dots));
+          await context.withInstance(async (instance) => {
+            const found = headerAddresses(octets.subarray(0, headerEnd(octets) ?? octets.length));
+            const to = [...recipients, ...(options.fromHeader === true ? found.recipients : [])];
+            const from = options.sender ?? found.from;
+            if (from === undefined)
+              throw cliError('cli.usage', 'the message has no sender', {
+                hint: 'give -f ADDRESS, or a From in the header',
+              });
+            const mailbox = await mailboxFor(instance, from);
+            const notify = options.notify?.toUpperCase().split(',');
+            const ret = options.return?.toUpperCase();
+            const { message, replayed } = await instance.outbox.accept(
+              {
+                mailbox,
+                source: 'sendmail',
+                principal: `uid ${process.getuid?.() ?? 0}`,
+                dropBcc: options.fromHeader === true,
+                envelope: {
+                  from,
+                  recipients: [...new Set(to)].map((address) => ({
+                    address,
+                    ...(notify === undefined ? {} : { notify }),
+                  })),
+                  ...(ret === 'FULL' || ret === 'HDRS' ? { ret } : {}),
+                  ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
+                },
+              },
+              [
+                found.from === undefined
+                  ? Buffer.concat([Buffer.from(`From: ${nameOf(options.fullName)}<${from}>\r\n`), octets])
+                  : octets,
+              ],
+            );
+            if (context.json) context.result({ id: message.id, messageId: message.messageId, replayed }, []);
+            else if (options.verbose === true) context.say(`${replayed ? 'known as' : 'queued as'} ${message.id}`);
+          });
+        },
+      )
+  );
+}
+
+/** The mailbox itself, or the one that declares the address as another sender. @throws cli.not-found */
+async function mailboxFor({ store }: Instance, from: string): Promise<Mailbox> {
+  const own = await store.mailboxes.find(from.toLowerCase());
+  if (own) return own;
+  const all = await store.mailboxes.list();
+  const declared = all.find(({ settings }) => {
+    const senders = settings['sendAs'];
+    return (
+      Array.isArray(senders) &&
+      senders.some((one) => typeof one === 'string' && one.toLowerCase() === from.toLowerCase())
+    );
+  });
+  if (declared) return declared;
+  throw cliError('cli.not-found', `no mailbox sends as ${from}`, {
+    hint: `there are: ${
+      all
+        .map(({ address }) => address)
+        .slice(0, 10)
+        .join(', ') || 'none'
+    }; allow it: postern mailbox set ADDRESS --send-as ${from}`,
+  });
+}
+
+async function readInput(dotsAreText: boolean): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin) pieces.push(Buffer.from(piece as Uint8Array));
+  const all = Buffer.concat(pieces);
+  if (dotsAreText) return all;
+  const text = all.toString('latin1');
+  const end = /(?:^|\n)\.\r?\n/.exec(text);
+  return end ? all.subarray(0, end.index + (text[end.index] === '\n' ? 1 : 0)) : all;
+}
+
+/** Programs write LF here; mail has CRLF (RFC 5322 §2.1). */
+function withCrlf(octets: Buffer): Buffer {
+  const text = octets.toString('latin1').replace(/\r\n|\r|\n/g, '\r\n');
+  return Buffer.from(text === '' || text.endsWith('\r\n') ? text : `${text}\r\n`, 'latin1');
+}
+
+function nameOf(name: string | undefined): string {
+  return name === undefined ? '' : `"${name.replace(/[^\x20-\x7e]/g, '').replace(/["\\]/g, String.raw`\$&`)}" `;
+}
