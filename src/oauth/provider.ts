@@ -40,6 +40,8 @@ export const applicationSettings = z.strictObject({
   imap: mailServer.optional(),
   pop3: mailServer.optional(),
   smtp: mailServer.optional(),
+  /** Microsoft: origin of Graph, where it is not the cloud's own. */
+  graph: httpsUrl.optional(),
   /** What a mailbox may send, where it differs from what is known of the provider. */
   sendingLimits: z
     .strictObject({
@@ -48,6 +50,8 @@ export const applicationSettings = z.strictObject({
       connections: z.int().min(1).max(50).optional(),
     })
     .optional(),
+  /** Whether sent mail is kept in the mailbox by the provider itself; default: as known of the provider. */
+  savesSent: z.boolean().optional(),
   /** Days without use after which the provider forgets a grant, where it is known and not in the preset. */
   inactivityDays: z.int().min(1).max(3650).optional(),
   mechanisms: z
@@ -78,6 +82,8 @@ export interface ProviderProfile {
   readonly extraParameters: Readonly<Record<string, string>>;
   readonly identity: 'id-token' | 'mail-server';
   readonly ca: string | undefined;
+  /** Origin of Microsoft Graph, where the application names one. */
+  readonly graph: string | undefined;
   /** Host of the token endpoint, or of the issuer that names it: what is up or down for all its grants at once. */
   readonly authorizationServer: string;
   /** Grants that were not renewed for so long end. */
@@ -189,6 +195,7 @@ function sharedProfile(preset: Preset, settings: ApplicationSettings) {
     extraParameters: preset.extraParameters,
     identity: preset.identity,
     ca: settings.ca,
+    graph: settings.graph,
     inactivityMs: inactivityDays === undefined ? undefined : inactivityDays * 86_400_000,
     mail: {
       ...mailOf('imap', preset, settings),

@@ -6,12 +6,12 @@ import { asError } from '../base/error.ts';
 import type { Timer } from '../base/clock.ts';
 import { Provider } from '../gateway/provider.ts';
 import { type Delivery, type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
-import { limitsOf } from '../outbox/deliver/limits.ts';
+import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { reportFailure } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import { type SignInAt, SmtpRoute } from '../outbox/deliver/smtp-route.ts';
-import type { Route, SendingLimits } from '../outbox/deliver/types.ts';
-import type { Lease, Mailbox } from '../store/types.ts';
+import type { Route, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
+import type { Application, Lease, Mailbox } from '../store/types.ts';
 import type { Instance } from './instance.ts';
 
 export interface RunningDelivery {
@@ -53,7 +53,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       meter,
       routes: () => Promise.resolve<readonly Route[]>([smtp]),
       limits: (mailbox) => limitsFor(instance, mailbox),
-      probe: new ImapSentProbe(signIn, log),
+      probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
       report: (message) =>
         reportFailure(
           { outbox, clock, signIn, hostname, mailbox: (address) => store.mailboxes.find(address) },
@@ -118,11 +118,27 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   };
 }
 
-async function limitsFor({ store }: Instance, mailbox: Mailbox): Promise<SendingLimits> {
-  const grant = await store.grants.find(mailbox.grantId);
-  const application = grant && (await store.applications.find(grant.applicationId));
+async function limitsFor(instance: Instance, mailbox: Mailbox): Promise<SendingLimits> {
+  const application = await applicationOf(instance, mailbox);
   const own = application?.settings['sendingLimits'];
   return limitsOf(application?.provider ?? '', typeof own === 'object' && own !== null ? own : {});
+}
+
+async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<Application | undefined> {
+  const grant = await store.grants.find(mailbox.grantId);
+  return grant && store.applications.find(grant.applicationId);
+}
+
+/** Looks only where the provider keeps what it sent: elsewhere a message that is not there may have gone out all the same. */
+function probeWhereKept(instance: Instance, probe: SentProbe): SentProbe {
+  return {
+    async look(message, mailbox, signal) {
+      const application = await applicationOf(instance, mailbox);
+      const own = application?.settings['savesSent'];
+      const kept = savesSent(application?.provider ?? '', typeof own === 'boolean' ? own : undefined);
+      return kept ? probe.look(message, mailbox, signal) : 'unable';
+    },
+  };
 }
 
 async function warnOfAge({ clock, log, outbox }: Instance): Promise<void> {

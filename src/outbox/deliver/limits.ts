@@ -11,6 +11,14 @@ const GOOGLE: SendingLimits = { messagesPerMinute: undefined, recipientsPerDay: 
 const GENERIC: SendingLimits = { messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 5 };
 
 /**
+ * Whether the provider itself keeps a copy of what is submitted by SMTP among the sent mail: Exchange and Gmail do. Only then
+ * does its absence there say that a message did not go out.
+ */
+export function savesSent(preset: string, own?: boolean): boolean {
+  return own ?? (preset.startsWith('microsoft') || preset.startsWith('outlook') || preset === 'google');
+}
+
+/**
  * The limits of a provider preset, with what the application's settings say instead (`limits: { messagesPerMinute: 100 }`).
  */
 export function limitsOf(preset: string, own: Partial<SendingLimits> = {}): SendingLimits {
