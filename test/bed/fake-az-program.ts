@@ -1,6 +1,7 @@
 /**
  * Stands in for the Azure CLI: the commands that registering uses, with the answers and complaints of the real one
- * (Azure/azure-cli, command module role). Its directory is the JSON file that FAKE_AZ names.
+ * (Azure/azure-cli, command module role). Its directory is the JSON file that FAKE_AZ names; with FAKE_AZ_GRAPH and
+ * FAKE_AZ_TOKEN look-ups go to a real Graph, as those of the real one do.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -141,6 +142,40 @@ const commands: Readonly<Record<string, () => never>> = {
   },
 };
 
+/** Look-ups at Graph: the requests of the real Azure CLI. Undefined for commands that are no look-up. */
+async function atGraph(origin: string, verb: string): Promise<void> {
+  const get = async (path: string): Promise<{ status: number; body: Record<string, unknown> }> => {
+    const answer = await fetch(`${origin}/v1.0${path}`, {
+      headers: { authorization: `Bearer ${process.env['FAKE_AZ_TOKEN'] ?? ''}` },
+    });
+    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+  };
+  const id = option('--id') ?? '';
+  const resolve = async (kind: string): Promise<Record<string, unknown>> => {
+    const { body } = await get(`/${kind}?$filter=${encodeURIComponent(`appId eq '${id}'`)}`);
+    const [found] = (body['value'] ?? []) as Record<string, unknown>[];
+    if (found) return found;
+    const direct = await get(`/${kind}/${id}`);
+    return direct.status === 200 ? direct.body : missing(id);
+  };
+  if (verb === 'ad app show') finish(0, await resolve('applications'));
+  if (verb === 'ad sp show') finish(0, await resolve('servicePrincipals'));
+  if (verb === 'ad app permission list-grants') {
+    const principal = (await resolve('servicePrincipals'))['id'] as string;
+    finish(
+      0,
+      (await get(`/oauth2PermissionGrants?$filter=${encodeURIComponent(`clientId eq '${principal}'`)}`)).body['value'],
+    );
+  }
+  if (verb === 'rest' && option('--method') === 'GET') {
+    const { status, body } = await get((option('--url') ?? '').replace(/^https:\/\/[^/]+\/v1\.0/, ''));
+    if (status !== 200) fail(JSON.stringify(body));
+    finish(0, body);
+  }
+}
+
 const end = argv.findIndex((word) => word.startsWith('-'));
 const verb = argv.slice(0, end < 0 ? argv.length : end).join(' ');
+const graphOrigin = process.env['FAKE_AZ_GRAPH'];
+if (graphOrigin !== undefined) await atGraph(graphOrigin, verb);
 (commands[verb] ?? (() => fail(`'${verb}' is misspelled or not recognized by the system.`, 2)))();

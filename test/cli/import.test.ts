@@ -1,13 +1,13 @@
 /** `postern import emailproxy` into a real home: consents move over without anybody signing in again. */
 import assert from 'node:assert/strict';
-import { createCipheriv, createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { createCipheriv, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openHttp } from '../../src/oauth/http.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { postern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
+import { consentElsewhere } from '../bed/sandbox-consent.ts';
 
 const PASSWORD = 'the mail program’s password';
 const folder = privateFolder();
@@ -19,7 +19,7 @@ let refreshToken: string;
 
 before(async () => {
   sandbox = await startSandbox();
-  refreshToken = await consentElsewhere();
+  ({ refreshToken } = await consentElsewhere(sandbox, SCOPES, 'alice@contoso.test'));
   await postern(home, ['init', '--json']);
   const server = (endpoint: { host: string; port: number; tls: string }): object => ({
     ...endpoint,
@@ -42,36 +42,6 @@ after(async () => {
   await sandbox?.close();
   folder.remove();
 });
-
-/** The consent the old proxy got: authorization code with PKCE at the sandbox. */
-async function consentElsewhere(): Promise<string> {
-  const verifier = randomBytes(32).toString('base64url');
-  const url = new URL(`${sandbox.authority}/oauth2/v2.0/authorize`);
-  url.search = new URLSearchParams({
-    client_id: sandbox.clients.public.id,
-    response_type: 'code',
-    redirect_uri: 'http://localhost',
-    scope: SCOPES,
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-  }).toString();
-  const answer = await sandbox.approve(url.href, 'alice@contoso.test');
-  const http = openHttp({ ca: sandbox.caPem });
-  const token = await http.request(`${sandbox.authority}/oauth2/v2.0/token`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: new URLSearchParams({
-      grant_type: 'authorization_code',
-      client_id: sandbox.clients.public.id,
-      code: answer.searchParams.get('code')!,
-      redirect_uri: 'http://localhost',
-      code_verifier: verifier,
-    }).toString(),
-  });
-  const { refresh_token: found } = (await token.json()) as { refresh_token: string };
-  await http.close();
-  return found;
-}
 
 const SCOPES = 'https://outlook.office.com/IMAP.AccessAsUser.All https://outlook.office.com/SMTP.Send offline_access';
 

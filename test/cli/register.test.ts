@@ -10,6 +10,7 @@ import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { makeCertificates } from '../bed/certificates.ts';
 import { type FakeAz, installFakeAz } from '../bed/fake-az.ts';
 import { postern } from '../bed/postern.ts';
+import { consentElsewhere } from '../bed/sandbox-consent.ts';
 import { type Finished, privateFolder, type RunOptions } from '../bed/process.ts';
 
 const folder = privateFolder();
@@ -124,6 +125,49 @@ test('a client secret goes from az into the vault and nowhere else', async () =>
     '--json',
   ]);
   assert.equal(outcomes(json(verified) as Checks)['admin consent'], 'ok');
+});
+
+test('the directory’s side is verified at Graph: roles, registration, consent', async () => {
+  const { accessToken } = await consentElsewhere(
+    sandbox,
+    'https://graph.microsoft.com/Directory.Read.All',
+    'alice@contoso.test',
+  );
+  const env = { FAKE_AZ_GRAPH: sandbox.graph, FAKE_AZ_TOKEN: accessToken, NODE_EXTRA_CA_CERTS: sandbox.caPath };
+  const secretFile = join(folder.path, 'graph-secret');
+  const { confidential, roleless, disabled } = sandbox.clients;
+  writeFileSync(secretFile, confidential.secret);
+  const look = async (name: string, id: string): Promise<Record<string, string>> => {
+    const credential = ['--client-secret-file', secretFile];
+    await run([
+      'provider',
+      'add',
+      name,
+      '--client-id',
+      id,
+      '--tenant',
+      sandbox.tenantId,
+      ...credential,
+      ...atSandbox(),
+    ]);
+    const args = ['register', 'microsoft', '--verify', '--provider', name, '--protocols', 'imap,pop3', '--json'];
+    return outcomes(json(await run(args, { env, accept: [0, 69] })) as Checks);
+  };
+  assert.deepEqual(await look('graph-good', confidential.id), {
+    authority: 'ok',
+    credential: 'ok',
+    permissions: 'ok',
+    mailboxes: 'unknown',
+    'enterprise application': 'ok',
+    registration: 'ok',
+    'admin consent': 'ok',
+  });
+  const without = await look('graph-roleless', roleless.id);
+  assert.equal(without['permissions'], 'failed');
+  assert.equal(without['admin consent'], 'failed');
+  const off = await look('graph-disabled', disabled.id);
+  assert.equal(off['credential'], 'failed');
+  assert.equal(off['enterprise application'], 'failed');
 });
 
 test('verify says what is wrong: an unknown application, a wrong secret, a tenant that is not there', async () => {
