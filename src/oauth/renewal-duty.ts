@@ -133,11 +133,12 @@ class Duty implements RenewalDuty {
     const room = circuit.type === 'open' ? Math.min(lane.room(), 1) : lane.room();
     if (room < 1) return lane.waitMs() || LOOK_MS;
     const { applicationIds } = lane;
+    // A look first: claiming takes the database's write lock, and mostly there is nothing to claim.
+    const next = await store.grants.nextDue(applicationIds);
+    if (next === undefined || next > now) return next === undefined ? LOOK_MS : next - now;
     const claimed = await store.grants.claimDue({ applicationIds, now, until: now + CLAIM_MS, limit: room });
     for (const grantId of claimed) this.#start(lane, grantId);
-    if (claimed.length === room) return lane.waitMs() || LOOK_MS;
-    const next = await store.grants.nextDue(applicationIds);
-    return next === undefined ? LOOK_MS : Math.max(next - clock.now(), 0);
+    return claimed.length === room ? lane.waitMs() || LOOK_MS : 0;
   }
 
   #start(lane: Lane, grantId: string): void {

@@ -42,8 +42,8 @@ export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void
       data: { ...plain, notice: id },
     });
   }
-  for (const { cause } of open) {
-    if (wanted.has(cause)) continue;
+  const gone = open.filter(({ cause }) => !wanted.has(cause));
+  for (const { cause } of gone) {
     const quietly = isSuperseded(cause, wanted);
     const closed = await store.notices.resolve(cause, now, quietly);
     if (!closed || quietly) continue;
@@ -55,7 +55,7 @@ export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void
       data: { notice: closed.id, type: body.type, summary: body.summary, mailboxes: body.mailboxes },
     });
   }
-  await store.notices.prune(now - KEEP_MS);
+  if (gone.length > 0) await store.notices.prune(now - KEEP_MS);
 }
 
 /** A link only where it is one mailbox's own matter. */
