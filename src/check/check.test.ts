@@ -67,13 +67,13 @@ describe('redaction', () => {
   test('what has the shape of a secret goes too', () => {
     const clean = redactor([]);
     for (const [text, gone] of [
-      ['the password abcdefghijklmnop234567abcd was given', 'abcdefghijklmnop234567abcd'],
+      ['the password abcdefghjkmnpqrs0123456789 was given', 'abcdefghjkmnpqrs0123456789'],
       ['database: postgres://u:s3cr3t-word@db/x', 's3cr3t-word'],
       ['  clientSecret: some words here', 'some words'],
       ['-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----', 'MC4CAQ'],
     ] as const)
       assert.ok(!clean(text).includes(gone), clean(text));
-    const id = 'grant_abcdefghijklmnop234567abcd';
+    const id = 'grant_abcdefghjkmnpqrs0123456789';
     assert.equal(clean(`grant ${id} is well`), `grant ${id} is well`);
   });
 

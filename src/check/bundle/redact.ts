@@ -31,8 +31,8 @@ export function redactor(
 const MASK = '[secret]';
 /** Shorter ones would garble ordinary words; nothing we keep is that short. */
 const LEAST = 6;
-/** 26 characters of base32 by themselves; ids have a prefix. Programs also show them in groups. */
-const APP_PASSWORD = /(?<![\w])[a-z2-7]{26}(?![\w])|(?<![\w-])(?:[a-z2-7]{4,6}[- ]){4,6}[a-z2-7]{2,6}(?![\w-])/gi;
+/** App passwords (26 characters of our base 32 by themselves; ids have a prefix, hashes are longer) and API keys. */
+const APP_PASSWORD = /(?<!\w)(?:[0-9a-hjkmnp-tv-z]{26}|postern_[0-9a-hjkmnp-tv-z]{20,})(?!\w)/g;
 const PEM = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 /** A configuration's own secrets, whose keys say so. */
 const YAML_SECRET = /^([ \t-]*[\w.-]*(?:secret|password|passphrase|token)[\w.-]*[ \t]*:[ \t]*)(?![ \t]*(?:#.*)?$).+/gim;
