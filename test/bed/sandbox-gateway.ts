@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import type { Address, Door } from '../interop/client.ts';
 import { postern, startPostern } from './postern.ts';
-import { privateFolder } from './process.ts';
+import { privateFolder, type RunOptions } from './process.ts';
 
 /** What the first line of `postern sandbox --json` says. */
 export interface SandboxFacts {
@@ -11,6 +11,8 @@ export interface SandboxFacts {
   readonly ca: string;
   readonly tenant: Readonly<Record<'imap' | 'pop3' | 'smtp', Address & { readonly tls: 'implicit' | 'starttls' }>>;
   readonly gateway: Readonly<Record<'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps', Address>>;
+  /** Of the gateway. */
+  readonly home: string;
   readonly mailboxes: readonly { readonly address: string; readonly password: string }[];
 }
 
@@ -23,7 +25,7 @@ export interface SandboxGateway {
   readonly running: boolean;
   output(): string;
   /** Runs another command against the same home. */
-  cli: (args: readonly string[]) => ReturnType<typeof postern>;
+  cli: (args: readonly string[], options?: RunOptions) => ReturnType<typeof postern>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +52,7 @@ export async function startSandboxGateway(args: readonly string[] = []): Promise
       return daemon.running;
     },
     output: daemon.output,
-    cli: (more) => postern(folder.path, more),
+    cli: (more, options) => postern(facts.home, more, options),
     stop,
   };
 }
