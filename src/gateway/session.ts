@@ -14,7 +14,7 @@ import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
 import { plainAddress } from './admission.ts';
 import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
-import { Continuity } from './continuity/continuity.ts';
+import { keeperFor, type SessionKeeper } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
 import type { ExtensionBook } from './extension-book.ts';
 import { type Ending, goodbye } from './goodbye.ts';
@@ -63,7 +63,7 @@ export class Session {
   readonly #remoteAddress: string;
   #signingIn: SigningIn | undefined;
   #relay: RunningRelay | RunningSubmission | undefined;
-  #continuity: Continuity | undefined;
+  #keeper: SessionKeeper | undefined;
   #mailbox: Mailbox | undefined;
   #appPasswordId: string | undefined;
   #since = 0;
@@ -138,7 +138,7 @@ export class Session {
   end(ending: Ending): void {
     if (this.#relay !== undefined) {
       const words = goodbye(this.#protocol, ending, this.#around.hostname);
-      this.#relay.cut(this.#continuity === undefined ? words : this.#continuity.goodbye(words));
+      this.#relay.cut(this.#keeper === undefined ? words : this.#keeper.goodbye(words));
     } else if (this.#signingIn !== undefined) {
       const now = this.#signingIn;
       if (ending === 'revoked') now.gone.abort(wrongPassword());
@@ -252,13 +252,13 @@ export class Session {
     );
     const farewell = goodbye(this.#protocol, 'idle', this.#around.hostname);
     let over: RelayEnd | undefined;
-    const continuity = this.#protocol === 'imap' ? this.#continue(provider) : undefined;
-    this.#continuity = continuity;
+    const keeper = this.#keep(provider);
+    this.#keeper = keeper;
     const running = relay(conn.detach(), provider.conn.detach(), {
       idleMs: limits.idleMs[this.#protocol],
       clock: deps.clock,
       ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
-      ...(continuity === undefined ? {} : { tap: continuity }),
+      tap: keeper,
       onEnd: (end) => {
         over = end;
         this.#ended(end);
@@ -286,19 +286,21 @@ export class Session {
     this.#ended(await running.end);
   }
 
-  /** Keeps an IMAP session when its token or its server ends. */
-  #continue({ expiresAt }: ProviderConnection): Continuity {
-    const { deps, provider } = this.#around;
+  /** Keeps the session, as far as the protocol allows, when its token or its server ends. */
+  #keep({ expiresAt }: ProviderConnection): SessionKeeper {
+    const { deps, hostname, provider } = this.#around;
+    const protocol = this.#protocol;
     const mailbox = this.#mailbox!;
     const facts = { ...this.#facts(), mailbox: mailbox.address };
-    return new Continuity({
+    return keeperFor(protocol, {
+      hostname,
       clock: deps.clock,
       log: deps.log.child(facts),
       expiresAt,
       signIn: (after, signal) =>
         after === undefined
-          ? provider.signIn(mailbox, 'imap', signal)
-          : provider.signInAgain(mailbox, 'imap', after, signal),
+          ? provider.signIn(mailbox, protocol, signal)
+          : provider.signInAgain(mailbox, protocol, after, signal),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
@@ -312,8 +314,8 @@ export class Session {
     const milliseconds = deps.clock.now() - this.#since;
     const facts = { bytesToClient, bytesToServer, reason, milliseconds };
     this.#relay = undefined;
-    this.#continuity?.close();
-    this.#continuity = undefined;
+    this.#keeper?.close();
+    this.#keeper = undefined;
     this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
     deps.log.info({ ...this.#facts(), mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);

@@ -4,7 +4,8 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
-import { type Cause, Continuity } from '../../src/gateway/continuity/continuity.ts';
+import { Continuity } from '../../src/gateway/continuity/continuity.ts';
+import type { Cause } from '../../src/gateway/continuity/keeper.ts';
 import type { ProviderConnection } from '../../src/gateway/provider.ts';
 import { relay, type RelayEnd } from '../../src/gateway/relay.ts';
 import { signIn } from '../../src/protocol/imap/client.ts';
@@ -85,6 +86,7 @@ export class KeptSession {
         error: (fields, message) => void session.log.push(`${message}: ${JSON.stringify(fields)}`),
       },
       expiresAt: connection.expiresAt,
+      hostname: 'gate.example',
       shortLifeMs: 0,
       signIn: () => session.#open(),
       onMoved: (cause) => void session.moves.push(cause),

@@ -3,30 +3,15 @@
  * session at the provider takes its place, and the client is told what changed as if it had been one (docs/sessions.md).
  */
 import { backoffMs } from '../../base/backoff.ts';
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
-import type { Log } from '../../base/log.ts';
 import { gatewayError } from '../errors.ts';
 import type { ProviderConnection } from '../provider.ts';
-import type { RunningRelay, Tap } from '../relay.ts';
+import type { RunningRelay } from '../relay.ts';
 import { changesFor } from './changes.ts';
+import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
-
-export type Cause = 'token-ends' | 'server-gone';
-
-export interface ContinuityOptions {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** When the token of the first session ends; milliseconds since the epoch. */
-  readonly expiresAt: number;
-  /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
-  signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
-  /** A successor took over after so many milliseconds. */
-  onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
-  /** A session that lives shorter than this counts as one the provider does not want; 10 s. */
-  readonly shortLifeMs?: number;
-}
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;
@@ -52,8 +37,8 @@ const TAG = 'pstn-';
 /** Why a session cannot go on; the words are for the client. */
 class Hopeless extends Error {}
 
-export class Continuity implements Tap {
-  readonly #options: ContinuityOptions;
+export class Continuity implements SessionKeeper {
+  readonly #options: KeeperOptions;
   readonly #tap: ImapTap;
   readonly #stop = new AbortController();
   #relay!: RunningRelay;
@@ -72,7 +57,7 @@ export class Continuity implements Tap {
   #activeAt = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(options: ContinuityOptions) {
+  constructor(options: KeeperOptions) {
     this.#options = options;
     this.#expiresAt = options.expiresAt;
     this.#since = options.clock.now();

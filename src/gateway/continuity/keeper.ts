@@ -1,0 +1,38 @@
+/** What keeps a relayed session when its server goes away, by protocol. */
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { Protocol } from '../../store/types.ts';
+import type { ProviderConnection } from '../provider.ts';
+import type { Tap } from '../relay.ts';
+import { Continuity } from './continuity.ts';
+import { Pop3Keeper } from './pop3.ts';
+import { SmtpKeeper } from './smtp.ts';
+
+export type Cause = 'token-ends' | 'server-gone';
+
+export interface KeeperOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Our name in last lines of SMTP. */
+  readonly hostname: string;
+  /** When the token of the first session ends; milliseconds since the epoch. */
+  readonly expiresAt: number;
+  /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
+  signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
+  /** A successor took over after so many milliseconds. */
+  onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
+  /** An IMAP session that lives shorter than this counts as one the provider does not want; 10 s. */
+  readonly shortLifeMs?: number;
+}
+
+export interface SessionKeeper extends Tap {
+  /** The last line, when it can be said without cutting an answer in two. */
+  goodbye(text: string | undefined): string | undefined;
+  /** The session is over. */
+  close(): void;
+}
+
+export function keeperFor(protocol: Protocol, options: KeeperOptions): SessionKeeper {
+  if (protocol === 'imap') return new Continuity(options);
+  return protocol === 'smtp' ? new SmtpKeeper(options) : new Pop3Keeper();
+}
