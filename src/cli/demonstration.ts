@@ -44,7 +44,7 @@ export async function startDemonstration(sandbox: Sandbox, options: Demonstratio
   try {
     const config = await prepare(sandbox, home, options.freePorts);
     const password = await furnish(sandbox, config, options.log);
-    const serving = await serve(config, options.log);
+    const serving = await serve(config, options.log, sandbox.clock);
     return describe(home, sandbox, serving, password, tidy);
   } catch (error) {
     await tidy();
@@ -104,7 +104,7 @@ async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Prom
 }
 
 async function furnish(sandbox: Sandbox, config: Config, log: ServerLog): Promise<Secret> {
-  const instance = await openInstance({ config, log });
+  const instance = await openInstance({ config, log, clock: sandbox.clock });
   try {
     await openMailboxes(sandbox, instance);
     const kept = await instance.store.appPasswords.list();

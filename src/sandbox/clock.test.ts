@@ -42,6 +42,21 @@ test('it runs like the clock below, also beyond what timers of the runtime can h
   await slept;
 });
 
+test('jumping skips the way: what is due happens at the end, a repeating duty once', async () => {
+  const clock = new SandboxClock(new ManualClock(0));
+  const log: string[] = [];
+  const tick = (): void => {
+    log.push(`tick at ${clock.now()}`);
+    clock.after(1000, tick);
+  };
+  clock.after(1000, tick);
+  clock.after(5000, () => log.push(`once at ${clock.now()}`));
+  await clock.advance(7500, { jump: true });
+  assert.deepEqual(log, ['tick at 7500', 'once at 7500']);
+  await clock.advance(2000);
+  assert.deepEqual(log.slice(2), ['tick at 8500', 'tick at 9500']);
+});
+
 test('two that move it at once move it twice; it does not go back', async () => {
   const clock = new SandboxClock(new ManualClock(0));
   await Promise.all([clock.advance(5), clock.advance(7)]);

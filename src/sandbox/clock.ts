@@ -11,6 +11,8 @@ interface Waiting {
 
 /** Timers of most runtimes overflow beyond 2³¹ − 1 ms; longer ones are set again on the way. */
 const LONGEST_MS = 2_147_483_647;
+/** Real time that is spent on one way, so that whoever asked gets an answer. */
+const WALK_MS = 5000;
 
 /**
  * Tokens, codes, secrets and limits live by this clock. What belongs to the connection (idle and handshake limits) stays on
@@ -63,20 +65,22 @@ export class SandboxClock implements Clock {
   }
 
   /**
-   * Moves the time ahead by `ms`. What falls due on the way happens in order, each at its own moment.
+   * Moves the time ahead by `ms`. What falls due on the way happens in order, each at its own moment; a way with so many
+   * moments that it would take longer than five real seconds is walked so far and then jumped. With `jump` it is jumped at
+   * once, as by a machine that was suspended: everything due happens at the end.
    * @throws sandbox.time (time does not go back)
    */
-  advance(ms: number): Promise<void> {
+  advance(ms: number, { jump = false }: { readonly jump?: boolean } = {}): Promise<void> {
     if (!Number.isFinite(ms) || ms < 0)
       throw sandboxError('sandbox.time', `the time can only be moved ahead, not by ${ms} ms`);
-    const moved = this.#moving.then(() => this.#move(ms));
+    const moved = this.#moving.then(() => this.#move(ms, jump ? 0 : WALK_MS));
     this.#moving = moved;
     return moved;
   }
 
-  async #move(ms: number): Promise<void> {
+  async #move(ms: number, walkMs: number): Promise<void> {
     const target = this.#ahead + ms;
-    for (;;) {
+    for (const end = performance.now() + walkMs; performance.now() < end;) {
       const next = this.#earliest();
       if (!next || next.at > this.#below.now() + target) break;
       this.#ahead = Math.min(target, Math.max(this.#ahead, next.at - this.#below.now()));
@@ -84,6 +88,8 @@ export class SandboxClock implements Clock {
       await turn();
     }
     this.#ahead = target;
+    const due = [...this.#waiting].filter(({ at }) => at <= this.now()).sort((a, b) => a.at - b.at);
+    for (const waiting of due) this.#fire(waiting);
     for (const waiting of this.#waiting) this.#arm(waiting);
     await turn();
   }

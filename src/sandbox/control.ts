@@ -59,6 +59,7 @@ const order = z.strictObject({
   probability: z.number().optional(),
   value: z.number().optional(),
 });
+const move = z.strictObject({ advance: z.union([z.number(), z.string()]), jump: z.boolean().default(false) });
 const MOST_BODY_OCTETS = 64 * 1024 * 1024;
 
 function createControl(tenant: Controlled): Hono {
@@ -86,8 +87,8 @@ function createControl(tenant: Controlled): Hono {
 
   app.get('/clock', (c) => c.json(time(clock)));
   app.post('/clock', async (c) => {
-    const { advance } = read(z.strictObject({ advance: z.union([z.number(), z.string()]) }), await jsonOf(c));
-    await clock.advance(readDuration(advance));
+    const { advance, jump } = read(move, await jsonOf(c));
+    await clock.advance(readDuration(advance), { jump });
     return c.json(time(clock));
   });
 

@@ -1,5 +1,5 @@
 /** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import { openApi } from './api/listener.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
@@ -25,10 +25,10 @@ export interface Serving {
   stop(): Promise<void>;
 }
 
-/** Everything in this process. @throws server.*, gateway.*, vault.*, store.* */
-export async function serve(config: Config, log: ServerLog): Promise<Serving> {
+/** Everything in this process. @param clock the system's unless given. @throws server.*, gateway.*, vault.*, store.* */
+export async function serve(config: Config, log: ServerLog, clock: Clock = systemClock): Promise<Serving> {
   const metrics = openMetrics(version);
-  const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+  const instance = await openInstance({ config, log, clock, onEvent: (event) => metrics.event(event) });
   try {
     const channels = openChannels(instance);
     const certificate = await certificateFiles(config, systemClock);

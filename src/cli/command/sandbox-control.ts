@@ -129,9 +129,11 @@ function advance(): Command {
     .description('let time pass there in a moment: tokens expire, sessions are cut, secrets run out')
     .argument('<duration>', 'for example 90s, 30m, 2h, 120d')
     .addOption(control())
+    .option('--jump', 'all at once, as if the machine had been suspended')
     .addHelpText('after', '\nExample:\n  $ postern sandbox clock advance 90m\n')
-    .action(async (duration: string, options: ControlOptions, command: Command) => {
-      const now = await ask<Time>(options.control, 'POST', '/clock', { advance: duration });
+    .action(async (duration: string, options: ControlOptions & { readonly jump?: boolean }, command: Command) => {
+      const order = { advance: duration, jump: options.jump === true };
+      const now = await ask<Time>(options.control, 'POST', '/clock', order);
       new Context(command).result(now, [now.now]);
     });
 }
