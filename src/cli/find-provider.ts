@@ -44,8 +44,8 @@ export function foundProvider({ preset, mail, issuer }: Candidate, domain: strin
 }
 
 /** Discovers, says what was found and from where. @throws cli.nothing-found, discover.address */
-export async function providerFor(context: Context, address: string): Promise<FoundProvider> {
-  const { candidates, domain } = await discoverAddress(address);
+export async function providerFor(context: Context, address: string, ca?: string): Promise<FoundProvider> {
+  const { candidates, domain } = await discoverAddress(address, ca === undefined ? {} : { ca });
   const [best] = candidates;
   if (!best) throw cliError('cli.nothing-found', `nothing is known about ${domain}`);
   context.say(`${domain}: ${best.name}, from ${best.evidence}`);

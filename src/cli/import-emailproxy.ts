@@ -40,10 +40,7 @@ interface Outcome {
 /** @throws import.garbled, cli.usage, oauth.misconfigured, store.* */
 export async function importEmailProxy(context: Context, file: string, options: Options): Promise<void> {
   const config = readEmailProxy(readText(file, 'configuration'));
-  const password =
-    options.passwordFile === undefined
-      ? undefined
-      : await readSecret(options.passwordFile, 'password of the mail program');
+  const password = await passwordOf(context, config, options);
   if (options.plan === true) {
     const planned = config.accounts.map((account): Outcome => ({
       ...outcomeOf(account, account.provider.preset),
@@ -60,6 +57,19 @@ export async function importEmailProxy(context: Context, file: string, options: 
     }
     tell(context, config, outcomes);
   });
+}
+
+/** From its file; on a terminal it is asked for where it would help. Nothing typed: no consent is taken over. */
+async function passwordOf(context: Context, config: EmailProxyConfig, options: Options): Promise<Secret | undefined> {
+  const { passwordFile, plan } = options;
+  if (passwordFile !== undefined) return readSecret(passwordFile, 'password of the mail program');
+  const helps = config.accounts.some(
+    ({ sealedRefreshToken, flow }) => sealedRefreshToken !== undefined && !isAppOnly(flow),
+  );
+  if (!helps || plan === true || context.json || !process.stdin.isTTY) return undefined;
+  context.say('the old proxy sealed its consents with the password that your mail program uses there');
+  const typed = await readSecret(undefined, 'that password, or nothing to consent anew');
+  return typed.reveal() === '' ? undefined : typed;
 }
 
 const outcomeOf = (account: ImportedAccount, provider: string): Omit<Outcome, 'state'> => ({

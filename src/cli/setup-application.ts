@@ -99,7 +99,7 @@ async function providerOf(
   if (options.authority !== undefined) return { preset: 'microsoft', tenant: undefined, settings: {} };
   if (options.issuer !== undefined) return { preset: 'oidc', tenant: undefined, settings: {} };
   context.say(`looking for the provider of ${domain}…`);
-  const { candidates } = await discoverAddress(address);
+  const { candidates } = await discoverAddress(address, options.ca === undefined ? {} : { ca: options.ca });
   for (const { name, evidence, caution } of candidates)
     context.say(`found ${name}, from ${evidence}${caution === undefined ? '' : `; careful: ${caution}`}`);
   const [best] = candidates;

@@ -57,7 +57,7 @@ function add(): Command {
       const context = new Context(command);
       checkProviderName(name);
       const credential = await readCredential(options);
-      const discovered = options.for === undefined ? undefined : await providerFor(context, options.for);
+      const discovered = options.for === undefined ? undefined : await providerFor(context, options.for, options.ca);
       const preset =
         command.getOptionValueSource('preset') === 'cli' ? options.preset : (discovered?.preset ?? options.preset);
       const tenant = options.tenant ?? discovered?.tenant;

@@ -96,6 +96,15 @@ export async function applyPlan(plan: Plan, options: ApplyOptions): Promise<Appl
 }
 
 async function checkAccount(plan: Plan, options: ApplyOptions): Promise<{ readonly tenantId: string }> {
+  if (plan.cloud.az === undefined) {
+    throw registerError(
+      'register.wrong-cloud',
+      `the Azure CLI knows no cloud with the directory of ${plan.cloud.name}`,
+      {
+        hint: 'leave --apply out and follow the printed steps',
+      },
+    );
+  }
   const found = await ask(options.az, az.showAccount, account, options.signal);
   options.progress(`Azure CLI: ${found.user.name}, directory ${found.tenantId}, ${found.environmentName}`);
   if (found.environmentName !== plan.cloud.az) {
@@ -164,6 +173,7 @@ async function ensureApplication(
     progress(`registered ${plan.name}: client id ${made.appId}`);
     return { outcome: 'created', clientId: made.appId };
   }
+  for (const line of surplusOf(plan, found, permissions)) progress(line);
   const change = changeOf(plan, found, permissions);
   if (!change) {
     progress(`${plan.name} is registered as it should be: client id ${found.appId}`);
@@ -172,6 +182,24 @@ async function ensureApplication(
   await cli.run(az.updateApplication(plan, found.appId, change.access, change.redirectUris), signal);
   progress(`completed the registration of ${plan.name}: client id ${found.appId}`);
   return { outcome: 'completed', clientId: found.appId };
+}
+
+/** What differs from the least and is left as it is: others may need it. */
+function surplusOf(plan: Plan, found: DirectoryApplication, permissions: readonly Permission[]): readonly string[] {
+  const wanted = new Set(permissions.map(({ id }) => id));
+  const more = (found.requiredResourceAccess ?? []).flatMap(({ resourceAccess }) =>
+    resourceAccess.filter(({ id }) => !wanted.has(id)),
+  );
+  return [
+    ...(more.length > 0
+      ? [
+          `${plan.name} lists ${more.length} permission${more.length === 1 ? '' : 's'} that mail does not need; left as they are`,
+        ]
+      : []),
+    ...(typeof found.signInAudience === 'string' && found.signInAudience !== plan.audience
+      ? [`${plan.name} is for ${found.signInAudience}, not ${plan.audience}; left as it is`]
+      : []),
+  ];
 }
 
 /** What has to be written so that the application has all the plan wants; undefined when it has. */

@@ -111,6 +111,8 @@ export const listAssignments = (cloud: Cloud, principalId: string): Argv => [
   'GET',
   '--url',
   `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
+  '--resource',
+  cloud.graph,
 ];
 
 /** Gives one application permission: what the portal's consent button does for each, in every cloud and for managed identities. */
@@ -120,6 +122,8 @@ export const assignRole = (cloud: Cloud, principalId: string, resourceId: string
   'POST',
   '--url',
   `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
+  '--resource',
+  cloud.graph,
   '--body',
   JSON.stringify({ principalId, resourceId, appRoleId: roleId }),
 ];

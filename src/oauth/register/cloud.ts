@@ -10,8 +10,8 @@ export interface Cloud {
   readonly graph: string;
   /** Admin centre in which applications are registered. */
   readonly portal: string;
-  /** `az cloud set --name`. */
-  readonly az: string;
+  /** `az cloud set --name`; undefined where the Azure CLI knows no cloud with this Graph. */
+  readonly az: string | undefined;
   /** `Connect-ExchangeOnline -ExchangeEnvironmentName`; the default needs none. */
   readonly exchange: string | undefined;
   /** `az ad app permission admin-consent` exists in the public cloud only (Azure CLI, command module role). */
@@ -42,7 +42,8 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
     name: 'Microsoft 365 DoD',
     graph: 'https://dod-graph.microsoft.us',
     portal: 'https://entra.microsoft.us',
-    az: 'AzureUSGovernment',
+    // Its AzureUSGovernment asks graph.microsoft.us, which is GCC High's.
+    az: undefined,
     exchange: 'O365USGovDoD',
     azConsents: false,
   },

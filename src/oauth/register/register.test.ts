@@ -246,6 +246,28 @@ test('apply completes what is there and keeps what others added', async () => {
   assert.match(az.directory().grants[0]!.scope, /SMTP\.Send/);
 });
 
+test('what is more than mail needs is told and left', async () => {
+  const lines: string[] = [];
+  await applyPlan(plan(), options());
+  const { applications } = az.directory();
+  applications[0]!.requiredResourceAccess.push({
+    resourceAppId: 'other',
+    resourceAccess: [{ id: 'x', type: 'Scope' }],
+  });
+  az.change({ applications });
+  await applyPlan(plan({ accounts: 'everyone' }), options({ progress: (line) => void lines.push(line) }));
+  assert.match(
+    lines.join('\n'),
+    /lists 1 permission that mail does not need[\s\S]*is for AzureADMyOrg, not AzureADandPersonal/,
+  );
+});
+
+test('where the Azure CLI cannot go, the steps are for hands', async () => {
+  const dod = plan({ cloud: 'dod' });
+  assert.ok(azScript(dod).every((line) => line.startsWith('#')));
+  await assert.rejects(applyPlan(dod, options()), (error) => isError(error, 'register.wrong-cloud'));
+});
+
 test('apply uploads only the certificate', async () => {
   const certificate = await makeCertificate('Postern', 365, Date.now());
   await applyPlan(plan({ flow: 'certificate' }), options({ certificate }));

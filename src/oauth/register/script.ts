@@ -13,6 +13,8 @@ export interface ScriptOptions {
 
 /** A script for bash, complete and safe to run as it is. The client secret is never shown: it goes into a private file. */
 export function azScript(plan: Plan, options: ScriptOptions = {}): readonly string[] {
+  if (plan.cloud.az === undefined)
+    return [`# The Azure CLI knows no cloud with the directory of ${plan.cloud.name}: follow the steps by hand.`];
   return [
     '#!/usr/bin/env bash',
     `# Registers "${commentWord(plan.name)}" in ${plan.cloud.name}.`,
