@@ -304,7 +304,7 @@ export class Session {
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
-        deps.meter.sessionMoved?.(cause);
+        deps.meter.sessionMoved(cause);
       },
     });
   }

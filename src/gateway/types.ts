@@ -73,8 +73,8 @@ export interface GatewayMeter {
   /** One attempt of a client: `code` is `ok` or the code of the error, `milliseconds` the whole attempt. */
   signIn(protocol: Protocol, outcome: 'ok' | 'refused' | 'slowed' | 'failed', code: string, milliseconds: number): void;
   sessionEnded(protocol: Protocol, bytesToClient: number, bytesToServer: number): void;
-  /** An IMAP session goes on at the provider in a new connection, because its token was ending or the server had gone. */
-  sessionMoved?(cause: 'token-ends' | 'server-gone'): void;
+  /** A session goes on at the provider in a new connection, because its token was ending or the server had gone. */
+  sessionMoved(cause: 'token-ends' | 'server-gone'): void;
   refusedByLimit(limit: string): void;
 }
 

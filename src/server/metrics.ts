@@ -46,6 +46,12 @@ export function openMetrics(version: string): Metrics {
     labelNames: ['protocol'],
     registers,
   });
+  const moves = new Counter({
+    name: 'postern_sessions_moved_total',
+    help: 'Sessions that went on in a new connection at the provider.',
+    labelNames: ['cause'],
+    registers,
+  });
   const bytes = new Counter({
     name: 'postern_relayed_bytes_total',
     help: 'Octets passed in ended sessions.',
@@ -84,6 +90,7 @@ export function openMetrics(version: string): Metrics {
         bytes.inc({ protocol, direction: 'to_client' }, bytesToClient);
         bytes.inc({ protocol, direction: 'to_server' }, bytesToServer);
       },
+      sessionMoved: (cause) => moves.inc({ cause }),
       refusedByLimit: (limit) => limits.inc({ limit }),
     },
     event(event) {

@@ -313,6 +313,7 @@ export interface Bench {
     closed: number;
     readonly signIns: string[];
     readonly limits: string[];
+    readonly moves: string[];
     bytes: number;
   };
   /** Gives the gateway another certificate. */
@@ -337,7 +338,7 @@ export async function startBench(
   const signIn = new FakeSignIn();
   const audit = new FakeAudit();
   const log: Bench['log'] = [];
-  const meter: Bench['meter'] = { opened: 0, closed: 0, signIns: [], limits: [], bytes: 0 };
+  const meter: Bench['meter'] = { opened: 0, closed: 0, signIns: [], limits: [], moves: [], bytes: 0 };
   let pair = await authority.issue();
   let changed: (() => void) | undefined;
   const write =
@@ -365,6 +366,7 @@ export async function startBench(
         connectionClosed: () => void (meter.closed += 1),
         signIn: (protocol, outcome, code) => void meter.signIns.push(`${protocol} ${outcome} ${code}`),
         sessionEnded: (_protocol, down, up) => void (meter.bytes += down + up),
+        sessionMoved: (cause) => void meter.moves.push(cause),
         refusedByLimit: (limit) => void meter.limits.push(limit),
       },
       certificate: {
