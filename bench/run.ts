@@ -4,6 +4,7 @@
  *   npm run bench                                      everything
  *   npm run bench -- [--only REGEX] [--repeats N]      some scenarios of load/scenarios.json
  *   npm run bench -- idle                              memory, start-up, simultaneous connects
+ *   npm run bench -- renewal [--grants N] [--rate N] [--idle S]   the duty of renewal on two processes
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,6 +21,7 @@ import { readConfig } from '../src/server/config.ts';
 import { homeOf } from '../src/server/home.ts';
 import { ensureKey, openInstance } from '../src/server/instance.ts';
 import { PROTOCOLS } from '../src/store/types.ts';
+import { benchRenewal } from './renewal.ts';
 
 const here = import.meta.dirname;
 const root = resolve(here, '..');
@@ -38,8 +40,19 @@ type Target = keyof typeof HOSTS;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: 'string' }, repeats: { type: 'string', default: '3' }, targets: { type: 'string' } },
+  options: {
+    only: { type: 'string' },
+    repeats: { type: 'string', default: '3' },
+    targets: { type: 'string' },
+    grants: { type: 'string', default: '10000' },
+    rate: { type: 'string', default: '200' },
+    idle: { type: 'string', default: '60' },
+  },
 });
+if (positionals[0] === 'renewal') {
+  await benchRenewal(Number(values.grants), Number(values.rate), Number(values.idle));
+  process.exit(0);
+}
 const children: ChildProcess[] = [];
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');

@@ -3,7 +3,7 @@
  * a token and a grant that nobody uses stays alive.
  *
  * Due grants are claimed from the store, so any number of processes share the work and the claims of a killed one come back
- * within a minute. The lease inside {@link renew} remains what keeps a grant from being renewed twice. However many grants are
+ * within half a minute. The lease inside {@link renew} remains what keeps a grant from being renewed twice. However many grants are
  * due, one authorization server sees a bounded stream; while its circuit is open it sees one probe at a time.
  */
 import { backoffMs } from '../base/backoff.ts';
@@ -41,8 +41,8 @@ export function startRenewalDuty(deps: RenewalDeps, limits: Partial<LaneLimits> 
 const LOOK_MS = 20_000;
 /** How soon to look again at most, so that a fast server does not cost a query per answer. */
 const LEAST_PAUSE_MS = 40;
-/** A claim that nobody settled comes back after this; longer than a request may take. */
-const CLAIM_MS = 60_000;
+/** A claim that nobody settled comes back after this. Whoever takes it while the first is still at work waits at the lease. */
+const CLAIM_MS = 20_000;
 /** After waking up the network needs a moment: failures now would only open circuits. */
 const SETTLE_MS = 5000;
 /** Without a Retry-After a busy server is left alone for this long. */
@@ -55,7 +55,8 @@ class Duty implements RenewalDuty {
   readonly #jumps: JumpWatch;
   readonly #lanes = new Map<string, Lane>();
   readonly #profiles = new Map<string, { readonly inactivityMs: number | undefined }>();
-  readonly #work = new Set<Promise<void>>();
+  /** By grant: a claim of ours that ran out meanwhile is no second piece of work. */
+  readonly #work = new Map<string, Promise<void>>();
   readonly #watch: { stop(): void };
   readonly #running: Promise<void>;
   #applications: 'known' | 'changed' | 'unknown' = 'unknown';
@@ -84,7 +85,7 @@ class Duty implements RenewalDuty {
     this.#watch.stop();
     this.#wake();
     await this.#running;
-    await Promise.all(this.#work);
+    await Promise.all(this.#work.values());
   }
 
   async #run(): Promise<void> {
@@ -142,13 +143,14 @@ class Duty implements RenewalDuty {
   }
 
   #start(lane: Lane, grantId: string): void {
+    if (this.#work.has(grantId)) return;
     lane.take();
     const work = this.#renew(lane, grantId).finally(() => {
       lane.release();
-      this.#work.delete(work);
+      this.#work.delete(grantId);
       this.#wake();
     });
-    this.#work.add(work);
+    this.#work.set(grantId, work);
   }
 
   async #renew(lane: Lane, grantId: string): Promise<void> {
