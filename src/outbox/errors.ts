@@ -44,6 +44,12 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'a message can be changed as long as it waits; see postern outbox show ID',
   },
+  'outbox.graph-unreachable': { kind: 'later', hint: 'check that this machine reaches Microsoft Graph by HTTPS' },
+  'outbox.graph-refused': { kind: 'refused', hint: 'postern outbox show ID has the answer of Microsoft Graph' },
+  'outbox.graph-unknown': {
+    kind: 'later',
+    hint: 'the message is looked for among the sent ones before it is sent again',
+  },
   'outbox.template': {
     kind: 'misuse',
     hint: 'docs/api.md describes what a template may contain; POST /v1/templates/preview tries one',

@@ -154,6 +154,27 @@ export const configSchema = z.strictObject({
         .default(150_000_000)
         .describe('largest message that is taken, in octets; Microsoft 365 takes 35 MB unless raised, 150 MB at most'),
       keepDays: z.int().min(1).default(30).describe('how long messages that were sent or failed stay to be looked at'),
+      relay: z
+        .strictObject({
+          host: z.string().min(1),
+          port: z.int().min(1).max(65535).default(587),
+          tls: z.enum(['implicit', 'starttls', 'none']).default('starttls'),
+          ca: z.string().min(1).optional().describe('PEM file of a CA to trust besides the system’s'),
+          user: z.string().min(1).optional(),
+          passwordFile: z.string().min(1).optional().describe('file whose first line is the password'),
+        })
+        .refine(({ host, passwordFile, tls }) => tls !== 'none' || passwordFile === undefined || isLoopback(host), {
+          message: 'a password needs TLS beyond loopback',
+          path: ['tls'],
+        })
+        .refine(({ passwordFile, user }) => (user === undefined) === (passwordFile === undefined), {
+          message: 'user and passwordFile go together',
+          path: ['user'],
+        })
+        .optional()
+        .describe(
+          'another SMTP server that takes mail of mailboxes set to it: postern mailbox set ADDRESS --route relay',
+        ),
     })
     .prefault({})
     .describe('mail that is accepted first and delivered then'),

@@ -9,10 +9,11 @@ import { type Delivery, type DeliveryMeter, startDelivery } from '../outbox/deli
 import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { reportFailure } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
-import { type SignInAt, SmtpRoute } from '../outbox/deliver/smtp-route.ts';
-import type { Route, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
+import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
+import type { SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
 import type { Application, Lease, Mailbox } from '../store/types.ts';
 import type { Instance } from './instance.ts';
+import { openRoutes } from './routes.ts';
 
 export interface RunningDelivery {
   /** Lets attempts under way end, then stops. */
@@ -35,7 +36,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   const owner = randomBytes(8).toString('hex');
   const provider = new Provider({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
   const signIn: SignInAt = (mailbox, protocol, signal) => provider.signIn(mailbox, protocol, signal);
-  const smtp = new SmtpRoute(signIn, clock);
+  const routes = openRoutes(instance, signIn);
   const meter = openDeliveryMeter(registry, instance);
   const hostname = config.hostname ?? machine();
   let lease: Lease | undefined;
@@ -51,7 +52,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       log,
       owner,
       meter,
-      routes: () => Promise.resolve<readonly Route[]>([smtp]),
+      routes: (mailbox) => routes.of(mailbox),
       limits: (mailbox) => limitsFor(instance, mailbox),
       probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
       report: (message) =>
@@ -109,7 +110,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       await running;
       await delivery?.close();
       await closing;
-      await smtp.close();
+      await routes.close();
       if (lease)
         await store.leases.release(lease).catch((error: unknown) => {
           log.debug({ code: asError(error).code }, 'a lease was left to run out');

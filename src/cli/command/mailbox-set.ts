@@ -9,7 +9,11 @@ import { collect } from '../value.ts';
 interface SetOptions {
   readonly outgoing?: 'direct' | 'outbox';
   readonly sendAs?: readonly string[];
+  readonly noLongerAs?: readonly string[];
+  readonly route?: readonly string[];
 }
+
+const ROUTES = ['smtp', 'graph', 'relay'];
 
 export function set(): Command {
   return new Command('set')
@@ -23,17 +27,29 @@ export function set(): Command {
     )
     .option('--send-as <address>', 'another sender that mail in the outbox may have; repeat', collect)
     .option('--no-longer-as <address>', 'take such a sender back; repeat', collect)
+    .option(
+      '--route <name>',
+      'how its mail leaves the outbox: smtp, graph or relay; repeat in the order to try (default: smtp, at Microsoft then graph)',
+      collect,
+    )
     .addHelpText(
       'after',
       '\nExample:\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
     )
-    .action(async (address: string, options: SetOptions & { noLongerAs?: readonly string[] }, command: Command) => {
+    .action(async (address: string, options: SetOptions, command: Command) => {
       const context = new Context(command);
-      const { outgoing, sendAs = [], noLongerAs = [] } = options;
-      if (outgoing === undefined && sendAs.length + noLongerAs.length === 0)
-        throw cliError('cli.usage', 'say what is to change', { hint: 'give --outgoing, --send-as or --no-longer-as' });
+      const { outgoing, route, sendAs = [], noLongerAs = [] } = options;
+      if (outgoing === undefined && route === undefined && sendAs.length + noLongerAs.length === 0)
+        throw cliError('cli.usage', 'say what is to change', {
+          hint: 'give --outgoing, --route, --send-as or --no-longer-as',
+        });
+      const unknown = route?.find((name) => !ROUTES.includes(name));
+      if (unknown !== undefined)
+        throw cliError('cli.usage', `there is no route ${unknown}`, { hint: `routes are ${ROUTES.join(', ')}` });
       for (const one of sendAs) checkAddress(one);
       await context.withInstance(async (instance) => {
+        if (route?.includes('relay') === true && !instance.config.outbox.relay)
+          throw cliError('cli.usage', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
         const found = await findMailbox(instance, address);
         const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
         const gone = new Set(noLongerAs.map((one) => one.toLowerCase()));
@@ -43,14 +59,22 @@ export function set(): Command {
         const settings = {
           ...found.settings,
           ...(outgoing === undefined ? {} : { outgoing }),
+          ...(route === undefined ? {} : { routes: route }),
           sendAs: senders,
         };
         await instance.store.mailboxes.update(found.address, { settings });
         const way = settings.outgoing === 'outbox' ? 'through the outbox' : 'directly';
+        const by = settings.routes === undefined ? '' : `, by ${settings.routes.join(', then ')}`;
         const also = senders.length === 0 ? '' : `, also as ${senders.join(', ')}`;
-        context.result({ address: found.address, outgoing: settings.outgoing ?? 'direct', sendAs: senders }, [
-          `mail of ${found.address} leaves ${way}${also}`,
-        ]);
+        context.result(
+          {
+            address: found.address,
+            outgoing: settings.outgoing ?? 'direct',
+            routes: settings.routes ?? [],
+            sendAs: senders,
+          },
+          [`mail of ${found.address} leaves ${way}${also}${by}`],
+        );
       });
     });
 }

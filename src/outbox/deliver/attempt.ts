@@ -43,7 +43,8 @@ export async function attempt(
   const now = deps.clock.now();
   if (begin === 'interrupted') {
     const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
-    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal));
+    const noCopy = (await deps.routes(mailbox)).some(({ leavesNoCopy }) => leavesNoCopy);
+    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal, noCopy));
   }
   if (now >= message.deadline) return expire(deps, message);
   const routes = await deps.routes(mailbox);
@@ -52,14 +53,21 @@ export async function attempt(
     const started = deps.clock.now();
     const recipients = message.recipients.filter(({ state }) => state === 'pending');
     const raw = await route.send({ message, mailbox, recipients, body: () => deps.outbox.body(message) }, signal);
-    const outcome = await resolved(deps, raw, message, mailbox, signal);
+    const outcome = await resolved(deps, raw, message, mailbox, signal, route.leavesNoCopy);
     const code = 'code' in outcome ? outcome.code : 'ok';
     deps.meter?.attempted(route.name, outcome.type, code, deps.clock.now() - started);
-    if (outcome.type === 'closed' && at < routes.length - 1) {
+    if ((outcome.type === 'closed' || outcome.type === 'unfit') && at < routes.length - 1) {
       shut.push(attempted(deps.clock.now(), message, route.name, outcome, routes[at + 1]!.name));
       continue;
     }
-    return settle(deps, message, mailbox, route.name, outcome, shut);
+    return settle(
+      deps,
+      message,
+      mailbox,
+      route.name,
+      outcome.type === 'unfit' ? noWay(outcome, recipients) : outcome,
+      shut,
+    );
   }
   const none: Outcome = {
     type: 'blocked',
@@ -69,6 +77,12 @@ export async function attempt(
   return settle(deps, message, mailbox, 'none', none);
 }
 
+/** No route takes this message, today or tomorrow. */
+function noWay({ code, reply }: Outcome & { readonly type: 'unfit' }, recipients: readonly Recipient[]): Outcome {
+  const each = recipients.map(({ address }) => ({ address, outcome: 'refused' as const, reply: reply.text }));
+  return { type: 'refused', code, reply, recipients: each };
+}
+
 /** An outcome nobody knows, looked into where mail that was sent is kept. */
 async function resolved(
   { clock, probe }: AttemptDeps,
@@ -76,6 +90,7 @@ async function resolved(
   message: OutboxMessage,
   mailbox: Mailbox,
   signal: AbortSignal,
+  leavesNoCopy = false,
 ): Promise<Outcome> {
   if (outcome.type !== 'unknown' || !probe) return outcome;
   for (const wait of PROBE_AFTER_MS) {
@@ -92,6 +107,7 @@ async function resolved(
       };
     }
   }
+  if (leavesNoCopy) return outcome;
   const text = `${outcome.reply.text}; it is not among the sent messages`;
   return { type: 'later', code: 'outbox.not-sent', reply: silent(text), retryAfterMs: UNKNOWN_AGAIN_MS };
 }

@@ -34,12 +34,16 @@ interface Kept {
 }
 
 export class SmtpRoute implements Route {
-  readonly name = 'smtp';
+  readonly name: string;
+  readonly leavesNoCopy: boolean;
   readonly #signIn: SignInAt;
   readonly #clock: Clock;
   readonly #idle = new Map<string, Kept[]>();
 
-  constructor(signIn: SignInAt, clock: Clock) {
+  /** @param as another server than the provider's, which keeps no copies in the mailbox */
+  constructor(signIn: SignInAt, clock: Clock, as: 'smtp' | 'relay' = 'smtp') {
+    this.name = as;
+    this.leavesNoCopy = as === 'relay';
     this.#signIn = signIn;
     this.#clock = clock;
   }

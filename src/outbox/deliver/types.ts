@@ -28,8 +28,10 @@ export type Outcome =
       readonly reply: ProviderReply;
       readonly recipients: readonly RecipientOutcome[];
     }
-  /** This way is shut for the mailbox (SMTP AUTH switched off, message too large for it); another route may be open. */
+  /** This way is shut for the mailbox (SMTP AUTH switched off); another route may be open. */
   | { readonly type: 'closed'; readonly code: string; readonly reply: ProviderReply }
+  /** This message cannot go this way (too large for it, nobody's name on it); others can, and it may go another way. */
+  | { readonly type: 'unfit'; readonly code: string; readonly reply: ProviderReply }
   /** A person has to act before anything of this mailbox can leave (consent ended). */
   | { readonly type: 'blocked'; readonly code: string; readonly reply: ProviderReply }
   /** The connection was lost after the last octet: taken, or not. */
@@ -39,9 +41,10 @@ export type Outcome =
 export interface Route {
   /** `smtp`, `graph`, `relay`. */
   readonly name: string;
+  /** What it takes is not kept among the mailbox's sent messages: that it is not there says nothing. */
+  readonly leavesNoCopy?: boolean;
   /** Sends to the recipients that are pending. Never rejects but with the signal's reason. */
   send(job: SendJob, signal: AbortSignal): Promise<Outcome>;
-  /** Looks whether a message is among what was sent: yes, no, or cannot tell. Absent where there is no way to look. */
   close(): Promise<void>;
 }
 

@@ -15,9 +15,11 @@ import {
   unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
+import type { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
 import { encodeInitial, encodeResponse } from '../sasl/line.ts';
 import type { BearerFailure } from '../sasl/mechanism.ts';
+import { plainClient } from '../sasl/plain.ts';
 import type { Conn } from '../wire/conn.ts';
 
 /**
@@ -55,6 +57,38 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   if (reply.code === 235) return { mechanism: mechanism.name as BearerMechanism, greeting, capabilities: extensions };
   // RFC 4954 §6: 4yz is temporary, 454 above all.
   throw reply.code >= 400 && reply.code < 500 ? unavailable(host, reply.text) : refused(host, reply.text, failure);
+}
+
+/**
+ * The same with a user name and a password (PLAIN, else LOGIN), or without where none are given: another server that relays.
+ * @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
+ */
+export async function signInWithPassword(
+  conn: Conn,
+  options: Reach & { readonly user?: string | undefined; readonly password?: Secret | undefined },
+): Promise<{ readonly capabilities: readonly string[] }> {
+  const { host, password, user } = options;
+  const { extensions } = await open(conn, options);
+  if (user === undefined || password === undefined) return { capabilities: extensions };
+  const line = extensions.find((one) => /^AUTH[ =]/i.test(one)) ?? '';
+  const offered = line.toUpperCase().split(/[ =]/).slice(1);
+  let reply: Reply;
+  if (offered.includes('PLAIN')) {
+    const { initial } = plainClient({ user, password });
+    reply = await ask(conn, options, `AUTH PLAIN ${encodeInitial(initial!)}`);
+  } else if (offered.includes('LOGIN')) {
+    // draft-murchison-sasl-login: it asks for the name, then for the password, in words that do not count.
+    reply = await ask(conn, options, 'AUTH LOGIN');
+    if (reply.code === 334) reply = await ask(conn, options, encodeResponse(Buffer.from(user)));
+    if (reply.code === 334) reply = await ask(conn, options, encodeResponse(Buffer.from(password.reveal())));
+  } else {
+    throw protocolError('sasl.no-mechanism', `${host} offers neither PLAIN nor LOGIN`, {
+      detail: { offered },
+      hint: 'give the relay’s submission port, where it asks for a password; behind TLS if it must be so',
+    });
+  }
+  if (reply.code === 235) return { capabilities: extensions };
+  throw reply.code >= 400 && reply.code < 500 ? unavailable(host, reply.text) : refused(host, reply.text, undefined);
 }
 
 /** What anybody may know of the server: its EHLO lines, after TLS. Ends the session. @throws as {@link signIn} */

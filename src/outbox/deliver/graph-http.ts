@@ -1,0 +1,153 @@
+/** Requests to Microsoft Graph, with what an answer says of when to come back. */
+import { getCACertificates } from 'node:tls';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch } from 'undici';
+import type { Clock } from '../../base/clock.ts';
+import type { GraphAccess } from '../../oauth/graph-access.ts';
+import { outboxError } from '../errors.ts';
+
+export interface GraphRequest {
+  readonly method: 'POST' | 'PUT' | 'DELETE';
+  /** Below the origin, or a whole address of an upload session, which needs no token. */
+  readonly path: string;
+  readonly type?: string;
+  readonly body?: string | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** It sends: without an answer nobody knows whether it did. */
+  readonly final?: boolean;
+}
+
+export interface GraphAnswer {
+  readonly status: number;
+  /** `error.code` of a refusal. */
+  readonly code: string | undefined;
+  /** `error.message`, or what there was instead of JSON. */
+  readonly text: string;
+  readonly requestId: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly json: Readonly<Record<string, unknown>>;
+}
+
+const ANSWER_MS = 120_000;
+const MOST_ANSWER = 1 << 20;
+const MOST_SHOWN = 1000;
+/** Nothing has left yet, or the connection never came about. */
+const BEFORE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|CERT|SELF_SIGNED|UNABLE_TO_/;
+
+export class GraphHttp {
+  readonly #clock: Clock;
+  readonly #agents = new Map<string, Dispatcher>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Any status is an answer. @throws outbox.graph-unreachable (nothing was done), outbox.graph-unknown (a final request without
+   * an answer), the signal's reason
+   */
+  async ask(access: GraphAccess, request: GraphRequest, signal: AbortSignal): Promise<GraphAnswer> {
+    const own = request.path.startsWith('/');
+    const target = new URL(own ? `${access.origin}${request.path}` : request.path);
+    try {
+      const response = await fetch(target, {
+        method: request.method,
+        headers: {
+          ...(own ? { authorization: `Bearer ${access.token.value.reveal()}` } : {}),
+          ...(request.type === undefined ? {} : { 'content-type': request.type }),
+          'user-agent': 'Postern',
+          ...request.headers,
+        },
+        body: request.body ?? null,
+        redirect: 'manual',
+        dispatcher: this.#agent(access.ca),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+      });
+      return await this.#read(response);
+    } catch (error) {
+      signal.throwIfAborted();
+      const why = reasonOf(error);
+      const unknown = request.final === true && !BEFORE.test(why);
+      throw outboxError(unknown ? 'outbox.graph-unknown' : 'outbox.graph-unreachable', `${target.host}: ${why}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.close()));
+    this.#agents.clear();
+  }
+
+  #agent(ca: string | undefined): Dispatcher {
+    const known = this.#agents.get(ca ?? '');
+    if (known) return known;
+    const tls = {
+      minVersion: 'TLSv1.2' as const,
+      ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
+    };
+    const shared = { connections: 8, bodyTimeout: ANSWER_MS, headersTimeout: ANSWER_MS };
+    const connect = { ...tls, timeout: 10_000 };
+    const proxied = ['HTTPS_PROXY', 'https_proxy'].some((name) => process.env[name]);
+    const agent = proxied
+      ? new EnvHttpProxyAgent({ ...shared, connect, requestTls: tls })
+      : new Agent({ ...shared, connect });
+    this.#agents.set(ca ?? '', agent);
+    return agent;
+  }
+
+  async #read(response: Awaited<ReturnType<typeof fetch>>): Promise<GraphAnswer> {
+    const { headers, status } = response;
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for await (const piece of response.body ?? []) {
+      size += piece.length;
+      if (size > MOST_ANSWER) break;
+      pieces.push(piece);
+    }
+    const text = Buffer.concat(pieces).toString('utf8');
+    const json = objectIn(text);
+    const error = json['error'];
+    const { code, message } = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
+    return {
+      status,
+      code: typeof code === 'string' ? code : undefined,
+      text: (typeof message === 'string' ? message : text).slice(0, MOST_SHOWN),
+      requestId: headers.get('request-id') ?? undefined,
+      retryAfterMs: this.#retryAfter(headers.get('retry-after')),
+      json,
+    };
+  }
+
+  /** Seconds or a date (RFC 9110 §10.2.3). */
+  #retryAfter(text: string | null): number | undefined {
+    if (text === null) return undefined;
+    const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - this.#clock.now();
+    return Number.isNaN(ms) ? undefined : Math.max(ms, 0);
+  }
+}
+
+/** @throws outbox.graph-refused with the answer, unless it is a good one */
+export function mustBeGood(answer: GraphAnswer): GraphAnswer {
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  throw outboxError('outbox.graph-refused', `Microsoft Graph answered ${answer.status}: ${answer.text}`, {
+    detail: { answer },
+  });
+}
+
+function objectIn(text: string): Readonly<Record<string, unknown>> {
+  if (!text.startsWith('{')) return {};
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    // An error page of something in between; its text is kept.
+    return {};
+  }
+}
+
+/** undici says "fetch failed" and puts the reason below. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  const code = (error as NodeJS.ErrnoException).code;
+  return typeof code === 'string' && !error.message.includes(code) ? `${code}: ${error.message}` : error.message;
+}

@@ -1,0 +1,144 @@
+/** Microsoft Graph as a way out: `sendMail` with the message as it is, drafts with upload sessions above its size limit. */
+import type { Clock } from '../../base/clock.ts';
+import { asError, isError } from '../../base/error.ts';
+import type { GraphAccess } from '../../oauth/graph-access.ts';
+import type { Mailbox } from '../../store/types.ts';
+import type { Recipient } from '../../store/types-outbox.ts';
+import { type GraphAnswer, GraphHttp } from './graph-http.ts';
+import { isSealedMime, sendInParts } from './graph-parts.ts';
+import { addressToAll, type Misaddressed } from './graph-recipients.ts';
+import { outcomeOfFailure, silent } from './judge.ts';
+import type { Outcome, ProviderReply, Route, SendJob } from './types.ts';
+
+export interface GraphAccessSource {
+  of(mailbox: Mailbox): Promise<GraphAccess>;
+  reject(access: GraphAccess): void;
+}
+
+/**
+ * A request may have 4 MB (microsoft-graph-docs, concepts/outlook-large-attachments), and base64 makes four octets of three.
+ */
+const MOST_AT_ONCE = 3_000_000;
+/** The quota of recipients is counted over a day; looking again each hour is soon enough. */
+const QUOTA_PAUSE_MS = 3_600_000;
+
+export class GraphRoute implements Route {
+  readonly name = 'graph';
+  readonly #access: GraphAccessSource;
+  readonly #clock: Clock;
+  readonly #http: GraphHttp;
+  /** Large messages are in memory while they are taken apart: one at a time. */
+  #large: Promise<unknown> = Promise.resolve();
+
+  constructor(access: GraphAccessSource, clock: Clock) {
+    this.#access = access;
+    this.#clock = clock;
+    this.#http = new GraphHttp(clock);
+  }
+
+  async send(job: SendJob, signal: AbortSignal): Promise<Outcome> {
+    const { message, recipients } = job;
+    if (message.envelopeFrom === '') return unfit('Microsoft Graph sends no reports, which have no sender');
+    try {
+      if (message.size <= MOST_AT_ONCE) return await this.#trySend(job, signal);
+      const turn = this.#large.then(() => this.#trySend(job, signal));
+      this.#large = turn.catch((error: unknown) => error);
+      return await turn;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isError(error, 'outbox.graph-unknown'))
+        return { type: 'unknown', reply: silent(`Microsoft Graph did not answer to the end: ${error.message}`) };
+      if (isError(error, 'outbox.graph-refused'))
+        return outcomeOfAnswer(error.detail['answer'] as GraphAnswer, recipients);
+      return outcomeOfFailure(asError(error), this.#clock.now());
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#http.close();
+  }
+
+  async #trySend(job: SendJob, signal: AbortSignal): Promise<Outcome> {
+    const octets: Uint8Array[] = [];
+    for await (const piece of job.body()) octets.push(piece);
+    const addressed = addressToAll(Buffer.concat(octets), job.recipients);
+    if (addressed.type === 'misaddressed') return unfit(wordsOf(addressed));
+    const { raw } = addressed;
+    for (let tries = 0; ; tries++) {
+      const access = await this.#access.of(job.mailbox);
+      const answer = await this.#sendOnce(access, job, raw, signal);
+      if (answer === 'sealed')
+        return unfit(`a signed or encrypted message of more than ${MOST_AT_ONCE} octets would be changed on this way`);
+      // What was consented to since is in the next token only.
+      if (answer.status === 401 || answer.status === 403) this.#access.reject(access);
+      // A token may be refused although it has time left: one more try with a new one.
+      if (answer.status !== 401 || tries > 0) return outcomeOfAnswer(answer, job.recipients);
+    }
+  }
+
+  async #sendOnce(
+    access: GraphAccess,
+    { mailbox, message }: SendJob,
+    raw: Buffer,
+    signal: AbortSignal,
+  ): Promise<GraphAnswer | 'sealed'> {
+    const user = `/v1.0/users/${encodeURIComponent(mailbox.address)}`;
+    if (raw.length > MOST_AT_ONCE) {
+      if (isSealedMime(raw)) return 'sealed';
+      return sendInParts(this.#http, access, user, raw, message.messageId, signal);
+    }
+    return this.#http.ask(
+      access,
+      { method: 'POST', path: `${user}/sendMail`, type: 'text/plain', body: raw.toString('base64'), final: true },
+      signal,
+    );
+  }
+}
+
+/** What Graph's answer to the request that sends means for the message. */
+export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipient[]): Outcome {
+  const { code = '', retryAfterMs, status } = answer;
+  const reply = replyOf(answer);
+  if (status >= 200 && status < 300) {
+    const delivered = recipients.map(({ address }) => ({
+      address,
+      outcome: 'delivered' as const,
+      reply: reply.text,
+    }));
+    return { type: 'sent', reply, recipients: delivered };
+  }
+  if (status === 429 || status >= 500 || status === 408 || status === 423)
+    return { type: 'later', code: 'outbox.deferred', reply, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  if (QUOTA.test(code))
+    return { type: 'later', code: 'outbox.deferred', reply, retryAfterMs: retryAfterMs ?? QUOTA_PAUSE_MS };
+  if (code === 'ErrorSendAsDenied') return refused(reply, recipients);
+  if (status === 401) return { type: 'blocked', code: 'oauth.needs-consent', reply };
+  if (status === 403 || status === 404) return { type: 'closed', code: 'outbox.route-closed', reply };
+  if (status === 413) return { type: 'unfit', code: 'outbox.too-large', reply };
+  return refused(reply, recipients);
+}
+
+const QUOTA = /^Error(?:ExceededMessageLimit|QuotaExceeded|MessageThrottled|ServerBusy)$/i;
+
+function refused(reply: ProviderReply, recipients: readonly Recipient[]): Outcome {
+  return {
+    type: 'refused',
+    code: 'outbox.refused',
+    reply,
+    recipients: recipients.map(({ address }) => ({ address, outcome: 'refused', reply: reply.text })),
+  };
+}
+
+function replyOf({ code, requestId, status, text }: GraphAnswer): ProviderReply {
+  const id = requestId === undefined ? '' : ` [request ${requestId}]`;
+  const said = code === undefined ? (status === 202 ? 'Accepted' : text) : `${code}: ${text}`;
+  return { code: status, enhanced: undefined, text: `${status} ${said}${id}` };
+}
+
+function unfit(text: string): Outcome {
+  return { type: 'unfit', code: 'outbox.unfit', reply: silent(text) };
+}
+
+function wordsOf({ address }: Misaddressed): string {
+  return `Microsoft Graph sends to everybody the header names, and ${address} is not to get this message`;
+}
