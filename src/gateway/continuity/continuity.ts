@@ -169,7 +169,7 @@ export class Continuity implements SessionKeeper {
           this.#plan();
           return;
         }
-        successor = new Successor(connection.conn, TAG);
+        successor = new Successor(connection.conn, TAG, () => clock.now());
         const cause = await this.#handOver(successor, connection.expiresAt);
         if (cause === 'postponed') {
           successor.leave();
@@ -242,9 +242,9 @@ export class Continuity implements SessionKeeper {
         const changes = await changesFor(tap, successor, left, mayExpunge, signal);
         // While the successor was asked the old server went away, or the client is about to leave the mailbox.
         if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
-        if (changes === 'unknown')
+        if (changes === 'unknown' && !left)
           throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
-        if (changes === 'not-now') {
+        if (changes === 'not-now' || changes === 'unknown') {
           if (!left) throw gatewayError('gateway.provider-unreachable', 'the new session is not up to date yet');
           if (tap.idling) await tap.resumeIdle();
         } else {

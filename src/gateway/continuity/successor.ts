@@ -1,9 +1,11 @@
 /** The session at the provider that takes over: brought into the place of the one before, so that the client can go on there. */
 import type { Socket } from 'node:net';
+import type { PosternError } from '../../base/error.ts';
 import { announcedLiteral } from '../../protocol/imap/token.ts';
 import { formatSequenceSet } from '../../protocol/imap/sequence-set.ts';
 import { protocolError } from '../../protocol/errors.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
+import { gatewayError } from '../errors.ts';
 import type { Selection } from './selection.ts';
 import { MessageView } from './view.ts';
 
@@ -23,6 +25,7 @@ const NUMBERED = /^\* (\d{1,10}) (EXISTS|EXPUNGE|RECENT|FETCH)\b/i;
 export class Successor {
   readonly #conn: Conn;
   readonly #prefix: string;
+  readonly #now: () => number;
   #tag = 0;
   #view = new MessageView();
   #recent: number | undefined;
@@ -36,10 +39,11 @@ export class Successor {
   #enabled = new Set<string>();
   #selection: Selection | undefined;
 
-  /** @param conn signed in */
-  constructor(conn: Conn, prefix: string) {
+  /** @param conn signed in; `prefix` begins our tags; `now` tells the time */
+  constructor(conn: Conn, prefix: string, now: () => number) {
     this.#conn = conn;
     this.#prefix = prefix;
+    this.#now = now;
   }
 
   /** False once the server has gone. */
@@ -71,7 +75,7 @@ export class Successor {
   async enter({ enabled, selection }: Place, signal: AbortSignal): Promise<Entered> {
     const missing = [...enabled].filter((name) => !this.#enabled.has(name));
     if (missing.length > 0) {
-      const status = await this.#command(`ENABLE ${missing.join(' ')}`, signal);
+      const { status } = await this.#command(`ENABLE ${missing.join(' ')}`, signal);
       if (status !== 'OK' || missing.some((name) => !this.#enabled.has(name))) return 'changed';
     }
     if (selection === undefined) {
@@ -80,10 +84,11 @@ export class Successor {
     }
     this.#forget();
     const parameters = selection.condstore && !enabled.has('QRESYNC') ? ' (CONDSTORE)' : '';
-    const status =
+    const { status, text } =
       typeof selection.name === 'string'
         ? await this.#command(`${selection.verb} ${selection.name}${parameters}`, signal)
         : await this.#command(`${selection.verb} {${selection.name.length}}`, signal, [selection.name, parameters]);
+    if (status === 'BAD' || TEMPORARY.test(text)) throw refused(text, this.#now());
     if (status !== 'OK' || this.#uidValidity !== selection.uidValidity) return 'changed';
     this.#selection = selection;
     await this.number(signal);
@@ -140,7 +145,7 @@ export class Successor {
     signal: AbortSignal,
     literal?: readonly [Buffer, string],
     lines?: string[],
-  ): Promise<'OK' | 'NO' | 'BAD'> {
+  ): Promise<{ readonly status: 'OK' | 'NO' | 'BAD'; readonly text: string }> {
     const tag = `${this.#prefix}${++this.#tag}`;
     await this.#conn.write(`${tag} ${text}\r\n`);
     for (;;) {
@@ -152,7 +157,7 @@ export class Successor {
         const found = /^\S+ (OK|NO|BAD)\b(?: \[(READ-ONLY)\])?/i.exec(line);
         if (!found) throw protocolError('wire.syntax', `the server answers ${JSON.stringify(line.slice(0, 100))}`);
         this.#readOnly = /^(?:SELECT|EXAMINE) /.test(text) ? found[2] !== undefined : this.#readOnly;
-        return found[1]!.toUpperCase() as 'OK' | 'NO' | 'BAD';
+        return { status: found[1]!.toUpperCase() as 'OK' | 'NO' | 'BAD', text: line.slice(tag.length + 1) };
       } else if (/^\* BYE\b/i.test(line)) {
         throw protocolError('wire.closed', `the server ended the session: ${line.slice(2, 200)}`);
       } else this.#untagged(line, lines);
@@ -213,6 +218,16 @@ export class Successor {
       for await (const _ of this.#conn.stream(literal.octets, signal));
     }
   }
+}
+
+/** RFC 5530 §3, and Exchange's words. */
+const TEMPORARY = /^NO (?:\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]|.*(?:throttled|server (?:is )?unavailable))/i;
+
+/** The server does not let us in just now; Exchange says for how long (`Suggested Backoff Time: 92415 milliseconds`). */
+function refused(text: string, now: number): PosternError {
+  const [, wait] = /Backoff Time: (\d{1,9}) /i.exec(text) ?? [];
+  const retry = wait === undefined ? {} : { retryAt: new Date(now + Number(wait)) };
+  return gatewayError('gateway.provider-unreachable', `the provider answers: ${text.slice(0, 200)}`, retry);
 }
 
 /** Mail that arrives while we ask makes us ask again, but not for ever. */

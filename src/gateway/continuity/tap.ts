@@ -10,16 +10,7 @@ import { ResponseFilter, type ResponseSink } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
 import type { Place } from './successor.ts';
-
-export interface TapPorts {
-  /** Whole lines of ours, one octet per character. */
-  toClient(text: string): void;
-  toServer(bytes: Buffer): void;
-  /** A command was answered, an IDLE began or ended: what waits for such a moment may look again. */
-  changed(): void;
-  /** The client cannot go on: it gets this as its last line. */
-  end(text: string): void;
-}
+import type { TapPorts } from './tap-ports.ts';
 
 interface Open {
   readonly command: Command;
@@ -59,6 +50,8 @@ export class ImapTap implements ResponseSink, CommandSink {
   #farewell: string | undefined;
   #ground: 'server' | 'none' | 'blind' = 'server';
   #movable = true;
+  /** Whether a command of the client has ever succeeded; undefined before the first answer. */
+  #worked: boolean | undefined;
 
   /** @param prefix of our tags, unlike any client's */
   constructor(ports: TapPorts, prefix: string) {
@@ -86,9 +79,11 @@ export class ImapTap implements ResponseSink, CommandSink {
     return this.#ground !== 'blind' && this.#responses.between;
   }
 
-  /** False for a session that cannot be followed or is about to end by itself. */
+  /** False for a session that cannot be followed, is about to end by itself, or never worked. */
   get movable(): boolean {
-    return this.#movable && this.#ground !== 'blind' && !this.#loggingOut && this.#mailbox.known;
+    return (
+      this.#movable && this.#worked !== false && this.#ground !== 'blind' && !this.#loggingOut && this.#mailbox.known
+    );
   }
 
   /** The client has said LOGOUT. */
@@ -293,6 +288,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     const at = this.#open.findIndex(({ command }) => command.tag === tag);
     if (at === -1) return text;
     const [{ command }] = this.#open.splice(at, 1) as [Open];
+    this.#worked = this.#worked === true || status === 'OK';
     if (this.#idle?.command === command) this.#idle = undefined;
     this.#commands.answered(tag);
     this.#mailbox.answered(command, status, text);
