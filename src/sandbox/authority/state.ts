@@ -157,6 +157,7 @@ export class AuthorityState {
   }
 }
 
-const MOST_KEPT = 10_000;
+/** Enough for ten thousand grants that are all renewed a few times. */
+const MOST_KEPT = 50_000;
 /** No letters or digits that are mistaken for each other. */
 const USER_CODE = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';

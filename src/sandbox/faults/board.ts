@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { sandboxError } from '../errors.ts';
 import { faultOfAddress } from './address.ts';
-import { findFault, type Fault, type FaultId } from './catalogue.ts';
+import { doorsOf, findFault, type Fault, type FaultId } from './catalogue.ts';
 import type { Place } from './types.ts';
 
 /** How a fault is to be limited. Without limits it bites everybody every time until it is cleared. */
@@ -38,8 +38,6 @@ export interface Bite {
   /** As ordered, else the fault's own. */
   readonly value: number;
 }
-
-export const places: readonly Place[] = ['authority', 'graph', 'imap', 'pop3', 'smtp'];
 
 export class FaultBoard {
   #active: (ActiveFault & { hits: number })[] = [];
@@ -133,7 +131,8 @@ function check(fault: Fault, { times, protocol, mailbox, probability, value }: F
   };
   if (times !== undefined && (!Number.isInteger(times) || times < 1)) wrong('times is a whole number of at least 1');
   if (probability !== undefined && !(probability >= 0 && probability <= 1)) wrong('probability is between 0 and 1');
-  if (protocol !== undefined && !places.includes(protocol)) wrong(`protocol is one of ${places.join(', ')}`);
+  if (protocol !== undefined && !doorsOf(fault).includes(protocol))
+    wrong(`${fault.id} does not bite at ${protocol}, only at ${doorsOf(fault).join(', ')}`);
   if (mailbox !== undefined && !/^[^\s@]+@[^\s@]+$/.test(mailbox)) wrong('mailbox is an address');
   if (mailbox !== undefined && fault.byAddress === false && fault.momentary !== true)
     wrong(`at the moment ${fault.id} bites no mailbox is known`);

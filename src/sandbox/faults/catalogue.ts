@@ -3,7 +3,7 @@ import { authorityRows } from './authority-rows.ts';
 import { imapRows } from './imap-rows.ts';
 import { graphRows, networkRows } from './network-rows.ts';
 import { smtpRows } from './smtp-rows.ts';
-import type { FaultRow } from './types.ts';
+import type { FaultRow, Place } from './types.ts';
 
 const rows = { ...authorityRows, ...imapRows, ...smtpRows, ...graphRows, ...networkRows };
 
@@ -23,5 +23,12 @@ export const faults: readonly Fault[] = Object.entries<FaultRow>(rows).map(([id,
 export function findFault(id: string): Fault | undefined {
   return byId.get(id);
 }
+
+/** The doors a fault can bite at. */
+export function doorsOf({ stage, doors }: Fault): readonly Place[] {
+  return stage === 'network' ? (doors ?? places) : [stage];
+}
+
+export const places: readonly Place[] = ['authority', 'graph', 'imap', 'pop3', 'smtp'];
 
 const byId: ReadonlyMap<string, Fault> = new Map(faults.map((fault) => [fault.id, fault]));

@@ -84,6 +84,19 @@ test('an order that makes no sense is refused', () => {
     code(() => board.set('imap-disabled', { mailbox: 'alice' })),
     'sandbox.fault-limits',
   );
+  const unfit = [
+    ['imap-disabled', 'smtp'],
+    ['connection-reset', 'authority'],
+  ] as const;
+  for (const [fault, protocol] of unfit)
+    assert.equal(
+      code(() => board.set(fault, { protocol })),
+      'sandbox.fault-limits',
+    );
+  assert.equal(
+    code(() => board.set('tls-failure', { protocol: 'authority' })),
+    'none',
+  );
   assert.equal(
     code(() => board.set('tls-failure', { mailbox: 'alice@contoso.test' })),
     'sandbox.fault-limits',

@@ -1,6 +1,7 @@
 /** Faults of the network and of TLS, and Graph's. An order may limit a network fault to one door with its protocol. */
 import type { FaultRow } from './types.ts';
 
+const MAIL = ['imap', 'pop3', 'smtp'] as const;
 const GRAPH = 'microsoft-graph-docs, errors and throttling';
 
 export const networkRows = {
@@ -39,6 +40,7 @@ export const networkRows = {
     source: 'RFC 9293 §3.5.2',
     byAddress: false,
     momentary: true,
+    doors: MAIL,
     effect: { type: 'behaviour' },
   },
   'connection-reset': {
@@ -48,6 +50,7 @@ export const networkRows = {
     does: 'RST after the given number of octets, in the middle of a literal or of a message',
     source: 'RFC 9293 §3.5.2; RFC 9051 §4.3',
     value: { means: 'octets sent before the reset', default: 700 },
+    doors: MAIL,
     effect: { type: 'behaviour' },
   },
   'connection-half-open': {
@@ -56,6 +59,7 @@ export const networkRows = {
     bites: 'mail connections after sign-in',
     does: 'nothing is answered any more, and no FIN or RST is sent',
     source: 'RFC 9293 §3.5.1',
+    doors: MAIL,
     effect: { type: 'behaviour' },
   },
   'connection-slow': {
@@ -65,6 +69,7 @@ export const networkRows = {
     does: 'answers come in pieces of 16 octets with the given pause between them',
     source: 'providers’ slow proxies: EXO backend connect takes seconds',
     value: { means: 'milliseconds between pieces', default: 50 },
+    doors: MAIL,
     effect: { type: 'behaviour' },
   },
   'tls-failure': {
@@ -110,6 +115,7 @@ export const networkRows = {
     does: 'the token endpoint is named at login.unresolvable.invalid; for mail, use the host outlook.unresolvable.invalid',
     source: 'RFC 2606 §2 (.invalid never resolves)',
     byAddress: false,
+    doors: ['authority'],
     effect: { type: 'behaviour' },
   },
 } as const satisfies Readonly<Record<string, FaultRow>>;

@@ -63,6 +63,8 @@ export interface FaultRow {
   /** Where the behaviour and its words are known from. */
   readonly source: string;
   readonly value?: FaultValue;
+  /** The doors a network fault can bite at; all unless given. Any other fault bites at its stage. */
+  readonly doors?: readonly Place[];
   /** False where an address cannot mean it, as no mailbox is known at that moment. */
   readonly byAddress?: false;
   /** True when setting it is all: it acts once, on what is open then. */
