@@ -89,7 +89,7 @@ export async function openApiBed(): Promise<ApiBed> {
   };
 }
 
-async function addMailboxes(store: Store, createdAt: number): Promise<void> {
+export async function addMailboxes(store: Store, createdAt: number): Promise<void> {
   await store.applications.insert({
     id: 'app_1',
     name: 'work',

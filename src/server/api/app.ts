@@ -1,5 +1,6 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
 import { OpenAPIHono } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
 import { apiError, badRequest } from './errors.ts';
 import { asError } from '../../base/error.ts';
@@ -67,10 +68,16 @@ export function createApi(deps: ApiDeps): Api {
     if (text === undefined) throw apiError('api.not-found', 'there is no such code');
     return c.text(text);
   });
+  const bounded = bodyLimit({
+    maxSize: MOST_JSON,
+    onError() {
+      throw apiError('api.too-large', `a JSON body has at most ${MOST_JSON} octets`, { detail: { most: MOST_JSON } });
+    },
+  });
   app.use('/v1/*', async (c, next) => {
     await signIn(c, deps);
-    checkBody(c);
-    await next();
+    const isStreamed = checkBody(c);
+    return isStreamed ? next() : bounded(c, next);
   });
   for (const resource of [
     messages,
@@ -131,20 +138,17 @@ async function signIn(c: ApiContext, deps: ApiDeps): Promise<void> {
   throw apiError('api.key', 'the API key is not valid', { detail: { reason: result.reason } });
 }
 
-/** @throws api.too-large, api.media-type */
-function checkBody(c: ApiContext): void {
+/** Whether the body is passed on as it arrives; others are JSON. @throws api.media-type */
+function checkBody(c: ApiContext): boolean {
   const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
-  if (c.req.method === 'GET' || c.req.method === 'HEAD' || c.req.method === 'DELETE') return;
-  const isStreamed = type === 'message/rfc822' || c.req.path === '/v1/uploads';
-  if (isStreamed) return;
+  if (
+    c.req.method === 'POST' &&
+    (c.req.path === '/v1/uploads' || (type === 'message/rfc822' && c.req.path === '/v1/messages'))
+  )
+    return true;
   if (type !== undefined && type !== 'application/json')
     throw apiError('api.media-type', `${type.slice(0, 100)} is not taken here`);
-  const length = Number(c.req.header('content-length') ?? Number.NaN);
-  // Without a length the body would have to be read to know.
-  if (c.req.raw.body !== null && Number.isNaN(length) && type !== undefined)
-    throw apiError('api.too-large', 'a JSON body needs a Content-Length');
-  if (length > MOST_JSON)
-    throw apiError('api.too-large', `a JSON body has at most ${MOST_JSON} octets`, { detail: { most: MOST_JSON } });
+  return false;
 }
 
 function fail(c: ApiContext, deps: ApiDeps, thrown: unknown): Response {

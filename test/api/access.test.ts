@@ -1,0 +1,184 @@
+/** Who may do what with the API, and what those hear who may not. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ALICE, type ApiBed, type Call, openApiBed, SHOP } from '../bed/api.ts';
+
+let bed: ApiBed;
+before(async () => {
+  bed = await openApiBed();
+});
+after(() => bed.stop());
+
+const hello = { from: SHOP, to: 'bob@x.test', subject: 'Hello', text: 'Hi Bob' };
+const HERE = { address: '127.0.0.1', isPrivate: true };
+const ask = (path: string, init: RequestInit = {}, peer = HERE): Promise<Response> =>
+  bed.api.fetch(new Request(new URL(path, 'http://localhost'), init), peer);
+const problem = async (response: Response): Promise<{ code: string; detail: string; requestId: string }> => {
+  assert.equal(response.headers.get('content-type'), 'application/problem+json');
+  return (await response.json()) as { code: string; detail: string; requestId: string };
+};
+
+/** What operations with a body need to get as far as being refused. */
+const BODIES: Readonly<Record<string, Call>> = {
+  sendMessage: { json: hello },
+  sendMerge: { json: { from: SHOP, template: { name: 'a' }, merge: [{ to: 'a@x.test' }] } },
+  editMessage: { json: {} },
+  holdMessage: { json: { reason: 'x' } },
+  createUpload: { query: { filename: 'a' }, octets: { type: 'a/b', body: 'x' } },
+  holdMailbox: { json: { reason: 'x' } },
+  putTemplate: { json: { subject: 's', text: 't' } },
+  previewTemplate: { json: { subject: 's', text: 't' } },
+  previewStoredTemplate: { json: {} },
+  addSuppressions: { json: { items: [{ address: 'a@x.test' }] } },
+  createWebhook: { json: { url: 'https://x.test/' } },
+  updateWebhook: { json: {} },
+  rotateWebhookSecret: { json: {} },
+  replayWebhook: { json: { since: '2026-01-01T00:00:00Z' } },
+};
+const operations = () =>
+  Object.values(bed.document.paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId));
+const params = { id: 'id', address: ALICE, name: 'name', delivery: 'id' };
+const paramsOf = (path: string): Record<string, string> =>
+  Object.fromEntries([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name!, params[name as keyof typeof params]]));
+const callOf = (operationId: string): Call => {
+  const path = Object.entries(bed.document.paths).find(([, methods]) =>
+    Object.values(methods).some((one) => one.operationId === operationId),
+  )![0];
+  return { ...BODIES[operationId], params: paramsOf(path) };
+};
+
+test('every operation is refused to a key that allows something else', async () => {
+  const client = await bed.key({ actions: ['metrics:read'] });
+  for (const operationId of operations()) await client.fails(operationId, callOf(operationId), 403, 'api.forbidden');
+});
+
+test('every operation is refused without a key, with a wrong, an expired or a revoked one', async () => {
+  const paths = Object.entries(bed.document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => [method.toUpperCase(), path.replace(/\{\w+\}/g, 'x')] as const),
+  );
+  for (const [method, path] of paths) {
+    const response = await ask(path, { method });
+    assert.equal(response.status, 401, `${method} ${path}`);
+    assert.match(response.headers.get('www-authenticate') ?? '', /^Bearer/);
+    assert.equal((await problem(response)).code, 'api.key');
+  }
+  const { key } = await bed.key({ expiresAt: bed.clock.now() + 1 });
+  await bed.clock.advance(1);
+  for (const authorization of [`Bearer ${key.reveal()}`, 'Bearer x', 'Basic eDp5', `Bearer  `, key.reveal()]) {
+    const response = await ask('/v1/messages', { headers: { authorization } });
+    assert.equal(response.status, 401);
+    assert.ok(!(await response.text()).includes(key.reveal()));
+  }
+  const inQuery = await ask(`/v1/messages?access_token=${key.reveal()}`);
+  assert.equal(inQuery.status, 401, 'keys in addresses end up in logs');
+  const refused = bed.audited.filter(({ type }) => type === 'api.refused');
+  assert.ok(refused.length > 30 && refused.every(({ sessionId }) => sessionId?.startsWith('req_')));
+  assert.ok(refused.some(({ data }) => data?.['reason'] === 'expired'));
+});
+
+test('a key sees the mailboxes it opens and nothing of the others', async () => {
+  const all = await bed.key();
+  const mine = await bed.key({ mailboxes: [ALICE] });
+  const { id } = await all.ok('sendMessage', { json: hello });
+  const own = await mine.ok('sendMessage', { json: { ...hello, from: ALICE } });
+  for (const operationId of ['getMessage', 'listMessageEvents', 'getMessageBody', 'cancelMessage', 'retryMessage'])
+    await mine.fails(operationId, { params: { id } }, 404, 'outbox.not-found');
+  await mine.fails('editMessage', { params: { id }, json: {} }, 404, 'outbox.not-found');
+  await mine.fails('holdMessage', { params: { id }, json: { reason: 'x' } }, 404, 'outbox.not-found');
+  await mine.fails('sendMessage', { json: hello }, 404, 'api.not-found');
+  await mine.fails('sendMessage', { json: { ...hello, mailbox: SHOP } }, 404, 'api.not-found');
+  await mine.fails('sendMessage', { json: { ...hello, from: 'info@contoso.test' } }, 404, 'api.not-found');
+  await mine.fails('getMailbox', { params: { address: SHOP } }, 404, 'api.not-found');
+  await mine.fails('holdMailbox', { params: { address: SHOP }, json: { reason: 'x' } }, 404, 'api.not-found');
+  await mine.fails('listEvents', { query: { mailbox: SHOP } }, 404, 'api.not-found');
+  const ids = async (operationId: string, name: string): Promise<string[]> =>
+    (await mine.ok(operationId)).items.map((one: Record<string, string>) => one[name]);
+  assert.deepEqual(await ids('listMessages', 'id'), [own.id]);
+  assert.deepEqual(await ids('listEvents', 'messageId'), [own.id]);
+  assert.deepEqual(await ids('listMailboxes', 'address'), [ALICE]);
+  const hook = await all.ok('createWebhook', { json: { url: 'https://x.test/' } });
+  await mine.fails('getWebhook', { params: { id: hook.id } }, 404, 'api.not-found');
+  await mine.fails('createWebhook', { json: { url: 'https://x.test/' } }, 403, 'api.forbidden');
+  const own2 = await mine.ok('createWebhook', { json: { url: 'https://x.test/', mailboxes: [ALICE] } });
+  await mine.fails('updateWebhook', { params: { id: own2.id }, json: { mailboxes: [SHOP] } }, 404, 'api.not-found');
+  assert.deepEqual(await ids('listWebhooks', 'id'), [own2.id]);
+  await mine.fails('addSuppressions', { json: { items: [{ address: 'a@x.test' }] } }, 403, 'api.forbidden');
+  await mine.ok('addSuppressions', { json: { items: [{ address: 'a@x.test', mailbox: ALICE }] } });
+  await mine.fails('putTemplate', { params: { name: 'a' }, json: { subject: 's', text: 't' } }, 403, 'api.forbidden');
+});
+
+test('a rate is kept, and said with Retry-After', async () => {
+  const client = await bed.key({ rate: 2 });
+  await client.ok('listMessages');
+  await client.ok('listMessages');
+  const over = await client.call('listMessages');
+  assert.deepEqual([over.status, over.body.code, over.headers.get('retry-after')], [429, 'api.rate', '30']);
+  await bed.clock.advance(30_000);
+  await client.ok('listMessages');
+});
+
+test('many wrong keys from one address are told to wait', async () => {
+  const peer = { address: '203.0.113.7', isPrivate: true };
+  const statuses: number[] = [];
+  for (let n = 0; n < 8; n++)
+    statuses.push((await ask('/v1/messages', { headers: { authorization: `Bearer wrong${n}` } }, peer)).status);
+  assert.deepEqual([statuses[0], statuses.at(-1)], [401, 429]);
+});
+
+test('keys do not travel in plain text beyond this machine', async () => {
+  const { key } = await bed.key();
+  const headers = { authorization: `Bearer ${key.reveal()}` };
+  const response = await ask('/v1/messages', { headers }, { address: '203.0.113.5', isPrivate: false });
+  assert.equal(response.status, 403);
+  assert.equal((await problem(response)).code, 'api.insecure');
+});
+
+test('answers are for programs only, and failures can be looked up', async () => {
+  const response = await ask('/v1/nothing', {});
+  assert.equal(response.status, 401, 'what there is, is for keys');
+  for (const [name, value] of [
+    ['cache-control', 'no-store'],
+    ['x-content-type-options', 'nosniff'],
+    ['x-frame-options', 'DENY'],
+    ['referrer-policy', 'no-referrer'],
+  ] as const)
+    assert.equal(response.headers.get(name), value);
+  assert.equal(response.headers.get('access-control-allow-origin'), null);
+  const body = await problem(response);
+  assert.equal(response.headers.get('request-id'), body.requestId);
+  const explained = await ask('/errors/api.key');
+  assert.match(await explained.text(), /api\.key: not allowed\nNext: /);
+  assert.equal((await ask('/errors/constructor')).status, 404);
+  const { key } = await bed.key();
+  const nothing = await ask('/v1/nothing', { headers: { authorization: `Bearer ${key.reveal()}` } });
+  assert.deepEqual([nothing.status, (await problem(nothing)).code], [404, 'api.not-found']);
+  const document = await ask('/openapi.json');
+  assert.equal(await document.text(), JSON.stringify(bed.document));
+});
+
+test('what fails inside is not told outside', async () => {
+  const client = await bed.key();
+  const { find } = bed.store.mailboxes;
+  Object.assign(bed.store.mailboxes, { find: () => Promise.reject(new Error('password=hunter2 at /secret/path')) });
+  try {
+    const answer = await client.call('sendMessage', { json: hello });
+    assert.deepEqual([answer.status, answer.body.code], [500, 'base.bug']);
+    assert.doesNotMatch(answer.text, /hunter2|secret\/path/);
+  } finally {
+    Object.assign(bed.store.mailboxes, { find });
+  }
+});
+
+test('a body that is too large is refused, with and without a length', async () => {
+  const client = await bed.key();
+  const headers = { authorization: `Bearer ${client.key.reveal()}`, 'content-type': 'application/json' };
+  const body = JSON.stringify({ ...hello, text: 'x'.repeat(11 * 1024 * 1024) });
+  const length = String(body.length);
+  const known = await ask('/v1/messages', { method: 'POST', headers: { ...headers, 'content-length': length }, body });
+  assert.deepEqual([known.status, (await problem(known)).code], [413, 'api.too-large']);
+  const stream = new Blob([body]).stream();
+  const chunked = { ...headers, 'transfer-encoding': 'chunked' };
+  const init = { method: 'POST', headers: chunked, body: stream, duplex: 'half' as const };
+  const unknown = await ask('/v1/messages', init);
+  assert.deepEqual([unknown.status, (await problem(unknown)).code], [413, 'api.too-large']);
+});
