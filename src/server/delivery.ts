@@ -10,6 +10,7 @@ import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { reportFailure } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
+import { type Returns, watchReturns } from '../outbox/deliver/returns.ts';
 import type { SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
 import type { Application, Lease, Mailbox } from '../store/types.ts';
 import type { Instance } from './instance.ts';
@@ -41,6 +42,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   const hostname = config.hostname ?? machine();
   let lease: Lease | undefined;
   let delivery: Delivery | undefined;
+  let returns: Returns | undefined;
   let closing: Promise<void> | undefined;
   let stopped = false;
 
@@ -62,8 +64,8 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
         ),
     });
   const lost = (): void => {
-    closing = delivery?.close();
-    delivery = undefined;
+    closing = Promise.all([delivery?.close(), returns?.close()]).then(() => undefined);
+    delivery = returns = undefined;
     lease = undefined;
   };
   const turn = async (): Promise<void> => {
@@ -74,6 +76,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       if (lease && !delivery && !stopped) {
         await closing;
         delivery = start();
+        returns = watchReturns({ store, signIn, clock, log });
       }
     } catch (error) {
       log.warn({ code: asError(error).code, error: asError(error).message }, 'delivery could not be watched over');
@@ -109,6 +112,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       for (const timer of timers) timer.cancel();
       await running;
       await delivery?.close();
+      await returns?.close();
       await closing;
       await routes.close();
       if (lease)

@@ -91,6 +91,7 @@ export function compose(
     `Message-ID: <${randomBytes(16).toString('hex')}@${hostname}>`,
     `In-Reply-To: ${message.messageId}`,
     'Auto-Submitted: auto-replied',
+    `X-Postern-Message: ${message.id}`,
     'MIME-Version: 1.0',
     `Content-Type: multipart/report; report-type=delivery-status; boundary="${boundary}"`,
     '',

@@ -1,0 +1,110 @@
+/** Reports in the sender's inbox find their message, over IMAP as the sandbox's tenant speaks it. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { nullLog } from '../../src/base/log.ts';
+import { Provider } from '../../src/gateway/provider.ts';
+import { type Returns, watchReturns } from '../../src/outbox/deliver/returns.ts';
+import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import type { Mailbox } from '../../src/store/types.ts';
+import type { OutboxMessage } from '../../src/store/types-outbox.ts';
+import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
+
+const ALICE = 'alice@contoso.test';
+
+let sandbox: Sandbox;
+let home: TenantHome;
+let alice: Mailbox;
+let returns: Returns;
+before(async () => {
+  sandbox = await startSandbox();
+  home = await openTenantHome(sandbox);
+  alice = await home.connect(await home.application(), { address: ALICE });
+  const { clock, store, tokens } = home.instance;
+  const provider = new Provider({ tokens, clock, upstreamMs: 10_000, ehloName: undefined });
+  returns = watchReturns({ store, clock, log: nullLog, signIn: (...args) => provider.signIn(...args) });
+});
+after(async () => {
+  await returns.close();
+  await home.close();
+  await sandbox.close();
+});
+
+async function sentMessage(to: string): Promise<OutboxMessage> {
+  const { outbox, store } = home.instance;
+  const { message } = await outbox.accept(
+    { mailbox: alice, envelope: { from: ALICE, recipients: [{ address: to }] }, source: 'smtp', principal: 'apw_1' },
+    [Buffer.from(`From: ${ALICE}\r\n\r\nhi\r\n`)],
+  );
+  const state = { type: 'sent', at: Date.now() } as const;
+  return (await store.outbox.change(message.id, message.fence, { state }, []))!;
+}
+
+function report({ id, messageId }: OutboxMessage, to: string, action: string, status: string, extra = ''): Buffer {
+  const text = `From: postmaster@fabrikam.test
+To: ${ALICE}
+Message-ID: <${action}.${id}@fabrikam.test>${extra}
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+
+It did not work out.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.fabrikam.test
+
+Final-Recipient: rfc822; ${to}
+Action: ${action}
+Status: ${status}
+Diagnostic-Code: smtp; 550 ${status} no such person
+
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: ${messageId}
+--b--
+`;
+  return Buffer.from(text.replaceAll('\n', '\r\n'));
+}
+
+const eventsOf = async ({ id }: OutboxMessage): Promise<readonly string[]> =>
+  (await home.instance.outbox.events({ messageId: id, limit: 100 })).map(({ type }) => type);
+
+test('a report is tied to its message once, and an address that does not exist is not written to again', async () => {
+  const gone = 'gone@fabrikam.test';
+  const message = await sentMessage(gone);
+  sandbox.mailStore.deliver(ALICE, report(message, gone, 'delayed', '4.4.7'));
+  sandbox.mailStore.deliver(ALICE, Buffer.from('Subject: something else\r\n\r\nhi\r\n'));
+  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1'));
+  await returns.look();
+  await returns.look();
+  assert.deepEqual(await eventsOf(message), ['accepted', 'deferred', 'bounced']);
+  // The same report again, as after a lost mark or a second copy.
+  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1'));
+  await returns.look();
+  assert.deepEqual(await eventsOf(message), ['accepted', 'deferred', 'bounced']);
+  await assert.rejects(() => sentMessage(gone), { code: 'outbox.suppressed' });
+  const inbox = sandbox.mailStore.find(ALICE)!.inbox.messages;
+  assert.ok(
+    inbox.slice(-4).every(({ flags }) => !flags.has('\\Seen')),
+    'nothing was marked as read',
+  );
+});
+
+test('a full mailbox is no reason never to write again; strangers and our own reports say nothing', async () => {
+  const full = 'full@fabrikam.test';
+  const message = await sentMessage(full);
+  sandbox.mailStore.deliver(ALICE, report(message, full, 'failed', '5.2.2'));
+  const other = await sentMessage('fine@fabrikam.test');
+  sandbox.mailStore.deliver(ALICE, report(other, 'stranger@fabrikam.test', 'failed', '5.1.1'));
+  const own = await sentMessage('own@fabrikam.test');
+  sandbox.mailStore.deliver(
+    ALICE,
+    report(own, 'own@fabrikam.test', 'failed', '5.1.1', `\nX-Postern-Message: ${own.id}`),
+  );
+  await returns.look();
+  assert.deepEqual(await eventsOf(message), ['accepted', 'bounced']);
+  assert.deepEqual(await eventsOf(other), ['accepted']);
+  assert.deepEqual(await eventsOf(own), ['accepted']);
+  await sentMessage(full);
+});
