@@ -3,6 +3,7 @@ import { asError, isError } from '../base/error.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import type { Facts } from '../oauth/catalogue/diagnose.ts';
 import { oauthError } from '../oauth/errors.ts';
+import { grantHealth } from '../oauth/health.ts';
 import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
 import { readGrant } from '../oauth/renewal.ts';
 import type { AccessToken } from '../oauth/types.ts';
@@ -11,7 +12,7 @@ import { describeChanges, describeLimits, type Usage } from './advice.ts';
 import { checkAuthority } from './authority.ts';
 import { checkCredential } from './credential.ts';
 import { checkProtocol } from './protocol.ts';
-import { Steps } from './step.ts';
+import { type Found, Steps } from './step.ts';
 import { judgeToken, obtainToken } from './tokens.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
@@ -56,6 +57,7 @@ export async function* checkMailbox(
     });
     const got = token;
     if (got) yield await steps.run('permissions', 'token permissions', () => judgeToken(got, profile, grant, mailbox));
+    yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox));
   }
   for (const protocol of options.protocols ?? mailbox.protocols)
     yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
@@ -99,6 +101,34 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
   const { name, clientId, tenant } = application;
   const facts = { address: mailbox.address, application: name, clientId, ...(tenant === undefined ? {} : { tenant }) };
   return { application, grant, profile: resolveProvider(application), facts };
+}
+
+/** What will stop the mail unless somebody acts. The credential has a step of its own. */
+async function describeHealth(
+  { store, clock }: CheckDeps,
+  { grant, application, profile }: Parts,
+  { address }: Mailbox,
+): Promise<Found> {
+  // As it is now: the token may have been renewed a moment ago.
+  const now = (await store.grants.find(grant.id)) ?? grant;
+  const { inactivityMs } = profile;
+  const health = grantHealth({ grant: now, application, inactivityMs, mailbox: address }, clock.now());
+  const facts = { health: health.type };
+  if (health.type === 'healthy') return { says: 'nothing known that will end the consent', facts };
+  if (health.type !== 'at-risk' || health.cause.startsWith('credential-'))
+    return { says: `as told above: ${health.type}`, facts };
+  const at = health.at === undefined ? null : new Date(health.at).toISOString();
+  return {
+    says: at === null ? health.reason : `${health.reason}; mail stops at ${at.slice(0, 16).replace('T', ' ')}`,
+    facts: { ...facts, cause: health.cause, at },
+    warning: {
+      id: `health.${health.cause}`,
+      cause: health.reason,
+      blame: health.passing ? 'provider' : 'user',
+      ...(health.passing ? { passesWhen: 'the next renewal succeeds' } : {}),
+      remedy: [{ do: health.remedy }],
+    },
+  };
 }
 
 function describeGrant(grant: Grant, { name, provider }: Application): string {
