@@ -1,10 +1,12 @@
 /** HTTP in front of fetch-style handlers: Node's requests become standard ones. Behind a door, or plain on loopback. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../base/clock.ts';
 import { type Door, type DoorOptions, openDoor } from './door.ts';
+import type { FaultId } from './faults/catalogue.ts';
 
 /** What handlers get besides the request. */
 export interface HttpBindings {
@@ -30,20 +32,44 @@ export async function openHttpDoor(
   handler: () => FetchHandler,
 ): Promise<Door> {
   const server = createHttpServer(handler, options.clock);
+  const idle = new Set<Socket>();
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket);
+    response.once('close', () => socket.destroyed || idle.add(socket));
+  });
   const door = await openDoor({
     ...options,
     tls: 'implicit',
-    // Node takes a connection that it did not accept itself (events of http.Server, `connection`).
-    serve: ({ socket }) => void server.emit('connection', socket),
+    serve({ socket }) {
+      idle.add(socket);
+      socket.once('close', () => idle.delete(socket));
+      // Node takes a connection that it did not accept itself (events of http.Server, `connection`).
+      server.emit('connection', socket);
+    },
+  });
+  // A connection that is kept alive would pass by everything that goes wrong in connecting.
+  const unwatch = options.faults.observe(() => {
+    if (CONNECTING.some((fault) => options.faults.has(fault, { place: options.place })))
+      for (const socket of idle) socket.destroy();
   });
   return {
     port: door.port,
-    async close() {
-      server.closeAllConnections();
-      await door.close();
+    close() {
+      unwatch();
+      return door.close();
     },
   };
 }
+
+const CONNECTING: readonly FaultId[] = [
+  'connection-refused',
+  'connection-dropped',
+  'connection-silent',
+  'tls-failure',
+  'certificate-expired',
+  'certificate-wrong-name',
+  'certificate-untrusted',
+];
 
 async function answer(handler: FetchHandler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const response = await handler.fetch(requestOf(incoming), { incoming });

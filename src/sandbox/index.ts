@@ -139,7 +139,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
   const certificate = await issueCertificate(ca, { names: NAMES, days: 30 });
   const tls = { cert: certificate.certPem, key: certificate.keyPem };
-  const certificates = new Certificates(tls, wall, ca);
+  const certificates = new Certificates(tls, ca);
   const authority = await startAuthority({
     rotation: options.rotation ?? 'microsoft',
     assertionReuse: options.assertionReuse ?? 'microsoft',

@@ -81,8 +81,10 @@ function set(): Command {
     )
     .action(async (name: string, { control: url, ...limits }: SetOptions, command: Command) => {
       const context = new Context(command);
+      const { faults } = await import('../../sandbox/index.ts');
       const active = await ask<ActiveFault>(url, 'POST', '/faults', { fault: name, ...limits });
-      context.result(active, [line(active)]);
+      const atOnce = faults.find(({ id }) => id === active.fault)?.momentary === true;
+      context.result(active, [atOnce ? `${name}: ${active.hits} connections` : line(active)]);
     });
 }
 

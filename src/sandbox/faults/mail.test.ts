@@ -182,6 +182,10 @@ test('a port can be closed and opened again, dropped, silent', async () => {
   (await client.pop3()).destroy();
   sandbox.faults.clear('connection-refused');
   await client.imap();
+  sandbox.faults.set('connection-refused', { protocol: 'authority' });
+  await assert.rejects(client.appOnly());
+  sandbox.faults.clear();
+  assert.equal((await client.appOnly()).status, 200);
   sandbox.faults.set('connection-dropped', { protocol: 'smtp', times: 1 });
   assert.equal(await (await Wire.open(sandbox.mail.smtp)).closed(), '');
   sandbox.faults.set('connection-silent', { protocol: 'smtp', times: 1 });
@@ -272,9 +276,10 @@ test('TLS: no handshake, and certificates that are wrong each in its way', async
       return true;
     });
     sandbox.faults.set(fault, { times: 1, protocol: 'authority' });
-    const fresh = new TenantClient(sandbox);
-    await assert.rejects(fresh.request(`${sandbox.authority}/v2.0/.well-known/openid-configuration`));
-    await fresh.close();
+    // Also for a client whose connection was kept alive.
+    const url = `${sandbox.authority}/v2.0/.well-known/openid-configuration`;
+    await assert.rejects(client.request(url), fault);
+    assert.equal((await (await client.request(url)).text()).length > 100, true);
   }
   await client.imap();
 });

@@ -49,7 +49,7 @@ const IDLE_MS = 30 * 60_000;
 /** @throws sandbox.port-taken */
 export async function startMailServers(options: MailServersOptions): Promise<MailServers> {
   const { log, ports = {}, wall = options.clock, faults = new FaultBoard() } = options;
-  const certificates = options.tls instanceof Certificates ? options.tls : new Certificates(options.tls, wall);
+  const certificates = options.tls instanceof Certificates ? options.tls : new Certificates(options.tls);
   const ledger = options.ledger ?? new Ledger(options.clock);
   const site: MailSite = { ...options, faults, ledger, hostname: options.hostname ?? 'outlook.contoso.test' };
   const doors: Door[] = [];
