@@ -1,6 +1,7 @@
 /** Graph as a client meets it: permissions, sending in both formats, drafts in pieces, throttling, the directory. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import fc from 'fast-check';
 import { TenantClient } from '../../../test/bed/tenant-client.ts';
 import { faults, type Sandbox, startSandbox } from '../index.ts';
 
@@ -221,4 +222,42 @@ test('the directory: registration, service principal, roles and consents by appI
   assert.ok(grants.some(({ scope, consentType }) => scope.includes('Mail.Send') && consentType === 'Principal'));
   assert.equal((await ask('GET', "/applications(appId='none')", application)).code, 'Request_ResourceNotFound');
   assert.equal((await ask('GET', '/applications', alice)).code, 'Authorization_RequestDenied');
+});
+
+test('nonsense is refused, never answered with a failure of the server', async () => {
+  const address = fc.constantFrom(BOB, 'x', '', 'a@b\r\nBcc: c@d', '"@', '<>');
+  const people = fc.array(fc.record({ emailAddress: fc.record({ address, name: fc.string() }) }), { maxLength: 2 });
+  const message = fc.record(
+    {
+      subject: fc.string(),
+      body: fc.record({ contentType: fc.constantFrom('text', 'html', 'x'), content: fc.string() }),
+      toRecipients: people,
+      bccRecipients: people,
+      from: fc.record({ emailAddress: fc.record({ address }) }),
+      internetMessageId: fc.string(),
+      internetMessageHeaders: fc.array(fc.record({ name: fc.string(), value: fc.string() }), { maxLength: 2 }),
+      attachments: fc.array(fc.anything(), { maxLength: 1 }),
+    },
+    { requiredKeys: [] },
+  );
+  const body = fc.oneof(
+    fc.record({ message: fc.oneof(message, fc.anything()) }).map((value) => JSON.stringify(value)),
+    fc.string(),
+  );
+  const path = fc.constantFrom('/me/sendMail', '/me/messages', '/me/messages/x/send', '/me/messages/x/attachments');
+  await fc.assert(
+    fc.asyncProperty(
+      path,
+      body,
+      fc.constantFrom('application/json', 'text/plain', 'x/y'),
+      async (where, sent, type) => {
+        const { status } = await ask('POST', where, alice, sent, { 'content-type': type });
+        assert.ok(status < 500, `${where} answered ${status}`);
+      },
+    ),
+    { numRuns: 150 },
+  );
+  const injected = { message: { subject: 'a\r\nBcc: secret@fabrikam.test', ...to(BOB) } };
+  assert.equal((await ask('POST', '/me/sendMail', alice, injected)).status, 202);
+  assert.doesNotMatch(last(BOB), /^Bcc:/m);
 });
