@@ -1,5 +1,6 @@
 /** `postern outbox`: what waits, what happened to it, and what can be done. */
 import { Command, Option } from 'commander';
+import { type Diagnosis, diagnoseReply, stepText } from '../../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
 import { Context, table, when } from '../context.ts';
@@ -90,12 +91,16 @@ function show(): Command {
           return;
         }
         const story = await box.events({ messageId: id, limit: 1000 });
-        context.result({ ...facts(message), events: story.map(eventFacts) }, [
+        const diagnosis = whyNot(message, story);
+        context.result({ ...facts(message), diagnosis: diagnosis ?? null, events: story.map(eventFacts) }, [
           `${message.id}  ${stateOf(message)}`,
           `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
           ...message.recipients.map(
             ({ address, state, reply }) => `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
           ),
+          ...(diagnosis
+            ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
+            : []),
           `  header    ${message.messageId}`,
           `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}`,
           `  deadline  ${when(message.deadline)} UTC`,
@@ -173,6 +178,13 @@ function release(): Command {
 function recipientsOf({ recipients }: OutboxMessage): string {
   const [first, ...others] = recipients;
   return others.length === 0 ? first!.address : `${first!.address} and ${others.length} more`;
+}
+
+/** The cause of the last attempt's end, where the catalogue knows the reply. */
+function whyNot({ state, mailbox }: OutboxMessage, story: readonly MessageEvent[]): Diagnosis | undefined {
+  if (state.type === 'sent' || state.type === 'cancelled') return undefined;
+  const said = story.findLast(({ data }) => typeof data['reply'] === 'string')?.data['reply'];
+  return typeof said === 'string' ? diagnoseReply(said, { address: mailbox }) : undefined;
 }
 
 function stateOf({ state, attempts }: OutboxMessage): string {

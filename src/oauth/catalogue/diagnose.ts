@@ -1,7 +1,7 @@
 /** From evidence to cause, blame and remedy: pure functions over the catalogue. */
 import type { PosternError, Kind } from '../../base/error.ts';
 import { catalogue } from './catalogue.ts';
-import { type Evidence, evidenceOf } from './evidence.ts';
+import { type Evidence, evidenceIn, evidenceOf } from './evidence.ts';
 import type { Blame, Catalogue, CatalogueRow, Outcome, RemedyStep } from './schema.ts';
 
 /** What stands for `{address}` and the like in remedies; what is not known is written in capitals for the person to fill in. */
@@ -62,6 +62,12 @@ export function diagnose(error: PosternError, facts: Facts = {}): Diagnosis {
     remedy: error.hint === '' ? [] : [{ do: fill(error.hint, facts) }],
     sources: [],
   };
+}
+
+/** A reply, as somebody kept or typed it, in plain words; undefined when the catalogue does not know it. */
+export function diagnoseReply(text: string, facts: Facts = {}): Diagnosis | undefined {
+  const row = findRow({ ...evidenceIn(text), ours: [] });
+  return row && describeRow(row, facts);
 }
 
 /** What a refused token request means for the grant, and what to do; undefined when the catalogue does not know it. */

@@ -36,11 +36,13 @@ export function evidenceIn(text: string): Evidence {
   const aadsts = numbersIn(text) ?? (/^\d{5,7}$/.test(text) ? [Number(text)] : undefined);
   const plain = text.replace(/^(?:\*|[A-Za-z0-9]+) (?=(?:OK|NO|BAD|BYE)\b)/, '');
   const isReply = /^(?:[2-5]\d\d[ -]|[2-5]\.\d{1,3}\.\d{1,3}\b|-ERR\b|(?:NO|BAD|BYE)\b|Server Unavailable)/.test(plain);
+  // By itself, or after the status as delivery notes it: `403 ErrorAccessDenied: …`.
+  const graph = /^(?:\d{3} )?([A-Za-z]+(?:_[A-Z][A-Za-z]+)?)(?::|$)/.exec(text)?.[1];
   return {
     ...(aadsts ? { aadsts } : {}),
     ...(isReply ? { reply: { protocol: protocolOf(plain), text: plain } } : {}),
     ...(/^[a-z]+(?:_[a-z]+)+$|^[a-z]+[A-Z]\w+$/.test(text) ? { oauth: { error: text } } : {}),
-    ...(/^[A-Za-z]+(?:_[A-Z][A-Za-z]+)?$/.test(text) ? { graph: text } : {}),
+    ...(graph === undefined ? {} : { graph }),
     ours: [{ code: text, reason: '' }],
   };
 }
