@@ -87,6 +87,10 @@ class SignInCheck implements SignIn {
     return { type: 'accepted', mailbox, appPassword: row };
   }
 
+  mailbox(address: string): Promise<Mailbox | undefined> {
+    return this.#deps.store.mailboxes.find(address);
+  }
+
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void } {
     this.#revoked.add(callback);
     return { stop: () => void this.#revoked.delete(callback) };

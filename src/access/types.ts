@@ -30,6 +30,8 @@ export type SignInResult =
 export interface SignIn {
   /** Checks an app password: keyed hash, constant time, brute force slowed per address and per mailbox. @throws store.unavailable */
   verify(attempt: SignInAttempt): Promise<SignInResult>;
+  /** The mailbox as it is now, for sessions that sign in at its provider again. @throws store.unavailable */
+  mailbox(address: string): Promise<Mailbox | undefined>;
   /** Calls back with ids of app passwords that stopped being valid (revoked, expired), so that live sessions are cut. */
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void };
 }

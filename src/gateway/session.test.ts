@@ -163,6 +163,17 @@ test('a provider that dies does not end an IMAP session', async (t) => {
   assert.equal(bench.audit.of('session.ended').length, 0);
 });
 
+test('a mailbox that was removed is not signed in to again', async (t) => {
+  const { bench, provider } = await scene(t);
+  const client = await signedIn(bench);
+  bench.signIn.current = undefined;
+  provider.crash();
+  await eventually(() => provider.open === 0);
+  await client.send('b NOOP');
+  assert.match((await client.until(/<end>/)).join('\n'), /^\* BYE alice@contoso\.test is not set up for imap any more/);
+  assert.equal(provider.accepted, 1);
+});
+
 test('without its provider an IMAP session ends with the reason', async (t) => {
   const { bench, provider } = await scene(t);
   const client = await signedIn(bench);

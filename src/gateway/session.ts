@@ -14,7 +14,7 @@ import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
 import { plainAddress } from './admission.ts';
 import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
-import { keeperFor, type SessionKeeper } from './continuity/keeper.ts';
+import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
 import type { ExtensionBook } from './extension-book.ts';
 import { type Ending, goodbye } from './goodbye.ts';
@@ -297,10 +297,7 @@ export class Session {
       clock: deps.clock,
       log: deps.log.child(facts),
       expiresAt,
-      signIn: (after, signal) =>
-        after === undefined
-          ? provider.signIn(mailbox, protocol, signal)
-          : provider.signInAgain(mailbox, protocol, after, signal),
+      signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');

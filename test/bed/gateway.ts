@@ -242,6 +242,13 @@ export class FakeSignIn implements SignIn {
     );
   }
 
+  /** What `mailbox` gives. */
+  current: Mailbox | undefined = MAILBOX;
+
+  mailbox(): Promise<Mailbox | undefined> {
+    return Promise.resolve(this.current);
+  }
+
   onRevoked(callback: (ids: readonly string[]) => void): { stop(): void } {
     this.#revoked = callback;
     return { stop: () => (this.#revoked = undefined) };

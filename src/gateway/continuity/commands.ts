@@ -80,8 +80,16 @@ export class CommandFilter {
 
   /** The verb of the command that waits, as far as it has come. */
   get nextVerb(): string | undefined {
+    return this.#next?.[2]?.toUpperCase();
+  }
+
+  get nextTag(): string | undefined {
+    return this.#next?.[1];
+  }
+
+  get #next(): RegExpExecArray | undefined {
     if (this.#mode !== 'command' || this.#held.length === 0) return undefined;
-    return COMMAND.exec(this.#held.toString('latin1', 0, LONGEST_START))?.[2]?.toUpperCase();
+    return COMMAND.exec(this.#held.toString('latin1', 0, LONGEST_START)) ?? undefined;
   }
 
   /** Nothing is let through from the next beginning of a command, or end of an IDLE, on. */

@@ -157,6 +157,18 @@ test('without consent the client is told so, and an outage is waited for', async
   await assert.rejects(session.program.ask('NOOP'), /\* BYE the consent for alice@contoso\.test has ended/);
 });
 
+test('LOGOUT needs no new server', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  session.cut();
+  await settle();
+  await session.program.raw('z LOGOUT\r\n');
+  await assert.rejects(session.program.answer('z'), /\* BYE signing off/);
+  await settle();
+  assert.equal(session.heard.length, 1);
+  assert.ok(session.ended);
+});
+
 test('capabilities that cannot be kept are hidden, and refused when used anyway', async (t) => {
   const session = await start(t);
   await session.program.ask('CAPABILITY');

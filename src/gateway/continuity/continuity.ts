@@ -90,7 +90,11 @@ export class Continuity implements SessionKeeper {
 
   fromClient(bytes: Buffer): Buffer {
     const out = this.#tap.fromClient(bytes);
-    if (this.#goneAt !== undefined && this.#tap.pending > 0) this.#work(this.#succeed);
+    if (this.#goneAt !== undefined && this.#tap.pending > 0) {
+      const { logoutTag } = this.#tap;
+      if (logoutTag !== undefined) this.#end(`* BYE signing off\r\n${logoutTag} OK LOGOUT completed\r\n`);
+      else this.#work(this.#succeed);
+    }
     if (this.#tap.pending > MOST_PENDING) this.#relay.pauseClient(true);
     return out;
   }

@@ -1,8 +1,10 @@
 /** What keeps a relayed session when its server goes away, by protocol. */
+import type { SignIn } from '../../access/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Protocol } from '../../store/types.ts';
-import type { ProviderConnection } from '../provider.ts';
+import { gatewayError } from '../errors.ts';
+import type { Provider, ProviderConnection } from '../provider.ts';
 import type { Tap } from '../relay.ts';
 import { Continuity } from './continuity.ts';
 import { Pop3Keeper } from './pop3.ts';
@@ -30,6 +32,23 @@ export interface SessionKeeper extends Tap {
   goodbye(text: string | undefined): string | undefined;
   /** The session is over. */
   close(): void;
+}
+
+/** Signs in again as the mailbox is set up by then. @throws as `Provider.signIn`, and gateway.misconfigured when it is removed */
+export function signInAgain(
+  provider: Provider,
+  signIn: Pick<SignIn, 'mailbox'>,
+  address: string,
+  protocol: Protocol,
+): KeeperOptions['signIn'] {
+  return async (after, signal) => {
+    const current = await signIn.mailbox(address);
+    if (current?.protocols.includes(protocol) !== true)
+      throw gatewayError('gateway.misconfigured', `${address} is not set up for ${protocol} any more`);
+    return after === undefined
+      ? provider.signIn(current, protocol, signal)
+      : provider.signInAgain(current, protocol, after, signal);
+  };
 }
 
 export function keeperFor(protocol: Protocol, options: KeeperOptions): SessionKeeper {

@@ -69,6 +69,12 @@ export class ImapTap implements ResponseSink, CommandSink {
     return !this.busy && this.#commands.between && this.#responses.between && !this.#own.pending;
   }
 
+  /** The tag of a LOGOUT that waits: there is no need of a server for that. */
+  get logoutTag(): string | undefined {
+    const { nextVerb, nextTag } = this.#commands;
+    return nextVerb === 'LOGOUT' && !this.busy ? nextTag : undefined;
+  }
+
   /** Octets the client has sent that were not passed on. */
   get pending(): number {
     return this.#commands.pending;
