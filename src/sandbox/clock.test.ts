@@ -57,6 +57,16 @@ test('jumping skips the way: what is due happens at the end, a repeating duty on
   assert.deepEqual(log.slice(2), ['tick at 8500', 'tick at 9500']);
 });
 
+test('a callback that throws is heard of by whoever moved the time, and by nobody after', async () => {
+  const clock = new SandboxClock(new ManualClock(0));
+  clock.after(10, () => {
+    throw new Error('broken');
+  });
+  await assert.rejects(clock.advance(20), /broken/);
+  await clock.advance(20);
+  assert.ok(clock.now() >= 30);
+});
+
 test('two that move it at once move it twice; it does not go back', async () => {
   const clock = new SandboxClock(new ManualClock(0));
   await Promise.all([clock.advance(5), clock.advance(7)]);

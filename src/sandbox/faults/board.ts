@@ -11,7 +11,7 @@ export interface FaultLimits {
   readonly times?: number | undefined;
   /** The one door it concerns; for network faults and those that could bite at several. */
   readonly protocol?: Place | undefined;
-  /** The one mailbox (address) it concerns. */
+  /** The one mailbox (address) it concerns; where mail is sent, also as sender or recipient. */
   readonly mailbox?: string | undefined;
   /** Between 0 and 1; 1 unless given. */
   readonly probability?: number | undefined;
