@@ -7,7 +7,8 @@ import type { Timer } from '../base/clock.ts';
 import { Provider } from '../gateway/provider.ts';
 import { type Delivery, type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
 import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
-import { reportFailure } from '../outbox/deliver/report.ts';
+import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
+import { report } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
 import { type Returns, watchReturns } from '../outbox/deliver/returns.ts';
@@ -57,11 +58,8 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
       routes: (mailbox) => routes.of(mailbox),
       limits: (mailbox) => limitsFor(instance, mailbox),
       probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
-      report: (message) =>
-        reportFailure(
-          { outbox, clock, signIn, hostname, mailbox: (address) => store.mailboxes.find(address) },
-          message,
-        ),
+      inbox: new InboxRoute(signIn, clock),
+      report: (message, kind) => report({ store, outbox, clock, hostname }, message, kind),
     });
   const lost = (): void => {
     closing = Promise.all([delivery?.close(), returns?.close()]).then(() => undefined);

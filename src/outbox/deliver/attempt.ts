@@ -6,6 +6,7 @@ import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import type { DeliveryMeter } from './delivery.ts';
+import type { ReportKind } from './report.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import type { Settler } from './settle.ts';
@@ -18,7 +19,10 @@ export interface AttemptDeps {
   readonly settler: Settler;
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
   readonly probe?: SentProbe;
-  report?(message: OutboxMessage): Promise<void>;
+  /** Where reports to the sender go before anything else is tried: the sender's own inbox. */
+  readonly inbox?: Route;
+  /** Hands a report to the outbox; the same one again changes nothing. */
+  report?(message: OutboxMessage, kind: ReportKind): Promise<void>;
   readonly meter?: DeliveryMeter;
   /** Nothing more of this mailbox until then. */
   pause(mailbox: Mailbox, until: number | 'blocked'): Promise<void>;
@@ -26,6 +30,8 @@ export interface AttemptDeps {
 
 /** The provider's index of what was sent is not always there at once. */
 const PROBE_AFTER_MS = [2_000, 15_000] as const;
+/** Those who asked to hear of delay hear of it then. */
+const LATE_MS = 4 * 3_600_000;
 /** An attempt that nobody knows the end of is made again after this, the probe having found nothing. */
 const UNKNOWN_AGAIN_MS = 5_000;
 
@@ -47,7 +53,7 @@ export async function attempt(
     return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal, noCopy));
   }
   if (now >= message.deadline) return expire(deps, message);
-  const routes = await deps.routes(mailbox);
+  const routes = [...(message.source === 'report' && deps.inbox ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
   const shut: NewMessageEvent[] = [];
   for (const [at, route] of routes.entries()) {
     const started = deps.clock.now();
@@ -123,6 +129,7 @@ async function settle(
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
   const change = changeOf(deps, message, outcome, now, events);
+  await tell(deps, { ...message, ...change }, outcome);
   const settled = await deps.settler.settle({ id: message.id, fence: message.fence, change, events });
   const facts = {
     id: message.id,
@@ -138,7 +145,6 @@ async function settle(
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
     await deps.pause(mailbox, now + outcome.retryAfterMs);
   else if (outcome.type === 'blocked' || outcome.type === 'closed') await deps.pause(mailbox, 'blocked');
-  if (settled) await tell(deps, settled);
 }
 
 /** What becomes of the message, and the events that say so. */
@@ -201,26 +207,34 @@ function putOff(
 async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<void> {
   const at = deps.clock.now();
   const reason = 'it could not be sent in time';
-  const settled = await deps.settler.settle({
-    id: message.id,
-    fence: message.fence,
-    change: {
-      state: { type: 'failed', at, code: 'outbox.expired', reason },
-      recipients: givenUp(message.recipients, reason),
-    },
-    events: [{ at, type: 'failed', data: { code: 'outbox.expired' } }],
-  });
-  if (settled) await tell(deps, settled);
+  const change = {
+    state: { type: 'failed', at, code: 'outbox.expired', reason },
+    recipients: givenUp(message.recipients, reason),
+  } as const;
+  await tell(deps, { ...message, ...change });
+  const events = [{ at, type: 'failed', data: { code: 'outbox.expired' } }] as const;
+  await deps.settler.settle({ id: message.id, fence: message.fence, change, events });
 }
 
-/** The sender hears of what did not arrive, once. A report that cannot be made is no reason to send the message again. */
-async function tell({ log, report }: AttemptDeps, message: OutboxMessage): Promise<void> {
-  if (message.state.type !== 'failed' && message.state.type !== 'sent') return;
-  if (!message.recipients.some(({ state }) => state === 'refused')) return;
-  try {
-    await report?.(message);
-  } catch (error) {
-    log.error({ id: message.id, err: asError(error) }, 'the sender could not be told of a failure');
+/**
+ * The sender hears of what did not arrive, and of what was asked for, before it is written down: whoever dies in between says
+ * it again, and the outbox takes it once. A report that cannot be made is no reason to send the message again.
+ */
+async function tell(deps: AttemptDeps, message: OutboxMessage, outcome?: Outcome): Promise<void> {
+  const { clock, log, report } = deps;
+  if (!report || message.envelopeFrom === '') return;
+  const { createdAt, recipients, state } = message;
+  const kinds: ReportKind[] = [];
+  if ((state.type === 'failed' || state.type === 'sent') && recipients.some((one) => one.state === 'refused'))
+    kinds.push('failed');
+  if (state.type === 'sent' && outcome?.type === 'sent' && outcome.dsnPassedOn !== true) kinds.push('relayed');
+  if (state.type === 'queued' && clock.now() - createdAt >= LATE_MS) kinds.push('delayed');
+  for (const kind of kinds) {
+    try {
+      await report(message, kind);
+    } catch (error) {
+      log.error({ id: message.id, kind, err: asError(error) }, 'the sender could not be told');
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import { attempt, type AttemptDeps } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
+import type { ReportKind } from './report.ts';
 import { Settler } from './settle.ts';
 import type { Route, SendingLimits, SentProbe } from './types.ts';
 
@@ -21,8 +22,10 @@ export interface DeliveryDeps {
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
   limits(mailbox: Mailbox): Promise<SendingLimits>;
   readonly probe?: SentProbe;
-  /** Tells the sender what did not arrive. */
-  report?(message: OutboxMessage): Promise<void>;
+  /** Takes reports to the sender. */
+  readonly inbox?: Route;
+  /** Tells the sender what did not arrive, and what was asked for. */
+  report?(message: OutboxMessage, kind: ReportKind): Promise<void>;
   readonly meter?: DeliveryMeter;
   /** Messages under way at a time, all mailboxes together. */
   readonly atOnce?: number;

@@ -1,92 +1,110 @@
-/** Non-delivery reports to the sender: RFC 3464 in RFC 6522, composed here, put into the sender's own mailbox. */
-import { randomBytes } from 'node:crypto';
+/** Reports to the sender: RFC 3464 in RFC 6522, composed here, handed to the outbox as mail of its own. */
+import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
-import { ImapCommands } from '../../protocol/imap/command.ts';
-import type { Mailbox } from '../../store/types.ts';
+import type { Store } from '../../store/types.ts';
 import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
-import type { AcceptRequest, Outbox } from '../types.ts';
-import type { SignInAt } from './smtp-route.ts';
+import type { Outbox } from '../types.ts';
 
 export interface ReportDeps {
-  readonly outbox: Pick<Outbox, 'accept' | 'body'>;
+  readonly store: Pick<Store, 'mailboxes'>;
+  readonly outbox: Pick<Outbox, 'accept' | 'body' | 'events'>;
   readonly clock: Clock;
-  readonly signIn: SignInAt;
   /** Our name in the report. */
   readonly hostname: string;
-  mailbox(address: string): Promise<Mailbox | undefined>;
 }
+
+/** RFC 3464 §2.3.3: given up, not yet, or handed to a server that itself does not report. */
+export type ReportKind = 'failed' | 'delayed' | 'relayed';
 
 /** Octets of the header that are looked for in a message's first chunk. */
 const HEADER_OCTETS = 64 * 1024;
-const APPEND_MS = 60_000;
+
+const KINDS = {
+  failed: {
+    notify: 'FAILURE',
+    state: 'refused',
+    subject: 'Not delivered',
+    words: 'This message could not be delivered to everybody. It was not delivered to:',
+    after: 'It will not be tried again by itself.',
+    status: '5.0.0',
+  },
+  delayed: {
+    notify: 'DELAY',
+    state: 'pending',
+    subject: 'Delayed',
+    words: 'This message has not been delivered yet to:',
+    after: 'Nothing needs to be done: it is tried again, and you hear when it is given up.',
+    status: '4.0.0',
+  },
+  relayed: {
+    notify: 'SUCCESS',
+    state: 'delivered',
+    subject: 'Sent',
+    words: 'This message was handed to the provider, which may not report any further, for:',
+    after: 'You asked to be told.',
+    status: '2.0.0',
+  },
+} as const satisfies Record<ReportKind, unknown>;
 
 /**
- * Tells the sender which recipients did not get a message. It goes straight into the sender's inbox by IMAP, which works when
- * sending does not; only where the mailbox has no IMAP it is mail of its own. Reports are never reported (RFC 5321 §6.1).
- * @throws outbox.*, gateway.*, store.*
+ * Tells the sender what became of a message, for the recipients whom it asked so for (RFC 3461 §4.1; without a word: failures).
+ * Said again it is taken once. Reports are never reported (RFC 5321 §6.1).
+ * @throws outbox.*, store.*, vault.*
  */
-export async function reportFailure(deps: ReportDeps, message: OutboxMessage): Promise<void> {
+export async function report(deps: ReportDeps, message: OutboxMessage, kind: ReportKind): Promise<void> {
+  const { outbox, store } = deps;
   if (message.envelopeFrom === '' || message.source === 'report') return;
-  const failed = message.recipients.filter(
-    ({ state, notify }) => state === 'refused' && (notify === undefined || notify.includes('FAILURE')),
+  const { notify: wish, state } = KINDS[kind];
+  const concerned = message.recipients.filter(
+    (one) => one.state === state && (one.notify?.includes(wish) ?? kind === 'failed'),
   );
-  const mailbox = await deps.mailbox(message.mailbox);
-  if (failed.length === 0 || !mailbox) return;
-  const report = compose(message, failed, await headerOf(deps.outbox, message), deps);
-  if (!mailbox.protocols.includes('imap')) {
-    const request: AcceptRequest = {
+  if (concerned.length === 0) return;
+  const mailbox = await store.mailboxes.find(message.mailbox);
+  if (!mailbox) return;
+  // Tried again by hand and failed again, it is reported again.
+  const failures = await outbox.events({ messageId: message.id, types: ['failed'], limit: 1000 });
+  const idempotencyKey = `${kind} ${message.id} ${failures.length}`;
+  const octets = compose(message, kind, concerned, await headerOf(outbox, message), deps);
+  await outbox.accept(
+    {
       mailbox,
-      envelope: { from: '', recipients: [{ address: message.envelopeFrom }] },
+      envelope: { from: '', recipients: [{ address: message.envelopeFrom, notify: ['NEVER'] }] },
       source: 'report',
-      principal: message.id,
-    };
-    await deps.outbox.accept(request, [report]);
-    return;
-  }
-  const stop = new AbortController();
-  const limit = deps.clock.after(APPEND_MS, () => stop.abort(new Error('the mailbox took too long')));
-  try {
-    const { conn, endpoint } = await deps.signIn(mailbox, 'imap', stop.signal);
-    const imap = new ImapCommands(conn, endpoint.host);
-    try {
-      const octets = (async function* () {
-        yield report;
-      })();
-      const { status, text } = await imap.run(`APPEND INBOX {${report.length}}`, stop.signal, octets);
-      if (status !== 'OK') throw new Error(`the inbox did not take the report: ${text}`);
-    } finally {
-      imap.end();
-    }
-  } finally {
-    limit.cancel();
-  }
+      principal: 'report',
+      idempotencyKey,
+      fingerprint: createHash('sha256').update(idempotencyKey).digest('hex'),
+    },
+    [octets],
+  );
 }
 
-/** RFC 6522 multipart/report of three parts: words, fields, the header of what was not delivered. */
+/** RFC 6522 multipart/report of three parts: words, fields, the header of the message it is about. */
 export function compose(
   message: OutboxMessage,
-  failed: readonly Recipient[],
+  kind: ReportKind,
+  concerned: readonly Recipient[],
   header: string,
   { clock, hostname }: Pick<ReportDeps, 'clock' | 'hostname'>,
 ): Buffer {
+  const { after: then, status, subject: about, words: said } = KINDS[kind];
   const boundary = `=_${randomBytes(12).toString('hex')}`;
   const date = new Date(clock.now()).toUTCString().replace('GMT', '+0000');
   const arrived = new Date(message.createdAt).toUTCString().replace('GMT', '+0000');
   const subject = /^Subject:[ \t]*((?:.*)(?:\r\n[ \t].*)*)/im.exec(header)?.[1]?.replace(/\r\n/g, '') ?? '';
-  const words = failed.map(({ address, reply }) => `  ${address}\r\n    ${reply ?? 'no reason was given'}`);
-  const fields = failed.map(({ address, orcpt, reply = '' }) =>
+  const words = concerned.map(({ address, reply }) => `  ${address}\r\n    ${reply ?? 'no reason was given'}`);
+  const fields = concerned.map(({ address, orcpt, reply = '' }) =>
     [
       ...(orcpt === undefined ? [] : [`Original-Recipient: ${orcpt}`]),
       `Final-Recipient: ${/[^\x20-\x7e]/.test(address) ? 'utf-8' : 'rfc822'}; ${address}`,
-      'Action: failed',
-      `Status: ${/\b([45]\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1]?.replace(/^4/, '5') ?? '5.0.0'}`,
-      ...(/^[45]\d\d/.test(reply) ? [`Diagnostic-Code: smtp; ${oneLine(reply)}`] : []),
+      `Action: ${kind}`,
+      `Status: ${/\b([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1]?.replace(/^./, status.slice(0, 1)) ?? status}`,
+      ...(/^[245]\d\d/.test(reply) ? [`Diagnostic-Code: smtp; ${oneLine(reply)}`] : []),
     ].join('\r\n'),
   );
   const text = [
     `From: Mail Delivery System <postmaster@${hostname}>`,
     `To: ${message.envelopeFrom}`,
-    `Subject: Not delivered: ${subject === '' ? message.messageId : subject}`,
+    `Subject: ${about}: ${subject === '' ? message.messageId : subject}`,
     `Date: ${date}`,
     `Message-ID: <${randomBytes(16).toString('hex')}@${hostname}>`,
     `In-Reply-To: ${message.messageId}`,
@@ -99,11 +117,11 @@ export function compose(
     'Content-Type: text/plain; charset=utf-8',
     'Content-Transfer-Encoding: 8bit',
     '',
-    'This message could not be delivered to everybody. It was not delivered to:',
+    said,
     '',
     ...words,
     '',
-    'It will not be tried again by itself. See its whole story with:',
+    `${then} See its whole story with:`,
     '',
     `  postern outbox show ${message.id}`,
     '',

@@ -68,7 +68,8 @@ export class SmtpRoute implements Route {
           signal,
         );
         this.#keep(mailbox.address, kept);
-        return outcomeOf(result, recipients);
+        const outcome = outcomeOf(result, recipients);
+        return outcome.type === 'sent' ? { ...outcome, dsnPassedOn: kept.sender.offers('DSN') } : outcome;
       } catch (error) {
         signal.throwIfAborted();
         const failure = asError(error);

@@ -18,7 +18,13 @@ export interface RecipientOutcome {
 
 export type Outcome =
   /** Taken for at least one recipient. */
-  | { readonly type: 'sent'; readonly reply: ProviderReply; readonly recipients: readonly RecipientOutcome[] }
+  | {
+      readonly type: 'sent';
+      readonly reply: ProviderReply;
+      readonly recipients: readonly RecipientOutcome[];
+      /** Whoever took it reports as the sender asked (RFC 3461); otherwise that is ours. */
+      readonly dsnPassedOn?: boolean;
+    }
   /** Not now: the message stays as it is. `retryAfterMs` where the provider named a time. */
   | { readonly type: 'later'; readonly code: string; readonly reply: ProviderReply; readonly retryAfterMs?: number }
   /** Never: nobody got it and nobody will by trying again. */
