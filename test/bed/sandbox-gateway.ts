@@ -9,6 +9,9 @@ import { privateFolder, type RunOptions } from './process.ts';
 export interface SandboxFacts {
   readonly authority: string;
   readonly ca: string;
+  readonly graph: string;
+  /** Where faults are set and time is moved from outside. */
+  readonly control: string;
   readonly tenant: Readonly<Record<'imap' | 'pop3' | 'smtp', Address & { readonly tls: 'implicit' | 'starttls' }>>;
   readonly gateway: Readonly<Record<'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps', Address>>;
   /** Of the gateway. */

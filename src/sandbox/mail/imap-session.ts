@@ -56,6 +56,7 @@ export async function serveImap(conn: Line, service: MailSite): Promise<void> {
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
       await conn.write(`* BAD Command Error. 10\r\n${BYE}`);
+    else if (isError(error, 'wire.timeout')) await conn.write('* BYE Connection is closed. 13\r\n');
     else if (!isError(error, 'wire.closed')) throw error;
   } finally {
     session.view?.close();

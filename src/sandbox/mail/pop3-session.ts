@@ -22,6 +22,7 @@ export async function servePop3(conn: Line, service: MailSite): Promise<void> {
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
       await conn.write('-ERR Protocol error. Connection is closed.\r\n');
+    else if (isError(error, 'wire.timeout')) await conn.write('-ERR Connection is closed. 10\r\n');
     else if (!isError(error, 'wire.closed')) throw error;
   } finally {
     if (admitted) admitted.mailbox.popLocked = false;

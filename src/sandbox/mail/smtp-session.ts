@@ -24,6 +24,8 @@ export async function serveSmtp(conn: Line, service: MailSite): Promise<void> {
   } catch (error) {
     if (isError(error, 'wire.line-too-long') || isError(error, 'wire.bare-newline'))
       await conn.write('500 5.5.2 Line too long or malformed\r\n');
+    else if (isError(error, 'wire.timeout'))
+      await conn.write(`421 4.4.1 Connection timed out [${service.hostname}]\r\n`);
     else if (!isError(error, 'wire.closed') && !isError(error, 'wire.injected')) throw error;
   } finally {
     submission.end();
