@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalogue.ts';
+import type { OutboxStats } from '../store/types-outbox.ts';
 import type { Protocol } from '../store/types.ts';
 import { judgePasswords } from './app-passwords.ts';
 import { checkError } from './errors.ts';
@@ -62,6 +63,9 @@ export async function* checkInstallation(
   yield await steps.run('home.passwords', 'app passwords', async () =>
     judgePasswords(await deps.store.appPasswords.list(), clock.now()),
   );
+  yield await steps.run('home.outbox', 'outbox', async () =>
+    judgeOutbox(await deps.store.outbox.stats(clock.now()), clock.now()),
+  );
   yield await steps.run('home.applications', 'applications', () => judgeApplications(deps.store));
 }
 
@@ -73,6 +77,33 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
     says: `${store.engine} answers, ${Math.ceil(size / MIB)} MiB`,
     facts: { engine: store.engine, octets: size },
   });
+}
+
+/** Retries are minutes to hours apart; what was due for longer than this is not being delivered. */
+const OUTBOX_LATE_MS = 3_600_000;
+
+function judgeOutbox({ queued, sending, held, oldestDueAt }: OutboxStats, now: number): Found {
+  const facts = {
+    queued,
+    sending,
+    held,
+    oldestDueAt: oldestDueAt === undefined ? null : new Date(oldestDueAt).toISOString(),
+  };
+  const says = `${queued} waiting, ${sending} being sent, ${held} held`;
+  if (oldestDueAt === undefined || now - oldestDueAt < OUTBOX_LATE_MS) return { says, facts };
+  return {
+    says,
+    facts,
+    warning: {
+      id: 'home.outbox-late',
+      cause: `mail that was accepted ${Math.round((now - oldestDueAt) / 60_000)} minutes ago is due and not sent`,
+      blame: 'operator',
+      remedy: [
+        { do: 'see that the gateway runs, which delivers it', run: 'postern serve' },
+        { do: 'and why a message waits', run: 'postern outbox show ID' },
+      ],
+    },
+  };
 }
 
 async function judgeApplications(store: CheckDeps['store']): Promise<Found> {

@@ -279,6 +279,24 @@ describe('support-bundle', () => {
   });
 });
 
+test('outbox show says why a message was not delivered, and what to do', async () => {
+  await postern(home, ['sandbox', 'fault', 'set', 'smtp-mailbox-full', '--control', control()]);
+  try {
+    const letter = 'From: alice@contoso.test\nTo: bob@contoso.test\nSubject: x\n\nx\n';
+    const queued = await run(['sendmail', '-t', '-v', '-f', 'alice@contoso.test'], { input: letter });
+    const id = /msg_\w+/.exec(queued.stderr)?.[0];
+    assert.ok(id, queued.stderr);
+    let shown: { state: { type: string }; diagnosis: { id: string; remedy: unknown[] } | null };
+    const end = performance.now() + 20_000;
+    do shown = parsed(await run(['outbox', 'show', id, '--json'])) as typeof shown;
+    while (shown.state.type !== 'failed' && performance.now() < end);
+    assert.equal(shown.diagnosis?.id, 'smtp.mailbox-full');
+    assert.match((await run(['outbox', 'show', id])).stdout.toString(), /^ {2}because {3}the mailbox is full/m);
+  } finally {
+    await postern(home, ['sandbox', 'fault', 'clear', '--control', control()]);
+  }
+});
+
 test('every command that a remedy or a topic names exists, with its options', () => {
   const { errors, calendar } = builtIn();
   const named = [
