@@ -12,13 +12,10 @@ import { changesFor } from './changes.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
+import { Upkeep } from './upkeep.ts';
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;
-/** RFC 2177: an IDLE is to be ended and begun again at least every 29 minutes. */
-const IDLE_MS = 28 * 60_000;
-/** Silence after which the UIDs of a mailbox are asked for, in case the server goes away. */
-const SILENCE_MS = 10_000;
 /** A client waits this long for a provider that went away. */
 const PATIENCE_MS = 120_000;
 /** A server that still serves a session after its token's end is not kept beside its successor for longer than this. */
@@ -27,7 +24,6 @@ const SHORT_LIFE_MS = 10_000;
 const MOST_SHORT_LIVES = 5;
 /** A hand-over that could not be is tried again when something happened, or after this long. */
 const LATER_MS = 5_000;
-const MOST_NUMBERINGS = 3;
 /** More than this is not read from a client that is held. */
 const MOST_PENDING = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -40,6 +36,7 @@ class Hopeless extends Error {}
 export class Continuity implements SessionKeeper {
   readonly #options: KeeperOptions;
   readonly #tap: ImapTap;
+  readonly #upkeep: Upkeep;
   readonly #stop = new AbortController();
   #relay!: RunningRelay;
   #expiresAt: number;
@@ -51,10 +48,6 @@ export class Continuity implements SessionKeeper {
   #next: (() => Promise<void>) | undefined;
   #gaveUp = false;
   #planned: Timer | undefined;
-  #idle: Timer | undefined;
-  #silence: Timer | undefined;
-  #numberings = 0;
-  #activeAt = 0;
   #waiting: (() => void)[] = [];
 
   constructor(options: KeeperOptions) {
@@ -70,6 +63,7 @@ export class Continuity implements SessionKeeper {
       },
       TAG,
     );
+    this.#upkeep = new Upkeep(options.clock, this.#tap, (task) => this.#work(task));
     this.#plan();
   }
 
@@ -80,7 +74,8 @@ export class Continuity implements SessionKeeper {
   /** The session is over. */
   close(): void {
     this.#stop.abort(gatewayError('gateway.provider-unreachable', 'the session is over'));
-    for (const timer of [this.#planned, this.#idle, this.#silence]) timer?.cancel();
+    this.#planned?.cancel();
+    this.#upkeep.close();
   }
 
   /** The last line, when a line can be said. */
@@ -314,42 +309,8 @@ export class Continuity implements SessionKeeper {
   }
 
   #changed(): void {
-    const { clock } = this.#options;
-    this.#activeAt = clock.now();
-    const tap = this.#tap;
-    if (!tap.idling) {
-      this.#idle?.cancel();
-      this.#idle = undefined;
-    } else this.#idle ??= clock.after(IDLE_MS, () => this.#work(this.#renewIdle));
-    if (tap.unnumbered) this.#awaitSilence();
-    else this.#numberings = 0;
+    this.#upkeep.changed();
     this.#wake();
-  }
-
-  async #renewIdle(): Promise<void> {
-    const tap = this.#tap;
-    this.#idle = undefined;
-    if (tap.idling && tap.quiet && this.#goneAt === undefined) {
-      tap.hold();
-      if ((await tap.suspendIdle()) !== 'gone') await tap.resumeIdle();
-      tap.release();
-    }
-    this.#changed();
-  }
-
-  #awaitSilence(): void {
-    if (this.#silence !== undefined || this.#numberings >= MOST_NUMBERINGS) return;
-    this.#silence = this.#options.clock.after(SILENCE_MS, () => {
-      this.#silence = undefined;
-      const tap = this.#tap;
-      if (!tap.unnumbered || this.#goneAt !== undefined) return;
-      if (!tap.quiet || tap.idling || this.#options.clock.now() - this.#activeAt < SILENCE_MS)
-        return this.#awaitSilence();
-      this.#numberings += 1;
-      this.#work(async () => {
-        await tap.number();
-      });
-    });
   }
 
   async #until(condition: () => boolean): Promise<void> {

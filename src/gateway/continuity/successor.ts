@@ -6,6 +6,7 @@ import { formatSequenceSet } from '../../protocol/imap/sequence-set.ts';
 import { protocolError } from '../../protocol/errors.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import { gatewayError } from '../errors.ts';
+import { NUMBERED } from './response-lines.ts';
 import type { Selection } from './selection.ts';
 import { MessageView } from './view.ts';
 
@@ -20,7 +21,6 @@ export interface Place {
 export type Entered = 'entered' | 'changed';
 
 const LINE_OCTETS = 1024 * 1024;
-const NUMBERED = /^\* (\d{1,10}) (EXISTS|EXPUNGE|RECENT|FETCH)\b/i;
 
 export class Successor {
   readonly #conn: Conn;

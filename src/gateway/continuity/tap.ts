@@ -6,6 +6,7 @@ import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
 import { byNumber, isNever, isRepeatable, knowsModSeq, savesResult, visibleExtensions } from './commands-known.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
+import { NUMBERED, OWN_FETCH, STATUS, UID_FIRST } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
@@ -18,12 +19,6 @@ interface Open {
   readonly received: number;
 }
 
-const NUMBERED = /^\* (\d{1,10}) (EXISTS|EXPUNGE|RECENT|FETCH)\b/i;
-const STATUS = /^\* (OK|NO|BAD|BYE)\b/i;
-const OWN_FETCH = /^\* \d{1,10} FETCH \(UID \d{1,10}\)$/i;
-/** A UID with nothing before it in which it could be quoted text. */
-const UID_FIRST =
-  /^\* \d+ FETCH \((?:(?:FLAGS|MODSEQ) \([^)]*\) |RFC822\.SIZE \d+ |INTERNALDATE "[^"]*" )*UID (\d{1,10})[ )]/i;
 const LEAVING: ReadonlySet<string> = new Set(['SELECT', 'EXAMINE', 'LOGOUT']);
 const LOST =
   'NO [UNAVAILABLE] the connection to the provider was lost before it answered; this may have been done or not';
