@@ -24,6 +24,7 @@ import { isAppOnly } from './flows.ts';
 import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { afterFailure, afterRenewal } from './renewal-record.ts';
+import { needsOwner } from './schedule.ts';
 import { compareScopes } from './scopes.ts';
 
 export interface RenewalDeps {
@@ -288,8 +289,8 @@ async function settleFailure(
 ): Promise<void> {
   const since = deps.clock.now();
   const state: GrantState =
-    // An app-only grant has no consent to renew: what an administrator mends works again by itself.
-    error.kind === 'denied' && !isAppOnly(grant.flow)
+    // An app-only grant has no consent to renew, and what an administrator mends works again by itself.
+    needsOwner(error) && !isAppOnly(grant.flow)
       ? { type: 'needs-consent', since, code: providerCode(error) ?? error.code, reason: error.message }
       : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
   const plan = afterFailure(grant, error, providerCode(error), since);

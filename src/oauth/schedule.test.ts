@@ -49,14 +49,16 @@ test('a grant is kept alive however long its access tokens live', () => {
 
 test('what passes is tried again within minutes, what is to be mended within the hour, consent never', () => {
   for (const attempts of [0, 1, 5, 50]) {
-    const passing = retryByDutyAt({ kind: 'later', retryAt: undefined }, attempts, now)! - now;
-    const mending = retryByDutyAt({ kind: 'misuse', retryAt: undefined }, attempts, now)! - now;
+    const passing = retryByDutyAt({ code: 'c', kind: 'later', retryAt: undefined }, attempts, now)! - now;
+    const mending = retryByDutyAt({ code: 'c', kind: 'misuse', retryAt: undefined }, attempts, now)! - now;
     assert.ok(passing >= 15_000 && passing <= 10 * MINUTE, String(passing));
     assert.ok(mending >= 2.5 * MINUTE && mending <= HOUR, String(mending));
   }
   const retryAt = new Date(now + 45 * MINUTE);
-  assert.equal(retryByDutyAt({ kind: 'later', retryAt }, 0, now), retryAt.getTime());
-  assert.equal(retryByDutyAt({ kind: 'denied', retryAt: undefined }, 0, now), undefined);
+  assert.equal(retryByDutyAt({ code: 'c', kind: 'later', retryAt }, 0, now), retryAt.getTime());
+  const blocked = { code: 'oauth.admin-consent', kind: 'denied', retryAt: undefined } as const;
+  assert.ok(retryByDutyAt(blocked, 9, now)! > now, 'an administrator may lift it');
+  assert.equal(retryByDutyAt({ code: 'oauth.needs-consent', kind: 'denied', retryAt: undefined }, 0, now), undefined);
 });
 
 test('the clocks of several machines may differ by minutes', () => {

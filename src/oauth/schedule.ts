@@ -59,13 +59,18 @@ export const CLOCK_TOLERANCE_MS = 5 * 60_000;
  * undefined when only the account's owner can help. The provider's own word (Retry-After) counts where it is later.
  */
 export function retryByDutyAt(
-  error: Pick<PosternError, 'kind' | 'retryAt'>,
+  error: Pick<PosternError, 'code' | 'kind' | 'retryAt'>,
   attempts: number,
   now: number,
 ): number | undefined {
-  if (error.kind === 'denied') return undefined;
+  if (needsOwner(error)) return undefined;
   const pause = backoffMs(attempts, error.kind === 'later' ? PASSING : MENDING);
   return Math.max(now + pause, error.retryAt?.getTime() ?? 0);
+}
+
+/** Whether nothing but a new consent of the account's owner helps; what an administrator has to allow works again by itself. */
+export function needsOwner(error: Pick<PosternError, 'code' | 'kind'>): boolean {
+  return error.kind === 'denied' && error.code !== 'oauth.admin-consent';
 }
 
 const PASSING = { baseMs: 30_000, maxMs: 10 * 60_000 };

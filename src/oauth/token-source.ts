@@ -15,6 +15,7 @@ import type { Client } from './engines.ts';
 import { oauthError } from './errors.ts';
 import type { Emit, OAuthEvent } from './events.ts';
 import { endpointOf } from './mail-endpoint.ts';
+import { openTokens } from './grant-tokens.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { resolveProvider } from './provider.ts';
 import type { ProviderProfile } from './provider.ts';
@@ -140,7 +141,7 @@ class CachingTokenSource implements OpenedTokenSource {
     const usable = this.#usable(grantId);
     const failure = this.#failures.get(grantId);
     if (failure && isBetween(failure.at, clock.now(), failure.until)) {
-      if (usable && failure.error.kind !== 'denied') return usable;
+      if (usable && !isSuspended(failure.error)) return usable;
       throw failure.error;
     }
     this.#closing.signal.throwIfAborted();
@@ -156,7 +157,7 @@ class CachingTokenSource implements OpenedTokenSource {
     const renewed = work.then(
       (entry) => entry.token,
       (error: unknown) => {
-        if (asError(error).kind === 'denied') throw error;
+        if (isSuspended(asError(error))) throw error;
         return usable;
       },
     );
@@ -199,10 +200,20 @@ class CachingTokenSource implements OpenedTokenSource {
     } catch (thrown) {
       const error = asError(thrown);
       const { until } = this.#remember(grantId, error);
-      // What another process stored may be good for minutes yet, and an outage shorter than that.
-      if (!stored || error.kind !== 'later' || stored.expiresAt - clock.now() < LEAST_LEFT_MS) throw error;
-      return this.#keep(grantId, stored, Math.min(until, stored.expiresAt - LEAST_LEFT_MS));
+      // What is stored may be good for minutes yet: longer than an outage, or long enough for the owner to hear of it.
+      const left = stored ?? (await this.#left(grantId, rejected).catch(() => undefined));
+      if (!left || isSuspended(error) || left.expiresAt - clock.now() < LEAST_LEFT_MS) throw error;
+      return this.#keep(grantId, left, Math.min(until, left.expiresAt - LEAST_LEFT_MS));
     }
+  }
+
+  /** The last token of a grant that is not renewed any more. */
+  async #left(grantId: string, rejected: string | undefined): Promise<GrantTokens | undefined> {
+    const grant = await this.#deps.store.grants.find(grantId);
+    if (grant?.state.type !== 'needs-consent') return undefined;
+    const tokens = await openTokens(this.#deps.vault, grant);
+    if (!tokens || isFromTheFuture(tokens, this.#deps.clock.now())) return undefined;
+    return tokens.accessToken.reveal() === rejected ? undefined : tokens;
   }
 
   #keep(grantId: string, tokens: GrantTokens, renewAt: number): Entry {
@@ -221,7 +232,7 @@ class CachingTokenSource implements OpenedTokenSource {
         ? DENIED_AGAIN_MS
         : backoffMs(attempts - 1, { baseMs: 1000, maxMs: 60_000 });
     const until = Math.max(at + pause, error.retryAt?.getTime() ?? 0);
-    if (error.kind === 'denied') this.#entries.delete(grantId);
+    if (isSuspended(error)) this.#entries.delete(grantId);
     const failure = { error, at, until, attempts };
     this.#failures.set(grantId, failure);
     return failure;
@@ -286,6 +297,11 @@ class CachingTokenSource implements OpenedTokenSource {
   #grant(grantId: string): Promise<Grant | undefined> {
     return remembered(this.#grants, grantId, () => this.#deps.store.grants.find(grantId));
   }
+}
+
+/** Closed on purpose: then a token that would still work is not given out either. */
+function isSuspended(error: PosternError): boolean {
+  return error.code === 'oauth.suspended';
 }
 
 function shuttingDown(): PosternError {

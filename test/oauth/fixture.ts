@@ -72,6 +72,8 @@ export interface Bed {
     as?: string,
   ): Promise<{ grant: Grant; mailbox: Mailbox }>;
   source(options?: Partial<TokenSourceDeps>): ReturnType<typeof openTokenSource>;
+  /** Every lease that is held now has run out, as after a minute in which its holder was dead. */
+  endLeases(): void;
   close(): Promise<void>;
 }
 
@@ -82,7 +84,14 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
     caPem: certificate.certPem,
     clientCertificatePem: certificate.certPem,
   });
-  const store = await openStore('sqlite::memory:', { clock });
+  // Leases go by the store's clock, so that a test can end them without ending tokens.
+  let ahead = 0;
+  const storeClock: Clock = {
+    now: () => clock.now() + ahead,
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    after: (ms, callback) => clock.after(ms, callback),
+  };
+  const store = await openStore('sqlite::memory:', { clock: storeClock });
   const vault = plainVault();
   const events: OAuthEvent[] = [];
   const emit = (event: OAuthEvent): void => void events.push(event);
@@ -124,6 +133,7 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
       sources.push(source);
       return source;
     },
+    endLeases: () => void (ahead += 60_000),
     close: async () => {
       await Promise.all(sources.map((source) => source.close()));
       await server.close();

@@ -184,6 +184,32 @@ describe('renewal', () => {
     await source.accessToken(mailbox, 'imap');
   });
 
+  test('the last token is used up after the consent has ended, and what an administrator lifts works by itself', async () => {
+    await expire(240_000);
+    const last = (await openTokens(bed.vault, (await bed.store.grants.find(grant.id))!))!.accessToken.reveal();
+    bed.server.failNext.push({ status: 400, body: { error: 'invalid_grant', error_codes: [50173] } });
+    const source = bed.source();
+    assert.equal((await source.accessToken(mailbox, 'imap')).value.reveal(), last);
+    assert.equal((await bed.store.grants.find(grant.id))?.state.type, 'needs-consent');
+    // Also by a process that comes later, and until the mail server refuses it.
+    const other = bed.source();
+    const given = await other.accessToken(mailbox, 'imap');
+    assert.equal(given.value.reveal(), last);
+    assert.equal(refreshes(), 1);
+    other.reject(given);
+    await assert.rejects(other.accessToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+
+    const application = await bed.store.applications.find(grant.applicationId);
+    ({ grant, mailbox } = await bed.connect({ application: application! }));
+    await expire();
+    bed.server.failNext.push({ status: 400, body: { error: 'interaction_required', error_codes: [53003] } });
+    await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.admin-consent' });
+    const row = await bed.store.grants.find(grant.id);
+    assert.deepEqual([row?.state.type, row?.renewal?.failing?.code], ['active', 'oauth.admin-consent']);
+    assert.ok(row?.renewAt !== undefined && row.renewAt < Date.now() + 3_600_000);
+    assert.match((await bed.source().accessToken(mailbox, 'imap')).value.reveal(), /^ey/);
+  });
+
   test('invalid_client is the operator’s matter and leaves the grant alone', async () => {
     await expire();
     bed.server.failNext.push({ status: 401, body: { error: 'invalid_client', error_codes: [7000222] } });
@@ -300,7 +326,7 @@ describe('renewal', () => {
         await expire();
         const died = await child({ mailbox, calls: 5, dieAt: step });
         assert.equal(died.signal, 'SIGKILL');
-        await freeLease();
+        bed.endLeases();
         const { tokens } = await child({ mailbox, calls: 5, dieAt: undefined });
         assert.equal(new Set(tokens).size, 1, String(tokens));
         assert.match(tokens?.[0] ?? '', /^ey/);
@@ -314,15 +340,10 @@ describe('renewal', () => {
       await expire();
       assert.equal((await child({ mailbox, calls: 1, dieAt: 'answered' })).signal, 'SIGKILL');
       assert.equal((await bed.store.grants.find(grant.id))?.state.type, 'renewing');
-      await freeLease();
+      bed.endLeases();
       await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
     });
   });
-
-  /** The dead process's lease runs out by time; here somebody turns the clock. */
-  async function freeLease(): Promise<void> {
-    await bed.store.leases.release({ name: `grant/${grant.id}`, owner: '', fence: 1, until: 0 });
-  }
 
   function child(job: ChildJob): Promise<{ tokens: string[] | undefined; signal: NodeJS.Signals | null }> {
     return new Promise((resolve, reject) => {

@@ -10,6 +10,7 @@ export const noticeBody = z.object({
     'grant.needs-consent',
     'grant.consent-ending',
     'grant.inactive',
+    'grant.blocked',
     'provider.failing',
     'application.failing',
     'credential.ending',
@@ -37,20 +38,39 @@ const PATIENCE_MS = 15 * 60_000;
 const MOST_NAMED = 50;
 const DAY_MS = 86_400_000;
 
-/** By cause: while a cause is in this map it is told once, and when it is gone that is told. */
-export function noticesOf(survey: Survey, now: number): ReadonlyMap<string, NoticeBody> {
+/** So many mailboxes of one application with the same trouble are told of together. */
+const MANY = 20;
+
+/**
+ * By cause: while a cause is in this map it is told once, and when it is gone that is told.
+ * @param told causes that are open now: what was told of together is, until nothing of it is left
+ */
+export function noticesOf(survey: Survey, now: number, told: ReadonlySet<string>): ReadonlyMap<string, NoticeBody> {
   const notices = new Map<string, NoticeBody>();
   const passing: SurveyedGrant[] = [];
   const failing: SurveyedGrant[] = [];
+  const owners: SurveyedGrant[] = [];
+  const blocked: SurveyedGrant[] = [];
   for (const one of survey.grants.values()) {
     // A grant without mailboxes is nobody's loss.
     if (one.mailboxes.length === 0) continue;
     const { health } = one;
-    if (health.type === 'needs-consent') notices.set(`consent/${one.grant.id}`, consentNeeded(one));
+    if (health.type === 'needs-consent') owners.push(one);
     if (health.type !== 'at-risk') continue;
     if (health.cause === 'consent-ending') notices.set(`ending/${one.grant.id}`, ending(one));
     else if (health.cause === 'inactive') notices.set(`inactive/${one.grant.id}`, ending(one));
+    else if (health.code === 'oauth.admin-consent') blocked.push(one);
     else if (health.cause === 'renewal-failing') (health.passing ? passing : failing).push(one);
+  }
+  for (const [kind, all, body] of [
+    ['consent', owners, consentNeeded],
+    ['blocked', blocked, blockedBy],
+  ] as const) {
+    for (const [application, members] of Map.groupBy(all, ({ grant }) => grant.applicationId)) {
+      const together = `${kind}-many/${application}`;
+      if (members.length > MANY || told.has(together)) notices.set(together, body(members));
+      else for (const one of members) notices.set(`${kind}/${one.grant.id}`, body([one]));
+    }
   }
   for (const [authority, members] of Map.groupBy(passing, (one) => one.authority ?? 'the provider')) {
     const since = Math.min(...members.map(({ grant }) => grant.renewal?.failing?.since ?? now));
@@ -66,25 +86,49 @@ export function noticesOf(survey: Survey, now: number): ReadonlyMap<string, Noti
   return notices;
 }
 
-/** A later warning about the same end takes the place of an earlier one, which is not over for that. */
-export function isSuperseded(cause: string, current: ReadonlyMap<string, NoticeBody>): boolean {
+/** A later warning about the same end takes the place of an earlier one, and one about many that of one about each. */
+export function isSuperseded(cause: string, body: NoticeBody, current: ReadonlyMap<string, NoticeBody>): boolean {
   const [kind, ...about] = cause.split('/');
-  if (kind !== 'credential') return false;
-  const same = `credential/${about.slice(0, 2).join('/')}/`;
-  return [...current.keys()].some((other) => other.startsWith(same));
+  if (kind === 'credential') {
+    const same = `credential/${about.slice(0, 2).join('/')}/`;
+    return [...current.keys()].some((other) => other.startsWith(same));
+  }
+  if (kind !== 'consent' && kind !== 'blocked') return false;
+  return [...current].some(
+    ([other, { application }]) => other.startsWith(`${kind}-many/`) && application === body.application,
+  );
 }
 
-function consentNeeded(one: SurveyedGrant): NoticeBody {
-  const { health } = one;
+function consentNeeded(members: readonly SurveyedGrant[]): NoticeBody {
+  const health = members[0]!.health;
   if (health.type !== 'needs-consent') throw new TypeError('asked about a grant that is well');
   const { code, reason, remedy } = health;
+  const many = members.length > 1;
   return {
     type: 'grant.needs-consent',
-    summary: `${addresses([one])} has to be signed in to again: ${reason}`,
+    summary: many
+      ? `${addresses(members)} have to be signed in to again; the first: ${reason}`
+      : `${addresses(members)} has to be signed in to again: ${reason}`,
     reason,
-    remedy,
+    remedy: many
+      ? 'postern mailbox list says which; each owner signs in again: postern mailbox reconsent ADDRESS --link'
+      : remedy,
     code,
-    ...about([one]),
+    ...about(members),
+  };
+}
+
+/** Nothing its owner could do. */
+function blockedBy(members: readonly SurveyedGrant[]): NoticeBody {
+  const health = members[0]!.health;
+  if (health.type !== 'at-risk') throw new TypeError('asked about a grant that is well');
+  return {
+    type: 'grant.blocked',
+    summary: `an administrator has to let ${addresses(members)} in again: ${health.reason}`,
+    reason: health.reason,
+    remedy: health.remedy,
+    deadline: iso(earliest(members)),
+    ...about(members),
   };
 }
 

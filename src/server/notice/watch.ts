@@ -26,9 +26,9 @@ const KEEP_MS = 90 * 86_400_000;
 export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void> {
   const { store, audit, clock } = deps;
   const now = clock.now();
-  const wanted = noticesOf(survey, now);
   const open = await store.notices.open();
   const known = new Set(open.map(({ cause }) => cause));
+  const wanted = noticesOf(survey, now, known);
   for (const [cause, plain] of wanted) {
     if (known.has(cause)) continue;
     const body = await withLink(deps, plain);
@@ -43,8 +43,8 @@ export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void
     });
   }
   const gone = open.filter(({ cause }) => !wanted.has(cause));
-  for (const { cause } of gone) {
-    const quietly = isSuperseded(cause, wanted);
+  for (const { cause, body: about } of gone) {
+    const quietly = isSuperseded(cause, noticeBody.parse(about), wanted);
     const closed = await store.notices.resolve(cause, now, quietly);
     if (!closed || quietly) continue;
     const body = noticeBody.parse(closed.body);
@@ -61,7 +61,11 @@ export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void
 /** A link only where it is one mailbox's own matter. */
 async function withLink(deps: WatchDeps, body: NoticeBody): Promise<NoticeBody> {
   const [address] = body.mailboxes;
-  if (address === undefined || (body.type !== 'grant.needs-consent' && body.type !== 'grant.consent-ending'))
+  if (
+    address === undefined ||
+    body.mailboxCount > 1 ||
+    (body.type !== 'grant.needs-consent' && body.type !== 'grant.consent-ending')
+  )
     return body;
   const link = await deps.link(address);
   return link === undefined ? body : { ...body, link };
