@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
@@ -172,6 +172,28 @@ const jobs: Readonly<
         env: { HOME: folder },
       });
       assert.match(`${ran.stdout.toString()}${ran.stderr}`, /[1-9]\d* messages? \(\d+ bytes\) retrieved/);
+    },
+  },
+  postfix: {
+    needs: 'postfix',
+    securities: ['tls', 'starttls'],
+    // Postfix itself reads the settings; its daemons are not started.
+    async run(security) {
+      const { text, password } = await printed('postfix', security);
+      const { folder } = place(`postfix-${security}`, text);
+      writeFileSync(join(folder, 'main.cf'), 'compatibility_level = 3.6\n');
+      writeFileSync(join(folder, 'master.cf'), '');
+      const env = { MAIL_CONFIG: folder, PATH: `${process.env.PATH ?? ''}:/usr/sbin` };
+      const commands = text.replaceAll('/etc/postfix/', `${folder}/`).replace('postfix reload', 'postconf -n');
+      const { stdout, stderr } = await runProgram('sh', ['-ec', commands], { env });
+      assert.equal(stderr, '');
+      const relay = /^relayhost = (\S+)$/m.exec(stdout.toString())![1]!;
+      assert.match(stdout.toString(), new RegExp(`^smtp_tls_wrappermode = ${security === 'tls' ? 'yes' : 'no'}$`, 'm'));
+      const { stdout: found } = await runProgram('postmap', ['-q', relay, `texthash:${folder}/postern_password`], {
+        env,
+      });
+      assert.equal(found.toString().trim(), `${ALICE}:${password}`);
+      assert.equal(statSync(join(folder, 'postern_password')).mode & 0o077, 0);
     },
   },
   python: {

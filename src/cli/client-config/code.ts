@@ -1,4 +1,4 @@
-/** Configuration that is code: Python, nodemailer, curl. */
+/** Configuration that is code: Python, nodemailer, and shell commands for Postfix and curl. */
 import type { ClientConfig } from './programs.ts';
 import type { ClientSettings, Door } from './settings.ts';
 
@@ -90,6 +90,40 @@ export function forNodemailer({ address, smtp, ca }: ClientSettings): ClientConf
       'transport.close();',
     ],
     notes: [ENVIRONMENT, 'node mail.mjs signs in; node mail.mjs RECIPIENT sends a test message as well'],
+  };
+}
+
+/** postconf(1) edits main.cf, which everybody may read: the password goes into a file of its own. */
+export function forPostfix({ address, password, smtp, ca }: ClientSettings): ClientConfig {
+  const relay = `[${smtp?.host ?? ''}]:${smtp?.port ?? ''}`;
+  const settings = {
+    relayhost: relay,
+    // DNS alone may not know localhost or names from /etc/hosts.
+    smtp_host_lookup: 'dns, native',
+    smtp_tls_wrappermode: smtp?.security === 'tls' ? 'yes' : 'no',
+    // Encrypted, and the certificate fits the name in relayhost (postconf(5)).
+    smtp_tls_security_level: 'secure',
+    smtp_tls_secure_cert_match: 'nexthop',
+    ...(ca === undefined ? { smtp_tls_CApath: '/etc/ssl/certs' } : { smtp_tls_CAfile: ca }),
+    smtp_sasl_auth_enable: 'yes',
+    smtp_sasl_security_options: 'noanonymous',
+    smtp_sasl_password_maps: 'texthash:/etc/postfix/postern_password',
+    sender_canonical_classes: 'envelope_sender, header_sender',
+    sender_canonical_maps: `static:${address}`,
+  };
+  return {
+    file: undefined,
+    lines: [
+      '# as root; the password goes into a file that only root reads',
+      `(umask 077; printf '%s\\n' ${word(`${relay} ${address}:${password}`)} > /etc/postfix/postern_password)`,
+      ...Object.entries(settings).map(([name, value]) => `postconf -e ${word(`${name} = ${value}`)}`),
+      'postfix reload',
+    ],
+    notes: [
+      'every local sender (root, cron) becomes the mailbox, because the provider refuses others; drop sender_canonical_maps if yours may send as them',
+      'Debian: apt-get install libsasl2-modules, without which Postfix knows no way to sign in',
+      'use smtp alone for it: postern password add --protocols smtp',
+    ],
   };
 }
 

@@ -1,6 +1,6 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
 import type { Protocol } from '../../store/types.ts';
-import { forCurl, forNodemailer, forPython } from './code.ts';
+import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import type { ClientSettings, Door, Security } from './settings.ts';
 
 export interface ClientConfig {
@@ -28,6 +28,12 @@ export const programs: Readonly<Record<string, MailProgram>> = {
   mbsync: { title: 'mbsync (isync)', protocols: ['imap'], write: forMbsync },
   fetchmail: { title: 'fetchmail', protocols: ['imap', 'pop3'], write: forFetchmail },
   getmail: { title: 'getmail6', protocols: ['imap', 'pop3'], can: ['tls', 'plain'], write: forGetmail },
+  postfix: {
+    title: 'Postfix as this machine’s mail server',
+    protocols: ['smtp'],
+    can: ['tls', 'starttls'],
+    write: forPostfix,
+  },
   thunderbird: { title: 'Thunderbird', protocols: ['imap', 'pop3', 'smtp'], write: forThunderbird },
   outlook: {
     title: 'Outlook (classic) and other programs with a dialogue',
