@@ -1,6 +1,6 @@
 /** The configuration as a check of the installation looks at it. */
 import { join } from 'node:path';
-import type { InstallationFacts } from '../check/installation.ts';
+import type { InstallationFacts } from '../check/home-facts.ts';
 import type { Config } from './config.ts';
 import type { Environment } from './home.ts';
 

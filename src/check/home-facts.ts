@@ -1,0 +1,23 @@
+/** What a check of the installation has to know of its configuration. */
+import type { Protocol } from '../store/types.ts';
+
+/** Where this installation has its things; the server's configuration has all of it. */
+export interface InstallationFacts {
+  readonly home: { readonly state: string; readonly config: string };
+  /** File of the master key; undefined when it comes from elsewhere. */
+  readonly keyPath: string | undefined;
+  /** File of an SQLite database. */
+  readonly databasePath: string | undefined;
+  readonly certificatePath: string;
+  /** Made by us and renewed by `serve`. */
+  readonly ownCertificate: boolean;
+  readonly listeners: readonly {
+    readonly protocol: Protocol;
+    readonly tls: 'none' | 'starttls' | 'implicit';
+    readonly host: string;
+    readonly port: number;
+  }[];
+  readonly console: { readonly host: string; readonly port: number; readonly insecurePublic: boolean };
+  readonly logLevel: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}

@@ -1,0 +1,117 @@
+/** The files of an installation: who may read them, room on the disk, the gateway's certificate. */
+import { X509Certificate } from 'node:crypto';
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { checkError } from './errors.ts';
+import type { InstallationFacts } from './home-facts.ts';
+import type { Found } from './step.ts';
+
+const DAY_MS = 86_400_000;
+export const MIB = 1 << 20;
+
+/** @throws check.exposed */
+export function judgeFolder(path: string): Found {
+  return judgeOpenness(path, { says: `${path} is for its owner only`, facts: { path } }, 'chmod 700');
+}
+
+/** Others may neither write nor, where it holds secrets or mail, read. @throws check.exposed */
+export function judgeOpenness(path: string, found: Found, command = 'chmod 600'): Found {
+  const mode = statSync(path).mode & 0o777;
+  const facts = { ...found.facts, mode: mode.toString(8) };
+  if ((mode & 0o022) !== 0)
+    throw checkError('check.exposed', `other users of this machine may change ${path} (mode ${mode.toString(8)})`, {
+      detail: facts,
+      hint: `${command} ${path}`,
+    });
+  if ((mode & 0o055) === 0) return { ...found, facts };
+  return {
+    says: `other users of this machine may read ${path} (mode ${mode.toString(8)})`,
+    facts,
+    warning: {
+      id: 'home.readable',
+      cause: `other users of this machine may read ${path}`,
+      blame: 'operator',
+      remedy: [{ do: 'let only its owner read it', run: `${command} ${path}` }],
+    },
+  };
+}
+
+/** The vault refuses an exposed key as well; this says so before it matters. @throws check.exposed */
+export function judgeKey(path: string | undefined): Found {
+  if (path === undefined) return { says: 'does not lie in a file of this installation', facts: { file: null } };
+  if (!existsSync(path))
+    throw checkError('check.key-missing', `there is no master key ${path}`, { detail: { file: path } });
+  const mode = statSync(path).mode & 0o777;
+  const facts = { file: path, mode: mode.toString(8) };
+  if ((mode & 0o077) === 0) return { says: `${path} is for its owner only`, facts };
+  throw checkError('check.exposed', `other users of this machine may read the master key (mode ${mode.toString(8)})`, {
+    detail: facts,
+    hint: `chmod 600 ${path}`,
+  });
+}
+
+const LEAST_MIB = 100;
+const FEW_MIB = 1024;
+
+/** @throws check.disk */
+export function judgeDisk(...folders: readonly string[]): Found {
+  const free = Math.min(...folders.map((folder) => freeMib(folder)));
+  const facts = { freeMiB: free };
+  const says = `${free} MiB free`;
+  if (free < LEAST_MIB)
+    throw checkError('check.disk', `only ${free} MiB are free on the disk of ${folders[0]}`, { detail: facts });
+  if (free >= FEW_MIB) return { says, facts };
+  return {
+    says,
+    facts,
+    warning: {
+      id: 'home.disk-low',
+      cause: `only ${free} MiB are free on the disk of the database`,
+      blame: 'operator',
+      remedy: [{ do: 'make room', run: `df -h ${folders[0]}` }],
+    },
+  };
+}
+
+function freeMib(folder: string): number {
+  // The configuration may have a folder that is not there yet.
+  if (!existsSync(folder)) return Number.POSITIVE_INFINITY;
+  const { bavail, bsize } = statfsSync(folder);
+  return Math.floor((bavail * bsize) / MIB);
+}
+
+/** @throws check.certificate */
+export function judgeCertificate({ certificatePath, ownCertificate }: InstallationFacts, now: number): Found {
+  const stat = statSync(certificatePath, { throwIfNoEntry: false });
+  if (!stat) {
+    if (ownCertificate) return { says: 'made at the first `postern serve`', facts: { file: certificatePath } };
+    throw checkError('check.certificate', `there is no certificate ${certificatePath}`, {
+      hint: `see tls.certificate in postern.yaml: ls -l ${certificatePath}`,
+    });
+  }
+  const certificate = new X509Certificate(readFileSync(certificatePath));
+  const until = certificate.validToDate.getTime();
+  const days = Math.floor((until - now) / DAY_MS);
+  const facts = {
+    file: certificatePath,
+    until: certificate.validToDate.toISOString(),
+    names: certificate.subjectAltName ?? '',
+  };
+  if (days < 0)
+    throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, { detail: facts });
+  const says = `valid for ${days} days`;
+  if (days >= (ownCertificate ? 7 : 14)) return { says, facts };
+  return {
+    says,
+    facts,
+    warning: {
+      id: 'home.certificate-ends',
+      cause: `the gateway’s certificate ends in ${days} days`,
+      blame: 'operator',
+      remedy: [
+        ownCertificate
+          ? { do: 'keep the gateway running; it renews the certificate', run: 'postern serve' }
+          : { do: 'renew it; the gateway takes the new files up by itself' },
+      ],
+    },
+  };
+}

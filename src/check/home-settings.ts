@@ -1,0 +1,117 @@
+/** What an installation is set to: doors, dangerous settings, the age of the catalogue. */
+import { connect } from 'node:net';
+import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalogue.ts';
+import { checkError } from './errors.ts';
+import type { InstallationFacts } from './home-facts.ts';
+import type { Found } from './step.ts';
+
+const DAY_MS = 86_400_000;
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
+
+export async function judgeListeners({ listeners }: InstallationFacts): Promise<Found> {
+  const fixed = listeners.filter(({ port }) => port !== 0);
+  const answers = await Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one.host, one.port) })));
+  const silent = answers.filter((one) => !one.answers);
+  const names = (of: typeof answers): string =>
+    of.map(({ protocol, host, port }) => `${protocol} ${host}:${port}`).join(', ');
+  const facts = { listeners: answers };
+  if (silent.length === 0) return { says: names(answers) || 'free ports, which cannot be looked at', facts };
+  const whole = silent.length === answers.length;
+  return {
+    says: whole ? 'nothing answers: the gateway does not run' : `no answer at ${names(silent)}`,
+    facts,
+    warning: {
+      id: 'home.not-serving',
+      cause: whole ? 'the gateway does not run' : `the gateway does not answer at ${names(silent)}`,
+      blame: 'operator',
+      remedy: [
+        whole
+          ? { do: 'start it', run: 'postern serve' }
+          : { do: 'see who holds the port, and read the gateway’s log', run: 'ss -ltnp' },
+      ],
+    },
+  };
+}
+
+const ACCEPT_MS = 2000;
+
+function accepts(host: string, port: number): Promise<boolean> {
+  const target = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return new Promise((resolve) => {
+    const socket = connect({ host: target, port, timeout: ACCEPT_MS });
+    const done = (open: boolean) => (): void => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.once('connect', done(true)).once('error', done(false)).once('timeout', done(false));
+  });
+}
+
+/** @throws check.insecure */
+export function judgeSettings({ environment, listeners, console, logLevel }: InstallationFacts): Found {
+  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0')
+    throw checkError('check.insecure', 'NODE_TLS_REJECT_UNAUTHORIZED=0 switches the verification of certificates off', {
+      hint: 'unset NODE_TLS_REJECT_UNAUTHORIZED; give a private CA with the application’s ca setting instead',
+    });
+  const plain = listeners.find(({ tls, host }) => tls === 'none' && !isLoopback(host));
+  if (plain)
+    throw checkError(
+      'check.insecure',
+      `the ${plain.protocol} listener on ${plain.host}:${plain.port} takes passwords without TLS`,
+      {
+        hint: 'set tls: starttls or tls: implicit for this listener, or bind it to 127.0.0.1',
+      },
+    );
+  const open = [...new Set(listeners.filter(({ host }) => !isLoopback(host)).map(({ host }) => host))];
+  const facts = { openTo: open, publicConsole: console.insecurePublic && !isLoopback(console.host), logLevel };
+  const doubts = [
+    ...(facts.publicConsole ? ['the console answers beyond this machine without TLS or sign-in'] : []),
+    ...(logLevel === 'debug' ? ['the log is at level debug, which tells much about who reads mail when'] : []),
+  ];
+  const says =
+    open.length === 0 ? 'everything stays on this machine' : `open to the network at ${open.join(', ')}, with TLS`;
+  if (doubts.length === 0) return { says, facts };
+  return {
+    says: doubts.join('; '),
+    facts,
+    warning: {
+      id: 'home.insecure-settings',
+      cause: doubts[0]!,
+      blame: 'operator',
+      remedy: [
+        {
+          do: facts.publicConsole
+            ? 'bind the console to 127.0.0.1 and put a proxy with TLS in front'
+            : 'set log.level to info in postern.yaml',
+        },
+      ],
+    },
+  };
+}
+
+const OLD_DAYS = 180;
+
+export function judgeCatalogue(now: number): Found {
+  const { edition, published } = catalogue();
+  const days = Math.floor((now - Date.parse(published)) / DAY_MS);
+  const facts = { edition, published, builtIn: builtIn().edition };
+  const problem = catalogueProblem();
+  const doubt = problem
+    ? `the newer edition in the home is not used: ${problem.message}`
+    : days > OLD_DAYS
+      ? `the catalogue of provider changes is ${days} days old`
+      : undefined;
+  const says = `edition ${edition} of ${published}`;
+  if (doubt === undefined) return { says, facts };
+  return {
+    says: `${says}; ${doubt}`,
+    facts,
+    warning: {
+      id: 'home.catalogue-old',
+      cause: doubt,
+      blame: 'operator',
+      remedy: [{ do: 'fetch the newest edition', run: 'postern update-data FILE' }],
+    },
+  };
+}
