@@ -75,9 +75,7 @@ function writeConfiguration(root: string, options: PostfixOptions, ports: Postfi
     if (existsSync(join('/etc/postfix', name)))
       cpSync(join('/etc/postfix', name), join(root, 'etc', name), { recursive: true, dereference: true });
   const { certPath, keyPath } = options.certificates;
-  writeFileSync(
-    join(root, 'etc/main.cf'),
-    `compatibility_level = 3.6
+  const defaults = `compatibility_level = 3.6
 queue_directory = ${root}/spool
 data_directory = ${root}/data
 command_directory = /usr/sbin
@@ -116,9 +114,13 @@ smtpd_client_auth_rate_limit = 0
 smtpd_error_sleep_time = 0
 smtpd_soft_error_limit = 100
 smtpd_hard_error_limit = 200
-${(options.settings ?? []).join('\n')}
-`,
-  );
+`;
+  // A setting replaces the line above: Postfix warns of every double one, and its logger would wait for itself.
+  const settings = options.settings ?? [];
+  const nameOf = (line: string): string => line.split('=')[0]!.trim();
+  const own = new Set(settings.map(nameOf));
+  const kept = defaults.split('\n').filter((line) => !own.has(nameOf(line)));
+  writeFileSync(join(root, 'etc/main.cf'), `${[...kept, ...settings].join('\n')}\n`);
   writeFileSync(
     join(root, 'etc/master.cf'),
     `127.0.0.1:${ports.submission} inet n - n - - smtpd
