@@ -35,8 +35,15 @@ const LATE_MS = 4 * 3_600_000;
 /** An attempt that nobody knows the end of is made again after this, the probe having found nothing. */
 const UNKNOWN_AGAIN_MS = 5_000;
 
+/** An attempt whose outcome is known, and on its way to being durable. */
+export interface Attempted {
+  /** @throws store.unavailable: the outcome is not written down, and is looked for when the claim has run out */
+  readonly settled: Promise<void>;
+}
+
 /**
- * Tries a claimed message and settles it. `interrupted`: an earlier attempt, of a process that died, is to be resolved first.
+ * Tries a claimed message. Its outcome is written down while the next message may already be on its way: many go in one commit.
+ * `interrupted`: an earlier attempt, of a process that died, is to be resolved first.
  * @throws store.unavailable; the signal's reason
  */
 export async function attempt(
@@ -45,7 +52,7 @@ export async function attempt(
   mailbox: Mailbox,
   signal: AbortSignal,
   begin: 'fresh' | 'interrupted' = 'fresh',
-): Promise<void> {
+): Promise<Attempted> {
   const now = deps.clock.now();
   if (begin === 'interrupted') {
     const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
@@ -125,26 +132,30 @@ async function settle(
   route: string,
   outcome: Outcome,
   before: readonly NewMessageEvent[] = [],
-): Promise<void> {
+): Promise<Attempted> {
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
   const change = changeOf(deps, message, outcome, now, events);
   await tell(deps, { ...message, ...change }, outcome);
-  const settled = await deps.settler.settle({ id: message.id, fence: message.fence, change, events });
-  const facts = {
-    id: message.id,
-    mailbox: mailbox.address,
-    route,
-    reply: outcome.reply.text,
-    attempts: message.attempts,
-  };
-  if (!settled) deps.log.warn(facts, 'a message was changed while it was being sent');
-  else if (settled.state.type === 'sent') deps.log.info(facts, 'message sent');
-  else if (settled.state.type === 'failed') deps.log.warn(facts, 'message failed');
-  else deps.log.info({ ...facts, code: 'code' in outcome ? outcome.code : outcome.type }, 'message put off');
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
     await deps.pause(mailbox, now + outcome.retryAfterMs);
   else if (outcome.type === 'blocked' || outcome.type === 'closed') await deps.pause(mailbox, 'blocked');
+  const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  return { settled: settled.then((changed) => say(deps, message, route, outcome, changed)) };
+}
+
+function say(
+  { log }: AttemptDeps,
+  { attempts, id, mailbox }: OutboxMessage,
+  route: string,
+  outcome: Outcome,
+  settled: OutboxMessage | undefined,
+): void {
+  const facts = { id, mailbox, route, reply: outcome.reply.text, attempts };
+  if (!settled) log.warn(facts, 'a message was changed while it was being sent');
+  else if (settled.state.type === 'sent') log.info(facts, 'message sent');
+  else if (settled.state.type === 'failed') log.warn(facts, 'message failed');
+  else log.info({ ...facts, code: 'code' in outcome ? outcome.code : outcome.type }, 'message put off');
 }
 
 /** What becomes of the message, and the events that say so. */
@@ -204,7 +215,7 @@ function putOff(
   return { state: { type: 'queued', nextAt }, recipients };
 }
 
-async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<void> {
+async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<Attempted> {
   const at = deps.clock.now();
   const reason = 'it could not be sent in time';
   const change = {
@@ -213,7 +224,8 @@ async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<void> 
   } as const;
   await tell(deps, { ...message, ...change });
   const events = [{ at, type: 'failed', data: { code: 'outbox.expired' } }] as const;
-  await deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  return { settled: settled.then(() => undefined) };
 }
 
 /**

@@ -5,10 +5,10 @@ import type { Log } from '../../base/log.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
-import { attempt, type AttemptDeps } from './attempt.ts';
+import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
 import type { ReportKind } from './report.ts';
-import { Settler } from './settle.ts';
+import { Settler, Unsettled } from './settle.ts';
 import type { Route, SendingLimits, SentProbe } from './types.ts';
 
 export interface DeliveryDeps {
@@ -52,7 +52,7 @@ const PROLONG_MS = 20_000;
 const LOOK_MS = 30_000;
 const AT_ONCE = 50;
 /** Messages of one claim where no limit makes each wait for its turn. */
-const BATCH = 20;
+const BATCH = 50;
 /** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
 const BLOCKED_MS = 60_000;
 
@@ -170,7 +170,8 @@ class DeliveryLoop implements Delivery {
   async #empty(mailbox: Mailbox, box: Box, limits: SendingLimits): Promise<void> {
     const { clock, owner, store } = this.#deps;
     const batch = limits.messagesPerMinute === undefined && limits.recipientsPerDay === undefined ? BATCH : 1;
-    while (!this.#stop.signal.aborted && box.waitUntil <= clock.now()) {
+    const unsettled = new Unsettled();
+    while (!this.#stop.signal.aborted && box.waitUntil <= clock.now() && !unsettled.failed) {
       const now = clock.now();
       const messages = await store.outbox.claim({
         mailbox: mailbox.address,
@@ -179,24 +180,34 @@ class DeliveryLoop implements Delivery {
         owner,
         limit: batch,
       });
-      if (messages.length === 0) return;
+      const [first] = messages;
+      if (!first) break;
       for (const message of messages) this.#claimed.add(message.id);
-      const [first, ...others] = messages as [OutboxMessage, ...OutboxMessage[]];
       const recipients = first.recipients.filter(({ state }) => state === 'pending').length;
       const permission = await reserve(store.outbox, mailbox.address, recipients, limits, clock.now());
       if (permission.type === 'wait') {
         box.waitUntil = permission.until;
         await this.#giveBack(messages);
-        return;
+        break;
       }
       // The next one may leave while this one is under way, on another connection.
       if (box.running < limits.connections) this.wake();
-      for (const message of [first, ...others]) {
+      for (const message of messages) {
         if (this.#stop.signal.aborted || (box.waitUntil > clock.now() && message !== first))
           await this.#giveBack([message]);
-        else await attempt(this.#attempt, message, mailbox, this.#stop.signal);
-        this.#claimed.delete(message.id);
+        else await unsettled.add(this.#try(message, mailbox));
       }
+    }
+    await unsettled.end();
+  }
+
+  async #try(message: OutboxMessage, mailbox: Mailbox, begin?: 'interrupted'): Promise<Attempted> {
+    try {
+      const { settled } = await attempt(this.#attempt, message, mailbox, this.#stop.signal, begin);
+      return { settled: settled.finally(() => this.#claimed.delete(message.id)) };
+    } catch (error) {
+      this.#claimed.delete(message.id);
+      throw error;
     }
   }
 
@@ -215,13 +226,12 @@ class DeliveryLoop implements Delivery {
 
   /** A process died in the middle of this one. */
   async #interrupted(message: OutboxMessage): Promise<void> {
-    this.#claimed.add(message.id);
     const mailbox = await this.#deps.store.mailboxes.find(message.mailbox);
-    try {
-      if (mailbox) await attempt(this.#attempt, message, mailbox, this.#stop.signal, 'interrupted');
-    } finally {
-      this.#claimed.delete(message.id);
-    }
+    if (!mailbox) return;
+    this.#claimed.add(message.id);
+    await (
+      await this.#try(message, mailbox, 'interrupted')
+    ).settled;
   }
 
   readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {

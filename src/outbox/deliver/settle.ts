@@ -1,4 +1,5 @@
 /** Outcomes become durable in groups: what waits when a commit begins goes together. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageChange, NewMessageEvent, OutboxMessage, OutboxTable } from '../../store/types-outbox.ts';
 
 export interface Settlement {
@@ -15,10 +16,16 @@ interface Waiting {
 }
 
 const MOST = 200;
+const MOST_UNSETTLED = 50;
+/** A commit holds up everything else in this process: it gets a quarter of the time, and never waits longer than this. */
+const GATHER_TIMES = 3;
+const GATHER_MS = 50;
 
 export class Settler {
   readonly #table: Pick<OutboxTable, 'changeAll'>;
   #waiting: Waiting[] = [];
+  /** How long the last commit took. */
+  #lastMs = 0;
   #running = false;
 
   constructor(table: Pick<OutboxTable, 'changeAll'>) {
@@ -37,15 +44,44 @@ export class Settler {
   async #run(): Promise<void> {
     this.#running = true;
     while (this.#waiting.length > 0) {
-      await new Promise<void>((turn) => setImmediate(turn));
+      await delay(Math.min(this.#lastMs * GATHER_TIMES, GATHER_MS));
       const group = this.#waiting.splice(0, MOST);
+      const begun = performance.now();
       try {
         const changed = await this.#table.changeAll(group.map(({ settlement }) => settlement));
         for (const [at, { resolve }] of group.entries()) resolve(changed[at]);
       } catch (error) {
         for (const { reject } of group) reject(error);
       }
+      this.#lastMs = performance.now() - begun;
     }
     this.#running = false;
+  }
+}
+
+/** Attempts on one connection whose outcomes are still being written down: so many, and no more, may be unknown after a crash. */
+export class Unsettled {
+  readonly #pending = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Something could not be written down: nothing more is begun. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Resolves when the attempt is over and there is room for another. @throws what the attempt throws */
+  async add(attempt: Promise<{ readonly settled: Promise<void> }>): Promise<void> {
+    const { settled } = await attempt;
+    const kept = settled
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => void this.#pending.delete(kept));
+    this.#pending.add(kept);
+    while (this.#pending.size >= MOST_UNSETTLED) await Promise.race(this.#pending);
+  }
+
+  /** @throws the first failure to write down */
+  async end(): Promise<void> {
+    await Promise.all(this.#pending);
+    if (this.#failure) throw this.#failure.error;
   }
 }
