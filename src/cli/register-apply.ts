@@ -1,6 +1,7 @@
 /** `postern register microsoft --apply` and `--verify`: the Azure CLI, the store, and what came of it. */
 import { openCredentials, type ClientCredential } from '../oauth/application.ts';
 import { addCredential } from '../oauth/credentials.ts';
+import { resolveProvider } from '../oauth/provider.ts';
 import { applyPlan, type Applied, type Registered } from '../oauth/register/apply.ts';
 import { openAz } from '../oauth/register/az.ts';
 import { makeCertificate } from '../oauth/register/certificate.ts';
@@ -15,7 +16,7 @@ import { readSecret, readText } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
 import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
-import { flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './register-microsoft.ts';
+import { afterConsent, flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './register-microsoft.ts';
 
 /** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
 export async function applyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {
@@ -27,6 +28,13 @@ export async function applyRegistration(context: Context, options: MicrosoftOpti
   try {
     await context.withInstance(async (instance) => {
       const named = await instance.store.applications.byName(options.provider);
+      // What could not be stored later is found out before anything is made.
+      resolveProvider({
+        name: options.provider,
+        provider: plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset,
+        tenant: options.tenant,
+        settings: settingsOf(options),
+      });
       const certificate = plan.flow === 'certificate' ? await certificateOf(plan, options, instance) : undefined;
       const applied = await applyPlan(plan, {
         az: openAz(),
@@ -143,7 +151,7 @@ function report(
       `Postern knows it as ${options.provider}`,
       ...(consent === undefined
         ? []
-        : ['', 'An administrator has to consent, once for everybody:', '', `  ${consent}`]),
+        : ['', 'An administrator has to consent, once for everybody:', '', `  ${consent}`, ...afterConsent(consent)]),
       ...(options.exchangeScript === undefined
         ? [
             '',

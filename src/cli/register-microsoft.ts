@@ -167,7 +167,9 @@ function print(context: Context, options: MicrosoftOptions): void {
       '',
       ...portal.map((step, index) => `${index + 1}. ${step}`),
       '',
-      ...(consent === undefined ? [] : ['## An administrator consents for everybody', '', consent, '']),
+      ...(consent === undefined
+        ? []
+        : ['## An administrator consents for everybody', '', consent, ...afterConsent(consent), '']),
       '## In Exchange Online (PowerShell)',
       '',
       exchange.trimEnd(),
@@ -179,6 +181,12 @@ function print(context: Context, options: MicrosoftOptions): void {
     ],
   );
 }
+
+/** What the person sees when it worked looks like a failure. */
+export const afterConsent = (page: string): readonly string[] =>
+  page.includes('/adminconsent?')
+    ? ['(the browser ends at a localhost address that does not load and says admin_consent=True: then it worked)']
+    : [];
 
 export function saveExchangeScript(context: Context, { exchangeScript: file }: MicrosoftOptions, text: string): void {
   if (file === undefined) return;

@@ -55,25 +55,25 @@ function forMutt({ address, password, imap, smtp, ca }: ClientSettings): ClientC
     lines: [
       ...(imap
         ? [
-            `set folder = ${doubled(`imap${s(imap)}://${user}@${imap.host}:${imap.port}/`)}`,
+            `set folder = ${expanded(`imap${s(imap)}://${user}@${imap.host}:${imap.port}/`)}`,
             'set spoolfile = "+INBOX"',
-            `set imap_user = ${doubled(address)}`,
-            `set imap_pass = ${doubled(password)}`,
+            `set imap_user = ${expanded(address)}`,
+            `set imap_pass = ${expanded(password)}`,
           ]
         : []),
       ...(smtp
         ? [
-            `set smtp_url = ${doubled(`smtp${s(smtp)}://${user}@${smtp.host}:${smtp.port}/`)}`,
-            `set smtp_pass = ${doubled(password)}`,
+            `set smtp_url = ${expanded(`smtp${s(smtp)}://${user}@${smtp.host}:${smtp.port}/`)}`,
+            `set smtp_pass = ${expanded(password)}`,
           ]
         : []),
-      `set from = ${doubled(address)}`,
+      `set from = ${expanded(address)}`,
       'set use_envelope_from = yes',
       // Exchange keeps a copy of what is submitted: a second one would be a duplicate.
       'set record = ""',
       `set ssl_starttls = ${one?.security === 'starttls' ? 'yes' : 'no'}`,
       `set ssl_force_tls = ${one?.security === 'plain' ? 'no' : 'yes'}`,
-      ...(ca === undefined ? [] : [`set ssl_ca_certificates_file = ${doubled(ca)}`]),
+      ...(ca === undefined ? [] : [`set ssl_ca_certificates_file = ${expanded(ca)}`]),
     ],
     notes: [PRIVATE, 'record is empty because Microsoft and Google keep a copy of sent mail themselves'],
   };
@@ -87,14 +87,14 @@ function forMsmtp({ address, password, smtp, ca }: ClientSettings): ClientConfig
       'auth plain',
       `tls ${smtp?.security === 'plain' ? 'off' : 'on'}`,
       `tls_starttls ${smtp?.security === 'starttls' ? 'on' : 'off'}`,
-      ...(ca === undefined ? [] : [`tls_trust_file ${doubled(ca)}`]),
+      ...(ca === undefined ? [] : [`tls_trust_file ${enclosed(ca)}`]),
       '',
       'account postern',
       `host ${smtp?.host ?? ''}`,
       `port ${smtp?.port ?? ''}`,
-      `from ${doubled(address)}`,
-      `user ${doubled(address)}`,
-      `password ${doubled(password)}`,
+      `from ${enclosed(address)}`,
+      `user ${enclosed(address)}`,
+      `password ${enclosed(password)}`,
       '',
       'account default : postern',
     ],
@@ -275,7 +275,11 @@ function forPrinter(settings: ClientSettings): ClientConfig {
   };
 }
 
-/** mutt, msmtp and mbsync read a word in double quotes with backslashes. */
+/** mutt expands variables and runs backticks in double quotes, unless a backslash stands before them. */
+const expanded = (text: string): string => `"${text.replace(/["\\$`]/g, '\\$&')}"`;
+/** msmtp takes everything between the outer double quotes as it is. */
+const enclosed = (text: string): string => `"${text}"`;
+/** mbsync reads a word in double quotes with backslashes. */
 const doubled = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`;
 /** fetchmail reads backslashes in single quotes too. */
 const single = (text: string): string => `'${text.replace(/['\\]/g, '\\$&')}'`;

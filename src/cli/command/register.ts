@@ -1,6 +1,7 @@
 /** `postern register`: our application at a provider, printed step by step or made. */
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { resolveProvider } from '../../oauth/provider.ts';
 import { googleSteps } from '../../oauth/register/google.ts';
 import { readSecret, readText } from '../ask.ts';
 import { Context } from '../context.ts';
@@ -117,6 +118,9 @@ function oidc(): Command {
             throw cliError('cli.usage', `there is a provider ${options.provider} already`, {
               hint: 'choose another --provider NAME',
             });
+          const settings = settingsOf({ ...options, issuer: server.issuer });
+          // What could not be stored later is found out before anything is made.
+          resolveProvider({ name: options.provider, provider: 'oidc', tenant: undefined, settings });
           const client = await registerClient(
             http,
             server,
@@ -127,7 +131,7 @@ function oidc(): Command {
             name: options.provider,
             provider: 'oidc',
             clientId: client.clientId,
-            settings: settingsOf({ ...options, issuer: server.issuer }),
+            settings,
             ...(client.clientSecret === undefined
               ? {}
               : { credential: { type: 'secret', secret: client.clientSecret } }),

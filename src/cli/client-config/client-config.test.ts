@@ -1,0 +1,51 @@
+/** Which door a program is sent to, and that whatever is in an address stays text in every program's own syntax. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isError } from '../../base/error.ts';
+import type { ListenerConfig } from '../../gateway/types.ts';
+import { programs } from './programs.ts';
+import { type ClientSettings, doorsOf } from './settings.ts';
+
+const listeners: readonly ListenerConfig[] = [
+  { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 1143 },
+  { protocol: 'imap', tls: 'implicit', host: '127.0.0.1', port: 1993 },
+  { protocol: 'smtp', tls: 'starttls', host: '0.0.0.0', port: 587 },
+];
+const config = { listeners: [...listeners], hostname: 'mail.example.com' };
+
+test('the safest door first, under a name that its certificate has', () => {
+  assert.deepEqual(doorsOf(config), {
+    imap: { host: 'localhost', port: 1993, security: 'tls' },
+    pop3: undefined,
+    smtp: { host: 'mail.example.com', port: 587, security: 'starttls' },
+  });
+  const imap = { listeners: listeners.slice(0, 2), hostname: undefined };
+  assert.equal(doorsOf(imap, { security: 'starttls' }).imap?.port, 1143);
+  assert.equal(doorsOf(imap, { security: 'plain', host: '127.0.0.1' }).imap?.host, '127.0.0.1');
+});
+
+test('nothing is sent to a door that is not there', () => {
+  const wrong: readonly Parameters<typeof doorsOf>[] = [
+    [config, { security: 'plain' }],
+    [config, { can: ['tls'] }],
+    [{ listeners: [{ protocol: 'imap', tls: 'implicit', host: '127.0.0.1', port: 0 }], hostname: undefined }],
+  ];
+  for (const args of wrong)
+    assert.throws(
+      () => doorsOf(...args),
+      (error) => isError(error, 'cli.usage') && error.hint !== '',
+    );
+});
+
+test('quotes, spaces and signs in addresses end no string early', () => {
+  const door = { host: 'localhost', port: 1, security: 'tls' } as const;
+  const address = `o'neil"$(id)%\\@example.com`;
+  const settings: ClientSettings = { address, password: 'p', imap: door, pop3: undefined, smtp: door, ca: '/c a.pem' };
+  const text = (name: string): string => programs[name]!.write(settings).lines.join('\n');
+  assert.ok(text('mutt').includes(String.raw`set from = "o'neil\"\$(id)%\\@example.com"`));
+  assert.ok(text('msmtp').includes(String.raw`user "o'neil"$(id)%\@example.com"`));
+  assert.ok(text('fetchmail').includes(String.raw`user 'o\'neil"$(id)%\\@example.com'`));
+  assert.ok(text('getmail').includes(String.raw`username = o'neil"$(id)%%\@example.com`));
+  assert.ok(text('python').includes(String.raw`USER = "o'neil\"$(id)%\\@example.com"`));
+  assert.ok(text('curl').includes(String.raw`--user 'o'\''neil"$(id)%\@example.com':"$POSTERN_APP_PASSWORD"`));
+});
