@@ -50,6 +50,10 @@ const CLAIM_MS = 60_000;
 const PROLONG_MS = 20_000;
 /** Without any word from the store we look this often. */
 const LOOK_MS = 30_000;
+/** What others left unfinished is looked for this often. */
+const TAKE_OVER_MS = 5_000;
+/** While mail pours in, every commit is news; looking once in so many milliseconds is soon enough. */
+const BREATH_MS = 50;
 const AT_ONCE = 50;
 /** Messages of one claim where no limit makes each wait for its turn. */
 const BATCH = 50;
@@ -75,7 +79,10 @@ class DeliveryLoop implements Delivery {
   readonly #stop = new AbortController();
   readonly #watch: { stop(): void };
   #running = 0;
+  #takeOverAt = 0;
   #timer: Timer | undefined;
+  #breath: Timer | undefined;
+  #looked = 0;
   #prolonger: Timer | undefined;
   #round: Promise<void> | undefined;
   #again = false;
@@ -84,7 +91,7 @@ class DeliveryLoop implements Delivery {
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
     this.#attempt = { ...deps, settler: new Settler(deps.store.outbox), pause: this.#pause };
-    this.#watch = deps.store.watch('outbox', () => this.wake());
+    this.#watch = deps.store.watch('outbox', this.#heard);
     this.#prolong();
     this.wake();
   }
@@ -94,6 +101,16 @@ class DeliveryLoop implements Delivery {
     if (this.#round) this.#again = true;
     else this.#round = this.#look();
   }
+
+  /** Something changed in the outbox: look, but not at every one of a thousand messages a second. */
+  readonly #heard = (): void => {
+    const { clock } = this.#deps;
+    if (clock.now() - this.#looked >= BREATH_MS) return this.wake();
+    this.#breath ??= clock.after(BREATH_MS, () => {
+      this.#breath = undefined;
+      this.wake();
+    });
+  };
 
   idle(): Promise<void> {
     return new Promise((resolve) => {
@@ -105,6 +122,7 @@ class DeliveryLoop implements Delivery {
   async close(): Promise<void> {
     this.#watch.stop();
     this.#timer?.cancel();
+    this.#breath?.cancel();
     this.#stop.abort(new Error('delivery is being stopped'));
     await this.#round;
     while (this.#running > 0) await new Promise<void>((resolve) => this.#rest.push(resolve));
@@ -116,6 +134,7 @@ class DeliveryLoop implements Delivery {
     this.#timer?.cancel();
     do {
       this.#again = false;
+      this.#looked = clock.now();
       try {
         await this.#start();
       } catch (error) {
@@ -132,8 +151,11 @@ class DeliveryLoop implements Delivery {
     const { clock, owner, store } = this.#deps;
     const { outbox } = store;
     const now = clock.now();
-    const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH });
-    for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
+    if (now >= this.#takeOverAt) {
+      const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH });
+      if (left.length < BATCH) this.#takeOverAt = now + TAKE_OVER_MS;
+      for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
+    }
     let next = now + LOOK_MS;
     for (const address of await outbox.dueMailboxes(now)) {
       const box = this.#boxOf(address);

@@ -1,12 +1,13 @@
 /** What the outbox's transactions are made of. */
-import type { Insertable, Transaction } from 'kysely';
-import type { OutboxEventRow, Schema } from '../schema.ts';
+import { CompiledQuery, type Insertable, type Transaction } from 'kysely';
+import type { Engine } from '../engine.ts';
+import type { Schema } from '../schema.ts';
 import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage } from '../types-outbox.ts';
 import { defined } from './json.ts';
 import { LANES, outboxMessage, stateColumns } from './outbox-row.ts';
 
 /** Rows per statement: far below the 32,766 parameters SQLite allows. */
-export const ROWS = 100;
+const ROWS = 100;
 
 /** Writes down who uses a key first; says who did when somebody has. */
 export async function known(
@@ -81,16 +82,73 @@ export async function take(
   return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
-export async function insertEvents(
+/**
+ * Inserts rows by a statement whose text is made once per number of rows: building it anew for every group of messages costs
+ * more than running it.
+ */
+export async function insertRows<T extends keyof Texts>(
   trx: Transaction<Schema>,
-  rows: readonly Insertable<OutboxEventRow>[],
-): Promise<void> {
-  for (let from = 0; from < rows.length; from += ROWS)
-    await trx
-      .insertInto('outbox_events')
-      .values(rows.slice(from, from + ROWS))
-      .execute();
+  engine: Pick<Engine, 'name'>,
+  table: T,
+  rows: readonly Insertable<Schema[T]>[],
+): Promise<readonly { readonly id: string; readonly seq: number }[]> {
+  const columns = COLUMNS[table];
+  const all: { id: string; seq: number }[] = [];
+  for (let from = 0; from < rows.length; from += ROWS) {
+    const some = rows.slice(from, from + ROWS);
+    const key = `${engine.name} ${table} ${some.length}`;
+    let text = texts.get(key);
+    if (text === undefined) {
+      let count = 0;
+      const place = (): string => (engine.name === 'postgres' ? `$${++count}` : '?');
+      const values = some.map(() => `(${columns.map(place).join(', ')})`).join(', ');
+      const back = table === 'outbox_messages' ? ' RETURNING id, seq' : '';
+      text = `INSERT INTO ${table} (${columns.join(', ')}) VALUES ${values}${back}`;
+      texts.set(key, text);
+    }
+    const parameters = some.flatMap((row) =>
+      columns.map((column) => (row as Readonly<Record<string, unknown>>)[column] ?? null),
+    );
+    const done = await trx.executeQuery<{ id: string; seq: number }>(CompiledQuery.raw(text, parameters));
+    all.push(...done.rows);
+  }
+  return all;
 }
+
+type Texts = Pick<Schema, 'outbox_messages' | 'outbox_chunks' | 'outbox_events'>;
+
+const texts = new Map<string, string>();
+
+const COLUMNS: Readonly<Record<keyof Texts, readonly string[]>> = {
+  outbox_messages: [
+    'id',
+    'mailbox',
+    'source',
+    'principal',
+    'envelope_from',
+    'recipients',
+    'message_id',
+    'size',
+    'lane',
+    'dsn',
+    'smtputf8',
+    'eight_bit',
+    'deadline',
+    'attempts',
+    'state',
+    'state_at',
+    'state_by',
+    'state_reason',
+    'fence',
+    'body_id',
+    'data_key',
+    'chunks',
+    'created_at',
+    'finished_at',
+  ],
+  outbox_chunks: ['body_id', 'number', 'data'],
+  outbox_events: ['message_id', 'mailbox', 'at', 'type', 'data'],
+};
 
 function changeColumns(change: MessageChange) {
   const { state, recipients, lane, deadline, attempts, envelopeFrom, messageId, body } = change;

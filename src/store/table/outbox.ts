@@ -3,7 +3,7 @@ import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
-import { changeOne, insertEvents, known, ROWS, take } from './outbox-write.ts';
+import { changeOne, insertRows, known, take } from './outbox-write.ts';
 
 /** One number of our own among advisory locks: writers of events, so that their numbers grow in the order of commits. */
 const EVENT_LOCK = 7_021_004;
@@ -27,29 +27,20 @@ export function outboxTable(engine: Engine): OutboxTable {
         for (const { idempotency, message } of messages)
           insertions.push(idempotency && (await known(trx, idempotency, message)));
         const fresh = messages.filter((_, index) => insertions[index] === undefined);
-        const numbers = new Map<string, number>();
-        for (let from = 0; from < fresh.length; from += ROWS) {
-          const rows = await trx
-            .insertInto('outbox_messages')
-            .values(fresh.slice(from, from + ROWS).map(messageRow))
-            .returning(['id', 'seq'])
-            .execute();
-          for (const { id, seq } of rows) numbers.set(id, seq);
-        }
+        const inserted = await insertRows(trx, engine, 'outbox_messages', fresh.map(messageRow));
+        const numbers = new Map(inserted.map(({ id, seq }) => [id, seq]));
         const chunks = fresh.flatMap(({ message, chunks: own }) =>
           own.map(({ number, data }) => ({ body_id: message.bodyId, number, data })),
         );
-        for (let from = 0; from < chunks.length; from += ROWS)
-          await trx
-            .insertInto('outbox_chunks')
-            .values(chunks.slice(from, from + ROWS))
-            .execute();
+        await insertRows(trx, engine, 'outbox_chunks', chunks);
         const long = fresh
           .filter(({ message, chunks: own }) => message.chunks > own.length)
           .map(({ message }) => message.bodyId);
         if (long.length > 0) await trx.deleteFrom('outbox_arriving').where('body_id', 'in', long).execute();
-        await insertEvents(
+        await insertRows(
           trx,
+          engine,
+          'outbox_events',
           fresh.flatMap(({ message, events }) => events.map((event) => eventRow(message, event))),
         );
         return {
@@ -191,7 +182,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           result.push(message);
           if (message) rows.push(...events.map((event) => eventRow(message, event)));
         }
-        await insertEvents(trx, rows);
+        await insertRows(trx, engine, 'outbox_events', rows);
         return { result, changed: result.some((message) => message !== undefined) };
       }),
     ledger: (name, work) =>
@@ -210,8 +201,10 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     note: (message, events) =>
       write('outbox', async (trx) => {
-        await insertEvents(
+        await insertRows(
           trx,
+          engine,
+          'outbox_events',
           events.map((event) => eventRow(message, event)),
         );
         return { result: undefined, changed: true };
