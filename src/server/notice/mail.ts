@@ -5,7 +5,7 @@ import { asError, type PosternError } from '../../base/error.ts';
 import type { TokenSource } from '../../oauth/types.ts';
 import { connect, secureClient } from '../../protocol/tls/connect.ts';
 import { signIn } from '../../protocol/smtp/client.ts';
-import type { Conn } from '../../protocol/wire/conn.ts';
+import { SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { serverError } from '../errors.ts';
 import { surveyGrants } from '../survey.ts';
@@ -21,29 +21,29 @@ export interface MailOptions {
   readonly to: readonly string[];
   /** Only through this mailbox. */
   readonly from?: string | undefined;
+  /** Whether the owner of a mailbox hears of what only he can mend. */
+  readonly owners?: boolean;
 }
+
+const OWNERS_MATTER: ReadonlySet<string> = new Set(['grant.needs-consent', 'grant.consent-ending']);
 
 /** For one mailbox, sign-in included; Exchange may take half of it. */
 const TIMEOUT_MS = 60_000;
 /** Mailboxes tried before the rest of the day is waited for. */
 const MOST_TRIED = 3;
-const REPLY_OCTETS = 4096;
 
 export function mailChannel(deps: MailDeps, options: MailOptions): NoticeChannel {
   return {
     name: 'mail',
     async deliver(notice, signal) {
+      // His mail still arrives; it is only his programs here that do not get at it.
+      const owner = options.owners === true && notice.body.mailboxCount === 1 && OWNERS_MATTER.has(notice.body.type);
+      const to = [...new Set([...options.to, ...(owner ? notice.body.mailboxes : [])])];
       const senders = await sendersFor(deps, options.from, notice);
       const failures: PosternError[] = [];
       for (const sender of senders.slice(0, MOST_TRIED)) {
         try {
-          return await submit(
-            deps,
-            sender,
-            options.to,
-            notice,
-            AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-          );
+          return await submit(deps, sender, to, notice, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
         } catch (error) {
           if (signal.aborted) throw signal.reason;
           failures.push(asError(error));
@@ -80,7 +80,7 @@ async function sendersFor(
   return usable.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** RFC 5321 §3.3. @throws what the sign-in may throw, server.notice-delayed */
+/** @throws what the sign-in may throw, server.notice-delayed */
 async function submit(
   { tokens, clock }: MailDeps,
   sender: Mailbox,
@@ -95,31 +95,32 @@ async function submit(
   try {
     const secure = (plain: Parameters<typeof secureClient>[0]) =>
       secureClient(plain, { host, trust, timeoutMs: TIMEOUT_MS });
-    await signIn(conn, { tls, secure, user, token, host, port, mechanisms, signal });
-    await say(conn, host, `MAIL FROM:<${sender.address}>`, signal);
-    for (const address of to) await say(conn, host, `RCPT TO:<${address}>`, signal);
-    await say(conn, host, 'DATA', signal);
-    // RFC 5321 §4.5.2: a line that begins with a dot gets another one.
-    await say(conn, host, `${message.replace(/^\./gm, '..')}\r\n.`, signal);
-    conn.end('QUIT\r\n');
+    const { capabilities } = await signIn(conn, { tls, secure, user, token, host, port, mechanisms, signal });
+    const smtp = new SmtpSender(conn, host, capabilities);
+    const sent = await smtp.send(
+      {
+        from: sender.address,
+        recipients: to.map((address) => ({ address })),
+        size: message.length,
+        eightBit: false,
+        smtputf8: false,
+        body: [message],
+      },
+      signal,
+    );
+    if (sent.type === 'refused') {
+      const reply = sent.reply.text;
+      throw serverError('server.notice-delayed', `${host} did not take the notice: ${reply}`, { detail: { reply } });
+    }
+    // Unknown: it may have arrived, and twice would be once too often.
+    smtp.end();
   } catch (error) {
     conn.destroy();
     throw error;
   }
 }
 
-async function say(conn: Conn, host: string, text: string, signal: AbortSignal): Promise<void> {
-  await conn.write(`${text}\r\n`);
-  for (;;) {
-    const line = (await conn.line(REPLY_OCTETS, signal))?.toString('utf8');
-    if (line === undefined) throw serverError('server.notice-delayed', `${host} closed the connection`);
-    if (line[3] === '-') continue;
-    if (/^[23]/.test(line)) return;
-    throw serverError('server.notice-delayed', `${host} did not take the notice: ${line}`, { detail: { reply: line } });
-  }
-}
-
-async function compose(from: string, to: readonly string[], notice: OutgoingNotice, now: number): Promise<string> {
+async function compose(from: string, to: readonly string[], notice: OutgoingNotice, now: number): Promise<Buffer> {
   const { body, status, id } = notice;
   const domain = from.split('@')[1] ?? 'localhost';
   const raised = `<${id}@${domain}>`;
@@ -135,7 +136,7 @@ async function compose(from: string, to: readonly string[], notice: OutgoingNoti
     text: textOf(notice),
   });
   const built = await composer.compile().build();
-  return built.toString('latin1').replace(/\r?\n/g, '\r\n').replace(/\r\n$/, '');
+  return Buffer.from(built.toString('latin1').replace(/\r?\n/g, '\r\n'), 'latin1');
 }
 
 function shortened(text: string): string {

@@ -332,7 +332,7 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
   });
 
   test('a mail goes out through another mailbox than the one it is about, and so does the word that it is over', async () => {
-    await open({ mail: { to: ['bob@contoso.test', 'alice@contoso.test'] } });
+    await open({ mail: { to: ['bob@contoso.test'], owners: true } });
     const application = await home.application();
     await home.connect(application, { address: ALICE });
     await home.connect(application, { address: 'bob@contoso.test' });
@@ -345,6 +345,7 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     const text = mails[0]!;
     assert.match(text, /^From: Postern <bob@contoso\.test>/m);
     assert.match(text, /^Subject: Postern: alice@contoso\.test has to be signed in to again/m);
+    assert.match(text, /^To: bob@contoso\.test, alice@contoso\.test/m, 'its owner, too');
     assert.match(text, /^Auto-Submitted: auto-generated/m);
     assert.match(text, /postern mailbox reconsent alice@contoso\.test/);
     assert.match(text, /https:\/\/postern\.test\/consent\/alice@contoso\.test/);

@@ -1,7 +1,7 @@
 /** Notices as signed POSTs (Standard Webhooks). */
 import { request } from 'undici';
 import type { Secret } from '../../base/secret.ts';
-import { webhookHeaders } from '../../base/webhook-signature.ts';
+import { signedHeaders } from '../../outbox/webhook/signature.ts';
 import { serverError } from '../errors.ts';
 import { version } from '../version.ts';
 import type { NoticeChannel } from './channel.ts';
@@ -17,7 +17,8 @@ export function webhookChannel(url: string, secret: Secret, now: () => number): 
     async deliver(notice, signal) {
       const payload = payloadOf(notice);
       // The receiver drops what it has seen: the word that it is over is another message than the notice itself.
-      const headers = webhookHeaders(`${notice.id}.${notice.status}`, now(), payload, [secret]);
+      const at = Math.floor(now() / 1000);
+      const headers = signedHeaders([{ secret, expiresAt: undefined }], `${notice.id}.${notice.status}`, at, payload);
       let status: number;
       try {
         // Redirects are not followed: the address is the one that was configured.
