@@ -22,8 +22,9 @@ export function discover(): Command {
     .addHelpText(
       'after',
       `
-Asked are, all at once: a list of known domains (no network), the domain’s own autoconfig file (https only: autoconfig.DOMAIN,
-which hears the address, and DOMAIN/.well-known), its SRV records, its MX records and autodiscover.DOMAIN. Nobody else.
+A list of known domains answers first, without network. Otherwise asked are, all at once: the domain’s own autoconfig file (https
+only: autoconfig.DOMAIN, which hears the address, and DOMAIN/.well-known), its SRV records, its MX records and
+autodiscover.DOMAIN. Nobody else.
 The exit code is 69 when nothing was found.
 
 Example:

@@ -68,9 +68,11 @@ const KNOWN: readonly [address: string, preset: string][] = [
 ];
 for (const [address, preset] of KNOWN) {
   test(`${address} is at ${preset}, without asking`, async () => {
-    const [best] = (await discover(address, world({}))).candidates;
+    const given = world({});
+    const [best] = (await discover(address, given)).candidates;
     assert.equal(best?.preset, preset);
     assert.equal(best.source, 'domain');
+    assert.deepEqual(given.asked, []);
   });
 }
 
@@ -341,6 +343,24 @@ test('whatever the text, reading ends with an element or our error', () => {
     fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
       try {
         readXml(pieces.join(''));
+      } catch (error) {
+        assert.ok(isError(error, 'discover.garbled'), String(error));
+      }
+    }),
+  );
+});
+
+test('a damaged file is read as servers with encryption, or refused', () => {
+  const whole = file(IMAP + SMTP, '<oAuth2><issuer>id.example.org</issuer></oAuth2>');
+  const damage = fc.record({ at: fc.nat(whole.length), length: fc.nat(20), text: fc.string({ maxLength: 10 }) });
+  fc.assert(
+    fc.property(damage, ({ at, length, text }) => {
+      try {
+        const { mail } = readAutoconfig(whole.slice(0, at) + text + whole.slice(at + length));
+        for (const { host, port, tls } of Object.values(mail)) {
+          assert.match(host, /^[a-z0-9.-]+$/);
+          assert.ok(port > 0 && port < 65536 && ['implicit', 'starttls'].includes(tls));
+        }
       } catch (error) {
         assert.ok(isError(error, 'discover.garbled'), String(error));
       }

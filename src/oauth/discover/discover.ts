@@ -34,8 +34,10 @@ export async function discover(address: string, options: DiscoverOptions): Promi
   const { normal, domain } = split(address);
   const signals = [AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS), ...(options.signal ? [options.signal] : [])];
   const context: Context = { ...options, address: normal, domain, signal: AbortSignal.any(signals) };
-  const found = await Promise.all([
-    byDomain(context),
+  const listed = byDomain(context);
+  // What is known need not be asked for, and nobody hears of it.
+  if (listed.candidate) return { address: normal, domain, candidates: [listed.candidate], attempts: [listed.attempt] };
+  const asked = await Promise.all([
     byFile(context, `https://autoconfig.${domain}/mail/config-v1.1.xml?emailaddress=${encodeURIComponent(normal)}`),
     byFile(context, `https://${domain}/.well-known/autoconfig/mail/config-v1.1.xml`),
     bySrv(context),
@@ -43,6 +45,7 @@ export async function discover(address: string, options: DiscoverOptions): Promi
     byAutodiscover(context),
     byDatabase(context),
   ]);
+  const found = [listed, ...asked];
   options.signal?.throwIfAborted();
   return {
     address: normal,
@@ -78,7 +81,7 @@ function domainToAscii(text: string): string {
   return isName && hostname === host && pathname === '/' ? hostname : '';
 }
 
-async function byDomain({ domain }: Context): Promise<Found> {
+function byDomain({ domain }: Context): Found {
   const preset = presetOfDomain(domain);
   return preset === undefined ? nothing('domain', 'the list of known domains') : known('domain', domain, preset);
 }
