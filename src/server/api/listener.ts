@@ -12,6 +12,7 @@ import { startWebhooks } from '../../outbox/webhook/dispatch.ts';
 import type { Instance } from '../instance.ts';
 import { version } from '../version.ts';
 import { createApi } from './app.ts';
+import { withKnownMailboxes } from './known-mailboxes.ts';
 import type { Peer } from './request.ts';
 
 export interface ApiListener {
@@ -33,8 +34,9 @@ export async function openApi(instance: Instance): Promise<ApiListener> {
   const egress = { allow: config.webhooks.allow.map(readNetwork) };
   const proxies = config.console.trustedProxies.map(readNetwork);
   const stopping = new AbortController();
+  const known = withKnownMailboxes(store, clock);
   const api = createApi({
-    store,
+    store: known.store,
     vault,
     audit,
     clock,
@@ -72,6 +74,7 @@ export async function openApi(instance: Instance): Promise<ApiListener> {
     async close() {
       stopping.abort();
       timer.cancel();
+      known.stop();
       await webhooks.close();
       signIn.close();
     },

@@ -72,6 +72,37 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
   const withNew = (secrets: readonly WebhookSecret[], fresh: WebhookSecret): readonly WebhookSecret[] =>
     [fresh, ...secrets].slice(0, MOST_SECRETS);
 
+  app.openAPIRegistry.registerWebhook({
+    method: 'post',
+    path: 'event',
+    operationId: 'receiveEvent',
+    summary: 'What a receiver gets: Standard Webhooks',
+    tags,
+    request: {
+      headers: z.object({
+        'webhook-id': z.string().openapi({ description: 'the same for every try and replay of an event' }),
+        'webhook-timestamp': z.string().openapi({ description: 'seconds since the epoch' }),
+        'webhook-signature': z.string().openapi({ description: 'one `v1,…` for each live secret' }),
+        'postern-ordering-key': z.string().openapi({ description: 'events of one key arrive in order' }),
+        'postern-attempt': z.string().openapi({ description: 'counted from 1' }),
+        'postern-delivery': z.string().openapi({ description: 'id in the log of the webhook' }),
+      }),
+      body: jsonBody(
+        z
+          .object({
+            type: z.enum([...WEBHOOK_TYPES, 'webhook.test']),
+            timestamp: time,
+            data: z.record(z.string(), z.unknown()).openapi({
+              description: 'messageId, mailbox, sequence (the id of the event), and what GET /v1/events has as data',
+            }),
+          })
+          .openapi('WebhookEvent'),
+      ),
+    },
+    responses: {
+      204: { description: 'taken; anything but 2xx is tried again, 410 switches the webhook off' },
+    },
+  });
   app.openapi(
     createRoute({
       method: 'get',

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { addMailboxes, SHOP } from '../../../test/bed/api.ts';
+import { ManualClock } from '../../base/clock.ts';
+import { openStore } from '../../store/open.ts';
+import type { Store } from '../../store/types.ts';
+import { withKnownMailboxes } from './known-mailboxes.ts';
+
+let real: Store;
+let asked = 0;
+const clock = new ManualClock();
+before(async () => {
+  real = await openStore('sqlite::memory:', { clock });
+  await addMailboxes(real, clock.now());
+  const { find } = real.mailboxes;
+  Object.assign(real.mailboxes, { find: (address: string) => (asked++, find(address)) });
+});
+after(() => real.close());
+
+test('a mailbox is read once, until it changes or two seconds pass', async () => {
+  const known = withKnownMailboxes(real, clock);
+  const find = () => known.store.mailboxes.find(SHOP.toUpperCase());
+  await find();
+  await find();
+  assert.equal(asked, 1);
+  await real.mailboxes.update(SHOP, { settings: { outgoing: 'outbox' } });
+  assert.deepEqual((await find())?.settings, { outgoing: 'outbox' });
+  await clock.advance(2000);
+  await find();
+  assert.equal(asked, 3);
+  await known.store.mailboxes.find('nobody@contoso.test');
+  await known.store.mailboxes.find('nobody@contoso.test');
+  assert.equal(asked, 5, 'one that is not there may come any moment');
+  await real.mailboxes.remove(SHOP);
+  assert.equal(await find(), undefined);
+  known.stop();
+});

@@ -1,0 +1,80 @@
+/** `postern apikey`, typed by a test: made, listed, used in a request, revoked. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { postern, startPostern } from '../bed/postern.ts';
+import { privateFolder } from '../bed/process.ts';
+
+const folder = privateFolder();
+const home = join(folder.path, 'home');
+const json = async (...args: string[]): Promise<unknown> =>
+  JSON.parse((await postern(home, ['--json', ...args])).stdout.toString());
+before(async () => {
+  await postern(home, ['init']);
+  writeFileSync(
+    join(home, 'postern.yaml'),
+    'listeners: [{ protocol: smtp, tls: none, port: 0 }]\nconsole: { port: 0 }\n',
+  );
+});
+after(folder.remove);
+
+test('an API key is shown once, works at once, and stops when it is revoked', async () => {
+  const args = ['apikey', 'add', '--all', '--allow', 'templates:*,mailboxes:read', '--label', 'shop'];
+  const limits = ['--rate', '600', '--network', '127.0.0.1', '--expires', '90d'];
+  const made = (await json(...args, ...limits)) as { id: string; key: string; actions: string[]; networks: string[] };
+  assert.match(made.key, /^postern_[0-9a-z]{32}$/);
+  assert.deepEqual(made.actions, ['templates:read', 'templates:write', 'mailboxes:read']);
+  assert.deepEqual(made.networks, ['127.0.0.1/32']);
+  const listed = await postern(home, ['apikey', 'list']);
+  assert.match(listed.stdout.toString(), /shop +templates:read,templates:write,mailboxes:read/);
+  assert.ok(!listed.stdout.includes(made.key) && !listed.stderr.includes(made.key));
+
+  const daemon = startPostern(home, ['serve', '--json'], {});
+  try {
+    const line = await new Promise<string>((resolve, reject) => {
+      let text = '';
+      daemon.child.stdout!.on('data', (piece: Buffer) => {
+        text += piece.toString();
+        if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
+      });
+      daemon.child.once('exit', () => reject(new Error(daemon.output())));
+    });
+    const { console } = JSON.parse(line) as { console: { port: number } };
+    const ask = async (path: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${made.key}` };
+      return (await fetch(`http://127.0.0.1:${console.port}${path}`, { headers })).status;
+    };
+    assert.deepEqual([await ask('/v1/templates'), await ask('/v1/events')], [200, 403]);
+    assert.deepEqual(await json('apikey', 'revoke', 'shop'), { revoked: made.id, label: 'shop' });
+    for (const end = performance.now() + 5000; (await ask('/v1/templates')) !== 401;)
+      assert.ok(performance.now() < end, 'the running server hears of it within seconds');
+  } finally {
+    await daemon.stop();
+  }
+  assert.deepEqual(await json('apikey', 'list'), []);
+  const all = (await json('apikey', 'list', '--all')) as { state: string }[];
+  assert.deepEqual(
+    all.map(({ state }) => state),
+    ['revoked'],
+  );
+  const log = (await postern(home, ['audit', 'show', '--json'])).stdout.toString();
+  assert.ok(['api-key.created', 'api-key.revoked', 'api.refused'].every((type) => log.includes(type)));
+  assert.ok(!log.includes(made.key));
+});
+
+test('what a key is to allow is said, or refused with a next step', async () => {
+  for (const args of [
+    ['apikey', 'add', '--allow', '*', '--label', 'x'],
+    ['apikey', 'add', '--all', '--label', 'x'],
+    ['apikey', 'add', '--all', '--allow', 'messages:fly', '--label', 'x'],
+    ['apikey', 'add', '--all', '--allow', '*', '--label', ' '],
+    ['apikey', 'add', '--all', '--allow', '*', '--rate', '0', '--label', 'x'],
+    ['apikey', 'add', '--mailbox', 'nobody@x.test', '--allow', '*', '--label', 'x'],
+    ['apikey', 'revoke', 'none'],
+  ]) {
+    const { stdout, stderr } = await postern(home, args, { accept: [64] });
+    assert.equal(stdout.length, 0);
+    assert.match(stderr, /^postern: .+\npostern: next: .+\n$/);
+  }
+});
