@@ -136,13 +136,13 @@ export class SmtpSender {
       await this.#reply(signal);
       return this.#refused(decisive(mail, recipients), recipients, signal);
     }
-    await this.#body(message.body, signal);
+    const last = await this.#body(message.body, signal);
     // Whoever has left already has not seen the end, and so has taken nothing.
     if (this.#conn.closed)
       throw protocolError('wire.closed', `${this.#host} closed the connection before the end of the message`);
     let reply: SmtpReply;
     try {
-      await this.#conn.write('.\r\n');
+      await this.#conn.write(last);
       reply = await this.#reply(signal);
     } catch (error) {
       this.#usable = false;
@@ -174,8 +174,8 @@ export class SmtpSender {
     ].join(' ');
   }
 
-  /** The octets with their dots stuffed, in blocks, up to and including the last line's end. */
-  async #body(body: Outgoing['body'], signal: AbortSignal | undefined): Promise<void> {
+  /** The octets with their dots stuffed, in blocks; gives the last block, with the dot that ends the message. */
+  async #body(body: Outgoing['body'], signal: AbortSignal | undefined): Promise<Buffer> {
     let lineStart = true;
     let block: Buffer[] = [];
     let held = 0;
@@ -201,8 +201,8 @@ export class SmtpSender {
       lineStart = octets.at(-1) === LF;
       if (held >= BLOCK_OCTETS) await flush();
     }
-    if (!lineStart) block.push(Buffer.from('\r\n'));
-    if (block.length > 0) await flush();
+    signal?.throwIfAborted();
+    return Buffer.concat([...block, lineStart ? END : END_OF_LINE]);
   }
 
   async #refused(
@@ -240,6 +240,8 @@ export class SmtpSender {
 const DOT = 46;
 const LF = 10;
 const ONE_DOT = Buffer.from('.');
+const END = Buffer.from('.\r\n');
+const END_OF_LINE = Buffer.from('\r\n.\r\n');
 
 const isGood = (reply: SmtpReply): boolean => reply.code >= 200 && reply.code < 300;
 
