@@ -93,6 +93,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.bare-newline': { smtp: '550 5.6.11', http: 422 },
   'outbox.idempotency-mismatch': { smtp: '554 5.7.1', http: 409 },
   'outbox.idempotency-busy': { smtp: '451 4.7.1', http: 409 },
+  'outbox.device-quota': { smtp: '452 4.7.1' },
   'outbox.not-found': { http: 404 },
   'outbox.too-late': { http: 409 },
   'api.forbidden': { http: 403 },

@@ -31,5 +31,6 @@ export const checkError = errorTable({
     kind: 'misuse',
     hint: 'replace the certificate; one of the local CA is renewed by `postern serve`',
   },
+  'check.devices': { kind: 'misuse', hint: 'look at outbox.devices in postern.yaml' },
   'check.unknown-topic': { kind: 'misuse', hint: 'postern explain lists what can be explained' },
 });

@@ -18,6 +18,20 @@ export interface InstallationFacts {
     readonly port: number;
   }[];
   readonly console: { readonly host: string; readonly port: number; readonly insecurePublic: boolean };
+  /** Who may hand over mail without signing in; undefined where nobody may. */
+  readonly devices:
+    | {
+        readonly host: string;
+        readonly port: number;
+        readonly rules: readonly {
+          readonly name: string;
+          readonly networks: readonly string[];
+          readonly mailbox: string;
+          readonly sender?: string | undefined;
+          readonly perHour: number;
+        }[];
+      }
+    | undefined;
   readonly logLevel: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import type { OutboxStats } from '../store/types-outbox.ts';
 import { judgePasswords } from './app-passwords.ts';
+import { judgeDevices } from './home-devices.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import { judgeCertificate, judgeDisk, judgeFolder, judgeKey, judgeOpenness, MIB } from './home-files.ts';
 import { judgeCatalogue, judgeListeners, judgeSettings } from './home-settings.ts';
@@ -40,6 +41,9 @@ export async function* checkInstallation(
   yield await steps.run('home.outbox', 'outbox', async () =>
     judgeOutbox(await deps.store.outbox.stats(clock.now()), clock.now()),
   );
+  const { devices } = facts;
+  if (devices)
+    yield await steps.run('home.devices', 'devices without sign-in', () => judgeDevices(devices, deps.store));
   yield await steps.run('home.applications', 'applications', () => judgeApplications(deps.store));
 }
 

@@ -39,6 +39,14 @@ export const outboxError = errorTable({
     kind: 'later',
     hint: 'a message with this Idempotency-Key is just being accepted; ask again in a second',
   },
+  'outbox.device-quota': {
+    kind: 'limit',
+    hint: 'wait, or raise perHour of the rule under outbox.devices in postern.yaml',
+  },
+  'outbox.device-port': {
+    kind: 'later',
+    hint: 'see who has the port: ss -ltnp; or choose another one for outbox.devices.port in postern.yaml',
+  },
   'outbox.not-found': { kind: 'misuse', hint: 'see what there is: postern outbox list' },
   'outbox.too-late': {
     kind: 'misuse',

@@ -1,6 +1,6 @@
 /** Who a finished message is from and to, as its own header says: the envelope where none is given. */
 import addressparser from 'nodemailer/lib/addressparser';
-import { isAddress } from './address.ts';
+import { isAddress, sameAddress } from './address.ts';
 import { outboxError } from './errors.ts';
 
 export interface HeaderAddresses {
@@ -22,6 +22,21 @@ export function headerAddresses(octets: Uint8Array): HeaderAddresses {
       return readAddresses(field.slice(colon + 1).replace(/\r?\n/g, '')).map(({ address }) => address);
     });
   return { from: of('from')[0], recipients: [...new Set(of('to', 'cc', 'bcc'))] };
+}
+
+/** @param octets the header @throws outbox.sender when `From` or `Sender` names somebody else */
+export function checkAuthors(octets: Uint8Array, allowed: string): void {
+  for (const field of Buffer.from(octets)
+    .toString('utf8')
+    .split(/\r?\n(?![ \t])/)) {
+    const [, name, value] = /^(from|sender)[ \t]*:([^]*)$/i.exec(field) ?? [];
+    if (name === undefined) continue;
+    for (const { address } of readAddresses(value!.replace(/\r?\n/g, '')))
+      if (!sameAddress(address, allowed))
+        throw outboxError('outbox.sender', `the only sender allowed here is ${allowed}, and ${name} names ${address}`, {
+          hint: `set the device’s sender address to ${allowed}`,
+        });
+  }
 }
 
 /** `Zoë <zoe@x.test>, bob@x.test`, groups taken apart (RFC 5322 §3.4). @throws outbox.address */

@@ -17,6 +17,7 @@ import { type Arrival, takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { GroupCommit } from './commit.ts';
 import { outboxError } from './errors.ts';
+import { checkAuthors } from './header-addresses.ts';
 import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
 
 export interface OutboxDeps {
@@ -68,7 +69,7 @@ class StoredOutbox implements Outbox {
     signal?: AbortSignal,
   ): Promise<Accepted> {
     const { envelope, mailbox, principal } = request;
-    this.checkSender(mailbox, envelope.from);
+    this.checkSender(mailbox, envelope.from, request.onlySender);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
     await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;
@@ -82,6 +83,7 @@ class StoredOutbox implements Outbox {
         { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, hash, signal },
         body,
         (header) => {
+          if (request.onlySender !== undefined) checkAuthors(header.octets, request.onlySender);
           const name = request.idempotencyKey ?? header.idempotencyKey;
           if (name !== undefined) this.#claimKey(principal, name);
           // Only what this request claimed is given back by it.
@@ -111,8 +113,13 @@ class StoredOutbox implements Outbox {
     }
   }
 
-  checkSender(mailbox: Mailbox, from: string): void {
+  checkSender(mailbox: Mailbox, from: string, only?: string): void {
     if (from !== '') checkAddress(from);
+    if (only !== undefined && !sameAddress(only, from))
+      throw outboxError('outbox.sender', `the only sender allowed here is ${only}`, {
+        detail: { mailbox: mailbox.address, from },
+        hint: `set the device’s sender address to ${only}`,
+      });
     if (from === '' || sendersOf(mailbox).some((allowed) => sameAddress(allowed, from))) return;
     throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
       detail: { mailbox: mailbox.address, from },

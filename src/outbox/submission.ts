@@ -16,6 +16,8 @@ export interface SubmissionSession {
   readonly source: Extract<MessageSource, 'smtp' | 'device'>;
   readonly hostname: string;
   readonly sessionId: string;
+  /** The one address it may be from, in the envelope and in its header; otherwise whatever the mailbox may send as. */
+  readonly onlySender?: string;
   /** Refuses a message before it is taken: a device's quota. @throws */
   admit?(recipients: number): Promise<void>;
 }
@@ -35,7 +37,7 @@ export function serveSubmission(
   session: SubmissionSession,
   signal: AbortSignal,
 ): Promise<{ readonly octets: number }> {
-  const { mailbox, principal, source, hostname, sessionId } = session;
+  const { mailbox, principal, source, hostname, onlySender, sessionId } = session;
   const refuse = (error: unknown, what: string): string => {
     const failure = asError(error);
     const facts = { sessionId, mailbox: mailbox.address, code: failure.code, hint: failure.hint };
@@ -50,7 +52,7 @@ export function serveSubmission(
     signal,
     async mail({ address }) {
       try {
-        outbox.checkSender(mailbox, address);
+        outbox.checkSender(mailbox, address, onlySender);
         return '250 2.1.0 sender OK';
       } catch (error) {
         return refuse(error, 'a sender was refused');
@@ -72,6 +74,7 @@ export function serveSubmission(
             mailbox,
             source,
             principal,
+            ...(onlySender === undefined ? {} : { onlySender }),
             envelope: {
               from: from.address,
               recipients: recipients.map(({ address, notify, orcpt }) => ({

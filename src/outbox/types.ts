@@ -31,6 +31,8 @@ export interface AcceptRequest {
   readonly mailbox: Mailbox;
   readonly envelope: Envelope;
   readonly source: MessageSource;
+  /** Allows this sender alone, in the envelope and in `From` and `Sender`: for who did not sign in. */
+  readonly onlySender?: string;
   /** Id of the app password, API key or device rule that hands it over. */
   readonly principal: string;
   readonly lane?: MessageLane;
@@ -70,7 +72,7 @@ export interface Outbox {
     signal?: AbortSignal,
   ): Promise<Accepted>;
   /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */
-  checkSender(mailbox: Mailbox, from: string): void;
+  checkSender(mailbox: Mailbox, from: string, only?: string): void;
   checkRecipient(address: string, count: number): Promise<void>;
   find(id: string): Promise<OutboxMessage | undefined>;
   list(

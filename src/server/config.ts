@@ -1,21 +1,13 @@
 /** `postern.yaml`: read, checked with line numbers, and joined with the environment. */
 import { existsSync, readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { isAbsolute, join } from 'node:path';
-import ipaddr from 'ipaddr.js';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
+import { outboxSchema } from './config-outbox.ts';
+import { isLoopback, milliseconds, networks, port } from './config-value.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
-const port = z.int().min(0).max(65535);
-const milliseconds = z.int().min(1000);
-const networks = z
-  .array(z.string().refine(isNetwork, 'write it as address/length, for example 10.0.0.0/8'))
-  .default([]);
 
 const listener = z
   .strictObject({
@@ -146,38 +138,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('bounds of the gateway'),
-  outbox: z
-    .strictObject({
-      maxOctets: z
-        .int()
-        .min(1_000_000)
-        .default(150_000_000)
-        .describe('largest message that is taken, in octets; Microsoft 365 takes 35 MB unless raised, 150 MB at most'),
-      keepDays: z.int().min(1).default(30).describe('how long messages that were sent or failed stay to be looked at'),
-      relay: z
-        .strictObject({
-          host: z.string().min(1),
-          port: z.int().min(1).max(65535).default(587),
-          tls: z.enum(['implicit', 'starttls', 'none']).default('starttls'),
-          ca: z.string().min(1).optional().describe('PEM file of a CA to trust besides the system’s'),
-          user: z.string().min(1).optional(),
-          passwordFile: z.string().min(1).optional().describe('file whose first line is the password'),
-        })
-        .refine(({ host, passwordFile, tls }) => tls !== 'none' || passwordFile === undefined || isLoopback(host), {
-          message: 'a password needs TLS beyond loopback',
-          path: ['tls'],
-        })
-        .refine(({ passwordFile, user }) => (user === undefined) === (passwordFile === undefined), {
-          message: 'user and passwordFile go together',
-          path: ['user'],
-        })
-        .optional()
-        .describe(
-          'another SMTP server that takes mail of mailboxes set to it: postern mailbox set ADDRESS --route relay',
-        ),
-    })
-    .prefault({})
-    .describe('mail that is accepted first and delivered then'),
+  outbox: outboxSchema,
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('least level that is written'),
@@ -222,6 +183,10 @@ export const configSchema = z.strictObject({
             .string()
             .optional()
             .describe('mailbox of Postern that sends it; default: any that works and may send'),
+          owners: z
+            .boolean()
+            .default(false)
+            .describe('also to the owner of a mailbox, when only he can mend it; the mail has the link'),
         })
         .optional()
         .describe('by mail to people, through a mailbox that works'),
@@ -306,10 +271,6 @@ export function parseConfig(text: string, path: string): FileConfig {
   throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
     detail: { path: where.join('.'), line },
   });
-}
-
-function isNetwork(text: string): boolean {
-  return isIP(text) !== 0 || ipaddr.isValidCIDR(text);
 }
 
 function lineOf(

@@ -17,6 +17,7 @@ export function installationFacts(config: Config, environment: Environment): Ins
     ownCertificate: tls === undefined,
     listeners,
     console: config.console,
+    devices: config.outbox.devices,
     logLevel: log.level,
     environment,
   };

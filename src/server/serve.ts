@@ -6,6 +6,7 @@ import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
 import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
 import { startDeliveryDuty } from './delivery.ts';
+import { startDevices } from './devices.ts';
 import { composeGateway } from './gateway.ts';
 import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
@@ -19,6 +20,8 @@ export interface Serving {
   /** Where the gateway really listens. */
   readonly listeners: readonly ListenerConfig[];
   readonly consolePort: number;
+  /** Where devices may come in without signing in. */
+  readonly devicePort: number | undefined;
   /** Reads the certificate files again. */
   reload(): void;
   /** Orderly stop: no new connections, sessions may end, audit flushed. */
@@ -33,6 +36,10 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
     const channels = openChannels(instance);
     const certificate = await certificateFiles(config, systemClock);
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
+    const devices = await startDevices(instance).catch(async (error: unknown) => {
+      await composed.drain();
+      throw error;
+    });
     const fresh = keepCertificateFresh(config, systemClock, log);
     let draining = false;
     const api = await openApi(instance);
@@ -45,6 +52,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
       pages: async (request) => pages?.handle(request),
       ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
     }).catch(async (error: unknown) => {
+      await devices?.close();
       await api.close();
       fresh.stop();
       await composed.drain();
@@ -59,6 +67,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
     return {
       listeners: composed.gateway.addresses,
       consolePort: console.port,
+      devicePort: devices?.port,
       reload: () => composed.reload(),
       async stop() {
         draining = true;
@@ -66,6 +75,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
         log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
         pages?.close();
         await renewal.stop();
+        await devices?.close();
         await composed.drain();
         await delivery.stop();
         await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });

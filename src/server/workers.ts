@@ -22,6 +22,7 @@ import type { ServerLog } from './log.ts';
 import { addUp, openMetrics } from './metrics.ts';
 import { openChannels } from './notice/channels.ts';
 import { startDeliveryDuty } from './delivery.ts';
+import { startDevices } from './devices.ts';
 import { startRenewal } from './renewal.ts';
 import { problemsOf, type Serving } from './serve.ts';
 import { version } from './version.ts';
@@ -90,10 +91,13 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       });
     });
 
+  // Here, where no mail program is served: devices are few, and their port is not shared.
+  const devices = await startDevices(instance);
   try {
     await Promise.all(Array.from({ length: config.workers }, () => start(0)));
   } catch (error) {
     stopping = true;
+    await devices?.close();
     for (const worker of workers) worker.kill();
     await instance.close();
     throw error;
@@ -145,6 +149,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
   return {
     listeners,
     consolePort: console.port,
+    devicePort: devices?.port,
     reload() {
       for (const worker of workers) send(worker, { type: 'reload' });
     },
@@ -154,6 +159,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       for (const restart of restarts) restart.cancel();
       pages?.close();
       await renewal.stop();
+      await devices?.close();
       await delivery.stop();
       log.info({ workers: workers.size }, 'stopping: no new connections, sessions may end');
       await Promise.all(

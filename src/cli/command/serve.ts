@@ -51,7 +51,8 @@ function announce(context: Context, serving: Serving, log: ServerLog): void {
   log.info({ port: serving.consolePort }, 'console ready: /metrics, /healthz, /readyz');
   if (context.json) {
     const listeners = serving.listeners.map(({ protocol, tls, host, port }) => ({ protocol, tls, host, port }));
-    context.result({ listeners, console: { port: serving.consolePort }, pid: process.pid }, []);
+    const devices = serving.devicePort === undefined ? {} : { devices: { port: serving.devicePort } };
+    context.result({ listeners, console: { port: serving.consolePort }, ...devices, pid: process.pid }, []);
   }
 }
 

@@ -1,0 +1,45 @@
+/** The lane for devices that cannot sign in: never silent where it is open. */
+import type { Store } from '../store/types.ts';
+import { checkError } from './errors.ts';
+import type { InstallationFacts } from './home-facts.ts';
+import type { Found } from './step.ts';
+
+/** @throws check.devices when a rule names a mailbox or sender that cannot send */
+export async function judgeDevices(
+  { host, port, rules }: NonNullable<InstallationFacts['devices']>,
+  store: Pick<Store, 'mailboxes'>,
+): Promise<Found> {
+  for (const { name, mailbox, sender = mailbox } of rules) {
+    const found = await store.mailboxes.find(mailbox.toLowerCase());
+    if (!found)
+      throw checkError('check.devices', `the devices of ${name} send through ${mailbox}, which is not set up`, {
+        hint: `postern mailbox add ${mailbox}, or name another mailbox under outbox.devices in postern.yaml`,
+      });
+    const declared = found.settings['sendAs'];
+    const senders = [found.address, ...(Array.isArray(declared) ? declared : [])].map((one) =>
+      String(one).toLowerCase(),
+    );
+    if (!senders.includes(sender.toLowerCase()))
+      throw checkError('check.devices', `the devices of ${name} send as ${sender}, which ${mailbox} may not`, {
+        hint: `postern mailbox set ${mailbox} --send-as ${sender}`,
+      });
+  }
+  const who = rules.map(
+    ({ mailbox, networks, perHour, sender = mailbox }) =>
+      `${networks.join(', ')} as ${sender}, to ${perHour} recipients an hour`,
+  );
+  return {
+    says: `without any sign-in, at ${host}:${port}: ${who.join('; ')}`,
+    facts: { host, port, rules },
+    warning: {
+      id: 'home.devices-open',
+      cause: 'whoever is in these networks can send mail in your name, without a password and in plain text',
+      blame: 'operator',
+      remedy: [
+        { do: 'name single addresses instead of networks, and keep perHour low' },
+        { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
+        { do: 'take outbox.devices out of postern.yaml when no device needs it' },
+      ],
+    },
+  };
+}

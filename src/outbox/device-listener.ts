@@ -1,0 +1,134 @@
+/** The lane for printers, scanners and alarms that cannot sign in: their network is their proof. Off unless configured. */
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import { Conn } from '../protocol/wire/conn.ts';
+import { newId } from '../store/id.ts';
+import type { Store } from '../store/types.ts';
+import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
+import { outboxError } from './errors.ts';
+import { serveSubmission } from './submission.ts';
+import type { Outbox } from './types.ts';
+
+export interface DeviceListenerDeps {
+  readonly outbox: Outbox;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Our name in replies. */
+  readonly hostname: string;
+}
+
+export interface DeviceListenerOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly rules: readonly DeviceRule[];
+}
+
+export interface DeviceListener {
+  readonly port: number;
+  /** Ends what is under way; a message that is not acknowledged yet comes again. */
+  close(): Promise<void>;
+}
+
+/** Devices are few; more at once than this is something else. */
+const MOST_CONNECTIONS = 100;
+/** Milliseconds (RFC 5321 §4.5.3.2.7). */
+const IDLE_MS = 5 * 60_000;
+
+/** @throws outbox.device-port */
+export async function startDeviceListener(
+  deps: DeviceListenerDeps,
+  { host, port, rules }: DeviceListenerOptions,
+): Promise<DeviceListener> {
+  const { clock, log } = deps;
+  const closing = new AbortController();
+  const sessions = new Set<Promise<void>>();
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
+    const conn = new Conn(socket, { clock });
+    conn.setIdle(IDLE_MS);
+    const session = serveDevice(deps, conn, socket, rules, sockets.size >= MOST_CONNECTIONS, closing.signal).finally(
+      () => sessions.delete(session),
+    );
+    sessions.add(session);
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve, reject) => {
+    const failed = (cause: NodeJS.ErrnoException): void =>
+      reject(
+        outboxError('outbox.device-port', `cannot listen for devices on ${host} port ${port} (${cause.code ?? ''})`, {
+          detail: { host, port },
+          cause,
+        }),
+      );
+    server.once('error', failed);
+    server.listen({ host, port }, () => {
+      server.off('error', failed);
+      resolve();
+    });
+  });
+  server.on('error', (error) => log.error({ error: error.message }, 'the listener for devices failed'));
+  const bound = (server.address() as AddressInfo).port;
+  for (const { mailbox, name, networks, perHour, sender = mailbox } of rules)
+    log.warn({ rule: name, networks, sender, perHour, host, port: bound }, 'devices may send without signing in');
+  return {
+    port: bound,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      closing.abort(outboxError('outbox.device-port', 'the listener for devices is closing'));
+      await Promise.all(sessions.values());
+      // Who does not close its side would keep us waiting.
+      for (const socket of sockets) socket.destroySoon();
+      await closed;
+    },
+  };
+}
+
+/** One connection. Never rejects. */
+async function serveDevice(
+  { outbox, store, clock, log, hostname }: DeviceListenerDeps,
+  conn: Conn,
+  socket: Socket,
+  rules: readonly DeviceRule[],
+  full: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const sessionId = newId('ses');
+  const remoteAddress = socket.remoteAddress ?? 'unknown';
+  const facts = { sessionId, protocol: 'smtp', remoteAddress };
+  try {
+    const rule = ruleFor(rules, remoteAddress);
+    const mailbox = rule && (await store.mailboxes.find(rule.mailbox.toLowerCase()));
+    if (rule === undefined || mailbox === undefined || full) {
+      const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
+      log.warn({ ...facts, rule: rule?.name }, `a device was turned away: ${why}`);
+      if (rule === undefined) conn.end(`554 5.7.1 ${hostname} takes no mail from this address without a sign-in\r\n`);
+      else conn.end(`421 4.3.0 ${hostname} cannot take mail from devices now\r\n`);
+      return;
+    }
+    await conn.write(`220 ${hostname} ESMTP Postern ready\r\n`);
+    await serveSubmission(
+      { outbox, log },
+      conn,
+      {
+        mailbox,
+        principal: `device ${rule.name}`,
+        source: 'device',
+        onlySender: rule.sender ?? mailbox.address,
+        hostname,
+        sessionId,
+        admit: (recipients) => spend({ store, clock }, rule, recipients),
+      },
+      signal,
+    );
+    conn.end();
+  } catch (error) {
+    if (signal.aborted) conn.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
+    else conn.end();
+    log.debug({ ...facts, code: asError(error).code }, 'a device’s connection ended early');
+  }
+}

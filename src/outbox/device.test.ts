@@ -1,0 +1,122 @@
+/** Devices without a sign-in: only from their network, only as their sender, only so much. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
+import { Wire } from '../../test/bed/wire.ts';
+import { ManualClock } from '../base/clock.ts';
+import { isError } from '../base/error.ts';
+import { nullLog } from '../base/log.ts';
+import { type DeviceListener, startDeviceListener } from './device-listener.ts';
+import { type DeviceRule, ruleFor } from './device-rule.ts';
+
+const ALICE = 'alice@contoso.test';
+const RULE: DeviceRule = { name: 'printers', networks: ['127.0.0.1'], mailbox: ALICE, perHour: 3 };
+const clock = new ManualClock();
+const warnings: string[] = [];
+let bed: OutboxBed;
+let devices: DeviceListener;
+
+const start = (...rules: readonly DeviceRule[]): Promise<DeviceListener> =>
+  startDeviceListener(
+    {
+      ...bed,
+      clock,
+      log: { ...nullLog, warn: (fields, message) => void warnings.push(`${message} ${JSON.stringify(fields)}`) },
+      hostname: 'postern.test',
+    },
+    { host: '127.0.0.1', port: 0, rules },
+  );
+
+before(async () => {
+  bed = await openOutboxBed({ clock });
+  devices = await start(RULE);
+});
+after(async () => {
+  await devices.close();
+  await bed.close();
+});
+
+async function open(port = devices.port): Promise<Wire> {
+  const wire = await Wire.open({ host: '127.0.0.1', port });
+  await wire.until(/^220 postern\.test .*\r\n/);
+  return wire;
+}
+
+/** The reply to a whole message. */
+async function send(wire: Wire, to: readonly string[], header = `From: Scanner <${ALICE}>`): Promise<string> {
+  wire.send(`MAIL FROM:<${ALICE}>\r\n${to.map((one) => `RCPT TO:<${one}>\r\n`).join('')}DATA\r\n`);
+  await wire.until(/^354 .*\r\n/m);
+  wire.send(`${header}\r\nSubject: scan\r\n\r\n..dots\r\n.\r\n`);
+  return wire.until(/^\d{3} .*\r\n/);
+}
+
+test('a message is taken without AUTH, as the rule says, and its story names the rule', async () => {
+  assert.ok(warnings.some((line) => line.includes('without signing in') && line.includes(ALICE)));
+  const wire = await open();
+  wire.send('EHLO scanner\r\n');
+  assert.doesNotMatch(await wire.until(/^250 .*\r\n/m), /AUTH|STARTTLS/);
+  const reply = await send(wire, ['bob@contoso.test']);
+  const id = /queued as (\S+)/.exec(reply)![1]!;
+  const message = (await bed.outbox.find(id))!;
+  assert.deepEqual([message.source, message.principal, message.mailbox], ['device', 'device printers', ALICE]);
+  assert.match((await octetsOf(bed.outbox.body(message))).toString(), /\r\n\r\n\.dots\r\n$/);
+  wire.send('QUIT\r\n');
+  await wire.closed();
+});
+
+test('another sender is refused, in the envelope, in From and in Sender', async () => {
+  await clock.advance(3_600_000);
+  const wire = await open();
+  for (const from of ['eve@contoso.test', '']) {
+    wire.send(`MAIL FROM:<${from}>\r\n`);
+    assert.match(await wire.until(/^.*\r\n/), /^550 5\.7\.60 the only sender allowed here is alice@contoso\.test/);
+  }
+  for (const header of ['From: eve@x.test', `From: ${ALICE}\r\nSender: eve@x.test`, `From: ${ALICE}, eve@x.test`])
+    assert.match(await send(wire, ['bob@contoso.test'], header), /^550 5\.7\.60 .*eve@x\.test/);
+  wire.destroy();
+});
+
+test('the quota counts recipients, lasts over restarts, and gives room again after an hour', async () => {
+  await clock.advance(3_600_000);
+  let wire = await open();
+  assert.match(await send(wire, ['a@x.test', 'b@x.test']), /^250 /);
+  assert.match(await send(wire, ['a@x.test', 'b@x.test']), /^452 4\.7\.1 /);
+  assert.match(await send(wire, ['c@x.test']), /^250 /);
+  wire.destroy();
+  const other = await start(RULE);
+  wire = await open(other.port);
+  assert.match(await send(wire, ['d@x.test']), /^452 4\.7\.1 /);
+  wire.destroy();
+  await clock.advance(3_600_000);
+  wire = await open(other.port);
+  assert.match(await send(wire, ['d@x.test']), /^250 /);
+  wire.destroy();
+  await other.close();
+});
+
+test('who is not in the network, and a rule without its mailbox, are turned away', async () => {
+  const elsewhere = await start({ ...RULE, networks: ['192.0.2.0/24'] });
+  let wire = await Wire.open({ host: '127.0.0.1', port: elsewhere.port });
+  assert.match(await wire.closed(), /^554 5\.7\.1 /);
+  await elsewhere.close();
+  const broken = await start({ ...RULE, mailbox: 'nobody@contoso.test' });
+  wire = await Wire.open({ host: '127.0.0.1', port: broken.port });
+  assert.match(await wire.closed(), /^421 4\.3\.0 /);
+  await broken.close();
+  assert.equal(ruleFor([{ ...RULE, networks: [] }], '192.0.2.1'), undefined);
+  assert.equal(ruleFor([RULE], '::ffff:127.0.0.1'), RULE);
+});
+
+test('a port that is taken is an error by name; closing says goodbye', async () => {
+  await assert.rejects(
+    startDeviceListener(
+      { ...bed, clock, log: nullLog, hostname: 'x' },
+      { host: '127.0.0.1', port: devices.port, rules: [RULE] },
+    ),
+    (error: unknown) => isError(error, 'outbox.device-port'),
+  );
+  const short = await start(RULE);
+  const wire = await open(short.port);
+  await short.close();
+  assert.match(await wire.closed(), /^421 4\.3\.2 /);
+});

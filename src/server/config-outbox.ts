@@ -1,0 +1,67 @@
+/** The part of the configuration about mail that is accepted first and delivered then. */
+import { z } from 'zod';
+import { isLoopback, network, port } from './config-value.ts';
+
+const device = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, dots and hyphens')
+    .describe('of the rule; stands in the story of each message'),
+  networks: z
+    .array(network.refine((text) => !text.endsWith('/0'), 'this is everybody'))
+    .min(1)
+    .describe('where these devices are: addresses or networks'),
+  mailbox: z.string().min(3).describe('mailbox of Postern that sends their mail'),
+  sender: z
+    .string()
+    .min(3)
+    .optional()
+    .describe('the only sender they may have; default: the mailbox. Another one has to be declared for it (--send-as)'),
+  perHour: z.int().min(1).default(60).describe('recipients in any hour, of all devices of this rule together'),
+});
+
+export const outboxSchema = z
+  .strictObject({
+    maxOctets: z
+      .int()
+      .min(1_000_000)
+      .default(150_000_000)
+      .describe('largest message that is taken, in octets; Microsoft 365 takes 35 MB unless raised, 150 MB at most'),
+    keepDays: z.int().min(1).default(30).describe('how long messages that were sent or failed stay to be looked at'),
+    relay: z
+      .strictObject({
+        host: z.string().min(1),
+        port: z.int().min(1).max(65535).default(587),
+        tls: z.enum(['implicit', 'starttls', 'none']).default('starttls'),
+        ca: z.string().min(1).optional().describe('PEM file of a CA to trust besides the system’s'),
+        user: z.string().min(1).optional(),
+        passwordFile: z.string().min(1).optional().describe('file whose first line is the password'),
+      })
+      .refine(({ host, passwordFile, tls }) => tls !== 'none' || passwordFile === undefined || isLoopback(host), {
+        message: 'a password needs TLS beyond loopback',
+        path: ['tls'],
+      })
+      .refine(({ passwordFile, user }) => (user === undefined) === (passwordFile === undefined), {
+        message: 'user and passwordFile go together',
+        path: ['user'],
+      })
+      .optional()
+      .describe(
+        'another SMTP server that takes mail of mailboxes set to it: postern mailbox set ADDRESS --route relay',
+      ),
+    devices: z
+      .strictObject({
+        host: z.string().min(1).describe('numeric address to listen on'),
+        port: port.default(2525).describe('0 picks a free port'),
+        rules: z
+          .array(device)
+          .min(1)
+          .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'each rule has its own name'),
+      })
+      .optional()
+      .describe(
+        'lets devices that cannot sign in hand over mail, known by their network alone and in plain text; off unless given, and postern check warns of it',
+      ),
+  })
+  .prefault({})
+  .describe('mail that is accepted first and delivered then');
