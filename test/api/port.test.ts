@@ -95,6 +95,12 @@ test('curl and Python send, as the documentation shows', { skip: without('curl')
   assert.equal((await instance.outbox.find(id))?.mailbox, SHOP);
 });
 
+test('a client made from the document by another language sends and follows', async () => {
+  const script = join(import.meta.dirname, 'client.py');
+  const story = (await shell(`python3 ${script} ${base} ${SHOP}`)).trim();
+  assert.equal(story, 'message.accepted message.cancelled');
+});
+
 test('events arrive as they happen, and go on where a stream was cut', async () => {
   const read = async (headers: Record<string, string>, count: number, opened = () => {}): Promise<string[]> => {
     const stop = new AbortController();
