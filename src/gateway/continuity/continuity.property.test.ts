@@ -122,6 +122,7 @@ async function busyHour(play: Play, b: number): Promise<void> {
       for (let n = 0; n < 4; n++) {
         await settle((b * 7 + n * 5) % 23);
         await others(play, minute + b + n, b);
+        if (n === 3 && b % 6 === 0) play.session.cut(); // whichever connection is the newest
       }
     await passing;
   }

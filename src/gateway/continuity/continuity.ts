@@ -10,7 +10,7 @@ import type { ProviderConnection } from '../provider.ts';
 import type { RunningRelay } from '../relay.ts';
 import { changesFor } from './changes.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
-import { Successor } from './successor.ts';
+import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
 
@@ -224,10 +224,14 @@ export class Continuity implements SessionKeeper {
     const { signal } = this.#stop;
     const tap = this.#tap;
     const until = expiresAt - Math.min(LEAD_MS, (expiresAt - clock.now()) / 4);
+    let place: Place | undefined;
     for (;;) {
-      const place = tap.place;
-      if ((await successor.enter(place, signal)) === 'changed')
-        throw new Hopeless('the mailbox has changed at the provider; connect again');
+      if (place !== undefined && tap.isIn(place)) await successor.refresh(signal);
+      else {
+        place = tap.place;
+        if ((await successor.enter(place, signal)) === 'changed')
+          throw new Hopeless('the mailbox has changed at the provider; connect again');
+      }
       await this.#until(() => this.#goneAt !== undefined || tap.quiet);
       if (!tap.movable) throw new Hopeless('this session has state that cannot be given to another; connect again');
       if (!successor.alive) throw gatewayError('gateway.provider-unreachable', 'the new session ended again');
@@ -245,28 +249,30 @@ export class Continuity implements SessionKeeper {
           throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
         if (changes === 'not-now' || changes === 'unknown') {
           if (!left) throw gatewayError('gateway.provider-unreachable', 'the new session is not up to date yet');
-          if (tap.idling) await tap.resumeIdle();
         } else {
           await this.#replace(successor, changes.lines, changes.expunging);
           return cause;
         }
       } finally {
+        tap.unmute();
+        if (tap.suspended) await tap.resumeIdle();
         tap.release();
         this.#resumeClient();
       }
       if (clock.now() > until) return 'postponed';
       await this.#untilChanged(LATER_MS);
-      if (successor.alive && this.#goneAt === undefined) await successor.refresh(signal);
     }
   }
 
-  /** Has the old server say everything it has to say. @returns false when it has gone */
+  /** Has the old server say everything it has to say, and listens no more. @returns false when it has gone */
   async #leave(): Promise<boolean> {
     const tap = this.#tap;
     if (tap.idling && (await tap.suspendIdle()) === 'gone') return false;
     if (tap.place.selection === undefined) return true;
     if (tap.idling && (await tap.ask('NOOP')) === 'gone') return false;
-    return (await tap.number()) !== 'gone';
+    if ((await tap.number()) === 'gone') return false;
+    tap.mute();
+    return true;
   }
 
   async #replace(successor: Successor, lines: readonly string[], expunging: boolean): Promise<void> {

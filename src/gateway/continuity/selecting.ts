@@ -30,6 +30,12 @@ export class Selecting {
     return this.#next ?? this.#selected;
   }
 
+  /** True when UIDs of the selected mailbox's messages should be asked for. */
+  get unnumbered(): boolean {
+    const view = this.current?.view;
+    return view !== undefined && !view.complete && !view.broken;
+  }
+
   /** False when it cannot be said which mailbox is selected. */
   get known(): boolean {
     return this.#known;

@@ -4,20 +4,16 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isNever, isRepeatable, knowsModSeq, savesResult, visibleExtensions } from './commands-known.ts';
+import { byNumber, isNever, knowsModSeq, savesResult, visibleExtensions } from './commands-known.ts';
+import { MailboxNews } from './news.ts';
+import { OpenCommands } from './open-commands.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
-import { NUMBERED, OWN_FETCH, STATUS, UID_FIRST } from './response-lines.ts';
+import { STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
 import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
-
-interface Open {
-  readonly command: Command;
-  /** Octets the client had received when it began. */
-  readonly received: number;
-}
 
 const LEAVING: ReadonlySet<string> = new Set(['SELECT', 'EXAMINE', 'LOGOUT']);
 const LOST =
@@ -31,14 +27,14 @@ export class ImapTap implements ResponseSink, CommandSink {
   readonly #responses = new ResponseFilter(this);
   readonly #commands = new CommandFilter(this);
   readonly #mailbox = new Selecting();
+  readonly #news = new MailboxNews(this.#mailbox);
   readonly #enabled = new Set<string>();
-  #open: Open[] = [];
+  readonly #open = new OpenCommands();
   #idle: { readonly command: Command; accepted: boolean; ending: boolean } | undefined;
   readonly #own: OwnCommand;
   #holds = 0;
-  /** Changes of the view that the client may not be told before its next command (RFC 9051 §7.5.1), in the server's order. */
-  #held: string[] = [];
   #refused = 0;
+  #suspended = false;
   #received = 0;
   #condstore = false;
   #loggingOut = false;
@@ -111,8 +107,7 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   /** True when UIDs of the selected mailbox's messages should be asked for. */
   get unnumbered(): boolean {
-    const view = this.#mailbox.current?.view;
-    return view !== undefined && !view.complete && !view.broken;
+    return this.#mailbox.unnumbered;
   }
 
   /** Whether the client can know nothing but the number of messages whose UIDs we do not know. */
@@ -158,12 +153,19 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   /** Ends the IDLE at the server; the client's own stays open. */
   suspendIdle(): Promise<Answer> {
+    this.#suspended = true;
     return this.#ask(this.#idle!.command.tag, 'DONE\r\n', false);
+  }
+
+  /** True while the client's IDLE is open and the server is not in it. */
+  get suspended(): boolean {
+    return this.#suspended && this.idling && this.#ground === 'server';
   }
 
   /** Has the server take the client's IDLE (again). */
   resumeIdle(): Promise<Answer> {
     const { command } = this.#idle!;
+    this.#suspended = this.#ground !== 'server';
     return this.#ask(command.tag, `${command.tag} IDLE\r\n`, true);
   }
 
@@ -178,24 +180,32 @@ export class ImapTap implements ResponseSink, CommandSink {
     this.#responses.restart();
     this.hold();
     this.#own.answered('gone');
-    let refusing = false;
-    this.#open = this.#open.filter(({ command, received }) => {
-      if (command === this.#idle?.command) {
-        if (!this.#idle.ending) return true;
-        this.#tell(`${command.tag} OK IDLE ended\r\n`);
-        this.#idle = undefined;
-        return false;
-      }
-      refusing ||= !isRepeatable(command) || (received !== this.#received && command.verb !== 'NOOP');
-      if (refusing) this.#refuse(command, LOST);
-      return !refusing;
-    });
+    if (this.#idle?.ending === true) {
+      const { tag } = this.#idle.command;
+      this.#open.answered(tag);
+      this.#idle = undefined;
+      this.#tell(`${tag} OK IDLE ended\r\n`);
+    }
+    for (const command of this.#open.giveUp(this.#received, this.#idle?.command)) this.#refuse(command, LOST);
     return 'held';
   }
 
   /** True when commands wait for an answer, an accepted IDLE apart. */
   get busy(): boolean {
-    return this.#open.length > (this.idling ? 1 : 0);
+    return this.#open.count > (this.idling ? 1 : 0);
+  }
+
+  /** What the old server says of the mailbox from here on is not for the client: its successor says it too. */
+  mute(): void {
+    this.#news.mute();
+  }
+
+  /** The old server goes on after all, unless a successor has taken over. */
+  unmute(): void {
+    for (const line of this.#news.unmute()) {
+      const told = this.line(line);
+      if (told !== undefined) this.#tell(`${told}\r\n`);
+    }
   }
 
   /**
@@ -207,22 +217,22 @@ export class ImapTap implements ResponseSink, CommandSink {
     this.#ground = 'server';
     this.#farewell = undefined;
     this.#responses.restart();
+    this.#news.unmute();
     this.#mailbox.follow(selection);
     if (lines.length > 0) {
-      if (expunging && !this.idling) this.#held.push(...lines);
+      if ((expunging || this.#news.waiting) && !this.idling) this.#news.keep(lines);
       else this.#tell(lines.map((line) => `${line}\r\n`).join(''));
     }
     if (!fromNone) return;
-    const repeated = this.#open.filter(({ command }) => !this.idling || command !== this.#idle!.command);
-    for (const { command } of repeated) {
-      if (this.#held.length > 0 && byNumber(command)) this.#refuse(command, EXPUNGED);
-      else {
-        if (!byNumber(command)) this.#deliver();
-        this.#mailbox.asked(command);
-        this.#ports.toServer(Buffer.from(`${command.tag} ${command.line}\r\n`, 'latin1'));
+    for (const command of this.#open.others(this.idling ? this.#idle!.command : undefined)) {
+      if (this.#news.waiting && byNumber(command)) {
+        this.#open.answered(command.tag);
+        this.#refuse(command, EXPUNGED);
         continue;
       }
-      this.#open = this.#open.filter((each) => each.command !== command);
+      this.#deliver();
+      this.#mailbox.asked(command);
+      this.#ports.toServer(Buffer.from(`${command.tag} ${command.line}\r\n`, 'latin1'));
     }
   }
 
@@ -239,7 +249,7 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#tell(`${tag} BAD this command is not available here\r\n`);
       return 'drop';
     }
-    if (this.#held.length > 0 && byNumber(command)) {
+    if (this.#news.waiting && byNumber(command)) {
       this.#refused += 1;
       if (this.#refused < MOST_REFUSED) this.#tell(`${tag} ${EXPUNGED}\r\n`);
       else this.#ports.end('* BYE messages were expunged and this session cannot be told; connect again\r\n');
@@ -254,7 +264,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     this.#condstore ||= knowsModSeq(command);
     this.#loggingOut ||= verb === 'LOGOUT';
     this.#mailbox.used(verb);
-    this.#open.push({ command, received: this.#received });
+    this.#open.begin(command, this.#received);
     if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
     if (verb !== 'IDLE') return 'forward';
     this.#idle = { command, accepted: false, ending: false };
@@ -273,7 +283,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   // What the server sends.
 
   get fetches(): boolean {
-    return this.#own.pending || this.#held.length > 0 || this.unnumbered;
+    return this.#own.pending || this.#news.watching || this.unnumbered;
   }
 
   line(text: string): string | undefined {
@@ -285,10 +295,12 @@ export class ImapTap implements ResponseSink, CommandSink {
       .slice(tag.length + 1, tag.length + 4)
       .trimEnd()
       .toUpperCase() as Answer;
-    if (this.#own.isTag(tag) && this.#own.answered(status) === 'ours') return undefined;
-    const at = this.#open.findIndex(({ command }) => command.tag === tag);
-    if (at === -1) return text;
-    const [{ command }] = this.#open.splice(at, 1) as [Open];
+    if (this.#own.isTag(tag) && this.#own.answered(status) === 'ours') {
+      this.#ports.changed();
+      return undefined;
+    }
+    const command = this.#open.answered(tag);
+    if (command === undefined) return text;
     this.#worked = this.#worked === true || status === 'OK';
     if (this.#idle?.command === command) this.#idle = undefined;
     this.#commands.answered(tag);
@@ -298,7 +310,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   lost(): void {
-    if (this.#held.length > 0) this.#ports.end('* BYE this session cannot be followed any more; connect again\r\n');
+    if (this.#news.waiting) this.#ports.end('* BYE this session cannot be followed any more; connect again\r\n');
     this.#ground = 'blind';
     this.#own.answered('gone');
     const unfinished = this.#responses.restart();
@@ -308,13 +320,8 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   #untagged(text: string): string | undefined {
-    const [, digits, word] = NUMBERED.exec(text) ?? [];
-    if (digits !== undefined) return this.#numbered(Number(digits), word!.toUpperCase(), text);
-    const [, vanished] = /^\* VANISHED ([\d:,]+)$/i.exec(text) ?? [];
-    if (vanished !== undefined) {
-      this.#mailbox.vanished(vanished);
-      return this.#whenAllowed(text, true);
-    }
+    const news = this.#news.heard(text, { asked: this.#open.count > 0, own: this.#own.pending });
+    if (typeof news !== 'object') return news;
     if (STATUS.test(text)) {
       if (/^\* BYE/i.test(text) && !this.#loggingOut) {
         this.#farewell = text;
@@ -328,24 +335,6 @@ export class ImapTap implements ResponseSink, CommandSink {
     return withoutHidden(text);
   }
 
-  #numbered(number: number, word: string, text: string): string | undefined {
-    if (word === 'FETCH') {
-      const uid = UID_FIRST.exec(text)?.[1];
-      if (uid !== undefined && this.unnumbered) this.#mailbox.learn(number, Number(uid));
-      return this.#own.pending && OWN_FETCH.test(text) ? undefined : this.#whenAllowed(text, false);
-    }
-    if (word === 'EXISTS') this.#mailbox.exists(number);
-    else if (word === 'EXPUNGE') this.#mailbox.expunge(number);
-    return this.#whenAllowed(text, word === 'EXPUNGE');
-  }
-
-  /** Order counts: behind a change that has to wait, all others wait. */
-  #whenAllowed(text: string, expunging: boolean): string | undefined {
-    if (this.#held.length === 0 && !(expunging && this.#open.length === 0)) return text;
-    this.#held.push(text);
-    return undefined;
-  }
-
   #continuation(text: string): string | undefined {
     if (this.#own.continued()) return undefined;
     if (this.#idle !== undefined && !this.#idle.accepted) {
@@ -356,7 +345,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   #deliver(): void {
-    const lines = this.#held.splice(0);
+    const lines = this.#news.take();
     this.#refused = 0;
     if (lines.length > 0) this.#tell(lines.map((line) => `${line}\r\n`).join(''));
   }

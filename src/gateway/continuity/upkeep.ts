@@ -47,7 +47,8 @@ export class Upkeep {
     this.#idle = undefined;
     if (tap.idling && tap.quiet) {
       tap.hold();
-      if ((await tap.suspendIdle()) !== 'gone') await tap.resumeIdle();
+      await tap.suspendIdle();
+      if (tap.suspended) await tap.resumeIdle();
       tap.release();
     }
     this.changed();

@@ -1,0 +1,93 @@
+/** What a server says of the selected mailbox, and when the client may be told (RFC 9051 §7.5.1, RFC 7162 §3.2.10). */
+import { NUMBERED, OWN_FETCH, UID_FIRST } from './response-lines.ts';
+import type { Selecting } from './selecting.ts';
+
+/** What is under way at the moment. */
+export interface Moment {
+  /** A command of the client: the server minds itself what it may say meanwhile. */
+  readonly asked: boolean;
+  /** A FETCH of ours. */
+  readonly own: boolean;
+}
+
+export class MailboxNews {
+  readonly #mailbox: Selecting;
+  /** Changes that have to wait for the client's next command, in the server's order. */
+  #waiting: string[] = [];
+  #muted: string[] | undefined;
+
+  constructor(mailbox: Selecting) {
+    this.#mailbox = mailbox;
+  }
+
+  /** True when the client's numbers are not the server's, because it could not be told yet. */
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** True when FETCH responses matter too. */
+  get watching(): boolean {
+    return this.waiting || this.#muted !== undefined;
+  }
+
+  /** @returns the line when it may pass, nothing when it is not for now or not for the client; `other` when it is no news of a mailbox */
+  heard(line: string, { asked, own }: Moment): string | undefined | { readonly other: true } {
+    const [, digits, word] = NUMBERED.exec(line) ?? [];
+    const vanished = digits === undefined ? /^\* VANISHED ([\d:,]+)$/i.exec(line)?.[1] : undefined;
+    if (digits === undefined && vanished === undefined) return OTHER;
+    if (this.#muted !== undefined) {
+      this.#muted.push(line);
+      return undefined;
+    }
+    const number = Number(digits);
+    let expunging = false;
+    switch (word?.toUpperCase()) {
+      case 'EXISTS':
+        this.#mailbox.exists(number);
+        break;
+      case 'FETCH': {
+        const uid = UID_FIRST.exec(line)?.[1];
+        if (uid !== undefined && this.#mailbox.unnumbered) this.#mailbox.learn(number, Number(uid));
+        if (own && OWN_FETCH.test(line)) return undefined;
+        break;
+      }
+      case 'EXPUNGE':
+        this.#mailbox.expunge(number);
+        expunging = true;
+        break;
+      case undefined:
+        this.#mailbox.vanished(vanished!);
+        expunging = true;
+        break;
+      default: // RECENT
+    }
+    // Order counts: behind a change that has to wait, all others wait.
+    if (!this.waiting && (asked || !expunging)) return line;
+    this.#waiting.push(line);
+    return undefined;
+  }
+
+  /** Has lines wait for the client's next command. */
+  keep(lines: readonly string[]): void {
+    this.#waiting.push(...lines);
+  }
+
+  /** @returns what has waited; it is told now */
+  take(): readonly string[] {
+    return this.#waiting.splice(0);
+  }
+
+  /** What is heard from here on is neither told nor counted. */
+  mute(): void {
+    this.#muted = [];
+  }
+
+  /** @returns what was heard meanwhile, to be heard again or not */
+  unmute(): readonly string[] {
+    const lines = this.#muted ?? [];
+    this.#muted = undefined;
+    return lines;
+  }
+}
+
+const OTHER = { other: true } as const;
