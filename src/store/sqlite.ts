@@ -122,26 +122,27 @@ async function openFile(path: string): Promise<DatabaseSync> {
 
 /** node:sqlite in the shape Kysely's own SQLite driver expects. */
 function asKyselyWants(file: DatabaseSync): SqliteDatabase {
-  const cache = new Map<string, StatementSync>();
-  const prepare = (text: string): StatementSync => {
-    const cached = cache.get(text);
-    if (cached) return cached;
-    const statement = file.prepare(text);
-    if (cache.size >= STATEMENTS) cache.delete(cache.keys().next().value!);
-    cache.set(text, statement);
-    return statement;
-  };
+  const cache = new Map<string, ReturnType<typeof prepared>>();
   return {
     close: () => file.close(),
     prepare(text) {
+      const cached = cache.get(text);
+      if (cached) return cached;
       // All our transactions write: taking the lock first waits for other writers instead of failing half-way.
-      const statement = prepare(text === 'begin' ? 'begin immediate' : text);
-      return {
-        reader: statement.columns().length > 0,
-        all: (values) => statement.all(...(values as SQLInputValue[])),
-        run: (values) => statement.run(...(values as SQLInputValue[])),
-        iterate: (values) => statement.iterate(...(values as SQLInputValue[])),
-      };
+      const statement = prepared(file.prepare(text === 'begin' ? 'begin immediate' : text));
+      if (cache.size >= STATEMENTS) cache.delete(cache.keys().next().value!);
+      cache.set(text, statement);
+      return statement;
     },
+  };
+}
+
+/** Asking a statement for its columns costs as much as a small query: once. */
+function prepared(statement: StatementSync) {
+  return {
+    reader: statement.columns().length > 0,
+    all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),
+    run: (values: readonly unknown[]) => statement.run(...(values as SQLInputValue[])),
+    iterate: (values: readonly unknown[]) => statement.iterate(...(values as SQLInputValue[])),
   };
 }
