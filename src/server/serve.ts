@@ -42,7 +42,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
     });
     const fresh = keepCertificateFresh(config, systemClock, log);
     let draining = false;
-    const api = await openApi(instance);
+    const api = await openApi(instance, metrics.registry);
     let pages: ConsentPages | undefined;
     const console = await startConsole({
       ...config.console,

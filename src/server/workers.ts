@@ -116,7 +116,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
       answers.set(id, done);
       send(worker, { type: 'metrics', id });
     });
-  const api = await openApi(instance);
+  const api = await openApi(instance, metrics.registry);
   const console = await startConsole({
     ...config.console,
     tls: config.console.tls ? { files: certificate, log } : undefined,

@@ -23,7 +23,11 @@ export interface WebhookDeps {
   readonly policy: EgressPolicy;
   readonly resolve?: Resolve;
   readonly random?: () => number;
+  /** Hears of every try that ended. */
+  readonly tried?: (outcome: TryOutcome, seconds: number) => void;
 }
+
+export type TryOutcome = 'delivered' | 'again' | 'failed' | 'gone';
 
 /** Half of it the first time; an endpoint that is down for an hour is tried about ten times. */
 const RETRY = { baseMs: 5000, maxMs: 4 * 3_600_000 };
@@ -193,13 +197,16 @@ class WebhookDispatcher {
     const { clock, log, store, random } = this.#deps;
     const now = clock.now();
     const attempt = { at, tookMs: now - at, ...(outcome.status === undefined ? {} : { status: outcome.status }) };
+    const told = (how: TryOutcome): void => this.#deps.tried?.(how, attempt.tookMs / 1000);
     if (outcome.type === 'delivered') {
+      told('delivered');
       this.#resting.delete(webhook.id);
       await store.webhooks.settle(due, attempt, { type: 'delivered' });
       return;
     }
     if (outcome.type === 'gone') {
       const reason = 'the receiver answered 410 Gone';
+      told('gone');
       await store.webhooks.settle(due, { ...attempt, problem: reason }, { type: 'failed' });
       await store.webhooks.update(webhook.id, { state: { type: 'disabled', since: now, reason } });
       log.warn({ webhookId: webhook.id }, 'a webhook was disabled: its receiver answered 410 Gone');
@@ -210,6 +217,7 @@ class WebhookDispatcher {
     const next = now + Math.max(wait, outcome.retryAfterMs ?? 0);
     const failed = { ...attempt, problem: outcome.problem };
     const isOver = next > due.deadline;
+    told(isOver ? 'failed' : 'again');
     await store.webhooks.settle(due, failed, isOver ? { type: 'failed' } : { type: 'again', at: next });
     const facts = { webhookId: webhook.id, deliveryId: due.id, status: outcome.status, problem: outcome.problem };
     if (isOver) log.warn(facts, 'an event was not taken by its webhook until its deadline; it can be replayed');

@@ -44,6 +44,7 @@ export function createApi(deps: ApiDeps): Api {
     secure(c.res.headers);
     c.res.headers.set('request-id', c.get('requestId'));
     const key = c.get('key') as { readonly id: string } | undefined;
+    deps.meter?.request(c.req.method, status, (performance.now() - started) / 1000);
     deps.log.debug(
       {
         requestId: c.get('requestId'),

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import ipaddr from 'ipaddr.js';
+import type { Registry } from 'prom-client';
 import { allows, openApiSignIn } from '../../access/api-sign-in.ts';
 import { isWithin, readNetwork } from '../../access/network.ts';
 import type { Timer } from '../../base/clock.ts';
@@ -13,6 +14,7 @@ import type { Instance } from '../instance.ts';
 import { version } from '../version.ts';
 import { createApi } from './app.ts';
 import { withKnownMailboxes } from './known-mailboxes.ts';
+import { openApiMeter } from './meter.ts';
 import type { Peer } from './request.ts';
 
 export interface ApiListener {
@@ -28,12 +30,13 @@ export interface ApiListener {
 const PRUNE_EVERY_MS = 3_600_000;
 
 /** @throws vault.*, access.network */
-export async function openApi(instance: Instance): Promise<ApiListener> {
+export async function openApi(instance: Instance, registry?: Registry): Promise<ApiListener> {
   const { store, vault, audit, clock, log, config, outbox } = instance;
   const signIn = await openApiSignIn({ store, vault, clock, log });
   const egress = { allow: config.webhooks.allow.map(readNetwork) };
   const proxies = config.console.trustedProxies.map(readNetwork);
   const stopping = new AbortController();
+  const meter = registry && openApiMeter(registry);
   const known = withKnownMailboxes(store, clock);
   const api = createApi({
     store: known.store,
@@ -46,8 +49,16 @@ export async function openApi(instance: Instance): Promise<ApiListener> {
     egress,
     version,
     stopping: stopping.signal,
+    ...(meter ? { meter } : {}),
   });
-  const webhooks = startWebhooks({ store, vault, clock, log, policy: egress });
+  const webhooks = startWebhooks({
+    store,
+    vault,
+    clock,
+    log,
+    policy: egress,
+    ...(meter ? { tried: meter.webhookTried } : {}),
+  });
   const listener = getRequestListener(
     (request, { incoming }) => api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
     { overrideGlobalObjects: false },

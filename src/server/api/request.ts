@@ -10,6 +10,7 @@ import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
 import { apiError } from './errors.ts';
+import type { ApiMeter } from './meter.ts';
 
 export interface ApiDeps {
   readonly store: Store;
@@ -22,6 +23,7 @@ export interface ApiDeps {
   /** Where webhooks may go. */
   readonly egress: EgressPolicy;
   readonly version: string;
+  readonly meter?: Pick<ApiMeter, 'request'>;
   /** Ends what waits: event streams, long polls. */
   readonly stopping: AbortSignal;
 }
