@@ -120,12 +120,21 @@ async function openFile(path: string): Promise<DatabaseSync> {
   }
 }
 
+/** A full or failing disk makes SQLite roll back by itself; doing so again would fail and hide why (sqlite.org/lang_transaction.html §3). */
+const ROLLED_BACK = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [][Symbol.iterator](),
+};
+
 /** node:sqlite in the shape Kysely's own SQLite driver expects. */
 function asKyselyWants(file: DatabaseSync): SqliteDatabase {
   const cache = new Map<string, ReturnType<typeof prepared>>();
   return {
     close: () => file.close(),
     prepare(text) {
+      if (text === 'rollback' && !file.isTransaction) return ROLLED_BACK;
       const cached = cache.get(text);
       if (cached) return cached;
       // All our transactions write: taking the lock first waits for other writers instead of failing half-way.
