@@ -49,7 +49,7 @@ interface Visit {
 const ASKS_FOR_PASSWORD = /AUTHENTICATIONFAILED|-ERR \[AUTH\]|\b535\b|EXPIRED/;
 const WORKS = /^(?:a OK|\+OK|235)/m;
 
-test('a hundred and twenty days', { timeout: 200_000 }, async (t) => {
+test('a hundred and twenty days', { timeout: 280_000 }, async (t) => {
   const closers: (() => Promise<void> | void)[] = [];
   t.after(async () => {
     for (const close of closers.reverse()) await close();
@@ -129,9 +129,10 @@ test('a hundred and twenty days', { timeout: 200_000 }, async (t) => {
     for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     while (renewal.duty.inFlight > 0) await delay(1);
   }
-  async function pass(ms: number, step = 10 * MINUTE): Promise<void> {
-    for (let left = ms; left > 0; left -= step) {
-      clock.leap(Math.min(step, left));
+  let step = 10 * MINUTE;
+  async function pass(ms: number, by = step): Promise<void> {
+    for (let left = ms; left > 0; left -= by) {
+      clock.leap(Math.min(by, left));
       await settle();
     }
   }
@@ -165,15 +166,19 @@ test('a hundred and twenty days', { timeout: 200_000 }, async (t) => {
   const downDuring = new Set<Visit>();
   const brokenDuring = new Set<Visit>();
   for (let day = 0; day < DAYS; day++) {
-    const programs = [alice, robot];
-    // On quiet days tokens live for six hours, to spare the machine; around everything that happens as Microsoft's do.
+    // On quiet days tokens live for twelve hours and time goes faster, to spare the machine.
     const eventful = EVENTFUL.some((first) => day >= first - 1 && day <= first + 1);
-    sandbox.setTokenLifetime(eventful ? undefined : 6 * 3600);
+    const programs = eventful || day % 5 === 0 ? [alice, robot] : [alice];
+    step = (eventful ? 10 : 30) * MINUTE;
+    sandbox.setTokenLifetime(eventful ? undefined : 12 * 3600);
     if (day === OUTAGE) {
       await pass(9 * HOUR);
       sandbox.faults.set('authority-unavailable');
-      for (let hour = 0; hour < 6; hour++) {
-        await pass(HOUR);
+      // Tokens are renewed early enough that an outage goes unnoticed for ten minutes, and mostly for longer.
+      await pass(5 * MINUTE);
+      for (const who of programs) assert.ok(works(await visit(who)));
+      for (let hour = 1; hour <= 6; hour++) {
+        await pass(hour === 1 ? HOUR - 5 * MINUTE : HOUR);
         for (const who of programs) for (const one of await visit(who)) downDuring.add(one);
       }
       sandbox.faults.clear();
@@ -230,9 +235,8 @@ test('a hundred and twenty days', { timeout: 200_000 }, async (t) => {
   // Outside the outage and the changed password every single sign-in worked.
   const failed = visits.filter((one) => !WORKS.test(one.reply) && !downDuring.has(one) && !brokenDuring.has(one));
   assert.deepEqual(failed, []);
-  assert.ok(visits.length > 6 * DAYS, String(visits.length));
-  // During the outage: at first the tokens at hand, then the truth.
-  assert.ok([...downDuring].some(({ reply }) => WORKS.test(reply)));
+  assert.ok(visits.length > 3 * DAYS, String(visits.length));
+  // During the outage: the tokens at hand while they last, then the truth.
   assert.ok([...downDuring].filter(({ reply }) => !WORKS.test(reply)).length > 10);
   for (const { reply } of downDuring)
     assert.match(reply, /^(?:a OK|\+OK|235|a NO \[UNAVAILABLE\]|-ERR \[SYS\/TEMP\]|454)/m);
@@ -264,7 +268,7 @@ test('a hundred and twenty days', { timeout: 200_000 }, async (t) => {
       event.type === 'token.requested' && event.grantId === grant.id && event.outcome === 'ok' ? [event] : [],
     ).length;
     const most = (DAYS * 24 * 60) / 41;
-    const least = DAYS * 4;
+    const least = DAYS * 2;
     assert.ok(times < most && times > least, `${grant.identity}: ${times} renewals`);
   }
   const refusals = home.events.filter((event) => event.type === 'credential.refused');
