@@ -3,6 +3,8 @@
  *
  *   npm run bench                                      everything
  *   npm run bench -- [--only REGEX] [--repeats N]      some scenarios of load/scenarios.json
+ *   npm run bench -- accept                            taking mail durably, against Postfix
+ *   npm run bench -- deliver                           sending it on, against nodemailer's pool
  *   npm run bench -- idle                              memory, start-up, simultaneous connects
  *   npm run bench -- renewal [--grants N] [--rate N] [--idle S]   the duty of renewal on two processes
  */
@@ -21,6 +23,8 @@ import { readConfig } from '../src/server/config.ts';
 import { homeOf } from '../src/server/home.ts';
 import { ensureKey, openInstance } from '../src/server/instance.ts';
 import { PROTOCOLS } from '../src/store/types.ts';
+import { benchAccept } from './accept.ts';
+import { benchDeliver } from './deliver.ts';
 import { benchRenewal } from './renewal.ts';
 
 const here = import.meta.dirname;
@@ -51,6 +55,15 @@ const { values, positionals } = parseArgs({
 });
 if (positionals[0] === 'renewal') {
   await benchRenewal(Number(values.grants), Number(values.rate), Number(values.idle));
+  process.exit(0);
+}
+if (positionals[0] === 'accept') {
+  build();
+  await benchAccept(Number(values.repeats));
+  process.exit(0);
+}
+if (positionals[0] === 'deliver') {
+  await benchDeliver(Number(values.repeats));
   process.exit(0);
 }
 const children: ChildProcess[] = [];
