@@ -233,6 +233,28 @@ export const topics: readonly Topic[] = [
     commands: ['postern provider add NAME --preset outlook --client-id CLIENT-ID', 'postern mailbox add ADDRESS'],
   },
   {
+    name: 'outbox',
+    also: ['queue', 'delivery', 'held', 'retry'],
+    title: 'The outbox: mail accepted first and delivered then',
+    text: [
+      'Normally a program waits while its mail is passed to the provider. For devices and scripts the outbox is better: Postern takes the message, makes it durable, says yes at once, and delivers within the provider’s limits.',
+      'What passes by itself is tried again until the deadline; what was refused for good comes back to the sender as a report. `postern outbox show` tells why a message waits or failed, and what to do.',
+      'It is switched on for a mailbox, or for one app password only.',
+    ],
+    commands: ['postern mailbox set ADDRESS --outgoing outbox', 'postern outbox list', 'postern outbox show ID'],
+  },
+  {
+    name: 'registration',
+    also: ['register', 'application', 'client-id', 'entra', 'azure'],
+    title: 'Registering an application at the provider',
+    text: [
+      'Providers give tokens to registered applications only. Register your own: borrowed client ids of other programs are blocked sooner or later, and their owner can take them away.',
+      '`postern register` prints every step with its reason and its check, for Microsoft also as commands of the Azure CLI, and with --apply carries them out. It asks for the least that your protocols need.',
+      '`postern register microsoft --verify` looks later whether all of it took effect.',
+    ],
+    commands: ['postern register microsoft --tenant TENANT', 'postern register google', 'postern provider list'],
+  },
+  {
     name: 'diagnosis',
     also: ['check', 'support', 'help', 'support-bundle', 'troubleshooting'],
     title: 'When something does not work',
