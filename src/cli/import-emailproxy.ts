@@ -23,6 +23,7 @@ interface Options {
   readonly plan?: true;
   readonly offline?: true;
   readonly settings?: string;
+  readonly cacheStore?: string;
 }
 
 /** What became of one account. */
@@ -39,7 +40,8 @@ interface Outcome {
 
 /** @throws import.garbled, cli.usage, oauth.misconfigured, store.* */
 export async function importEmailProxy(context: Context, file: string, options: Options): Promise<void> {
-  const config = readEmailProxy(readText(file, 'configuration'));
+  const cache = options.cacheStore === undefined ? undefined : readText(options.cacheStore, 'token');
+  const config = readEmailProxy(readText(file, 'configuration'), cache);
   const password = await passwordOf(context, config, options);
   if (options.plan === true) {
     const planned = config.accounts.map((account): Outcome => ({

@@ -7,6 +7,7 @@ interface ImportOptions {
   readonly plan?: true;
   readonly offline?: true;
   readonly settings?: string;
+  readonly cacheStore?: string;
 }
 
 export function importFrom(): Command {
@@ -19,7 +20,8 @@ export function importFrom(): Command {
 function emailproxy(): Command {
   return new Command('emailproxy')
     .description('providers, accounts and ports of email-oauth2-proxy')
-    .argument('<file>', 'its configuration, or the file of its --cache-store with the same sections')
+    .argument('<file>', 'its configuration')
+    .option('--cache-store <file>', 'the file it was told to keep tokens in, where that is another')
     .option(
       '--password-file <file>',
       'file with the password that mail programs used at the old proxy, - for standard input: with it consents are taken over too',

@@ -54,9 +54,12 @@ export interface EmailProxyConfig {
   readonly notes: readonly string[];
 }
 
-/** @throws import.garbled */
-export function readEmailProxy(text: string): EmailProxyConfig {
-  const sections = readIni(text);
+/**
+ * @param cache the file of the proxy's `--cache-store`, where it kept tokens apart from its configuration
+ * @throws import.garbled
+ */
+export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
+  const sections = cache === undefined ? readIni(text) : withCache(readIni(text), readIni(cache));
   const servers = [...sections].flatMap(([name, values]) => serverOf(name, values) ?? []);
   const global = sections.get('emailproxy') ?? {};
   const accounts: ImportedAccount[] = [];
@@ -86,6 +89,21 @@ export function readEmailProxy(text: string): EmailProxyConfig {
     certificate: servers.map((one) => one.certificate).find((pair) => pair !== undefined),
     notes: servers.flatMap(({ notes }) => notes),
   };
+}
+
+const CACHED = ['refresh_token', 'token_salt', 'token_iterations', 'client_secret_encrypted'];
+
+/** Accounts take their tokens from the cache; what else is in there is none of ours. */
+function withCache(
+  sections: ReadonlyMap<string, IniSection>,
+  cache: ReadonlyMap<string, IniSection>,
+): ReadonlyMap<string, IniSection> {
+  return new Map(
+    [...sections].map(([name, values]) => {
+      const cached = Object.entries(cache.get(name) ?? {}).filter(([key]) => CACHED.includes(key));
+      return [name, { ...values, ...Object.fromEntries(cached) }];
+    }),
+  );
 }
 
 const isTrue = (text: string | undefined): boolean => /^(?:1|yes|true|on)$/i.test(text ?? '');

@@ -163,6 +163,17 @@ allow_catch_all_accounts = yes
   assert.equal(account.sealedRefreshToken, undefined);
 });
 
+test('tokens that were kept apart come from there, and nothing else does', () => {
+  const cache =
+    '[Person@Example.com]\nrefresh_token = newer\ntoken_salt = bmV3\nclient_id = another\n[stranger@x.test]\nrefresh_token = x\n';
+  const [account, ...others] = readEmailProxy(FILE, cache).accounts;
+  assert.deepEqual(
+    [account?.sealedRefreshToken, account?.salt, account?.provider.clientId],
+    ['newer', 'bmV3', 'public-id'],
+  );
+  assert.equal(others.length, readEmailProxy(FILE).accounts.length - 1);
+});
+
 for (const text of ['', 'nonsense', '[a]\n[a]', '[a]\nb\n', '[a]\nb = 1\nb = 2', 'a = 1', '<xml/>', '[only]\nx = 1']) {
   test(`refused, with the line: ${JSON.stringify(text)}`, () => {
     assert.throws(
