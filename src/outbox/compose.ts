@@ -3,6 +3,7 @@ import MailComposer from 'nodemailer/lib/mail-composer';
 import type MimeNode from 'nodemailer/lib/mime-node';
 import * as base64 from 'nodemailer/lib/base64';
 import * as quotedPrintable from 'nodemailer/lib/qp';
+import { newId } from '../store/id.ts';
 import { outboxError } from './errors.ts';
 
 export interface NamedAddress {
@@ -61,7 +62,13 @@ export function compose(message: Composition): Iterable<Uint8Array> | AsyncItera
   checkHeaders(message.headers);
   const { from, to, cc, replyTo, subject, text, html, inReplyTo, references } = message;
   const later = new Map<unknown, AsyncIterable<Uint8Array>>();
+  // One draw of random octets for both, instead of several calls into OpenSSL for each message.
+  const unique = newId('m');
+  const domain = from.address.slice(from.address.lastIndexOf('@') + 1);
   const root = new MailComposer({
+    baseBoundary: unique,
+    // Without it nodemailer makes one, also for a domain that has to be encoded.
+    ...(/^[\w.-]+$/.test(domain) ? { messageId: `<${unique}@${domain}>` } : {}),
     from,
     to: [...to],
     cc: [...cc],
