@@ -191,3 +191,44 @@ test('thirty minutes without any server: tried again, then sent', async () => {
   assert.equal((await done(message)).state.type, 'sent');
   assert.equal(arrivals(message), 1);
 });
+
+test('larger than the provider takes: refused before it is sent, and the sender hears why', async (t) => {
+  const { messageOctets } = sandbox.limits;
+  sandbox.limits.messageOctets = 1_000_000;
+  t.after(() => void (sandbox.limits.messageOctets = messageOctets));
+  const before = reports().length;
+  const { message } = await home.instance.outbox.accept(
+    { mailbox: alice, envelope: { from: ALICE, recipients: [{ address: BOB }] }, source: 'smtp', principal: 'apw_1' },
+    (function* () {
+      yield Buffer.from(`From: ${ALICE}\r\nTo: ${BOB}\r\nSubject: huge\r\n\r\n`);
+      const line = Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(100));
+      for (let octets = 0; octets < sandbox.limits.messageOctets; octets += line.length) yield line;
+    })(),
+  );
+  const found = await done(message);
+  assert.ok(found.state.type === 'failed', JSON.stringify(found.state));
+  assert.match(found.state.reason, /5\.3\.4/);
+  assert.equal(reports().length, before + 1);
+});
+
+test('the consent is revoked: mail waits without hammering, and goes out after a new consent', async () => {
+  const { store } = home.instance;
+  sandbox.revokeRefreshTokens(ALICE);
+  clock.leap(2 * 3_600_000);
+  const message = await accept();
+  for (let step = 0; step < 60; step++) {
+    await delay(10);
+    clock.leap(10_000);
+  }
+  const waiting = (await home.instance.outbox.find(message.id))!;
+  assert.equal(waiting.state.type, 'queued');
+  assert.ok(waiting.attempts >= 2 && waiting.attempts <= 10, `${waiting.attempts} attempts in ten minutes`);
+  const events = await home.instance.outbox.events({ messageId: message.id, limit: 100 });
+  assert.match(String(events.find(({ type }) => type === 'deferred')?.data['code']), /needs-consent|consent-needed/);
+  const grant = (await store.grants.find(alice.grantId))!;
+  const application = (await store.applications.find(grant.applicationId))!;
+  await store.mailboxes.remove(ALICE);
+  alice = await home.connect(application, { address: ALICE });
+  assert.equal((await done(message)).state.type, 'sent');
+  assert.equal(arrivals(message), 1);
+});
