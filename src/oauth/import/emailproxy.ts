@@ -93,17 +93,19 @@ export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
 
 const CACHED = ['refresh_token', 'token_salt', 'token_iterations', 'client_secret_encrypted'];
 
-/** Accounts take their tokens from the cache; what else is in there is none of ours. */
+/** Accounts take their tokens from the cache; accounts that catch-all sections brought about are in the cache only. */
 function withCache(
   sections: ReadonlyMap<string, IniSection>,
   cache: ReadonlyMap<string, IniSection>,
 ): ReadonlyMap<string, IniSection> {
-  return new Map(
-    [...sections].map(([name, values]) => {
-      const cached = Object.entries(cache.get(name) ?? {}).filter(([key]) => CACHED.includes(key));
-      return [name, { ...values, ...Object.fromEntries(cached) }];
-    }),
-  );
+  const merged = new Map(sections);
+  const catchAll = isTrue(sections.get('emailproxy')?.['allow_catch_all_accounts']);
+  for (const [name, values] of cache) {
+    if (!name.includes('@') || (!sections.has(name) && !catchAll)) continue;
+    const cached = Object.entries(values).filter(([key]) => CACHED.includes(key));
+    merged.set(name, { ...sections.get(name), ...Object.fromEntries(cached) });
+  }
+  return merged;
 }
 
 const isTrue = (text: string | undefined): boolean => /^(?:1|yes|true|on)$/i.test(text ?? '');

@@ -172,6 +172,11 @@ test('tokens that were kept apart come from there, and nothing else does', () =>
     ['newer', 'bmV3', 'public-id'],
   );
   assert.equal(others.length, readEmailProxy(FILE).accounts.length - 1);
+  const open = FILE.replace('allow_catch_all_accounts = False', 'allow_catch_all_accounts = True');
+  const brought = readEmailProxy(open, '[new@example.com]\nrefresh_token = y\n').accounts.find(
+    ({ address }) => address === 'new@example.com',
+  );
+  assert.deepEqual([brought?.sealedRefreshToken, brought?.provider.clientId], ['y', 'catch-all']);
 });
 
 for (const text of ['', 'nonsense', '[a]\n[a]', '[a]\nb\n', '[a]\nb = 1\nb = 2', 'a = 1', '<xml/>', '[only]\nx = 1']) {
