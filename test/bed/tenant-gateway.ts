@@ -44,8 +44,14 @@ export async function startTenantGateway(): Promise<TenantGateway> {
     const config: Config = {
       ...base,
       tls: { certificate: join(home, 'gateway.pem'), key: join(home, 'gateway.key') },
-      // Programs poll in real seconds while hours pass.
-      limits: { ...base.limits, drainMs: 1000, idleMs: { imap: DAY, pop3: DAY, smtp: DAY } },
+      // Programs sign in and poll in real seconds while hours pass.
+      limits: {
+        ...base.limits,
+        drainMs: 1000,
+        signInMs: DAY,
+        upstreamMs: DAY,
+        idleMs: { imap: DAY, pop3: DAY, smtp: DAY },
+      },
     };
     const { clock } = sandbox;
     const instance = await openInstance({ config, log, clock });

@@ -153,6 +153,10 @@ macro index Z "<tag-pattern>~A<enter><tag-prefix><copy-message>${copy}<enter><ex
     await delay(1500);
     const moved = await gateway.count('session.moved');
     for (let hour = 1; hour <= EXPIRIES; hour++) await anHour(hour, () => delay(idle === 'yes' ? 200 : 700));
+    // NeoMutt sends FETCH by number together with DONE, and loses new messages when an EXPUNGE crosses that; the next makes it
+    // look again.
+    await delay(1500);
+    arrive();
     await delay(2500);
     child.stdin.write('Z');
     const limit = AbortSignal.timeout(15_000);

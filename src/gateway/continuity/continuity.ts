@@ -24,6 +24,8 @@ const SHORT_LIFE_MS = 10_000;
 const MOST_SHORT_LIVES = 5;
 /** A hand-over that could not be is tried again when something happened, or after this long. */
 const LATER_MS = 5_000;
+/** Mail that arrives while the old server is asked makes us ask again, but not for ever. */
+const MOST_TURNS = 5;
 /** More than this is not read from a client that is held. */
 const MOST_PENDING = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -269,8 +271,12 @@ export class Continuity implements SessionKeeper {
     const tap = this.#tap;
     if (tap.idling && (await tap.suspendIdle()) === 'gone') return false;
     if (tap.place.selection === undefined) return true;
-    if (tap.idling && (await tap.ask('NOOP')) === 'gone') return false;
-    if ((await tap.number()) === 'gone') return false;
+    if (!tap.idling && (await tap.number()) === 'gone') return false;
+    // NOOP comes last, so that what is gone and what is new are told together.
+    for (let turn = 0; tap.idling && (turn === 0 || (tap.unnumbered && turn < MOST_TURNS)); turn++) {
+      if (tap.unnumbered && (await tap.number()) === 'gone') return false;
+      if ((await tap.ask('NOOP')) === 'gone') return false;
+    }
     tap.mute();
     return true;
   }
