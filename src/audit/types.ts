@@ -17,7 +17,10 @@ export type AuditType =
   | 'api-key.revoked'
   /** Somebody came to the HTTP API without a valid key, or asked for what the key does not allow. */
   | 'api.refused'
-  /** A write by the HTTP API other than handing over mail, whose record is the event `message.accepted`. */
+  /**
+   * A write by the HTTP API, or by a command that does the same, other than handing over mail, whose record is the event
+   * `message.accepted`.
+   */
   | 'api.changed'
   | 'mailbox.added'
   | 'mailbox.removed'

@@ -21,6 +21,7 @@ import { sandbox } from './command/sandbox.ts';
 import { sendmail } from './command/sendmail.ts';
 import { serve } from './command/serve.ts';
 import { supportBundle } from './command/support-bundle.ts';
+import { suppression } from './command/suppression.ts';
 import { token } from './command/token.ts';
 import { updateData } from './command/update-data.ts';
 
@@ -53,6 +54,7 @@ export function program(): Command {
     password,
     clientConfig,
     outbox,
+    suppression,
     sendmail,
     apikey,
     token,
