@@ -114,6 +114,18 @@ test('500 messages at once to a mailbox with 30 a minute leave in order at the l
   assert.ok(took <= 17 * 62_000, `at the limit, not below it: ${took / 1000} s`);
 });
 
+test('a mailbox with a flood takes no place from others for long', async (t) => {
+  const { bed, log, start } = await bench(t, sent, { atOnce: 2 });
+  const small = await bed.addMailbox('zoe@contoso.test');
+  for (let count = 0; count < 400; count++) await bed.outbox.accept(bed.request(), letter());
+  const envelope = { from: small.address, recipients: [{ address: 'x@y.test' }] };
+  const { message } = await bed.outbox.accept(bed.request({ mailbox: small, envelope }), letter());
+  await start().idle();
+  assert.equal(log.length, 401);
+  const place = log.findIndex(({ id }) => id === message.id);
+  assert.ok(place < 250, `it was number ${place}`);
+});
+
 test('two processes keep the limit together, and nothing leaves twice', async (t) => {
   const { bed, clock, log, start } = await bench(t, sent, { limits: () => Promise.resolve(EXCHANGE) });
   for (let count = 0; count < 90; count++) await bed.outbox.accept(bed.request(), letter());

@@ -80,6 +80,9 @@ class DeliveryLoop implements Delivery {
   readonly #watch: { stop(): void };
   #running = 0;
   #takeOverAt = 0;
+  /** Mailboxes with due mail found no place among those under way. */
+  #crowded = false;
+  #lastStarted = '';
   #timer: Timer | undefined;
   #breath: Timer | undefined;
   #looked = 0;
@@ -157,14 +160,20 @@ class DeliveryLoop implements Delivery {
       for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
     }
     let next = now + LOOK_MS;
-    for (const address of await outbox.dueMailboxes(now)) {
+    this.#crowded = false;
+    for (const address of fromThereOn(await outbox.dueMailboxes(now), this.#lastStarted)) {
       const box = this.#boxOf(address);
       if (box.waitUntil > now) {
         next = Math.min(next, box.waitUntil);
         continue;
       }
-      if (this.#stop.signal.aborted || this.#running >= (this.#deps.atOnce ?? AT_ONCE)) break;
+      if (this.#stop.signal.aborted) break;
+      if (this.#running >= (this.#deps.atOnce ?? AT_ONCE)) {
+        this.#crowded = true;
+        break;
+      }
       await this.#startMailbox(address, box);
+      this.#lastStarted = address;
     }
     const due = await outbox.nextDue();
     if (due !== undefined && due > now) next = Math.min(next, due);
@@ -219,6 +228,8 @@ class DeliveryLoop implements Delivery {
           await this.#giveBack([message]);
         else await unsettled.add(this.#try(message, mailbox));
       }
+      // Others wait for a place: they get this one, and this mailbox its turn again after them.
+      if (this.#crowded) break;
     }
     await unsettled.end();
   }
@@ -308,4 +319,9 @@ class DeliveryLoop implements Delivery {
     this.#rest = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+/** The same in the same circle, beginning after `last`. */
+function fromThereOn(addresses: readonly string[], last: string): readonly string[] {
+  return [...addresses.filter((one) => one > last), ...addresses.filter((one) => one <= last)];
 }
