@@ -5,7 +5,7 @@ import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type Console, startConsole } from './http.ts';
-import { type ConsentPages, consentLink, openConsentPages } from './consent-link.ts';
+import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
 
 const ALICE = 'alice@contoso.test';
 const clock = new ManualClock(Date.now());
@@ -122,6 +122,17 @@ test('an answer is taken from the browser that started it only', async () => {
   forged.searchParams.set('state', 'other');
   assert.equal((await open(forged, cookieOf(started))).status, 400);
   assert.equal((await open(answer, cookieOf(started))).status, 200);
+});
+
+test('people elsewhere are led where they can come', () => {
+  const console = { ...home.instance.config.console, port: 7993 };
+  assert.equal(consoleAddress({ console }), 'http://localhost:7993/');
+  assert.equal(
+    consoleAddress({ console: { ...console, tls: true }, hostname: 'mail.example.com' }),
+    'https://mail.example.com:7993/',
+  );
+  const publicUrl = 'https://postern.example.com';
+  assert.equal(consoleAddress({ console: { ...console, tls: true, publicUrl } }), publicUrl);
 });
 
 test('declining is told as such', async () => {

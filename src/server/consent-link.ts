@@ -4,6 +4,7 @@
  * person signed in is verified like in every consent, so a link that falls into wrong hands opens nothing.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { isAppOnly } from '../oauth/flows.ts';
