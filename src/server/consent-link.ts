@@ -41,8 +41,9 @@ export async function consentLink(
 }
 
 /** Where people's browsers reach the console: as configured, else on this machine only. */
-export function consoleAddress(config: Pick<Config, 'console'>, port = config.console.port): string {
-  return config.console.publicUrl ?? `${config.console.tls ? 'https' : 'http'}://localhost:${port}/`;
+export function consoleAddress(config: Pick<Config, 'console' | 'hostname'>, port = config.console.port): string {
+  const { publicUrl, tls } = config.console;
+  return publicUrl ?? (tls ? `https://${config.hostname ?? hostname()}:${port}/` : `http://localhost:${port}/`);
 }
 
 export interface ConsentPages {
