@@ -4,7 +4,6 @@ import { resolve } from 'node:path';
 import { Secret } from '../base/secret.ts';
 import { GraphAccesses } from '../oauth/graph-access.ts';
 import { presetById } from '../oauth/providers.ts';
-import { GraphRoute } from '../outbox/deliver/graph-route.ts';
 import { relayRoute } from '../outbox/deliver/relay-route.ts';
 import { type SignInAt, SmtpRoute } from '../outbox/deliver/smtp-route.ts';
 import type { Route } from '../outbox/deliver/types.ts';
@@ -24,15 +23,19 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
   const { clock, config, renewal, store } = instance;
   const relay =
     config.outbox.relay && relayRoute(relayOf(config.outbox.relay, config.home.state), clock, config.hostname);
-  const routes: Readonly<Record<string, Route | undefined>> = {
+  const routes: Record<string, Route | undefined> = {
     smtp: new SmtpRoute(signIn, clock),
-    graph: new GraphRoute(new GraphAccesses(renewal), clock),
     relay,
   };
   return {
     async of(mailbox) {
       const named = mailbox.settings['routes'];
       const names = Array.isArray(named) ? (named as readonly unknown[]) : await usual(store, mailbox);
+      if (names.includes('graph') && !routes['graph']) {
+        // With its HTTP client it is loaded for whoever uses it.
+        const { GraphRoute } = await import('../outbox/deliver/graph-route.ts');
+        routes['graph'] ??= new GraphRoute(new GraphAccesses(renewal), clock);
+      }
       return names.flatMap((name) => routes[String(name)] ?? []);
     },
     async close() {

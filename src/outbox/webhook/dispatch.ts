@@ -60,10 +60,12 @@ export function webhookDeadline(now: number): number {
   return now + DEADLINE_MS;
 }
 
+type Agents = Readonly<Record<'http:' | 'https:', Awaited<ReturnType<Egress['agent']>>>>;
+
 class WebhookDispatcher {
   readonly #deps: WebhookDeps;
   readonly #egress: Egress;
-  readonly #agents: Readonly<Record<'http:' | 'https:', ReturnType<Egress['agent']>>>;
+  #agents: Promise<Agents> | undefined;
   readonly #watches: readonly { stop(): void }[];
   readonly #stop = new AbortController();
   readonly #tries = new Map<string, Set<Promise<void>>>();
@@ -77,7 +79,6 @@ class WebhookDispatcher {
   constructor(deps: WebhookDeps) {
     this.#deps = deps;
     this.#egress = new Egress(deps.policy, deps.resolve);
-    this.#agents = { 'http:': this.#egress.agent('http:'), 'https:': this.#egress.agent('https:') };
     this.#watches = (['outbox', 'webhooks'] as const).map((topic) => deps.store.watch(topic, () => this.#wake()));
     this.#wake();
   }
@@ -88,7 +89,15 @@ class WebhookDispatcher {
     this.#timer?.cancel();
     await this.#round;
     await Promise.all([...this.#tries.values()].flatMap((tries) => [...tries]));
-    await Promise.all(Object.values(this.#agents).map((agent) => agent.destroy()));
+    await Promise.all(Object.values((await this.#agents) ?? {}).map((agent) => agent.destroy()));
+  }
+
+  #openAgents(): Promise<Agents> {
+    this.#agents ??= Promise.all([this.#egress.agent('http:'), this.#egress.agent('https:')]).then(([http, https]) => ({
+      'http:': http,
+      'https:': https,
+    }));
+    return this.#agents;
   }
 
   #wake(): void {
@@ -183,7 +192,14 @@ class WebhookDispatcher {
         'postern-attempt': String(due.attempts.length + 1),
       };
       const { signal } = this.#stop;
-      const outcome = await postEvent(this.#egress, this.#agents, webhook.url, headers, due.payload, signal);
+      const outcome = await postEvent(
+        this.#egress,
+        await this.#openAgents(),
+        webhook.url,
+        headers,
+        due.payload,
+        signal,
+      );
       // A try that we broke off says nothing about the receiver; the claim runs out and somebody else makes it.
       if (this.#stop.signal.aborted && outcome.type === 'failed') return;
       await this.#settle(webhook, due, at, outcome);

@@ -64,7 +64,7 @@ test('a name is judged by every address it has, at the moment of connecting', as
     return answers;
   };
   const use = async (allow: readonly string[]): Promise<string> => {
-    const dispatcher = new Egress({ allow }, resolve).agent('http:');
+    const dispatcher = await new Egress({ allow }, resolve).agent('http:');
     try {
       return await (await fetch(url, { dispatcher })).text();
     } finally {

@@ -6,7 +6,7 @@
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { Agent } from 'undici';
+import type { Agent } from 'undici';
 import { outboxError } from '../errors.ts';
 
 export interface EgressPolicy {
@@ -45,8 +45,9 @@ export class Egress {
     return url;
   }
 
-  /** An agent whose connections go only where they may, for one protocol. */
-  agent(protocol: 'http:' | 'https:'): Agent {
+  /** An agent whose connections go only where they may, for one protocol. The HTTP client is loaded with the first one. */
+  async agent(protocol: 'http:' | 'https:'): Promise<Agent> {
+    const undici = await import('undici');
     // oxlint-disable promise/no-callback-in-promise -- Node's sockets take a callback here
     const lookup: LookupFunction = (host, options, done) => {
       this.#addresses(host, protocol === 'http:').then(
@@ -61,7 +62,7 @@ export class Egress {
       );
     };
     // oxlint-enable promise/no-callback-in-promise
-    return new Agent({ connect: { lookup, timeout: CONNECT_MS }, pipelining: 1 });
+    return new undici.Agent({ connect: { lookup, timeout: CONNECT_MS }, pipelining: 1 });
   }
 
   /** All addresses of a name, every one of which must be allowed. @throws outbox.webhook-address, or what the DNS says */

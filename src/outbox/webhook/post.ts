@@ -1,5 +1,5 @@
 /** One try to deliver one event. */
-import { type Dispatcher, fetch } from 'undici';
+import type { Dispatcher } from 'undici';
 import { scrub } from '../../base/secret.ts';
 import type { Egress } from './egress.ts';
 
@@ -31,6 +31,7 @@ export async function postEvent(
 ): Promise<PostOutcome> {
   try {
     const target = egress.check(url);
+    const { fetch } = await import('undici');
     const response = await fetch(target, {
       method: 'POST',
       headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'Postern' },

@@ -1,7 +1,6 @@
 /** The HTTP API, composed with an instance: what the console port hands its requests to, and the webhooks behind it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { getRequestListener } from '@hono/node-server';
 import ipaddr from 'ipaddr.js';
 import type { Registry } from 'prom-client';
 import { allows, openApiSignIn } from '../../access/api-sign-in.ts';
@@ -12,7 +11,6 @@ import { Secret } from '../../base/secret.ts';
 import { startWebhooks } from '../../outbox/webhook/dispatch.ts';
 import type { Instance } from '../instance.ts';
 import { version } from '../version.ts';
-import { createApi } from './app.ts';
 import { withKnownMailboxes } from './known-mailboxes.ts';
 import { openApiMeter } from './meter.ts';
 import type { Peer } from './request.ts';
@@ -38,7 +36,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
   const stopping = new AbortController();
   const meter = registry && openApiMeter(registry);
   const known = withKnownMailboxes(store, clock);
-  const api = createApi({
+  const parts = {
     store: known.store,
     vault,
     audit,
@@ -50,7 +48,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     version,
     stopping: stopping.signal,
     ...(meter ? { meter } : {}),
-  });
+  };
   const webhooks = startWebhooks({
     store,
     vault,
@@ -59,10 +57,19 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     policy: egress,
     ...(meter ? { tried: meter.webhookTried } : {}),
   });
-  const listener = getRequestListener(
-    (request, { incoming }) => api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
-    { overrideGlobalObjects: false },
-  );
+  // Routes, schemas and their libraries are loaded with the first request: most installations are mail only.
+  const load = async () => {
+    const [{ getRequestListener }, { createApi }] = await Promise.all([
+      import('@hono/node-server'),
+      import('./app.ts'),
+    ]);
+    const api = createApi(parts);
+    return getRequestListener(
+      (request, { incoming }) => api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
+      { overrideGlobalObjects: false },
+    );
+  };
+  let loaded: ReturnType<typeof load> | undefined;
   let timer: Timer;
   const prune = (): void => {
     store.uploads
@@ -73,7 +80,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
   timer = clock.after(PRUNE_EVERY_MS, prune);
   return {
     owns: (path) => path.startsWith('/v1/') || path === '/openapi.json' || path.startsWith('/errors/'),
-    handle: (incoming, outgoing) => listener(incoming, outgoing),
+    handle: async (incoming, outgoing) => (await (loaded ??= load()))(incoming, outgoing),
     async mayReadMetrics(incoming) {
       const peer = peerOf(incoming, proxies);
       if (config.console.insecurePublic || isLoopback(peer.address)) return true;

@@ -1,5 +1,4 @@
 /** Notices by mail, sent at once through a mailbox that works, other than the one they are about where there is a choice. */
-import MailComposer from 'nodemailer/lib/mail-composer';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import type { TokenSource } from '../../oauth/types.ts';
@@ -124,6 +123,7 @@ async function compose(from: string, to: readonly string[], notice: OutgoingNoti
   const { body, status, id } = notice;
   const domain = from.split('@')[1] ?? 'localhost';
   const raised = `<${id}@${domain}>`;
+  const { default: MailComposer } = await import('nodemailer/lib/mail-composer');
   const composer = new MailComposer({
     from: { name: 'Postern', address: from },
     to: [...to],

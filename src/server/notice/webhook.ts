@@ -1,5 +1,4 @@
 /** Notices as signed POSTs (Standard Webhooks). */
-import { request } from 'undici';
 import type { Secret } from '../../base/secret.ts';
 import { signedHeaders } from '../../outbox/webhook/signature.ts';
 import { serverError } from '../errors.ts';
@@ -21,6 +20,7 @@ export function webhookChannel(url: string, secret: Secret, now: () => number): 
       const headers = signedHeaders([{ secret, expiresAt: undefined }], `${notice.id}.${notice.status}`, at, payload);
       let status: number;
       try {
+        const { request } = await import('undici');
         // Redirects are not followed: the address is the one that was configured.
         const answer = await request(url, {
           method: 'POST',
