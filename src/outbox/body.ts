@@ -25,7 +25,10 @@ export class BodyWriter {
   readonly #key: DataKey;
   readonly #maxOctets: number;
   readonly #write: (number: number, data: Uint8Array) => Promise<void>;
-  #waiting: Buffer[] = [];
+  /** Pieces of the first chunk; most messages have no second. */
+  #waiting: Uint8Array[] = [];
+  /** Filled again and again from the first full chunk on, so that a long message leaves little garbage. */
+  #chunk: Buffer | undefined;
   #held = 0;
   #size = 0;
   #number = 0;
@@ -40,23 +43,41 @@ export class BodyWriter {
   async add(octets: Uint8Array): Promise<void> {
     this.#size += octets.length;
     if (this.#size > this.#maxOctets) throw tooLarge(this.#maxOctets);
-    this.#waiting.push(Buffer.from(octets.buffer, octets.byteOffset, octets.length));
-    this.#held += octets.length;
-    while (this.#held > CHUNK_OCTETS) {
-      const all = Buffer.concat(this.#waiting);
-      await this.#write(this.#number, this.#key.seal(partOf(this.#number, false), all.subarray(0, CHUNK_OCTETS)));
-      this.#number += 1;
-      // A copy: the big buffer must not be kept alive by its small end.
-      const left = Buffer.from(all.subarray(CHUNK_OCTETS));
-      this.#waiting = [left];
-      this.#held = left.length;
+    if (this.#chunk === undefined && this.#held + octets.length <= CHUNK_OCTETS) {
+      this.#waiting.push(octets);
+      this.#held += octets.length;
+      return;
+    }
+    const chunk = (this.#chunk ??= this.#gathered());
+    for (let from = 0; from < octets.length;) {
+      if (this.#held === CHUNK_OCTETS) {
+        await this.#write(this.#number, this.#key.seal(partOf(this.#number, false), chunk));
+        this.#number += 1;
+        this.#held = 0;
+      }
+      const piece = octets.subarray(from, from + CHUNK_OCTETS - this.#held);
+      chunk.set(piece, this.#held);
+      this.#held += piece.length;
+      from += piece.length;
     }
   }
 
   end(): Written {
     const number = this.#number;
-    const data = this.#key.seal(partOf(number, true), Buffer.concat(this.#waiting));
+    const plain = this.#chunk?.subarray(0, this.#held) ?? Buffer.concat(this.#waiting);
+    const data = this.#key.seal(partOf(number, true), plain);
     return { size: this.#size, chunks: number + 1, rest: { number, data } };
+  }
+
+  #gathered(): Buffer {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_OCTETS);
+    let at = 0;
+    for (const piece of this.#waiting) {
+      chunk.set(piece, at);
+      at += piece.length;
+    }
+    this.#waiting = [];
+    return chunk;
   }
 }
 

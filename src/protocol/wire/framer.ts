@@ -10,6 +10,10 @@ import { protocolError } from '../errors.ts';
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
+const DOTTED_LINE = Buffer.from('\r\n.');
+
+/** Where in a dotted run the octets stop that came so far. */
+type DottedState = 'line-start' | 'dot' | 'dot-cr' | 'text' | 'cr';
 const EMPTY = Buffer.alloc(0);
 
 /** The first buffer of our own; most lines before sign-in fit. */
@@ -24,7 +28,7 @@ export class Framer {
   /** Octets of `#unread` already searched for a line end without finding one. */
   #searched = 0;
   /** Dotted run: what the last bytes taken were, so that a stop across chunks is seen. */
-  #dotted: 'line-start' | 'dot' | 'dot-cr' | 'text' | 'cr' | undefined;
+  #dotted: DottedState | undefined;
 
   /** Bytes received and not yet taken. */
   get size(): number {
@@ -101,6 +105,13 @@ export class Framer {
   dotted(): { readonly data: Buffer; readonly done: boolean } | undefined {
     const data = this.#unread;
     if (data.length === 0) return undefined;
+    const plain = plainLength(data, this.#dotted ?? 'line-start');
+    if (plain > 0) {
+      const piece = data.subarray(0, plain);
+      this.#dotted = stateAfter(piece, this.#dotted);
+      this.#keep(plain);
+      return { data: piece, done: false };
+    }
     const out = Buffer.allocUnsafe(data.length + 2);
     let length = 0;
     let state = this.#dotted ?? 'line-start';
@@ -140,6 +151,22 @@ export class Framer {
     this.#unread = from < this.#unread.length ? this.#unread.subarray(from) : EMPTY;
     this.#searched = 0;
   }
+}
+
+/** How many octets come before the next line that begins with a dot: they pass as they are. */
+function plainLength(data: Buffer, state: DottedState): number {
+  if (state === 'dot' || state === 'dot-cr') return 0;
+  if (state === 'line-start' && data[0] === DOT) return 0;
+  if (state === 'cr' && data[0] === LF && (data.length === 1 || data[1] === DOT)) return 0;
+  const dotted = data.indexOf(DOTTED_LINE);
+  return dotted === -1 ? data.length : dotted + 2;
+}
+
+function stateAfter(piece: Buffer, before: DottedState | undefined): DottedState {
+  const last = piece.at(-1);
+  if (last === CR) return 'cr';
+  const beforeLast = piece.length > 1 ? piece.at(-2) : before === 'cr' ? CR : undefined;
+  return last === LF && beforeLast === CR ? 'line-start' : 'text';
 }
 
 function tooLong(limit: number): Error {
