@@ -141,7 +141,8 @@ async function* stream(
   }
 }
 
-/** Octets of one encoded line (RFC 2045 §6.8: 76 characters). */
+/** RFC 2045 §6.8. */
+const LINE_CHARACTERS = 76;
 const LINE_OCTETS = 57;
 
 async function* base64Lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
@@ -155,14 +156,16 @@ async function* base64Lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<B
   if (rest.length > 0) yield lines(rest);
 }
 
+/** Base64 in lines. Copied in one buffer: a string for each line would be garbage by the million. */
 function lines(octets: Buffer): Buffer {
-  return Buffer.from(
-    `${octets
-      .toString('base64')
-      .match(/.{1,76}/g)!
-      .join('\r\n')}\r\n`,
-    'latin1',
-  );
+  const encoded = Buffer.from(octets.toString('base64'), 'latin1');
+  const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / LINE_CHARACTERS));
+  let to = 0;
+  for (let from = 0; from < encoded.length; from += LINE_CHARACTERS) {
+    to += encoded.copy(out, to, from, from + LINE_CHARACTERS);
+    to += out.write('\r\n', to, 'latin1');
+  }
+  return out;
 }
 
 function crlf(text: string): string {
