@@ -17,16 +17,17 @@ test(
     const site = await startMailSite('jwt');
     site.authority.ttl = TOO_SHORT;
     const home = await createHome(site);
+    site.authority.ttl = 3600;
+    await delay(TOO_SHORT * 1000);
+    const refreshes = (): number =>
+      site.authority.requests.filter((request) => request.grantType === 'refresh_token').length;
+    assert.equal(refreshes(), 0, 'nothing was refreshed before anybody came');
+    // The answer is held back until everybody waits, so that nobody comes late to a token that is there already. The duty of
+    // renewal, which both processes have, asks as well as the programs.
+    const everybody = Promise.withResolvers<void>();
+    site.authority.beforeAnswer = () => everybody.promise;
     const processes = await Promise.all([home.serve(), home.serve()]);
     try {
-      site.authority.ttl = 3600;
-      await delay(TOO_SHORT * 1000);
-      const refreshes = (): number =>
-        site.authority.requests.filter((request) => request.grantType === 'refresh_token').length;
-      assert.equal(refreshes(), 0, 'nothing was refreshed before anybody came');
-      // The answer is held back until everybody waits, so that nobody comes late to a token that is there already.
-      const everybody = Promise.withResolvers<void>();
-      site.authority.beforeAnswer = () => everybody.promise;
       const sessions = Array.from({ length: 20 }, async (_, index) => {
         const wire = await Wire.open(processes[index % 2]!.door.imap);
         await wire.until(/^\* OK .*\r\n/);
