@@ -9,7 +9,7 @@ import { collect } from '../value.ts';
 interface SetOptions {
   readonly outgoing?: 'direct' | 'outbox';
   readonly sendAs?: readonly string[];
-  readonly noLongerAs?: readonly string[];
+  readonly notAs?: readonly string[];
   readonly route?: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export function set(): Command {
       ).choices(['direct', 'outbox']),
     )
     .option('--send-as <address>', 'another sender that mail in the outbox may have; repeat', collect)
-    .option('--no-longer-as <address>', 'take such a sender back; repeat', collect)
+    .option('--not-as <address>', 'take such a sender back; repeat', collect)
     .option(
       '--route <name>',
       'how its mail leaves the outbox: smtp, graph or relay; repeat in the order to try (default: smtp, at Microsoft then graph)',
@@ -38,10 +38,10 @@ export function set(): Command {
     )
     .action(async (address: string, options: SetOptions, command: Command) => {
       const context = new Context(command);
-      const { outgoing, route, sendAs = [], noLongerAs = [] } = options;
-      if (outgoing === undefined && route === undefined && sendAs.length + noLongerAs.length === 0)
+      const { outgoing, route, sendAs = [], notAs = [] } = options;
+      if (outgoing === undefined && route === undefined && sendAs.length + notAs.length === 0)
         throw cliError('cli.usage', 'say what is to change', {
-          hint: 'give --outgoing, --route, --send-as or --no-longer-as',
+          hint: 'give --outgoing, --route, --send-as or --not-as',
         });
       const unknown = route?.find((name) => !ROUTES.includes(name));
       if (unknown !== undefined)
@@ -52,7 +52,7 @@ export function set(): Command {
           throw cliError('cli.usage', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
         const found = await findMailbox(instance, address);
         const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
-        const gone = new Set(noLongerAs.map((one) => one.toLowerCase()));
+        const gone = new Set(notAs.map((one) => one.toLowerCase()));
         const senders = [...new Set([...before, ...sendAs.map((one) => one.toLowerCase())])].filter(
           (one) => !gone.has(one),
         );

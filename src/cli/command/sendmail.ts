@@ -12,6 +12,7 @@ interface SendmailOptions {
   readonly fromHeader?: boolean;
   readonly ignoreDots?: boolean;
   readonly sender?: string;
+  readonly r?: string;
   readonly fullName?: string;
   readonly notify?: string;
   readonly return?: string;
@@ -27,10 +28,11 @@ export function sendmail(): Command {
       .option('-t, --from-header', 'take recipients from To, Cc and Bcc, and remove Bcc')
       .option('-i, --ignore-dots', 'a line with a dot alone does not end the message')
       .option('-f, --sender <address>', 'envelope sender; default: the From of the header')
+      .option('-r <address>', 'the same as -f')
       .option('-F, --full-name <name>', 'name for a From that is missing')
       .option('-N, --notify <when>', 'never, or success, failure, delay (RFC 3461)')
       .option('-R, --return <part>', 'what a report contains: full or hdrs')
-      .option('-V, --envelope-id <id>', 'comes back in reports')
+      .option('--envelope-id <id>', 'comes back in reports (-V of sendmail, which is --version here)')
       .option('-v, --verbose', 'say the id of the message')
       // Taken and without meaning here: -o options, -b modes, -B body types, -m, -n, -U.
       .option('-o <option>', 'taken for compatibility; -oi is -i', collect)
@@ -59,14 +61,14 @@ export function sendmail(): Command {
           await context.withInstance(async (instance) => {
             const found = headerAddresses(octets.subarray(0, headerEnd(octets) ?? octets.length));
             const to = [...recipients, ...(options.fromHeader === true ? found.recipients : [])];
-            const from = options.sender ?? found.from;
+            const from = options.sender ?? options.r ?? found.from;
             if (from === undefined)
               throw cliError('cli.usage', 'the message has no sender', {
                 hint: 'give -f ADDRESS, or a From in the header',
               });
             const mailbox = await mailboxFor(instance, from);
-            const notify = options.notify?.toUpperCase().split(',');
-            const ret = options.return?.toUpperCase();
+            const notify = notifyOf(options.notify);
+            const ret = returnOf(options.return);
             const { message, replayed } = await instance.outbox.accept(
               {
                 mailbox,
@@ -79,7 +81,7 @@ export function sendmail(): Command {
                     address,
                     ...(notify === undefined ? {} : { notify }),
                   })),
-                  ...(ret === 'FULL' || ret === 'HDRS' ? { ret } : {}),
+                  ...(ret === undefined ? {} : { ret }),
                   ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
                 },
               },
@@ -95,6 +97,22 @@ export function sendmail(): Command {
         },
       )
   );
+}
+
+const NOTIFY = new Set(['SUCCESS', 'FAILURE', 'DELAY']);
+
+/** RFC 3461 §4.1. @throws cli.usage */
+function notifyOf(text: string | undefined): readonly string[] | undefined {
+  const words = text?.toUpperCase().split(',');
+  if (words === undefined || words.every((word) => NOTIFY.has(word)) || words.join() === 'NEVER') return words;
+  throw cliError('cli.usage', `-N ${text} is not known`, { hint: 'give never, or some of success,failure,delay' });
+}
+
+/** RFC 3461 §4.3. @throws cli.usage */
+function returnOf(text: string | undefined): 'FULL' | 'HDRS' | undefined {
+  const word = text?.toUpperCase();
+  if (word === undefined || word === 'FULL' || word === 'HDRS') return word;
+  throw cliError('cli.usage', `-R ${text} is not known`, { hint: 'give full or hdrs' });
 }
 
 /** The mailbox itself, or the one that declares the address as another sender. @throws cli.not-found */

@@ -1,0 +1,117 @@
+/** `postern sendmail`, `outbox` and `mailbox set`, as programs and people call them. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Finished } from '../bed/process.ts';
+import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+
+const ALICE = 'alice@contoso.test';
+const ANY = Array.from({ length: 128 }, (_, code) => code);
+const LETTER = 'To: Bob <bob@contoso.test>\nBcc: carol@contoso.test\nSubject: hi\n\nfirst\n.\nsecond\n';
+
+let site: SandboxGateway;
+before(async () => {
+  site = await startSandboxGateway();
+  // Nothing leaves, so that every message can be looked at.
+  await site.cli(['outbox', 'hold', ALICE, '--reason', 'a test']);
+});
+after(() => site?.stop());
+
+const run = (args: readonly string[], input?: string): Promise<Finished> =>
+  site.cli(args, { accept: ANY, ...(input === undefined ? {} : { input }) });
+
+interface Shown {
+  readonly id: string;
+  readonly envelopeFrom: string;
+  readonly source: string;
+  readonly recipients: readonly { readonly address: string; readonly notify?: readonly string[] }[];
+  readonly dsn: object;
+  readonly state: { readonly type: string; readonly reason?: string };
+  readonly events: readonly { readonly type: string }[];
+}
+async function show(id: string): Promise<Shown> {
+  return JSON.parse((await run(['outbox', 'show', id, '--json'])).stdout.toString()) as Shown;
+}
+/** Hands a letter over and gives the id it got. */
+async function sendmail(args: readonly string[], letter = LETTER): Promise<string> {
+  const done = await run(['sendmail', ...args, '--json'], letter);
+  assert.equal(done.code, 0, done.stderr);
+  return (JSON.parse(done.stdout.toString()) as { id: string }).id;
+}
+const text = async (id: string): Promise<string> =>
+  (await run(['outbox', 'show', id, '--body'])).stdout.toString('latin1');
+
+test('sendmail -t takes recipients from the header, removes Bcc and stops at a dot', async () => {
+  const id = await sendmail(['-t', '-f', ALICE]);
+  const shown = await show(id);
+  assert.deepEqual(
+    shown.recipients.map(({ address }) => address),
+    ['bob@contoso.test', 'carol@contoso.test'],
+  );
+  assert.deepEqual([shown.envelopeFrom, shown.source], [ALICE, 'sendmail']);
+  const body = await text(id);
+  assert.doesNotMatch(body, /carol/);
+  assert.match(body, /^From: <alice@contoso\.test>\r\nTo: Bob/);
+  assert.match(body, /\r\n\r\nfirst\r\n$/);
+});
+
+test('the flags that programs give: -oi, -oem, -odb, -bm, -m, -r, -F, -N, -R', async () => {
+  const plain = await text(await sendmail(['-oem', '-oi', '-bm', '-odb', '-m', '-f', ALICE, 'dave@contoso.test']));
+  assert.match(plain, /\r\n\r\nfirst\r\n\.\r\nsecond\r\n$/);
+  assert.match(plain, /carol/, 'without -t the header stays as it is');
+  const options = ['-N', 'success,delay', '-R', 'hdrs', '--envelope-id', 'e1'];
+  const id = await sendmail(['-r', ALICE, '-F', 'Alice "A"', ...options, 'd@x.test']);
+  const shown = await show(id);
+  assert.deepEqual(shown.recipients, [{ address: 'd@x.test', state: 'pending', notify: ['SUCCESS', 'DELAY'] }]);
+  assert.deepEqual(shown.dsn, { ret: 'HDRS', envid: 'e1' });
+  assert.match(await text(id), /^From: "Alice \\"A\\"" <alice@contoso\.test>\r\n/);
+});
+
+test('what is wrong is said, with exit code 64', async () => {
+  for (const [args, said] of [
+    [['-t'], /no sender/],
+    [['-f', 'eve@contoso.test', 'd@x.test'], /no mailbox sends as eve/],
+    [['-f', ALICE], /no recipient/],
+    [['-bs'], /-bs is not offered/],
+    [['-f', ALICE, '-N', 'maybe', 'd@x.test'], /-N maybe/],
+  ] as const) {
+    const done = await run(['sendmail', ...args], LETTER);
+    assert.equal(done.code, 64, `${args.join(' ')}: ${done.stderr}`);
+    assert.match(done.stderr, said);
+  }
+});
+
+test('an Idempotency-Key makes handing over safe to repeat', async () => {
+  const letter = `Idempotency-Key: order-1\n${LETTER}`;
+  const id = await sendmail(['-t', '-f', ALICE], letter);
+  assert.equal(await sendmail(['-t', '-f', ALICE], letter), id);
+  assert.match(
+    (await run(['sendmail', '-t', '-f', ALICE], letter.replace('first', 'other'))).stderr,
+    /another message/,
+  );
+});
+
+test('outbox hold, release, cancel and list; what cannot be changed says so', async () => {
+  const id = await sendmail(['-t', '-f', ALICE]);
+  assert.match((await run(['outbox', 'hold', id, '--reason', 'wait'])).stdout.toString(), /held: wait/);
+  const held = await run(['outbox', 'list', '--state', 'held', '--to', 'bob@contoso.test', '--mailbox', ALICE]);
+  assert.match(held.stdout.toString(), new RegExp(`${id}.*held: wait`));
+  assert.match((await run(['outbox', 'release', id])).stdout.toString(), /waits/);
+  assert.match((await run(['outbox', 'cancel', id])).stdout.toString(), /cancelled/);
+  const late = await run(['outbox', 'cancel', id]);
+  assert.deepEqual([late.code, /it was cancelled/.test(late.stderr)], [64, true]);
+  assert.deepEqual(
+    (await show(id)).events.map(({ type }) => type),
+    ['accepted', 'held', 'released', 'cancelled'],
+  );
+});
+
+test('mailbox set: another way out, other senders, and nothing lost between two changes', async () => {
+  const set = (...args: readonly string[]): Promise<Finished> => run(['mailbox', 'set', ALICE, ...args, '--json']);
+  await set('--send-as', 'info@contoso.test', '--send-as', 'Shop@contoso.test');
+  const done = await set('--outgoing', 'outbox', '--not-as', 'info@contoso.test');
+  const { outgoing, sendAs } = JSON.parse(done.stdout.toString()) as { outgoing: string; sendAs: string[] };
+  assert.deepEqual([outgoing, sendAs], ['outbox', ['shop@contoso.test']]);
+  assert.equal((await show(await sendmail(['-f', 'shop@contoso.test', 'd@x.test']))).envelopeFrom, 'shop@contoso.test');
+  // Held still: the change of one setting keeps the others.
+  assert.match((await run(['outbox', 'list', '--state', 'queued'])).stdout.toString(), /waits/);
+});
