@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { without } from '../bed/need.ts';
 import { sweepPostfix, sweepSandbox } from '../bed/outbox-sites.ts';
 
-const KILLS = 5;
+const KILLS = 3;
 
 test(
   'a real Postfix behind: nothing acknowledged is lost',
