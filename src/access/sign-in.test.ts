@@ -12,6 +12,7 @@ import { environmentKey } from '../vault/key-source.ts';
 import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import { createAppPassword, type NewAppPassword, revokeAppPassword } from './app-password.ts';
+import { resumeGrant, suspendGrant } from '../oauth/suspension.ts';
 import { openSignIn } from './sign-in.ts';
 import type { SignIn, SignInResult } from './types.ts';
 
@@ -151,6 +152,41 @@ test('revoking is heard of and lasts, also when the store is busy at that moment
   assert.deepEqual(await cut, [row.id]);
   assert.equal(outcome(await attempt(password)), 'revoked');
   assert.equal(await revokeAppPassword({ store, audit, clock }, row.id), false);
+});
+
+test('mailboxes that are suspended or removed are told of, each once, and those that were not are left alone', async () => {
+  const { password } = await make({ mailboxes: ['*'] });
+  const told: string[] = [];
+  signIn.onClosed((addresses) => told.push(addresses.join(' ')));
+  const heard = async (count: number): Promise<void> => {
+    for (let i = 0; i < 100 && told.length < count; i++) await clock.advance(250);
+  };
+  const deps = { store, vault, clock, emit: () => Promise.resolve() };
+  const found = await signIn.verify({
+    user: ALICE,
+    password,
+    protocol: 'imap',
+    remoteAddress: '192.0.2.1',
+  });
+  assert.ok(found.type === 'accepted');
+  await suspendGrant(deps, 'grant_1', 'on leave');
+  await heard(1);
+  assert.equal(signIn.suspended(found.mailbox), 'on leave');
+  await resumeGrant(deps, 'grant_1');
+  for (let i = 0; i < 40 && signIn.suspended(found.mailbox) !== undefined; i++) await clock.advance(250);
+  assert.equal(signIn.suspended(found.mailbox), undefined);
+  await store.mailboxes.remove(BOB);
+  await heard(2);
+  assert.deepEqual(told, [`${ALICE} ${BOB}`, BOB]);
+});
+
+test('a suspension that only the grant tells of is seen within a minute', async () => {
+  const told: string[] = [];
+  signIn.onClosed((addresses) => told.push(addresses.join(' ')));
+  const state = { type: 'suspended', since: clock.now(), reason: 'elsewhere' } as const;
+  assert.equal(await store.grants.update('grant_1', 1, { state }), 'written');
+  for (let i = 0; i < 70 && told.length === 0; i++) await clock.advance(1000);
+  assert.deepEqual(told, [`${ALICE} ${BOB}`]);
 });
 
 test('expiry cuts live sessions', async () => {

@@ -1,4 +1,4 @@
-/** Checking app passwords at sign-in, from memory when warm, and telling when one stops being valid. */
+/** Checking app passwords at sign-in, from memory when warm, and telling when one, or its mailbox, stops being open. */
 import type { KeyObject } from 'node:crypto';
 import type { Clock, Timer } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
@@ -35,6 +35,8 @@ const TOUCH_EVERY_MS = 60_000;
 const LOOK_EVERY_MS = 1000;
 /** A failed load is tried again after the first of these, doubling up to the second. */
 const RETRY_MS = { first: 250, most: 5000 };
+/** A suspension says itself that mailboxes changed. Should that have been lost, it is seen this long after another change. */
+const LOOK_AT_GRANTS_EVERY_MS = 60_000;
 /** Memory that could not be refreshed for this long is no longer trusted: every sign-in then asks the store. */
 const TRUST_STALE_MS = 30_000;
 
@@ -45,8 +47,14 @@ class SignInCheck implements SignIn {
   readonly #slowDown: SlowDown;
   readonly #watches: readonly { stop(): void }[];
   readonly #revoked = new Set<(ids: readonly string[]) => void>();
+  readonly #closedMailboxes = new Set<(addresses: readonly string[]) => void>();
   #passwords = new Map<string, AppPassword>();
   #mailboxes = new Map<string, Mailbox>();
+  /** Reasons by grant. */
+  #suspended = new Map<string, string>();
+  /** Grants change with every renewal, so that is no reason to look at once. */
+  #grantsChanged = false;
+  #loadedAt = 0;
   readonly #touched = new Map<string, number>();
   /** Loads one after another: a change during a load makes another one. */
   #loading: Promise<void> | undefined;
@@ -63,7 +71,11 @@ class SignInCheck implements SignIn {
     this.#key = key;
     this.#slowDown = new SlowDown(deps.clock);
     const changed = (): void => this.#reload(RETRY_MS.first);
-    this.#watches = [deps.store.watch('app-passwords', changed), deps.store.watch('mailboxes', changed)];
+    this.#watches = [
+      deps.store.watch('app-passwords', changed),
+      deps.store.watch('mailboxes', changed),
+      deps.store.watch('grants', () => (this.#grantsChanged = true)),
+    ];
     this.#timer = deps.clock.after(LOOK_EVERY_MS, this.#look);
   }
 
@@ -96,6 +108,15 @@ class SignInCheck implements SignIn {
     return { stop: () => void this.#revoked.delete(callback) };
   }
 
+  onClosed(callback: (addresses: readonly string[]) => void): { stop(): void } {
+    this.#closedMailboxes.add(callback);
+    return { stop: () => void this.#closedMailboxes.delete(callback) };
+  }
+
+  suspended({ grantId }: Mailbox): string | undefined {
+    return this.#suspended.get(grantId);
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer.cancel();
@@ -124,18 +145,29 @@ class SignInCheck implements SignIn {
   async #loadAll(): Promise<void> {
     while (this.#stale && !this.#closed) {
       this.#stale = false;
-      const [passwords, mailboxes] = await Promise.all([
+      this.#grantsChanged = false;
+      this.#loadedAt = this.#deps.clock.now();
+      const [passwords, mailboxes, grants] = await Promise.all([
         this.#deps.store.appPasswords.list(),
         this.#deps.store.mailboxes.list(),
+        this.#deps.store.grants.overview(),
       ]);
       const valid = passwords.filter((row) => this.#isValid(row));
       const ids = new Set(valid.map(({ id }) => id));
       const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);
       this.#passwords = new Map(valid.map((row) => [row.hash, row]));
+      const open = [...this.#mailboxes.values()].filter((row) => this.suspended(row) === undefined);
       this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
+      this.#suspended = new Map(
+        grants.flatMap(({ id, state }) => (state.type === 'suspended' ? [[id, state.reason] as const] : [])),
+      );
       this.#failingSince = undefined;
       this.#retry?.cancel();
-      this.#tell(gone);
+      tell(this.#revoked, gone);
+      tell(
+        this.#closedMailboxes,
+        open.map(({ address }) => address).filter((address) => !this.#isOpen(address)),
+      );
     }
   }
 
@@ -163,16 +195,22 @@ class SignInCheck implements SignIn {
     return row.revokedAt === undefined && (row.expiresAt === undefined || row.expiresAt > this.#deps.clock.now());
   }
 
+  #isOpen(address: string): boolean {
+    const mailbox = this.#mailboxes.get(address);
+    return mailbox !== undefined && this.suspended(mailbox) === undefined;
+  }
+
   readonly #look = (): void => {
+    if (this.#grantsChanged && this.#deps.clock.now() - this.#loadedAt >= LOOK_AT_GRANTS_EVERY_MS)
+      this.#reload(RETRY_MS.first);
     const expired = [...this.#passwords.values()].filter((row) => !this.#isValid(row));
     for (const row of expired) this.#passwords.delete(row.hash);
-    this.#tell(expired.map(({ id }) => id));
+    tell(
+      this.#revoked,
+      expired.map(({ id }) => id),
+    );
     if (!this.#closed) this.#timer = this.#deps.clock.after(LOOK_EVERY_MS, this.#look);
   };
-
-  #tell(ids: readonly string[]): void {
-    if (ids.length > 0) for (const callback of this.#revoked) callback(ids);
-  }
 
   #touch({ id }: AppPassword): void {
     const now = this.#deps.clock.now();
@@ -184,4 +222,8 @@ class SignInCheck implements SignIn {
         this.#log.warn({ error: asError(error), appPasswordId: id }, 'the time of last use could not be written'),
       );
   }
+}
+
+function tell(callbacks: Iterable<(what: readonly string[]) => void>, what: readonly string[]): void {
+  if (what.length > 0) for (const callback of callbacks) callback(what);
 }

@@ -34,4 +34,8 @@ export interface SignIn {
   mailbox(address: string): Promise<Mailbox | undefined>;
   /** Calls back with ids of app passwords that stopped being valid (revoked, expired), so that live sessions are cut. */
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void };
+  /** Calls back with addresses of mailboxes that were removed or suspended, so that live sessions are cut. */
+  onClosed(callback: (addresses: readonly string[]) => void): { stop(): void };
+  /** Why the mailbox is suspended, from memory; undefined when it is not. */
+  suspended(mailbox: Mailbox): string | undefined;
 }

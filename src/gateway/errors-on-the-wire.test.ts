@@ -134,6 +134,12 @@ const endings: Readonly<Record<string, (protocol: Protocol) => Promise<string>>>
       bench.signIn.revoke();
       return client.line();
     }),
+  'the mailbox was suspended or removed during the session': (protocol) =>
+    ended(protocol, {}, async (bench, client) => {
+      await reply(client, protocol);
+      bench.signIn.closeMailbox();
+      return client.line();
+    }),
   'silence for longer than the limit': (protocol) => {
     const clock = new ManualClock();
     return ended(protocol, { clock }, async (_bench, client) => {

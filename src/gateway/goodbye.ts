@@ -1,7 +1,7 @@
 /** What the gateway says when it ends a connection that did not ask for it. */
 import type { Protocol } from '../store/types.ts';
 
-export type Ending = 'too-many-connections' | 'too-slow' | 'shutdown' | 'revoked' | 'idle' | 'fault';
+export type Ending = 'too-many-connections' | 'too-slow' | 'shutdown' | 'revoked' | 'closed' | 'idle' | 'fault';
 
 /** IMAP response code, SMTP reply code, and the words. */
 const phrases: Readonly<Record<Ending, { readonly imap: string; readonly smtp: string; readonly text: string }>> = {
@@ -9,6 +9,7 @@ const phrases: Readonly<Record<Ending, { readonly imap: string; readonly smtp: s
   'too-slow': { imap: '', smtp: '4.4.2', text: 'no sign-in within the time allowed' },
   shutdown: { imap: '[UNAVAILABLE] ', smtp: '4.3.2', text: 'the server is shutting down' },
   revoked: { imap: '', smtp: '4.7.0', text: 'this app password is no longer valid' },
+  closed: { imap: '', smtp: '4.7.0', text: 'this mailbox was closed; ask the person who runs this gateway' },
   idle: { imap: '', smtp: '4.4.2', text: 'closed after long silence' },
   fault: { imap: '[SERVERBUG] ', smtp: '4.3.0', text: 'an internal error ended this connection' },
 };

@@ -111,6 +111,38 @@ test('revocation cuts the sessions of that app password on both sides', async (t
   );
 });
 
+test('closing a mailbox cuts its sessions, and is no wrong password to one that is signing in', async (t) => {
+  const { bench, provider } = await scene(t);
+  const client = await signedIn(bench);
+  bench.signIn.closeMailbox();
+  assert.deepEqual(await client.until(/<end>/), [
+    '* BYE this mailbox was closed; ask the person who runs this gateway',
+    '<end>',
+  ]);
+  await eventually(() => provider.open === 0);
+  provider.silent = true;
+  const late = await bench.client();
+  await late.line();
+  await late.send(LOGIN);
+  await eventually(() => provider.accepted === 2);
+  bench.signIn.closeMailbox();
+  assert.match((await late.until(/^a |<end>/)).join('\n'), /a NO \[CONTACTADMIN\] the mailbox was closed/);
+  await eventually(() => provider.open === 0);
+});
+
+test('a suspended mailbox takes no mail for the outbox either', async (t) => {
+  const serve = (): Promise<never> => assert.fail('not reached');
+  const submission = { takes: () => true, extensions: () => Promise.resolve(undefined), serve };
+  const { bench, provider } = await scene(t, { protocol: 'smtp' }, { deps: { submission } });
+  bench.signIn.reason = 'on leave';
+  const client = await bench.client();
+  await client.line();
+  const plain = Buffer.from(`\0${ADDRESS}\0${PASSWORD}`).toString('base64');
+  await client.ask('EHLO me.example', /^250 /);
+  assert.match(await client.ask(`AUTH PLAIN ${plain}`, /^\d/), /^454 4\.7\.0 .*the mailbox was closed: on leave/);
+  assert.equal(provider.accepted, 0);
+});
+
 test('revocation during the sign-in at the provider is a wrong password', async (t) => {
   const { bench, provider } = await scene(t);
   provider.silent = true;

@@ -22,7 +22,7 @@ import type { Provider, ProviderConnection } from './provider.ts';
 import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
 import { type RunningSubmission, submit } from './submission.ts';
 import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
-import { asAddress, codeOf, outcomeOf, outward, slowed, wrongPassword } from './verdict.ts';
+import { asAddress, barredBy, codeOf, outcomeOf, mailboxClosed, outward, slowed, wrongPassword } from './verdict.ts';
 
 /** What all sessions of a gateway share. */
 export interface Surroundings {
@@ -90,8 +90,9 @@ export class Session {
     return this.#relay !== undefined;
   }
 
-  get appPasswordId(): string | undefined {
-    return this.#appPasswordId;
+  /** Whether it came in with one of these app passwords, or to one of these mailboxes. */
+  uses(names: ReadonlySet<string | undefined>): boolean {
+    return names.has(this.#appPasswordId) || names.has(this.#mailbox?.address);
   }
 
   /** Leads the connection from its first byte to the relay or to its end. Never rejects. */
@@ -134,14 +135,15 @@ export class Session {
     this.#signingIn?.gone.abort(gatewayError('gateway.provider-unreachable', 'the mail program hung up'));
   }
 
-  /** Ends the session from our side. A sign-in that is being checked is let through unless the reason is `revoked`. */
+  /** Ends the session from our side. A sign-in that is being checked is let through unless it is no longer allowed. */
   end(ending: Ending): void {
     if (this.#relay !== undefined) {
       const words = goodbye(this.#protocol, ending, this.#around.hostname);
       this.#relay.cut(this.#keeper === undefined ? words : this.#keeper.goodbye(words));
     } else if (this.#signingIn !== undefined) {
       const now = this.#signingIn;
-      if (ending === 'revoked') now.gone.abort(wrongPassword());
+      const barred = barredBy(ending);
+      if (barred !== undefined) now.gone.abort(barred);
       else if (!now.verifying) this.#stop(now, ending);
     }
   }
@@ -182,17 +184,13 @@ export class Session {
     const { deps } = this.#around;
     const { mechanism, user, actAs, secret } = credentials;
     const shown = asAddress(user);
+    const attempt = { user, password: secret, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
     let local: SignInResult;
     try {
       local =
         actAs !== undefined && actAs.toLowerCase() !== user.toLowerCase()
           ? { type: 'refused', reason: 'wrong-mailbox' }
-          : await deps.signIn.verify({
-              user,
-              password: secret,
-              protocol: this.#protocol,
-              remoteAddress: this.#remoteAddress,
-            });
+          : await deps.signIn.verify(attempt);
     } catch (error) {
       const failure = asError(error);
       this.#warn(failure, shown, 'sign-in could not be checked');
@@ -210,11 +208,14 @@ export class Session {
     this.#mailbox = local.mailbox;
     this.#appPasswordId = local.appPassword.id;
     this.#note('signin.local', 'ok', this.#mailbox.address, { mechanism });
-    if (this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true) {
+    const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
+    const suspended = taken ? deps.signIn.suspended(local.mailbox) : undefined; // else the lack of a token says it
+    if (taken && suspended === undefined) {
       now.submitter = local.appPassword;
       return { type: 'accept' };
     }
     try {
+      if (suspended !== undefined) throw mailboxClosed(suspended);
       const provider = await this.#around.provider.signIn(local.mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
       now.gone.signal.throwIfAborted();

@@ -92,7 +92,10 @@ class RunningGateway implements Gateway {
       books: { smtp: book('smtp'), pop3: book('pop3') },
     };
     this.#admission = new Admission(limits);
-    this.#stops.push(deps.signIn.onRevoked((ids) => this.#revoked(new Set(ids))));
+    this.#stops.push(
+      deps.signIn.onRevoked((ids) => this.#cut(new Set(ids), 'revoked')),
+      deps.signIn.onClosed((addresses) => this.#cut(new Set(addresses), 'closed')),
+    );
   }
 
   get addresses(): readonly (ListenerConfig & { readonly port: number })[] {
@@ -194,10 +197,8 @@ class RunningGateway implements Gateway {
     }
   }
 
-  #revoked(appPasswordIds: ReadonlySet<string>): void {
-    for (const session of this.#open.values()) {
-      if (session.appPasswordId !== undefined && appPasswordIds.has(session.appPasswordId)) session.end('revoked');
-    }
+  #cut(names: ReadonlySet<string>, ending: 'revoked' | 'closed'): void {
+    for (const session of this.#open.values()) if (session.uses(names)) session.end(ending);
   }
 
   /** The certificate in use, replaced when its source says so. One that does not load leaves the old one in use. */

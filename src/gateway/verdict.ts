@@ -2,6 +2,7 @@
 import { baseError, type PosternError } from '../base/error.ts';
 import type { Verdict } from '../protocol/sign-in.ts';
 import { gatewayError } from './errors.ts';
+import type { Ending } from './goodbye.ts';
 
 /** The code that says most: where one of ours stands for another room's, that one. */
 export function codeOf(error: PosternError): string {
@@ -27,6 +28,19 @@ export function asAddress(user: string): string {
 
 export function wrongPassword(): PosternError {
   return gatewayError('gateway.wrong-password', 'the user name or app password is not right');
+}
+
+/** Suspended, or removed. It is not the password that is wrong. */
+export function mailboxClosed(reason?: string): PosternError {
+  return gatewayError('gateway.consent-needed', `the mailbox was closed${reason === undefined ? '' : `: ${reason}`}`, {
+    hint: 'the app password is right; ask the person who runs this gateway, who opens it with `postern mailbox resume ADDRESS`',
+  });
+}
+
+/** What a sign-in under way is answered when its connection ends this way; undefined where it may go on. */
+export function barredBy(ending: Ending): PosternError | undefined {
+  if (ending === 'revoked') return wrongPassword();
+  return ending === 'closed' ? mailboxClosed() : undefined;
 }
 
 /** @param retryAt milliseconds since the epoch */

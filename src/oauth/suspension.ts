@@ -13,7 +13,10 @@ export interface SuspensionDeps {
   readonly emit: Emit;
 }
 
-/** Nobody gets a token of this grant any more, and it is not renewed. @throws oauth.misconfigured (nothing to suspend), store.* */
+/**
+ * Nobody gets a token of this grant any more, it is not renewed, and gateways end the sessions of its mailboxes.
+ * @throws oauth.misconfigured (nothing to suspend), store.*
+ */
 export async function suspendGrant(deps: SuspensionDeps, grantId: string, reason: string): Promise<void> {
   await change(deps, grantId, 'suspended', async (grant) => {
     if (grant.state.type === 'suspended') throw oauthError('oauth.misconfigured', 'the grant is suspended already');
@@ -47,6 +50,9 @@ async function change(
     const decided = await decide(grant);
     // A renewal under way is newer: look again at what it wrote.
     if ((await store.grants.update(grantId, grant.generation, decided)) !== 'written') continue;
+    // Gateways follow mailboxes, which change seldom; grants change with every renewal. One row says that something did.
+    const [mailbox] = await store.mailboxes.byGrant(grantId);
+    if (mailbox !== undefined) await store.mailboxes.update(mailbox.address, { grantId });
     const { state } = decided;
     return emit({
       type: 'grant.changed',

@@ -229,6 +229,7 @@ export class FakeSignIn implements SignIn {
   readonly attempts: SignInAttempt[] = [];
   readonly next: (SignInResult | Error)[] = [];
   #revoked: ((ids: readonly string[]) => void) | undefined;
+  #closed: ((addresses: readonly string[]) => void) | undefined;
 
   verify(attempt: SignInAttempt): Promise<SignInResult> {
     this.attempts.push(attempt);
@@ -256,6 +257,22 @@ export class FakeSignIn implements SignIn {
 
   revoke(): void {
     this.#revoked?.([APP_PASSWORD.id]);
+  }
+
+  onClosed(callback: (addresses: readonly string[]) => void): { stop(): void } {
+    this.#closed = callback;
+    return { stop: () => (this.#closed = undefined) };
+  }
+
+  /** Why the mailbox is suspended. */
+  reason: string | undefined;
+
+  suspended(): string | undefined {
+    return this.reason;
+  }
+
+  closeMailbox(): void {
+    this.#closed?.([ADDRESS]);
   }
 }
 

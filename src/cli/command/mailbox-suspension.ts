@@ -7,7 +7,9 @@ import { findMailbox } from '../find.ts';
 
 export function suspend(): Command {
   return new Command('suspend')
-    .description('close a mailbox for a while: no tokens, no renewal; consent, app passwords and settings stay')
+    .description(
+      'close a mailbox for a while: open sessions end, no tokens, no renewal; consent, app passwords and settings stay',
+    )
     .argument('<address>')
     .option('--reason <text>', 'shown to whoever tries', 'by the administrator')
     .addHelpText('after', '\nExample:\n  $ postern mailbox suspend alice@example.com --reason "left the company"\n')
