@@ -29,7 +29,7 @@ export async function certificateFiles(config: Config, clock: Clock): Promise<Ce
   if (config.tls) return { cert: config.tls.certificate, key: config.tls.key, ca: undefined };
   const { tls } = config.home;
   const file = (name: string): string => join(tls, name);
-  const files = { cert: file('server.pem'), key: file('server.key'), ca: file('ca.pem') };
+  const files = { cert: certificatePath(config), key: file('server.key'), ca: file('ca.pem') };
   const names = namesOf(config);
   if (existsSync(files.cert) && existsSync(files.key) && isFresh(readFileSync(files.cert, 'utf8'), names, clock.now()))
     return files;
@@ -45,6 +45,11 @@ export async function certificateFiles(config: Config, clock: Clock): Promise<Ce
   write(files.key, leaf.keyPem);
   write(files.cert, leaf.certPem);
   return files;
+}
+
+/** The certificate in use, whether it exists yet or not. */
+export function certificatePath(config: Pick<Config, 'tls' | 'home'>): string {
+  return config.tls?.certificate ?? join(config.home.tls, 'server.pem');
 }
 
 /** @throws server.config when a file cannot be read */

@@ -12,6 +12,7 @@ export const serverError = errorTable({
     kind: 'misuse',
     hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port',
   },
+  'server.no-metrics': { kind: 'later', hint: 'look whether `postern serve` runs and where console.port is' },
   'server.worker-failed': { kind: 'bug', hint: 'the log lines before this one say why the worker stopped' },
   'server.notice-delayed': { kind: 'later', hint: 'it is sent again by itself; look at the receiver if this lasts' },
   'server.notice-undeliverable': {

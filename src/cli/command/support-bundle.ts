@@ -14,6 +14,7 @@ import { catalogue } from '../../oauth/catalogue/catalogue.ts';
 import type { Config } from '../../server/config.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import type { Instance } from '../../server/instance.ts';
+import { readOwnMetrics } from '../../server/own-metrics.ts';
 import { version } from '../../server/version.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -148,15 +149,9 @@ function secretsOf({ key, database }: Config): readonly Secret[] {
   ];
 }
 
-const METRICS_MS = 3000;
-
-async function metrics({ console }: Config): Promise<string> {
-  if (console.port === 0) return '# the console listens on a free port, which is not known here\n';
+async function metrics(config: Config): Promise<string> {
   try {
-    const answer = await fetch(`http://${console.host}:${console.port}/metrics`, {
-      signal: AbortSignal.timeout(METRICS_MS),
-    });
-    return await answer.text();
+    return await readOwnMetrics(config);
   } catch (error) {
     return `# no metrics: ${asError(error).message}\n`;
   }
