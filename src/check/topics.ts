@@ -52,7 +52,7 @@ export const topics: readonly Topic[] = [
       'On the consent page the provider asks whether Postern’s application may read your mail (IMAP, POP3) or send as you (SMTP). Postern asks only for the protocols you named, and for renewal while you are away (offline access).',
       'Nothing else is needed. If the page lists contacts, files or a directory, something is wrong with the registration: decline and ask.',
       'The tokens stay sealed on this machine. Your password never passes through Postern.',
-      'Take it back at the provider: myapplications.microsoft.com for work accounts, account.live.com/consent/Manage for personal ones, myaccount.google.com/connections for Google. `postern mailbox remove` forgets the tokens here.',
+      'Take it back at the provider: myapplications.microsoft.com for work accounts, account.live.com/consent/Manage for personal ones, myaccount.google.com/connections for Google. `postern mailbox remove` forgets the tokens here, and revokes them where the provider takes that: Google and servers with a revocation endpoint do, Microsoft does not.',
       'When consent ends by itself (password changed, policy, long disuse) the mailbox shows needs-consent; consenting again restores it with app passwords and settings as they were.',
     ],
     commands: ['postern mailbox show ADDRESS', 'postern mailbox reconsent ADDRESS', 'postern mailbox remove ADDRESS'],

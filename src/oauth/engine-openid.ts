@@ -136,6 +136,14 @@ class OpenidEngine implements DelegatedEngine {
     }
   }
 
+  async revoke(token: Secret, kind: 'refresh_token' | 'access_token'): Promise<'revoked' | 'not-offered'> {
+    return this.#call(async (config) => {
+      if (!config.serverMetadata().revocation_endpoint) return 'not-offered';
+      await oidc.tokenRevocation(config, token.reveal(), { token_type_hint: kind });
+      return 'revoked';
+    });
+  }
+
   async keySet(): Promise<string | undefined> {
     return (await this.#serverMetadata()).jwks_uri;
   }
@@ -218,13 +226,14 @@ class OpenidEngine implements DelegatedEngine {
   async #serverMetadata(): Promise<oidc.ServerMetadata> {
     const { profile, clock } = this.#options;
     if (profile.endpoints) {
-      const { authorization, token, deviceAuthorization, jwks } = profile.endpoints;
+      const { authorization, token, deviceAuthorization, jwks, revocation } = profile.endpoints;
       return {
         issuer: profile.issuer,
         authorization_endpoint: authorization,
         token_endpoint: token,
         ...(deviceAuthorization ? { device_authorization_endpoint: deviceAuthorization } : {}),
         ...(jwks ? { jwks_uri: jwks } : {}),
+        ...(revocation ? { revocation_endpoint: revocation } : {}),
       };
     }
     if (!this.#metadata || clock.now() - this.#metadata.at > METADATA_LIFETIME_MS) {

@@ -65,6 +65,8 @@ export interface DelegatedEngine extends TokenEngine {
   device(scopes: readonly string[], show: (prompt: DevicePrompt) => void, signal: AbortSignal): Promise<TokenAnswer>;
   /** RFC 6749 §6. Takes no signal: the answer carries the only copy of a rotated token, so nobody may stop waiting for it. */
   refresh(refreshToken: Secret, scopes: readonly string[]): Promise<TokenAnswer>;
+  /** RFC 7009. */
+  revoke(token: Secret, kind: 'refresh_token' | 'access_token'): Promise<'revoked' | 'not-offered'>;
   /** Where ID tokens are verified; undefined where the provider publishes no keys. */
   keySet(): Promise<string | undefined>;
 }

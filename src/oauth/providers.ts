@@ -24,6 +24,8 @@ export interface Endpoints {
   readonly token: string;
   readonly deviceAuthorization?: string;
   readonly jwks?: string;
+  /** RFC 7009. */
+  readonly revocation?: string;
 }
 
 interface PresetBase {
@@ -42,6 +44,8 @@ interface PresetBase {
   readonly identity: 'id-token' | 'mail-server';
   /** Days without a renewal after which a grant ends; absent where no such limit is known. */
   readonly inactivityDays?: number;
+  /** Where a person withdraws what they consented to, in words that follow a colon. */
+  readonly consents?: string;
   readonly notes: readonly string[];
   readonly sources: readonly Source[];
 }
@@ -88,7 +92,7 @@ const microsoft = (
     MicrosoftPreset,
     'id' | 'name' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'
   > &
-    Partial<Pick<MicrosoftPreset, 'defaultTenant' | 'deviceCode' | 'notes'>>,
+    Partial<Pick<MicrosoftPreset, 'defaultTenant' | 'deviceCode' | 'consents' | 'notes'>>,
 ): MicrosoftPreset => ({
   family: 'microsoft',
   defaultTenant: 'organizations',
@@ -101,6 +105,7 @@ const microsoft = (
   identity: 'id-token',
   // MicrosoftDocs, refresh tokens in the Microsoft identity platform: 90 days, replaced with every use.
   inactivityDays: 90,
+  consents: 'https://myapps.microsoft.com, or an administrator under Enterprise applications',
   notes: [
     'scopes are full URLs: bare names give a token for Microsoft Graph, which the mail servers refuse',
     'device code is blocked by Microsoft-managed policies in many tenants, and its grants may stop renewing',
@@ -189,6 +194,7 @@ export const presets: readonly Preset[] = [
     name: 'Outlook.com, Hotmail, Live',
     loginOrigin: 'https://login.microsoftonline.com',
     defaultTenant: 'consumers',
+    consents: 'https://account.live.com/consent/Manage',
     deviceCode: 'yes',
     resource: 'https://outlook.office.com',
     appResource: 'https://outlook.office365.com',
@@ -213,7 +219,9 @@ export const presets: readonly Preset[] = [
       authorization: 'https://accounts.google.com/o/oauth2/v2/auth',
       token: 'https://oauth2.googleapis.com/token',
       jwks: 'https://www.googleapis.com/oauth2/v3/certs',
+      revocation: 'https://oauth2.googleapis.com/revoke',
     },
+    consents: 'https://myaccount.google.com/connections',
     audiences: [],
     scopes: everyProtocol('https://mail.google.com/'),
     baseScopes: ['openid', 'email'],
@@ -237,6 +245,7 @@ export const presets: readonly Preset[] = [
       { what: 'scope', from: 'developers.google.com: XOAUTH2 mechanism', confidence: 'vendor' },
       { what: 'endpoints, parameters', from: 'EmailEngine', confidence: 'secondary' },
       { what: 'mail hosts', from: 'Thunderbird autoconfig', confidence: 'secondary' },
+      { what: 'revocation', from: 'developers.google.com: Using OAuth 2.0, revoking a token', confidence: 'vendor' },
       { what: 'key set address', from: 'Google’s discovery document', confidence: 'unverified' },
     ],
   },

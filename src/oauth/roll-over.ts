@@ -77,6 +77,10 @@ export class DelegatedRollOver extends RollOver<DelegatedEngine> implements Dele
     return this.attempt((engine) => engine.refresh(...args));
   }
 
+  revoke(...args: Parameters<DelegatedEngine['revoke']>): ReturnType<DelegatedEngine['revoke']> {
+    return this.attempt((engine) => engine.revoke(...args));
+  }
+
   keySet(): ReturnType<DelegatedEngine['keySet']> {
     return this.attempt((engine) => engine.keySet());
   }

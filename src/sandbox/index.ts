@@ -145,6 +145,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     assertionReuse: options.assertionReuse ?? 'microsoft',
     tokenLifetime: options.tokenLifetime,
     deviceInterval: options.deviceInterval ?? 5,
+    revocation: options.revocation,
     redirectUris: options.redirectUris ?? [],
     clock,
     log,

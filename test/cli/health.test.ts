@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { postern, startPostern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
 import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+import { Wire } from '../bed/wire.ts';
 
 let sandbox: SandboxGateway;
 let home: string;
@@ -138,4 +139,27 @@ test('events are told, filtered, resumed and followed', async () => {
   } finally {
     await follower.stop();
   }
+});
+
+test('open sessions end when their mailbox is suspended, and when it is removed; Microsoft revokes nothing', async () => {
+  const { address, password } = sandbox.facts.mailboxes.find((one) => one.address.startsWith('bob@'))!;
+  const session = async (): Promise<Wire> => {
+    const wire = await Wire.open(sandbox.facts.gateway.imap);
+    wire.send(`a LOGIN ${address} ${password}\r\n`);
+    await wire.until(/^a OK/m);
+    return wire;
+  };
+  const suspended = await session();
+  await text(['mailbox', 'suspend', address]);
+  await suspended.until(/\* BYE this mailbox was closed/);
+  await text(['mailbox', 'resume', address]);
+  const removed = await session();
+  const { stdout, stderr } = await postern(home, ['mailbox', 'remove', address, '--json']);
+  await removed.until(/\* BYE this mailbox was closed/);
+  const said = JSON.parse(stdout.toString()) as Record<string, unknown>;
+  assert.deepEqual([said['grantRemoved'], said['revocation']], [true, 'not-offered']);
+  assert.match(
+    stderr,
+    /no way to revoke them; withdraw the consent as bob@contoso\.test: https:\/\/myapps\.microsoft\.com/,
+  );
 });

@@ -93,6 +93,7 @@ export async function fakeProvider(store: Store, vault: Vault, clock: Clock): Pr
     redeem: refuse,
     device: refuse,
     refresh,
+    revoke: refuse,
     keySet: refuse,
     appOnly: refuse,
     close: () => Promise.resolve(),

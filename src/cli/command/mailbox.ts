@@ -13,6 +13,7 @@ import { findApplication, findMailbox } from '../find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols } from '../value.ts';
+import { remove } from './mailbox-remove.ts';
 import { set } from './mailbox-set.ts';
 import { resume, suspend } from './mailbox-suspension.ts';
 
@@ -258,30 +259,6 @@ async function printLink(context: Context, instance: Instance, { address }: Mail
   if (base.startsWith('http:')) {
     context.say('it works in a browser on this machine only; with console.publicUrl it works from anywhere');
   }
-}
-
-function remove(): Command {
-  return new Command('remove')
-    .description('forget a mailbox, and its grant when no other mailbox uses it')
-    .addHelpText('after', '\nExample:\n  $ postern mailbox remove alice@example.com\n')
-    .argument('<address>')
-    .action(async (address: string, _options: object, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const { store, audit } = instance;
-        const found = await findMailbox(instance, address);
-        await store.mailboxes.remove(found.address);
-        const others = await store.mailboxes.byGrant(found.grantId);
-        if (others.length === 0) await store.grants.remove(found.grantId);
-        await audit.record({ type: 'mailbox.removed', outcome: 'ok', mailbox: found.address });
-        context.result({ removed: found.address, grantRemoved: others.length === 0 }, [`removed ${found.address}`]);
-        if (others.length === 0) {
-          context.say(
-            'its tokens are forgotten here; to end the consent at Microsoft too, see https://myapps.microsoft.com or ask your administrator',
-          );
-        }
-      });
-    });
 }
 
 function iso(at: number | undefined): string | null {

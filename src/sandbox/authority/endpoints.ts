@@ -13,7 +13,7 @@ import { discovery, instanceDiscovery, keySet } from './metadata.ts';
 import { deviceCodePage, failurePage, messagePage } from './pages.ts';
 import { resolveTenant, singleParameters, type Platform } from './platform.ts';
 import type { FaultAnswer } from './strike.ts';
-import { deviceAuthorization, token } from './token-endpoint.ts';
+import { deviceAuthorization, revoke, token } from './token-endpoint.ts';
 
 const SESSION_COOKIE = 'SANDBOXAUTH';
 /** Real requests are a few kilobytes; a client assertion is the longest part. */
@@ -44,6 +44,12 @@ export function createEndpoints(platform: Platform): Hono {
   app.post('/:tenant/oauth2/v2.0/devicecode', async (c) =>
     noStore(c.json(deviceAuthorization(platform, c.req.param('tenant'), await readForm(c)))),
   );
+
+  app.post('/:tenant/oauth2/v2.0/revoke', async (c, next) => {
+    if (platform.options.revocation !== true) return next();
+    await revoke(platform, await readForm(c), c.req.header('authorization'));
+    return noStore(c.body(null, 200));
+  });
 
   app.get('/:tenant/oauth2/v2.0/authorize', (c) => startAuthorize(platform, c, new URL(c.req.url).searchParams));
   app.post('/:tenant/oauth2/v2.0/authorize', async (c) =>

@@ -24,6 +24,7 @@ export function discovery(platform: Platform, segment: string): Readonly<Record<
     request_uri_parameter_supported: false,
     authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
     device_authorization_endpoint: `${base}/oauth2/v2.0/devicecode`,
+    ...(platform.options.revocation === true ? { revocation_endpoint: `${base}/oauth2/v2.0/revoke` } : {}),
     http_logout_supported: true,
     frontchannel_logout_supported: true,
     end_session_endpoint: `${base}/oauth2/v2.0/logout`,

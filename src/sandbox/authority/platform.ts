@@ -19,6 +19,8 @@ export interface AuthorityOptions {
   readonly tokenLifetime: number | undefined;
   /** Seconds between polls that device-code clients are told. */
   readonly deviceInterval: number;
+  /** Whether tokens can be revoked (RFC 7009), as at many other providers; Microsoft has no endpoint for it. */
+  readonly revocation?: boolean | undefined;
 }
 
 /** One request at the token endpoint, as tests see it: never a secret. */

@@ -261,6 +261,23 @@ test('refresh tokens: Microsoft keeps the old one, strict rotation kills the gra
   await assertRefused(await post(strict, second), 'invalid_grant', 70000, 400, 'bad_token');
 });
 
+test('revocation is offered on demand only, and ends the grant for its own client', async () => {
+  const plain = open();
+  const token = { client_id: plain.platform.applications.public.id, token: 'x' };
+  assert.equal((await post(plain, token, 'organizations', 'revoke')).status, 404);
+  const bed = open({ revocation: true });
+  const refresh = await refreshOf(bed);
+  const { client_id, refresh_token } = refresh;
+  const revoked = async (client: string, value: string): Promise<void> => {
+    const answer = await post(bed, { client_id: client, token: value }, 'organizations', 'revoke');
+    assert.deepEqual([answer.status, await answer.text()], [200, '']);
+  };
+  await revoked(client_id!, 'nobody knows it');
+  await issued(await post(bed, refresh));
+  await revoked(client_id!, refresh_token!);
+  await assertRefused(await post(bed, refresh), 'invalid_grant', 70000, 400, 'bad_token');
+});
+
 test('device codes', async () => {
   const bed = open();
   const { id } = bed.platform.applications.public;

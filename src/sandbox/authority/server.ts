@@ -70,7 +70,7 @@ export function createPlatform(origin: string, keys: AuthorityKeys, settings: Au
     settings.redirectUris,
     settings.clock.now(),
   );
-  const { clock, log, rotation, assertionReuse, tokenLifetime, deviceInterval } = settings;
+  const { clock, log, rotation, assertionReuse, tokenLifetime, deviceInterval, revocation } = settings;
   return {
     origin,
     clock,
@@ -78,7 +78,7 @@ export function createPlatform(origin: string, keys: AuthorityKeys, settings: Au
     signingKey: signing,
     applications,
     state: new AuthorityState(clock),
-    options: { rotation, assertionReuse, tokenLifetime, deviceInterval },
+    options: { rotation, assertionReuse, tokenLifetime, deviceInterval, revocation },
     requests: [],
     failures: [],
     faults: settings.faults ?? new FaultBoard(),

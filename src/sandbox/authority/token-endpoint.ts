@@ -35,6 +35,13 @@ export async function token(platform: Platform, request: TokenRequest): Promise<
   }
 }
 
+/** RFC 7009 §2: a refresh token takes its whole grant with it; access tokens live on, and unknown ones are none. @throws sandbox.refused */
+export async function revoke(platform: Platform, form: Form, authorization: string | undefined): Promise<void> {
+  const application = await authenticateClient(platform, form, basicCredentials(authorization));
+  const grant = platform.state.refreshTokens.get(required(form, 'token'))?.grant;
+  if (grant?.application.id === application.id) grant.killed = true;
+}
+
 function basicIdOf(header: string | undefined): string {
   try {
     return basicCredentials(header)?.id ?? '';

@@ -1,0 +1,67 @@
+/** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
+import { Command } from 'commander';
+import { type Revocation, revokeGrant } from '../../oauth/revocation.ts';
+import { Context } from '../context.ts';
+import { findMailbox } from '../find.ts';
+
+export function remove(): Command {
+  return new Command('remove')
+    .description(
+      'forget a mailbox, and its grant when no other mailbox uses it; the grant is revoked at the provider too',
+    )
+    .addHelpText(
+      'after',
+      '\nOpen sessions end. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n',
+    )
+    .argument('<address>')
+    .action(async (address: string, _options: object, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const { store, audit } = instance;
+        const found = await findMailbox(instance, address);
+        await store.mailboxes.remove(found.address);
+        const others = (await store.mailboxes.byGrant(found.grantId)).map((other) => other.address);
+        const grant = others.length === 0 ? await store.grants.find(found.grantId) : undefined;
+        if (grant) await store.grants.remove(grant.id);
+        // Last, and whatever comes of it: what was asked for is done.
+        const revocation = grant && (await revokeGrant(instance, grant));
+        await audit.record({
+          type: 'mailbox.removed',
+          outcome: 'ok',
+          mailbox: found.address,
+          data: { grantRemoved: grant !== undefined, ...(revocation ? { revocation: revocation.type } : {}) },
+        });
+        context.result({ removed: found.address, grantRemoved: grant !== undefined, ...facts(revocation) }, [
+          `removed ${found.address}`,
+        ]);
+        if (others.length > 0) context.say(`its grant stays, because it also opens ${others.join(', ')}`);
+        else if (revocation) context.say(words(revocation));
+      });
+    });
+}
+
+function facts(revocation: Revocation | undefined): Record<string, unknown> {
+  if (!revocation) return {};
+  return {
+    revocation: revocation.type,
+    ...('byHand' in revocation ? { byHand: revocation.byHand } : {}),
+    ...('error' in revocation ? { error: { code: revocation.error.code, message: revocation.error.message } } : {}),
+  };
+}
+
+function words(revocation: Revocation): string {
+  switch (revocation.type) {
+    case 'revoked':
+      return 'its grant is revoked at the provider';
+    case 'nothing-to-revoke':
+      return 'its grant held no tokens';
+    case 'not-offered':
+      return `its tokens are forgotten here, but the provider has no way to revoke them; ${revocation.byHand}`;
+    case 'app-only':
+      return `its token is forgotten here and ends within the hour; ${revocation.byHand}`;
+    case 'still-used':
+      return `its tokens are forgotten here, but not revoked, because another grant of the same person would end too; when that is not needed any more, ${revocation.byHand}`;
+    case 'failed':
+      return `its tokens are forgotten here, but could not be revoked (${revocation.error.message}); ${revocation.byHand}`;
+  }
+}
