@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { inspect } from 'node:util';
+import { sql } from 'kysely';
 import { without } from '../../test/bed/need.ts';
 import { startPostgres } from '../../test/bed/postgres.ts';
 import { isError } from '../base/error.ts';
+import { systemClock } from '../base/clock.ts';
+import { nullLog } from '../base/log.ts';
 import { storeFailure } from './failure.ts';
 import { openStore } from './open.ts';
+import { openPostgres } from './postgres.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-store-'));
 const noPostgres = without('postgresql');
@@ -87,6 +91,28 @@ test(
       watch.stop();
       await store.close();
       await other.close();
+    } finally {
+      await own.stop();
+    }
+  },
+);
+
+test(
+  'PostgreSQL killed within a transaction: the transaction fails, the process goes on',
+  { skip: noPostgres, timeout: 30_000 },
+  async () => {
+    const own = await startPostgres();
+    try {
+      const { engine, close } = await openPostgres(own.url, systemClock, nullLog);
+      const failed = engine.db.transaction().execute(async (trx) => {
+        await sql`SELECT 1`.execute(trx);
+        await own.kill();
+        await sql`SELECT 1`.execute(trx);
+      });
+      await assert.rejects(failed, (error) => storeFailure(error).kind === 'later');
+      await own.start();
+      await sql`SELECT 1`.execute(engine.db);
+      await close();
     } finally {
       await own.stop();
     }

@@ -17,8 +17,12 @@ import { makeWatchers } from './watch.ts';
 export async function openPostgres(url: string, clock: Clock, log: Log): Promise<Opened> {
   const config = connection(url);
   const pool = new pg.Pool({ ...config, max: POOL, idleTimeoutMillis: 60_000 });
-  // An idle connection that breaks is replaced by the pool at the next query; without a listener it would end the process.
+  // A connection that breaks is replaced by the pool at the next query. Without listeners it would end the process: the pool's
+  // hears of idle ones, the connection's own of those in use between two queries of a transaction, whose next query fails.
   pool.on('error', (error) => log.warn({ err: storeFailure(error) }, 'an idle database connection broke'));
+  pool.on('connect', (client) => {
+    client.on('error', (error) => log.debug({ err: storeFailure(error) }, 'a database connection broke'));
+  });
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   try {
     await db.transaction().execute(async (trx) => {
