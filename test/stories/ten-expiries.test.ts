@@ -11,6 +11,7 @@ import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, afterEach, before, test } from 'node:test';
+import { watchImap } from '../bed/imap-watch.ts';
 import { without } from '../bed/need.ts';
 import { privateFolder, runProgram } from '../bed/process.ts';
 import { startTenantGateway, type TenantGateway } from '../bed/tenant-gateway.ts';
@@ -46,18 +47,34 @@ function arrive(): void {
 function anotherClient(hour: number): void {
   arrive();
   arrive();
+  tidyUp(hour);
+}
+
+function tidyUp(hour: number): void {
   const { messages } = inbox();
   inbox().setFlags(messages[hour % messages.length]!, ['\\Seen', '\\Flagged'], 'another client');
   inbox().setFlags(messages[(hour * 3) % messages.length]!, [], 'another client');
   inbox().remove([messages[(hour * 5) % messages.length]!]);
 }
 
+/**
+ * The same with the expunging first, for NeoMutt. NeoMutt (20220429 and its neighbours) sends FETCH by number together with DONE; when an
+ * EXPUNGE crosses that, as RFC 9051 §5.5 says it may, its table of numbers keeps a pointer to a message it frees later, and it
+ * loses new messages or dies of a segmentation fault. It does so at any server, so what can cross is kept apart here: nothing
+ * is expunged until it rests in IDLE with all it was told of.
+ */
+function gentleClient(hour: number): void {
+  tidyUp(hour);
+  arrive();
+  arrive();
+}
+
 /** An hour in which every token ends once; `poll` is called as often as programs poll. */
-async function anHour(hour: number, poll: () => Promise<unknown>): Promise<void> {
+async function anHour(hour: number, poll: () => Promise<unknown>, change = anotherClient): Promise<void> {
   await gateway.pass(27 * MINUTE);
   await poll();
   await gateway.pass(27 * MINUTE);
-  anotherClient(hour);
+  change(hour);
   // The last minutes pass at once every third time: then it is the server that ends the sessions.
   await gateway.pass(7 * MINUTE, hour % 3 !== 0);
   await poll();
@@ -130,8 +147,11 @@ for (const [program, idle] of [
     mkdirSync(home);
     const copy = join(home, 'copy');
     const { imap, user, password } = gateway;
+    const watch = await watchImap(imap.port);
+    children.push({ kill: () => watch.close() });
+    const poll = idle === 'yes' ? watch.resting : watch.polled;
     const config = join(home, 'muttrc');
-    const at = `imap://${encodeURIComponent(user)}@${imap.host}:${imap.port}/`;
+    const at = `imap://${encodeURIComponent(user)}@${imap.host}:${watch.port}/`;
     writeFileSync(
       config,
       `set folder="${at}" spoolfile="+INBOX" imap_user="${user}" imap_pass="${password}" ssl_starttls=no ssl_force_tls=no
@@ -149,25 +169,21 @@ macro index Z "<tag-pattern>~A<enter><tag-prefix><copy-message>${copy}<enter><ex
     children.push(child);
     let screen = '';
     child.stdout.on('data', (piece: Buffer) => void (screen += piece.toString()));
-    while ((await gateway.count('signin.upstream')) <= signIns) await delay(50);
-    await delay(1500);
+    await poll();
     const moved = await gateway.count('session.moved');
-    for (let hour = 1; hour <= EXPIRIES; hour++) await anHour(hour, () => delay(idle === 'yes' ? 200 : 700));
-    // NeoMutt sends FETCH by number together with DONE, and loses new messages when an EXPUNGE crosses that; the next makes it
-    // look again.
-    await delay(1500);
-    arrive();
-    await delay(2500);
+    for (let hour = 1; hour <= EXPIRIES; hour++)
+      await anHour(hour, poll, idle === 'yes' ? gentleClient : anotherClient);
+    await poll();
     child.stdin.write('Z');
     const limit = AbortSignal.timeout(15_000);
     await once(child, 'close', { signal: limit }).catch(() =>
-      assert.fail(`${program} does not end:\n${screen.slice(-2000)}`),
+      assert.fail(`${program} does not end:\n${screen.slice(-2000)}\n${watch.transcript()}`),
     );
     const got = maildirFiles(copy).map((path) => {
       const subject = /^Subject: (.*)$/m.exec(readFileSync(path, 'latin1'))?.[1]?.trim();
       return `${subject} ${flagsOf(path)}`;
     });
-    assert.deepEqual(got.toSorted(), truth().toSorted(), screen.slice(-2000));
+    assert.deepEqual(got.toSorted(), truth().toSorted(), `${screen.slice(-2000)}\n${watch.transcript()}`);
     assert.equal(await gateway.count('signin.local'), signIns + 1, 'it connected once');
     assert.ok((await gateway.count('session.moved')) - moved >= EXPIRIES);
   });
