@@ -13,10 +13,12 @@ const TOO_SHORT = 1;
 test(
   'two processes and twenty sign-ins on an expired token make one refresh',
   { skip: without('dovecot-imapd', 'postfix') },
-  async () => {
+  async (t) => {
     const site = await startMailSite('jwt');
+    t.after(site.stop);
     site.authority.ttl = TOO_SHORT;
     const home = await createHome(site);
+    t.after(home.remove);
     site.authority.ttl = 3600;
     await delay(TOO_SHORT * 1000);
     const refreshes = (): number =>
@@ -45,8 +47,6 @@ test(
       assert.equal(refreshes(), 1);
     } finally {
       await Promise.all(processes.map((each) => each.stop()));
-      home.remove();
-      await site.stop();
     }
   },
 );
