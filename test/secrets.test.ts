@@ -32,7 +32,7 @@ before(async () => {
   site.authority.ttl = 1;
   writeFileSync(join(scratch.path, 'passphrase'), `${PASSPHRASE}\n`);
   const env = { TMPDIR: temporary, POSTERN_PASSPHRASE_FILE: join(scratch.path, 'passphrase') };
-  home = await createHome(site, { env, log: 'debug' });
+  home = await createHome(site, { env, log: 'debug', byCommand: true });
 });
 after(async () => {
   await site?.stop();
@@ -209,7 +209,7 @@ test('no secret is anywhere', { skip }, () => {
   for (const [where, text] of said) leaks.push(...search(Buffer.from(text), known, where));
   const setup = new Map(known);
   for (const each of ['app password', 'app password without separators']) setup.delete(each);
-  leaks.push(...search(Buffer.from(home.said()), setup, 'setting up'));
+  leaks.push(...search(Buffer.from(home.said), setup, 'setting up'));
   leaks.push(...searchFolder(home.path, known), ...searchFolder(temporary, known));
   assert.deepEqual(leaks, []);
 });

@@ -75,6 +75,7 @@ async function start(options: DovecotOptions, [imap, imaps, pop3, pop3s, lmtp, s
     await daemon.stop(200);
     folder.remove();
   };
+  const maildirOf = (address: string): string => join(folder.path, 'mail', address, 'Maildir');
   const doveadm = (args: readonly string[], input: string | Buffer = ''): void => {
     const done = spawnSync('doveadm', ['-c', conf, ...args], { input, encoding: 'utf8' });
     if (done.status !== 0) throw new Error(`doveadm ${args.join(' ')}: ${done.stderr ?? String(done.error)}\n${log()}`);
@@ -89,10 +90,12 @@ async function start(options: DovecotOptions, [imap, imaps, pop3, pop3s, lmtp, s
     ports,
     deliver: (address, message, into = 'INBOX') => doveadm(['save', '-u', address, '-m', into], message),
     clear(address) {
+      // Looking first: doveadm is a process each time, and most of them are empty.
       for (const from of ['INBOX', 'Archive', 'Sent', 'Trash'])
-        doveadm(['expunge', '-u', address, 'mailbox', from, 'ALL']);
+        if (readMaildir(maildirOf(address), from).length > 0)
+          doveadm(['expunge', '-u', address, 'mailbox', from, 'ALL']);
     },
-    messages: (address, from = 'INBOX') => readMaildir(join(folder.path, 'mail', address, 'Maildir'), from),
+    messages: (address, from = 'INBOX') => readMaildir(maildirOf(address), from),
     kick: (address) => doveadm(['kick', address]),
     log,
     stop,

@@ -1,6 +1,6 @@
 /**
- * Postern installed in front of a mail site, all by its own command: init, provider add, consent by paste-back, an app
- * password, serve. What a person would type, typed by a test.
+ * Postern installed in front of a mail site, and its own command serving it. The home is made by what the commands call, or by
+ * the commands themselves: init, provider add, consent by paste-back, an app password.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,11 +8,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createAppPassword } from '../../src/access/app-password.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { addApplication } from '../../src/oauth/application.ts';
+import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import { certificateFiles } from '../../src/server/certificate.ts';
+import { readConfig } from '../../src/server/config.ts';
+import { homeOf, makeHome } from '../../src/server/home.ts';
+import { ensureKey, openInstance } from '../../src/server/instance.ts';
 import { openStore } from '../../src/store/open.ts';
+import { PROTOCOLS } from '../../src/store/types.ts';
 import type { Door } from '../interop/client.ts';
 import { ALICE, type MailSite } from './mail-site.ts';
 import { COMMAND, postern, startPostern } from './postern.ts';
-import { type Finished, privateFolder, type RunOptions } from './process.ts';
+import { type Finished, INHERITED, privateFolder, type RunOptions } from './process.ts';
 
 export interface HomeOptions {
   /** Environment of every command run for this home. */
@@ -20,14 +29,16 @@ export interface HomeOptions {
   readonly log?: 'debug' | 'info';
   /** Bounds for `limits:` in postern.yaml. */
   readonly limits?: Readonly<Record<string, number>>;
+  /** Set up by the commands a person types; otherwise by what they call, which is faster. */
+  readonly byCommand?: boolean;
 }
 
 export interface Home {
   readonly path: string;
   /** alice's app password. */
   readonly password: string;
-  /** Everything that setting up said, on both outputs. */
-  said(): string;
+  /** Everything that setting up by command said, on both outputs. */
+  readonly said: string;
   cli(args: readonly string[], options?: RunOptions): Promise<Finished>;
   /** Starts another gateway process on this home, on ports of its own. */
   serve(env?: Readonly<Record<string, string>>): Promise<Serving>;
@@ -59,29 +70,17 @@ export interface Consentable extends Pick<MailSite, 'application'> {
 export async function createHome(site: Consentable, options: HomeOptions = {}): Promise<Home> {
   const folder = privateFolder();
   const path = join(folder.path, 'home');
-  const spoken: string[] = [];
   const env = { HOME: folder.path, ...options.env };
   const cli = (args: readonly string[], more: RunOptions = {}): Promise<Finished> =>
     postern(path, args, { ...more, env: { ...env, ...more.env } });
-  const setUp = async (args: readonly string[]): Promise<string> => {
-    const { stdout, stderr } = await cli(args);
-    spoken.push(stdout.toString(), stderr);
-    return stdout.toString();
-  };
   try {
-    const { ca } = JSON.parse(await setUp(['init', '--json'])) as { ca: string };
-    writeFileSync(join(path, 'postern.yaml'), configuration(options));
-    const settings = join(folder.path, 'settings.json');
-    writeFileSync(settings, JSON.stringify(site.application.settings));
-    const { provider, clientId } = site.application;
-    await setUp(['provider', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
-    spoken.push(await consent(path, env, site));
-    const added = await setUp(['password', 'add', '--mailbox', ALICE, '--label', 'test', '--json']);
-    const { password } = JSON.parse(added) as { password: string };
+    const { ca, password, said } = options.byCommand
+      ? await typed(path, env, site, options, cli)
+      : await furnished(path, env, site, options);
     return {
       path,
       password,
-      said: () => spoken.join('\n'),
+      said,
       cli,
       serve: (more = {}) => serve(path, { ...env, ...more }, ca, password),
       async configure(changed) {
@@ -100,6 +99,74 @@ export async function createHome(site: Consentable, options: HomeOptions = {}): 
   } catch (error) {
     folder.remove();
     throw error;
+  }
+}
+
+interface SetUp {
+  readonly ca: string;
+  readonly password: string;
+  /** Everything that setting up said, on both outputs. */
+  readonly said: string;
+}
+
+/** Set up as a person does it, one command after the other. */
+async function typed(
+  path: string,
+  env: Readonly<Record<string, string>>,
+  site: Consentable,
+  options: HomeOptions,
+  cli: Home['cli'],
+): Promise<SetUp> {
+  const spoken: string[] = [];
+  const setUp = async (args: readonly string[]): Promise<string> => {
+    const { stdout, stderr } = await cli(args);
+    spoken.push(stdout.toString(), stderr);
+    return stdout.toString();
+  };
+  const { ca } = JSON.parse(await setUp(['init', '--json'])) as { ca: string };
+  writeFileSync(join(path, 'postern.yaml'), configuration(options));
+  const settings = join(path, '../settings.json');
+  writeFileSync(settings, JSON.stringify(site.application.settings));
+  const { provider, clientId } = site.application;
+  await setUp(['provider', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
+  spoken.push(await consent(path, env, site));
+  const added = await setUp(['password', 'add', '--mailbox', ALICE, '--label', 'test', '--json']);
+  const { password } = JSON.parse(added) as { password: string };
+  return { ca, password, said: spoken.join('\n') };
+}
+
+/** The same by what the commands call: four processes less. */
+async function furnished(
+  path: string,
+  env: Readonly<Record<string, string>>,
+  site: Consentable,
+  options: HomeOptions,
+): Promise<SetUp> {
+  const home = homeOf(env, path);
+  makeHome(home);
+  writeFileSync(home.config, configuration(options), { mode: 0o600 });
+  const config = readConfig(home, env);
+  await ensureKey(config);
+  const { ca } = await certificateFiles(config, systemClock);
+  const instance = await openInstance({ config });
+  try {
+    const application = await addApplication(instance, { name: 'work', ...site.application });
+    await connectMailbox(instance, {
+      application,
+      address: ALICE,
+      protocols: PROTOCOLS,
+      flow: 'authorization-code',
+      redirect: {
+        uri: 'http://localhost/',
+        wait: (url) => site.authority.approve(url, 'alice'),
+        close: () => Promise.resolve(),
+      },
+    });
+    const opens = { label: 'test', mailboxes: [ALICE], protocols: PROTOCOLS, networks: [] };
+    const { password } = await createAppPassword(instance, opens);
+    return { ca: ca!, password: password.reveal(), said: '' };
+  } finally {
+    await instance.close();
   }
 }
 
@@ -146,7 +213,7 @@ async function consent(
   const child = spawn(process.execPath, [...COMMAND, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: 60_000,
-    env: { PATH: process.env.PATH, POSTERN_HOME: home, ...env },
+    env: { ...INHERITED, POSTERN_HOME: home, ...env },
   });
   let text = '';
   let pasted = false;

@@ -1,7 +1,7 @@
 /** The real command, run as a person runs it: `node src/cli/main.ts …` in a home of its own. */
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Daemon, type Finished, runProgram, type RunOptions, startDaemon } from './process.ts';
+import { type Daemon, type Finished, INHERITED, runProgram, type RunOptions, startDaemon } from './process.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 /** Arguments for Node that start the command. */
@@ -22,7 +22,7 @@ export function startPostern(
   env: Readonly<Record<string, string>> = {},
 ): Daemon {
   return startDaemon(process.execPath, [...COMMAND, ...args], {
-    env: { PATH: process.env.PATH, HOME: home, POSTERN_HOME: home, ...env },
+    env: { ...INHERITED, HOME: home, POSTERN_HOME: home, ...env },
   });
 }
 

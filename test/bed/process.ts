@@ -5,6 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** What every program started here has of this process's environment: nothing that would make a test depend on who runs it. */
+export const INHERITED: Readonly<Record<string, string | undefined>> = {
+  PATH: process.env.PATH,
+  // Node keeps compiled sources there: half of what a short command costs.
+  ...(process.env.NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
+};
+
 /** A private folder directly under /tmp: UNIX socket paths hold 107 characters, and servers add their own. */
 export function privateFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync('/tmp/pt-');
@@ -140,7 +147,7 @@ export async function runProgram(
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
-    env: { PATH: process.env.PATH, LANG: 'C.UTF-8', ...options.env },
+    env: { ...INHERITED, LANG: 'C.UTF-8', ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const stdout: Buffer[] = [];

@@ -3,16 +3,17 @@ import { after, before } from 'node:test';
 import { startInstallation } from '../bed/installation.ts';
 import { type MailSite, startMailSite, type Validation } from '../bed/mail-site.ts';
 import { without } from '../bed/need.ts';
+import type { Security } from './client.ts';
 import { exercise } from './exercise.ts';
 
-export function exerciseDovecot(validation: Validation): void {
+export function exerciseDovecot(validation: Validation, large: readonly Security[]): void {
   const skip = without('dovecot-imapd', 'dovecot-pop3d', 'dovecot-lmtpd', 'postfix');
   let site: MailSite;
   let installation: Awaited<ReturnType<typeof startInstallation>>;
   before(async () => {
     if (skip) return;
     site = await startMailSite(validation);
-    installation = await startInstallation(site);
+    installation = await startInstallation(site, { byCommand: true });
   });
   after(async () => {
     await installation?.stop();
@@ -27,5 +28,6 @@ export function exerciseDovecot(validation: Validation): void {
       log: () => `${installation.serving.output().slice(-3000)}\n${site.log()}`,
     }),
     skip,
+    large,
   );
 }

@@ -54,12 +54,17 @@ const CLIENTS: readonly Client[] = [
 const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
 const LARGE = 25 * 2 ** 20;
+const LARGE_BY: Readonly<Record<Security, Client>> = { plain: python, starttls: curl, tls: nodemailer };
 
 /**
  * Registers the tests. `site` gives the running site; it is asked when the tests run.
- * `impossible`: why this machine cannot run the site, if so.
+ * `impossible`: why this machine cannot run the site, if so. `large`: over what 25 MB are sent and read back.
  */
-export function exercise(site: () => Site, impossible: string | false = false): void {
+export function exercise(
+  site: () => Site,
+  impossible: string | false = false,
+  large: readonly Security[] = SECURITIES,
+): void {
   for (const client of CLIENTS)
     for (const security of SECURITIES) {
       const reason = client.cannot?.[security];
@@ -76,11 +81,8 @@ export function exercise(site: () => Site, impossible: string | false = false): 
       if (client.pop3Drain) run('collects by POP3', (folder) => drain(site(), client.pop3Drain!, security, folder));
     }
   exerciseSending(site, impossible);
-  for (const [client, security] of [
-    [python, 'plain'],
-    [curl, 'starttls'],
-    [nodemailer, 'tls'],
-  ] as const) {
+  for (const security of large) {
+    const client = LARGE_BY[security];
     const title = `25 MB sent by ${client.name} over ${security} come back byte for byte by IMAP and POP3`;
     test(title, { skip: impossible || needs(client) }, () =>
       scratch(site, async (folder) => {

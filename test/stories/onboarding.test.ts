@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { COMMAND, postern, startPostern } from '../bed/postern.ts';
-import { freePorts, listening, privateFolder, runProgram } from '../bed/process.ts';
+import { freePorts, INHERITED, listening, privateFolder, runProgram } from '../bed/process.ts';
 
 const ALICE = 'alice@contoso.test';
 const folder = privateFolder();
@@ -51,7 +51,7 @@ async function converse(
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: 60_000,
-    env: { PATH: process.env.PATH, TERM: 'xterm', LANG: 'C.UTF-8', ...env },
+    env: { ...INHERITED, TERM: 'xterm', LANG: 'C.UTF-8', ...env },
   });
   const waiting = [...answers];
   let stdout = '';
