@@ -2,8 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import type { Address, Door } from '../interop/client.ts';
-import { postern, startPostern } from './postern.ts';
-import { privateFolder, type RunOptions } from './process.ts';
+import { openDesk } from './command-desk.ts';
+import { startPostern } from './postern.ts';
+import { type Finished, privateFolder, type RunOptions } from './process.ts';
 
 /** What the first line of `postern sandbox --json` says. */
 export interface SandboxFacts {
@@ -28,14 +29,16 @@ export interface SandboxGateway {
   readonly running: boolean;
   output(): string;
   /** Runs another command against the same home. */
-  cli: (args: readonly string[], options?: RunOptions) => ReturnType<typeof postern>;
+  cli: (args: readonly string[], options?: RunOptions) => Promise<Finished>;
   stop(): Promise<void>;
 }
 
 export async function startSandboxGateway(args: readonly string[] = []): Promise<SandboxGateway> {
   const folder = privateFolder();
   const daemon = startPostern(folder.path, ['sandbox', '--gateway', '--json', '--port', '0', ...args]);
+  const desk = openDesk();
   const stop = async (): Promise<void> => {
+    desk.close();
     await daemon.stop();
     folder.remove();
   };
@@ -55,7 +58,7 @@ export async function startSandboxGateway(args: readonly string[] = []): Promise
       return daemon.running;
     },
     output: daemon.output,
-    cli: (more, options) => postern(facts.home, more, options),
+    cli: (more, options) => desk.postern(facts.home, more, options),
     stop,
   };
 }

@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { postern, startPostern } from '../bed/postern.ts';
+import { openDesk } from '../bed/command-desk.ts';
+import { startPostern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
 
 const folder = privateFolder();
+const desk = openDesk();
+const { postern } = desk;
 const home = join(folder.path, 'home');
 const json = async (...args: string[]): Promise<unknown> =>
   JSON.parse((await postern(home, ['--json', ...args])).stdout.toString());
@@ -17,7 +20,10 @@ before(async () => {
     'listeners: [{ protocol: smtp, tls: none, port: 0 }]\nconsole: { port: 0 }\n',
   );
 });
-after(folder.remove);
+after(() => {
+  desk.close();
+  folder.remove();
+});
 
 test('an API key is shown once, works at once, and stops when it is revoked', async () => {
   const args = ['apikey', 'add', '--all', '--allow', 'templates:*,mailboxes:read', '--label', 'shop'];

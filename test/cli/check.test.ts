@@ -12,12 +12,14 @@ import type { CheckReport } from '../../src/check/types.ts';
 import { program } from '../../src/cli/program.ts';
 import { builtIn } from '../../src/oauth/catalogue/catalogue.ts';
 import { signCatalogue } from '../../src/oauth/catalogue/signature.ts';
-import { postern } from '../bed/postern.ts';
+import { openDesk } from '../bed/command-desk.ts';
 import { type Finished, privateFolder, type RunOptions } from '../bed/process.ts';
 import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
 import { type Leak, search } from '../bed/secret-sweep.ts';
 
 const scratch = privateFolder();
+const desk = openDesk();
+const { postern } = desk;
 const home = join(scratch.path, 'home');
 let sandbox: SandboxGateway;
 before(async () => {
@@ -25,6 +27,7 @@ before(async () => {
   chmodSync(home, 0o700);
 });
 after(async () => {
+  desk.close();
   await sandbox?.stop();
   scratch.remove();
 });

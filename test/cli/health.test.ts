@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { postern, startPostern } from '../bed/postern.ts';
+import { openDesk } from '../bed/command-desk.ts';
+import { startPostern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
 import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
 import { Wire } from '../bed/wire.ts';
@@ -12,6 +13,8 @@ import { Wire } from '../bed/wire.ts';
 let sandbox: SandboxGateway;
 let home: string;
 const scratch = privateFolder();
+const desk = openDesk();
+const { postern } = desk;
 const ALICE = 'alice@contoso.test';
 
 before(async () => {
@@ -19,6 +22,7 @@ before(async () => {
   sandbox = await startSandboxGateway(['--home', home]);
 });
 after(async () => {
+  desk.close();
   await sandbox.stop();
   scratch.remove();
 });

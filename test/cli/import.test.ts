@@ -5,12 +5,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
-import { postern } from '../bed/postern.ts';
+import { openDesk } from '../bed/command-desk.ts';
 import { privateFolder } from '../bed/process.ts';
 import { consentElsewhere } from '../bed/sandbox-consent.ts';
 
 const PASSWORD = 'the mail program’s password';
 const folder = privateFolder();
+const desk = openDesk();
+const { postern } = desk;
 const home = join(folder.path, 'home');
 const file = join(folder.path, 'emailproxy.config');
 const settings = join(folder.path, 'settings.json');
@@ -39,6 +41,7 @@ before(async () => {
   writeFileSync(file, oldFile());
 });
 after(async () => {
+  desk.close();
   await sandbox?.close();
   folder.remove();
 });

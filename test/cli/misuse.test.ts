@@ -1,11 +1,16 @@
 /** The real command, used wrongly: exit code, a next step, and one JSON object on standard error with --json. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { openDesk } from '../bed/command-desk.ts';
 import { postern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
 
 const folder = privateFolder();
-after(folder.remove);
+const desk = openDesk();
+after(() => {
+  desk.close();
+  folder.remove();
+});
 
 const MISUSE: readonly (readonly [args: readonly string[], code: string])[] = [
   [['bogus'], 'cli.usage'],
@@ -21,7 +26,7 @@ for (const [args, code] of MISUSE) {
     const plain = await postern(folder.path, args, { accept: [64] });
     assert.equal(plain.stdout.length, 0);
     assert.match(plain.stderr, /^postern: .+\npostern: next: .+\n$/);
-    const json = await postern(folder.path, [...args, '--json'], { accept: [64] });
+    const json = await desk.postern(folder.path, [...args, '--json'], { accept: [64] });
     assert.equal(json.stdout.length, 0);
     const { error } = JSON.parse(json.stderr) as { error: { code: string; hint: string } };
     assert.equal(error.code, code);

@@ -9,12 +9,14 @@ import { Provider } from 'oidc-provider';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { makeCertificates } from '../bed/certificates.ts';
 import { type FakeAz, installFakeAz } from '../bed/fake-az.ts';
+import { openDesk } from '../bed/command-desk.ts';
 import { postern } from '../bed/postern.ts';
 import { consentElsewhere } from '../bed/sandbox-consent.ts';
 import { type Finished, privateFolder, type RunOptions } from '../bed/process.ts';
 
 const folder = privateFolder();
 const home = join(folder.path, 'home');
+const desk = openDesk();
 let sandbox: Sandbox;
 let az: FakeAz;
 
@@ -24,12 +26,13 @@ before(async () => {
   await postern(home, ['init', '--json']);
 });
 after(async () => {
+  desk.close();
   await sandbox?.close();
   folder.remove();
 });
 
 const run = (args: readonly string[], options: RunOptions = {}): Promise<Finished> =>
-  postern(home, args, { ...options, env: { ...az.env, ...options.env } });
+  desk.postern(home, args, { ...options, env: { ...az.env, ...options.env } });
 const json = ({ stdout }: Finished): unknown => JSON.parse(stdout.toString());
 const atSandbox = (): string[] => ['--authority', sandbox.authority, '--ca', sandbox.caPath];
 

@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
-import { postern } from '../bed/postern.ts';
+import { openDesk } from '../bed/command-desk.ts';
 import { privateFolder } from '../bed/process.ts';
 
 const folder = privateFolder();
+const desk = openDesk();
+const { postern } = desk;
 let sandbox: Sandbox;
 before(async () => {
   sandbox = await startSandbox();
 });
 after(async () => {
+  desk.close();
   await sandbox.close();
   folder.remove();
 });
