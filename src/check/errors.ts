@@ -33,4 +33,8 @@ export const checkError = errorTable({
   },
   'check.devices': { kind: 'misuse', hint: 'look at outbox.devices in postern.yaml' },
   'check.unknown-topic': { kind: 'misuse', hint: 'postern explain lists what can be explained' },
+  'check.graph-not-allowed': {
+    kind: 'denied',
+    hint: 'register it: postern register microsoft --graph --apply --admin-consent; or an administrator consents on the page that postern register microsoft --graph prints',
+  },
 });

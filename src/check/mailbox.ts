@@ -3,6 +3,7 @@ import { asError, isError } from '../base/error.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import type { Facts } from '../oauth/catalogue/diagnose.ts';
 import { oauthError } from '../oauth/errors.ts';
+import { GraphAccesses } from '../oauth/graph-access.ts';
 import { grantHealth } from '../oauth/health.ts';
 import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
 import { readGrant } from '../oauth/renewal.ts';
@@ -11,6 +12,7 @@ import { type Application, type Grant, type Mailbox, type Protocol } from '../st
 import { describeChanges, describeLimits, type Usage } from './advice.ts';
 import { checkAuthority } from './authority.ts';
 import { checkCredential } from './credential.ts';
+import { checkGraph, leavesByGraph } from './graph.ts';
 import { checkProtocol } from './protocol.ts';
 import { type Found, Steps } from './step.ts';
 import { judgeToken, obtainToken } from './tokens.ts';
@@ -57,6 +59,10 @@ export async function* checkMailbox(
     });
     const got = token;
     if (got) yield await steps.run('permissions', 'token permissions', () => judgeToken(got, profile, grant, mailbox));
+    if (got && profile.microsoft && leavesByGraph(mailbox))
+      yield await steps.run('graph', 'Microsoft Graph', () =>
+        checkGraph(new GraphAccesses(deps.renewal), grant, mailbox),
+      );
     yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox));
   }
   for (const protocol of options.protocols ?? mailbox.protocols)

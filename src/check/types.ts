@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Kind } from '../base/error.ts';
 import type { Diagnosis } from '../oauth/catalogue/diagnose.ts';
+import type { RenewalDeps } from '../oauth/renewal.ts';
 import type { TokenSource } from '../oauth/types.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
@@ -56,6 +57,8 @@ export interface CheckReport {
 
 /** What a check works with; the server's instance has all of it. */
 export interface CheckDeps {
+  /** Asks for tokens that nobody keeps. */
+  readonly renewal: RenewalDeps;
   readonly store: Store;
   readonly vault: Vault;
   readonly tokens: TokenSource;

@@ -21,6 +21,7 @@ export interface MicrosoftOptions extends SettingsOptions {
   readonly accounts: Accounts;
   readonly tenant?: string;
   readonly smtpBy: 'role-assignment' | 'permission';
+  readonly graph?: true;
   readonly mailbox?: readonly string[];
   readonly group?: string;
   readonly clientId?: string;
@@ -69,6 +70,10 @@ export function microsoft(): Command {
         .choices(['role-assignment', 'permission'])
         .default('role-assignment'),
     )
+    .option(
+      '--graph',
+      'also let mail leave by Microsoft Graph, for organisations that keep SMTP AUTH off: asks for Mail.Send (app-only: a role assignment for the same group)',
+    )
     .option('--mailbox <addresses>', 'mailboxes for the Exchange script (repeatable)', collect)
     .option('--group <name>', 'group whose members the application may send as (default: NAME senders)')
     .option('--client-id <id>', 'print for this application instead of a new one')
@@ -92,6 +97,7 @@ Without --apply nothing is changed anywhere: commands, portal steps and the Exch
 Example:
   $ postern register microsoft --tenant example.com --apply
   $ postern register microsoft --flow app-only --protocols smtp --tenant example.com --mailbox scanner@example.com
+  $ postern register microsoft --tenant example.com --graph --apply --admin-consent
   $ postern register microsoft --verify --provider work
 `,
     )
@@ -115,6 +121,7 @@ export function planOf(options: MicrosoftOptions, flow = flowOf(options.flow)): 
     accounts: options.accounts,
     smtpBy: options.smtpBy,
     mailboxes: options.mailbox ?? [],
+    graph: options.graph === true,
     ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.managedIdentity === undefined ? {} : { managedIdentity: options.managedIdentity }),
@@ -177,7 +184,7 @@ function print(context: Context, options: MicrosoftOptions): void {
       '## Then tell Postern',
       '',
       add,
-      `postern register microsoft --verify --provider ${options.provider}${options.flow === undefined ? '' : ` --flow ${options.flow}`} --protocols ${plan.protocols.join(',')}`,
+      `postern register microsoft --verify --provider ${options.provider}${options.flow === undefined ? '' : ` --flow ${options.flow}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
     ],
   );
 }

@@ -209,6 +209,20 @@ describe('update-data', () => {
   });
 });
 
+test('where mail is to leave by Graph, check looks whether it may', async () => {
+  await postern(home, ['mailbox', 'set', 'alice@contoso.test', '--route', 'graph']);
+  try {
+    // Nobody consented to that here.
+    const done = await run(['check', 'alice@contoso.test', '--json']);
+    assert.equal(done.code, 77);
+    const { findings, first } = parsed(done) as CheckReport;
+    assert.equal(findings.find(({ step }) => step === 'graph')?.error?.code, 'check.graph-not-allowed');
+    assert.match(JSON.stringify(first?.remedy), /register microsoft --graph/);
+  } finally {
+    await postern(home, ['mailbox', 'set', 'alice@contoso.test', '--route', 'smtp', '--route', 'graph']);
+  }
+});
+
 describe('support-bundle', () => {
   const file = join(scratch.path, 'bundle.tar.gz');
 

@@ -18,9 +18,7 @@ export function exchangeScript(plan: Plan, ids: ExchangeIds = PLACEHOLDERS): str
   const sections = [
     ...(plan.appOnly ? [principal(plan)] : []),
     ...(plan.appOnly && needsMailboxPermission(plan) ? [mailboxPermission(plan)] : []),
-    ...(plan.appOnly && plan.protocols.includes('smtp') && plan.smtpBy === 'role-assignment'
-      ? [roleAssignment(plan)]
-      : []),
+    ...(plan.appOnly && assignedRoles(plan).length > 0 ? [roleAssignment(plan)] : []),
     switches(plan),
   ];
   const text = [
@@ -113,14 +111,33 @@ function mailboxPermission(plan: Plan): Section {
   };
 }
 
+/** What the application sends by as members of a group: SMTP unless a permission allows it, Graph always so. */
+function assignedRoles(plan: Plan): readonly ('SMTP' | 'Graph')[] {
+  return [
+    ...(plan.protocols.includes('smtp') && plan.smtpBy === 'role-assignment' ? ['SMTP' as const] : []),
+    ...(plan.graph === true ? ['Graph' as const] : []),
+  ];
+}
+
+const ROLES = { SMTP: 'Application SMTP.SendAsApp', Graph: 'Application Mail.Send' } as const;
+
 function roleAssignment(plan: Plan): Section {
+  const roles = assignedRoles(plan);
   const group = plan.group ?? `${plan.name} senders`;
   const scope = `${plan.name} SMTP scope`.slice(-64);
-  const assignment = `${plan.name} SMTP`.slice(-64);
   return {
-    title: 'Let the application send by SMTP as members of one group, and as nobody else (RBAC for Applications).',
+    title: `Let the application send by ${roles.join(' and ')} as members of one group, and as nobody else (RBAC for Applications).`,
     lines: [
-      '# No permission on the application itself: SMTP.SendAsApp besides this would ask for mailbox permissions as well.',
+      ...(roles.includes('SMTP')
+        ? [
+            '# No permission on the application itself: SMTP.SendAsApp besides this would ask for mailbox permissions as well.',
+          ]
+        : []),
+      ...(roles.includes('Graph')
+        ? [
+            '# Not the permission Mail.Send of Microsoft Graph: that would let it send as everybody in the organisation.',
+          ]
+        : []),
       `$GroupName = ${quoted(group)}`,
       '$Group = Get-DistributionGroup -Identity $GroupName -ErrorAction SilentlyContinue',
       'if (-not $Group) { $Group = New-DistributionGroup -Name $GroupName -Type Security }',
@@ -133,22 +150,28 @@ function roleAssignment(plan: Plan): Section {
       'if (-not (Get-ManagementScope -Identity $ScopeName -ErrorAction SilentlyContinue)) {',
       '  New-ManagementScope -Name $ScopeName -RecipientRestrictionFilter $Filter | Out-Null',
       '}',
-      `$AssignmentName = ${quoted(assignment)}`,
-      'if (-not (Get-ManagementRoleAssignment -Identity $AssignmentName -ErrorAction SilentlyContinue)) {',
-      "  New-ManagementRoleAssignment -Name $AssignmentName -Role 'Application SMTP.SendAsApp' -App $AppId -CustomResourceScope $ScopeName | Out-Null",
-      '}',
+      ...roles.flatMap((role) => [
+        `$AssignmentName = ${quoted(assignmentName(plan, role))}`,
+        'if (-not (Get-ManagementRoleAssignment -Identity $AssignmentName -ErrorAction SilentlyContinue)) {',
+        `  New-ManagementRoleAssignment -Name $AssignmentName -Role '${ROLES[role]}' -App $AppId -CustomResourceScope $ScopeName | Out-Null`,
+        '}',
+      ]),
     ],
     check: [
       '# InScope must be True for each; a new assignment may need up to two hours.',
       'foreach ($Mailbox in $Mailboxes) { Test-ServicePrincipalAuthorization -Identity $AppId -Resource $Mailbox | Format-Table RoleName, AllowedResourceScope, InScope }',
     ],
     undo: [
-      'Remove-ManagementRoleAssignment -Identity $AssignmentName -Confirm:$false',
+      ...roles.map(
+        (role) => `Remove-ManagementRoleAssignment -Identity ${quoted(assignmentName(plan, role))} -Confirm:$false`,
+      ),
       'Remove-ManagementScope -Identity $ScopeName -Confirm:$false',
       'Remove-DistributionGroup -Identity $GroupName -Confirm:$false',
     ],
   };
 }
+
+const assignmentName = (plan: Plan, role: keyof typeof ROLES): string => `${plan.name} ${role}`.slice(-64);
 
 function switches(plan: Plan): Section {
   const settings = [

@@ -45,6 +45,16 @@ export const delegated: Readonly<Record<Protocol, Permission>> = {
   smtp: scope('SMTP.Send', '258f6531-6087-4cc4-bb90-092c5fb3ed3f', 'send mail by SMTP'),
 };
 
+/**
+ * The other way out, asked for only where somebody wants it: SMTP.Send sends through SMTP alone, and that is switched off in
+ * many organisations. An application’s own right to it is given in Exchange, for named mailboxes.
+ */
+export const graphSend = scope(
+  'Mail.Send',
+  'e383f46e-2787-4529-855e-0e479a3ffac0',
+  'send mail by Microsoft Graph where SMTP AUTH is switched off',
+);
+
 /** The sign-in itself: who signed in, and a refresh token. No right on anything. */
 export const signIn: readonly Permission[] = [
   scope('openid', '37f7f235-527c-4136-accd-4a02d197296e', 'tell who signed in'),

@@ -4,7 +4,7 @@ import { isAppOnly } from '../flows.ts';
 import { clouds, presetOf } from './cloud.ts';
 import type { Cloud, CloudName } from './cloud.ts';
 import { registerError } from './errors.ts';
-import { application, delegated, signIn } from './permissions.ts';
+import { application, delegated, graphSend, signIn } from './permissions.ts';
 import type { Permission } from './permissions.ts';
 
 /** Who may sign in. `organization` is the directory the application is registered in. */
@@ -24,6 +24,8 @@ export interface PlanRequest {
    * application; `permission` is the older SMTP.SendAsApp with a permission on each mailbox.
    */
   readonly smtpBy: 'role-assignment' | 'permission';
+  /** Also lets mail leave by Microsoft Graph, where SMTP AUTH is switched off. Default: not, because most need it not. */
+  readonly graph?: boolean;
   /** Trust in another platform's tokens (flow `federated`). */
   readonly federated?: { readonly issuer: string; readonly subject: string };
   /** Object id of the managed identity's service principal (flow `managed-identity`). */
@@ -104,7 +106,11 @@ export function planRegistration(request: PlanRequest): Plan {
     // A device code comes back to the program by itself.
     redirectUris: flow === 'authorization-code' ? [LOOPBACK] : [],
     permissions: person
-      ? [...request.protocols.map((protocol) => delegated[protocol]), ...signIn]
+      ? [
+          ...request.protocols.map((protocol) => delegated[protocol]),
+          ...(request.graph === true ? [graphSend] : []),
+          ...signIn,
+        ]
       : request.protocols
           .filter((protocol) => protocol !== 'smtp' || request.smtpBy === 'permission')
           .map((protocol) => application[protocol]),
@@ -152,7 +158,13 @@ export function consentPage(plan: Plan, clientId: string): string {
   const scopes = plan.protocols.map((protocol) => `${presetOf(plan.cloud).resource}/${delegated[protocol].name}`);
   const query = new URLSearchParams({
     client_id: clientId,
-    scope: [...scopes, 'openid', 'profile', 'offline_access'].join(' '),
+    scope: [
+      ...scopes,
+      ...(plan.graph === true ? [`${plan.cloud.graph}/${graphSend.name}`] : []),
+      'openid',
+      'profile',
+      'offline_access',
+    ].join(' '),
     redirect_uri: LOOPBACK,
   });
   // Spaces as %20: some pages show a plus sign as it is.

@@ -49,6 +49,25 @@ test('a person’s consent: delegated permissions of the named protocols and of 
   assert.deepEqual(plan({ flow: 'device-code' }).redirectUris, []);
 });
 
+test('sending by Microsoft Graph is asked for only on demand: of people Mail.Send, of Exchange a role for one group', () => {
+  assert.ok(!names({}).includes('Mail.Send'));
+  const asked = plan({ graph: true });
+  assert.deepEqual(
+    asked.permissions.filter(({ name }) => name === 'Mail.Send').map(({ resource, type }) => [resource, type]),
+    [['graph', 'Scope']],
+  );
+  assert.match(consentPage(asked, 'ID'), /graph\.microsoft\.com%2FMail\.Send/);
+  assert.ok(azScript(asked).some((line) => /Mail\.Send: .*SMTP AUTH is switched off/.test(line)));
+  assert.deepEqual(names({ graph: true, flow: 'certificate' }), ['IMAP.AccessAsApp']);
+  const both = exchangeScript(plan({ graph: true, flow: 'certificate' }));
+  assert.match(both, /by SMTP and Graph as members of one group/);
+  assert.match(both, /-Role 'Application SMTP\.SendAsApp' -App \$AppId -CustomResourceScope \$ScopeName/);
+  assert.match(both, /-Role 'Application Mail\.Send' -App \$AppId -CustomResourceScope \$ScopeName/);
+  const alone = exchangeScript(plan({ graph: true, flow: 'certificate', protocols: ['imap'] }));
+  assert.match(alone, /'Application Mail\.Send'/);
+  assert.doesNotMatch(alone, /SendAsApp/);
+});
+
 test('app-only: application permissions, none for sending by role assignment', () => {
   assert.deepEqual(names({ flow: 'certificate' }), ['IMAP.AccessAsApp']);
   assert.deepEqual(names({ flow: 'client-secret', protocols: ['smtp'] }), []);
