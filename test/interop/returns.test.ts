@@ -29,17 +29,37 @@ after(async () => {
   await sandbox.close();
 });
 
-async function sentMessage(to: string): Promise<OutboxMessage> {
-  const { outbox, store } = home.instance;
-  const { message } = await outbox.accept(
-    { mailbox: alice, envelope: { from: ALICE, recipients: [{ address: to }] }, source: 'smtp', principal: 'apw_1' },
-    [Buffer.from(`From: ${ALICE}\r\n\r\nhi\r\n`)],
+async function queuedMessage(to: readonly string[], header = ''): Promise<OutboxMessage> {
+  const { message } = await home.instance.outbox.accept(
+    {
+      mailbox: alice,
+      envelope: { from: ALICE, recipients: to.map((address) => ({ address })) },
+      source: 'smtp',
+      principal: 'apw_1',
+    },
+    [Buffer.from(`${header}From: ${ALICE}\r\n\r\nhi\r\n`)],
   );
-  const state = { type: 'sent', at: Date.now() } as const;
-  return (await store.outbox.change(message.id, message.fence, { state }, []))!;
+  return message;
 }
 
-function report({ id, messageId }: OutboxMessage, to: string, action: string, status: string, extra = ''): Buffer {
+async function sentMessage(to: string | readonly string[], header = ''): Promise<OutboxMessage> {
+  const message = await queuedMessage([to].flat(), header);
+  const state = { type: 'sent', at: Date.now() } as const;
+  const recipients = message.recipients.map((one) => ({ ...one, state: 'delivered' as const }));
+  return (await home.instance.store.outbox.change(message.id, message.fence, { state, recipients }, []))!;
+}
+
+const isSuppressed = async (address: string): Promise<boolean> =>
+  (await home.instance.store.suppressions.match(ALICE, [address])).length > 0;
+
+function report(
+  { id, messageId }: OutboxMessage,
+  to: string,
+  action: string,
+  status: string,
+  extra = '',
+  fields = '',
+): Buffer {
   const text = `From: postmaster@fabrikam.test
 To: ${ALICE}
 Message-ID: <${action}.${id}@fabrikam.test>${extra}
@@ -51,7 +71,7 @@ It did not work out.
 --b
 Content-Type: message/delivery-status
 
-Reporting-MTA: dns; mx.fabrikam.test
+Reporting-MTA: dns; mx.fabrikam.test${fields}
 
 Final-Recipient: rfc822; ${to}
 Action: ${action}
@@ -107,4 +127,48 @@ test('a full mailbox is no reason never to write again; strangers and our own re
   assert.deepEqual(await eventsOf(other), ['accepted']);
   assert.deepEqual(await eventsOf(own), ['accepted']);
   await sentMessage(full);
+});
+
+test('a forged report suppresses nobody but who wrote it: not the other recipients of a message', async () => {
+  const [victim, attacker] = ['victim@fabrikam.test', 'attacker@evil.test'];
+  const message = await sentMessage([victim, attacker]);
+  // Whoever got the message knows its Message-ID and, from the header, the others.
+  sandbox.mailStore.deliver(ALICE, report(message, victim, 'failed', '5.1.1'));
+  sandbox.mailStore.deliver(
+    ALICE,
+    report({ ...message, id: 'other' }, victim, 'failed', '5.1.1', '', '\nOriginal-Envelope-Id: msg_guessed'),
+  );
+  await returns.look();
+  assert.equal(await isSuppressed(victim), false);
+  assert.deepEqual(await eventsOf(message), ['accepted', 'bounced', 'bounced'], 'they are told, all the same');
+});
+
+test('a message handed over once for each recipient under one Message-ID is no proof either', async () => {
+  const header = 'Message-ID: <to-many@contoso.test>\r\n';
+  const victim = 'listed@fabrikam.test';
+  const mine = await sentMessage(victim, header);
+  await sentMessage('member@evil.test', header);
+  sandbox.mailStore.deliver(ALICE, report(mine, victim, 'failed', '5.1.1'));
+  await returns.look();
+  assert.equal(await isSuppressed(victim), false);
+  assert.deepEqual(await eventsOf(mine), ['accepted', 'bounced'], 'tied to the one that went there');
+});
+
+test('a server that gives back the envelope id is believed, with the original or without it', async () => {
+  const gone = ['gone1@fabrikam.test', 'gone2@fabrikam.test'] as const;
+  const message = await sentMessage(gone);
+  const envelope = `\nOriginal-Envelope-Id: ${message.id}`;
+  sandbox.mailStore.deliver(ALICE, report(message, gone[0], 'failed', '5.1.1', '', envelope));
+  const bare = { ...message, id: 'other', messageId: '<unknown@elsewhere.test>' };
+  sandbox.mailStore.deliver(ALICE, report(bare, gone[1], 'failed', '5.1.1', '', envelope));
+  await returns.look();
+  assert.deepEqual([await isSuppressed(gone[0]), await isSuppressed(gone[1])], [true, true]);
+});
+
+test('nothing comes back of what was never handed on', async () => {
+  const waiting = await queuedMessage(['waiting@fabrikam.test']);
+  sandbox.mailStore.deliver(ALICE, report(waiting, 'waiting@fabrikam.test', 'failed', '5.1.1'));
+  await returns.look();
+  assert.equal(await isSuppressed('waiting@fabrikam.test'), false);
+  assert.deepEqual(await eventsOf(waiting), ['accepted']);
 });

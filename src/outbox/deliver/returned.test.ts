@@ -58,6 +58,7 @@ test('a report of Exchange: who, what, why, about which message', () => {
     reportId: '<ndr-1@prod.outlook.test>',
     reporter: 'BN8PR01.prod.outlook.test',
     feedback: undefined,
+    envelopeId: undefined,
     about: ['<original@contoso.test>', '<mine@contoso.test>'],
     recipients: [
       {

@@ -16,6 +16,8 @@ export interface Returned {
   /** Of the report itself, with angle brackets. */
   readonly reportId: string | undefined;
   readonly recipients: readonly ReturnedRecipient[];
+  /** What we called the envelope (RFC 3461 §4.4): known to servers on the way, never to whoever gets the message. */
+  readonly envelopeId: string | undefined;
   /** Message-IDs it may be about, the surest first. */
   readonly about: readonly string[];
   /** Complaints: `abuse`, `not-spam`, … (RFC 5965 §7.3). */
@@ -40,7 +42,8 @@ export function readReturned(raw: Buffer): Returned | undefined {
     const recipients = each.slice(0, MOST_RECIPIENTS).flatMap((fields) => recipientOf(fields) ?? []);
     const reporter = typed(whole.get('reporting-mta'));
     if (recipients.length === 0) return undefined;
-    return { type: 'report', ...shared, recipients, feedback: undefined, reporter };
+    const envelopeId = whole.get('original-envelope-id');
+    return { type: 'report', ...shared, envelopeId, recipients, feedback: undefined, reporter };
   }
   if (feedback) {
     const [fields = new Map<string, string>()] = blocksOf(feedback);
@@ -50,6 +53,7 @@ export function readReturned(raw: Buffer): Returned | undefined {
     return {
       type: 'complaint',
       ...shared,
+      envelopeId: fields.get('original-envelope-id'),
       recipients,
       feedback: fields.get('feedback-type') ?? 'abuse',
       reporter: fields.get('user-agent'),

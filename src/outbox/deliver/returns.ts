@@ -6,6 +6,7 @@ import { ImapCommands } from '../../protocol/imap/command.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
+import { envelopeIdOf } from './envelope-id.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
 import type { SignInAt } from './smtp-route.ts';
 
@@ -137,8 +138,9 @@ async function messageOf(imap: ImapCommands, uid: number, signal: AbortSignal): 
 
 /** Writes down what a report says of a message of ours, once. */
 async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returned: Returned): Promise<void> {
-  const message = await messageAbout(store, mailbox, returned.about);
-  if (!message) return;
+  const tied = await messageAbout(store, mailbox, returned);
+  if (!tied) return;
+  const { message, sure } = tied;
   const known = await store.outbox.events({
     messageId: message.id,
     types: ['bounced', 'complained', 'deferred'],
@@ -147,7 +149,7 @@ async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returne
   if (returned.reportId !== undefined && known.some(({ data }) => data['report'] === returned.reportId)) return;
   const at = clock.now();
   const facts = { report: returned.reportId, reporter: returned.reporter };
-  const ours = returned.recipients.filter(({ address }) => isRecipient(message, address));
+  const ours = returned.recipients.filter(({ address }) => wasSentTo(message, address));
   const events: NewMessageEvent[] = [];
   if (returned.type === 'complaint')
     events.push({ at, type: 'complained', data: { ...facts, feedback: returned.feedback, recipients: ours } });
@@ -159,8 +161,20 @@ async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returne
   if (events.length === 0) return;
   await store.outbox.note(message, events);
   for (const { type } of events) log.info({ id: message.id, mailbox: mailbox.address, type }, 'a message came back');
-  for (const one of returned.type === 'complaint' && returned.feedback !== 'not-spam' ? ours : failed)
-    await suppress(store, mailbox, one, returned, at);
+  const concerned = (returned.type === 'complaint' && returned.feedback !== 'not-spam' ? ours : failed).filter((one) =>
+    isFinal(returned, one),
+  );
+  if (sure) for (const one of concerned) await suppress(store, mailbox, one, returned, at);
+  else if (concerned.length > 0)
+    log.info(
+      { id: message.id, mailbox: mailbox.address, recipients: concerned.length },
+      'nobody is suppressed: others who got this message could have written the report',
+    );
+}
+
+/** That an address does not exist; a full mailbox or a refused message is no reason never to write again. */
+function isFinal({ type }: Returned, { status }: ReturnedRecipient): boolean {
+  return type === 'complaint' || NO_SUCH_ADDRESS.test(status ?? '');
 }
 
 /** Nobody writes again to an address that does not exist, or whose owner complained, until somebody says so. */
@@ -171,26 +185,48 @@ async function suppress(
   { feedback, type }: Returned,
   createdAt: number,
 ): Promise<void> {
-  if (type === 'report' && !NO_SUCH_ADDRESS.test(status ?? '')) return;
   const reason = type === 'complaint' ? 'complaint' : 'bounce';
   const note = type === 'complaint' ? feedback : (diagnostic ?? status);
   await store.suppressions.put({ address: address.toLowerCase(), mailbox, reason, note, createdAt });
 }
 
+/** A message of ours that really went to somebody the report names. */
+interface Tied {
+  readonly message: OutboxMessage;
+  /**
+   * Whether only a server on the way, or the recipient in question, can have written the report: it gives back our envelope id,
+   * or its Message-ID went to this one recipient. Anybody can send us something that looks like a report.
+   */
+  readonly sure: boolean;
+}
+
+/** One message may have been handed to us once for each recipient; more than this are not looked through. */
+const MOST_ALIKE = 200;
+
 async function messageAbout(
   store: Store,
   { address: mailbox }: Mailbox,
-  about: readonly string[],
-): Promise<OutboxMessage | undefined> {
+  { about, envelopeId, recipients }: Returned,
+): Promise<Tied | undefined> {
+  const concerns = (message: OutboxMessage): boolean => recipients.some(({ address }) => wasSentTo(message, address));
+  if (envelopeId !== undefined) {
+    const message = await store.outbox.find(envelopeId);
+    if (message?.mailbox === mailbox && envelopeIdOf(message) === envelopeId && concerns(message))
+      return { message, sure: true };
+  }
   for (const messageId of about) {
-    const [message] = await store.outbox.list({ mailbox, messageId }, { limit: 1 });
-    if (message) return message;
+    const alike = await store.outbox.list({ mailbox, messageId }, { limit: MOST_ALIKE });
+    const message = alike.find(concerns);
+    if (!message) continue;
+    const alone = alike.length === 1 && message.recipients.length === 1;
+    return { message, sure: alone || envelopeId === envelopeIdOf(message) };
   }
   return undefined;
 }
 
-function isRecipient({ recipients }: OutboxMessage, address: string): boolean {
-  return recipients.some((one) => sameAddress(one.address, address));
+/** Handed on for this recipient, not just accepted for it: what was never sent does not come back. */
+function wasSentTo({ recipients }: OutboxMessage, address: string): boolean {
+  return recipients.some((one) => one.state === 'delivered' && sameAddress(one.address, address));
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../../store/types.ts';
+import { envelopeIdOf } from './envelope-id.ts';
 import { outcomeOf, outcomeOfFailure } from './judge.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
 
@@ -63,6 +64,7 @@ export class SmtpRoute implements Route {
             eightBit: message.eightBit,
             smtputf8: message.smtputf8,
             ...message.dsn,
+            envid: envelopeIdOf(message),
             body: job.body(),
           },
           signal,
