@@ -3,11 +3,13 @@ import { Command } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { isError, type PosternError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
+import { AT_A_TIME, inOrder, type Started } from '../../check/in-order.ts';
 import { reportOf } from '../../check/step.ts';
 import type { CheckOptions, CheckReport, Finding, Subject } from '../../check/types.ts';
 import type { Config } from '../../server/config.ts';
 import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
+import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines } from '../report.ts';
 import { between } from '../value.ts';
@@ -28,7 +30,7 @@ export function check(): Command {
     .option('--timeout <seconds>', 'for one connection (default: 45)', between(1, 600))
     .addHelpText(
       'after',
-      '\nNothing is changed and nothing is sent. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check --json\n',
+      '\nNothing is changed and nothing is sent. Four mailboxes are looked at at a time. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check --json\n',
     )
     .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
       const context = new Context(command);
@@ -75,14 +77,18 @@ async function everything(
   const subject: Subject = { type: 'installation', home: config.home.state };
   const reports = [await gather(subject, checkInstallation(instance, facts, systemClock, run), screen)];
   if (isError(instance)) return reports;
-  for (const mailbox of alone ? [] : await instance.store.mailboxes.list())
-    reports.push(await mailboxReport(instance, mailbox, run, screen));
+  const mailboxes = alone ? [] : await instance.store.mailboxes.list();
+  const start = (mailbox: Mailbox): Started<CheckReport> => {
+    const own = screen.waiting();
+    return { result: mailboxReport(instance, mailbox, { ...run, onStart: own.begin }, own), turn: () => own.speak() };
+  };
+  for await (const report of inOrder(mailboxes, AT_A_TIME, start)) reports.push(report);
   return reports;
 }
 
 async function mailboxReport(
   instance: Instance,
-  mailbox: Awaited<ReturnType<typeof findMailbox>>,
+  mailbox: Mailbox,
   run: CheckOptions,
   screen: Screen,
 ): Promise<CheckReport> {
@@ -112,20 +118,37 @@ function leave(reports: readonly CheckReport[]): void {
 
 /** Lines as they come; on a terminal also what is being done. Silent with --json. */
 class Screen {
+  readonly #context: Context;
   readonly #silent: boolean;
   readonly #progress: boolean;
+  /** What is said while others speak. */
+  #kept: string[] | undefined;
 
-  constructor(context: Context) {
+  constructor(context: Context, waits = false) {
+    this.#kept = waits ? [] : undefined;
+    this.#context = context;
     this.#silent = context.json;
     this.#progress = !context.json && context.options.quiet !== true && process.stderr.isTTY;
   }
 
   readonly begin = (title: string): void => {
-    if (this.#progress) process.stderr.write(`\r\u001b[K  ${title} …`);
+    if (this.#progress && this.#kept === undefined) process.stderr.write(`\r\u001b[K  ${title} …`);
   };
+
+  /** Another one for the same place, which keeps its lines until it is told to speak. */
+  waiting(): Screen {
+    return new Screen(this.#context, true);
+  }
+
+  speak(): void {
+    const kept = this.#kept ?? [];
+    this.#kept = undefined;
+    for (const text of kept) this.line(text);
+  }
 
   line(text: string): void {
     if (this.#silent) return;
+    if (this.#kept !== undefined) return void this.#kept.push(text);
     if (this.#progress) process.stderr.write('\r\u001b[K');
     process.stdout.write(`${text}\n`);
   }

@@ -8,6 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { type Bundle, makeBundle } from '../../check/bundle/bundle.ts';
+import { AT_A_TIME, inOrder } from '../../check/in-order.ts';
 import { reportOf } from '../../check/step.ts';
 import type { CheckReport, Finding } from '../../check/types.ts';
 import { catalogue } from '../../oauth/catalogue/catalogue.ts';
@@ -16,6 +17,7 @@ import { installationFacts } from '../../server/installation-facts.ts';
 import type { Instance } from '../../server/instance.ts';
 import { readOwnMetrics } from '../../server/own-metrics.ts';
 import { version } from '../../server/version.ts';
+import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect } from '../value.ts';
@@ -86,10 +88,12 @@ async function reports(instance: Instance | PosternError, config: Config): Promi
   const home = await all(checkInstallation(instance, facts, systemClock));
   const found = [reportOf({ type: 'installation', home: config.home.state }, home, systemClock.now())];
   if (isError(instance)) return found;
-  for (const mailbox of await instance.store.mailboxes.list()) {
+  const report = async (mailbox: Mailbox): Promise<CheckReport> => {
     const findings = await all(checkMailbox(instance, mailbox));
-    found.push(reportOf({ type: 'mailbox', address: mailbox.address }, findings, systemClock.now()));
-  }
+    return reportOf({ type: 'mailbox', address: mailbox.address }, findings, systemClock.now());
+  };
+  const mailboxes = await instance.store.mailboxes.list();
+  for await (const one of inOrder(mailboxes, AT_A_TIME, (mailbox) => ({ result: report(mailbox) }))) found.push(one);
   return found;
 }
 
