@@ -44,7 +44,9 @@ async function answer(order: DeskOrder): Promise<DeskAnswer> {
   }
 }
 
-process.on('message', async (order: DeskOrder) => {
+async function serve(order: DeskOrder): Promise<void> {
   process.send?.(await answer(order));
-});
+}
+
+process.on('message', (order: DeskOrder) => void serve(order));
 process.once('disconnect', () => process.exit(0));
