@@ -9,7 +9,8 @@ import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { openStore } from '../store/open.ts';
 import type { AuditTable } from '../store/types.ts';
-import { canonical, clean, hashOf } from './canonical.ts';
+import { canonical, hashOf } from '../store/chain.ts';
+import { clean } from './clean.ts';
 import { openAudit } from './log.ts';
 import { verifyChain } from './verify.ts';
 
@@ -31,10 +32,10 @@ async function bench(): Promise<{
   const appends: number[] = [];
   const table: AuditTable = {
     ...store.audit,
-    async append(entries, hashOf) {
+    async append(entries) {
       if (fails.now) throw new Error('the disk is full');
       appends.push(entries.length);
-      return store.audit.append(entries, hashOf);
+      return store.audit.append(entries);
     },
   };
   return { table, fails, appends, close: () => store.close() };

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { AuditTable } from '../store/types.ts';
-import { clean, cleanText, hashOf } from './canonical.ts';
+import { clean, cleanText } from './clean.ts';
 import type { Audit, AuditEntry } from './types.ts';
 
 export interface AuditOptions {
@@ -43,7 +43,7 @@ export function openAudit(
       const rows = batch.map((entry) => entry.row);
       if (told > 0) rows.push(rowOf({ type: 'audit.lost', outcome: 'failed', data: { lost: told } }, clock.now()));
       try {
-        await table.append(rows, hashOf);
+        await table.append(rows);
       } catch (error) {
         // Whoever waits for a record is told now, wherever in the queue it stands; notes wait for better times, in order.
         const records = [...batch, ...waiting].filter((entry) => entry.settle !== undefined);

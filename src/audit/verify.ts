@@ -1,7 +1,7 @@
 /** Reading the chain from its first record to its last. */
 import { AUDIT_START } from '../store/migrations.ts';
 import type { AuditTable } from '../store/types.ts';
-import { hashOf } from './canonical.ts';
+import { hashOf } from '../store/chain.ts';
 
 export type ChainState =
   | { readonly type: 'intact'; readonly records: number; readonly head: string }

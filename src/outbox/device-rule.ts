@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { isWithin, readNetwork } from '../access/network.ts';
 import type { Store } from '../store/types.ts';
 import { outboxError } from './errors.ts';
+import { inLedger } from './ledger.ts';
 
 export interface DeviceRule {
   readonly name: string;
@@ -42,7 +43,7 @@ export async function spend(
   recipients: number,
 ): Promise<void> {
   const minute = Math.floor(clock.now() / MINUTE_MS);
-  const passesAt = await store.outbox.ledger(`device/${name}`, (entry): LedgerStep => {
+  const passesAt = await inLedger(store.outbox, `device/${name}`, (entry): LedgerStep => {
     const before: Taken = entry === undefined ? [] : (JSON.parse(entry) as Taken);
     const recent = before.filter(([at]) => (minute - at) * MINUTE_MS < HOUR_MS);
     const used = recent.reduce((sum, [, count]) => sum + count, 0);

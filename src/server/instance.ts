@@ -34,6 +34,8 @@ export interface InstanceOptions {
   readonly config: Config;
   readonly clock?: Clock;
   readonly log?: Log;
+  /** As {@link StoreOptions.writer}; `here` unless given. */
+  readonly writer?: 'here' | 'thread';
   /** Hears of every OAuth event besides the audit log. */
   readonly onEvent?: (event: OAuthEvent) => void;
 }
@@ -68,7 +70,11 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   if (config.key.source === 'file' && !existsSync(config.key.path)) {
     throw serverError('server.not-initialised', `there is no Postern in ${config.home.state} yet`);
   }
-  const store = await openStore(config.database.reveal(), { clock, log });
+  const store = await openStore(config.database.reveal(), {
+    clock,
+    log,
+    ...(options.writer && { writer: options.writer }),
+  });
   try {
     const vault = await openVault(store.settings, keySource(config.key));
     const audit = openAudit(store.audit, clock, { log });

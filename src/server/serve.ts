@@ -31,7 +31,13 @@ export interface Serving {
 /** Everything in this process. @param clock the system's unless given. @throws server.*, gateway.*, vault.*, store.* */
 export async function serve(config: Config, log: ServerLog, clock: Clock = systemClock): Promise<Serving> {
   const metrics = openMetrics(version);
-  const instance = await openInstance({ config, log, clock, onEvent: (event) => metrics.event(event) });
+  const instance = await openInstance({
+    config,
+    log,
+    clock,
+    writer: 'thread',
+    onEvent: (event) => metrics.event(event),
+  });
   try {
     const channels = openChannels(instance);
     const certificate = await certificateFiles(config, systemClock);

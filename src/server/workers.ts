@@ -48,7 +48,7 @@ const METRICS_MS = 2000;
 export async function serveWithWorkers(config: Config, log: ServerLog): Promise<Serving> {
   // Made here once, so that workers do not race to make them; opening also upgrades the database.
   const metrics = openMetrics(version);
-  const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+  const instance = await openInstance({ config, log, writer: 'thread', onEvent: (event) => metrics.event(event) });
   const channels = openChannels(instance);
   const certificate = await certificateFiles(config, systemClock);
   const listeners = await claim(config.listeners);
@@ -192,7 +192,7 @@ export async function work(config: Config, log: ServerLog): Promise<void> {
   tell({ type: 'hello' });
   try {
     const metrics = openMetrics(version);
-    const instance = await openInstance({ config, log, onEvent: (event) => metrics.event(event) });
+    const instance = await openInstance({ config, log, writer: 'thread', onEvent: (event) => metrics.event(event) });
     const composed = await composeGateway(
       instance,
       await listeners,

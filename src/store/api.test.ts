@@ -1,5 +1,8 @@
 /** The tables of the HTTP API, the same contract on both engines. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { without } from '../../test/bed/need.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
@@ -10,17 +13,26 @@ import type { NewWebhookDelivery, Webhook } from './types-api.ts';
 import type { Store } from './types.ts';
 
 const noPostgres = without('postgresql');
+const folder = mkdtempSync(join(tmpdir(), 'postern-store-'));
 let postgres: Postgres | undefined;
 before(async () => {
   if (noPostgres === false) postgres = await startPostgres();
 });
-after(() => postgres?.stop());
+after(async () => {
+  await postgres?.stop();
+  rmSync(folder, { recursive: true });
+});
 
-for (const engine of ['sqlite', 'postgres'] as const) {
+for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
   describe(engine, { skip: engine === 'postgres' && noPostgres }, () => {
     let store: Store;
     before(async () => {
-      store = await openStore(engine === 'sqlite' ? 'sqlite::memory:' : await postgres!.freshDatabase());
+      store = await openStore(
+        engine === 'postgres' ? await postgres!.freshDatabase() : `sqlite:${join(folder, `${engine}.db`)}`,
+        {
+          writer: engine === 'sqlite with a thread' ? 'thread' : 'here',
+        },
+      );
     });
     after(() => store.close());
 

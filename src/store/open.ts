@@ -1,61 +1,59 @@
 /** The way in: one URL, one store, whichever database is behind it. */
-import { sql } from 'kysely';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
+import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
 import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
-import { apiKeyTable } from './table/api-keys.ts';
-import { appPasswordTable } from './table/app-passwords.ts';
-import { applicationTable } from './table/applications.ts';
-import { auditTable } from './table/audit.ts';
-import { grantTable } from './table/grants.ts';
-import { leaseTable } from './table/leases.ts';
-import { mailboxTable } from './table/mailboxes.ts';
-import { noticeTable } from './table/notices.ts';
-import { outboxTable } from './table/outbox.ts';
-import { settingTable } from './table/settings.ts';
-import { suppressionTable } from './table/suppressions.ts';
-import { templateTable } from './table/templates.ts';
-import { uploadTable } from './table/uploads.ts';
-import { webhookTable } from './table/webhooks.ts';
+import { openSqliteThread } from './sqlite-thread.ts';
+import { pingOn, type Tables, tablesOn } from './tables.ts';
 import type { Store } from './types.ts';
+import type { Watchers } from './watch.ts';
+
+export interface StoreOptions {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /**
+   * Who writes to a SQLite file: the calling thread, which waits for the disk at every commit, or a thread for that alone, at
+   * some 10 MiB and a start of some 50 ms. PostgreSQL and `:memory:` take no notice.
+   */
+  readonly writer?: 'here' | 'thread';
+}
 
 /**
  * Opens `sqlite:/path/file.db`, `sqlite::memory:` or `postgres://user@host/name`, creating and upgrading tables as needed;
  * any number of processes may do so at once. @throws store.misconfigured, store.unavailable, store.newer, store.damaged
  */
-export async function openStore(url: string, options: { clock?: Clock; log?: Log } = {}): Promise<Store> {
-  const clock = options.clock ?? systemClock;
-  const log = options.log ?? nullLog;
-  const { engine, watchers, close } = await open(url, clock, log);
+export async function openStore(url: string, options: StoreOptions = {}): Promise<Store> {
+  const { engine, tables, watchers, close } = await open(url, options);
   return {
     engine: engine.name,
-    applications: applicationTable(engine),
-    grants: grantTable(engine),
-    mailboxes: mailboxTable(engine),
-    appPasswords: appPasswordTable(engine),
-    audit: auditTable(engine),
-    leases: leaseTable(engine),
-    settings: settingTable(engine),
-    notices: noticeTable(engine),
-    apiKeys: apiKeyTable(engine),
-    templates: templateTable(engine),
-    suppressions: suppressionTable(engine),
-    webhooks: webhookTable(engine),
-    uploads: uploadTable(engine),
-    outbox: outboxTable(engine),
+    ...tables,
     watch: (topic, changed) => watchers.add(topic, changed),
-    async ping() {
-      await engine.read((db) => sql`SELECT 1`.execute(db));
-    },
+    ping: () => pingOn(engine),
     close,
   };
 }
 
-function open(url: string, clock: Clock, log: Log): ReturnType<typeof openSqlite> {
-  if (url.startsWith('sqlite:')) return openSqlite(url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, ''), clock, log);
-  if (/^postgres(ql)?:\/\//.test(url)) return openPostgres(url, clock, log);
+interface Opened {
+  readonly engine: Engine;
+  readonly tables: Tables;
+  readonly watchers: Watchers;
+  close(): Promise<void>;
+}
+
+async function open(url: string, options: StoreOptions): Promise<Opened> {
+  const { clock = systemClock, log = nullLog, writer = 'here' } = options;
+  if (url.startsWith('sqlite:')) {
+    const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
+    if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log);
+    return withTables(await openSqlite(path, clock, log));
+  }
+  if (/^postgres(ql)?:\/\//.test(url)) return withTables(await openPostgres(url, clock, log));
   // What was given may hold a password, so only its beginning up to the first colon is shown.
   throw storeError('store.misconfigured', `no database of type "${url.split(':')[0]!.slice(0, 20)}" is known`);
+}
+
+function withTables(opened: Omit<Opened, 'tables'>): Opened {
+  return { ...opened, tables: tablesOn(opened.engine) };
 }

@@ -54,12 +54,17 @@ function fresh(change: Partial<NewMessage['message']> = {}, more: Partial<NewMes
   };
 }
 
-for (const engine of ['sqlite', 'postgres'] as const) {
+for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
   describe(engine, { skip: engine === 'postgres' && noPostgres }, () => {
     let store: Store;
     let outbox: Store['outbox'];
     before(async () => {
-      store = await openStore(engine === 'sqlite' ? `sqlite:${join(folder, 'a.db')}` : await postgres!.freshDatabase());
+      store = await openStore(
+        engine === 'postgres' ? await postgres!.freshDatabase() : `sqlite:${join(folder, `${engine}.db`)}`,
+        {
+          writer: engine === 'sqlite with a thread' ? 'thread' : 'here',
+        },
+      );
       outbox = store.outbox;
     });
     after(() => store.close());
@@ -196,18 +201,16 @@ for (const engine of ['sqlite', 'postgres'] as const) {
       assert.equal(Buffer.from((await outbox.chunk(bodyId, 0))!).toString(), 'other');
     });
 
-    test('the ledger is read and written by one at a time', async () => {
+    test('of several who change an entry of the ledger at once one is told that it did', async () => {
       const name = newId('led');
-      const add = () =>
-        outbox.ledger(name, (entry) => {
-          const count = Number(entry ?? '0') + 1;
-          return { entry: String(count), result: count };
-        });
-      const counts = await Promise.all(Array.from({ length: 8 }, add));
-      assert.deepEqual(
-        counts.toSorted((a, b) => a - b),
-        [1, 2, 3, 4, 5, 6, 7, 8],
-      );
+      const all = (before: string | undefined, after: string) =>
+        Promise.all(Array.from({ length: 8 }, () => outbox.swapEntry(name, before, after)));
+      assert.equal(await outbox.entry(name), undefined);
+      assert.equal((await all(undefined, 'a')).filter(Boolean).length, 1);
+      assert.equal((await all('a', 'b')).filter(Boolean).length, 1);
+      assert.equal(await outbox.swapEntry(name, 'a', 'c'), false);
+      assert.equal(await outbox.swapEntry(name, undefined, 'c'), false);
+      assert.equal(await outbox.entry(name), 'b');
     });
 
     test('filters, figures, forgetting', async () => {

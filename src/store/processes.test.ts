@@ -8,13 +8,12 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { without } from '../../test/bed/need.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
-import { hashOf } from '../audit/canonical.ts';
 import { verifyChain } from '../audit/verify.ts';
 import { systemClock } from '../base/clock.ts';
 import { openStore } from './open.ts';
 import type { Store } from './types.ts';
 
-const [marker, job, address] = process.argv.slice(2);
+const [marker, job, address, writer] = process.argv.slice(2);
 const entry = { at: 1, type: 't', outcome: 'ok', sessionId: undefined, mailbox: undefined } as const;
 
 /** What a child does; each job answers with one message per step. */
@@ -37,10 +36,7 @@ const jobs: Readonly<Record<string, (store: Store) => Promise<void>>> = {
   },
   async append(store) {
     for (let n = 0; n < 40; n++) {
-      await store.audit.append(
-        Array.from({ length: 5 }, (_, m) => ({ ...entry, data: { pid: process.pid, n, m } })),
-        hashOf,
-      );
+      await store.audit.append(Array.from({ length: 5 }, (_, m) => ({ ...entry, data: { pid: process.pid, n, m } })));
     }
   },
   /** Until killed: rewrites the grant and its audit record, and says which generation was promised durable. */
@@ -51,7 +47,7 @@ const jobs: Readonly<Record<string, (store: Store) => Promise<void>>> = {
       const tokens = Buffer.from(String(next).repeat(200));
       assert.equal(await store.grants.update('grt_1', grant.generation, { tokens }), 'written');
       process.send!(next);
-      await store.audit.append([{ ...entry, data: { next } }], hashOf);
+      await store.audit.append([{ ...entry, data: { next } }]);
     }
   },
   async revoke(store) {
@@ -60,7 +56,7 @@ const jobs: Readonly<Record<string, (store: Store) => Promise<void>>> = {
 };
 
 if (marker === 'child') {
-  const store = await openStore(address!);
+  const store = await openStore(address!, { writer: writer === 'thread' ? 'thread' : 'here' });
   // Keeps the process alive while it waits by timers that do not.
   process.on('message', () => undefined);
   process.send!('ready');
@@ -88,8 +84,8 @@ function runTests(): void {
     rmSync(folder, { recursive: true });
   });
 
-  const start = async (job: string, url: string): Promise<ChildProcess> => {
-    const child = fork(import.meta.filename, ['child', job, url], {
+  const start = async (job: string, url: string, writer: 'here' | 'thread'): Promise<ChildProcess> => {
+    const child = fork(import.meta.filename, ['child', job, url, writer], {
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
     children.add(child);
@@ -98,21 +94,22 @@ function runTests(): void {
     return child;
   };
   /** Four children that begin together; fails unless all end well. */
-  const together = async (job: string, url: string): Promise<void> => {
-    const all = await Promise.all(Array.from({ length: 4 }, () => start(job, url)));
+  const together = async (job: string, url: string, writer: 'here' | 'thread'): Promise<void> => {
+    const all = await Promise.all(Array.from({ length: 4 }, () => start(job, url, writer)));
     const ends = all.map((child) => once(child, 'exit'));
     for (const child of all) child.send('go');
     for (const end of await Promise.all(ends)) assert.deepEqual(end, [0, null]);
   };
 
-  for (const engine of ['sqlite', 'postgres'] as const) {
+  for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
+    const writer = engine === 'sqlite with a thread' ? 'thread' : 'here';
     describe(engine, { skip: engine === 'postgres' && noPostgres, timeout: 60_000 }, () => {
       const fresh = async (): Promise<string> =>
         engine === 'postgres' ? postgres!.freshDatabase() : `sqlite:${join(folder, `${++files}.db`)}`;
 
       test('all open a new database at once, and leases keep a counter right', async () => {
         const url = await fresh();
-        await together('count', url);
+        await together('count', url, writer);
         const store = await openStore(url);
         assert.equal(await store.settings.get('counter'), '80');
         assert.equal((await store.leases.acquire('counter', 'parent', 1))?.fence, 81);
@@ -121,7 +118,7 @@ function runTests(): void {
 
       test('audit records of all make one chain without gaps', async () => {
         const url = await fresh();
-        await together('append', url);
+        await together('append', url, writer);
         const store = await openStore(url);
         const state = await verifyChain(store.audit);
         assert.deepEqual([state.type, state.type === 'intact' && state.records], ['intact', 800]);
@@ -153,7 +150,7 @@ function runTests(): void {
           createdAt: 1,
         });
         for (const steps of [1, 4, 9, 17]) {
-          const child = await start('rewrite', url);
+          const child = await start('rewrite', url, writer);
           let promised = 0;
           const killed = new Promise<void>((resolve) => {
             let left = steps;
@@ -179,7 +176,7 @@ function runTests(): void {
         const row = { label: 'l', hash: 'h', mailboxes: [], protocols: [], networks: [], createdAt: 1 };
         const open = { expiresAt: undefined, revokedAt: undefined, lastUsedAt: undefined };
         await store.appPasswords.insert({ ...row, ...open, id: 'apw_1' });
-        const child = await start('revoke', url);
+        const child = await start('revoke', url, writer);
         const ended = once(child, 'exit');
         const alive = setInterval(() => undefined, 1_000);
         const heard = new Promise<number>((resolve) => store.watch('app-passwords', () => resolve(performance.now())));

@@ -21,12 +21,13 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-for (const engine of ['sqlite', 'postgres'] as const) {
+for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
   describe(engine, { skip: engine === 'postgres' && noPostgres }, () => {
     let store: Store;
     before(async () => {
       store = await openStore(
-        engine === 'sqlite' ? `sqlite:${join(folder, 'renewal.db')}` : await postgres!.freshDatabase(),
+        engine === 'postgres' ? await postgres!.freshDatabase() : `sqlite:${join(folder, `${engine}.db`)}`,
+        { writer: engine === 'sqlite with a thread' ? 'thread' : 'here' },
       );
     });
     after(() => store.close());

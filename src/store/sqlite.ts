@@ -1,4 +1,4 @@
-/** SQLite by way of node:sqlite: one file, one connection per process. */
+/** SQLite by way of node:sqlite: one file, one connection. */
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { storeError } from './errors.ts';
 import { isCollision, storeFailure } from './failure.ts';
 import { sqliteTypes } from './migrations.ts';
 import type { Schema } from './schema.ts';
+import type { Topic } from './types.ts';
 import { makeWatchers, type Watchers } from './watch.ts';
 
 export interface Opened {
@@ -19,25 +20,51 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-/** Opens `path` (or `:memory:`), creating and upgrading it as needed. @throws store.misconfigured, .unavailable, .damaged, .newer */
-export async function openSqlite(path: string, clock: Clock, log: Log): Promise<Opened> {
+/**
+ * Opens `path` (or `:memory:`), creating and upgrading it as needed. @param committed hears of every change made here, before
+ * whoever made it. @throws store.misconfigured, .unavailable, .damaged, .newer
+ */
+export async function openSqlite(
+  path: string,
+  clock: Clock,
+  log: Log,
+  committed?: (topic: Topic) => void,
+): Promise<Opened> {
   let file: DatabaseSync | undefined;
   try {
     if (path !== ':memory:') createPrivately(path);
     file = await openFile(path);
-    return await assemble(file, clock, log);
+    const opened = assemble(file, clock, log, committed);
+    await opened.engine.db.transaction().execute((trx) => migrate(trx, sqliteTypes, clock.now()));
+    opened.look();
+    return opened;
   } catch (error) {
     if (file?.isOpen) file.close();
     throw storeFailure(error);
   }
 }
 
-async function assemble(file: DatabaseSync, clock: Clock, log: Log): Promise<Opened> {
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asKyselyWants(file) }) });
-  await db.transaction().execute((trx) => migrate(trx, sqliteTypes, clock.now()));
+/** A connection to an upgraded file that others write to. */
+export function openSqliteReader(path: string, clock: Clock, log: Log): Opened {
+  try {
+    const opened = assemble(new DatabaseSync(path, { timeout: BUSY_MS, readOnly: true }), clock, log);
+    opened.look();
+    return opened;
+  } catch (error) {
+    throw storeFailure(error);
+  }
+}
 
+/** `look` learns what has changed elsewhere; the tables must be there. */
+function assemble(
+  file: DatabaseSync,
+  clock: Clock,
+  log: Log,
+  committed?: (topic: Topic) => void,
+): Opened & { readonly look: () => void } {
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asKyselyWants(file) }) });
   const version = file.prepare('PRAGMA data_version');
-  const revisions = file.prepare('SELECT topic, revision FROM revisions');
+  let revisions: StatementSync | undefined;
   let timer: Timer | undefined;
   let lastVersion: unknown;
   const look = (): void => {
@@ -45,6 +72,7 @@ async function assemble(file: DatabaseSync, clock: Clock, log: Log): Promise<Ope
     const now = version.get()?.['data_version'];
     if (now === lastVersion) return;
     lastVersion = now;
+    revisions ??= file.prepare('SELECT topic, revision FROM revisions');
     watchers.observed(revisions.all() as { topic: string; revision: number }[]);
   };
   const arm = (): void => {
@@ -58,17 +86,17 @@ async function assemble(file: DatabaseSync, clock: Clock, log: Log): Promise<Ope
     });
   };
   const watchers = makeWatchers(log, arm, () => timer?.cancel());
-  look();
 
   const engine = makeEngine({
     name: 'sqlite',
     db,
     leaseTime: () => sql<number>`${clock.now()}`,
-    committed: watchers.committed,
+    committed: committed ?? watchers.committed,
   });
   return {
     engine,
     watchers,
+    look,
     async close() {
       timer?.cancel();
       await db.destroy();

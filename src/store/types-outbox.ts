@@ -203,14 +203,10 @@ export interface OutboxTable {
       readonly events: readonly NewMessageEvent[];
     }[],
   ): Promise<readonly (OutboxMessage | undefined)[]>;
-  /**
-   * Reads an entry of the ledger of what was sent, and writes what `work` makes of it; nobody else does so meanwhile, in any
-   * process. `work` gets undefined the first time.
-   */
-  ledger<T>(
-    name: string,
-    work: (entry: string | undefined) => { readonly entry: string; readonly result: T },
-  ): Promise<T>;
+  /** An entry of the ledger of what was sent; undefined before the first. */
+  entry(name: string): Promise<string | undefined>;
+  /** Writes an entry if it still is `before` (undefined: not there); false when somebody was faster. */
+  swapEntry(name: string, before: string | undefined, after: string): Promise<boolean>;
   /** An event that changes nothing (a bounce, a note). */
   note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
   /** Events with seq > `after`, ascending. */

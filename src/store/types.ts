@@ -259,11 +259,8 @@ export interface AppPasswordTable {
 }
 
 export interface AuditTable {
-  /** Appends in order, numbering and chaining inside one transaction across all processes; `hashOf` computes a record's hash. */
-  append(
-    entries: readonly Omit<AuditRecord, 'seq' | 'previous' | 'hash'>[],
-    hashOf: (record: Omit<AuditRecord, 'hash'>) => string,
-  ): Promise<void>;
+  /** Appends in order, numbering and chaining (`chain.ts`) inside one transaction across all processes. */
+  append(entries: readonly Omit<AuditRecord, 'seq' | 'previous' | 'hash'>[]): Promise<void>;
   /** Records with seq > `after`, ascending, at most `limit`. */
   read(after: number, limit: number): Promise<readonly AuditRecord[]>;
   /** The newest records first, filtered. */

@@ -1,5 +1,5 @@
 /** When the next message of a mailbox may leave: a ledger of what was sent lately, shared by all processes. */
-import type { OutboxTable } from '../../store/types-outbox.ts';
+import { inLedger, type Ledger } from '../ledger.ts';
 import type { SendingLimits } from './types.ts';
 
 const MINUTE_MS = 60_000;
@@ -27,7 +27,7 @@ export type Permission =
 
 /** Asks for one message; when it says `go` the message counts. @throws store.unavailable */
 export async function reserve(
-  table: Pick<OutboxTable, 'ledger'>,
+  table: Ledger,
   mailbox: string,
   recipients: number,
   limits: SendingLimits,
@@ -35,14 +35,14 @@ export async function reserve(
 ): Promise<Permission> {
   if (limits.messagesPerMinute === undefined && limits.recipientsPerDay === undefined) {
     // Only a pause can be in the way.
-    return table.ledger<Permission>(`mailbox ${mailbox}`, (text) => {
+    return inLedger<Permission>(table, `mailbox ${mailbox}`, (text) => {
       const { pausedUntil } = read(text);
       const result: Permission =
         pausedUntil > now ? { type: 'wait', until: pausedUntil, why: 'paused' } : { type: 'go' };
       return { entry: text ?? JSON.stringify(EMPTY), result };
     });
   }
-  return table.ledger<Permission>(`mailbox ${mailbox}`, (text) => {
+  return inLedger<Permission>(table, `mailbox ${mailbox}`, (text) => {
     const entry = tidy(read(text), now);
     const result = judge(entry, recipients, limits, now);
     if (result.type === 'wait') return { entry: JSON.stringify(entry), result };
@@ -51,8 +51,8 @@ export async function reserve(
 }
 
 /** Nothing of this mailbox before a moment, in any process. */
-export async function pause(table: Pick<OutboxTable, 'ledger'>, mailbox: string, until: number): Promise<void> {
-  await table.ledger(`mailbox ${mailbox}`, (text) => {
+export async function pause(table: Ledger, mailbox: string, until: number): Promise<void> {
+  await inLedger(table, `mailbox ${mailbox}`, (text) => {
     const entry = read(text);
     return { entry: JSON.stringify({ ...entry, pausedUntil: Math.max(entry.pausedUntil, until) }), result: undefined };
   });

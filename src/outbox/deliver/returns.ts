@@ -7,6 +7,7 @@ import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
 import { envelopeIdOf } from './envelope-id.ts';
+import { inLedger } from '../ledger.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
 import type { SignInAt } from './smtp-route.ts';
 
@@ -85,7 +86,7 @@ interface Mark {
 async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal): Promise<void> {
   const { clock, signIn, store } = deps;
   const name = `returned ${mailbox.address}`;
-  const text = await store.outbox.ledger(name, (entry) => ({ entry: entry ?? 'null', result: entry ?? 'null' }));
+  const text = (await store.outbox.entry(name)) ?? 'null';
   const old = JSON.parse(text) as Mark | null;
   const { conn, endpoint } = await signIn(mailbox, 'imap', signal);
   const imap = new ImapCommands(conn, endpoint.host);
@@ -109,7 +110,7 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
       if (returned) await tie(deps, mailbox, returned);
     }
     const next = (uids.at(-1) ?? (old?.validity === validity ? old.next - 1 : 0)) + 1;
-    await store.outbox.ledger(name, () => ({ entry: JSON.stringify({ validity, next }), result: undefined }));
+    await inLedger(store.outbox, name, () => ({ entry: JSON.stringify({ validity, next }), result: undefined }));
   } finally {
     imap.end();
   }

@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely';
 import type { Engine } from '../engine.ts';
+import { hashOf } from '../chain.ts';
 import { storeError } from '../errors.ts';
 import { AUDIT_HEAD } from '../migrations.ts';
 import type { AuditRow, Schema } from '../schema.ts';
@@ -9,7 +10,7 @@ import { fromJson } from './json.ts';
 export function auditTable(engine: Engine): AuditTable {
   const { read, write } = engine;
   return {
-    append: (entries, hashOf) =>
+    append: (entries) =>
       write(undefined, async (trx) => {
         if (entries.length === 0) return { result: undefined, changed: false };
         let { seq, hash } = await lockHead(engine, trx);

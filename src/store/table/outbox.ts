@@ -185,19 +185,29 @@ export function outboxTable(engine: Engine): OutboxTable {
         await insertRows(trx, engine, 'outbox_events', rows);
         return { result, changed: result.some((message) => message !== undefined) };
       }),
-    ledger: (name, work) =>
+    entry: (name) =>
+      read(
+        async (db) =>
+          (await db.selectFrom('outbox_ledger').select('entry').where('name', '=', name).executeTakeFirst())?.entry,
+      ),
+    swapEntry: (name, before, after) =>
       engine.write(undefined, async (trx) => {
-        await trx
-          .insertInto('outbox_ledger')
-          .values({ name, entry: '' })
-          .onConflict((conflict) => conflict.doNothing())
-          .execute();
-        const query = trx.selectFrom('outbox_ledger').select('entry').where('name', '=', name);
-        const row = await (engine.name === 'postgres' ? query.forUpdate() : query).executeTakeFirstOrThrow();
-        const { entry, result } = work(row.entry === '' ? undefined : row.entry);
-        if (entry !== row.entry)
-          await trx.updateTable('outbox_ledger').set({ entry }).where('name', '=', name).execute();
-        return { result, changed: false };
+        const done =
+          before === undefined
+            ? await trx
+                .insertInto('outbox_ledger')
+                .values({ name, entry: after })
+                .onConflict((conflict) => conflict.doNothing())
+                .returning('name')
+                .executeTakeFirst()
+            : await trx
+                .updateTable('outbox_ledger')
+                .set({ entry: after })
+                .where('name', '=', name)
+                .where('entry', '=', before)
+                .returning('name')
+                .executeTakeFirst();
+        return { result: done !== undefined, changed: false };
       }),
     note: (message, events) =>
       write('outbox', async (trx) => {

@@ -1,0 +1,146 @@
+/** SQLite with a thread for everything that writes: a commit waits for the disk, and nobody else has to. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import type { Engine } from './engine.ts';
+import { storeError } from './errors.ts';
+import { openSqliteReader } from './sqlite.ts';
+import type { Answer, Failure, Order } from './sqlite-writer.ts';
+import { READS, type Tables, tablesOn } from './tables.ts';
+import type { Topic } from './types.ts';
+import type { Watchers } from './watch.ts';
+
+/** As {@link openSqlite}: this thread reads by a connection of its own, which cannot write. */
+export async function openSqliteThread(
+  path: string,
+  clock: Clock,
+  log: Log,
+): Promise<{ readonly engine: Engine; readonly tables: Tables; readonly watchers: Watchers; close(): Promise<void> }> {
+  let committed: (topic: Topic) => void = () => undefined;
+  const writer = await Writer.start(path, clock, (topic) => committed(topic));
+  try {
+    const { engine, watchers, close } = openSqliteReader(path, clock, log);
+    committed = watchers.committed;
+    return {
+      engine,
+      tables: throughWriter(tablesOn(engine), writer),
+      watchers,
+      async close() {
+        await close();
+        await writer.close();
+      },
+    };
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+function throughWriter(tables: Tables, writer: Writer): Tables {
+  const all = Object.entries(tables).map(([table, methods]) => {
+    const reads = READS[table as keyof Tables] as readonly string[];
+    const own = methodsOf(methods).map(([method, read]) => [
+      method,
+      reads.includes(method) ? read : (...args: readonly unknown[]) => writer.call(table, method, args),
+    ]);
+    return [table, Object.fromEntries(own)];
+  });
+  return Object.fromEntries(all) as Tables;
+}
+
+function methodsOf(table: object): [string, unknown][] {
+  return Object.entries(table);
+}
+
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+class Writer {
+  readonly #thread: Worker;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, Waiting>();
+  #count = 0;
+  #ended: Error | undefined;
+
+  private constructor(thread: Worker, clock: Clock, committed: (topic: Topic) => void) {
+    this.#thread = thread;
+    this.#clock = clock;
+    thread.on('message', (answer: Answer) => {
+      if (answer.type === 'committed') committed(answer.topic);
+      else if (answer.type !== 'ready') this.#settle(answer);
+    });
+    thread.on('error', (error) => this.#end(error));
+    thread.on('exit', () => this.#end());
+    thread.unref();
+  }
+
+  /** Opens the file there, creating and upgrading it. @throws as {@link openSqlite} */
+  static async start(path: string, clock: Clock, committed: (topic: Topic) => void): Promise<Writer> {
+    // The compiled file lies beside the compiled caller.
+    const file = new URL(`./sqlite-writer${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+    const thread = new Worker(file, { workerData: { path, now: clock.now() }, name: 'database' });
+    const [first] = (await once(thread, 'message')) as [Answer];
+    if (first.type === 'failed') {
+      await once(thread, 'exit');
+      throw asOurs(first.failure);
+    }
+    return new Writer(thread, clock, committed);
+  }
+
+  call(table: string, method: string, args: readonly unknown[]): Promise<unknown> {
+    if (this.#ended) return Promise.reject(gone(this.#ended));
+    const id = ++this.#count;
+    const order: Order = { type: 'call', id, table, method, args, now: this.#clock.now() };
+    return new Promise((resolve, reject) => {
+      this.#thread.postMessage(order);
+      // Somebody waits for this: the process must not end meanwhile.
+      if (this.#waiting.size === 0) this.#thread.ref();
+      this.#waiting.set(id, { resolve, reject });
+    });
+  }
+
+  /** After everything asked for is done. */
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    const exit = once(this.#thread, 'exit');
+    this.#thread.ref();
+    this.#thread.postMessage({ type: 'close' } satisfies Order);
+    await exit;
+  }
+
+  #settle(answer: Exclude<Answer, { type: 'committed' | 'ready' }>): void {
+    const waiting = this.#waiting.get(answer.id);
+    if (!waiting) return;
+    this.#waiting.delete(answer.id);
+    if (this.#waiting.size === 0) this.#thread.unref();
+    if (answer.type === 'done') waiting.resolve(answer.result);
+    else waiting.reject(asOurs(answer.failure));
+  }
+
+  #end(error = new Error('the thread of the database ended')): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#waiting.values()) reject(gone(this.#ended));
+    this.#waiting.clear();
+  }
+}
+
+function gone(cause: Error): Error {
+  return storeError('store.unavailable', 'the database is closed', {
+    hint: 'start Postern again; the log has more',
+    cause,
+  });
+}
+
+/** A failure that crossed from the other thread. */
+function asOurs({ code, message, hint, detail, cause }: Failure): Error {
+  if (!isCode(code)) return asError(cause);
+  return storeError(code, message, { hint, detail, ...(cause === undefined ? {} : { cause }) });
+}
+
+function isCode(code: string): code is keyof typeof storeError.table {
+  return code in storeError.table;
+}

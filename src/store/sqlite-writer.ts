@@ -1,0 +1,86 @@
+/** The thread that writes to a SQLite file: does what it is told, in order, and says what came of it. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import { nullLog } from '../base/log.ts';
+import { storeFailure } from './failure.ts';
+import { openSqlite } from './sqlite.ts';
+import { type Tables, tablesOn } from './tables.ts';
+import type { Topic } from './types.ts';
+
+export type Order =
+  | {
+      readonly type: 'call';
+      readonly id: number;
+      readonly table: string;
+      readonly method: string;
+      readonly args: readonly unknown[];
+      /** The asker's time, which tests and the sandbox move. */
+      readonly now: number;
+    }
+  | { readonly type: 'close' };
+
+export type Answer =
+  | { readonly type: 'ready' }
+  | { readonly type: 'done'; readonly id: number; readonly result: unknown }
+  | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
+  /** Comes before the answer to the call that changed it. */
+  | { readonly type: 'committed'; readonly topic: Topic };
+
+/** A {@link PosternError} in pieces that can be sent. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+  readonly cause: unknown;
+}
+
+const port = parentPort!;
+const say = (answer: Answer): void => port.postMessage(answer);
+const given = workerData as { readonly path: string; readonly now: number };
+let time = given.now;
+const clock: Clock = { ...systemClock, now: () => time };
+
+try {
+  const { engine, close } = await openSqlite(given.path, clock, nullLog, (topic) => say({ type: 'committed', topic }));
+  const methods = methodsOf(tablesOn(engine));
+  const running = new Set<Promise<void>>();
+  const run = async ({ id, table, method, args, now }: Extract<Order, { type: 'call' }>): Promise<void> => {
+    time = now;
+    try {
+      say({ type: 'done', id, result: await methods.get(`${table}.${method}`)!(...args) });
+    } catch (error) {
+      say({ type: 'failed', id, failure: failureOf(error) });
+    }
+  };
+  port.on('message', (order: Order) => {
+    if (order.type === 'call') {
+      const done = run(order).finally(() => running.delete(done));
+      running.add(done);
+    } else {
+      port.removeAllListeners('message');
+      void Promise.all(running)
+        .then(close)
+        .finally(() => port.close());
+    }
+  });
+  say({ type: 'ready' });
+} catch (error) {
+  say({ type: 'failed', id: 0, failure: failureOf(storeFailure(error)) });
+  port.close();
+}
+
+type Method = (...args: readonly unknown[]) => Promise<unknown>;
+
+function methodsOf(tables: Tables): ReadonlyMap<string, Method> {
+  const all = Object.entries(tables).flatMap(([table, methods]: [string, object]) =>
+    Object.entries(methods).map(([name, method]: [string, Method]): [string, Method] => [`${table}.${name}`, method]),
+  );
+  return new Map(all);
+}
+
+function failureOf(error: unknown): Failure {
+  const { code, message, hint, detail, cause } = asError(error);
+  return { code, message, hint, detail, cause: cause instanceof Error ? cause : undefined };
+}
