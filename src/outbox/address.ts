@@ -13,8 +13,13 @@ const LABEL = String.raw`[A-Za-z0-9\u0080-\u{10ffff}](?:[A-Za-z0-9\u0080-\u{10ff
 const DOMAIN = new RegExp(String.raw`^${LABEL}(?:\.${LABEL})*$`, 'u');
 const LITERAL = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]$/;
 
+/** What nearly all are, recognised at once: ASCII, unquoted, every part within its bounds. */
+const PLAIN =
+  /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,30}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,15}){0,2}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,40}[A-Za-z0-9])?\.){0,3}[A-Za-z0-9](?:[A-Za-z0-9-]{0,20}[A-Za-z0-9])?$/;
+
 /** True for an address that may stand in MAIL or RCPT. Never true with a control character, space outside quotes or bracket. */
 export function isAddress(text: string): boolean {
+  if (PLAIN.test(text)) return true;
   const at = text.lastIndexOf('@');
   if (at < 1) return false;
   const local = text.slice(0, at);

@@ -14,20 +14,23 @@ export interface Arrival extends Written {
   readonly eightBit: boolean;
 }
 
+interface Digest {
+  update(octets: Uint8Array): unknown;
+}
+
 export interface ArrivalOptions {
   /** Address whose domain a Message-ID made here gets. */
   readonly mailbox: string;
   readonly maxOctets: number;
   readonly now: number;
   readonly dropBcc: boolean;
-  /** Is fed the octets as they came. */
-  readonly hash?: { update(octets: Uint8Array): unknown };
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Reads a message to its end. All chunks but the last are written by then; those of a message that is not taken in the end
- * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw
+ * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw; what
+ * it gives is fed all octets as they came
  * @throws outbox.too-large, outbox.header, outbox.bare-newline, store.unavailable, the signal's reason
  */
 export async function takeIn(
@@ -35,47 +38,53 @@ export async function takeIn(
   table: Pick<OutboxTable, 'addChunks'>,
   options: ArrivalOptions,
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  seen: (header: Header) => void = () => undefined,
+  seen: (header: Header) => Digest | undefined = () => undefined,
 ): Promise<Arrival> {
   const bodyId = newId('bod');
   const { sealed, key } = await vault.newDataKey(recordOf(bodyId));
   const writer = new BodyWriter(key, options.maxOctets, (number, data) =>
     table.addChunks(bodyId, options.now, [{ number, data }]),
   );
-  const { dropBcc, hash, mailbox, now, signal } = options;
+  const { dropBcc, mailbox, now, signal } = options;
   const fields: HeaderOptions = { domain: mailbox.slice(mailbox.lastIndexOf('@') + 1), now, dropBcc };
   let header: Header | undefined;
+  let digest: Digest | undefined;
   let begin: Buffer = Buffer.alloc(0);
   const check = new OctetCheck();
   const readUpTo = async (end: number): Promise<void> => {
     header = readHeader(begin.subarray(0, end), fields);
-    seen(header);
+    digest = seen(header);
     await writer.add(header.octets);
   };
   for await (const octets of body) {
     signal?.throwIfAborted();
-    hash?.update(octets);
     check.look(octets);
     let rest = octets;
     if (!header) {
-      begin = begin.length === 0 ? Buffer.from(octets) : Buffer.concat([begin, octets]);
+      begin =
+        begin.length === 0
+          ? Buffer.from(octets.buffer, octets.byteOffset, octets.length)
+          : Buffer.concat([begin, octets]);
       const end = headerEnd(begin);
       if (end === undefined) {
         if (begin.length > MOST_HEADER) throw outboxError('outbox.header', 'the header does not come to an end');
         continue;
       }
       await readUpTo(end);
+      digest?.update(begin);
       rest = begin.subarray(end);
-    }
+    } else digest?.update(octets);
     await writer.add(rest);
   }
   signal?.throwIfAborted();
   check.end();
   if (!header) {
     // A header alone is a message too; what is missing of its end is added.
+    const came = begin;
     const ended = begin.length === 0 || begin.subarray(-2).toString('latin1') === '\r\n';
     begin = Buffer.concat([begin, Buffer.from(ended ? '\r\n' : '\r\n\r\n')]);
     await readUpTo(begin.length);
+    digest?.update(came);
   }
   return { ...writer.end(), bodyId, sealed, header: header!, eightBit: check.eightBit };
 }

@@ -1,5 +1,5 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { newId } from '../store/id.ts';
@@ -71,27 +71,30 @@ class StoredOutbox implements Outbox {
     const { envelope, mailbox, principal } = request;
     this.checkSender(mailbox, envelope.from, request.onlySender);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
-    await this.#checkRecipients(envelope.recipients, mailbox.address);
+    if (request.checked !== true) await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;
     const now = clock.now();
-    const hash = createHash('sha256').update(fingerprintOf(request));
+    let hash: Hash | undefined;
     let key: string | undefined;
     try {
       const arrival = await takeIn(
         vault,
         store.outbox,
-        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, hash, signal },
+        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, signal },
         body,
         (header) => {
           if (request.onlySender !== undefined) checkAuthors(header.octets, request.onlySender);
           const name = request.idempotencyKey ?? header.idempotencyKey;
-          if (name !== undefined) this.#claimKey(principal, name);
+          if (name === undefined) return undefined;
+          this.#claimKey(principal, name);
           // Only what this request claimed is given back by it.
           key = name;
+          if (request.fingerprint === undefined) hash = createHash('sha256').update(fingerprintOf(request));
+          return hash;
         },
       );
       const message = messageOf(request, arrival, now);
-      const fingerprint = request.fingerprint ?? hash.digest('hex');
+      const fingerprint = request.fingerprint ?? hash?.digest('hex') ?? '';
       const insertion = await this.#commit.add({
         message,
         chunks: [arrival.rest],
@@ -127,10 +130,10 @@ class StoredOutbox implements Outbox {
     });
   }
 
-  checkRecipient(address: string, count: number): Promise<void> {
+  checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {
     if (count > MOST_RECIPIENTS)
       throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
-    return this.#checkRecipients([{ address }]);
+    return this.#checkRecipients([{ address }], mailbox.address);
   }
 
   find(id: string): Promise<OutboxMessage | undefined> {

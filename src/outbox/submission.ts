@@ -60,7 +60,7 @@ export function serveSubmission(
     },
     async rcpt({ address }, count) {
       try {
-        await outbox.checkRecipient(address, count);
+        await outbox.checkRecipient(mailbox, address, count);
         return '250 2.1.5 recipient OK';
       } catch (error) {
         return refuse(error, 'a recipient was refused');
@@ -74,6 +74,7 @@ export function serveSubmission(
             mailbox,
             source,
             principal,
+            checked: true,
             ...(onlySender === undefined ? {} : { onlySender }),
             envelope: {
               from: from.address,

@@ -49,6 +49,8 @@ export interface AcceptRequest {
   readonly fingerprint?: string;
   /** Removes `Bcc` from the header, as sendmail does with -t; default: the header stays as it is. */
   readonly dropBcc?: boolean;
+  /** Its recipients have just passed {@link Outbox.checkRecipient}. */
+  readonly checked?: boolean;
 }
 
 export interface Accepted {
@@ -73,7 +75,7 @@ export interface Outbox {
   ): Promise<Accepted>;
   /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */
   checkSender(mailbox: Mailbox, from: string, only?: string): void;
-  checkRecipient(address: string, count: number): Promise<void>;
+  checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void>;
   find(id: string): Promise<OutboxMessage | undefined>;
   list(
     filter: MessageFilter,

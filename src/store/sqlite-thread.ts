@@ -75,7 +75,6 @@ class Writer {
     });
     thread.on('error', (error) => this.#end(error));
     thread.on('exit', () => this.#end());
-    thread.unref();
   }
 
   /** Opens the file there, creating and upgrading it. @throws as {@link openSqlite} */
@@ -97,8 +96,6 @@ class Writer {
     const order: Order = { type: 'call', id, table, method, args, now: this.#clock.now() };
     return new Promise((resolve, reject) => {
       this.#thread.postMessage(order);
-      // Somebody waits for this: the process must not end meanwhile.
-      if (this.#waiting.size === 0) this.#thread.ref();
       this.#waiting.set(id, { resolve, reject });
     });
   }
@@ -107,7 +104,6 @@ class Writer {
   async close(): Promise<void> {
     if (this.#ended) return;
     const exit = once(this.#thread, 'exit');
-    this.#thread.ref();
     this.#thread.postMessage({ type: 'close' } satisfies Order);
     await exit;
   }
@@ -116,7 +112,6 @@ class Writer {
     const waiting = this.#waiting.get(answer.id);
     if (!waiting) return;
     this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#thread.unref();
     if (answer.type === 'done') waiting.resolve(answer.result);
     else waiting.reject(asOurs(answer.failure));
   }

@@ -2,14 +2,62 @@
  * Sealed values, version 1: one octet of version, eight that name the vault, then the data key sealed under the vault's
  * key, then the value sealed under the data key. Each sealed part is 12 octets of nonce, the ciphertext, 16 of tag.
  */
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+  randomFillSync,
+} from 'node:crypto';
 import { vaultError } from './errors.ts';
+
+/** Octets of a vault's public name. */
+export const VAULT_ID = 8;
+
+const VERSION = 1;
+const NONCE = 12;
+const TAG = 16;
+const KEY = 32;
+const HEAD = 1 + VAULT_ID;
+const WRAPPED = NONCE + KEY + TAG;
+const NONCE_POOL = 256 * NONCE;
 
 /** AES-256-GCM with a random nonce and `context` authenticated. */
 export function encrypt(key: Uint8Array | KeyObject, context: string, plain: Uint8Array): Buffer {
-  const nonce = randomBytes(NONCE);
+  // Memory of its own, not of Node's pool: what is sealed is sent to other threads, which copy what lies around it as well.
+  const sealed = Buffer.allocUnsafeSlow(NONCE + plain.length + TAG);
+  encryptInto(sealed, 0, key, context, plain);
+  return sealed;
+}
+
+/** Writes at `at` what {@link encrypt} gives. */
+function encryptInto(
+  sealed: Buffer,
+  at: number,
+  key: Uint8Array | KeyObject,
+  context: string,
+  plain: Uint8Array,
+): void {
+  const nonce = freshNonce();
   const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG }).setAAD(Buffer.from(context));
-  return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  sealed.set(nonce, at);
+  // GCM is a stream: as many octets as went in, and none at the end.
+  sealed.set(cipher.update(plain), at + NONCE);
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), at + NONCE + plain.length);
+}
+
+/** Nonces are drawn many at a time: each draw is a call into OpenSSL. None is given out twice. */
+const nonces = Buffer.alloc(NONCE_POOL);
+let drawn: number = nonces.length;
+
+function freshNonce(): Uint8Array {
+  if (drawn + NONCE > nonces.length) {
+    randomFillSync(nonces);
+    drawn = 0;
+  }
+  return nonces.subarray(drawn, (drawn += NONCE));
 }
 
 /** The reverse; undefined when key, context or any bit differs from sealing. */
@@ -56,7 +104,10 @@ export function sealDataKey(
   record: string,
 ): { readonly sealed: Uint8Array; readonly key: KeyObject } {
   const octets = randomBytes(KEY);
-  const sealed = Buffer.concat([Buffer.of(VERSION), vaultId, encrypt(wrapKey, context('key', record), octets)]);
+  const sealed = Buffer.allocUnsafeSlow(HEAD + WRAPPED);
+  sealed[0] = VERSION;
+  sealed.set(vaultId, 1);
+  encryptInto(sealed, HEAD, wrapKey, context('key', record), octets);
   const key = createSecretKey(octets);
   octets.fill(0);
   return { sealed, key };
@@ -71,16 +122,6 @@ export function openDataKey(wrapKey: KeyObject, vaultId: Uint8Array, record: str
   octets.fill(0);
   return key;
 }
-
-/** Octets of a vault's public name. */
-export const VAULT_ID = 8;
-
-const VERSION = 1;
-const NONCE = 12;
-const TAG = 16;
-const KEY = 32;
-const HEAD = 1 + VAULT_ID;
-const WRAPPED = NONCE + KEY + TAG;
 
 function checkHead(vaultId: Uint8Array, record: string, sealed: Uint8Array, least: number): void {
   if (sealed.length < least) {

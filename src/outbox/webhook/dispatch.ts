@@ -72,6 +72,8 @@ class WebhookDispatcher {
   /** Receivers whose last try failed, and until when they are left alone. */
   readonly #resting = new Map<string, { readonly failures: number; readonly until: number }>();
   #round: Promise<void> | undefined;
+  /** There may be webhooks. */
+  #some = true;
   #again = false;
   #timer: Timer | undefined;
   #prunedAt = 0;
@@ -79,7 +81,16 @@ class WebhookDispatcher {
   constructor(deps: WebhookDeps) {
     this.#deps = deps;
     this.#egress = new Egress(deps.policy, deps.resolve);
-    this.#watches = (['outbox', 'webhooks'] as const).map((topic) => deps.store.watch(topic, () => this.#wake()));
+    this.#watches = [
+      deps.store.watch('webhooks', () => {
+        this.#some = true;
+        this.#wake();
+      }),
+      // Busy outboxes commit some hundred times a second; most have nobody to tell.
+      deps.store.watch('outbox', () => {
+        if (this.#some) this.#wake();
+      }),
+    ];
     this.#wake();
   }
 
@@ -115,7 +126,9 @@ class WebhookDispatcher {
     try {
       while (this.#again && !this.#stop.signal.aborted) {
         this.#again = false;
-        for (const webhook of await store.webhooks.list()) {
+        const webhooks = await store.webhooks.list();
+        this.#some = webhooks.length > 0;
+        for (const webhook of webhooks) {
           if (webhook.state.type === 'enabled') await this.#enqueue(webhook);
         }
         wait = Math.min(LOOK_EVERY_MS, await this.#begin());

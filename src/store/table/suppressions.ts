@@ -1,3 +1,4 @@
+import { CompiledQuery } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { SuppressionRow } from '../schema.ts';
 import type { Suppression, SuppressionTable } from '../types-api.ts';
@@ -34,13 +35,8 @@ export function suppressionTable(engine: Engine): SuppressionTable {
         const found: Suppression[] = [];
         for (let from = 0; from < addresses.length; from += ASKED_AT_ONCE) {
           const some = addresses.slice(from, from + ASKED_AT_ONCE).map((address) => address.toLowerCase());
-          const rows = await db
-            .selectFrom('suppressions')
-            .selectAll()
-            .where('address', 'in', some)
-            .where('mailbox', 'in', ['*', mailbox.toLowerCase()])
-            .execute();
-          found.push(...rows.map(suppression));
+          const query = CompiledQuery.raw(matchText(engine, some.length), ['*', mailbox.toLowerCase(), ...some]);
+          found.push(...(await db.executeQuery<SuppressionRow>(query)).rows.map(suppression));
         }
         return found;
       }),
@@ -69,6 +65,21 @@ export function suppressionTable(engine: Engine): SuppressionTable {
         return done.numDeletedRows > 0n;
       }),
   };
+}
+
+/** Asked for every recipient of every message: the text is made once per number of addresses. */
+const texts = new Map<string, string>();
+
+function matchText({ name }: Engine, count: number): string {
+  const key = `${name} ${count}`;
+  let text = texts.get(key);
+  if (text === undefined) {
+    const place = (at: number): string => (name === 'postgres' ? `$${at}` : '?');
+    const addresses = Array.from({ length: count }, (_, at) => place(at + 3)).join(', ');
+    text = `SELECT * FROM suppressions WHERE mailbox IN (${place(1)}, ${place(2)}) AND address IN (${addresses})`;
+    texts.set(key, text);
+  }
+  return text;
 }
 
 function suppression(row: SuppressionRow): Suppression {
