@@ -29,8 +29,8 @@ export function openLog(options: LogOptions, stream: NodeJS.WriteStream = proces
       base: process.env['NODE_UNIQUE_ID'] === undefined ? null : { worker: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
+      // By key here, by value in the destination.
       serializers: { err: describeError, error: describeError },
-      redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
     },
     destination,
   );
@@ -38,7 +38,7 @@ export function openLog(options: LogOptions, stream: NodeJS.WriteStream = proces
 }
 
 /** By key as well as by value: these never hold anything that may be read. */
-const SECRET_KEYS = [
+const SECRET_KEYS = new Set([
   'password',
   'passphrase',
   'secret',
@@ -49,15 +49,29 @@ const SECRET_KEYS = [
   'clientSecret',
   'authorization',
   'privateKey',
-];
+]);
+
+/** The fields with what such keys hold masked, two levels deep; the very same object where there is nothing to mask. */
+function masked(fields: LogFields, depth = 0): LogFields {
+  let copy: Record<string, unknown> | undefined;
+  for (const [key, value] of Object.entries(fields)) {
+    const shown = SECRET_KEYS.has(key) ? '[secret]' : depth === 0 && isPlain(value) ? masked(value, 1) : value;
+    if (shown !== value) (copy ??= { ...fields })[key] = shown;
+  }
+  return copy ?? fields;
+}
+
+function isPlain(value: unknown): value is LogFields {
+  return typeof value === 'object' && value !== null && !(value instanceof Error);
+}
 
 function wrap(logger: Logger): Log {
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    child: (fields: LogFields) => wrap(logger.child(fields)),
+    debug: (fields, message) => logger.debug(masked(fields), message),
+    info: (fields, message) => logger.info(masked(fields), message),
+    warn: (fields, message) => logger.warn(masked(fields), message),
+    error: (fields, message) => logger.error(masked(fields), message),
+    child: (fields: LogFields) => wrap(logger.child(masked(fields))),
   };
 }
 

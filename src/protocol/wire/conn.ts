@@ -26,6 +26,11 @@ export class Conn {
   readonly #highWater: number;
   #idleMs: number;
   #waiting: (() => void) | undefined;
+  /** Ends the wait under way with a failure. */
+  #giveUp: ((reason: unknown) => void) | undefined;
+  #waitsSince = 0;
+  #idle: Timer | undefined;
+  #heeded: AbortSignal | undefined;
   #failure: PosternError | undefined;
   #ended = false;
   #detached = false;
@@ -58,6 +63,9 @@ export class Conn {
 
   setIdle(ms: number): void {
     this.#idleMs = ms;
+    this.#idle?.cancel();
+    this.#idle = undefined;
+    if (ms > 0 && this.#giveUp) this.#watchIdle(ms);
   }
 
   /**
@@ -158,6 +166,14 @@ export class Conn {
     this.#socket.off('end', this.#onEnd);
     this.#socket.off('error', this.#onError);
     this.#socket.off('close', this.#onEnd);
+    this.#rest();
+  }
+
+  /** Lets go of timer and signal. */
+  #rest(): void {
+    this.#idle?.cancel();
+    this.#idle = undefined;
+    this.#heed(undefined);
   }
 
   readonly #onData = (bytes: Buffer): void => {
@@ -169,6 +185,7 @@ export class Conn {
   readonly #onEnd = (): void => {
     this.#ended = true;
     this.#waiting?.();
+    this.#rest();
   };
 
   readonly #onError = (error: Error): void => {
@@ -206,27 +223,44 @@ export class Conn {
 
   /** Waits for bytes, the end, an error, the idle limit or an abort. */
   #more(signal: AbortSignal | undefined): Promise<void> {
+    this.#heed(signal);
+    this.#waitsSince = this.#clock.now();
+    if (this.#idleMs > 0 && this.#idle === undefined) this.#watchIdle(this.#idleMs);
     return new Promise((resolve, reject) => {
-      let timer: Timer | undefined;
-      const finish = (settle: () => void): void => {
+      this.#waiting = () => {
         this.#waiting = undefined;
-        timer?.cancel();
-        signal?.removeEventListener('abort', abort);
-        settle();
+        this.#giveUp = undefined;
+        resolve();
       };
-      const abort = (): void => finish(() => reject(signal!.reason as Error));
-      this.#waiting = () => finish(resolve);
-      signal?.addEventListener('abort', abort, { once: true });
-      if (this.#idleMs > 0)
-        timer = this.#clock.after(this.#idleMs, () =>
-          finish(() =>
-            reject(
-              protocolError('wire.timeout', `nothing was received for ${Math.round(this.#idleMs / 1000)} seconds`),
-            ),
-          ),
-        );
+      this.#giveUp = (reason) => {
+        this.#waiting = undefined;
+        this.#giveUp = undefined;
+        reject(reason);
+      };
     });
   }
+
+  /** One timer for many waits: a busy connection waits some thousand times while it would be armed anew. */
+  #watchIdle(ms: number): void {
+    this.#idle = this.#clock.after(ms, () => {
+      this.#idle = undefined;
+      if (this.#giveUp === undefined || this.#idleMs <= 0) return;
+      const left = this.#waitsSince + this.#idleMs - this.#clock.now();
+      if (left > 0) return this.#watchIdle(left);
+      const seconds = Math.round(this.#idleMs / 1000);
+      this.#giveUp(protocolError('wire.timeout', `nothing was received for ${seconds} seconds`));
+    });
+  }
+
+  /** Listens to the signal of the wait under way; sessions give the same one again and again. */
+  #heed(signal: AbortSignal | undefined): void {
+    if (this.#heeded === signal) return;
+    this.#heeded?.removeEventListener('abort', this.#onAbort);
+    this.#heeded = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  readonly #onAbort = (): void => this.#giveUp?.(this.#heeded?.reason);
 }
 
 function closed(): PosternError {
