@@ -75,6 +75,7 @@ class Writer {
     });
     thread.on('error', (error) => this.#end(error));
     thread.on('exit', () => this.#end());
+    thread.unref();
   }
 
   /** Opens the file there, creating and upgrading it. @throws as {@link openSqlite} */
@@ -96,6 +97,8 @@ class Writer {
     const order: Order = { type: 'call', id, table, method, args, now: this.#clock.now() };
     return new Promise((resolve, reject) => {
       this.#thread.postMessage(order);
+      // The process may end while nobody waits, and must not while somebody does.
+      if (this.#waiting.size === 0) this.#thread.ref();
       this.#waiting.set(id, { resolve, reject });
     });
   }
@@ -104,6 +107,7 @@ class Writer {
   async close(): Promise<void> {
     if (this.#ended) return;
     const exit = once(this.#thread, 'exit');
+    this.#thread.ref();
     this.#thread.postMessage({ type: 'close' } satisfies Order);
     await exit;
   }
@@ -112,6 +116,7 @@ class Writer {
     const waiting = this.#waiting.get(answer.id);
     if (!waiting) return;
     this.#waiting.delete(answer.id);
+    if (this.#waiting.size === 0) this.#thread.unref();
     if (answer.type === 'done') waiting.resolve(answer.result);
     else waiting.reject(asOurs(answer.failure));
   }
