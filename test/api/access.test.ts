@@ -13,9 +13,11 @@ const hello = { from: SHOP, to: 'bob@x.test', subject: 'Hello', text: 'Hi Bob' }
 const HERE = { address: '127.0.0.1', isPrivate: true };
 const ask = (path: string, init: RequestInit = {}, peer = HERE): Promise<Response> =>
   bed.api.fetch(new Request(new URL(path, 'http://localhost'), init), peer);
-const problem = async (response: Response): Promise<{ code: string; detail: string; requestId: string }> => {
+const problem = async (
+  response: Response,
+): Promise<{ code: string; detail: string; hint: string; requestId: string }> => {
   assert.equal(response.headers.get('content-type'), 'application/problem+json');
-  return (await response.json()) as { code: string; detail: string; requestId: string };
+  return (await response.json()) as { code: string; detail: string; hint: string; requestId: string };
 };
 
 /** What operations with a body need to get as far as being refused. */
@@ -175,7 +177,10 @@ test('a body that is too large is refused, with and without a length', async () 
   const body = JSON.stringify({ ...hello, text: 'x'.repeat(11 * 1024 * 1024) });
   const length = String(body.length);
   const known = await ask('/v1/messages', { method: 'POST', headers: { ...headers, 'content-length': length }, body });
-  assert.deepEqual([known.status, (await problem(known)).code], [413, 'api.too-large']);
+  const told = await problem(known);
+  assert.deepEqual([known.status, told.code], [413, 'api.too-large']);
+  for (const way of ['POST /v1/uploads?filename=NAME', '{"upload": "ID"}', 'Content-Type: message/rfc822'])
+    assert.ok(told.hint.includes(way), way);
   const stream = new Blob([body]).stream();
   const chunked = { ...headers, 'transfer-encoding': 'chunked' };
   const init = { method: 'POST', headers: chunked, body: stream, duplex: 'half' as const };

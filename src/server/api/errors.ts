@@ -27,7 +27,7 @@ export const apiError = errorTable({
   'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
   'api.too-large': {
     kind: 'limit',
-    hint: 'send large attachments ahead by POST /v1/uploads, or the whole message as message/rfc822',
+    hint: 'send each large attachment ahead: POST /v1/uploads?filename=NAME, its octets as body, then "attachments": [{"upload": "ID"}]; or the finished message as body of POST /v1/messages with Content-Type: message/rfc822',
   },
 });
 
