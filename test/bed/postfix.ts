@@ -6,7 +6,7 @@
  * and refused, so whoever signs in with a long token must send it as a continuation (RFC 4954 §4).
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, chownSync, existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Certificates } from './certificates.ts';
@@ -28,6 +28,8 @@ export interface PostfixOptions {
 export interface Postfix {
   readonly ports: Readonly<Record<'submission' | 'smtps', number>>;
   log(): string;
+  /** Messages it has taken and not passed on yet. */
+  queued(): number;
   stop(): Promise<void>;
 }
 
@@ -57,7 +59,11 @@ async function start(options: PostfixOptions, ports: Postfix['ports']): Promise<
     await stop();
     throw error;
   }
-  return { ports, log, stop };
+  const queued = (): number =>
+    globSync(join(folder.path, 'spool/{incoming,active,deferred}/**'), { withFileTypes: true }).filter((one) =>
+      one.isFile(),
+    ).length;
+  return { ports, log, queued, stop };
 }
 
 function writeConfiguration(root: string, options: PostfixOptions, ports: Postfix['ports']): void {

@@ -1,0 +1,183 @@
+/**
+ * Where to kill: a sweep of lanes, each a kind of point at which the process is ended at its first, second, third … passing.
+ * First every lane in the life of one message, until a message goes through because it has no more such points; then, for
+ * what is left of the budget, under load, with messages of several chunks, and at random times. Where the budget is too small
+ * for every point at every moment, the moments take turns: every point is still taken once.
+ */
+import type { Moment, Point } from './sudden-death.ts';
+
+export type Database = 'sqlite' | 'postgres';
+
+/** `start`: from the beginning of the process until it serves. `stream`: two sessions send until it ends. */
+export type Workload = 'start' | 'one' | 'large' | 'stream';
+
+export type Step =
+  | {
+      readonly type: 'point';
+      readonly lane: Lane;
+      readonly workload: Workload;
+      readonly point: Point;
+      readonly moment: Moment;
+      readonly nth: number;
+    }
+  | { readonly type: 'time'; readonly lane: Lane; readonly afterMs: number };
+
+interface Lane {
+  readonly name: string;
+  readonly make: (nth: number) => Step;
+  readonly stride: number;
+  next: number;
+  kills: number;
+  furthest: number;
+  /** A message has no point of this number any more. */
+  end: number | undefined;
+}
+
+const IN_SQLITE: readonly (readonly [Point, readonly Moment[]])[] = [
+  ['write', ['before', 'torn', 'cut']],
+  ['sync', ['before', 'cut']],
+];
+const IN_POSTGRES: readonly (readonly [Point, readonly Moment[]])[] = [['query', ['before', 'torn', 'after']]];
+const EVERYWHERE: readonly (readonly [Point, readonly Moment[]])[] = [
+  ['reply', ['before', 'torn', 'cut']],
+  ['upstream', ['before', 'torn', 'cut']],
+];
+/** Under load the points are many: these few steps reach further with the same number of kills. */
+const STRIDE: Readonly<Record<Point, number>> = { write: 7, sync: 1, reply: 1, query: 3, upstream: 2 };
+/** Of the budget, for the life of one message; the rest is for load. */
+const SHARE = 0.75;
+/** Points of a kind in the life of one message from which on they are many. */
+const MANY = 20;
+const RANDOM_MS = 900;
+
+/** How many points of each kind the life of one message has. */
+export type PointCounts = Readonly<Record<Point, number>>;
+
+export class KillPlan {
+  readonly #kills: number;
+  readonly #lanes: readonly Lane[][];
+  #done = 0;
+  #underWay = 0;
+  #turn = 0;
+
+  private constructor(kills: number, lanes: Lane[][]) {
+    this.#kills = kills;
+    this.#lanes = lanes;
+  }
+
+  /** Every point in the life of one message, which has about so many, and what is left of `kills` under load. */
+  static sweep(database: Database, kills: number, random: () => number, known: PointCounts): KillPlan {
+    const points = pointsOf(database);
+    const inside = points.filter(([point]) => point !== 'reply' && point !== 'upstream');
+    const strides = [1, 2, 3];
+    const strideOf = (point: Point, stride: number): number => (known[point] > MANY ? stride : 1);
+    const cost = (stride: number): number =>
+      points.reduce(
+        (sum, [point, moments]) => sum + moments.length * Math.ceil(known[point] / strideOf(point, stride)),
+        0,
+      );
+    const stride = strides.find((one) => cost(one) <= kills * SHARE) ?? 3;
+    const one = points.flatMap(([point, moments]) =>
+      moments.map((moment, at) => laneOf('one', point, moment, strideOf(point, stride), at)),
+    );
+    const start = inside.map(([point]) => laneOf('start', point, database === 'sqlite' ? 'cut' : 'before', 3));
+    const load = points.flatMap(([point, moments]) =>
+      moments.flatMap((moment) =>
+        (['stream', 'large'] as const).map((workload) => laneOf(workload, point, moment, STRIDE[point])),
+      ),
+    );
+    const times = Array.from({ length: 4 }, () => timeLane(random));
+    return new KillPlan(kills, [
+      [...one, ...start],
+      [...load, ...times],
+    ]);
+  }
+
+  /** `kills` points of the sweep, chosen at random: one of every lane before the second of any. */
+  static sample(database: Database, kills: number, random: () => number, known: PointCounts): KillPlan {
+    const lanes = pointsOf(database).flatMap(([point, moments]) =>
+      moments.map((moment, at) => {
+        const lane = laneOf(at % 2 === 0 ? 'one' : 'stream', point, moment, 1);
+        const anywhere = (): number => 1 + Math.floor(random() * known[point]);
+        return { ...lane, make: () => lane.make(anywhere()) };
+      }),
+    );
+    const shuffled = [...lanes, timeLane(random)]
+      .map((lane) => ({ lane, at: random() }))
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ lane }) => lane);
+    return new KillPlan(kills, [shuffled]);
+  }
+
+  /** Undefined when the kills are done or on their way. */
+  take(): Step | undefined {
+    if (this.#done + this.#underWay >= this.#kills) return undefined;
+    const lanes = this.#lanes
+      .map((some) => some.filter(({ end }) => end === undefined))
+      .find(({ length }) => length > 0);
+    if (!lanes) return undefined;
+    const lane = lanes[this.#turn++ % lanes.length]!;
+    const step = lane.make(lane.next);
+    lane.next += lane.stride;
+    this.#underWay += 1;
+    return step;
+  }
+
+  /** What became of a step: `survived` when the process never came to its point. */
+  report(step: Step, result: 'killed' | 'survived'): void {
+    const { lane } = step;
+    this.#underWay -= 1;
+    if (result === 'killed') {
+      this.#done += 1;
+      lane.kills += 1;
+      if (step.type === 'point') lane.furthest = Math.max(lane.furthest, step.nth);
+    } else if (step.type === 'point') lane.end = Math.min(lane.end ?? Infinity, step.nth);
+  }
+
+  get kills(): number {
+    return this.#done;
+  }
+
+  /** A line for every lane: kills, and how far it went. */
+  summary(): readonly string[] {
+    return this.#lanes
+      .flat()
+      .filter(({ kills }) => kills > 0)
+      .map(({ name, kills, furthest, end, stride }) => {
+        const each = stride === 1 ? 'every point' : `one point in ${stride}`;
+        const all = end === undefined ? '' : ', after which there are no more';
+        const reached = furthest === 0 ? '' : `, ${each} up to number ${furthest}${all}`;
+        return `${name}: ${kills} kills${reached}`;
+      });
+  }
+}
+
+function pointsOf(database: Database): readonly (readonly [Point, readonly Moment[]])[] {
+  return [...(database === 'sqlite' ? IN_SQLITE : IN_POSTGRES), ...EVERYWHERE];
+}
+
+function laneOf(workload: Workload, point: Point, moment: Moment, stride: number, offset = 0): Lane {
+  const lane: Lane = {
+    name: `${workload} ${point} ${moment}`,
+    make: (nth) => ({ type: 'point', lane, workload, point, moment, nth }),
+    stride,
+    next: 1 + (offset % stride),
+    kills: 0,
+    furthest: 0,
+    end: undefined,
+  };
+  return lane;
+}
+
+function timeLane(random: () => number): Lane {
+  const lane: Lane = {
+    name: 'stream at a random time',
+    make: () => ({ type: 'time', lane, afterMs: random() * RANDOM_MS }),
+    stride: 1,
+    next: 1,
+    kills: 0,
+    furthest: 0,
+    end: undefined,
+  };
+  return lane;
+}
