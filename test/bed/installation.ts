@@ -245,10 +245,10 @@ async function serve(
   let stdout = '';
   daemon.child.stdout!.on('data', (piece: Buffer) => void (stdout += piece.toString()));
   for (const end = performance.now() + 30_000; !stdout.includes('\n'); await delay(5)) {
-    if (!daemon.running) throw new Error(`postern serve ended before it was ready:\n${daemon.output()}`);
-    if (performance.now() < end) continue;
+    if (daemon.running && performance.now() < end) continue;
+    const what = daemon.running ? 'is not ready after 30 s' : 'ended before it was ready';
     await daemon.stop();
-    throw new Error(`postern serve is not ready after 30 s:\n${daemon.output()}`);
+    throw new Error(`postern serve ${what}:\n${daemon.output()}`);
   }
   const facts = JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as {
     listeners: { protocol: string; tls: string; port: number }[];

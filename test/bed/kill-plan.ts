@@ -24,7 +24,7 @@ export type Step =
 
 interface Lane {
   readonly name: string;
-  readonly make: (nth: number) => Step;
+  make: (nth: number) => Step;
   readonly stride: number;
   next: number;
   kills: number;
@@ -98,8 +98,9 @@ export class KillPlan {
     const lanes = pointsOf(database).flatMap(([point, moments]) =>
       moments.map((moment, at) => {
         const lane = laneOf(at % 2 === 0 ? 'one' : 'stream', point, moment, 1);
-        const anywhere = (): number => 1 + Math.floor(random() * known[point]);
-        return { ...lane, make: () => lane.make(anywhere()) };
+        const { make } = lane;
+        lane.make = () => make(1 + Math.floor(random() * known[point]));
+        return lane;
       }),
     );
     const shuffled = [...lanes, timeLane(random)]

@@ -1,4 +1,7 @@
-/** A file system that is really full when it is full: a tmpfs of a few megabytes. Mounting takes root. */
+/**
+ * A file system that is really full when it is full: a tmpfs of a few megabytes. Mounting takes root, or a name space of one's
+ * own in which one is root (user_namespaces(7)), where the system allows those.
+ */
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,4 +32,24 @@ export function smallDisk(octets: number, aside: number): SmallDisk | undefined 
       folder.remove();
     },
   };
+}
+
+const IN_NAMESPACE: readonly string[] = ['--user', '--map-root-user', '--mount'];
+
+/**
+ * Runs a test file again where this user may mount. Undefined when nobody may here; otherwise whether it passed, and what it
+ * said.
+ */
+export function againAsRoot(file: string): { readonly passed: boolean; readonly output: string } | undefined {
+  // Root that may not mount gains nothing by this.
+  if (process.getuid?.() === 0) return undefined;
+  const trial = privateFolder();
+  const mount = ['mount', '-t', 'tmpfs', 'postern-test', trial.path];
+  const { status } = spawnSync('unshare', [...IN_NAMESPACE, ...mount], { stdio: 'ignore' });
+  trial.remove();
+  if (status !== 0) return undefined;
+  // Without this variable of the test runner's, which makes a test run inside a test do nothing.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const done = spawnSync('unshare', [...IN_NAMESPACE, process.execPath, '--test', file], { encoding: 'utf8', env });
+  return { passed: done.status === 0, output: done.stdout + done.stderr };
 }
