@@ -56,11 +56,14 @@ export type PointCounts = Readonly<Record<Point, number>>;
 export class KillPlan {
   readonly #kills: number;
   readonly #lanes: readonly Lane[][];
+  /** Its steps are not in order: that one of them is too many says nothing of the next. */
+  readonly #sampled: boolean;
   #done = 0;
   #underWay = 0;
   #turn = 0;
 
-  private constructor(kills: number, lanes: Lane[][]) {
+  private constructor(kills: number, lanes: Lane[][], sampled = false) {
+    this.#sampled = sampled;
     this.#kills = kills;
     this.#lanes = lanes;
   }
@@ -107,7 +110,7 @@ export class KillPlan {
       .map((lane) => ({ lane, at: random() }))
       .toSorted((a, b) => a.at - b.at)
       .map(({ lane }) => lane);
-    return new KillPlan(kills, [shuffled]);
+    return new KillPlan(kills, [shuffled], true);
   }
 
   /** Undefined when the kills are done or on their way. */
@@ -132,7 +135,7 @@ export class KillPlan {
       this.#done += 1;
       lane.kills += 1;
       if (step.type === 'point') lane.furthest = Math.max(lane.furthest, step.nth);
-    } else if (step.type === 'point') lane.end = Math.min(lane.end ?? Infinity, step.nth);
+    } else if (step.type === 'point' && !this.#sampled) lane.end = Math.min(lane.end ?? Infinity, step.nth);
   }
 
   get kills(): number {
