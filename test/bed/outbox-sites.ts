@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { startSandbox } from '../../src/sandbox/index.ts';
+import { openStore } from '../../src/store/open.ts';
 import { type Consentable, createHome } from './installation.ts';
 import { type Database, KillPlan } from './kill-plan.ts';
 import { ALICE, BOB, startMailSite } from './mail-site.ts';
 import { arrivals, type Story, Victim } from './outbox-kills.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
-import { privateFolder } from './process.ts';
 
 export interface SweepRequest {
   readonly kills: number;
@@ -114,13 +114,12 @@ async function run(request: SweepRequest, site: Site): Promise<SweepResult> {
   const random = generator(seed);
   const begun = performance.now();
   const postgres = database === 'postgres' ? await startPostgres() : undefined;
-  const cache = privateFolder();
   const victims: Victim[] = [];
   const closers: (() => Promise<void>)[] = [];
   try {
     await Promise.all(
       Array.from({ length: homes }, async (_, index) => {
-        const { victim, close } = await openVictim(site, `home${index}`, cache.path, postgres);
+        const { victim, close } = await openVictim(site, `home${index}`, postgres);
         victims.push(victim);
         closers.push(close);
       }),
@@ -138,23 +137,23 @@ async function run(request: SweepRequest, site: Site): Promise<SweepResult> {
   } finally {
     for (const close of closers) await close();
     await postgres?.stop();
-    cache.remove();
   }
 }
 
-async function openVictim(site: Site, name: string, cache: string, postgres: Postgres | undefined) {
+async function openVictim(site: Site, name: string, postgres: Postgres | undefined) {
   const url = await postgres?.freshDatabase();
-  // A process that lives for half a second should not spend it on reading TypeScript.
-  const env = { NODE_COMPILE_CACHE: cache, ...(url === undefined ? {} : { POSTERN_DATABASE_URL: url }) };
-  const home = await createHome(site.consentable, { env });
-  await home.cli(['mailbox', 'set', ALICE, '--outgoing', 'outbox']);
+  const home = await createHome(site.consentable, url === undefined ? {} : { env: { POSTERN_DATABASE_URL: url } });
+  const database = url ?? `sqlite:${join(home.path, 'postern.db')}`;
+  const store = await openStore(database);
+  await store.mailboxes.update(ALICE, { settings: { outgoing: 'outbox' } });
+  await store.close();
   const client = url === undefined ? undefined : new pg.Client({ connectionString: url });
   await client?.connect();
   const query = url === undefined ? {} : { query: Number(new URL(url).port) };
   const victim = new Victim({
     home,
     name,
-    database: url ?? `sqlite:${join(home.path, 'postern.db')}`,
+    database,
     ports: { upstream: site.upstream, ...query },
     async endLeases() {
       await client?.query('UPDATE leases SET until = 1 WHERE until > 1');
