@@ -6,7 +6,7 @@ import type { Found } from './step.ts';
 
 /** @throws check.devices when a rule names a mailbox or sender that cannot send */
 export async function judgeDevices(
-  { host, port, rules }: NonNullable<InstallationFacts['devices']>,
+  { host, port, rules, tls }: NonNullable<InstallationFacts['devices']>,
   store: Pick<Store, 'mailboxes'>,
 ): Promise<Found> {
   for (const { name, mailbox, sender = mailbox } of rules) {
@@ -30,13 +30,14 @@ export async function judgeDevices(
   );
   return {
     says: `without any sign-in, at ${host}:${port}: ${who.join('; ')}`,
-    facts: { host, port, rules },
+    facts: { host, port, tls, rules },
     warning: {
       id: 'home.devices-open',
-      cause: 'whoever is in these networks can send mail in your name, without a password and in plain text',
+      cause: `whoever is in these networks can send mail in your name, without a password${tls === 'none' ? ' and, where the device does not use STARTTLS, in plain text' : ''}`,
       blame: 'operator',
       remedy: [
         { do: 'name single addresses instead of networks, and keep perHour low' },
+        ...(tls === 'none' ? [{ do: 'set outbox.devices.tls: starttls when every device speaks TLS' }] : []),
         { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
         { do: 'take outbox.devices out of postern.yaml when no device needs it' },
       ],

@@ -23,6 +23,7 @@ export interface InstallationFacts {
     | {
         readonly host: string;
         readonly port: number;
+        readonly tls: 'none' | 'starttls' | 'implicit';
         readonly rules: readonly {
           readonly name: string;
           readonly networks: readonly string[];

@@ -1,11 +1,14 @@
 /** The lane for printers, scanners and alarms that cannot sign in: their network is their proof. Off unless configured. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { secureServer, type ServerContext } from '../protocol/tls/server.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { Store } from '../store/types.ts';
+import { greetDevice } from './device-greeting.ts';
 import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
 import { outboxError } from './errors.ts';
 import { serveSubmission } from './submission.ts';
@@ -18,12 +21,16 @@ export interface DeviceListenerDeps {
   readonly log: Log;
   /** Our name in replies. */
   readonly hostname: string;
+  /** The gateway’s certificate. */
+  readonly tls: ServerContext;
 }
 
 export interface DeviceListenerOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
+  /** `none`: plain text and STARTTLS offered; `starttls`: nothing is taken before it; `implicit`: TLS from the first byte. */
+  readonly tls: 'none' | 'starttls' | 'implicit';
   readonly rules: readonly DeviceRule[];
 }
 
@@ -37,22 +44,23 @@ export interface DeviceListener {
 const MOST_CONNECTIONS = 100;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
 const IDLE_MS = 5 * 60_000;
+/** Handshakes with something that does not speak TLS end after this. */
+const HANDSHAKE_MS = 15_000;
+/** Octets of a command line, as after it. */
+const LINE_OCTETS = 4096;
 
 /** @throws outbox.device-port */
 export async function startDeviceListener(
   deps: DeviceListenerDeps,
-  { host, port, rules }: DeviceListenerOptions,
+  { host, port, rules, tls }: DeviceListenerOptions,
 ): Promise<DeviceListener> {
-  const { clock, log } = deps;
+  const { log } = deps;
   const closing = new AbortController();
   const sessions = new Set<Promise<void>>();
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-    const conn = new Conn(socket, { clock });
-    conn.setIdle(IDLE_MS);
-    const session = serveDevice(deps, conn, socket, rules, sockets.size >= MOST_CONNECTIONS, closing.signal).finally(
-      () => sessions.delete(session),
-    );
+    const visit = { socket, rules, tls, full: sockets.size >= MOST_CONNECTIONS, signal: closing.signal };
+    const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
     sessions.add(session);
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
@@ -74,7 +82,7 @@ export async function startDeviceListener(
   server.on('error', (error) => log.error({ error: error.message }, 'the listener for devices failed'));
   const bound = (server.address() as AddressInfo).port;
   for (const { mailbox, name, networks, perHour, sender = mailbox } of rules)
-    log.warn({ rule: name, networks, sender, perHour, host, port: bound }, 'devices may send without signing in');
+    log.warn({ rule: name, networks, sender, perHour, host, port: bound, tls }, 'devices may send without signing in');
   return {
     port: bound,
     async close() {
@@ -88,19 +96,26 @@ export async function startDeviceListener(
   };
 }
 
+interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
+  readonly socket: Socket;
+  /** As many as may be are here already. */
+  readonly full: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** One connection. Never rejects. */
 async function serveDevice(
-  { outbox, store, clock, log, hostname }: DeviceListenerDeps,
-  conn: Conn,
-  socket: Socket,
-  rules: readonly DeviceRule[],
-  full: boolean,
-  signal: AbortSignal,
+  { outbox, store, clock, log, hostname, tls: context }: DeviceListenerDeps,
+  { socket, rules, full, signal, tls }: Visit,
 ): Promise<void> {
+  const secure = (plain: Socket): Promise<TLSSocket> => secureServer(plain, context, { timeoutMs: HANDSHAKE_MS });
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
   const facts = { sessionId, protocol: 'smtp', remoteAddress };
+  let conn: Conn | undefined;
   try {
+    conn = new Conn(tls === 'implicit' ? await secure(socket) : socket, { clock });
+    conn.setIdle(IDLE_MS);
     const rule = ruleFor(rules, remoteAddress);
     const mailbox = rule && (await store.mailboxes.find(rule.mailbox.toLowerCase()));
     if (rule === undefined || mailbox === undefined || full) {
@@ -110,7 +125,8 @@ async function serveDevice(
       else conn.end(`421 4.3.0 ${hostname} cannot take mail from devices now\r\n`);
       return;
     }
-    await conn.write(`220 ${hostname} ESMTP Postern ready\r\n`);
+    const greeting = { hostname, secure, signal, maxOctets: outbox.maxOctets, lineOctets: LINE_OCTETS };
+    if ((await greetDevice(conn, { ...greeting, tlsRequired: tls === 'starttls' })) === 'left') return;
     await serveSubmission(
       { outbox, log },
       conn,
@@ -127,8 +143,8 @@ async function serveDevice(
     );
     conn.end();
   } catch (error) {
-    if (signal.aborted) conn.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
-    else conn.end();
+    if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
+    else conn?.end();
     log.debug({ ...facts, code: asError(error).code }, 'a device’s connection ended early');
   }
 }

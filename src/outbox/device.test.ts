@@ -1,12 +1,14 @@
 /** Devices without a sign-in: only from their network, only as their sender, only so much. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { type Certificates, certificates } from '../../test/bed/gateway.ts';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { ManualClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
-import { type DeviceListener, startDeviceListener } from './device-listener.ts';
+import { type ServerContext, serverContext } from '../protocol/tls/server.ts';
+import { type DeviceListener, type DeviceListenerOptions, startDeviceListener } from './device-listener.ts';
 import { type DeviceRule, ruleFor } from './device-rule.ts';
 
 const ALICE = 'alice@contoso.test';
@@ -16,18 +18,24 @@ const warnings: string[] = [];
 let bed: OutboxBed;
 let devices: DeviceListener;
 
-const start = (...rules: readonly DeviceRule[]): Promise<DeviceListener> =>
+let authority: Certificates;
+let tls: ServerContext;
+
+const start = (rule: DeviceRule, how: DeviceListenerOptions['tls'] = 'none'): Promise<DeviceListener> =>
   startDeviceListener(
     {
       ...bed,
       clock,
+      tls,
       log: { ...nullLog, warn: (fields, message) => void warnings.push(`${message} ${JSON.stringify(fields)}`) },
       hostname: 'postern.test',
     },
-    { host: '127.0.0.1', port: 0, rules },
+    { host: '127.0.0.1', port: 0, tls: how, rules: [rule] },
   );
 
 before(async () => {
+  authority = await certificates();
+  tls = serverContext(await authority.issue());
   bed = await openOutboxBed({ clock });
   devices = await start(RULE);
 });
@@ -54,7 +62,7 @@ test('a message is taken without AUTH, as the rule says, and its story names the
   assert.ok(warnings.some((line) => line.includes('without signing in') && line.includes(ALICE)));
   const wire = await open();
   wire.send('EHLO scanner\r\n');
-  assert.doesNotMatch(await wire.until(/^250 .*\r\n/m), /AUTH|STARTTLS/);
+  assert.doesNotMatch(await wire.until(/^250 .*\r\n/m), /AUTH/);
   const reply = await send(wire, ['bob@contoso.test']);
   const id = /queued as (\S+)/.exec(reply)![1]!;
   const message = (await bed.outbox.find(id))!;
@@ -110,8 +118,8 @@ test('who is not in the network, and a rule without its mailbox, are turned away
 test('a port that is taken is an error by name; closing says goodbye', async () => {
   await assert.rejects(
     startDeviceListener(
-      { ...bed, clock, log: nullLog, hostname: 'x' },
-      { host: '127.0.0.1', port: devices.port, rules: [RULE] },
+      { ...bed, clock, tls, log: nullLog, hostname: 'x' },
+      { host: '127.0.0.1', port: devices.port, tls: 'none', rules: [RULE] },
     ),
     (error: unknown) => isError(error, 'outbox.device-port'),
   );
@@ -119,4 +127,49 @@ test('a port that is taken is an error by name; closing says goodbye', async () 
   const wire = await open(short.port);
   await short.close();
   assert.match(await wire.closed(), /^421 4\.3\.2 /);
+});
+
+test('STARTTLS is offered and used; without it tls: starttls takes nothing; tls: implicit needs no word', async () => {
+  await clock.advance(3_600_000);
+  const strict = await start(RULE, 'starttls');
+  for (const [port, plain] of [
+    [devices.port, /^250 2\.1\.0/],
+    [strict.port, /^530 5\.7\.0 use STARTTLS first/],
+  ] as const) {
+    const wire = await open(port);
+    wire.send('EHLO scanner\r\n');
+    assert.match(await wire.until(/^250 .*\r\n/m), /^250 STARTTLS/m);
+    wire.send(`MAIL FROM:<${ALICE}>\r\n`);
+    assert.match(await wire.until(/^\d{3} .*\r\n/), plain);
+    wire.destroy();
+    const secure = await open(port);
+    secure.send('HELO scanner\r\nNOOP\r\n');
+    await secure.until(/^250 2\.0\.0 .*\r\n/m);
+    secure.send('STARTTLS\r\n');
+    await secure.until(/^220 2\.0\.0 .*\r\n/);
+    await secure.secure(authority.ca);
+    secure.send('EHLO scanner\r\n');
+    assert.doesNotMatch(await secure.until(/^250 .*\r\n/m), /STARTTLS/);
+    assert.match(await send(secure, ['bob@contoso.test']), /^250 .*queued as/);
+    secure.destroy();
+  }
+  await strict.close();
+  const implicit = await start(RULE, 'implicit');
+  const wire = await Wire.open({ host: '127.0.0.1', port: implicit.port }, authority.ca);
+  await wire.until(/^220 .*\r\n/);
+  assert.match(await send(wire, ['bob@contoso.test']), /^250 .*queued as/);
+  wire.destroy();
+  await implicit.close();
+});
+
+test('plain text sent together with STARTTLS is refused; everything pipelined at once and cut off is taken', async () => {
+  await clock.advance(3_600_000);
+  const early = await open();
+  early.send(`STARTTLS\r\nMAIL FROM:<${ALICE}>\r\n`);
+  assert.match(await early.closed(), /^554 5\.5\.1 /);
+  const wire = await open();
+  wire.send(
+    `EHLO x\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<bob@contoso.test>\r\nDATA\r\nFrom: ${ALICE}\r\n\r\nhi\r\n.\r\nQUIT\r\n`,
+  );
+  assert.match(await wire.closed(), /queued as/);
 });

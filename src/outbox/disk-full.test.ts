@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { certificates } from '../../test/bed/gateway.ts';
 import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/outbox.ts';
 import { againAsRoot, smallDisk } from '../../test/bed/small-disk.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { systemClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
+import { serverContext } from '../protocol/tls/server.ts';
 import { startDeviceListener } from './device-listener.ts';
 import { openOutbox } from './open.ts';
 
@@ -24,8 +26,9 @@ async function send(wire: Wire, octets: number): Promise<string> {
 /** Sends until the disk is full; ids of what was acknowledged. */
 async function fill(bed: OutboxBed, octets: number): Promise<readonly string[]> {
   const rule = { name: 'all', networks: ['127.0.0.1'], mailbox: ALICE, perHour: 1_000_000 };
-  const deps = { ...bed, clock: systemClock, log: nullLog, hostname: 'postern.test' };
-  const devices = await startDeviceListener(deps, { host: '127.0.0.1', port: 0, rules: [rule] });
+  const tls = serverContext(await (await certificates()).issue());
+  const deps = { ...bed, tls, clock: systemClock, log: nullLog, hostname: 'postern.test' };
+  const devices = await startDeviceListener(deps, { host: '127.0.0.1', port: 0, tls: 'none', rules: [rule] });
   const wire = await Wire.open({ host: '127.0.0.1', port: devices.port });
   await wire.until(/^220 .*\r\n/);
   const ids: string[] = [];

@@ -53,6 +53,12 @@ export const outboxSchema = z
       .strictObject({
         host: z.string().min(1).describe('numeric address to listen on'),
         port: port.default(2525).describe('0 picks a free port'),
+        tls: z
+          .enum(['none', 'starttls', 'implicit'])
+          .default('none')
+          .describe(
+            'none: plain text, STARTTLS offered; starttls: no mail in plain text; implicit: TLS from the first byte; with the certificate of the gateway',
+          ),
         rules: z
           .array(device)
           .min(1)
@@ -60,7 +66,7 @@ export const outboxSchema = z
       })
       .optional()
       .describe(
-        'lets devices that cannot sign in hand over mail, known by their network alone and in plain text; off unless given, and postern check warns of it',
+        'lets devices that cannot sign in hand over mail, known by their network alone; off unless given, and postern check warns of it',
       ),
   })
   .prefault({})

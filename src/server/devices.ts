@@ -1,13 +1,31 @@
 /** The lane for devices that cannot sign in, where the configuration has one. */
 import { hostname as machineName } from 'node:os';
 import { type DeviceListener, startDeviceListener } from '../outbox/device-listener.ts';
+import { serverContext } from '../protocol/tls/server.ts';
+import { asError } from '../base/error.ts';
+import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
 import type { Instance } from './instance.ts';
 
-/** @throws outbox.device-port */
-export async function startDevices(instance: Instance): Promise<DeviceListener | undefined> {
+/** @throws outbox.device-port, tls.certificate, server.config */
+export async function startDevices(instance: Instance, files: CertificateFiles): Promise<DeviceListener | undefined> {
   const { clock, config, log, outbox, store } = instance;
   const { devices } = config.outbox;
   if (devices === undefined) return undefined;
   const hostname = config.hostname ?? machineName();
-  return startDeviceListener({ outbox, store, clock, log, hostname }, devices);
+  const tls = serverContext(readCertificate(files));
+  const listener = await startDeviceListener({ outbox, store, clock, log, hostname, tls }, devices);
+  const watch = watchCertificate(files, clock, log, () => {
+    try {
+      tls.replace(readCertificate(files));
+    } catch (error) {
+      log.error({ error: asError(error).message }, 'devices: the new certificate cannot be used, the old one stays');
+    }
+  });
+  return {
+    port: listener.port,
+    async close() {
+      watch.stop();
+      await listener.close();
+    },
+  };
 }

@@ -42,7 +42,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
     const channels = openChannels(instance);
     const certificate = await certificateFiles(config, systemClock);
     const composed = await composeGateway(instance, config.listeners, certificate, metrics);
-    const devices = await startDevices(instance).catch(async (error: unknown) => {
+    const devices = await startDevices(instance, certificate).catch(async (error: unknown) => {
       await composed.drain();
       throw error;
     });

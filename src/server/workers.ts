@@ -92,7 +92,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     });
 
   // Here, where no mail program is served: devices are few, and their port is not shared.
-  const devices = await startDevices(instance);
+  const devices = await startDevices(instance, certificate);
   try {
     await Promise.all(Array.from({ length: config.workers }, () => start(0)));
   } catch (error) {

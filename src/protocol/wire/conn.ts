@@ -99,6 +99,11 @@ export class Conn {
     }
   }
 
+  /** What was taken is the next to be read again: for somebody else, who is to see it. Octets as in latin1. */
+  putBack(text: string): void {
+    this.#framer.putBack(Buffer.from(text, 'latin1'));
+  }
+
   /** Sends; resolves at once while the kernel keeps up, otherwise when it has caught up. @throws wire.closed */
   async write(data: string | Buffer): Promise<void> {
     this.#assertOpen();

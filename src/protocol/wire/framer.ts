@@ -57,6 +57,13 @@ export class Framer {
     this.#unread = this.#own.subarray(this.#filled - size, this.#filled);
   }
 
+  /** Octets that were taken come first again. */
+  putBack(bytes: Buffer): void {
+    this.#unread = Buffer.concat([bytes, this.#unread]);
+    this.#own = undefined;
+    this.#searched = 0;
+  }
+
   /**
    * The next line without its CRLF, or undefined while it is incomplete. Of two offences the one nearer the start is thrown.
    * @param limit most octets before the CRLF.
