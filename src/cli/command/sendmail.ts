@@ -6,6 +6,7 @@ import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { readMail } from '../mail-input.ts';
 import { collect } from '../value.ts';
 
 interface SendmailOptions {
@@ -57,9 +58,9 @@ export function sendmail(): Command {
               hint: 'leave -b out, or use -bm',
             });
           const dots = options.ignoreDots === true || options.o?.includes('i') === true;
-          const octets = withCrlf(await readInput(dots));
+          const { begin, octets } = await readMail(process.stdin, dots);
           await context.withInstance(async (instance) => {
-            const found = headerAddresses(octets.subarray(0, headerEnd(octets) ?? octets.length));
+            const found = headerAddresses(begin.subarray(0, headerEnd(begin) ?? begin.length));
             const to = [...recipients, ...(options.fromHeader === true ? found.recipients : [])];
             const from = options.sender ?? options.r ?? found.from;
             if (from === undefined)
@@ -85,11 +86,7 @@ export function sendmail(): Command {
                   ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
                 },
               },
-              [
-                found.from === undefined
-                  ? Buffer.concat([Buffer.from(`From: ${nameOf(options.fullName)}<${from}>\r\n`), octets])
-                  : octets,
-              ],
+              found.from === undefined ? after(`From: ${nameOf(options.fullName)}<${from}>\r\n`, octets) : octets,
             );
             if (context.json) context.result({ id: message.id, messageId: message.messageId, replayed }, []);
             else if (options.verbose === true) context.say(`${replayed ? 'known as' : 'queued as'} ${message.id}`);
@@ -138,20 +135,9 @@ async function mailboxFor({ store }: Instance, from: string): Promise<Mailbox> {
   });
 }
 
-async function readInput(dotsAreText: boolean): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of process.stdin) pieces.push(Buffer.from(piece as Uint8Array));
-  const all = Buffer.concat(pieces);
-  if (dotsAreText) return all;
-  const text = all.toString('latin1');
-  const end = /(?:^|\n)\.\r?\n/.exec(text);
-  return end ? all.subarray(0, end.index + (text[end.index] === '\n' ? 1 : 0)) : all;
-}
-
-/** Programs write LF here; mail has CRLF (RFC 5322 §2.1). */
-function withCrlf(octets: Buffer): Buffer {
-  const text = octets.toString('latin1').replace(/\r\n|\r|\n/g, '\r\n');
-  return Buffer.from(text === '' || text.endsWith('\r\n') ? text : `${text}\r\n`, 'latin1');
+async function* after(field: string, octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+  yield Buffer.from(field);
+  yield* octets;
 }
 
 function nameOf(name: string | undefined): string {

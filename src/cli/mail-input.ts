@@ -1,0 +1,73 @@
+/** A message as programs write it to sendmail's standard input, read as it comes: LF or CRLF, up to a line with one dot. */
+import { headerEnd, MOST_HEADER } from '../outbox/header.ts';
+
+export interface MailInput {
+  /** What was read so far: the whole header, unless it is longer than a header may be. */
+  readonly begin: Buffer;
+  /** The message from its start, with CRLF (RFC 5322 §2.1), in pieces. To be read once. */
+  readonly octets: AsyncIterable<Buffer>;
+}
+
+/** Resolves when the header is there. @param dotsAreText a line with one dot does not end the message */
+export async function readMail(input: AsyncIterable<Uint8Array>, dotsAreText: boolean): Promise<MailInput> {
+  const pieces = octetsOf(withCrlf(input), dotsAreText);
+  let begin: Buffer = Buffer.alloc(0);
+  while (headerEnd(begin) === undefined && begin.length <= MOST_HEADER) {
+    const next = await pieces.next();
+    if (next.done === true) break;
+    begin = Buffer.concat([begin, next.value]);
+  }
+  return { begin, octets: from(begin, pieces) };
+}
+
+async function* from(begin: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
+  yield begin;
+  yield* rest;
+}
+
+/** Octets as latin1 text, each kind of line end as CRLF. */
+async function* withCrlf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
+  // A CR at the end of a piece may belong to the LF that comes next.
+  let carried = '';
+  for await (const piece of input) {
+    const text = carried + Buffer.from(piece).toString('latin1');
+    carried = text.endsWith('\r') ? '\r' : '';
+    yield text.slice(0, text.length - carried.length).replace(/\r\n|\r|\n/g, '\r\n');
+  }
+  if (carried !== '') yield '\r\n';
+}
+
+const STOP = '\r\n.\r\n';
+
+/** Up to the stop line, which may be cut anywhere; the last line is ended where its writer did not. */
+async function* octetsOf(texts: AsyncIterable<string>, dotsAreText: boolean): AsyncGenerator<Buffer, void, void> {
+  // As if a line had ended before the first one, so that the stop line may be that.
+  let held = '\r\n';
+  let unreal = held.length;
+  let last = '\r\n';
+  const real = (text: string): Buffer => {
+    const skipped = Math.min(unreal, text.length);
+    unreal -= skipped;
+    last = `${last}${text}`.slice(-2);
+    return Buffer.from(text.slice(skipped), 'latin1');
+  };
+  for await (const text of texts) {
+    const all = held + text;
+    const stop = dotsAreText ? -1 : all.indexOf(STOP);
+    if (stop !== -1) return yield real(all.slice(0, stop + 2));
+    const kept = dotsAreText ? 0 : heldBack(all);
+    held = all.slice(all.length - kept);
+    const piece = real(all.slice(0, all.length - kept));
+    if (piece.length > 0) yield piece;
+  }
+  const end = real(held);
+  if (end.length > 0) yield end;
+  if (last !== '\r\n') yield Buffer.from('\r\n');
+}
+
+/** How many octets at the end may be the beginning of the stop line. */
+function heldBack(text: string): number {
+  for (let length = Math.min(STOP.length - 1, text.length); length > 0; length--)
+    if (text.endsWith(STOP.slice(0, length))) return length;
+  return 0;
+}
