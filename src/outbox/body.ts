@@ -1,10 +1,15 @@
 /** Octets of messages at rest: chunks sealed one by one, so that no message has to fit into memory. */
+import { collectYoung } from '../base/young-generation.ts';
 import type { DataKey, Vault } from '../vault/types.ts';
 import type { OutboxMessage, OutboxTable } from '../store/types-outbox.ts';
+import { SEAL } from '../vault/envelope.ts';
 import { outboxError } from './errors.ts';
 
 /** Octets of a chunk before sealing. */
 export const CHUNK_OCTETS = 256 * 1024;
+
+/** Of so many chunks the buffers may lie around: 4 MiB, and as much again of what came from the connection. */
+const CHUNKS_A_SWEEP = 16;
 
 /** The name under which the data key of these octets is sealed. */
 export const recordOf = (bodyId: string): string => `message/${bodyId}`;
@@ -20,7 +25,10 @@ export interface Written {
   readonly rest: { readonly number: number; readonly data: Uint8Array };
 }
 
-/** Takes octets, seals every full chunk and hands it over; the last one is given back to be written with the message. */
+/**
+ * Takes octets, seals every full chunk and hands it over, in memory that is used again once that is written; the last one is
+ * given back to be written with the message.
+ */
 export class BodyWriter {
   readonly #key: DataKey;
   readonly #maxOctets: number;
@@ -29,6 +37,8 @@ export class BodyWriter {
   #waiting: Uint8Array[] = [];
   /** Filled again and again from the first full chunk on, so that a long message leaves little garbage. */
   #chunk: Buffer | undefined;
+  /** Where full chunks are sealed: shared, so that the thread that writes them needs no copy. */
+  #sealed: Uint8Array | undefined;
   #held = 0;
   #size = 0;
   #number = 0;
@@ -51,8 +61,10 @@ export class BodyWriter {
     const chunk = (this.#chunk ??= this.#gathered());
     for (let from = 0; from < octets.length;) {
       if (this.#held === CHUNK_OCTETS) {
-        await this.#write(this.#number, this.#key.seal(partOf(this.#number, false), chunk));
+        this.#sealed ??= new Uint8Array(new SharedArrayBuffer(CHUNK_OCTETS + SEAL));
+        await this.#write(this.#number, this.#key.seal(partOf(this.#number, false), chunk, this.#sealed));
         this.#number += 1;
+        if (this.#number % CHUNKS_A_SWEEP === 0) collectYoung();
         this.#held = 0;
       }
       const piece = octets.subarray(from, from + CHUNK_OCTETS - this.#held);

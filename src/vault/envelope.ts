@@ -23,17 +23,24 @@ const HEAD = 1 + VAULT_ID;
 const WRAPPED = NONCE + KEY + TAG;
 const NONCE_POOL = 256 * NONCE;
 
-/** AES-256-GCM with a random nonce and `context` authenticated. */
-export function encrypt(key: Uint8Array | KeyObject, context: string, plain: Uint8Array): Buffer {
+/** Octets that sealing adds. */
+export const SEAL = NONCE + TAG;
+
+/** AES-256-GCM with a random nonce and `context` authenticated. @param into where it goes, if it has the room */
+export function encrypt(
+  key: Uint8Array | KeyObject,
+  context: string,
+  plain: Uint8Array,
   // Memory of its own, not of Node's pool: what is sealed is sent to other threads, which copy what lies around it as well.
-  const sealed = Buffer.allocUnsafeSlow(NONCE + plain.length + TAG);
-  encryptInto(sealed, 0, key, context, plain);
-  return sealed;
+  into: Uint8Array = Buffer.allocUnsafeSlow(plain.length + SEAL),
+): Uint8Array {
+  encryptInto(into, 0, key, context, plain);
+  return into.subarray(0, plain.length + SEAL);
 }
 
 /** Writes at `at` what {@link encrypt} gives. */
 function encryptInto(
-  sealed: Buffer,
+  sealed: Uint8Array,
   at: number,
   key: Uint8Array | KeyObject,
   context: string,

@@ -40,7 +40,7 @@ export async function newHeader(source: KeySource, masterKey = 1, root?: KeyObje
     ...(cost ? { cost } : {}),
     masterKey,
     check: checkOf(key),
-    root: encrypt(key, rootContext(masterKey), octets).toString('base64url'),
+    root: Buffer.from(encrypt(key, rootContext(masterKey), octets)).toString('base64url'),
   };
   octets.fill(0);
   key.fill(0);

@@ -67,7 +67,7 @@ function vaultOf({ root, wrap, id }: Keys): Vault {
 
 function dataKeyOf(record: string, key: KeyObject): DataKey {
   return {
-    seal: (part, plain) => encrypt(key, `${record} ${part}`, plain),
+    seal: (part, plain, into) => encrypt(key, `${record} ${part}`, plain, into),
     open(part, sealed) {
       const plain = decrypt(key, `${record} ${part}`, sealed);
       if (!plain) throw vaultError('vault.damaged', `part ${part} of ${record} does not open`);

@@ -21,7 +21,8 @@ export interface Vault {
 
 /** Encrypts the parts of one record. `part` names a part (`3 of 7`) and is authenticated, so that parts cannot change places. */
 export interface DataKey {
-  seal(part: string, plain: Uint8Array): Uint8Array;
+  /** @param into memory for the result, at least `plain.length + SEAL` octets, which whoever seals much uses again */
+  seal(part: string, plain: Uint8Array, into?: Uint8Array): Uint8Array;
   /** @throws vault.damaged */
   open(part: string, sealed: Uint8Array): Uint8Array;
 }
