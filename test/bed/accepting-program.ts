@@ -5,14 +5,17 @@ import { nullLog } from '../../src/base/log.ts';
 import { startDeviceListener } from '../../src/outbox/device-listener.ts';
 import { keepHeapSmall } from '../../src/server/heap.ts';
 import { openStore } from '../../src/store/open.ts';
+import { serverContext } from '../../src/protocol/tls/server.ts';
+import { certificates } from './gateway.ts';
 import { openOutboxBed } from './outbox.ts';
 
 keepHeapSmall();
 const store = await openStore(`sqlite:${join(process.argv[2]!, 'postern.db')}`, { writer: 'thread' });
 const bed = await openOutboxBed({ store });
 const rule = { name: 'all', networks: ['127.0.0.1'], mailbox: bed.mailbox.address, perHour: 1_000_000 };
+const tls = serverContext(await (await certificates()).issue());
 const { port } = await startDeviceListener(
-  { ...bed, clock: systemClock, log: nullLog, hostname: 'postern.test' },
-  { host: '127.0.0.1', port: 0, rules: [rule] },
+  { ...bed, clock: systemClock, log: nullLog, hostname: 'postern.test', tls },
+  { host: '127.0.0.1', port: 0, rules: [rule], tls: 'none' },
 );
 process.send!({ port });

@@ -31,7 +31,7 @@ export function oneAddress(input: NonNullable<AddressInput>, field: string): Nam
 function addresses(input: AddressList): readonly NamedAddress[] {
   if (input === undefined) return [];
   if (Array.isArray(input)) return input.flatMap((one) => addresses(one));
-  if (typeof input === 'string') return readAddresses(input);
+  if (typeof input === 'string') return isAddress(input) ? [{ name: '', address: input }] : readAddresses(input);
   if (isAddress(input.address)) return [input];
   return readAddresses(input.address);
 }

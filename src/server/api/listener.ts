@@ -64,9 +64,9 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
       import('./app.ts'),
     ]);
     const api = createApi(parts);
-    return getRequestListener(
-      (request, { incoming }) => api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
-      { overrideGlobalObjects: false },
+    // It puts its own Request and Response in the place of the runtime's, which make a stream of the shortest answer.
+    return getRequestListener((request, { incoming }) =>
+      api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
     );
   };
   let loaded: ReturnType<typeof load> | undefined;

@@ -196,7 +196,6 @@ async function sendComposed(
       fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex'),
     },
     body,
-    c.req.raw.signal,
   );
 }
 
