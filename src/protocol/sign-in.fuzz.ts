@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { fuzzUpgrades } from '../../test/bed/starttls-fuzz.ts';
 import { fuzzSessions } from '../../test/bed/session-fuzz.ts';
 
 const FRAMES = 1_000_000;
@@ -35,5 +36,11 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const) {
     assert.deepEqual(unhandled, []);
     assert.ok(figures.frames >= FRAMES && figures.signedIn > 0);
     assert.ok(grown < 30, `memory in use grew by ${grown.toFixed(1)} MiB`);
+  });
+
+  test(`${protocol}: ${FRAMES / 4} frames through STARTTLS, seed ${seed}`, async (t) => {
+    const figures = await fuzzUpgrades(protocol, FRAMES / 4, seed);
+    t.diagnostic(`${protocol} STARTTLS ${JSON.stringify(figures)}`);
+    assert.ok(figures.signedIn > 0);
   });
 }

@@ -24,10 +24,10 @@ export interface FuzzFigures {
   readonly failures: Readonly<Record<string, number>>;
 }
 
-const servers = { imap: imapServer, pop3: pop3Server, smtp: smtpServer };
-const clients = { imap: imapClient, pop3: pop3Client, smtp: smtpClient };
+export const servers = { imap: imapServer, pop3: pop3Server, smtp: smtpServer };
+export const clients = { imap: imapClient, pop3: pop3Client, smtp: smtpClient };
 /** Every line a server half may say; a `.` and names stand in lists. */
-const REPLY: Readonly<Record<FuzzedProtocol, RegExp>> = {
+export const REPLY: Readonly<Record<FuzzedProtocol, RegExp>> = {
   imap: /^(?:\* (?:OK|BYE|BAD|CAPABILITY|ID) [\x20-\x7e]*|[\x21-\x7e]{1,64} (?:OK|NO|BAD) [\x20-\x7e]*|\+ [\x20-\x7e]*)$/,
   pop3: /^(?:\+OK[\x20-\x7e]*|-ERR [\x20-\x7e]*|\+ [\w+/=]*|\.|[A-Z][\x20-\x7e]*)$/,
   smtp: /^[2-5]\d\d[ -][\x20-\x7e]*$/,
@@ -44,9 +44,9 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-type Random = () => number;
-const below = (random: Random, most: number): number => Math.floor(random() * most);
-const pick = <T>(random: Random, from: readonly T[]): T => from[below(random, from.length)]!;
+export type Random = () => number;
+export const below = (random: Random, most: number): number => Math.floor(random() * most);
+export const pick = <T>(random: Random, from: readonly T[]): T => from[below(random, from.length)]!;
 const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('base64');
 
 const MESSAGES = [
@@ -60,7 +60,7 @@ const MESSAGES = [
   'user',
 ];
 const NAMES = ['PLAIN', 'LOGIN', 'XOAUTH2', 'OAUTHBEARER', 'GSSAPI', ''];
-const COMMANDS: Readonly<Record<FuzzedProtocol, (random: Random) => string>> = {
+export const COMMANDS: Readonly<Record<FuzzedProtocol, (random: Random) => string>> = {
   imap: (random) => {
     const tag = pick(random, ['a1', 'B.2', '*', '+', '', 'x'.repeat(70)]);
     const word = pick(random, ['bad', '"bad"', '"b\\"d"', '{3}\r\nbad', '{3+}\r\nbad', '{5000}', '{9}\r\nshort', '""']);
@@ -103,7 +103,7 @@ const COMMANDS: Readonly<Record<FuzzedProtocol, (random: Random) => string>> = {
     ])(),
 };
 
-const REPLIES: Readonly<Record<FuzzedProtocol, readonly string[]>> = {
+export const REPLIES: Readonly<Record<FuzzedProtocol, readonly string[]>> = {
   imap: [
     '* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2 AUTH=OAUTHBEARER] hello',
     '* OK hello',
@@ -153,7 +153,7 @@ const REPLIES: Readonly<Record<FuzzedProtocol, readonly string[]>> = {
 };
 
 /** What makes a valid frame an odd one. */
-function spoil(random: Random, line: string): string {
+export function spoil(random: Random, line: string): string {
   const end = '\r\n';
   const at = below(random, line.length + 1);
   switch (below(random, 40)) {
@@ -178,7 +178,7 @@ function spoil(random: Random, line: string): string {
   }
 }
 
-interface Sent {
+export interface Sent {
   octets: number;
 }
 
@@ -191,7 +191,7 @@ function untaken(conn: Conn, socket: MemorySocket): Buffer {
 }
 
 /** Sends the bytes in chunks of random size; yields now and then so that the half under test comes to its turn. */
-async function drip(random: Random, socket: MemorySocket, bytes: Buffer, sent: Sent): Promise<void> {
+export async function drip(random: Random, socket: MemorySocket, bytes: Buffer, sent: Sent): Promise<void> {
   for (let at = 0; at < bytes.length && !socket.destroyed;) {
     const size = random() < 0.2 ? 1 + below(random, 4) : 1 + below(random, 2000);
     socket.feed(bytes.subarray(at, at + size));
@@ -203,14 +203,14 @@ async function drip(random: Random, socket: MemorySocket, bytes: Buffer, sent: S
 }
 
 const LINES = 60;
-const LINE_OCTETS = 12_288;
-const count = (bytes: Buffer): number => {
+export const LINE_OCTETS = 12_288;
+export const count = (bytes: Buffer): number => {
   let frames = 0;
   for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, at + 1)) frames++;
   return frames;
 };
 
-interface Tally {
+export interface Tally {
   frames: number;
   sessions: number;
   signedIn: number;
@@ -218,7 +218,7 @@ interface Tally {
 }
 
 /** Anything but one of our own errors, or one that says we are to blame, is a finding. */
-function expected(error: unknown, tally: Tally, seed: string): void {
+export function expected(error: unknown, tally: Tally, seed: string): void {
   assert.ok(error instanceof PosternError, `${seed}: ${String(error)}`);
   assert.match(error.code, /^(?:wire|sasl|tls)\./, seed);
   assert.notEqual(error.kind, 'bug', seed);
@@ -300,7 +300,7 @@ async function clientSession(protocol: FuzzedProtocol, random: Random, tally: Ta
   tally.sessions++;
 }
 
-const TOKEN = new Secret('a token for the fuzz');
+export const TOKEN = new Secret('a token for the fuzz');
 
 /** How long one session may take before it counts as hung. */
 const HUNG_MS = 30_000;
@@ -309,7 +309,19 @@ const HUNG_MS = 30_000;
  * Runs sessions, half of them against the server and half against the client, until `frames` were sent.
  * @throws AssertionError naming the session's seed
  */
-export async function fuzzSessions(protocol: FuzzedProtocol, frames: number, seed: number): Promise<FuzzFigures> {
+export function fuzzSessions(protocol: FuzzedProtocol, frames: number, seed: number): Promise<FuzzFigures> {
+  return runSessions([serverSession, clientSession], protocol, frames, seed);
+}
+
+export type FuzzedSession = typeof serverSession;
+
+/** Runs kinds of sessions in turn, each with a seed of its own. @throws AssertionError naming the session's seed */
+export async function runSessions(
+  kinds: readonly FuzzedSession[],
+  protocol: FuzzedProtocol,
+  frames: number,
+  seed: number,
+): Promise<FuzzFigures> {
   const tally: Tally = { frames: 0, sessions: 0, signedIn: 0, failures: {} };
   for (let turn = 0; tally.frames < frames; turn++) {
     const own = (seed + turn) >>> 0;
@@ -322,7 +334,7 @@ export async function fuzzSessions(protocol: FuzzedProtocol, frames: number, see
         HUNG_MS,
       );
     });
-    const session = turn % 2 === 0 ? serverSession : clientSession;
+    const session = kinds[turn % kinds.length]!;
     await Promise.race([session(protocol, random, tally, name), limit]).finally(() => clearTimeout(hung));
   }
   return tally;
