@@ -78,7 +78,7 @@ test('with a message expunged meanwhile the move waits for a command that may te
 test('an expunged message cannot be told to a FETCH: it is refused, and NOOP tells', async (t) => {
   const session = await start(t);
   await selected(session);
-  await session.pass(11_000);
+  await session.pass(2_500);
   const { inbox } = session.mailbox;
   inbox.remove([inbox.messages[1]!]);
   session.cut();

@@ -4,8 +4,11 @@ import type { ImapTap } from './tap.ts';
 
 /** RFC 2177: an IDLE is to be ended and begun again at least every 29 minutes. */
 const IDLE_MS = 28 * 60_000;
-/** Silence after which the UIDs of a mailbox are asked for, in case the server goes away. */
-const SILENCE_MS = 10_000;
+/**
+ * Silence after which the UIDs of a mailbox are asked for, in case the server goes away. Long enough that programs which look and
+ * leave never cause it, and that one which works is not made to wait for it.
+ */
+const SILENCE_MS = 2_000;
 /** A server that does not tell all of them is not asked for ever. */
 const MOST_NUMBERINGS = 3;
 
