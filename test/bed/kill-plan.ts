@@ -1,8 +1,8 @@
 /**
  * Where to kill: a sweep of lanes, each a kind of point at which the process is ended at its first, second, third … passing.
- * First every lane in the life of one message, until a message goes through because it has no more such points; then, for
- * what is left of the budget, under load, with messages of several chunks, and at random times. Where the budget is too small
- * for every point at every moment, the moments take turns: every point is still taken once.
+ * Every point in the life of one message is taken; a quarter of the kills and what is left of them go further on, under load,
+ * with messages of several chunks, and at random times. Where the budget is too small for every point at every moment, the
+ * moments take turns: every point is still taken once.
  */
 import type { Moment, Point } from './sudden-death.ts';
 
@@ -25,8 +25,14 @@ export type Step =
 interface Lane {
   readonly name: string;
   make: (nth: number) => Step;
+  readonly first: number;
   readonly stride: number;
+  /** No further than this. */
+  readonly last: number;
   next: number;
+  /** So many times as often as others. */
+  readonly weight: number;
+  turns: number;
   kills: number;
   furthest: number;
   /** A message has no point of this number any more. */
@@ -42,10 +48,10 @@ const EVERYWHERE: readonly (readonly [Point, readonly Moment[]])[] = [
   ['reply', ['before', 'torn', 'cut']],
   ['upstream', ['before', 'torn', 'cut']],
 ];
-/** Under load the points are many: these few steps reach further with the same number of kills. */
-const STRIDE: Readonly<Record<Point, number>> = { write: 7, sync: 1, reply: 1, query: 3, upstream: 2 };
-/** Of the budget, for the life of one message; the rest is for load. */
-const SHARE = 0.75;
+/** One kill in so many is not in the life of a single message. */
+const LOAD_EACH = 4;
+/** What a process finds to do from the one before it makes more points than were counted. */
+const MARGIN = 1.1;
 /** Points of a kind in the life of one message from which on they are many. */
 const MANY = 20;
 const RANDOM_MS = 900;
@@ -74,25 +80,35 @@ export class KillPlan {
     const inside = points.filter(([point]) => point !== 'reply' && point !== 'upstream');
     const strides = [1, 2, 3];
     const strideOf = (point: Point, stride: number): number => (known[point] > MANY ? stride : 1);
+    const lastOf = (point: Point): number => Math.ceil(known[point] * MARGIN);
     const cost = (stride: number): number =>
       points.reduce(
-        (sum, [point, moments]) => sum + moments.length * Math.ceil(known[point] / strideOf(point, stride)),
+        (sum, [point, moments]) => sum + moments.length * Math.ceil(lastOf(point) / strideOf(point, stride)),
         0,
       );
-    const stride = strides.find((one) => cost(one) <= kills * SHARE) ?? 3;
+    const stride = strides.find((one) => cost(one) <= kills * (1 - 1 / LOAD_EACH)) ?? 3;
     const one = points.flatMap(([point, moments]) =>
-      moments.map((moment, at) => laneOf('one', point, moment, strideOf(point, stride), at)),
+      moments.map((moment, at) => {
+        const step = strideOf(point, stride);
+        return laneOf('one', point, moment, { first: 1 + (at % step), stride: step, last: lastOf(point) });
+      }),
     );
-    const start = inside.map(([point]) => laneOf('start', point, database === 'sqlite' ? 'cut' : 'before', 3));
+    const start = inside.map(([point]) =>
+      laneOf('start', point, database === 'sqlite' ? 'cut' : 'before', { stride: database === 'sqlite' ? 3 : 7 }),
+    );
+    // From where the first messages are over and on, or half-way into the octets of a large one.
     const load = points.flatMap(([point, moments]) =>
-      moments.flatMap((moment) =>
-        (['stream', 'large'] as const).map((workload) => laneOf(workload, point, moment, STRIDE[point])),
-      ),
+      moments.flatMap((moment) => {
+        const stride = Math.ceil(known[point] / 4);
+        return [
+          laneOf('stream', point, moment, { first: known[point] + 1, stride }),
+          laneOf('large', point, moment, { first: Math.ceil(known[point] / 2), stride }),
+        ];
+      }),
     );
-    const times = Array.from({ length: 4 }, () => timeLane(random));
     return new KillPlan(kills, [
       [...one, ...start],
-      [...load, ...times],
+      [...load, timeLane(random)],
     ]);
   }
 
@@ -100,7 +116,7 @@ export class KillPlan {
   static sample(database: Database, kills: number, random: () => number, known: PointCounts): KillPlan {
     const lanes = pointsOf(database).flatMap(([point, moments]) =>
       moments.map((moment, at) => {
-        const lane = laneOf(at % 2 === 0 ? 'one' : 'stream', point, moment, 1);
+        const lane = laneOf(at % 2 === 0 ? 'one' : 'stream', point, moment);
         const { make } = lane;
         lane.make = () => make(1 + Math.floor(random() * known[point]));
         return lane;
@@ -116,11 +132,14 @@ export class KillPlan {
   /** Undefined when the kills are done or on their way. */
   take(): Step | undefined {
     if (this.#done + this.#underWay >= this.#kills) return undefined;
-    const lanes = this.#lanes
-      .map((some) => some.filter(({ end }) => end === undefined))
-      .find(({ length }) => length > 0);
-    if (!lanes) return undefined;
-    const lane = lanes[this.#turn++ % lanes.length]!;
+    const open = this.#lanes
+      .map((lanes) => lanes.filter(({ end, last, next }) => end === undefined && next <= last))
+      .filter((lanes) => lanes.length > 0);
+    const lanes = this.#turn++ % LOAD_EACH === 0 ? open.at(-1) : open[0];
+    // Whoever had the fewest turns is next.
+    const lane = lanes?.reduce((least, one) => (one.turns < least.turns ? one : least));
+    if (!lane) return undefined;
+    lane.turns += 1 / lane.weight;
     const step = lane.make(lane.next);
     lane.next += lane.stride;
     this.#underWay += 1;
@@ -147,10 +166,9 @@ export class KillPlan {
     return this.#lanes
       .flat()
       .filter(({ kills }) => kills > 0)
-      .map(({ name, kills, furthest, end, stride }) => {
+      .map(({ name, kills, first, furthest, stride }) => {
         const each = stride === 1 ? 'every point' : `one point in ${stride}`;
-        const all = end === undefined ? '' : ', after which there are no more';
-        const reached = furthest === 0 ? '' : `, ${each} up to number ${furthest}${all}`;
+        const reached = furthest === 0 ? '' : `, ${each} from number ${first} to ${furthest}`;
         return `${name}: ${kills} kills${reached}`;
       });
   }
@@ -160,12 +178,21 @@ function pointsOf(database: Database): readonly (readonly [Point, readonly Momen
   return [...(database === 'sqlite' ? IN_SQLITE : IN_POSTGRES), ...EVERYWHERE];
 }
 
-function laneOf(workload: Workload, point: Point, moment: Moment, stride: number, offset = 0): Lane {
+function laneOf(
+  workload: Workload,
+  point: Point,
+  moment: Moment,
+  { first = 1, stride = 1, last = Infinity } = {},
+): Lane {
   const lane: Lane = {
     name: `${workload} ${point} ${moment}`,
     make: (nth) => ({ type: 'point', lane, workload, point, moment, nth }),
+    first,
     stride,
-    next: 1 + (offset % stride),
+    last,
+    next: first,
+    weight: 1,
+    turns: 0,
     kills: 0,
     furthest: 0,
     end: undefined,
@@ -173,15 +200,13 @@ function laneOf(workload: Workload, point: Point, moment: Moment, stride: number
   return lane;
 }
 
+/** How far it goes is a matter of time, not of points. */
 function timeLane(random: () => number): Lane {
   const lane: Lane = {
+    ...laneOf('stream', 'reply', 'before'),
     name: 'stream at a random time',
+    weight: 4,
     make: () => ({ type: 'time', lane, afterMs: random() * RANDOM_MS }),
-    stride: 1,
-    next: 1,
-    kills: 0,
-    furthest: 0,
-    end: undefined,
   };
   return lane;
 }

@@ -90,7 +90,8 @@ export class Victim {
     const answered = await this.#sendOne(serving, workload === 'large' ? LARGE : SMALL);
     const died = !answered || this.#death.fired || !serving.running;
     this.#death.disarm();
-    return died ? this.#buried(serving, true) : 'survived';
+    // The next one must find a process that has everything before it.
+    return this.#buried(serving, died);
   }
 
   /** How many points of each kind one message passes. */
@@ -101,6 +102,7 @@ export class Victim {
     await this.#sendOne(serving, SMALL);
     const { counts } = this.#death;
     this.#death.disarm();
+    await this.#buried(serving, true);
     return counts;
   }
 

@@ -1,5 +1,5 @@
 /**
- * The long sweeps: 1,000 kills on SQLite and 300 on PostgreSQL, at every write, fsync and reply in the life of a message, and
+ * The long sweeps: 1,000 kills on SQLite and 440 on PostgreSQL, at every write, fsync and reply in the life of a message, and
  * then under load. SOAK_KILLS=50 makes them shorter.
  */
 import assert from 'node:assert/strict';
@@ -29,12 +29,12 @@ test('500 kills on SQLite, sent mail kept: nothing lost, nothing twice', { skip 
   assert.deepEqual(result.ambiguous, []);
 });
 
-test('150 kills on PostgreSQL, a real Postfix behind: nothing acknowledged is lost', { skip }, async (t) => {
-  nothingLost(t, await sweepPostfix({ kills: kills(150), database: 'postgres' }));
+test('220 kills on PostgreSQL, a real Postfix behind: nothing acknowledged is lost', { skip }, async (t) => {
+  nothingLost(t, await sweepPostfix({ kills: kills(220), database: 'postgres' }));
 });
 
-test('150 kills on PostgreSQL, sent mail kept: nothing lost, nothing twice', { skip }, async (t) => {
-  const result = await sweepSandbox({ kills: kills(150), database: 'postgres' });
+test('220 kills on PostgreSQL, sent mail kept: nothing lost, nothing twice', { skip }, async (t) => {
+  const result = await sweepSandbox({ kills: kills(220), database: 'postgres' });
   nothingLost(t, result);
   assert.deepEqual(result.ambiguous, []);
 });
