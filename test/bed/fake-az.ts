@@ -77,6 +77,7 @@ export function installFakeAz(folder: string): FakeAz {
           role('652390e4-393a-48de-9484-05f9b1212954', 'IMAP.AccessAsUser.All'),
           role('d7b7f2d9-0f45-4ea1-9d42-e50810c06991', 'POP.AccessAsUser.All'),
           role('258f6531-6087-4cc4-bb90-092c5fb3ed3f', 'SMTP.Send'),
+          role('e383f46e-2787-4529-855e-0e479a3ffac0', 'Mail.Send'),
           role('37f7f235-527c-4136-accd-4a02d197296e', 'openid'),
           role('14dad69e-099b-42c9-810b-d002981feec1', 'profile'),
           role('7427e0e9-2fba-42fe-b0c0-848c9e6a8182', 'offline_access'),

@@ -92,6 +92,15 @@ test('a person’s consent: registered, known to Postern, verified, and complete
   const [known, ...more] = json(await run(['provider', 'list', '--json'])) as { name: string; clientId: string }[];
   assert.equal(known?.clientId, made.clientId);
   assert.deepEqual(more, []);
+  // Sending by Graph is wanted later: what is missing is found, added and consented to, and nothing else changes.
+  const lacks = json(
+    await run(['register', 'microsoft', '--verify', '--provider', 'work', '--graph', '--json'], { accept: [69] }),
+  ) as Checks;
+  assert.equal(outcomes(lacks)['registration'], 'failed');
+  const wider = json(await run([...args, '--graph', '--admin-consent'])) as Checks & { outcome: string };
+  assert.equal(wider.outcome, 'completed');
+  assert.deepEqual([outcomes(wider)['registration'], outcomes(wider)['admin consent']], ['ok', 'ok']);
+  assert.match(JSON.stringify(wider), /Mail\.Send/);
 });
 
 test('a client secret goes from az into the vault and nowhere else', async () => {
