@@ -17,7 +17,7 @@ interface Waiting {
 
 const MOST = 200;
 const MOST_UNSETTLED = 50;
-/** A commit holds up everything else in this process: it gets a seventh of the time, but nothing waits longer than this. */
+/** A larger group costs less for each: committing gets a seventh of the time, but nothing waits longer than this. */
 const GATHER_TIMES = 6;
 const GATHER_MS = 50;
 

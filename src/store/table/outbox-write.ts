@@ -1,7 +1,7 @@
 /** What the outbox's transactions are made of. */
-import { CompiledQuery, type Insertable, type Transaction } from 'kysely';
+import { CompiledQuery, type Insertable, type Selectable, type Transaction } from 'kysely';
 import type { Engine } from '../engine.ts';
-import type { Schema } from '../schema.ts';
+import type { OutboxMessageRow, Schema } from '../schema.ts';
 import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage } from '../types-outbox.ts';
 import { defined } from './json.ts';
 import { LANES, outboxMessage, stateColumns } from './outbox-row.ts';
@@ -39,19 +39,20 @@ export async function known(
 
 export async function changeOne(
   trx: Transaction<Schema>,
+  engine: Pick<Engine, 'name'>,
   id: string,
   fence: number,
   change: MessageChange,
 ): Promise<OutboxMessage | undefined> {
   const old =
     change.body && (await trx.selectFrom('outbox_messages').select('body_id').where('id', '=', id).executeTakeFirst());
-  const row = await trx
-    .updateTable('outbox_messages')
-    .set({ ...changeColumns(change), fence: fence + 1 })
-    .where('id', '=', id)
-    .where('fence', '=', fence)
-    .returningAll()
-    .executeTakeFirst();
+  const columns = Object.entries({ ...changeColumns(change), fence: fence + 1 });
+  const text = changeText(
+    engine,
+    columns.map(([name]) => name),
+  );
+  const query = CompiledQuery.raw(text, [...columns.map(([, value]) => value), id, fence]);
+  const [row] = (await trx.executeQuery<Selectable<OutboxMessageRow>>(query)).rows;
   if (!row) return undefined;
   const message = outboxMessage(row);
   if (old) {
@@ -113,6 +114,20 @@ export async function insertRows<T extends keyof Texts>(
     all.push(...done.rows);
   }
   return all;
+}
+
+/** As {@link insertRows}: every message sent is changed once, and nearly all in the same columns. */
+function changeText({ name }: Pick<Engine, 'name'>, columns: readonly string[]): string {
+  const key = `${name} change ${columns.join()}`;
+  let text = texts.get(key);
+  if (text === undefined) {
+    let count = 0;
+    const place = (): string => (name === 'postgres' ? `$${++count}` : '?');
+    const set = columns.map((column) => `${column} = ${place()}`).join(', ');
+    text = `UPDATE outbox_messages SET ${set} WHERE id = ${place()} AND fence = ${place()} RETURNING *`;
+    texts.set(key, text);
+  }
+  return text;
 }
 
 type Texts = Pick<Schema, 'outbox_messages' | 'outbox_chunks' | 'outbox_events'>;

@@ -1,9 +1,15 @@
-import { type Insertable, type SelectQueryBuilder, sql } from 'kysely';
+import { CompiledQuery, type Insertable, type SelectQueryBuilder, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
 import { changeOne, insertRows, known, take } from './outbox-write.ts';
+
+/** Asked once or more for every message: building it would cost more than running it. */
+const CHUNK_TEXT = {
+  sqlite: 'SELECT data FROM outbox_chunks WHERE body_id = ? AND number = ?',
+  postgres: 'SELECT data FROM outbox_chunks WHERE body_id = $1 AND number = $2',
+} as const;
 
 /** One number of our own among advisory locks: writers of events, so that their numbers grow in the order of commits. */
 const EVENT_LOCK = 7_021_004;
@@ -62,17 +68,10 @@ export function outboxTable(engine: Engine): OutboxTable {
         return { result: undefined, changed: false };
       }),
     chunk: (bodyId, number) =>
-      read(
-        async (db) =>
-          (
-            await db
-              .selectFrom('outbox_chunks')
-              .select('data')
-              .where('body_id', '=', bodyId)
-              .where('number', '=', number)
-              .executeTakeFirst()
-          )?.data,
-      ),
+      read(async (db) => {
+        const query = CompiledQuery.raw(CHUNK_TEXT[engine.name], [bodyId, number]);
+        return (await db.executeQuery<{ readonly data: Uint8Array }>(query)).rows[0]?.data;
+      }),
     dropOrphans: (before) =>
       engine.write(undefined, async (trx) => {
         const orphans = await trx
@@ -178,7 +177,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         const result: (OutboxMessage | undefined)[] = [];
         const rows: Insertable<OutboxEventRow>[] = [];
         for (const { id, fence, change, events } of changes) {
-          const message = await changeOne(trx, id, fence, change);
+          const message = await changeOne(trx, engine, id, fence, change);
           result.push(message);
           if (message) rows.push(...events.map((event) => eventRow(message, event)));
         }
