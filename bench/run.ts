@@ -6,6 +6,7 @@
  *   npm run bench -- accept                            taking mail durably, against Postfix
  *   npm run bench -- deliver                           sending it on, against nodemailer's pool
  *   npm run bench -- idle                              memory, start-up, simultaneous connects
+ *   npm run bench -- queued [--messages N]                       the outbox with a thousand and with a million queued
  *   npm run bench -- renewal [--grants N] [--rate N] [--idle S]   the duty of renewal on two processes
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
@@ -25,6 +26,7 @@ import { ensureKey, openInstance } from '../src/server/instance.ts';
 import { PROTOCOLS } from '../src/store/types.ts';
 import { benchAccept } from './accept.ts';
 import { benchDeliver } from './deliver.ts';
+import { benchQueued } from './queued.ts';
 import { benchRenewal } from './renewal.ts';
 
 const here = import.meta.dirname;
@@ -49,6 +51,7 @@ const { values, positionals } = parseArgs({
     repeats: { type: 'string', default: '3' },
     targets: { type: 'string' },
     grants: { type: 'string', default: '10000' },
+    messages: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '200' },
     idle: { type: 'string', default: '60' },
   },
@@ -60,6 +63,10 @@ if (positionals[0] === 'renewal') {
 if (positionals[0] === 'accept') {
   build();
   await benchAccept(Number(values.repeats));
+  process.exit(0);
+}
+if (positionals[0] === 'queued') {
+  await benchQueued(Number(values.repeats), Number(values.messages));
   process.exit(0);
 }
 if (positionals[0] === 'deliver') {

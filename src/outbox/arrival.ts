@@ -40,7 +40,7 @@ export async function takeIn(
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   seen: (header: Header) => Digest | undefined = () => undefined,
 ): Promise<Arrival> {
-  const bodyId = newId('bod');
+  const bodyId = newId('bod', options.now);
   const { sealed, key } = await vault.newDataKey(recordOf(bodyId));
   const writer = new BodyWriter(key, options.maxOctets, (number, data) =>
     table.addChunks(bodyId, options.now, [{ number, data }]),

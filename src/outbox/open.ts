@@ -303,7 +303,7 @@ function messageOf(
   const { ret, envid } = envelope;
   const addresses = [envelope.from, ...envelope.recipients.map(({ address }) => address)];
   return {
-    id: newId('msg'),
+    id: newId('msg', now),
     mailbox: mailbox.address,
     source,
     principal,
