@@ -154,7 +154,7 @@ function smtp(name: string, target: readonly string[]): number {
 
 /** Messages per second by `POST /v1/messages`: fields as JSON, or a finished message. */
 async function http(key: string, seconds: number, as: 'json' | 'raw'): Promise<number> {
-  const line = `${'x'.repeat(76)}`;
+  const line = 'x'.repeat(76);
   const lines = Math.floor((OCTETS - 300) / (line.length + 1));
   const head = `From: ${USER}\r\nTo: bob@example.com\r\nSubject: bench\r\n\r\n`;
   const body =
