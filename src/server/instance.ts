@@ -28,7 +28,7 @@ import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
-import { suppressedAmong } from './outbox.ts';
+import { openSuppressed } from './outbox.ts';
 
 export interface InstanceOptions {
   readonly config: Config;
@@ -92,7 +92,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       clock,
       maxOctets: config.outbox.maxOctets,
       keepMs: config.outbox.keepDays * 86_400_000,
-      suppressed: (addresses, mailbox) => suppressedAmong(store, addresses, mailbox),
+      suppressed: openSuppressed(store),
     });
     return {
       config,

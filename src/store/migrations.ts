@@ -142,4 +142,8 @@ export const migrations: readonly Migration[] = [
     name: '005-delivery',
     up: ({ table }) => [`CREATE TABLE outbox_ledger (name text PRIMARY KEY, entry text NOT NULL)${table}`],
   },
+  {
+    name: '007-suppression-news',
+    up: () => [`INSERT INTO revisions VALUES ('suppressions', 0)`],
+  },
 ];

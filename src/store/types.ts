@@ -157,7 +157,15 @@ export interface Lease {
 }
 
 /** Tables whose changes other processes want to hear of. */
-export type Topic = 'applications' | 'grants' | 'mailboxes' | 'app-passwords' | 'outbox' | 'api-keys' | 'webhooks';
+export type Topic =
+  | 'applications'
+  | 'grants'
+  | 'mailboxes'
+  | 'app-passwords'
+  | 'outbox'
+  | 'api-keys'
+  | 'webhooks'
+  | 'suppressions';
 
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';

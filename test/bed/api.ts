@@ -12,7 +12,7 @@ import { openOutbox } from '../../src/outbox/open.ts';
 import type { Outbox } from '../../src/outbox/types.ts';
 import { type Api, createApi } from '../../src/server/api/app.ts';
 import type { Peer } from '../../src/server/api/request.ts';
-import { suppressedAmong } from '../../src/server/outbox.ts';
+import { openSuppressed } from '../../src/server/outbox.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/types.ts';
 import { environmentKey } from '../../src/vault/key-source.ts';
@@ -48,7 +48,7 @@ export async function openApiBed(): Promise<ApiBed> {
     flush: () => Promise.resolve(),
   };
   await addMailboxes(store, clock.now());
-  const suppressed = (addresses: readonly string[], mailbox?: string) => suppressedAmong(store, addresses, mailbox);
+  const suppressed = openSuppressed(store);
   const outbox = openOutbox({ store, vault, clock, suppressed });
   const signIn: ApiSignIn = await openApiSignIn({ store, vault, clock });
   const stopping = new AbortController();

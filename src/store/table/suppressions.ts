@@ -10,7 +10,7 @@ export function suppressionTable(engine: Engine): SuppressionTable {
   const { read, write } = engine;
   return {
     put: (row) =>
-      write(undefined, async (trx) => {
+      write('suppressions', async (trx) => {
         const address = row.address.toLowerCase();
         const mailbox = row.mailbox.toLowerCase();
         const facts = { reason: row.reason, note: row.note ?? null, created_at: row.createdAt };
@@ -56,13 +56,14 @@ export function suppressionTable(engine: Engine): SuppressionTable {
         return (await all.execute()).map(suppression);
       }),
     remove: (address, mailbox) =>
-      read(async (db) => {
-        const done = await db
+      write('suppressions', async (trx) => {
+        const done = await trx
           .deleteFrom('suppressions')
           .where('address', '=', address.toLowerCase())
           .where('mailbox', '=', mailbox.toLowerCase())
           .executeTakeFirst();
-        return done.numDeletedRows > 0n;
+        const result = done.numDeletedRows > 0n;
+        return { result, changed: result };
       }),
   };
 }
