@@ -6,6 +6,7 @@
  *   npm run bench -- accept                            taking mail durably, against Postfix
  *   npm run bench -- deliver                           sending it on, against nodemailer's pool
  *   npm run bench -- idle                              memory, start-up, simultaneous connects
+ *   npm run bench -- tap                                        what following IMAP sessions costs per gigabyte
  *   npm run bench -- queued [--messages N]                       the outbox with a thousand and with a million queued
  *   npm run bench -- renewal [--grants N] [--rate N] [--idle S]   the duty of renewal on two processes
  */
@@ -26,6 +27,7 @@ import { ensureKey, openInstance } from '../src/server/instance.ts';
 import { PROTOCOLS } from '../src/store/types.ts';
 import { benchAccept } from './accept.ts';
 import { benchDeliver } from './deliver.ts';
+import { benchTap } from './tap.ts';
 import { benchQueued } from './queued.ts';
 import { benchRenewal } from './renewal.ts';
 
@@ -63,6 +65,10 @@ if (positionals[0] === 'renewal') {
 if (positionals[0] === 'accept') {
   build();
   await benchAccept(Number(values.repeats));
+  process.exit(0);
+}
+if (positionals[0] === 'tap') {
+  benchTap();
   process.exit(0);
 }
 if (positionals[0] === 'queued') {
