@@ -156,7 +156,7 @@ class SignInCheck implements SignIn {
       const ids = new Set(valid.map(({ id }) => id));
       const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);
       this.#passwords = new Map(valid.map((row) => [row.hash, row]));
-      const open = [...this.#mailboxes.values()].filter((row) => this.suspended(row) === undefined);
+      const known = [...this.#mailboxes.keys()];
       this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
       this.#suspended = new Map(
         grants.flatMap(({ id, state }) => (state.type === 'suspended' ? [[id, state.reason] as const] : [])),
@@ -166,7 +166,8 @@ class SignInCheck implements SignIn {
       tell(this.#revoked, gone);
       tell(
         this.#closedMailboxes,
-        open.map(({ address }) => address).filter((address) => !this.#isOpen(address)),
+        // Those closed before as well: one may have been open for a moment between two looks, and let somebody in.
+        known.filter((address) => !this.#isOpen(address)),
       );
     }
   }
