@@ -216,15 +216,25 @@ test('the consent is revoked: mail waits without hammering, and goes out after a
   sandbox.revokeRefreshTokens(ALICE);
   clock.leap(2 * 3_600_000);
   const message = await accept();
-  for (let step = 0; step < 60; step++) {
+  const find = async () => (await home.instance.outbox.find(message.id))!;
+  let waiting = await find();
+  let minutes = 0;
+  // Ten minutes at least; on a busy machine more of them pass until a second attempt has been made and written down.
+  for (let step = 1; step <= 3000; step++) {
     await delay(10);
     clock.leap(10_000);
+    minutes = step / 6;
+    waiting = await find();
+    if (minutes >= 10 && waiting.attempts >= 2 && waiting.state.type === 'queued') break;
   }
-  const waiting = (await home.instance.outbox.find(message.id))!;
   assert.equal(waiting.state.type, 'queued');
-  assert.ok(waiting.attempts >= 2 && waiting.attempts <= 10, `${waiting.attempts} attempts in ten minutes`);
+  assert.ok(waiting.attempts >= 2 && waiting.attempts <= minutes, `${waiting.attempts} attempts in ${minutes} minutes`);
   const events = await home.instance.outbox.events({ messageId: message.id, limit: 100 });
-  assert.match(String(events.find(({ type }) => type === 'deferred')?.data['code']), /needs-consent|consent-needed/);
+  // The first may be a connection whose set-up took ten seconds of this clock, which runs a thousand times too fast.
+  assert.match(
+    String(events.findLast(({ type }) => type === 'deferred')?.data['code']),
+    /needs-consent|consent-needed/,
+  );
   const grant = (await store.grants.find(alice.grantId))!;
   const application = (await store.applications.find(grant.applicationId))!;
   await store.mailboxes.remove(ALICE);
