@@ -309,7 +309,21 @@ async function idleOf(name: Target, leg: 'tls' | 'plain'): Promise<string> {
   ];
   const base = rssOf(Number(pid));
   bench('login', ...common, '-c', '4', '-n', '200');
-  const run = bench('idle', ...common, '-c', '10', '--steps', '500,2000', '--hold', '4', '--pid', `px=${pid}`);
+  // Without a mailbox: the stub's has 10,000 messages, and answers a question for UIDs with their flags as news for the program.
+  const run = bench(
+    'idle',
+    ...common,
+    '-m',
+    '-',
+    '-c',
+    '10',
+    '--steps',
+    '500,2000',
+    '--hold',
+    '4',
+    '--pid',
+    `px=${pid}`,
+  );
   interface Step {
     readonly errors: number;
     readonly px: { readonly rss_kb_per_session: number };
