@@ -12,10 +12,11 @@ import { join } from 'node:path';
 import { createTransport } from 'nodemailer';
 import { systemClock } from '../src/base/clock.ts';
 import { nullLog } from '../src/base/log.ts';
-import { startDelivery } from '../src/outbox/deliver/delivery.ts';
+import { type Delivery, startDelivery } from '../src/outbox/deliver/delivery.ts';
+import type { Route } from '../src/outbox/deliver/types.ts';
 import { relayRoute } from '../src/outbox/deliver/relay-route.ts';
 import { openStore } from '../src/store/open.ts';
-import { openOutboxBed } from '../test/bed/outbox.ts';
+import { type OutboxBed, openOutboxBed } from '../test/bed/outbox.ts';
 
 const MESSAGES = 3000;
 const CONNECTIONS = 5;
@@ -101,16 +102,7 @@ async function postern(port: number, count: number): Promise<Figures> {
     for (let done = 0; done < count; done += 100)
       await Promise.all(Array.from({ length: 100 }, () => bed.outbox.accept(bed.request(), [TEXT])));
     const stop = watch(count);
-    const delivery = startDelivery({
-      store: bed.store,
-      outbox: bed.outbox,
-      clock: systemClock,
-      log: nullLog,
-      owner: 'bench',
-      routes: () => Promise.resolve([route]),
-      limits: () =>
-        Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: CONNECTIONS }),
-    });
+    const delivery = deliverBy(route, bed);
     await delivery.idle();
     const figures = stop();
     const { queued, sending } = await bed.outbox.stats();
@@ -122,6 +114,20 @@ async function postern(port: number, count: number): Promise<Figures> {
     await bed.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Begins to deliver all there is, unpaced, over as many connections as the peer gets. */
+export function deliverBy(route: Route, bed: OutboxBed): Delivery {
+  return startDelivery({
+    store: bed.store,
+    outbox: bed.outbox,
+    clock: systemClock,
+    log: nullLog,
+    owner: 'bench',
+    routes: () => Promise.resolve([route]),
+    limits: () =>
+      Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: CONNECTIONS }),
+  });
 }
 
 async function ask(sink: ChildProcess): Promise<number> {

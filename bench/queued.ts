@@ -10,16 +10,14 @@ import { closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, rmSync } from '
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../src/base/clock.ts';
-import { nullLog } from '../src/base/log.ts';
-import { startDelivery } from '../src/outbox/deliver/delivery.ts';
 import { relayRoute } from '../src/outbox/deliver/relay-route.ts';
 import { openStore } from '../src/store/open.ts';
 import { openOutboxBed, type OutboxBed } from '../test/bed/outbox.ts';
+import { deliverBy } from './deliver.ts';
 
 const FEW = 1000;
 const MEASURED = 2000;
 const AT_ONCE = 50;
-const CONNECTIONS = 5;
 const MAILBOXES = 20;
 const TEXT = Buffer.from(
   `From: alice@contoso.test\r\nTo: bob@contoso.test\r\nSubject: bench\r\n` +
@@ -124,16 +122,7 @@ async function measure(bed: OutboxBed, port: number): Promise<Figures> {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, hand));
     const taken = performance.now();
-    const delivery = startDelivery({
-      store: bed.store,
-      outbox: bed.outbox,
-      clock: systemClock,
-      log: nullLog,
-      owner: 'bench',
-      routes: () => Promise.resolve([route]),
-      limits: () =>
-        Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: CONNECTIONS }),
-    });
+    const delivery = deliverBy(route, bed);
     await delivery.idle();
     const ended = performance.now();
     await delivery.close();
