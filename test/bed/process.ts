@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** What every program started here has of this process's environment: nothing that would make a test depend on who runs it. */
@@ -18,18 +18,33 @@ export function privateFolder(): { readonly path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }) };
 }
 
-/** `count` different ports that were free a moment ago. Whoever uses them must cope with losing one to somebody else. */
+/**
+ * Ports below those the system hands out by itself (32768 and up, `ip_local_port_range`): what somebody asks port 0 for,
+ * or a connection leaves from, never is one of them. Each process begins at a place of its own and goes round.
+ */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+const PORTS_OF_A_PROCESS = 32;
+let next = FIRST_PORT + ((process.pid * PORTS_OF_A_PROCESS) % (LAST_PORT - FIRST_PORT));
+
+/** `count` different ports that are free. Whoever uses them must cope with losing one to somebody else, which is rare. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  const ports: number[] = [];
+  for (let tried = 0; ports.length < count; tried++) {
+    if (tried > LAST_PORT - FIRST_PORT) throw new Error(`no free port between ${FIRST_PORT} and ${LAST_PORT}`);
+    const port = next;
+    next = next === LAST_PORT ? FIRST_PORT : next + 1;
+    if (await bindable(port)) ports.push(port);
+  }
   return ports;
+}
+
+function bindable(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 /** A server process of the bed. */
