@@ -56,15 +56,13 @@ export async function takeIn(
     digest = seen(header);
     await writer.add(header.octets);
   };
-  for await (const octets of body) {
+  for await (const piece of body) {
     signal?.throwIfAborted();
+    const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
     check.look(octets);
     let rest = octets;
     if (!header) {
-      begin =
-        begin.length === 0
-          ? Buffer.from(octets.buffer, octets.byteOffset, octets.length)
-          : Buffer.concat([begin, octets]);
+      begin = begin.length === 0 ? octets : Buffer.concat([begin, octets]);
       const end = headerEnd(begin);
       if (end === undefined) {
         if (begin.length > MOST_HEADER) throw outboxError('outbox.header', 'the header does not come to an end');

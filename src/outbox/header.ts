@@ -1,5 +1,6 @@
 /** The header of a message on its way in: what has to be known, removed and added (RFC 5322 §2.2, RFC 6409 §8). */
-import { randomBytes } from 'node:crypto';
+import { isAscii } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
 import { outboxError } from './errors.ts';
 
 /** Octets. Exchange refuses headers above 256 KiB; nobody writes one by hand. */
@@ -70,7 +71,7 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     kept.push(field);
   }
   if (messageId === undefined || messageId === '') {
-    messageId = `<${randomBytes(16).toString('hex')}@${options.domain}>`;
+    messageId = `<${randomUUID()}@${options.domain}>`;
     kept.push(`Message-ID: ${messageId}`);
   }
   if (!dated) kept.push(`Date: ${new Date(options.now).toUTCString().replace('GMT', '+0000')}`);
@@ -78,32 +79,37 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     octets: Buffer.from(`${kept.join('\r\n')}\r\n\r\n`, 'latin1'),
     messageId,
     idempotencyKey: key === '' ? undefined : key,
-    eightBit: octets.some((octet) => octet > 127),
+    eightBit: !isAscii(octets),
   };
 }
+
+const CR = 13;
+const LF = 10;
+
+/** Octets looked at together. */
+const LOOK_OCTETS = 16 * 1024;
+/** A CR or LF alone; a CR at the very end may have its LF in what follows. */
+const BARE_NEWLINE = /\r(?!\n|$)|(?<!\r)\n/;
 
 /** Looks at octets as they pass: whether some are above 127, and that every CR and LF belongs to a CRLF. */
 export class OctetCheck {
   eightBit = false;
-  #last = 0;
+  #endedInCr = false;
 
   /** @throws outbox.bare-newline: what one server takes for a line another does not (SMTP smuggling; RFC 5321 §2.3.8) */
-  look(octets: Uint8Array): void {
-    let last = this.#last;
-    let high = 0;
-    for (let at = 0; at < octets.length; at++) {
-      const octet = octets[at]!;
-      high |= octet;
-      if ((octet === LF) !== (last === CR)) throw bareNewline();
-      last = octet;
+  look(octets: Buffer): void {
+    this.eightBit ||= !isAscii(octets);
+    // The engine's own search in a text takes a third of the time of a loop over octets.
+    for (let at = 0; at < octets.length; at += LOOK_OCTETS) {
+      const text = octets.toString('latin1', at, at + LOOK_OCTETS);
+      if (BARE_NEWLINE.test(this.#endedInCr ? `\r${text}` : text)) throw bareNewline();
+      this.#endedInCr = text.endsWith('\r');
     }
-    this.#last = last;
-    if (high > 127) this.eightBit = true;
   }
 
   /** @throws outbox.bare-newline */
   end(): void {
-    if (this.#last === CR) throw bareNewline();
+    if (this.#endedInCr) throw bareNewline();
   }
 }
 
@@ -111,8 +117,6 @@ function bareNewline(): Error {
   return outboxError('outbox.bare-newline', 'the message has a CR or LF that is not part of a CRLF');
 }
 
-const CR = 13;
-const LF = 10;
 
 function shown(field: string): string {
   return JSON.stringify(field.slice(0, 60));

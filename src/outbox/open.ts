@@ -69,7 +69,7 @@ class StoredOutbox implements Outbox {
     signal?: AbortSignal,
   ): Promise<Accepted> {
     const { envelope, mailbox, principal } = request;
-    this.checkSender(mailbox, envelope.from, request.onlySender);
+    if (request.checked !== true) this.checkSender(mailbox, envelope.from, request.onlySender);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
     if (request.checked !== true) await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;

@@ -49,7 +49,7 @@ export interface AcceptRequest {
   readonly fingerprint?: string;
   /** Removes `Bcc` from the header, as sendmail does with -t; default: the header stays as it is. */
   readonly dropBcc?: boolean;
-  /** Its recipients have just passed {@link Outbox.checkRecipient}. */
+  /** Sender and recipients have just passed {@link Outbox.checkSender} and {@link Outbox.checkRecipient}. */
   readonly checked?: boolean;
 }
 

@@ -1,6 +1,7 @@
 /**
  * Sealed values, version 1: one octet of version, eight that name the vault, then the data key sealed under the vault's
  * key, then the value sealed under the data key. Each sealed part is 12 octets of nonce, the ciphertext, 16 of tag.
+ * Version 2 is a data key alone that many records of one kind share; what it seals names its record by itself.
  */
 import {
   createCipheriv,
@@ -16,6 +17,7 @@ import { vaultError } from './errors.ts';
 export const VAULT_ID = 8;
 
 const VERSION = 1;
+const SHARED = 2;
 const NONCE = 12;
 const TAG = 16;
 const KEY = 32;
@@ -104,37 +106,50 @@ export function openEnvelope(wrapKey: KeyObject, vaultId: Uint8Array, record: st
   return plain;
 }
 
-/** A fresh data key and the same sealed for `record`. */
+/** A fresh data key and the same sealed for all records of `kind`. */
 export function sealDataKey(
   wrapKey: KeyObject,
   vaultId: Uint8Array,
-  record: string,
+  kind: string,
 ): { readonly sealed: Uint8Array; readonly key: KeyObject } {
   const octets = randomBytes(KEY);
   const sealed = Buffer.allocUnsafeSlow(HEAD + WRAPPED);
-  sealed[0] = VERSION;
+  sealed[0] = SHARED;
   sealed.set(vaultId, 1);
-  encryptInto(sealed, HEAD, wrapKey, context('key', record), octets);
+  encryptInto(sealed, HEAD, wrapKey, context('shared key', kind), octets);
   const key = createSecretKey(octets);
   octets.fill(0);
   return { sealed, key };
 }
 
-/** @throws vault.wrong-key, vault.damaged */
-export function openDataKey(wrapKey: KeyObject, vaultId: Uint8Array, record: string, sealed: Uint8Array): KeyObject {
-  checkHead(vaultId, record, sealed, HEAD + WRAPPED);
-  const octets = decrypt(wrapKey, context('key', record), sealed.subarray(HEAD));
+/** True for a data key that is not of one record alone. */
+export const isShared = (sealed: Uint8Array): boolean => sealed[0] === SHARED;
+
+/**
+ * The data key of `record`, or of all records of its kind. @throws vault.wrong-key, vault.damaged
+ */
+export function openDataKey(
+  wrapKey: KeyObject,
+  vaultId: Uint8Array,
+  record: string,
+  kind: string,
+  sealed: Uint8Array,
+): KeyObject {
+  const shared = isShared(sealed);
+  checkHead(vaultId, record, sealed, HEAD + WRAPPED, shared ? SHARED : VERSION);
+  const named = shared ? context('shared key', kind) : context('key', record);
+  const octets = decrypt(wrapKey, named, sealed.subarray(HEAD));
   if (!octets) throw vaultError('vault.damaged', `the key of ${record} does not open`);
   const key = createSecretKey(octets);
   octets.fill(0);
   return key;
 }
 
-function checkHead(vaultId: Uint8Array, record: string, sealed: Uint8Array, least: number): void {
+function checkHead(vaultId: Uint8Array, record: string, sealed: Uint8Array, least: number, version = VERSION): void {
   if (sealed.length < least) {
     throw vaultError('vault.damaged', `the sealed value of ${record} is too short`);
   }
-  if (sealed[0] !== VERSION) {
+  if (sealed[0] !== version) {
     throw vaultError('vault.damaged', `the sealed value of ${record} has unknown version ${sealed[0]}`, {
       hint: 'it was written by a newer Postern, or it is damaged: run the newest version, or restore the last backup',
     });
@@ -144,6 +159,6 @@ function checkHead(vaultId: Uint8Array, record: string, sealed: Uint8Array, leas
   }
 }
 
-function context(part: 'key' | 'value', record: string): string {
+function context(part: 'key' | 'shared key' | 'value', record: string): string {
   return `postern sealed ${part} ${VERSION} ${record}`;
 }

@@ -1,7 +1,7 @@
 /** Opening the vault, and giving it another master key. */
 import type { KeyObject } from 'node:crypto';
 import { Secret } from '../base/secret.ts';
-import { decrypt, encrypt, openDataKey, openEnvelope, sealDataKey, sealEnvelope } from './envelope.ts';
+import { decrypt, encrypt, isShared, openDataKey, openEnvelope, sealDataKey, sealEnvelope } from './envelope.ts';
 import { expand, HEADER, type Keys, newHeader, unlock } from './header.ts';
 import type { KeySource } from './key-source.ts';
 import { vaultError } from './errors.ts';
@@ -41,7 +41,16 @@ export async function rotateMasterKey(settings: VaultSettings, current: KeySourc
   await settings.set(HEADER, replaced);
 }
 
+/**
+ * Records that share a data key: sealing it costs as much as sealing a message does. Nonces are random, and so many of them
+ * under one key are far from the 2^32 that NIST SP 800-38D §8.3 allows.
+ */
+const RECORDS_A_KEY = 1000;
+
 function vaultOf({ root, wrap, id }: Keys): Vault {
+  /** By kind of record. */
+  const current = new Map<string, SealedKey & { left: number }>();
+  const opened = new Map<string, SealedKey>();
   return {
     async seal(record, plain) {
       return sealEnvelope(wrap, id, record, Buffer.from(plain.reveal()));
@@ -53,17 +62,37 @@ function vaultOf({ root, wrap, id }: Keys): Vault {
       return secret;
     },
     async newDataKey(record) {
-      const { sealed, key } = sealDataKey(wrap, id, record);
-      return { sealed, key: dataKeyOf(record, key) };
+      const kind = kindOf(record);
+      let shared = current.get(kind);
+      if (shared === undefined || shared.left === 0) {
+        shared = { ...sealDataKey(wrap, id, kind), left: RECORDS_A_KEY };
+        current.set(kind, shared);
+      }
+      shared.left -= 1;
+      return { sealed: shared.sealed, key: dataKeyOf(record, shared.key) };
     },
     async openDataKey(record, sealed) {
-      return dataKeyOf(record, openDataKey(wrap, id, record, sealed));
+      const kind = kindOf(record);
+      const last = opened.get(kind);
+      if (last && Buffer.compare(last.sealed, sealed) === 0) return dataKeyOf(record, last.key);
+      const key = openDataKey(wrap, id, record, kind, sealed);
+      // A key of this record alone would be asked for once.
+      if (isShared(sealed)) opened.set(kind, { sealed, key });
+      return dataKeyOf(record, key);
     },
     async derive(purpose) {
       return expand(root, `derive ${purpose}`, 32);
     },
   };
 }
+
+interface SealedKey {
+  readonly sealed: Uint8Array;
+  readonly key: KeyObject;
+}
+
+/** `message` of `message/<id>`. */
+const kindOf = (record: string): string => record.slice(0, record.indexOf('/'));
 
 function dataKeyOf(record: string, key: KeyObject): DataKey {
   return {

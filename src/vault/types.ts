@@ -11,7 +11,10 @@ export interface Vault {
   seal(record: string, plain: Secret): Promise<Uint8Array>;
   /** @throws vault.locked, vault.wrong-key, vault.damaged */
   open(record: string, sealed: Uint8Array): Promise<Secret>;
-  /** A fresh key for a record too long to be sealed at once; it is stored as `sealed` beside what it encrypts. @throws vault.locked */
+  /**
+   * A key for a record too long to be sealed at once, `<kind>/<id>`; it is stored as `sealed` beside what it encrypts. Records
+   * of one kind made after each other share keys. @throws vault.locked
+   */
   newDataKey(record: string): Promise<{ readonly sealed: Uint8Array; readonly key: DataKey }>;
   /** @throws vault.locked, vault.wrong-key, vault.damaged */
   openDataKey(record: string, sealed: Uint8Array): Promise<DataKey>;

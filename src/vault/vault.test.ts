@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { isError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
+import { encrypt, openDataKey, VAULT_ID } from './envelope.ts';
 import { HEADER } from './header.ts';
 import { createKeyFile, credentialKey, environmentKey, fileKey, passphraseKey } from './key-source.ts';
 import { openVault, rotateMasterKey, type VaultSettings } from './open.ts';
@@ -187,7 +189,7 @@ test('a systemd credential is found by name or path', async () => {
   }
 });
 
-test('a record in parts: each opens at its place only, and only with its own key', async () => {
+test('a record in parts: each opens in its record at its place only, and only with its key', async () => {
   const kept = settings();
   const vault = await openVault(kept, keyOf(1));
   const { sealed, key } = await vault.newDataKey('message/1');
@@ -197,8 +199,37 @@ test('a record in parts: each opens at its place only, and only with its own key
   assert.throws(() => again.open('1', first), code('vault.damaged'));
   first[first.length - 1]! ^= 1;
   assert.throws(() => again.open('0', first), code('vault.damaged'));
-  await assert.rejects(vault.openDataKey('message/2', sealed), code('vault.damaged'));
+  const second = key.seal('1', Buffer.from('second'));
+  assert.throws(() => again.open('0', second), code('vault.damaged'));
+  // Messages share keys; what is sealed for one does not open as another's all the same.
+  const next = await vault.newDataKey('message/2');
+  assert.deepEqual(next.sealed, sealed);
+  const elsewhere = await vault.openDataKey('message/2', sealed);
+  assert.throws(() => elsewhere.open('1', second), code('vault.damaged'));
+  assert.equal(Buffer.from(elsewhere.open('0', next.key.seal('0', Buffer.from('x')))).toString(), 'x');
+  await assert.rejects(vault.openDataKey('upload/1', sealed), code('vault.damaged'));
   await assert.rejects(vault.openDataKey('message/1', sealed.subarray(0, 20)), code('vault.damaged'));
   const other = await openVault(settings(), keyOf(1));
   await assert.rejects(other.openDataKey('message/1', sealed), code('vault.wrong-key'));
+});
+
+test('a key serves a thousand records, then there is another', async () => {
+  const vault = await openVault(settings(), keyOf(1));
+  const keys = new Set<string>();
+  for (let record = 0; record < 2001; record++)
+    keys.add(Buffer.from((await vault.newDataKey(`message/${record}`)).sealed).toString('hex'));
+  assert.equal(keys.size, 3);
+});
+
+test('keys of one record alone, as earlier versions made them, still open for it alone', async () => {
+  const root = { wrap: createSecretKey(Buffer.alloc(32, 7)), id: Buffer.alloc(VAULT_ID, 1) };
+  const octets = Buffer.alloc(32, 9);
+  const sealed = Buffer.concat([
+    Buffer.of(1),
+    root.id,
+    encrypt(root.wrap, 'postern sealed key 1 message/1', octets),
+  ]);
+  const { wrap, id } = root;
+  assert.deepEqual(openDataKey(wrap, id, 'message/1', 'message', sealed).export(), octets);
+  assert.throws(() => openDataKey(wrap, id, 'message/2', 'message', sealed), code('vault.damaged'));
 });

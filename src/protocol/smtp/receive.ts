@@ -4,7 +4,7 @@
  */
 import { isError } from '../../base/error.ts';
 import { isUnreadable, MOST_BAD_COMMANDS } from '../sign-in.ts';
-import type { Conn } from '../wire/conn.ts';
+import type { Conn, Pieces } from '../wire/conn.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
 
 export interface MailFrom {
@@ -217,14 +217,13 @@ class MailSession {
     if (!this.#from || this.#recipients.length === 0) return this.#wrong('503 5.5.1 MAIL and RCPT come first');
     this.#say('354 end with a line that holds a dot alone');
     await this.#flush();
-    const octets = this.#counted(this.#conn.dotted(this.#options.signal));
-    const reply = await this.#options.message({ from: this.#from, recipients: this.#recipients }, keptOpen(octets));
+    const pieces = this.#conn.dotted(this.#options.signal);
+    const reply = await this.#options.message({ from: this.#from, recipients: this.#recipients }, pieces);
     // However it was answered, what the program sends up to the dot is not a command.
-    const enough = this.#octets + this.#options.maxOctets;
-    for (;;) {
-      if ((await octets.next()).done === true) break;
-      if (this.#octets > enough) return this.#endless();
-    }
+    const enough = pieces.octets + this.#options.maxOctets;
+    while (pieces.octets <= enough && (await pieces.next()));
+    this.#octets += pieces.octets;
+    if (pieces.octets > enough) return this.#endless();
     this.#finish(reply);
     return true;
   }
@@ -242,26 +241,20 @@ class MailSession {
       this.#say('501 5.5.4 BDAT takes a size and LAST');
       return false;
     }
-    const octets = this.#counted(this.#conn.stream(Number(found[1]), this.#options.signal));
+    const pieces = this.#conn.stream(Number(found[1]), this.#options.signal);
+    this.#octets += Number(found[1]);
     const last = found[2] !== undefined;
     if (!this.#from || this.#recipients.length === 0) {
-      while ((await octets.next()).done !== true);
+      while (await pieces.next());
       return this.#wrong('503 5.5.1 MAIL and RCPT come first');
     }
     this.#chunks ??= new ChunkedMessage((pieces) =>
       this.#options.message({ from: this.#from!, recipients: this.#recipients }, pieces),
     );
-    const early = await this.#chunks.add(octets, last);
+    const early = await this.#chunks.add(pieces, last);
     if (early !== undefined || last) this.#finish(early ?? (await this.#chunks.reply));
     else this.#say(`250 2.0.0 ${found[1]} octets received`);
     return true;
-  }
-
-  async *#counted(octets: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
-    for await (const piece of octets) {
-      this.#octets += piece.length;
-      yield piece;
-    }
   }
 
   #finish(reply: ReplyLine): void {
@@ -301,11 +294,6 @@ class MailSession {
   }
 }
 
-/** The same octets to somebody who may stop reading: what is left stays there to be read. */
-function keptOpen(octets: AsyncGenerator<Buffer, void, void>): AsyncIterable<Buffer> {
-  return { [Symbol.asyncIterator]: () => ({ next: () => octets.next() }) };
-}
-
 /** A message whose octets come in several commands: the taker sees one stream. */
 class ChunkedMessage {
   readonly reply: Promise<ReplyLine>;
@@ -323,7 +311,7 @@ class ChunkedMessage {
   }
 
   /** Passes a chunk on; the reply when the taker answered before its end. */
-  async add(octets: AsyncGenerator<Buffer, void, void>, last: boolean): Promise<ReplyLine | undefined> {
+  async add(octets: Pieces, last: boolean): Promise<ReplyLine | undefined> {
     for await (const piece of octets) {
       await this.#wanted.promise;
       if (this.#done === undefined) this.#hand(piece);

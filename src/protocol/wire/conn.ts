@@ -19,6 +19,35 @@ const HIGH_WATER = 64 * 1024;
 
 const CRLF_OCTETS = 2;
 
+/**
+ * Octets as they come, once. Whoever stops reading leaves the rest there, to be read on. Not an async generator: those make
+ * several promises more of every piece, and small messages have no more than one.
+ */
+export class Pieces implements AsyncIterable<Buffer> {
+  readonly #next: () => Promise<Buffer | undefined>;
+  /** Handed out so far. */
+  octets = 0;
+
+  constructor(next: () => Promise<Buffer | undefined>) {
+    this.#next = next;
+  }
+
+  /** Undefined at the end. */
+  async next(): Promise<Buffer | undefined> {
+    const piece = await this.#next();
+    if (piece) this.octets += piece.length;
+    return piece;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer, undefined, undefined> {
+    const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
+      const value = await this.next();
+      return value ? { value, done: false } : { value, done: true };
+    };
+    return { next };
+  }
+}
+
 export class Conn {
   #socket: Socket;
   readonly #framer = new Framer();
@@ -82,21 +111,27 @@ export class Conn {
   }
 
   /** `length` octets in pieces, constant memory. @throws wire.closed, wire.timeout, or the signal's reason */
-  async *stream(length: number, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    for (let left = length; left > 0;) {
+  stream(length: number, signal?: AbortSignal): Pieces {
+    let left = length;
+    return new Pieces(async () => {
+      if (left === 0) return undefined;
       const piece = (await this.#take(() => this.#framer.some(left), signal, false))!;
       left -= piece.length;
-      yield piece;
-    }
+      return piece;
+    });
   }
 
   /** A dotted run in pieces, dots unstuffed, without the stop line. @throws wire.closed, wire.timeout, or the signal's reason */
-  async *dotted(signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    for (;;) {
-      const piece = (await this.#take(() => this.#framer.dotted(), signal, false))!;
-      if (piece.data.length > 0) yield piece.data;
-      if (piece.done) return;
-    }
+  dotted(signal?: AbortSignal): Pieces {
+    let done = false;
+    return new Pieces(async () => {
+      while (!done) {
+        const piece = (await this.#take(() => this.#framer.dotted(), signal, false))!;
+        done = piece.done;
+        if (piece.data.length > 0) return piece.data;
+      }
+      return undefined;
+    });
   }
 
   /** What was taken is the next to be read again: for somebody else, who is to see it. Octets as in latin1. */
