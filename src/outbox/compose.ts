@@ -3,6 +3,7 @@ import MailComposer from 'nodemailer/lib/mail-composer';
 import type MimeNode from 'nodemailer/lib/mime-node';
 import * as base64 from 'nodemailer/lib/base64';
 import * as quotedPrintable from 'nodemailer/lib/qp';
+import { composePlain } from './compose-plain.ts';
 import { newId } from '../store/id.ts';
 import { outboxError } from './errors.ts';
 
@@ -60,15 +61,26 @@ function checkHeaders(headers: Composition['headers']): void {
 /** The octets of the message, CRLF throughout, without Bcc. @throws outbox.header */
 export function compose(message: Composition): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
   checkHeaders(message.headers);
+  // One draw of random octets for Message-ID and boundaries, instead of several calls into OpenSSL for each message.
+  const unique = newId('m');
+  const domain = message.from.address.slice(message.from.address.lastIndexOf('@') + 1);
+  // Without it nodemailer makes one, also for a domain that has to be encoded.
+  const messageId = /^[\w.-]+$/.test(domain) ? `<${unique}@${domain}>` : undefined;
+  const plain = messageId && composePlain(message, crlf(message.text ?? ''), messageId, Date.now());
+  return plain ? [plain] : composeMime(message, unique, messageId);
+}
+
+/** By the library, whatever it is. Exported for the test that holds both against each other. */
+export function composeMime(
+  message: Composition,
+  unique: string,
+  messageId: string | undefined,
+): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
   const { from, to, cc, replyTo, subject, text, html, inReplyTo, references } = message;
   const later = new Map<unknown, AsyncIterable<Uint8Array>>();
-  // One draw of random octets for both, instead of several calls into OpenSSL for each message.
-  const unique = newId('m');
-  const domain = from.address.slice(from.address.lastIndexOf('@') + 1);
   const root = new MailComposer({
     baseBoundary: unique,
-    // Without it nodemailer makes one, also for a domain that has to be encoded.
-    ...(/^[\w.-]+$/.test(domain) ? { messageId: `<${unique}@${domain}>` } : {}),
+    ...(messageId === undefined ? {} : { messageId }),
     from,
     to: [...to],
     cc: [...cc],

@@ -37,7 +37,7 @@ describe('acceptance', () => {
     const text = (await octetsOf(bed.outbox.body(bare))).toString();
     assert.match(
       text,
-      /^Subject: x\r\nMessage-ID: <[0-9a-f]{32}@contoso\.test>\r\nDate: \w{3}, \d\d \w{3} 2026 .* \+0000\r\n\r\nbody\r\n$/,
+      /^Subject: x\r\nMessage-ID: <[0-9a-f-]{36}@contoso\.test>\r\nDate: \w{3}, \d\d \w{3} 2026 .* \+0000\r\n\r\nbody\r\n$/,
     );
     assert.ok(text.includes(bare.messageId));
     assert.deepEqual((await bed.outbox.find(bare.id))!.recipients, [{ address: 'bob@contoso.test', state: 'pending' }]);

@@ -16,13 +16,12 @@ const KEEP_MS = 86_400_000;
 
 /**
  * Takes in the octets; durable when the promise resolves. What a broken off upload leaves is removed by the outbox's sweep.
- * @throws outbox.too-large, store.unavailable, the signal's reason
+ * @throws outbox.too-large, store.unavailable, what `body` throws
  */
 export async function takeUpload(
   deps: UploadDeps,
   facts: Pick<Upload, 'principal' | 'filename' | 'contentType'> & { readonly maxOctets: number },
   body: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
 ): Promise<Upload> {
   const { store, vault, clock } = deps;
   const { maxOctets, ...named } = facts;
@@ -32,10 +31,7 @@ export async function takeUpload(
   const write = (number: number, data: Uint8Array): Promise<void> =>
     store.outbox.addChunks(id, now, [{ number, data }]);
   const writer = new BodyWriter(key, maxOctets, write);
-  for await (const octets of body) {
-    signal.throwIfAborted();
-    await writer.add(octets);
-  }
+  for await (const octets of body) await writer.add(octets);
   const { size, chunks, rest } = writer.end();
   await write(rest.number, rest.data);
   const row = { id, ...named, size, key: sealed, chunks, createdAt: now, expiresAt: now + KEEP_MS };

@@ -3,8 +3,9 @@
  * RFC 6531 SMTPUTF8, RFC 6409. What becomes of the mail is the caller's.
  */
 import { isError } from '../../base/error.ts';
+import type { Pieces } from '../../base/pieces.ts';
 import { isUnreadable, MOST_BAD_COMMANDS } from '../sign-in.ts';
-import type { Conn, Pieces } from '../wire/conn.ts';
+import type { Conn } from '../wire/conn.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
 
 export interface MailFrom {

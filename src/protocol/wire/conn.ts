@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
 import { PosternError } from '../../base/error.ts';
+import { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
 import { Framer } from './framer.ts';
 
@@ -18,35 +19,6 @@ export interface ConnOptions {
 const HIGH_WATER = 64 * 1024;
 
 const CRLF_OCTETS = 2;
-
-/**
- * Octets as they come, once. Whoever stops reading leaves the rest there, to be read on. Not an async generator: those make
- * several promises more of every piece, and small messages have no more than one.
- */
-export class Pieces implements AsyncIterable<Buffer> {
-  readonly #next: () => Promise<Buffer | undefined>;
-  /** Handed out so far. */
-  octets = 0;
-
-  constructor(next: () => Promise<Buffer | undefined>) {
-    this.#next = next;
-  }
-
-  /** Undefined at the end. */
-  async next(): Promise<Buffer | undefined> {
-    const piece = await this.#next();
-    if (piece) this.octets += piece.length;
-    return piece;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Buffer, undefined, undefined> {
-    const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
-      const value = await this.next();
-      return value ? { value, done: false } : { value, done: true };
-    };
-    return { next };
-  }
-}
 
 export class Conn {
   #socket: Socket;

@@ -1,4 +1,5 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
+import type { IncomingMessage } from 'node:http';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
@@ -25,7 +26,7 @@ export type ApiApp = OpenAPIHono<ApiEnv>;
 const MOST_JSON = 10 * 1024 * 1024;
 
 export interface Api {
-  fetch(request: Request, peer: Peer): Promise<Response>;
+  fetch(request: Request, peer: Peer, incoming?: IncomingMessage): Promise<Response>;
   /** OpenAPI 3.1. */
   document(): object;
 }
@@ -105,8 +106,8 @@ export function createApi(deps: ApiDeps): Api {
   );
   app.onError((error, c) => fail(c, deps, ourError(error)));
   return {
-    async fetch(request, peer) {
-      return app.fetch(request, { peer });
+    async fetch(request, peer, incoming) {
+      return app.fetch(request, incoming === undefined ? { peer } : { peer, incoming });
     },
     document: () => documentOf(app, deps.version),
   };

@@ -1,4 +1,5 @@
 /** A finished message as the body of a request: its header is looked at, the rest passes by. */
+import { Pieces } from '../../base/pieces.ts';
 import { headerEnd, MOST_HEADER } from '../../outbox/header.ts';
 import { type HeaderAddresses, headerAddresses } from '../../outbox/header-addresses.ts';
 
@@ -14,18 +15,20 @@ export async function readFinished(source: AsyncIterable<Uint8Array>): Promise<F
   let begin: Buffer = Buffer.alloc(0);
   let end: number | undefined;
   while (end === undefined && begin.length <= MOST_HEADER) {
-    const { value, done } = await octets.next();
-    if (done === true) break;
-    begin = begin.length === 0 ? Buffer.from(value) : Buffer.concat([begin, value]);
+    const piece = await octets.next();
+    if (!piece) break;
+    begin = begin.length === 0 ? piece : Buffer.concat([begin, piece]);
     end = headerEnd(begin);
   }
   const addresses = headerAddresses(begin.subarray(0, end ?? begin.length));
+  let first = begin.length > 0;
   return {
     addresses,
-    octets: (async function* () {
-      yield begin;
-      yield* octets;
-    })(),
+    octets: new Pieces(async () => {
+      if (!first) return octets.next();
+      first = false;
+      return begin;
+    }),
   };
 }
 
@@ -33,9 +36,12 @@ const LF = 10;
 const CR = 13;
 
 /** Puts CR before each LF that has none. A CR alone stays, and is refused by the outbox. */
-async function* withCrlf(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+function withCrlf(source: AsyncIterable<Uint8Array>): Pieces {
+  const pieces = source[Symbol.asyncIterator]();
   let last = 0;
-  for await (const piece of source) {
+  return new Pieces(async () => {
+    const { value: piece, done } = await pieces.next();
+    if (done === true) return undefined;
     const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
     const parts: Buffer[] = [];
     let from = 0;
@@ -45,8 +51,8 @@ async function* withCrlf(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
       from = at + 1;
     }
     last = octets.at(-1) ?? last;
-    yield parts.length === 0 ? octets : Buffer.concat([...parts, octets.subarray(from)]);
-  }
+    return parts.length === 0 ? octets : Buffer.concat([...parts, octets.subarray(from)]);
+  });
 }
 
 const CRLF = Buffer.from('\r\n');

@@ -65,9 +65,10 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     ]);
     const api = createApi(parts);
     // It puts its own Request and Response in the place of the runtime's, which make a stream of the shortest answer.
-    return getRequestListener((request, { incoming }) =>
-      api.fetch(request, peerOf(incoming as IncomingMessage, proxies)),
-    );
+    return getRequestListener((request, connection) => {
+      const incoming = connection.incoming as IncomingMessage;
+      return api.fetch(request, peerOf(incoming, proxies), incoming);
+    });
   };
   let loaded: ReturnType<typeof load> | undefined;
   let timer: Timer;

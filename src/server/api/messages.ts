@@ -205,7 +205,7 @@ async function sendFinished(
   query: z.infer<typeof rawQuery>,
   key: string | undefined,
 ): Promise<Accepted> {
-  const { addresses, octets } = await readFinished(octetsOf(c.req.raw));
+  const { addresses, octets } = await readFinished(octetsOf(c));
   const from = query.from ?? addresses.from;
   if (from === undefined)
     throw apiError('api.request', 'the message has no From, and the query no from', { hint: 'add ?from=ADDRESS' });
@@ -213,7 +213,7 @@ async function sendFinished(
   const recipients = (given ?? addresses.recipients).map((address) => ({ address: address.trim() }));
   const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
   const request = { ...requestOf(c, mailbox, query, key), envelope: { from, recipients }, dropBcc: true };
-  return deps.outbox.accept(request, octets, c.req.raw.signal);
+  return deps.outbox.accept(request, octets);
 }
 
 function answer(c: ApiContext, { message, replayed }: Accepted) {

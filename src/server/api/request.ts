@@ -1,4 +1,5 @@
 /** What every operation knows of the request it answers, and what it may assume of the key that came with it. */
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import { allows, type ApiSignIn, opens } from '../../access/api-sign-in.ts';
@@ -37,7 +38,11 @@ export interface Peer {
 }
 
 export interface ApiEnv {
-  Bindings: { readonly peer: Peer };
+  Bindings: {
+    readonly peer: Peer;
+    /** Where it came over a connection. */
+    readonly incoming?: IncomingMessage;
+  };
   Variables: { requestId: string; key: ApiKey };
 }
 export type ApiContext = Context<ApiEnv>;

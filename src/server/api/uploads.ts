@@ -50,7 +50,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
       const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
-      const row = await takeUpload(deps, facts, octetsOf(c.req.raw), c.req.raw.signal);
+      const row = await takeUpload(deps, facts, octetsOf(c));
       return c.json(shown(row), 201);
     },
   );
