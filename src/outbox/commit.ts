@@ -5,9 +5,6 @@ import type { Insertion, NewMessage, OutboxTable } from '../store/types-outbox.t
 const MOST_MESSAGES = 200;
 const MOST_OCTETS = 16 * 1024 * 1024;
 
-/** Turns of the event loop, of some hundred microseconds each where there is enough to do that it matters. */
-const MOST_TURNS = 2;
-
 interface Waiting {
   readonly message: NewMessage;
   readonly octets: number;
@@ -44,7 +41,7 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await this.#gather();
+      await new Promise<void>((turn) => setImmediate(turn));
       const group = this.#take();
       try {
         const insertions = await this.#insert(group.map(({ message }) => message));
@@ -56,14 +53,6 @@ export class GroupCommit {
       }
     }
     this.#running = undefined;
-  }
-
-  /** While every turn brings another one, more are about to come. */
-  async #gather(): Promise<void> {
-    for (let turns = 0, before = 0; turns < MOST_TURNS && this.#waiting.length > before; turns++) {
-      before = this.#waiting.length;
-      await new Promise<void>((turn) => setImmediate(turn));
-    }
   }
 
   async #alone({ message, resolve, reject }: Waiting): Promise<void> {
