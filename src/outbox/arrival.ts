@@ -24,14 +24,13 @@ export interface ArrivalOptions {
   readonly maxOctets: number;
   readonly now: number;
   readonly dropBcc: boolean;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Reads a message to its end. All chunks but the last are written by then; those of a message that is not taken in the end
  * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw; what
  * it gives is fed all octets as they came
- * @throws outbox.too-large, outbox.header, outbox.bare-newline, store.unavailable, the signal's reason
+ * @throws outbox.too-large, outbox.header, outbox.bare-newline, store.unavailable, what `body` throws
  */
 export async function takeIn(
   vault: Vault,
@@ -45,7 +44,7 @@ export async function takeIn(
   const writer = new BodyWriter(key, options.maxOctets, (number, data) =>
     table.addChunks(bodyId, options.now, [{ number, data }]),
   );
-  const { dropBcc, mailbox, now, signal } = options;
+  const { dropBcc, mailbox, now } = options;
   const fields: HeaderOptions = { domain: mailbox.slice(mailbox.lastIndexOf('@') + 1), now, dropBcc };
   let header: Header | undefined;
   let digest: Digest | undefined;
@@ -57,7 +56,6 @@ export async function takeIn(
     await writer.add(header.octets);
   };
   for await (const piece of body) {
-    signal?.throwIfAborted();
     const octets = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
     check.look(octets);
     let rest = octets;
@@ -74,7 +72,6 @@ export async function takeIn(
     } else digest?.update(octets);
     await writer.add(rest);
   }
-  signal?.throwIfAborted();
   check.end();
   if (!header) {
     // A header alone is a message too; what is missing of its end is added.

@@ -66,7 +66,6 @@ class StoredOutbox implements Outbox {
   async accept(
     request: AcceptRequest,
     body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    signal?: AbortSignal,
   ): Promise<Accepted> {
     const { envelope, mailbox, principal } = request;
     if (request.checked !== true) this.checkSender(mailbox, envelope.from, request.onlySender);
@@ -80,7 +79,7 @@ class StoredOutbox implements Outbox {
       const arrival = await takeIn(
         vault,
         store.outbox,
-        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true, signal },
+        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true },
         body,
         (header) => {
           if (request.onlySender !== undefined) checkAuthors(header.octets, request.onlySender);

@@ -146,8 +146,11 @@ describe('acceptance', () => {
     await assert.rejects(accept([Buffer.from('A: b\r\n\r\nx\r'), Buffer.from('y')]), code('outbox.bare-newline'));
     await assert.rejects(accept([Buffer.alloc(MOST_HEADER + 1, 'a')]), code('outbox.header'));
     await assert.rejects(accept('a: b\n\n', { idempotencyKey: 'x'.repeat(300) }), code('outbox.header'));
-    const stop = AbortSignal.abort(new Error('stop'));
-    await assert.rejects(bed.outbox.accept(bed.request(), letter(), stop), /stop/);
+    const broken = (async function* () {
+      yield* letter();
+      throw new Error('stop');
+    })();
+    await assert.rejects(bed.outbox.accept(bed.request(), broken), /stop/);
     assert.deepEqual(await bed.outbox.stats(), before);
   });
 

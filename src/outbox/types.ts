@@ -66,13 +66,9 @@ export interface Outbox {
   /**
    * Takes a message: when the promise resolves it is durable. `body` is RFC 5322 octets with CRLF.
    * @throws outbox.address, .no-recipients, .too-many-recipients, .sender, .suppressed, .too-large, .header,
-   *   .idempotency-mismatch, .idempotency-busy, or the signal's reason; then nothing was taken
+   *   .idempotency-mismatch, .idempotency-busy, or what `body` throws; then nothing was taken
    */
-  accept(
-    request: AcceptRequest,
-    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    signal?: AbortSignal,
-  ): Promise<Accepted>;
+  accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted>;
   /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */
   checkSender(mailbox: Mailbox, from: string, only?: string): void;
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void>;

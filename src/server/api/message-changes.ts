@@ -90,7 +90,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
           const fingerprint = createHash('sha256').update(JSON.stringify(asked)).digest('hex');
           const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one);
           const envelope = { from: from.address, recipients };
-          return outbox.accept({ ...request, envelope, fingerprint }, body, c.req.raw.signal);
+          return outbox.accept({ ...request, envelope, fingerprint }, body);
         }),
       );
       const items = accepted.map(({ message: { id, messageId }, replayed }) => ({ id, messageId, replayed }));
