@@ -13,8 +13,8 @@ interface Waiting {
 }
 
 /**
- * Commits messages in groups. While one group is written the next one gathers; the first waits for the turn of the event
- * loop to end, so that messages whose last octets arrive together share their fsync.
+ * Commits messages in groups. While one group is written the next one gathers; the first goes alone, because what waits for
+ * company holds up all who come after it.
  */
 export class GroupCommit {
   readonly #insert: OutboxTable['insert'];
@@ -41,7 +41,6 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await new Promise<void>((turn) => setImmediate(turn));
       const group = this.#take();
       try {
         const insertions = await this.#insert(group.map(({ message }) => message));

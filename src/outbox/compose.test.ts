@@ -89,7 +89,7 @@ test('what is written down here is what the library writes, octet for octet', as
       { weight: 3, arbitrary: fc.string({ unit: fc.constantFrom(...common), maxLength }) },
       { weight: 1, arbitrary: fc.string({ unit: fc.constantFrom(...(common + rare)), maxLength }) },
     );
-  const words = of('abcB9_-.,:;<>@()!\'', ' "=?\\é\t', 70).map((text) => text.replaceAll('c', ' '));
+  const words = of("abcB9_-.,:;<>@()!'", ' "=?\\é\t', 70).map((text) => text.replaceAll('c', ' '));
   const name = fc.oneof(fc.constant(''), of('aB9_', ' .,"é', 20));
   const address = fc.constantFrom('a@x.test', 'bob.b+1@Example.com', 'a_very.long-local.part@mail.example.com');
   const named = fc.record({ name, address });

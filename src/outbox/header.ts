@@ -117,7 +117,6 @@ function bareNewline(): Error {
   return outboxError('outbox.bare-newline', 'the message has a CR or LF that is not part of a CRLF');
 }
 
-
 function shown(field: string): string {
   return JSON.stringify(field.slice(0, 60));
 }

@@ -63,10 +63,7 @@ class StoredOutbox implements Outbox {
     this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages));
   }
 
-  async accept(
-    request: AcceptRequest,
-    body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  ): Promise<Accepted> {
+  async accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted> {
     const { envelope, mailbox, principal } = request;
     if (request.checked !== true) this.checkSender(mailbox, envelope.from, request.onlySender);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');

@@ -224,11 +224,7 @@ test('a key serves a thousand records, then there is another', async () => {
 test('keys of one record alone, as earlier versions made them, still open for it alone', async () => {
   const root = { wrap: createSecretKey(Buffer.alloc(32, 7)), id: Buffer.alloc(VAULT_ID, 1) };
   const octets = Buffer.alloc(32, 9);
-  const sealed = Buffer.concat([
-    Buffer.of(1),
-    root.id,
-    encrypt(root.wrap, 'postern sealed key 1 message/1', octets),
-  ]);
+  const sealed = Buffer.concat([Buffer.of(1), root.id, encrypt(root.wrap, 'postern sealed key 1 message/1', octets)]);
   const { wrap, id } = root;
   assert.deepEqual(openDataKey(wrap, id, 'message/1', 'message', sealed).export(), octets);
   assert.throws(() => openDataKey(wrap, id, 'message/2', 'message', sealed), code('vault.damaged'));

@@ -51,7 +51,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
         202: json(acceptedSchema, 'durable; it will be delivered, or its sender is told why not'),
         ...problems,
       },
-    })
+    }),
   );
   // Checked here: the two forms have schemas of their own, and this is the operation that is called a thousand times a second.
   app.post('/v1/messages', async (c) => {
@@ -205,9 +205,7 @@ async function sendComposed(
       ...requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, key),
       envelope: { from: from.address, recipients },
       // Boundaries and dates differ each time; what was asked for does not.
-      ...(key === undefined
-        ? {}
-        : { fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex') }),
+      ...(key === undefined ? {} : { fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex') }),
     },
     body,
   );
