@@ -1,5 +1,5 @@
-/** Freeing buffers that have just been used. */
-import { setFlagsFromString } from 'node:v8';
+/** V8's young generation: freeing buffers that have just been used, and room for much that is short-lived. */
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
@@ -20,4 +20,16 @@ function exposed(): NonNullable<typeof collect> {
   const gc = runInNewContext('gc') as NonNullable<typeof collect>;
   setFlagsFromString('--no-expose-gc');
   return gc;
+}
+
+/** Octets of both halves; V8 begins with 2 MiB, where `keepHeapSmall` keeps it. */
+const ROOM = 8 * 1024 * 1024;
+
+/**
+ * Lets the young generation grow to 4 MiB in each half, until V8 shrinks it for want of work. Call now and again under load
+ * that makes many objects for a moment: collections become a quarter as many.
+ */
+export function makeRoom(): void {
+  const now = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? 0;
+  setFlagsFromString(`--semi-space-growth-factor=${now < ROOM ? 4 : 1}`);
 }
