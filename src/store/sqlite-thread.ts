@@ -70,8 +70,9 @@ class Writer {
     this.#thread = thread;
     this.#clock = clock;
     thread.on('message', (answer: Answer) => {
-      if (answer.type === 'committed') committed(answer.topic);
-      else if (answer.type !== 'ready') this.#settle(answer);
+      if (answer.type === 'ready') return;
+      for (const topic of answer.committed) committed(topic);
+      this.#settle(answer);
     });
     thread.on('error', (error) => this.#end(error));
     thread.on('exit', () => this.#end());
@@ -112,7 +113,7 @@ class Writer {
     await exit;
   }
 
-  #settle(answer: Exclude<Answer, { type: 'committed' | 'ready' }>): void {
+  #settle(answer: Exclude<Answer, { type: 'ready' }>): void {
     const waiting = this.#waiting.get(answer.id);
     if (!waiting) return;
     this.#waiting.delete(answer.id);

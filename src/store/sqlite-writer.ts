@@ -20,12 +20,11 @@ export type Order =
     }
   | { readonly type: 'close' };
 
+/** `committed`: what has changed since the last answer; that of the call itself is never later than its answer. */
 export type Answer =
   | { readonly type: 'ready' }
-  | { readonly type: 'done'; readonly id: number; readonly result: unknown }
-  | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
-  /** Comes before the answer to the call that changed it. */
-  | { readonly type: 'committed'; readonly topic: Topic };
+  | { readonly type: 'done'; readonly id: number; readonly result: unknown; readonly committed: readonly Topic[] }
+  | { readonly type: 'failed'; readonly id: number; readonly failure: Failure; readonly committed: readonly Topic[] };
 
 /** A {@link PosternError} in pieces that can be sent. */
 export interface Failure {
@@ -38,20 +37,27 @@ export interface Failure {
 
 const port = parentPort!;
 const say = (answer: Answer): void => port.postMessage(answer);
+let changed: Topic[] = [];
+const committed = (): readonly Topic[] => {
+  const topics = changed;
+  changed = [];
+  return topics;
+};
 const given = workerData as { readonly path: string; readonly now: number };
 let time = given.now;
 const clock: Clock = { ...systemClock, now: () => time };
 
 try {
-  const { engine, close } = await openSqlite(given.path, clock, nullLog, (topic) => say({ type: 'committed', topic }));
+  const { engine, close } = await openSqlite(given.path, clock, nullLog, (topic) => changed.push(topic));
   const methods = methodsOf(tablesOn(engine));
   const running = new Set<Promise<void>>();
   const run = async ({ id, table, method, args, now }: Extract<Order, { type: 'call' }>): Promise<void> => {
     time = now;
     try {
-      say({ type: 'done', id, result: await methods.get(`${table}.${method}`)!(...args) });
+      const result = await methods.get(`${table}.${method}`)!(...args);
+      say({ type: 'done', id, result, committed: committed() });
     } catch (error) {
-      say({ type: 'failed', id, failure: failureOf(error) });
+      say({ type: 'failed', id, failure: failureOf(error), committed: committed() });
     }
   };
   port.on('message', (order: Order) => {
@@ -67,7 +73,7 @@ try {
   });
   say({ type: 'ready' });
 } catch (error) {
-  say({ type: 'failed', id: 0, failure: failureOf(storeFailure(error)) });
+  say({ type: 'failed', id: 0, failure: failureOf(storeFailure(error)), committed: [] });
   port.close();
 }
 
