@@ -51,6 +51,8 @@ export interface Home {
 
 export interface Serving {
   readonly door: Door;
+  /** Base of the HTTP API, without a slash at the end. */
+  readonly api: string;
   readonly caPem: string;
   readonly pid: number;
   readonly running: boolean;
@@ -252,6 +254,7 @@ async function serve(
   }
   const facts = JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as {
     listeners: { protocol: string; tls: string; port: number }[];
+    console: { port: number };
   };
   const at = (protocol: string, tls: string): { host: string; port: number } => {
     const found = facts.listeners.find((listener) => listener.protocol === protocol && listener.tls === tls);
@@ -270,6 +273,7 @@ async function serve(
       user: ALICE,
       password,
     },
+    api: `http://127.0.0.1:${facts.console.port}`,
     caPem: readFileSync(caPath, 'utf8'),
     pid: daemon.child.pid!,
     get running() {

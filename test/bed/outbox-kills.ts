@@ -21,6 +21,7 @@ export interface VictimOptions {
   /** `sqlite:…` or `postgres://…` */
   readonly database: string;
   readonly ports: Omit<Ports, 'reply'>;
+  readonly apiKey: string;
   /** Lets leases run out that go by the database's clock. */
   endLeases?(): Promise<void>;
 }
@@ -34,7 +35,10 @@ export interface Count {
   readonly repeated: Set<string>;
 }
 
+type Way = 'smtp' | 'http';
+
 interface Letter {
+  readonly way: Way;
   readonly id: string;
   /** Has an Idempotency-Key, and is sent again until it is answered. */
   readonly keyed: boolean;
@@ -64,6 +68,7 @@ export class Victim {
   readonly #again: Letter[] = [];
   #serving: Serving | undefined;
   #letters = 0;
+  #steps = 0;
 
   constructor(options: VictimOptions) {
     this.#options = options;
@@ -75,23 +80,30 @@ export class Victim {
     const { ports } = this.#options;
     if (step.type === 'point' && step.workload === 'start') return this.#atStart(step);
     const serving = await this.#serve();
-    if (step.type === 'point')
-      this.#death.arm(step.point, step.moment, step.nth, { ...ports, reply: serving.door.smtp.port });
+    const way = this.#wayOf(step);
+    const reply = way === 'http' ? Number(new URL(serving.api).port) : serving.door.smtp.port;
+    if (step.type === 'point') this.#death.arm(step.point, step.moment, step.nth, { ...ports, reply });
     const workload = step.type === 'time' ? 'stream' : step.workload;
     if (workload === 'stream') {
       const end = step.type === 'time' ? step.afterMs : ROUND_MS;
-      const sessions = [0, 1].map(() => this.#session(serving, Infinity, SMALL));
+      const sessions = (['smtp', 'http'] as const).map((one) => this.#session(serving, Infinity, SMALL, one));
       for (const until = performance.now() + end; serving.running && performance.now() < until;) await delay(2);
       const died = !serving.running;
       await serving.kill();
       await Promise.all(sessions);
       return this.#buried(serving, step.type === 'time' || died);
     }
-    const answered = await this.#sendOne(serving, workload === 'large' ? LARGE : SMALL);
+    const answered = await this.#sendOne(serving, workload === 'large' ? LARGE : SMALL, way);
     const died = !answered || this.#death.fired || !serving.running;
     this.#death.disarm();
     // The next one must find a process that has everything before it.
     return this.#buried(serving, died);
+  }
+
+  /** Every third message comes by HTTP, whose only reply is the last one; what is written of it is the same. */
+  #wayOf(step: Step): Way {
+    const one = step.type === 'point' && (step.point !== 'reply' || step.nth === 1);
+    return one && this.#steps++ % 3 === 2 ? 'http' : 'smtp';
   }
 
   /** How many points of each kind one message passes. */
@@ -99,7 +111,7 @@ export class Victim {
     const serving = await this.#serve();
     // The zeroth never comes.
     this.#death.arm('write', 'before', 0, { ...this.#options.ports, reply: serving.door.smtp.port });
-    await this.#sendOne(serving, SMALL);
+    await this.#sendOne(serving, SMALL, 'smtp');
     const { counts } = this.#death;
     this.#death.disarm();
     await this.#buried(serving, true);
@@ -115,7 +127,7 @@ export class Victim {
     await this.#serving?.kill();
     this.#serving = undefined;
     let serving = await this.#serve();
-    await this.#session(serving, 1, SMALL);
+    await this.#session(serving, 1, SMALL, 'smtp');
     for (let hours = 0; !(await this.#emptied()); hours++) {
       if (hours === MOST_HOURS) throw new Error(`mail is left:\n${serving.output().slice(-3000)}`);
       await serving.stop();
@@ -190,8 +202,8 @@ export class Victim {
   }
 
   /** Hands over one message and waits until it is sent, or the process has ended; whether it was taken. */
-  async #sendOne(serving: Serving, octets: number): Promise<boolean> {
-    const last = await this.#session(serving, 1, octets);
+  async #sendOne(serving: Serving, octets: number, way: Way): Promise<boolean> {
+    const last = await this.#session(serving, 1, octets, way);
     if (last === undefined) return false;
     const sent = (): boolean => new RegExp(`^.*"${last}".*"message sent".*$`, 'm').test(serving.output());
     for (const until = performance.now() + ROUND_MS; serving.running && !sent(); await delay(5))
@@ -211,36 +223,22 @@ export class Victim {
   }
 
   /** Sends what is to be repeated, and then so many new ones; the id of the last one, if it was answered. */
-  async #session(serving: Serving, fresh: number, octets: number): Promise<string | undefined> {
+  async #session(serving: Serving, fresh: number, octets: number, way: Way): Promise<string | undefined> {
     const { acknowledged, repeated, unanswered } = this.count;
     let wire: Wire | undefined;
     let last: string | undefined;
     let letter: Letter | undefined;
     try {
-      wire = await Wire.open(serving.door.smtp);
-      await wire.until(/^220 .*\r\n/);
-      wire.send('EHLO test\r\n');
-      await wire.until(/^250 .*\r\n/m);
-      wire.send(`AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${serving.door.password}`).toString('base64')}\r\n`);
-      await wire.until(/^235 .*\r\n/m);
+      wire = await signedIn(serving);
       for (let sent = 0; sent < fresh;) {
         letter = this.#again.shift();
         if (letter) repeated.add(letter.id);
         else {
           sent += 1;
-          letter = this.#write(octets);
+          letter = this.#write(octets, way);
         }
-        for (const command of [`MAIL FROM:<${ALICE}>`, `RCPT TO:<${BOB}>`]) {
-          wire.send(`${command}\r\n`);
-          await wire.until(/^250 .*\r\n/m);
-        }
-        wire.send('DATA\r\n');
-        await wire.until(/^354 .*\r\n/m);
         if (!letter.keyed) unanswered.add(letter.id);
-        wire.send(`${textOf(letter)}.\r\n`);
-        const answer = /^250 2\.0\.0 (?:queued|known) as (\S+)\r\n$/.exec(await wire.until(/^\d{3} .*\r\n/m));
-        assert.ok(answer, 'a message was refused');
-        last = answer[1];
+        last = letter.way === 'http' ? await this.#post(serving, letter) : await submit(wire, letter);
         unanswered.delete(letter.id);
         acknowledged.add(letter.id);
         letter = undefined;
@@ -248,7 +246,7 @@ export class Victim {
       return last;
     } catch (error) {
       // The end of a session is what this is about; anything else would be a broken test.
-      assert.match(String(error), /closed before|ECONNREFUSED|ECONNRESET/);
+      assert.match(String(error), /closed before|ECONNREFUSED|ECONNRESET|fetch failed|terminated/);
       if (letter?.keyed) this.#again.push(letter);
       return undefined;
     } finally {
@@ -256,15 +254,50 @@ export class Victim {
     }
   }
 
-  #write(octets: number): Letter {
+  async #post(serving: Serving, letter: Letter): Promise<string> {
+    const response = await fetch(`${serving.api}/v1/messages`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.#options.apiKey}`, 'content-type': 'message/rfc822' },
+      body: textOf(letter),
+    });
+    const answer = await response.text();
+    assert.equal(response.status, 202, answer);
+    return (JSON.parse(answer) as { id: string }).id;
+  }
+
+  #write(octets: number, way: Way): Letter {
     const number = ++this.#letters;
-    return { id: `<${this.#options.name}.${number}@kill.test>`, keyed: number % 2 === 0, octets };
+    return { way, id: `<${this.#options.name}.${number}@kill.test>`, keyed: number % 2 === 0, octets };
   }
 }
 
 export interface Story {
   readonly message: OutboxMessage;
   readonly events: readonly MessageEvent[];
+}
+
+async function signedIn(serving: Serving): Promise<Wire> {
+  const wire = await Wire.open(serving.door.smtp);
+  await wire.until(/^220 .*\r\n/);
+  wire.send('EHLO test\r\n');
+  await wire.until(/^250 .*\r\n/m);
+  wire.send(`AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${serving.door.password}`).toString('base64')}\r\n`);
+  await wire.until(/^235 .*\r\n/m);
+  return wire;
+}
+
+/** The id of the message. */
+async function submit(wire: Wire, letter: Letter): Promise<string> {
+  for (const command of [`MAIL FROM:<${ALICE}>`, `RCPT TO:<${BOB}>`]) {
+    wire.send(`${command}\r\n`);
+    await wire.until(/^250 .*\r\n/m);
+  }
+  wire.send('DATA\r\n');
+  await wire.until(/^354 .*\r\n/m);
+  wire.send(`${textOf(letter)}.\r\n`);
+  const answer = /^250 2\.0\.0 (?:queued|known) as (\S+)\r\n$/.exec(await wire.until(/^\d{3} .*\r\n/m));
+  assert.ok(answer, 'a message was refused');
+  return answer[1]!;
 }
 
 /** The text ends with its own name, so that what arrives is known to be whole. */

@@ -147,6 +147,18 @@ async function openVictim(site: Site, name: string, postgres: Postgres | undefin
   const store = await openStore(database);
   await store.mailboxes.update(ALICE, { settings: { outgoing: 'outbox' } });
   await store.close();
+  const made = await home.cli([
+    'apikey',
+    'add',
+    '--label',
+    'kills',
+    '--allow',
+    'messages:send',
+    '--mailbox',
+    ALICE,
+    '--json',
+  ]);
+  const { key } = JSON.parse(made.stdout.toString()) as { key: string };
   const client = url === undefined ? undefined : new pg.Client({ connectionString: url });
   await client?.connect();
   const query = url === undefined ? {} : { query: Number(new URL(url).port) };
@@ -154,6 +166,7 @@ async function openVictim(site: Site, name: string, postgres: Postgres | undefin
     home,
     name,
     database,
+    apiKey: key,
     ports: { upstream: site.upstream, ...query },
     async endLeases() {
       await client?.query('UPDATE leases SET until = 1 WHERE until > 1');
