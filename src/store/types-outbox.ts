@@ -144,6 +144,12 @@ export interface OutboxStats {
 }
 
 /** Every method @throws store.unavailable (database away, disk full). */
+export interface DueMailbox {
+  readonly mailbox: string;
+  /** Id of the application it consented to; empty when the mailbox is gone. */
+  readonly tenant: string;
+}
+
 export interface OutboxTable {
   /**
    * Writes messages with their last chunks and first events in one durable transaction, in order. A message whose
@@ -166,8 +172,8 @@ export interface OutboxTable {
     filter: MessageFilter,
     page: { readonly before?: number; readonly limit: number },
   ): Promise<readonly OutboxMessage[]>;
-  /** Mailboxes that have queued messages due at `now`, with the lane of the first. */
-  dueMailboxes(now: number): Promise<readonly string[]>;
+  /** Mailboxes that have queued messages due at `now`. */
+  dueMailboxes(now: number): Promise<readonly DueMailbox[]>;
   /** When the next queued message is due, of all mailboxes. */
   nextDue(): Promise<number | undefined>;
   /** Takes up to `limit` due messages of a mailbox, urgent ones first, then in order; counts the attempt. */

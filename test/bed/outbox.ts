@@ -17,6 +17,8 @@ export interface OutboxBed {
   readonly mailbox: Mailbox;
   /** Another mailbox of the same grant. */
   addMailbox(address: string, settings?: Mailbox['settings']): Promise<Mailbox>;
+  /** Another mailbox, of a tenant of its own. */
+  addTenant(address: string): Promise<Mailbox>;
   request(change?: Partial<AcceptRequest>): AcceptRequest;
   close(): Promise<void>;
 }
@@ -30,30 +32,35 @@ export async function openOutboxBed(
   const store = options.store ?? (await openStore(url, { clock }));
   const vault = options.vault ?? (await openVault(store.settings, environmentKey(KEY)));
   const outbox = openOutbox({ store, vault, ...options, clock });
-  const application = {
-    id: newId('app'),
-    name: newId('name'),
-    provider: 'microsoft',
-    clientId: 'c',
-    tenant: undefined,
+  const addGrant = async (identity: string): Promise<string> => {
+    const application = {
+      id: newId('app'),
+      name: newId('name'),
+      provider: 'microsoft',
+      clientId: 'c',
+      tenant: undefined,
+    };
+    await store.applications.insert({ ...application, settings: {}, credential: undefined, createdAt: 0 });
+    const grant = { id: newId('grt'), applicationId: application.id, flow: 'device-code' as const, identity };
+    await store.grants.insert({
+      ...grant,
+      subject: undefined,
+      scopes: [],
+      state: { type: 'pending', since: 0 },
+      tokens: undefined,
+      generation: 1,
+      createdAt: 0,
+    });
+    return grant.id;
   };
-  await store.applications.insert({ ...application, settings: {}, credential: undefined, createdAt: 0 });
-  const grant = { id: newId('grt'), applicationId: application.id, flow: 'device-code' as const, identity: 'alice' };
-  await store.grants.insert({
-    ...grant,
-    subject: undefined,
-    scopes: [],
-    state: { type: 'pending', since: 0 },
-    tokens: undefined,
-    generation: 1,
-    createdAt: 0,
-  });
-  const addMailbox = async (address: string, settings: Mailbox['settings'] = {}): Promise<Mailbox> => {
+  const insert = async (address: string, grantId: string, settings: Mailbox['settings'] = {}): Promise<Mailbox> => {
     const protocols = ['imap', 'pop3', 'smtp'] as const;
-    const row = { address, grantId: grant.id, access: 'own' as const, protocols, settings, createdAt: 0 };
+    const row = { address, grantId, access: 'own' as const, protocols, settings, createdAt: 0 };
     await store.mailboxes.insert(row);
     return row;
   };
+  const grantId = await addGrant('alice');
+  const addMailbox: OutboxBed['addMailbox'] = (address, settings) => insert(address, grantId, settings);
   const mailbox = await addMailbox('alice@contoso.test');
   return {
     store,
@@ -61,6 +68,7 @@ export async function openOutboxBed(
     outbox,
     mailbox,
     addMailbox,
+    addTenant: async (address) => insert(address, await addGrant(address)),
     request: (change = {}) => ({
       mailbox,
       envelope: { from: mailbox.address, recipients: [{ address: 'bob@contoso.test' }] },

@@ -9,6 +9,7 @@ import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
 import type { ReportKind } from './report.ts';
 import { Settler, Unsettled } from './settle.ts';
+import { Turns } from './turns.ts';
 import type { Route, SendingLimits, SentProbe } from './types.ts';
 
 export interface DeliveryDeps {
@@ -82,7 +83,7 @@ class DeliveryLoop implements Delivery {
   #takeOverAt = 0;
   /** Mailboxes with due mail found no place among those under way. */
   #crowded = false;
-  #lastStarted = '';
+  readonly #turns = new Turns();
   #timer: Timer | undefined;
   #breath: Timer | undefined;
   #looked = 0;
@@ -161,8 +162,8 @@ class DeliveryLoop implements Delivery {
     }
     let next = now + LOOK_MS;
     this.#crowded = false;
-    for (const address of fromThereOn(await outbox.dueMailboxes(now), this.#lastStarted)) {
-      const box = this.#boxOf(address);
+    for (const due of this.#turns.order(await outbox.dueMailboxes(now))) {
+      const box = this.#boxOf(due.mailbox);
       if (box.waitUntil > now) {
         next = Math.min(next, box.waitUntil);
         continue;
@@ -172,8 +173,8 @@ class DeliveryLoop implements Delivery {
         this.#crowded = true;
         break;
       }
-      await this.#startMailbox(address, box);
-      this.#lastStarted = address;
+      await this.#startMailbox(due.mailbox, box);
+      this.#turns.had(due);
     }
     const due = await outbox.nextDue();
     if (due !== undefined && due > now) next = Math.min(next, due);
@@ -319,9 +320,4 @@ class DeliveryLoop implements Delivery {
     this.#rest = [];
     for (const resolve of waiting) resolve();
   }
-}
-
-/** The same in the same circle, beginning after `last`. */
-function fromThereOn(addresses: readonly string[], last: string): readonly string[] {
-  return [...addresses.filter((one) => one > last), ...addresses.filter((one) => one <= last)];
 }

@@ -97,21 +97,23 @@ export function outboxTable(engine: Engine): OutboxTable {
     dueMailboxes: (now) =>
       read(async (db) => {
         // One step in the index per mailbox, however many messages each has.
-        const { rows } = await sql<{ mailbox: string }>`
+        const { rows } = await sql<{ mailbox: string; tenant: string | null }>`
           WITH RECURSIVE box (mailbox) AS (
             SELECT min(mailbox) FROM outbox_messages WHERE state = 'queued'
             UNION ALL
             SELECT (SELECT min(mailbox) FROM outbox_messages WHERE state = 'queued' AND mailbox > box.mailbox)
             FROM box WHERE box.mailbox IS NOT NULL
           )
-          SELECT mailbox FROM box WHERE mailbox IS NOT NULL AND (
+          SELECT box.mailbox AS mailbox, g.application_id AS tenant
+          FROM box LEFT JOIN mailboxes b ON b.address = box.mailbox LEFT JOIN grants g ON g.id = b.grant_id
+          WHERE box.mailbox IS NOT NULL AND (
             EXISTS (SELECT 1 FROM outbox_messages m
               WHERE m.state = 'queued' AND m.mailbox = box.mailbox AND m.lane = 0 AND m.state_at <= ${now})
             OR EXISTS (SELECT 1 FROM outbox_messages m
               WHERE m.state = 'queued' AND m.mailbox = box.mailbox AND m.lane = 1 AND m.state_at <= ${now}))`.execute(
           db,
         );
-        return rows.map(({ mailbox }) => mailbox);
+        return rows.map(({ mailbox, tenant }) => ({ mailbox, tenant: tenant ?? '' }));
       }),
     nextDue: () =>
       read(async (db) => {
