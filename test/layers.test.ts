@@ -43,6 +43,35 @@ test('rooms import only what ARCHITECTURE.md allows', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('no command and no server waits for libraries that only some of its work needs', () => {
+  const late = [
+    'undici',
+    '@azure/msal-node',
+    'openid-client',
+    'jose',
+    'pg',
+    'hono',
+    '@hono/zod-openapi',
+    'nodemailer/lib/mail-composer',
+  ];
+  const found: string[] = [];
+  const seen = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    const text = readFileSync(file, 'utf8');
+    // `import { type A }` alone leaves an import behind in this project's settings; `import type` does not.
+    for (const [, clause, name] of text.matchAll(/^(?:import|export)\b(?! type )([^']*?)'([^']+)';$/gm)) {
+      if (clause === undefined || name === undefined || clause.includes(';')) continue;
+      if (name.startsWith('.')) visit(resolve(dirname(file), name), [...way, relative(src, file)]);
+      else if (late.includes(name)) found.push(`${[...way, relative(src, file)].join(' -> ')} -> ${name}`);
+    }
+  };
+  for (const file of ['cli/run.ts', 'server/serve.ts', 'store/sqlite-writer.ts']) visit(join(src, file), []);
+  assert.ok(seen.size > 100, `${seen.size} files are loaded from the start`);
+  assert.deepEqual(found, []);
+});
+
 test('files stay readable: at most 400 lines', () => {
   const long = globSync('**/*.ts', { cwd: src })
     .map((file) => [file, readFileSync(join(src, file), 'utf8').split('\n').length] as const)

@@ -3,7 +3,6 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
-import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
 import { openSqliteThread } from './sqlite-thread.ts';
 import { pingOn, type Tables, tablesOn } from './tables.ts';
@@ -49,7 +48,10 @@ async function open(url: string, options: StoreOptions): Promise<Opened> {
     if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log);
     return withTables(await openSqlite(path, clock, log));
   }
-  if (/^postgres(ql)?:\/\//.test(url)) return withTables(await openPostgres(url, clock, log));
+  if (/^postgres(ql)?:\/\//.test(url)) {
+    const { openPostgres } = await import('./postgres.ts');
+    return withTables(await openPostgres(url, clock, log));
+  }
   // What was given may hold a password, so only its beginning up to the first colon is shown.
   throw storeError('store.misconfigured', `no database of type "${url.split(':')[0]!.slice(0, 20)}" is known`);
 }

@@ -1,6 +1,6 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
 import { Command } from 'commander';
-import { type Revocation, revokeGrant } from '../../oauth/revocation.ts';
+import type { Revocation } from '../../oauth/revocation.ts';
 import { Context } from '../context.ts';
 import { findMailbox } from '../find.ts';
 
@@ -24,6 +24,7 @@ export function remove(): Command {
         const grant = others.length === 0 ? await store.grants.find(found.grantId) : undefined;
         if (grant) await store.grants.remove(grant.id);
         // Last, and whatever comes of it: what was asked for is done.
+        const { revokeGrant } = await import('../../oauth/revocation.ts');
         const revocation = grant && (await revokeGrant(instance, grant));
         await audit.record({
           type: 'mailbox.removed',

@@ -1,7 +1,6 @@
 /** Delivery on a clock that is moved by hand: pacing, order, retries, fallback, ambiguity, crashes, reports. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Mailbox } from '../../store/types.ts';
 import { letter, octetsOf, openOutboxBed } from '../../../test/bed/outbox.ts';
 import { ManualClock } from '../../base/clock.ts';
 import { nullLog } from '../../base/log.ts';
@@ -125,23 +124,6 @@ test('a mailbox with a flood takes no place from others for long', async (t) => 
   assert.equal(log.length, 401);
   const place = log.findIndex(({ id }) => id === message.id);
   assert.ok(place < 250, `it was number ${place}`);
-});
-
-test('a tenant with many mailboxes takes no place from another with one', async (t) => {
-  const { bed, log, start } = await bench(t, sent, { atOnce: 2 });
-  const fill = async (mailbox: Mailbox, messages: number): Promise<readonly string[]> => {
-    const envelope = { from: mailbox.address, recipients: [{ address: 'x@y.test' }] };
-    const ids: string[] = [];
-    for (let count = 0; count < messages; count++)
-      ids.push((await bed.outbox.accept(bed.request({ mailbox, envelope }), letter())).message.id);
-    return ids;
-  };
-  for (let box = 0; box < 30; box++) await fill(await bed.addMailbox(`box${box}@contoso.test`), 60);
-  const theirs = await fill(await bed.addTenant('zoe@fabrikam.test'), 60);
-  await start().idle();
-  assert.equal(log.length, 31 * 60);
-  const last = log.findLastIndex(({ id }) => theirs.includes(id));
-  assert.ok(last < 600, `the small tenant was done with number ${last}`);
 });
 
 test('two processes keep the limit together, and nothing leaves twice', async (t) => {
