@@ -1,6 +1,7 @@
 /** The OpenAPI document is one that other tools can use: https://spec.openapis.org/oas/v3.1.0. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { z } from 'zod';
 import { apiDocument } from '../../src/server/api/app.ts';
 import type { OpenApi } from '../bed/api.ts';
@@ -38,6 +39,15 @@ const operation = z.strictObject({
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, one]) => ({ path, method, one })),
 );
+
+test('a validator that is not ours finds nothing, by the schema of the specification', async () => {
+  const validator = new Validator();
+  const found = await validator.validate({ ...document });
+  assert.deepEqual(found, { valid: true });
+  assert.equal(validator.version, '3.1');
+  const { info: _, ...headless } = structuredClone(document);
+  assert.equal((await validator.validate(headless)).valid, false, 'it looks');
+});
 
 test('every operation has what the specification asks for', () => {
   assert.equal(document.openapi, '3.1.0');

@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { OpenAPIClientAxios } from 'openapi-client-axios';
 import { Registry } from 'prom-client';
 import { Agent, fetch } from 'undici';
 import { createApiKey } from '../../src/access/api-key.ts';
@@ -101,6 +102,28 @@ test('a client made from the document by another language sends and follows', as
   const script = join(import.meta.dirname, 'client.py');
   const story = (await shell(`python3 ${script} ${base} ${SHOP}`)).trim();
   assert.equal(story, 'message.accepted message.cancelled');
+});
+
+test('a client that a library makes from the document sends, reads, follows and cancels', async () => {
+  const definition = `${base}/openapi.json`;
+  const made = new OpenAPIClientAxios({ definition, axiosConfigDefaults: { baseURL: base, headers: authorized() } });
+  const client = await made.init();
+  const { status, data } = await client['sendMessage']!({ 'idempotency-key': 'made-1' }, hello);
+  assert.equal(status, 202);
+  const { data: found } = await client['getMessage']!({ id: data.id });
+  assert.deepEqual([found.state.type, found.recipients[0].address], ['queued', 'bob@x.test']);
+  const again = await client['sendMessage']!({ 'idempotency-key': 'made-1' }, hello);
+  assert.deepEqual([again.data.id, again.data.replayed], [data.id, true]);
+  const finished = `From: ${SHOP}\r\nTo: bob@x.test\r\nSubject: whole\r\n\r\nHello\r\n`;
+  const raw = await client['sendMessage']!({}, finished, { headers: { 'content-type': 'message/rfc822' } });
+  assert.equal(raw.status, 202);
+  assert.equal((await client['cancelMessage']!({ id: data.id })).data.state.type, 'cancelled');
+  const { data: story } = await client['listMessageEvents']!({ id: data.id });
+  assert.deepEqual(
+    story.items.map(({ type }: { type: string }) => type),
+    ['message.accepted', 'message.cancelled'],
+  );
+  await assert.rejects(client['getMessage']!({ id: 'msg_none' }), /404/);
 });
 
 test('events arrive as they happen, and go on where a stream was cut', async () => {

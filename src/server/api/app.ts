@@ -160,7 +160,9 @@ function checkBody(c: ApiContext): boolean {
     (c.req.path === '/v1/uploads' || (type === 'message/rfc822' && c.req.path === '/v1/messages'))
   )
     return true;
-  if (type !== undefined && type !== 'application/json')
+  // Some clients name a type for no body at all, axios `application/x-www-form-urlencoded`.
+  const isEmpty = Number(c.req.header('content-length') ?? 0) === 0 && c.req.header('transfer-encoding') === undefined;
+  if (type !== undefined && type !== 'application/json' && !isEmpty)
     throw apiError('api.media-type', `${type.slice(0, 100)} is not taken here`);
   return false;
 }
