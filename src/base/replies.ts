@@ -87,6 +87,8 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
   'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
   'outbox.sender': { smtp: '550 5.7.60', http: 403 },
+  // Whoever asks is known: 401 would have a program ask for another key.
+  'oauth.suspended': { http: 403 },
   'outbox.suppressed': { smtp: '550 5.1.1' },
   'outbox.too-large': { smtp: '552 5.3.4', http: 413 },
   'outbox.header': { smtp: '554 5.6.0', http: 422 },

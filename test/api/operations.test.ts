@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import PostalMime from 'postal-mime';
+import { resumeGrant, suspendGrant } from '../../src/oauth/suspension.ts';
 import { ALICE, type ApiBed, type ApiClient, openApiBed, SHOP } from '../bed/api.ts';
 
 let bed: ApiBed;
@@ -138,6 +139,21 @@ test('what is wrong with a message is said field by field, and nothing is taken'
   await client.fails('sendMessage', { octets: { type: 'application/json', body: '{' } }, 400, 'api.request');
   await client.fails('sendMessage', { octets: { type: 'text/plain', body: 'x' } }, 415, 'api.media-type');
   assert.equal((await client.ok('listMessages', {})).items.length, before);
+});
+
+test('nothing is taken for a mailbox that is suspended, as by SMTP', async () => {
+  const deps = { store: bed.store, vault: bed.vault, clock: bed.clock, emit: () => Promise.resolve() };
+  const { state } = (await bed.store.grants.find('grt_1'))!;
+  await suspendGrant(deps, 'grt_1', 'on leave');
+  const refused = await client.fails('sendMessage', { json: hello }, 403, 'oauth.suspended');
+  assert.match(refused.detail, /shop@contoso\.test is suspended: on leave/);
+  const entry = { ...hello, to: undefined, subject: undefined, text: undefined, template: { name: 'none' } };
+  await client.fails('sendMerge', { json: { ...entry, merge: [{ to: 'bob@x.test' }] } }, 403, 'oauth.suspended');
+  await resumeGrant(deps, 'grt_1');
+  await client.ok('sendMessage', { json: hello });
+  // Others find it as it was.
+  const { generation } = (await bed.store.grants.find('grt_1'))!;
+  await bed.store.grants.update('grt_1', generation, { state });
 });
 
 test('a large attachment is sent ahead, used once more, and forgotten', async () => {

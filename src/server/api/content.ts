@@ -1,6 +1,7 @@
 /** From the fields of a request to a message that can be handed to the outbox. */
 import type { Attachment, Composition, NamedAddress } from '../../outbox/compose.ts';
 import { compose } from '../../outbox/compose.ts';
+import { oauthError } from '../../oauth/errors.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { readAddresses } from '../../outbox/header-addresses.ts';
 import { renderMessage } from '../../outbox/template/render.ts';
@@ -107,13 +108,23 @@ async function attachmentOf(
   };
 }
 
-/** The mailbox that sends for an address: the one named, the address's own, or one that may send as it. @throws api.not-found */
+/**
+ * The mailbox that sends for an address: the one named, the address's own, or one that may send as it.
+ * @throws api.not-found, oauth.suspended: as by SMTP, nothing is taken for a mailbox that is closed on purpose
+ */
 export async function sendingMailbox(
   c: ApiContext,
   deps: ApiDeps,
   from: string,
   named: string | undefined,
 ): Promise<Mailbox> {
+  const mailbox = await mailboxOf(c, deps, from, named);
+  const { state } = (await deps.store.grants.find(mailbox.grantId)) ?? {};
+  if (state?.type !== 'suspended') return mailbox;
+  throw oauthError('oauth.suspended', `${mailbox.address} is suspended: ${state.reason}`);
+}
+
+async function mailboxOf(c: ApiContext, deps: ApiDeps, from: string, named: string | undefined): Promise<Mailbox> {
   if (named !== undefined) return mailboxFor(c, deps.store, named);
   const own = mayUse(c, from) ? await deps.store.mailboxes.find(from) : undefined;
   if (own) return own;

@@ -11,7 +11,7 @@ import { Secret } from '../../base/secret.ts';
 import { startWebhooks } from '../../outbox/webhook/dispatch.ts';
 import type { Instance } from '../instance.ts';
 import { version } from '../version.ts';
-import { withKnownMailboxes } from './known-mailboxes.ts';
+import { withKnownRows } from './known-rows.ts';
 import { openApiMeter } from './meter.ts';
 import type { Peer } from './request.ts';
 
@@ -35,7 +35,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
   const proxies = config.console.trustedProxies.map(readNetwork);
   const stopping = new AbortController();
   const meter = registry && openApiMeter(registry);
-  const known = withKnownMailboxes(store, clock);
+  const known = withKnownRows(store, clock);
   const parts = {
     store: known.store,
     vault,

@@ -4,7 +4,7 @@ import { addMailboxes, SHOP } from '../../../test/bed/api.ts';
 import { ManualClock } from '../../base/clock.ts';
 import { openStore } from '../../store/open.ts';
 import type { Store } from '../../store/types.ts';
-import { withKnownMailboxes } from './known-mailboxes.ts';
+import { withKnownRows } from './known-rows.ts';
 
 let real: Store;
 let asked = 0;
@@ -18,7 +18,7 @@ before(async () => {
 after(() => real.close());
 
 test('a mailbox is read once, until it changes or two seconds pass', async () => {
-  const known = withKnownMailboxes(real, clock);
+  const known = withKnownRows(real, clock);
   const find = () => known.store.mailboxes.find(SHOP.toUpperCase());
   await find();
   await find();
