@@ -133,6 +133,7 @@ async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void
     tenant: sandbox.tenantId,
     settings: {
       authority: sandbox.authority,
+      graph: sandbox.graph,
       ca: sandbox.caPem,
       imap: { ...imap, ...trusted },
       pop3: { ...pop3, ...trusted },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { without } from '../bed/need.ts';
-import { startPostern } from '../bed/postern.ts';
+import { postern, startPostern } from '../bed/postern.ts';
 import { privateFolder, runProgram } from '../bed/process.ts';
 
 const folder = privateFolder();
@@ -66,4 +66,29 @@ test('the monitoring address and the audit command it names', async () => {
   assert.ok(groups);
   const metrics = await (await fetch(groups['url']!)).text();
   assert.match(metrics, /^postern_/m);
+});
+
+test('where SMTP is switched off the outbox asks the emulated Graph, never the real one, and says what is missing', async () => {
+  const home = /-- --home (\S+) audit show/.exec(line(/^More: /))![1]!;
+  const control = /--control (\S+)$/.exec(line(/^Make it fail: /))![1]!;
+  const fault = ['sandbox', 'fault', 'set', 'smtp-auth-disabled-mailbox', '--mailbox', 'alice@contoso.test'];
+  await postern(home, [...fault, '--control', control]);
+  const handed = await postern(home, ['sendmail', '-t', '-f', 'alice@contoso.test', '--json'], {
+    input: 'To: bob@contoso.test\nSubject: through Graph\n\nhi\n',
+  });
+  const { id } = JSON.parse(handed.stdout.toString()) as { id: string };
+  const story = async (until: string): Promise<string> => {
+    for (const end = performance.now() + 15_000; ; await delay(200)) {
+      const text = (await postern(home, ['outbox', 'show', id])).stdout.toString();
+      if (text.includes(until)) return text;
+      assert.ok(performance.now() < end, text);
+    }
+  };
+  const waiting = await story('  put off to ');
+  assert.match(waiting, /by smtp ended closed: 535 5\.7\.139 .*, so by graph/);
+  assert.match(waiting, /by graph ended closed: 403 ErrorAccessDenied/);
+  assert.match(waiting, /next +add the permission Mail\.Send of Microsoft Graph/);
+  await postern(home, ['sandbox', 'fault', 'clear', '--control', control]);
+  await postern(home, ['outbox', 'retry', id]);
+  await story('  sent: 250 ');
 });
