@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
-import type { OutboxMessage } from '../../store/types-outbox.ts';
+import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
@@ -60,6 +60,8 @@ const AT_ONCE = 50;
 const BATCH = 50;
 /** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
 const BLOCKED_MS = 60_000;
+/** So far back the events are looked at for who wants a message to go now. */
+const LATE_EVENTS = 1000;
 
 export function startDelivery(deps: DeliveryDeps): Delivery {
   return new DeliveryLoop(deps);
@@ -70,6 +72,8 @@ interface Box {
   running: number;
   /** Nothing before this moment. */
   waitUntil: number;
+  /** When it was found shut, if that is why it waits. */
+  shutAt: number | undefined;
 }
 
 class DeliveryLoop implements Delivery {
@@ -162,7 +166,9 @@ class DeliveryLoop implements Delivery {
     }
     let next = now + LOOK_MS;
     this.#crowded = false;
-    for (const due of this.#turns.order(await outbox.dueMailboxes(now))) {
+    const all = await outbox.dueMailboxes(now);
+    await this.#letReleased(all, now);
+    for (const due of this.#turns.order(all)) {
       const box = this.#boxOf(due.mailbox);
       if (box.waitUntil > now) {
         next = Math.min(next, box.waitUntil);
@@ -179,6 +185,22 @@ class DeliveryLoop implements Delivery {
     const due = await outbox.nextDue();
     if (due !== undefined && due > now) next = Math.min(next, due);
     this.#arm(next);
+  }
+
+  /** Who says "now" of a message is heard, also where its mailbox was found shut a moment ago. */
+  async #letReleased(due: readonly DueMailbox[], now: number): Promise<void> {
+    const { outbox } = this.#deps.store;
+    const shut = due.filter(({ mailbox }) => {
+      const box = this.#boxOf(mailbox);
+      return box.waitUntil > now && box.shutAt !== undefined;
+    });
+    if (shut.length === 0) return;
+    const after = Math.max(0, (await outbox.lastEvent()) - LATE_EVENTS);
+    const mailboxes = shut.map(({ mailbox }) => mailbox);
+    for (const { at, mailbox } of await outbox.events({ after, mailboxes, types: ['released'], limit: LATE_EVENTS })) {
+      const box = this.#boxOf(mailbox);
+      if (box.shutAt !== undefined && at >= box.shutAt) box.waitUntil = 0;
+    }
   }
 
   async #startMailbox(address: string, box: Box): Promise<void> {
@@ -269,14 +291,16 @@ class DeliveryLoop implements Delivery {
   }
 
   readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {
-    const at = until === 'blocked' ? this.#deps.clock.now() + BLOCKED_MS : until;
-    this.#boxOf(mailbox.address).waitUntil = at;
-    if (until !== 'blocked') await pause(this.#deps.store.outbox, mailbox.address, at);
+    const now = this.#deps.clock.now();
+    const box = this.#boxOf(mailbox.address);
+    box.waitUntil = until === 'blocked' ? now + BLOCKED_MS : until;
+    box.shutAt = until === 'blocked' ? now : undefined;
+    if (until !== 'blocked') await pause(this.#deps.store.outbox, mailbox.address, until);
   };
 
   #boxOf(address: string): Box {
     let box = this.#boxes.get(address);
-    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0 }));
+    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0, shutAt: undefined }));
     return box;
   }
 
