@@ -2,9 +2,13 @@
 /** Where a process of Postern begins: a worker of `serve`, or the command. */
 import cluster from 'node:cluster';
 import { keepHeapSmall } from '../server/heap.ts';
+import { startWriterEarly } from '../store/writer-thread.ts';
 
 // Before anything else is loaded: the heap grows while it loads, and does not shrink again.
-if (cluster.isWorker || process.argv.includes('serve')) keepHeapSmall();
+if (cluster.isWorker || process.argv.includes('serve')) {
+  keepHeapSmall();
+  startWriterEarly();
+}
 
 if (cluster.isWorker) await (await import('./command/serve.ts')).runWorker();
 else await (await import('./run.ts')).run(process.argv);

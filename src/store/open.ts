@@ -8,6 +8,7 @@ import { openSqliteThread } from './sqlite-thread.ts';
 import { pingOn, type Tables, tablesOn } from './tables.ts';
 import type { Store } from './types.ts';
 import type { Watchers } from './watch.ts';
+import { dropWriter } from './writer-thread.ts';
 
 export interface StoreOptions {
   readonly clock?: Clock;
@@ -46,9 +47,11 @@ async function open(url: string, options: StoreOptions): Promise<Opened> {
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
     if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log);
+    await dropWriter();
     return withTables(await openSqlite(path, clock, log));
   }
   if (/^postgres(ql)?:\/\//.test(url)) {
+    await dropWriter();
     const { openPostgres } = await import('./postgres.ts');
     return withTables(await openPostgres(url, clock, log));
   }

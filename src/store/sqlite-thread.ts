@@ -1,6 +1,6 @@
 /** SQLite with a thread for everything that writes: a commit waits for the disk, and nobody else has to. */
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -8,6 +8,7 @@ import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
 import { openSqliteReader } from './sqlite.ts';
 import type { Answer, Failure, Order } from './sqlite-writer.ts';
+import { takeWriter } from './writer-thread.ts';
 import { READS, type Tables, tablesOn } from './tables.ts';
 import type { Topic } from './types.ts';
 import type { Watchers } from './watch.ts';
@@ -81,9 +82,9 @@ class Writer {
 
   /** Opens the file there, creating and upgrading it. @throws as {@link openSqlite} */
   static async start(path: string, clock: Clock, committed: (topic: Topic) => void): Promise<Writer> {
-    // The compiled file lies beside the compiled caller.
-    const file = new URL(`./sqlite-writer${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-    const thread = new Worker(file, { workerData: { path, now: clock.now() }, name: 'database' });
+    const thread = takeWriter();
+    thread.ref();
+    thread.postMessage({ type: 'open', path, now: clock.now() } satisfies Order);
     const [first] = (await once(thread, 'message')) as [Answer];
     if (first.type === 'failed') {
       await once(thread, 'exit');

@@ -1,5 +1,6 @@
 /** The thread that writes to a SQLite file: does what it is told, in order, and says what came of it. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { parentPort } from 'node:worker_threads';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
@@ -9,6 +10,8 @@ import { type Tables, tablesOn } from './tables.ts';
 import type { Topic } from './types.ts';
 
 export type Order =
+  /** The first one. */
+  | { readonly type: 'open'; readonly path: string; readonly now: number }
   | {
       readonly type: 'call';
       readonly id: number;
@@ -43,7 +46,7 @@ const committed = (): readonly Topic[] => {
   changed = [];
   return topics;
 };
-const given = workerData as { readonly path: string; readonly now: number };
+const [given] = (await once(port, 'message')) as [Extract<Order, { type: 'open' }>];
 let time = given.now;
 const clock: Clock = { ...systemClock, now: () => time };
 
@@ -64,7 +67,7 @@ try {
     if (order.type === 'call') {
       const done = run(order).finally(() => running.delete(done));
       running.add(done);
-    } else {
+    } else if (order.type === 'close') {
       port.removeAllListeners('message');
       void Promise.all(running)
         .then(close)
