@@ -56,6 +56,7 @@ const SASL = /\b(?:dXNlcj|bixhP|bix1c2Vy)[\w+/=]{12,}/g;
 const FIELD =
   /((?:access_?token|refresh_?token|id_?token|client_?secret|client_?assertion|device_?code|code_?verifier|private_?key|password|passphrase)\\*["']?\s*[=:]\s*\\*["']?)[^\s"'\\&,;}]{4,}/gi;
 
+/** What a secret has around it in a word, at most. */
 const AROUND = /[:|]|[.!?]$/;
 
 /** How many live Secret objects hold each value: the same token is often wrapped more than once. */

@@ -121,6 +121,13 @@ test('what is written down here is what the library writes, octet for octet', as
   assert.ok(plainly > 100, `${plainly} of 3000 were plain`);
 });
 
+test('a text of ten megabytes is composed, of short lines or of one', async () => {
+  for (const text of ['\n'.repeat(5_000_000), `${'x'.repeat(70)}\n`.repeat(140_000), 'x'.repeat(10_000_000)])
+    assert.ok(
+      (await octetsOf({ subject: 'plain', from: { name: '', address: 'z@x.test' }, text })).length > text.length,
+    );
+});
+
 test('nothing of the request becomes a header field of its own, or reads a file', async () => {
   const refused = (error: unknown): boolean => isError(error, 'outbox.header');
   for (const [name, value] of [

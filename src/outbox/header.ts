@@ -1,4 +1,5 @@
 /** The header of a message on its way in: what has to be known, removed and added (RFC 5322 §2.2, RFC 6409 §8). */
+import { mailDate } from '../base/mail-date.ts';
 import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { outboxError } from './errors.ts';
@@ -74,7 +75,7 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     messageId = `<${randomUUID()}@${options.domain}>`;
     kept.push(`Message-ID: ${messageId}`);
   }
-  if (!dated) kept.push(`Date: ${new Date(options.now).toUTCString().replace('GMT', '+0000')}`);
+  if (!dated) kept.push(`Date: ${mailDate(options.now)}`);
   return {
     octets: Buffer.from(`${kept.join('\r\n')}\r\n\r\n`, 'latin1'),
     messageId,

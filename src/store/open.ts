@@ -15,7 +15,7 @@ export interface StoreOptions {
   readonly log?: Log;
   /**
    * Who writes to a SQLite file: the calling thread, which waits for the disk at every commit, or a thread for that alone, at
-   * some 10 MiB and a start of some 50 ms. PostgreSQL and `:memory:` take no notice.
+   * some 10 MiB and some hundred milliseconds of loading. PostgreSQL and `:memory:` take no notice.
    */
   readonly writer?: 'here' | 'thread';
 }

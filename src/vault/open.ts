@@ -92,7 +92,7 @@ interface SealedKey {
 }
 
 /** `message` of `message/<id>`. */
-const kindOf = (record: string): string => record.slice(0, record.indexOf('/'));
+const kindOf = (record: string): string => record.split('/', 1)[0]!;
 
 function dataKeyOf(record: string, key: KeyObject): DataKey {
   return {

@@ -1,5 +1,6 @@
 /** Who may do what with the API, and what those hear who may not. */
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { ALICE, type ApiBed, type Call, openApiBed, SHOP } from '../bed/api.ts';
 
@@ -12,7 +13,7 @@ after(() => bed.stop());
 const hello = { from: SHOP, to: 'bob@x.test', subject: 'Hello', text: 'Hi Bob' };
 const HERE = { address: '127.0.0.1', isPrivate: true };
 const ask = (path: string, init: RequestInit = {}, peer = HERE): Promise<Response> =>
-  bed.api.fetch(new Request(new URL(path, 'http://localhost'), init), peer);
+  bed.api.fetch(new Request(new URL(path, 'http://localhost'), init), peer, Readable.from([]));
 const problem = async (
   response: Response,
 ): Promise<{ code: string; detail: string; hint: string; requestId: string }> => {

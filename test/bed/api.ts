@@ -1,5 +1,6 @@
 /** The HTTP API over memory, and a client that is made from its OpenAPI document and holds every answer against it. */
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { createApiKey, type NewApiKey } from '../../src/access/api-key.ts';
@@ -194,7 +195,8 @@ export class ApiClient {
       },
       ...(payload === undefined ? {} : { body: payload }),
     });
-    const response = await this.#api.fetch(request, HERE);
+    const octets = Readable.from(payload === undefined ? [] : [Buffer.from(payload)]);
+    const response = await this.#api.fetch(request, HERE, octets);
     const text = await response.text();
     const body = this.#check(operation, response, text);
     if (response.status < 400) this.#exercised.add(operationId);

@@ -1,4 +1,5 @@
 /** Reports to the sender: RFC 3464 in RFC 6522, composed here, handed to the outbox as mail of its own. */
+import { mailDate } from '../../base/mail-date.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { Store } from '../../store/types.ts';
@@ -88,8 +89,8 @@ export function compose(
 ): Buffer {
   const { after: then, status, subject: about, words: said } = KINDS[kind];
   const boundary = `=_${randomBytes(12).toString('hex')}`;
-  const date = new Date(clock.now()).toUTCString().replace('GMT', '+0000');
-  const arrived = new Date(message.createdAt).toUTCString().replace('GMT', '+0000');
+  const date = mailDate(clock.now());
+  const arrived = mailDate(message.createdAt);
   const subject = /^Subject:[ \t]*((?:.*)(?:\r\n[ \t].*)*)/im.exec(header)?.[1]?.replace(/\r\n/g, '') ?? '';
   const words = concerned.map(({ address, reply }) => `  ${address}\r\n    ${reply ?? 'no reason was given'}`);
   const fields = concerned.map(({ address, orcpt, reply = '' }) =>

@@ -1,4 +1,5 @@
 /** Messages as Graph takes them: MIME in base64, or JSON that becomes MIME. */
+import { mailDate } from '../../base/mail-date.ts';
 import { z } from 'zod';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import { addressesOf } from '../mail/submission.ts';
@@ -112,7 +113,7 @@ export function complete(raw: Buffer, sender: string, now: number, newId: string
   const message = parseMessage(raw);
   const missing = [
     ...(fieldOf(message, 'from') === undefined ? [`From: ${sender}`] : []),
-    ...(fieldOf(message, 'date') === undefined ? [`Date: ${new Date(now).toUTCString().replace('GMT', '+0000')}`] : []),
+    ...(fieldOf(message, 'date') === undefined ? [`Date: ${mailDate(now)}`] : []),
     ...(fieldOf(message, 'message-id') === undefined ? [`Message-ID: <${newId}@contoso.test>`] : []),
   ];
   return missing.length === 0 ? raw : Buffer.concat([Buffer.from(`${missing.join('\r\n')}\r\n`), raw]);

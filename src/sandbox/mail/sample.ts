@@ -1,4 +1,5 @@
 /** The mail a fresh tenant holds: small, but with what programs trip over. */
+import { mailDate } from '../../base/mail-date.ts';
 import type { Mailbox, MailStore } from './store.ts';
 
 const HOUR = 3_600_000;
@@ -10,7 +11,7 @@ export function addSampleMail(mail: MailStore, now: number, applications: readon
   mail.addMailbox('sales@contoso.test', { delegates: ['alice@contoso.test'], applications });
   samples.forEach(({ to, seen, fields, body }, index) => {
     const at = now - (samples.length - index) * HOUR;
-    const head = [...fields, `Date: ${new Date(at).toUTCString().replace('GMT', '+0000')}`, 'MIME-Version: 1.0'];
+    const head = [...fields, `Date: ${mailDate(at)}`, 'MIME-Version: 1.0'];
     const raw = Buffer.from(`${head.join('\n')}\n${body}`.replaceAll('\n', '\r\n'));
     mail.deliver(to, raw, { at, flags: seen ? ['\\Seen'] : [] });
   });

@@ -1,4 +1,5 @@
 /** SMTP submission as Exchange Online serves it (RFC 5321, 6409, 3207, 4954, 3030, 3461, 6531). */
+import { mailDate } from '../../base/mail-date.ts';
 import { randomUUID } from 'node:crypto';
 import { isError } from '../../base/error.ts';
 import type { Spot } from '../faults/board.ts';
@@ -47,7 +48,7 @@ class Submission {
   }
 
   async serve(): Promise<void> {
-    const date = new Date(this.#service.clock.now()).toUTCString().replace('GMT', '+0000');
+    const date = mailDate(this.#service.clock.now());
     if (await this.#fault('connect')) return;
     await this.#say(`220 ${this.#service.hostname} Microsoft ESMTP MAIL Service ready at ${date}`);
     while (this.#failures < FAILURES) {
@@ -287,7 +288,7 @@ class Submission {
     if (await this.#fault('done', spot.addresses, transaction.from)) return undefined;
     if (faults.bite('smtp-message-lost', spot)) return this.#conn.reset();
     if (ledger.open(address, 'smtp') > ledger.limits.smtpConnections) return this.#refuseAs('smtp-concurrent-limit');
-    const date = new Date(clock.now()).toUTCString().replace('GMT', '+0000');
+    const date = mailDate(clock.now());
     const received = `Received: from ${this.#greeted ?? 'unknown'} (127.0.0.1)\r\n by ${hostname} with ESMTPSA id ${randomUUID()};\r\n ${date}\r\n`;
     const body = transaction.message();
     const foreign = foreignAuthor(mail, sender, body);

@@ -1,5 +1,4 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
-import type { IncomingMessage } from 'node:http';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
@@ -26,7 +25,8 @@ export type ApiApp = OpenAPIHono<ApiEnv>;
 const MOST_JSON = 10 * 1024 * 1024;
 
 export interface Api {
-  fetch(request: Request, peer: Peer, incoming?: IncomingMessage): Promise<Response>;
+  /** @param octets the body, for operations that take it in as it arrives; others read that of the request */
+  fetch(request: Request, peer: Peer, octets: AsyncIterable<Uint8Array>): Promise<Response>;
   /** OpenAPI 3.1. */
   document(): object;
 }
@@ -106,8 +106,8 @@ export function createApi(deps: ApiDeps): Api {
   );
   app.onError((error, c) => fail(c, deps, ourError(error)));
   return {
-    async fetch(request, peer, incoming) {
-      return app.fetch(request, incoming === undefined ? { peer } : { peer, incoming });
+    async fetch(request, peer, octets) {
+      return app.fetch(request, { peer, octets });
     },
     document: () => documentOf(app, deps.version),
   };

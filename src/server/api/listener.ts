@@ -11,6 +11,7 @@ import { Secret } from '../../base/secret.ts';
 import { startWebhooks } from '../../outbox/webhook/dispatch.ts';
 import type { Instance } from '../instance.ts';
 import { version } from '../version.ts';
+import { octetsOf } from './body.ts';
 import { withKnownRows } from './known-rows.ts';
 import { openApiMeter } from './meter.ts';
 import type { Peer } from './request.ts';
@@ -67,7 +68,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     // It puts its own Request and Response in the place of the runtime's, which make a stream of the shortest answer.
     return getRequestListener((request, connection) => {
       const incoming = connection.incoming as IncomingMessage;
-      return api.fetch(request, peerOf(incoming, proxies), incoming);
+      return api.fetch(request, peerOf(incoming, proxies), octetsOf(incoming));
     });
   };
   let loaded: ReturnType<typeof load> | undefined;

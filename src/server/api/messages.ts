@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ApiApp } from './app.ts';
-import { jsonOf, octetsOf } from './body.ts';
+import { jsonOf } from './body.ts';
 import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { apiError, badRequest } from './errors.ts';
 import { eventSchema, shownEvent } from './events.ts';
@@ -217,7 +217,7 @@ async function sendFinished(
   query: z.infer<typeof rawQuery>,
   key: string | undefined,
 ): Promise<Accepted> {
-  const { addresses, octets } = await readFinished(octetsOf(c));
+  const { addresses, octets } = await readFinished(c.env.octets);
   const from = query.from ?? addresses.from;
   if (from === undefined)
     throw apiError('api.request', 'the message has no From, and the query no from', { hint: 'add ?from=ADDRESS' });

@@ -1,5 +1,4 @@
 /** What every operation knows of the request it answers, and what it may assume of the key that came with it. */
-import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import { allows, type ApiSignIn, opens } from '../../access/api-sign-in.ts';
@@ -40,8 +39,8 @@ export interface Peer {
 export interface ApiEnv {
   Bindings: {
     readonly peer: Peer;
-    /** Where it came over a connection. */
-    readonly incoming?: IncomingMessage;
+    /** The body, for what is taken in as it arrives. */
+    readonly octets: AsyncIterable<Uint8Array>;
   };
   Variables: { requestId: string; key: ApiKey };
 }

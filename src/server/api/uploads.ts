@@ -3,7 +3,6 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { takeUpload } from '../../outbox/upload.ts';
 import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
-import { octetsOf } from './body.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need } from './request.ts';
 import { gone, iso, json, problems, time } from './schema.ts';
@@ -50,7 +49,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
       const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
-      const row = await takeUpload(deps, facts, octetsOf(c));
+      const row = await takeUpload(deps, facts, c.env.octets);
       return c.json(shown(row), 201);
     },
   );
