@@ -13,6 +13,8 @@ export async function run(argv: readonly string[]): Promise<void> {
   process.on('unhandledRejection', (error) => crash(error, json));
   // `postern audit show | head` closes the pipe early, and that is fine.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 74));
+  // Our timers hold no process up, and a command that waits for a person may have nothing else.
+  const underWay = setInterval(() => {}, HOUR_MS);
   try {
     await program().parseAsync([...argv]);
   } catch (error) {
@@ -25,8 +27,12 @@ export async function run(argv: readonly string[]): Promise<void> {
       return;
     }
     report(asError(error), json);
+  } finally {
+    clearInterval(underWay);
   }
 }
+
+const HOUR_MS = 3_600_000;
 
 /** commander's complaint in our voice. */
 function usageError({ code, message }: CommanderError): PosternError {

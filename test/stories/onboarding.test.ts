@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { COMMAND, postern, startPostern } from '../bed/postern.ts';
 import { freePorts, INHERITED, listening, privateFolder, runProgram } from '../bed/process.ts';
@@ -148,6 +149,26 @@ test('at a terminal: every question has a default, and Enter is enough', async (
   assert.match(screen, /For Thunderbird:/);
   assert.match(screen, /App password, shown once: [0-9a-z]{26}/);
   assert.ok(existsSync(join(home, 'postern.yaml')) && readFileSync(join(home, 'postern.yaml'), 'utf8') !== '');
+});
+
+test('by device code, with nobody at the keyboard: it waits until the code was entered elsewhere', async () => {
+  const home = join(folder.path, 'device');
+  const args = ['init', '--address', ALICE, ...atSandbox(), '--flow', 'device-code', '--for', 'curl'];
+  const waiting = startPostern(home, args, { HOME: home });
+  const ended = once(waiting.child, 'exit');
+  const code = async (): Promise<string> => {
+    for (; ; await delay(50)) {
+      const found = /enter the code (\S+) to/.exec(waiting.output())?.[1];
+      if (found !== undefined) return found;
+      assert.ok(waiting.running, waiting.output());
+    }
+  };
+  const shown = await code();
+  // Longer than an idle connection to the authority stays open.
+  await delay(6000);
+  assert.ok(waiting.running, waiting.output());
+  await sandbox.approveDevice(shown, ALICE);
+  assert.deepEqual(await ended, [0, null], waiting.output());
 });
 
 test('a wrong client id is told before anybody signs in, and does not stay', async () => {
