@@ -22,7 +22,13 @@ export function benchTap(): void {
   process.stdout.write('| through the tap | CPU s/GB |\n|---|---|\n');
   for (const [name, { octets, feed }] of Object.entries(shapes)) {
     const tap = new ImapTap(
-      { toClient: ignore, toServer: ignore, changed: ignore, end: (text) => fail(`the session ended: ${text}`) },
+      {
+        toClient: ignore,
+        toServer: ignore,
+        changed: ignore,
+        leaves: () => false,
+        end: (text) => fail(`the session ended: ${text}`),
+      },
       'gate',
     );
     select(tap);

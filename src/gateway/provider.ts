@@ -10,16 +10,29 @@ import { connect, secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { gatewayError } from './errors.ts';
+import type { ReusableSessions } from './reuse.ts';
 
-/** A connection signed in at the provider. */
-export interface ProviderConnection {
-  readonly conn: Conn;
+/** What is known of a session signed in at the provider. */
+export interface SignedIn {
   readonly endpoint: MailEndpoint;
   readonly mechanism: string;
   /** IMAP capabilities, POP3 CAPA or SMTP EHLO lines as the provider gave them. */
   readonly capabilities: readonly string[];
   /** When the token it was opened with ends; milliseconds since the epoch. */
   readonly expiresAt: number;
+  /** Another program of the mailbox was in it before. */
+  readonly reused: boolean;
+}
+
+/** A connection signed in at the provider. */
+export interface ProviderConnection extends SignedIn {
+  readonly conn: Conn;
+}
+
+/** The same without the connection, for whoever has to know it after that has gone to others. */
+export function signedInOf(connection: ProviderConnection): SignedIn {
+  const { endpoint, mechanism, capabilities, expiresAt, reused } = connection;
+  return { endpoint, mechanism, capabilities, expiresAt, reused };
 }
 
 export interface ProviderOptions {
@@ -29,6 +42,8 @@ export interface ProviderOptions {
   readonly upstreamMs: number;
   /** Our full domain name for EHLO; an address literal is used without one. */
   readonly ehloName: string | undefined;
+  /** Sessions that their programs have left; without it each sign-in opens one. */
+  readonly reusable?: ReusableSessions;
 }
 
 const clients = { imap, pop3, smtp };
@@ -38,18 +53,22 @@ const clients = { imap, pop3, smtp };
  * every poll of every mail program.
  */
 const RENEW_AT_MOST_EVERY_MS = 5 * 60_000;
+/** Lists of capabilities that are kept once for all sessions; a provider has a few versions of its servers. */
+const MOST_LISTS = 100;
 
 export class Provider {
   readonly #options: ProviderOptions;
   /** When a refused token of a mailbox was last thrown away, by protocol and address. */
   readonly #renewed = new Map<string, number>();
+  readonly #capabilities = new Map<string, readonly string[]>();
 
   constructor(options: ProviderOptions) {
     this.#options = options;
   }
 
   /**
-   * Signs in at the provider of a mailbox. `signal` ends it early, with its reason.
+   * Signs in at the provider of a mailbox, or goes on in a session that is signed in with the token that would be used. `signal`
+   * ends it early, with its reason.
    * @throws gateway.consent-needed, gateway.provider-refused, gateway.provider-unreachable, gateway.misconfigured, and
    *   store.unavailable or base.bug unchanged; the original is the cause and its code in `detail.code`
    */
@@ -97,6 +116,10 @@ export class Provider {
     const { tokens } = this.#options;
     const endpoint = await tokens.endpoint(mailbox, protocol);
     const token = await tokens.accessToken(mailbox, protocol, signal);
+    if (protocol === 'imap' && this.#options.reusable !== undefined) {
+      const resting = await this.#options.reusable.take(mailbox.address, endpoint, token.expiresAt, signal);
+      if (resting !== 'none') return resting;
+    }
     try {
       return await this.#open(endpoint, token, signal);
     } catch (error) {
@@ -136,13 +159,24 @@ export class Provider {
         conn,
         endpoint,
         mechanism: signedIn.mechanism,
-        capabilities: signedIn.capabilities,
+        capabilities: this.#shared(signedIn.capabilities),
         expiresAt: token.expiresAt,
+        reused: false,
       };
     } catch (error) {
       conn.destroy();
       throw error;
     }
+  }
+
+  /** Sessions keep what their server can do for as long as they live, and many have the same server. */
+  #shared(capabilities: readonly string[]): readonly string[] {
+    const text = capabilities.join(' ');
+    const known = this.#capabilities.get(text);
+    if (known !== undefined) return known;
+    if (this.#capabilities.size >= MOST_LISTS) this.#capabilities.clear();
+    this.#capabilities.set(text, capabilities);
+    return capabilities;
   }
 
   #connect({ host, port, tls, trust }: MailEndpoint, signal: AbortSignal): Promise<Conn> {

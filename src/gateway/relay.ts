@@ -41,6 +41,8 @@ export interface RunningRelay {
   toServer(bytes: Buffer): void;
   /** Another server takes over; the old one's socket is ended with these last words. */
   replaceServer(next: RelaySide, lastWords?: string): void;
+  /** Ends it as the client asked, with these last words; the server's side is the caller's, who must be sure that it is silent. */
+  releaseServer(lastWords: string): RelaySide;
   /** Reads nothing more from the client for a while. */
   pauseClient(paused: boolean): void;
 }
@@ -104,6 +106,7 @@ class Relay implements RunningRelay {
 
   /** Lets a side speak. What happened to its socket between its last reader and this relay is not told again. */
   begin(side: Wired): void {
+    if (this.#over) return;
     if (side.destroyed) this.closed(side, side.errored !== null);
     else if (side.readableEnded) this.ended(side);
     else if (side !== this.#client || !this.#clientPaused) side.resume();
@@ -134,6 +137,16 @@ class Relay implements RunningRelay {
     if (rest.length > 0) this.pass(socket, rest);
     this.begin(socket);
     if (this.#client.readableEnded && socket.writable) socket.end();
+  }
+
+  releaseServer(lastWords: string): RelaySide {
+    const server = this.#server;
+    server.pause();
+    server[RELAY] = undefined;
+    for (const [event, listener] of LISTENERS) server.off(event, listener);
+    this.toClient(lastWords);
+    this.#finish('client-closed', server);
+    return { socket: server, rest: Buffer.alloc(0) };
   }
 
   pauseClient(paused: boolean): void {
@@ -169,6 +182,7 @@ class Relay implements RunningRelay {
 
   /** One side has said all it had to say: pass that on, and keep the other direction open (half-close). */
   ended(side: Wired): void {
+    if (this.#over) return; // both ends are being closed, or the server is another's
     if (side === this.#server && this.#lose()) return;
     if (this.#alone) return this.#finish('client-closed');
     const other = side === this.#client ? this.#server : this.#client;
@@ -204,11 +218,7 @@ class Relay implements RunningRelay {
 
   #wire(socket: Wired): void {
     socket[RELAY] = this;
-    socket.on('data', onData);
-    socket.on('drain', onDrain);
-    socket.on('end', onEnd);
-    socket.on('error', onError);
-    socket.on('close', onClose);
+    for (const [event, listener] of LISTENERS) socket.on(event, listener);
   }
 
   /** A server that is not ours any more: what it still says goes nowhere. */
@@ -226,12 +236,13 @@ class Relay implements RunningRelay {
     socket.resume();
   }
 
-  #finish(reason: RelayEnd['reason']): void {
+  /** @param released a server that goes on without us */
+  #finish(reason: RelayEnd['reason'], released?: Socket): void {
     if (this.#over) return;
     this.#over = true;
     this.#idle.cancel();
     this.#close(this.#client);
-    this.#close(this.#server);
+    if (released === undefined) this.#close(this.#server);
     this.#options.onEnd({ bytesToClient: this.#toClient, bytesToServer: this.#toServer, reason });
   }
 }
@@ -254,3 +265,10 @@ function onError(this: Wired): void {
 function onClose(this: Wired): void {
   this[RELAY]?.closed(this, false);
 }
+const LISTENERS = [
+  ['data', onData],
+  ['drain', onDrain],
+  ['end', onEnd],
+  ['error', onError],
+  ['close', onClose],
+] as const;

@@ -7,7 +7,7 @@ import * as pop3 from '../protocol/pop3/server.ts';
 import type { Credentials } from '../protocol/sasl/mechanism.ts';
 import type { Verdict } from '../protocol/sign-in.ts';
 import * as smtp from '../protocol/smtp/server.ts';
-import { type ServerContext, secureServer } from '../protocol/tls/server.ts';
+import { secureServer } from '../protocol/tls/server.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
@@ -16,23 +16,13 @@ import { plainAddress } from './admission.ts';
 import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
 import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
-import type { ExtensionBook } from './extension-book.ts';
 import { type Ending, goodbye } from './goodbye.ts';
-import type { Provider, ProviderConnection } from './provider.ts';
+import { type ProviderConnection, signedInOf } from './provider.ts';
 import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
 import { type RunningSubmission, submit } from './submission.ts';
-import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+import type { Surroundings } from './surroundings.ts';
+import type { ListenerConfig } from './types.ts';
 import { asAddress, barredBy, codeOf, outcomeOf, mailboxClosed, outward, slowed, wrongPassword } from './verdict.ts';
-
-/** What all sessions of a gateway share. */
-export interface Surroundings {
-  readonly deps: GatewayDeps;
-  readonly limits: GatewayLimits;
-  readonly hostname: string;
-  readonly tls: ServerContext;
-  readonly provider: Provider;
-  readonly books: Readonly<Record<'smtp' | 'pop3', ExtensionBook>>;
-}
 
 /** Handshakes with somebody who does not speak TLS end after this. */
 const HANDSHAKE_MS = 15_000;
@@ -223,7 +213,9 @@ export class Session {
       this.#note('signin.upstream', 'ok', this.#mailbox.address, {
         host: provider.endpoint.host,
         mechanism: provider.mechanism,
+        ...(provider.reused ? { reused: true } : {}),
       });
+      if (provider.reused) this.#around.deps.meter.sessionReused();
       return this.#protocol === 'imap'
         ? { type: 'accept', capabilities: imapAfterSignIn(provider.capabilities) }
         : { type: 'accept' };
@@ -248,6 +240,7 @@ export class Session {
         mailbox: this.#mailbox?.address,
         appPasswordId: this.#appPasswordId,
         host: provider.endpoint.host,
+        ...(provider.reused ? { reused: true } : {}),
       },
       'signed in',
     );
@@ -265,6 +258,7 @@ export class Session {
         this.#ended(end);
       },
     });
+    this.#signingIn!.provider = undefined; // the relay's now, even if it is over already
     if (over === undefined) this.#relay = running;
   }
 
@@ -288,8 +282,8 @@ export class Session {
   }
 
   /** Keeps the session, as far as the protocol allows, when its token or its server ends. */
-  #keep({ expiresAt }: ProviderConnection): SessionKeeper {
-    const { deps, hostname, provider } = this.#around;
+  #keep(connection: ProviderConnection): SessionKeeper {
+    const { deps, hostname, provider, reusable } = this.#around;
     const protocol = this.#protocol;
     const mailbox = this.#mailbox!;
     const facts = { ...this.#facts(), mailbox: mailbox.address };
@@ -297,8 +291,10 @@ export class Session {
       hostname,
       clock: deps.clock,
       log: deps.log.child(facts),
-      expiresAt,
+      signedIn: signedInOf(connection),
       signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
+      wantsBack: (now, selected) => reusable.wants(now, selected),
+      onReturned: (session) => void reusable.give(mailbox.address, session),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');

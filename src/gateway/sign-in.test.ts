@@ -222,6 +222,7 @@ test('audit and log of one session share its id', async () => {
   const client = await ready('imap', 'none');
   await client.ask(`a LOGIN ${ADDRESS} ${PASSWORD}`, /^a OK/);
   const ended = bench.audit.next('session.ended');
+  await client.send('y WAIT'); // never answered by its tag, so that the LOGOUT is the provider's to answer
   await client.ask('z LOGOUT', /bye/);
   const { sessionId } = await ended;
   const own = bench.audit.entries.slice(before).filter((entry) => entry.sessionId === sessionId);
@@ -234,8 +235,8 @@ test('audit and log of one session share its id', async () => {
     assert.equal(data!['appPasswordId'], 'apw_1');
     assert.equal(data!['remoteAddress'], '127.0.0.1');
   }
-  assert.equal(own.at(-1)!.data!['bytesToServer'], 'z LOGOUT\r\n'.length);
-  assert.equal(own.at(-1)!.data!['bytesToClient'], 'bye\r\n'.length);
+  assert.equal(own.at(-1)!.data!['bytesToServer'], 'y WAIT\r\nz LOGOUT\r\n'.length);
+  assert.equal(own.at(-1)!.data!['bytesToClient'], 'did y WAIT\r\nbye\r\n'.length);
   assert.deepEqual(
     bench.log.filter(({ fields }) => fields['sessionId'] === sessionId).map(({ message }) => message),
     ['signed in', 'session ended'],

@@ -10,7 +10,9 @@ import { ExtensionBook } from './extension-book.ts';
 import { refusal } from './goodbye.ts';
 import { listen } from './listener.ts';
 import { Provider } from './provider.ts';
-import { Session, type Surroundings } from './session.ts';
+import { ReusableSessions } from './reuse.ts';
+import { Session } from './session.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
 
 const MINUTE = 60_000;
@@ -27,6 +29,8 @@ export const defaultLimits: GatewayLimits = {
   lineOctets: 16 * 1024,
   literalOctets: 16 * 1024,
   maxFailures: 5,
+  // Longer than a minute, for the programs that look every minute, and no longer: each counts against the provider's limits.
+  reuseMs: 90_000,
   drainMs: 30_000,
 };
 
@@ -69,11 +73,13 @@ class RunningGateway implements Gateway {
 
   constructor(limits: GatewayLimits, deps: GatewayDeps) {
     const hostname = deps.hostname ?? machineName();
+    const reusable = new ReusableSessions({ clock: deps.clock, log: deps.log, keepMs: limits.reuseMs });
     const provider = new Provider({
       tokens: deps.tokens,
       clock: deps.clock,
       upstreamMs: limits.upstreamMs,
       ehloName: FULL_NAME.test(hostname) ? hostname : undefined,
+      reusable,
     });
     const book = (protocol: 'smtp' | 'pop3'): ExtensionBook =>
       new ExtensionBook({
@@ -89,12 +95,16 @@ class RunningGateway implements Gateway {
       hostname,
       tls: this.#certificate(deps),
       provider,
+      reusable,
       books: { smtp: book('smtp'), pop3: book('pop3') },
     };
     this.#admission = new Admission(limits);
     this.#stops.push(
       deps.signIn.onRevoked((ids) => this.#cut(new Set(ids), 'revoked')),
-      deps.signIn.onClosed((addresses) => this.#cut(new Set(addresses), 'closed')),
+      deps.signIn.onClosed((addresses) => {
+        reusable.drop(addresses);
+        this.#cut(new Set(addresses), 'closed');
+      }),
     );
   }
 
@@ -106,6 +116,10 @@ class RunningGateway implements Gateway {
     let count = 0;
     for (const session of this.#open.values()) if (session.relaying) count += 1;
     return count;
+  }
+
+  get resting(): number {
+    return this.#around.reusable.size;
   }
 
   async add(config: ListenerConfig): Promise<void> {
@@ -128,6 +142,7 @@ class RunningGateway implements Gateway {
   async #drain(): Promise<void> {
     const { limits } = this.#around;
     for (const { stop } of this.#stops) stop();
+    this.#around.reusable.close();
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     const empty = new Promise<void>((resolve) => {
       this.#emptied = resolve;

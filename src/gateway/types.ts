@@ -39,6 +39,8 @@ export interface GatewayLimits {
   readonly literalOctets: number;
   /** Failed sign-ins on one connection before it is closed. */
   readonly maxFailures: number;
+  /** Milliseconds an IMAP session at the provider is kept for the mailbox's next program after its own has said LOGOUT; 0: not at all. */
+  readonly reuseMs: number;
   /** Milliseconds that open sessions get to end by themselves on SIGTERM. */
   readonly drainMs: number;
 }
@@ -75,6 +77,8 @@ export interface GatewayMeter {
   sessionEnded(protocol: Protocol, bytesToClient: number, bytesToServer: number): void;
   /** A session goes on at the provider in a new connection, because its token was ending or the server had gone. */
   sessionMoved(cause: 'token-ends' | 'server-gone'): void;
+  /** A program goes on in a session at the provider that another one has left. */
+  sessionReused(): void;
   refusedByLimit(limit: string): void;
 }
 
@@ -83,6 +87,8 @@ export interface Gateway {
   readonly addresses: readonly (ListenerConfig & { readonly port: number })[];
   /** Sessions open now. */
   readonly sessions: number;
+  /** IMAP sessions at providers that wait for their mailbox's next program. */
+  readonly resting: number;
   /** Stops accepting, lets sessions end for `limits.drainMs`, then closes them with the protocol's goodbye. */
   drain(): Promise<void>;
 }

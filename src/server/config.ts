@@ -134,6 +134,13 @@ export const configSchema = z.strictObject({
       lineOctets: z.int().min(1024).optional().describe('longest line before sign-in (default 16384)'),
       literalOctets: z.int().min(128).optional().describe('longest literal before sign-in (default 16384)'),
       maxFailures: z.int().min(1).optional().describe('failed sign-ins on one connection (default 5)'),
+      reuseMs: z
+        .int()
+        .min(0)
+        .optional()
+        .describe(
+          'time an IMAP session at the provider is kept for the next program of its mailbox after LOGOUT; 0: not at all (default 90000)',
+        ),
       drainMs: z.int().min(0).optional().describe('time open sessions get at an orderly stop (default 30000)'),
     })
     .prefault({})

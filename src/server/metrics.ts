@@ -52,6 +52,11 @@ export function openMetrics(version: string): Metrics {
     labelNames: ['cause'],
     registers,
   });
+  const reuses = new Counter({
+    name: 'postern_sessions_reused_total',
+    help: 'Sign-ins that went on in a session at the provider that another program had left.',
+    registers,
+  });
   const bytes = new Counter({
     name: 'postern_relayed_bytes_total',
     help: 'Octets passed in ended sessions.',
@@ -91,6 +96,7 @@ export function openMetrics(version: string): Metrics {
         bytes.inc({ protocol, direction: 'to_server' }, bytesToServer);
       },
       sessionMoved: (cause) => moves.inc({ cause }),
+      sessionReused: () => reuses.inc(),
       refusedByLimit: (limit) => limits.inc({ limit }),
     },
     event(event) {

@@ -91,6 +91,10 @@ export async function fakeProvider(
   options: {
     readonly tls?: 'implicit' | 'starttls';
     readonly extensions?: readonly string[];
+    /** IMAP capabilities after sign-in. */
+    readonly capabilities?: readonly string[];
+    /** What a line is answered with; `undefined`: as below. */
+    readonly answer?: (line: string) => string | undefined | Promise<string>;
     readonly port?: number;
   } = {},
 ): Promise<FakeProvider> {
@@ -126,7 +130,8 @@ export async function fakeProvider(
       verify(credentials: Credentials) {
         const token = credentials.secret.reveal();
         tokens.push(token);
-        if (good.has(token)) return Promise.resolve({ type: 'accept', capabilities: CAPABILITIES } as const);
+        if (good.has(token))
+          return Promise.resolve({ type: 'accept', capabilities: options.capabilities ?? CAPABILITIES } as const);
         return Promise.resolve({ type: 'refuse', error: fake.refusal } as const);
       },
     });
@@ -139,6 +144,11 @@ export async function fakeProvider(
       const line = (await conn.line(65536))?.toString();
       if (line === undefined) return conn.end();
       lines.push(line);
+      const answer = await options.answer?.(line);
+      if (answer !== undefined) {
+        await conn.write(answer);
+        continue;
+      }
       const [tag, verb, size = ''] = line.split(' ');
       if (tag === 'QUIT' || verb === 'LOGOUT') return conn.end('bye\r\n');
       const octets = Number(size.replace(/[{}+]/g, ''));
@@ -199,13 +209,15 @@ export class FakeTokens implements TokenSource {
   readonly rejected: string[] = [];
   /** Thrown instead of a token. */
   failure: Error | undefined;
+  /** When the current token ends. */
+  expiresAt = Date.now() + 3_600_000;
   #current = 1;
 
   accessToken(): Promise<AccessToken> {
     if (this.failure) return Promise.reject(this.failure);
     return Promise.resolve({
       value: new Secret(`token-${this.#current}`),
-      expiresAt: Date.now() + 3_600_000,
+      expiresAt: this.expiresAt,
       scopes: [],
       grantId: 'grt_1',
     });
@@ -218,6 +230,7 @@ export class FakeTokens implements TokenSource {
   reject(token: AccessToken): void {
     this.rejected.push(token.value.reveal());
     this.#current += 1;
+    this.expiresAt += 1;
   }
 }
 
@@ -338,6 +351,7 @@ export interface Bench {
     readonly signIns: string[];
     readonly limits: string[];
     readonly moves: string[];
+    reused: number;
     bytes: number;
   };
   /** Gives the gateway another certificate. */
@@ -362,7 +376,7 @@ export async function startBench(
   const signIn = new FakeSignIn();
   const audit = new FakeAudit();
   const log: Bench['log'] = [];
-  const meter: Bench['meter'] = { opened: 0, closed: 0, signIns: [], limits: [], moves: [], bytes: 0 };
+  const meter: Bench['meter'] = { opened: 0, closed: 0, signIns: [], limits: [], moves: [], reused: 0, bytes: 0 };
   let pair = await authority.issue();
   let changed: (() => void) | undefined;
   const write =
@@ -391,6 +405,7 @@ export async function startBench(
         signIn: (protocol, outcome, code) => void meter.signIns.push(`${protocol} ${outcome} ${code}`),
         sessionEnded: (_protocol, down, up) => void (meter.bytes += down + up),
         sessionMoved: (cause) => void meter.moves.push(cause),
+        sessionReused: () => void (meter.reused += 1),
         refusedByLimit: (limit) => void meter.limits.push(limit),
       },
       certificate: {

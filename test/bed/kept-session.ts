@@ -85,7 +85,7 @@ export class KeptSession {
         warn: (_, message) => void session.log.push(message),
         error: (fields, message) => void session.log.push(`${message}: ${JSON.stringify(fields)}`),
       },
-      expiresAt: connection.expiresAt,
+      signedIn: connection,
       hostname: 'gate.example',
       shortLifeMs: 0,
       signIn: () => session.#open(),
@@ -185,6 +185,7 @@ export class KeptSession {
       expiresAt,
       mechanism: signedIn.mechanism,
       capabilities: signedIn.capabilities,
+      reused: false,
       endpoint: {
         protocol: 'imap',
         host: 'outlook.contoso.test',

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ImapProgram } from '../bed/imap-program.ts';
 import { startInstallation } from '../bed/installation.ts';
 import { ALICE, type MailSite, startMailSite } from '../bed/mail-site.ts';
 import { without } from '../bed/need.ts';
-import { Wire } from '../bed/wire.ts';
 
 const skip = without('dovecot-imapd', 'postfix');
 /** Seconds a token lives in the last test; the move is due after three quarters. */
@@ -24,31 +24,6 @@ after(async () => {
   await site?.stop();
 });
 
-class Session {
-  readonly wire: Wire;
-  #tag = 0;
-
-  private constructor(wire: Wire) {
-    this.wire = wire;
-  }
-
-  static async open({ door } = installation.serving): Promise<Session> {
-    const session = new Session(await Wire.open(door.imap));
-    await session.wire.until(/^\* OK .*\r\n/);
-    await session.ask(`LOGIN ${door.user} ${door.password}`);
-    return session;
-  }
-
-  /** Everything up to the tagged OK. */
-  async ask(command: string): Promise<string> {
-    const tag = `t${++this.#tag}`;
-    this.wire.send(`${tag} ${command}\r\n`);
-    const answer = await this.wire.until(new RegExp(`^${tag} .*\r\n`, 'm'));
-    assert.match(answer, new RegExp(`^${tag} OK`, 'm'), command);
-    return answer;
-  }
-}
-
 function deliver(count: number): void {
   for (let n = 0; n < count; n++)
     site.dovecot.deliver(ALICE, `From: bob@contoso.test\r\nSubject: ${n}\r\n\r\nhello\r\n`);
@@ -65,7 +40,7 @@ async function logged(pattern: RegExp, times: number, { output } = installation.
 }
 
 async function another(...commands: readonly string[]): Promise<void> {
-  const other = await Session.open();
+  const other = await ImapProgram.open(installation.serving.door);
   await other.ask('SELECT INBOX');
   for (const command of commands) await other.ask(command);
   await other.ask('LOGOUT');
@@ -77,7 +52,7 @@ test(
   async () => {
     site.dovecot.clear(ALICE);
     deliver(3);
-    const session = await Session.open();
+    const session = await ImapProgram.open(installation.serving.door);
     await session.ask('ENABLE QRESYNC');
     await session.ask('SELECT INBOX');
     const first = await session.ask('FETCH 1:* (UID FLAGS)');
@@ -102,7 +77,7 @@ test(
 test('without extensions all flags are told again, EXPUNGE before', { skip }, async () => {
   site.dovecot.clear(ALICE);
   deliver(3);
-  const session = await Session.open();
+  const session = await ImapProgram.open(installation.serving.door);
   await session.ask('SELECT INBOX');
   await session.ask('FETCH 1:* (UID FLAGS)');
   site.dovecot.kick(ALICE);
@@ -121,7 +96,7 @@ test('in IDLE a session is moved before its token of a few seconds ends', { skip
   site.authority.ttl = SHORT;
   const { serving, stop } = await startInstallation(site);
   try {
-    const first = await Session.open(serving);
+    const first = await ImapProgram.open(serving.door);
     await first.ask('SELECT INBOX');
     first.wire.send('i IDLE\r\n');
     await first.wire.until(/^\+ .*\r\n/m);

@@ -37,6 +37,38 @@ const REPEATABLE: ReadonlySet<string> = new Set([
 ]);
 const MOST_REPEATED = 8192;
 
+/** Besides those: commands that leave the session as it was, but for the mailbox that is selected. */
+const TRACELESS: ReadonlySet<string> = new Set([
+  ...REPEATABLE,
+  'APPEND',
+  'CLOSE',
+  'COPY',
+  'CREATE',
+  'DELETE',
+  'EXPUNGE',
+  'GETACL',
+  'GETMETADATA',
+  'GETQUOTA',
+  'GETQUOTAROOT',
+  'MOVE',
+  'MYRIGHTS',
+  'RENAME',
+  'SORT',
+  'STORE',
+  'SUBSCRIBE',
+  'THREAD',
+  'UID COPY',
+  'UID EXPUNGE',
+  'UID MOVE',
+  'UID SORT',
+  'UID STORE',
+  'UID THREAD',
+  'UNSELECT',
+  'UNSUBSCRIBE',
+]);
+/** Words that make a server add MODSEQ to its responses from then on (RFC 7162 §3.1), or send VANISHED. */
+const AWARE = /\b(?:CONDSTORE|QRESYNC|MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i;
+
 export function byNumber({ verb, line }: Command): boolean {
   return BY_NUMBER.has(verb) || (/^UID (?:SEARCH|SORT|THREAD)$/.test(verb) && NUMBER_ARGUMENT.test(line));
 }
@@ -48,6 +80,16 @@ export function isNever(verb: string): boolean {
 /** Whether it may be sent again when the server went away without a word of an answer. */
 export function isRepeatable({ verb, line, segments }: Command): boolean {
   return REPEATABLE.has(verb) && segments.length === 1 && line.length <= MOST_REPEATED && !/[{]\d+\+?[}]$/.test(line);
+}
+
+/** Whether a session in which this whole command was given is, once nothing is selected, as it was after sign-in. */
+export function leavesNoTrace(command: Command): boolean {
+  const { verb, segments } = command;
+  return (
+    TRACELESS.has(verb) &&
+    !savesResult(command) &&
+    !segments.some((segment) => typeof segment === 'string' && AWARE.test(segment))
+  );
 }
 
 /** Commands after which the server adds MODSEQ to its responses (RFC 7162 §3.1). */

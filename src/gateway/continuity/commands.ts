@@ -27,6 +27,8 @@ export interface CommandSink {
   complete(command: Command): void;
   /** The line that ends an IDLE. */
   done(): void;
+  /** A line that is no command. */
+  unreadable(): void;
   /** What the client sends cannot be told apart any more. */
   lost(): void;
 }
@@ -194,7 +196,10 @@ export class CommandFilter {
     const literal = announcedLiteral(line);
     if (this.#mode === 'command') {
       const found = COMMAND.exec(line);
-      if (!found) return 'forward'; // the server says BAD
+      if (!found) {
+        this.#sink.unreadable();
+        return 'forward'; // the server says BAD
+      }
       const verb = found[2]!.toUpperCase().replace(/ +/, ' ');
       const command: Growing = {
         tag: found[1]!,

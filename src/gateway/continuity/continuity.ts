@@ -6,7 +6,7 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Timer } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { gatewayError } from '../errors.ts';
-import type { ProviderConnection } from '../provider.ts';
+import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.ts';
 import type { RunningRelay } from '../relay.ts';
 import { changesFor } from './changes.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
@@ -32,6 +32,9 @@ const NOTHING = Buffer.alloc(0);
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
+/** One for all sessions: an error with its stack is dear, and this one ends each of them. */
+const OVER = gatewayError('gateway.provider-unreachable', 'the session is over');
+
 /** Why a session cannot go on; the words are for the client. */
 class Hopeless extends Error {}
 
@@ -41,11 +44,15 @@ export class Continuity implements SessionKeeper {
   readonly #upkeep: Upkeep;
   readonly #stop = new AbortController();
   #relay!: RunningRelay;
-  #expiresAt: number;
+  #signedIn: SignedIn;
   #since: number;
   #shortLives = 0;
   #goneAt: number | undefined;
   #working = false;
+  /** The client speaks just now; what it said while it was held comes at moments at which the server cannot be let go of. */
+  #hearing = false;
+  /** The LOGOUT that the server does not hear of. */
+  #left: { readonly tag: string; readonly selected: boolean } | undefined;
   /** What came up while something else was under way. */
   #next: (() => Promise<void>) | undefined;
   #gaveUp = false;
@@ -54,13 +61,14 @@ export class Continuity implements SessionKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    this.#expiresAt = options.expiresAt;
+    this.#signedIn = options.signedIn;
     this.#since = options.clock.now();
     this.#tap = new ImapTap(
       {
         toClient: (text) => this.#relay.toClient(text),
         toServer: (bytes) => this.#relay.toServer(bytes),
         changed: () => this.#changed(),
+        leaves: (tag, selected) => this.#leaves(tag, selected),
         end: (text) => this.#end(text),
       },
       TAG,
@@ -75,7 +83,7 @@ export class Continuity implements SessionKeeper {
 
   /** The session is over. */
   close(): void {
-    this.#stop.abort(gatewayError('gateway.provider-unreachable', 'the session is over'));
+    this.#stop.abort(OVER);
     this.#planned?.cancel();
     this.#upkeep.close();
   }
@@ -86,10 +94,13 @@ export class Continuity implements SessionKeeper {
   }
 
   fromClient(bytes: Buffer): Buffer {
+    this.#hearing = true;
     const out = this.#tap.fromClient(bytes);
+    this.#hearing = false;
+    this.#return();
     if (this.#goneAt !== undefined && this.#tap.pending > 0) {
       const { logoutTag } = this.#tap;
-      if (logoutTag !== undefined) this.#end(`* BYE signing off\r\n${logoutTag} OK LOGOUT completed\r\n`);
+      if (logoutTag !== undefined) this.#end(farewell(logoutTag));
       else this.#work(this.#succeed);
     }
     if (this.#tap.pending > MOST_PENDING) this.#relay.pauseClient(true);
@@ -178,7 +189,7 @@ export class Continuity implements SessionKeeper {
           return;
         }
         this.#options.onMoved(cause, connection, clock.now() - (this.#goneAt ?? started));
-        this.#settled(connection.expiresAt);
+        this.#settled(connection);
         return;
       } catch (error) {
         successor?.leave();
@@ -201,7 +212,7 @@ export class Continuity implements SessionKeeper {
 
   async #open(): Promise<ProviderConnection | 'not-renewed'> {
     if (this.#shortLives >= MOST_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
-    const after = this.#goneAt === undefined ? this.#expiresAt : undefined;
+    const after = this.#goneAt === undefined ? this.#signedIn.expiresAt : undefined;
     return this.#options.signIn(after, this.#stop.signal);
   }
 
@@ -243,7 +254,7 @@ export class Continuity implements SessionKeeper {
         const left = this.#goneAt === undefined && (await this.#leave());
         if (!left && this.#goneAt === undefined) continue;
         const cause: Cause = left ? 'token-ends' : 'server-gone';
-        const mayExpunge = tap.idling || !left || clock.now() > this.#expiresAt + POSTPONED_MS;
+        const mayExpunge = tap.idling || !left || clock.now() > this.#signedIn.expiresAt + POSTPONED_MS;
         const changes = await changesFor(tap, successor, left, mayExpunge, signal);
         // While the successor was asked the old server went away, or the client is about to leave the mailbox.
         if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
@@ -295,12 +306,27 @@ export class Continuity implements SessionKeeper {
     if (gone) tap.release();
   }
 
-  #settled(expiresAt: number): void {
-    this.#expiresAt = expiresAt;
+  #settled(connection: ProviderConnection): void {
+    this.#signedIn = signedInOf(connection);
     this.#since = this.#options.clock.now();
     this.#gaveUp = false;
     this.#plan();
     this.#changed();
+  }
+
+  #leaves(tag: string, selected: boolean): boolean {
+    const { wantsBack } = this.#options;
+    if (!this.#hearing || this.#working || wantsBack?.(this.#signedIn, selected) !== true) return false;
+    this.#left = { tag, selected };
+    return true;
+  }
+
+  /** After a LOGOUT: the client gets its answer, the server's session goes on for another. */
+  #return(): void {
+    if (this.#left === undefined) return;
+    const { tag, selected } = this.#left;
+    const side = this.#relay.releaseServer(farewell(tag));
+    this.#options.onReturned?.({ ...this.#signedIn, ...side, selected });
   }
 
   #resumeClient(): void {
@@ -312,7 +338,7 @@ export class Continuity implements SessionKeeper {
     const { clock } = this.#options;
     this.#planned?.cancel();
     if (this.#gaveUp || this.#stop.signal.aborted || this.#goneAt !== undefined) return;
-    const left = Math.max(0, this.#expiresAt - clock.now());
+    const left = Math.max(0, this.#signedIn.expiresAt - clock.now());
     const lead = Math.round(Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2));
     // At the token's end, or when it is not renewed, now and then is enough: the server may not mind.
     this.#planned = clock.after(left < SHORT_LIFE_MS ? Math.max(Math.round(left / 2), 1000) : left - lead, () =>
@@ -357,6 +383,11 @@ export class Continuity implements SessionKeeper {
     const said = this.goodbye(text.endsWith('\r\n') ? text : `${text}\r\n`);
     this.#relay.cut(said, 'server-closed');
   }
+}
+
+/** RFC 9051 §6.1.3. */
+function farewell(tag: string): string {
+  return `* BYE signing off\r\n${tag} OK LOGOUT completed\r\n`;
 }
 
 /** A peer's words as part of one line of ours. */

@@ -110,6 +110,7 @@ test('commands are the same however they are cut, and holding loses nothing', ()
           },
           complete: (command) => void verbs.push(`end of ${command.tag}`),
           done: () => assert.fail('no IDLE here'),
+          unreadable: () => assert.fail('no command'),
           lost: () => assert.fail('lost'),
         });
         let out = '';
@@ -140,6 +141,7 @@ test('a literal that the server refuses leaves the client between commands', () 
     complete: () => undefined,
     done: () => undefined,
     lost: () => assert.fail('lost'),
+    unreadable: () => assert.fail('no command'),
   });
   filter.push(Buffer.from('a APPEND x {3}\r\n'));
   assert.equal(filter.between, false);

@@ -4,8 +4,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Protocol } from '../../store/types.ts';
 import { gatewayError } from '../errors.ts';
-import type { Provider, ProviderConnection } from '../provider.ts';
+import type { Provider, ProviderConnection, SignedIn } from '../provider.ts';
 import type { Tap } from '../relay.ts';
+import type { Returned } from '../reuse.ts';
 import { Continuity } from './continuity.ts';
 import { Pop3Keeper } from './pop3.ts';
 import { SmtpKeeper } from './smtp.ts';
@@ -17,10 +18,13 @@ export interface KeeperOptions {
   readonly log: Log;
   /** Our name in last lines of SMTP. */
   readonly hostname: string;
-  /** When the token of the first session ends; milliseconds since the epoch. */
-  readonly expiresAt: number;
+  /** The first session at the provider. */
+  readonly signedIn: SignedIn;
   /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
   signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
+  /** Whether a session that its client leaves is wanted for another client, and where it goes then. */
+  wantsBack?(signedIn: SignedIn, selected: boolean): boolean;
+  onReturned?(session: Returned): void;
   /** A successor took over after so many milliseconds. */
   onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
   /** An IMAP session that lives shorter than this counts as one the provider does not want; 10 s. */

@@ -1,4 +1,5 @@
 /** POP3 and SMTP: what is kept when the server goes away, and what is said when nothing can be. */
+import type { SignedIn } from '../provider.ts';
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { settle } from '../../../test/bed/kept-session.ts';
@@ -59,21 +60,19 @@ function scene(t: TestContext, protocol: 'smtp' | 'pop3'): Scene {
       await settle();
     },
   };
+  const signedIn: SignedIn = {
+    expiresAt: clock.now() + 3_600_000,
+    mechanism: 'XOAUTH2',
+    capabilities: [],
+    reused: false,
+    endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
+  };
   const keeper = keeperFor(protocol, {
     clock,
     log: nullLog,
     hostname: 'gate.example',
-    expiresAt: clock.now() + 3_600_000,
-    signIn: () =>
-      scene.refusal
-        ? Promise.reject(scene.refusal)
-        : Promise.resolve({
-            conn: server(),
-            expiresAt: 0,
-            mechanism: 'XOAUTH2',
-            capabilities: [],
-            endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
-          }),
+    signedIn,
+    signIn: () => (scene.refusal ? Promise.reject(scene.refusal) : Promise.resolve({ ...signedIn, conn: server() })),
     onMoved: () => undefined,
   });
   relay({ socket: near, rest: Buffer.alloc(0) }, server().detach(), {

@@ -4,7 +4,8 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isNever, knowsModSeq, savesResult, visibleExtensions } from './commands-known.ts';
+import { byNumber, isNever, visibleExtensions } from './commands-known.ts';
+import { Footprint } from './footprint.ts';
 import { MailboxNews } from './news.ts';
 import { OpenCommands } from './open-commands.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
@@ -28,7 +29,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   readonly #commands = new CommandFilter(this);
   readonly #mailbox = new Selecting();
   readonly #news = new MailboxNews(this.#mailbox);
-  readonly #enabled = new Set<string>();
+  readonly #footprint = new Footprint();
   readonly #open = new OpenCommands();
   #idle: { readonly command: Command; accepted: boolean; ending: boolean } | undefined;
   readonly #own: OwnCommand;
@@ -36,13 +37,9 @@ export class ImapTap implements ResponseSink, CommandSink {
   #refused = 0;
   #suspended = false;
   #received = 0;
-  #condstore = false;
   #loggingOut = false;
   #farewell: string | undefined;
   #ground: 'server' | 'none' | 'blind' = 'server';
-  #movable = true;
-  /** Whether a command of the client has ever succeeded; undefined before the first answer. */
-  #worked: boolean | undefined;
 
   /** @param prefix of our tags, unlike any client's */
   constructor(ports: TapPorts, prefix: string) {
@@ -78,9 +75,8 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   /** False for a session that cannot be followed, is about to end by itself, or never worked. */
   get movable(): boolean {
-    return (
-      this.#movable && this.#worked !== false && this.#ground !== 'blind' && !this.#loggingOut && this.#mailbox.known
-    );
+    const { portable, useless } = this.#footprint;
+    return portable && !useless && this.#ground !== 'blind' && !this.#loggingOut && this.#mailbox.known;
   }
 
   /** The client has said LOGOUT. */
@@ -94,15 +90,15 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   get place(): Place {
-    const condstore = this.#condstore || this.#enabled.has('CONDSTORE') || this.#enabled.has('QRESYNC');
+    const { enabled, condstore } = this.#footprint;
     // Whoever is about to go to another mailbox must not hear of this one any more.
     const leaving = LEAVING.has(this.#commands.nextVerb ?? '');
-    return { enabled: new Set(this.#enabled), selection: leaving ? undefined : this.#mailbox.selection(condstore) };
+    return { enabled: new Set(enabled), selection: leaving ? undefined : this.#mailbox.selection(condstore) };
   }
 
   /** True when the session is still where it was. */
   isIn({ enabled, selection }: Place): boolean {
-    return enabled.size === this.#enabled.size && selection?.view === this.place.selection?.view;
+    return enabled.size === this.#footprint.enabled.size && selection?.view === this.place.selection?.view;
   }
 
   /** True when UIDs of the selected mailbox's messages should be asked for. */
@@ -260,8 +256,11 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#tell(`* ENABLED\r\n${tag} OK ENABLE completed\r\n`);
       return 'drop';
     }
-    if (savesResult(command)) this.#movable = false;
-    this.#condstore ||= knowsModSeq(command);
+    if (verb === 'LOGOUT' && this.#untouched && this.#ports.leaves(tag, this.#mailbox.current !== undefined)) {
+      this.#commands.stop();
+      return 'drop';
+    }
+    this.#footprint.begun(command);
     this.#loggingOut ||= verb === 'LOGOUT';
     this.#mailbox.used(verb);
     this.#open.begin(command, this.#received);
@@ -272,8 +271,13 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   complete(command: Command): void {
+    this.#footprint.completed(command);
     this.#deliver();
     this.#mailbox.asked(command);
+  }
+
+  unreadable(): void {
+    this.#footprint.unreadable();
   }
 
   done(): void {
@@ -301,7 +305,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     }
     const command = this.#open.answered(tag);
     if (command === undefined) return text;
-    this.#worked = this.#worked === true || status === 'OK';
+    this.#footprint.answered(status);
     if (this.#idle?.command === command) this.#idle = undefined;
     this.#commands.answered(tag);
     this.#mailbox.answered(command, status, text);
@@ -331,7 +335,7 @@ export class ImapTap implements ResponseSink, CommandSink {
       return withoutHidden(text);
     }
     if (/^\* FLAGS /i.test(text)) this.#mailbox.noted(text);
-    for (const name of /^\* ENABLED (.*)$/i.exec(text)?.[1]?.split(' ') ?? []) this.#enabled.add(name.toUpperCase());
+    this.#footprint.told(text);
     return withoutHidden(text);
   }
 
@@ -342,6 +346,11 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#ports.changed();
     } else this.#commands.continued();
     return text;
+  }
+
+  /** Nothing is under way, and nothing that was has left a trace. */
+  get #untouched(): boolean {
+    return this.#footprint.none && this.movable && this.quiet && this.#holds === 0;
   }
 
   #deliver(): void {

@@ -1,0 +1,218 @@
+/**
+ * IMAP sessions at the provider that their program has left with LOGOUT, kept signed in for a moment: the next program of the
+ * same mailbox goes on in one of them, without connection, handshake and sign-in (docs/sessions.md).
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import type { MailEndpoint } from '../oauth/types.ts';
+import { protocolError } from '../protocol/errors.ts';
+import { Conn } from '../protocol/wire/conn.ts';
+import { gatewayError } from './errors.ts';
+import type { ProviderConnection, SignedIn } from './provider.ts';
+import type { RelaySide } from './relay.ts';
+
+export interface ReuseOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Milliseconds a session is kept; 0: none is. */
+  readonly keepMs: number;
+}
+
+/** A session that has been given back. */
+export interface Returned extends SignedIn, RelaySide {
+  /** A mailbox is selected in it. */
+  readonly selected: boolean;
+}
+
+interface Resting {
+  readonly connection: ProviderConnection;
+  readonly since: number;
+  /** Aborted when it is taken. */
+  readonly taken: AbortController;
+  readonly timer: Timer;
+}
+
+/** Providers count sessions per mailbox (Exchange some 20, Dovecot 10 from one address), and people have programs besides ours. */
+const MOST_OF_A_MAILBOX = 8;
+/** Of this process: 70 KiB each. */
+const MOST = 200;
+/** One that rested longer is asked whether it still lives before a program depends on it. */
+const SURELY_ALIVE_MS = 2_000;
+/** A server that does not answer sooner is taken for gone; a fresh sign-in takes about as long. */
+const ANSWER_MS = 3_000;
+/** A token that ends sooner takes the session with it. */
+const LEAST_LEFT_MS = 60_000;
+/** What a server may have to say of a mailbox before it answers. */
+const MOST_UNTAGGED = 1_000;
+const LINE_OCTETS = 64 * 1024;
+/** Of our commands here; no client is known to use it. */
+const TAG = 'pstn-r';
+const LOGOUT = `${TAG} LOGOUT\r\n`;
+/** One for all: an error with its stack costs more than the rest of what it takes to rest. */
+const TAKEN = gatewayError('gateway.provider-unreachable', 'the session rests no more');
+
+export class ReusableSessions {
+  readonly #options: ReuseOptions;
+  /** By mailbox; the longest resting first. */
+  readonly #resting = new Map<string, Resting[]>();
+  readonly #closing = new AbortController();
+  #count = 0;
+
+  constructor(options: ReuseOptions) {
+    this.#options = options;
+  }
+
+  /** Sessions that rest now. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Whether such a session can be brought back to where it was after sign-in (RFC 3691 UNSELECT) and is worth keeping. */
+  wants({ capabilities, expiresAt }: SignedIn, selected: boolean): boolean {
+    const { clock, keepMs } = this.#options;
+    if (keepMs === 0 || this.#closing.signal.aborted || expiresAt - clock.now() < LEAST_LEFT_MS) return false;
+    return !selected || capabilities.some((name) => name.toUpperCase() === 'UNSELECT');
+  }
+
+  /** Takes a session back in which nothing is under way. Never rejects; one that cannot be kept is ended. */
+  async give(address: string, { socket, rest, selected, ...signedIn }: Returned): Promise<void> {
+    const conn = new Conn(socket, { clock: this.#options.clock });
+    try {
+      if (rest.length > 0) throw protocolError('wire.syntax', 'the server speaks unasked');
+      if (selected) await this.#ask(conn, 'UNSELECT', this.#closing.signal);
+      this.#keep(address, { ...signedIn, conn, reused: true });
+    } catch (error) {
+      this.#options.log.debug({ mailbox: address, code: asError(error).code }, 'a session could not be kept for reuse');
+      conn.end(LOGOUT);
+    }
+  }
+
+  /**
+   * A session of this mailbox, signed in at this endpoint with the token that would be used now, known by its end.
+   * @throws the signal's reason
+   */
+  async take(
+    address: string,
+    endpoint: MailEndpoint,
+    expiresAt: number,
+    signal: AbortSignal,
+  ): Promise<ProviderConnection | 'none'> {
+    for (;;) {
+      const resting = this.#resting.get(address)?.at(-1);
+      if (resting === undefined) return 'none';
+      const { connection, since } = resting;
+      const { conn } = connection;
+      this.#remove(address, resting);
+      if (conn.closed || !conn.drained) conn.end();
+      else if (connection.expiresAt !== expiresAt || !sameWay(connection.endpoint, endpoint)) conn.end(LOGOUT);
+      else if (this.#options.clock.now() - since < SURELY_ALIVE_MS) return connection;
+      else {
+        try {
+          await this.#ask(conn, 'NOOP', signal);
+          return connection;
+        } catch (error) {
+          conn.destroy();
+          if (signal.aborted) throw error;
+        }
+      }
+    }
+  }
+
+  /** The mailboxes were closed: their sessions end. */
+  drop(addresses: readonly string[]): void {
+    for (const address of addresses)
+      for (const resting of this.#resting.get(address) ?? []) this.#dismiss(address, resting);
+  }
+
+  /** Ends all, and keeps none from now on. */
+  close(): void {
+    this.#closing.abort(gatewayError('gateway.provider-unreachable', 'the gateway is shutting down'));
+    this.drop([...this.#resting.keys()]);
+  }
+
+  #keep(address: string, connection: ProviderConnection): void {
+    const { clock, keepMs } = this.#options;
+    this.#closing.signal.throwIfAborted();
+    if (connection.conn.closed || !connection.conn.drained)
+      throw protocolError('wire.closed', 'the server ended the session, or speaks unasked');
+    const first = this.#resting.get(address)?.at(-MOST_OF_A_MAILBOX);
+    if (first !== undefined) this.#dismiss(address, first);
+    else if (this.#count >= MOST) {
+      const [longest, [its]] = this.#resting.entries().next().value!;
+      this.#dismiss(longest, its!);
+    }
+    const resting: Resting = {
+      connection,
+      since: clock.now(),
+      taken: new AbortController(),
+      timer: clock.after(keepMs, () => this.#dismiss(address, resting)),
+    };
+    // A mailbox that comes last in the map is the one used last, so that the first is the one to do without.
+    const others = this.#resting.get(address) ?? [];
+    this.#resting.delete(address);
+    this.#resting.set(address, [...others, resting]);
+    this.#count += 1;
+    void this.#watch(address, resting);
+  }
+
+  /** Whatever a server says to nobody, it means to end the session, or the session is not what we take it for. */
+  async #watch(address: string, resting: Resting): Promise<void> {
+    try {
+      await resting.connection.conn.line(LINE_OCTETS, resting.taken.signal);
+    } catch {
+      // Gone, or taken.
+    }
+    if (!resting.taken.signal.aborted) this.#dismiss(address, resting);
+  }
+
+  #dismiss(address: string, resting: Resting): void {
+    this.#remove(address, resting);
+    resting.connection.conn.end(LOGOUT);
+  }
+
+  #remove(address: string, resting: Resting): void {
+    resting.timer.cancel();
+    resting.taken.abort(TAKEN);
+    const others = (this.#resting.get(address) ?? []).filter((one) => one !== resting);
+    if (others.length === 0) this.#resting.delete(address);
+    else this.#resting.set(address, others);
+    this.#count -= 1;
+  }
+
+  /** A command of ours, answered with OK. @throws wire.*, gateway.provider-unreachable, or the signal's reason */
+  async #ask(conn: Conn, command: 'NOOP' | 'UNSELECT', signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const forward = (): void => stop.abort(signal.reason);
+    signal.addEventListener('abort', forward, { once: true });
+    const limit = this.#options.clock.after(ANSWER_MS, () =>
+      stop.abort(protocolError('wire.timeout', `${command} was not answered in time`)),
+    );
+    try {
+      signal.throwIfAborted();
+      await conn.write(`${TAG} ${command}\r\n`);
+      for (let lines = 0; lines < MOST_UNTAGGED; lines++) {
+        const line = (await conn.line(LINE_OCTETS, stop.signal))?.toString('latin1');
+        if (line === undefined) throw protocolError('wire.closed', 'the server closed the connection');
+        if (/^pstn-r OK\b/i.test(line)) return;
+        // A literal would have to be read over, and comes with no answer to these commands.
+        if (!line.startsWith('* ') || line.endsWith('}')) throw protocolError('wire.syntax', 'not the answer expected');
+      }
+      throw protocolError('wire.syntax', `${command} was not answered`);
+    } finally {
+      limit.cancel();
+      signal.removeEventListener('abort', forward);
+    }
+  }
+}
+
+function sameWay(one: MailEndpoint, other: MailEndpoint): boolean {
+  return (
+    one.host === other.host &&
+    one.port === other.port &&
+    one.tls === other.tls &&
+    one.user === other.user &&
+    one.trust.ca === other.trust.ca &&
+    String(one.trust.fingerprints) === String(other.trust.fingerprints)
+  );
+}
