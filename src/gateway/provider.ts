@@ -180,7 +180,7 @@ export class Provider {
   }
 
   #connect({ host, port, tls, trust }: MailEndpoint, signal: AbortSignal): Promise<Conn> {
-    return connect({ host, port, tls, trust, timeoutMs: this.#options.upstreamMs, signal });
+    return connect({ host, port, tls, trust, intake: true, timeoutMs: this.#options.upstreamMs, signal });
   }
 
   #secure({ host, trust }: MailEndpoint, signal: AbortSignal) {

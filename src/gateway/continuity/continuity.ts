@@ -297,11 +297,11 @@ export class Continuity implements SessionKeeper {
     const gone = this.#goneAt !== undefined;
     const { selection } = successor;
     const { socket, rest } = successor.detach();
-    if (rest.length > 0) socket.unshift(rest);
     this.#goneAt = undefined;
     this.#relay.replaceServer({ socket, rest: NOTHING }, gone ? undefined : `${TAG}0 LOGOUT\r\n`);
     const idling = tap.idling;
     tap.follow(selection, lines, expunging);
+    this.#relay.heard(rest);
     if (idling) await tap.resumeIdle();
     if (gone) tap.release();
   }

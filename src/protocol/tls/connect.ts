@@ -15,6 +15,7 @@ import { PosternError } from '../../base/error.ts';
 import type { TlsPolicy } from '../../base/tls-policy.ts';
 import { protocolError } from '../errors.ts';
 import { Conn } from '../wire/conn.ts';
+import { Intake } from '../wire/intake.ts';
 import { lookup } from './lookup.ts';
 import { TLS_PARAMETERS } from './parameters.ts';
 
@@ -24,6 +25,8 @@ export interface ConnectOptions {
   /** `implicit`: TLS from the first byte. `starttls` and `none`: the connection is plain when it is handed out. */
   readonly tls: 'implicit' | 'starttls' | 'none';
   readonly trust: TlsPolicy;
+  /** With implicit TLS: read into places of the reader's choice (`intake.ts`), for connections through which bulk data flows. */
+  readonly intake?: boolean;
   /** Milliseconds for TCP and TLS together. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -35,10 +38,13 @@ export interface ConnectOptions {
  */
 export async function connect(options: ConnectOptions): Promise<Conn> {
   const { host, port, trust } = options;
+  const intake = options.intake === true && options.tls === 'implicit' ? new Intake() : undefined;
+  const reading = intake === undefined ? {} : { onread: intake.onread };
   const socket =
     options.tls === 'implicit'
-      ? connectTls({ host, port, lookup, ...securityOf(host, trust, `${host}:${port}`) })
+      ? connectTls({ host, port, lookup, ...reading, ...securityOf(host, trust, `${host}:${port}`) })
       : connectTcp({ host, port, lookup });
+  intake?.belongTo(socket);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const key = `${host}:${port}`;

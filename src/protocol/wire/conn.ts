@@ -6,6 +6,7 @@ import { PosternError } from '../../base/error.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
 import { Framer } from './framer.ts';
+import { intakeOf, type Reader } from './intake.ts';
 
 export interface ConnOptions {
   /** Milliseconds of silence after which a pending read fails with `wire.timeout`. 0: no limit. */
@@ -157,6 +158,7 @@ export class Conn {
     if (data === undefined || socket.writableEnded) socket.end();
     else socket.end(data);
     socket.off('data', this.#onData); // it would pause at the high-water mark, and the end would never be read
+    intakeOf(socket)?.open(NOBODY);
     socket.resume();
   }
 
@@ -166,7 +168,12 @@ export class Conn {
   }
 
   #attach(): void {
-    this.#socket.on('data', this.#onData);
+    const intake = intakeOf(this.#socket);
+    if (intake === undefined) this.#socket.on('data', this.#onData);
+    else {
+      intake.open(this.#reader);
+      intake.deliver();
+    }
     this.#socket.on('end', this.#onEnd);
     this.#socket.on('error', this.#onError);
     this.#socket.on('close', this.#onEnd);
@@ -175,6 +182,7 @@ export class Conn {
   #release(): void {
     this.#socket.pause();
     this.#socket.off('data', this.#onData);
+    intakeOf(this.#socket)?.close();
     this.#socket.off('end', this.#onEnd);
     this.#socket.off('error', this.#onError);
     this.#socket.off('close', this.#onEnd);
@@ -193,6 +201,10 @@ export class Conn {
     if (this.#framer.size > this.#highWater) this.#socket.pause();
     this.#waiting?.();
   };
+
+  get #reader(): Reader {
+    return { room: () => undefined, arrived: (octets) => this.#onData(Buffer.from(octets)) };
+  }
 
   readonly #onEnd = (): void => {
     this.#ended = true;
@@ -274,6 +286,8 @@ export class Conn {
 
   readonly #onAbort = (): void => this.#giveUp?.(this.#heeded?.reason);
 }
+
+const NOBODY: Reader = { room: () => undefined, arrived: () => undefined };
 
 function closed(): PosternError {
   return protocolError('wire.closed', 'the connection was closed by the other side');
