@@ -15,6 +15,7 @@ const IMAP_LINE = /^(\* CAPABILITY |.*?\[CAPABILITY )([^\]]*)(.*)$/i;
 
 /** A response line that announces capabilities, without the hidden ones; any other line as it is. */
 export function withoutHidden(line: string): string {
+  if (!line.startsWith('* ') && !line.includes('[')) return line; // an ordinary tagged answer
   const [, before, names, after] = IMAP_LINE.exec(line) ?? [];
   return before === undefined ? line : `${before}${imapAfterSignIn(names!.split(' ')).join(' ')}${after}`;
 }

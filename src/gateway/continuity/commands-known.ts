@@ -99,7 +99,9 @@ export function knowsModSeq({ line }: Command): boolean {
 
 /** State that lives in one session only: a saved result (RFC 5182), a search that is kept up to date (RFC 5267). */
 export function savesResult({ verb, line }: Command): boolean {
-  return /^(?:UID )?(?:SEARCH|SORT)$/.test(verb) && /\bRETURN \([^)]*\b(?:SAVE|UPDATE|CONTEXT)\b/i.test(line);
+  return (
+    (verb.endsWith('SEARCH') || verb.endsWith('SORT')) && /\bRETURN \([^)]*\b(?:SAVE|UPDATE|CONTEXT)\b/i.test(line)
+  );
 }
 
 /** The extensions an ENABLE names, without those that are not announced. */

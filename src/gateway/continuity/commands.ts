@@ -200,7 +200,8 @@ export class CommandFilter {
         this.#sink.unreadable();
         return 'forward'; // the server says BAD
       }
-      const verb = found[2]!.toUpperCase().replace(/ +/, ' ');
+      const name = found[2]!.toUpperCase();
+      const verb = name.startsWith('UID') ? name.replace(/ +/, ' ') : name;
       const command: Growing = {
         tag: found[1]!,
         verb,

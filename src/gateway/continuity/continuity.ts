@@ -376,6 +376,7 @@ export class Continuity implements SessionKeeper {
   }
 
   #wake(): void {
+    if (this.#waiting.length === 0) return;
     for (const wake of this.#waiting.splice(0)) wake();
   }
 

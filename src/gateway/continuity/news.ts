@@ -10,6 +10,8 @@ export interface Moment {
   readonly own: boolean;
 }
 
+const NOTHING: readonly string[] = [];
+
 export class MailboxNews {
   readonly #mailbox: Selecting;
   /** Changes that have to wait for the client's next command, in the server's order. */
@@ -74,6 +76,7 @@ export class MailboxNews {
 
   /** @returns what has waited; it is told now */
   take(): readonly string[] {
+    if (this.#waiting.length === 0) return NOTHING;
     return this.#waiting.splice(0);
   }
 

@@ -16,6 +16,7 @@ const LITERAL = /\{(\d{1,10})(\+?)\}$/;
 export function announcedLiteral(
   line: string,
 ): { readonly text: string; readonly octets: number; readonly waits: boolean } | undefined {
+  if (!line.endsWith('}')) return undefined; // nearly all, and asked for every line that passes
   const found = LITERAL.exec(line);
   return found ? { text: line.slice(0, found.index), octets: Number(found[1]), waits: found[2] === '' } : undefined;
 }
