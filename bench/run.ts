@@ -3,6 +3,7 @@
  *
  *   npm run bench                                      everything
  *   npm run bench -- [--only REGEX] [--repeats N]      some scenarios of load/scenarios.json
+ *   npm run bench -- --fresh                           without going on in sessions that others have left
  *   npm run bench -- accept                            taking mail durably, against Postfix
  *   npm run bench -- deliver                           sending it on, against nodemailer's pool
  *   npm run bench -- idle                              memory, start-up, simultaneous connects
@@ -52,6 +53,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     repeats: { type: 'string', default: '3' },
     targets: { type: 'string' },
+    fresh: { type: 'boolean', default: false },
     grants: { type: 'string', default: '10000' },
     messages: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '200' },
@@ -226,7 +228,7 @@ function startGateway(name: Target, dir: string): ChildProcess {
     listeners,
     console: { host, port: 0 },
     log: { level: 'info' },
-    limits: { maxConnections: 20_000, maxConnectionsPerAddress: 20_000 },
+    limits: { maxConnections: 20_000, maxConnectionsPerAddress: 20_000, ...(values.fresh ? { reuseMs: 0 } : {}) },
   };
   writeFileSync(join(dir, 'postern.yaml'), JSON.stringify(config));
   const workers = name === 'postern-2w' ? ['--workers', '2'] : [];
