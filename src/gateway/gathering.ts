@@ -10,7 +10,7 @@ export const RECORD_OCTETS = 16 * 1024;
 /** A few reads of the kernel, 64 KiB each; less costs more copying, more does not stay in the processor's cache. */
 const BLOCK_OCTETS = 256 * 1024;
 /** Octets that may wait for a slow receiver before its sender is no longer read. */
-const WAITING_OCTETS = 256 * 1024;
+export const WAITING_OCTETS = 256 * 1024;
 /** Blocks that wait to be used again; a busy gateway needs a few for each direction in which bulk data flows. */
 const MOST_FREE = 32;
 

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { intakeOf, type Reader } from '../protocol/wire/intake.ts';
-import { Gathering, RECORD_OCTETS } from './gathering.ts';
+import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 
 export interface RelayEnd {
   readonly bytesToClient: number;
@@ -46,7 +46,7 @@ export interface RunningRelay {
   /** What it had said before that, when that is for the client. */
   heard(bytes: Buffer): void;
   /** Ends it as the client asked, with these last words; the server's side is the caller's, who must be sure that it is silent. */
-  releaseServer(lastWords: string): RelaySide;
+  releaseServer(lastWords: string): Socket;
   /** Reads nothing more from the client for a while. */
   pauseClient(paused: boolean): void;
 }
@@ -75,9 +75,6 @@ type Wired = Socket & { [RELAY]?: Relay | undefined };
 const BULK_OCTETS = 8 * 1024;
 /** Copying chunks from here on would cost more than writing them one by one. */
 const LARGE_OCTETS = 48 * 1024;
-
-/** Octets that may wait for a slow receiver before its sender is no longer read. */
-const WAITING_OCTETS = 256 * 1024;
 
 /**
  * Whose the memory of octets is: `kept` ours, `free` ours and nobody else's, `borrowed` somebody's who writes over it when we
@@ -161,7 +158,7 @@ class Relay implements RunningRelay {
     if (!this.#over && bytes.length > 0) this.pass(this.#server, bytes);
   }
 
-  releaseServer(lastWords: string): RelaySide {
+  releaseServer(lastWords: string): Socket {
     const server = this.#server;
     server.pause();
     server[RELAY] = undefined;
@@ -171,7 +168,7 @@ class Relay implements RunningRelay {
     this.#flush();
     this.toClient(lastWords);
     this.#finish('client-closed', server);
-    return { socket: server, rest: Buffer.alloc(0) };
+    return server;
   }
 
   pauseClient(paused: boolean): void {

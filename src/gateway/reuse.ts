@@ -2,6 +2,7 @@
  * IMAP sessions at the provider that their program has left with LOGOUT, kept signed in for a moment: the next program of the
  * same mailbox goes on in one of them, without connection, handshake and sign-in (docs/sessions.md).
  */
+import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -10,7 +11,6 @@ import { protocolError } from '../protocol/errors.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { gatewayError } from './errors.ts';
 import type { ProviderConnection, SignedIn } from './provider.ts';
-import type { RelaySide } from './relay.ts';
 
 export interface ReuseOptions {
   readonly clock: Clock;
@@ -20,7 +20,9 @@ export interface ReuseOptions {
 }
 
 /** A session that has been given back. */
-export interface Returned extends SignedIn, RelaySide {
+export interface Returned extends SignedIn {
+  /** Without listeners. */
+  readonly socket: Socket;
   /** A mailbox is selected in it. */
   readonly selected: boolean;
 }
@@ -76,10 +78,9 @@ export class ReusableSessions {
   }
 
   /** Takes a session back in which nothing is under way. Never rejects; one that cannot be kept is ended. */
-  async give(address: string, { socket, rest, selected, ...signedIn }: Returned): Promise<void> {
+  async give(address: string, { socket, selected, ...signedIn }: Returned): Promise<void> {
     const conn = new Conn(socket, { clock: this.#options.clock });
     try {
-      if (rest.length > 0) throw protocolError('wire.syntax', 'the server speaks unasked');
       if (selected) await this.#ask(conn, 'UNSELECT', this.#closing.signal);
       this.#keep(address, { ...signedIn, conn, reused: true });
     } catch (error) {
@@ -180,19 +181,14 @@ export class ReusableSessions {
     this.#count -= 1;
   }
 
-  /** A command of ours, answered with OK. @throws wire.*, gateway.provider-unreachable, or the signal's reason */
+  /** A command of ours, answered with OK. @throws wire.*, or the signal's reason */
   async #ask(conn: Conn, command: 'NOOP' | 'UNSELECT', signal: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    const forward = (): void => stop.abort(signal.reason);
-    signal.addEventListener('abort', forward, { once: true });
-    const limit = this.#options.clock.after(ANSWER_MS, () =>
-      stop.abort(protocolError('wire.timeout', `${command} was not answered in time`)),
-    );
+    conn.setIdle(ANSWER_MS);
     try {
       signal.throwIfAborted();
       await conn.write(`${TAG} ${command}\r\n`);
       for (let lines = 0; lines < MOST_UNTAGGED; lines++) {
-        const line = (await conn.line(LINE_OCTETS, stop.signal))?.toString('latin1');
+        const line = (await conn.line(LINE_OCTETS, signal))?.toString('latin1');
         if (line === undefined) throw protocolError('wire.closed', 'the server closed the connection');
         if (/^pstn-r OK\b/i.test(line)) return;
         // A literal would have to be read over, and comes with no answer to these commands.
@@ -200,8 +196,7 @@ export class ReusableSessions {
       }
       throw protocolError('wire.syntax', `${command} was not answered`);
     } finally {
-      limit.cancel();
-      signal.removeEventListener('abort', forward);
+      conn.setIdle(0);
     }
   }
 }

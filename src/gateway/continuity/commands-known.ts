@@ -66,8 +66,10 @@ const TRACELESS: ReadonlySet<string> = new Set([
   'UNSELECT',
   'UNSUBSCRIBE',
 ]);
-/** Words that make a server add MODSEQ to its responses from then on (RFC 7162 §3.1), or send VANISHED. */
-const AWARE = /\b(?:CONDSTORE|QRESYNC|MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i;
+/** Arguments that make a server add MODSEQ to its responses from then on (RFC 7162 §3.1). */
+const MODSEQ = /\b(?:MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i;
+/** Parameters of SELECT that do so too, and make it send VANISHED. */
+const AWARE = /\b(?:CONDSTORE|QRESYNC)\b/i;
 
 export function byNumber({ verb, line }: Command): boolean {
   return BY_NUMBER.has(verb) || (/^UID (?:SEARCH|SORT|THREAD)$/.test(verb) && NUMBER_ARGUMENT.test(line));
@@ -88,13 +90,13 @@ export function leavesNoTrace(command: Command): boolean {
   return (
     TRACELESS.has(verb) &&
     !savesResult(command) &&
-    !segments.some((segment) => typeof segment === 'string' && AWARE.test(segment))
+    !segments.some((segment) => typeof segment === 'string' && (MODSEQ.test(segment) || AWARE.test(segment)))
   );
 }
 
 /** Commands after which the server adds MODSEQ to its responses (RFC 7162 §3.1). */
 export function knowsModSeq({ line }: Command): boolean {
-  return /\b(?:MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i.test(line);
+  return MODSEQ.test(line);
 }
 
 /** State that lives in one session only: a saved result (RFC 5182), a search that is kept up to date (RFC 5267). */

@@ -325,8 +325,8 @@ export class Continuity implements SessionKeeper {
   #return(): void {
     if (this.#left === undefined) return;
     const { tag, selected } = this.#left;
-    const side = this.#relay.releaseServer(farewell(tag));
-    this.#options.onReturned?.({ ...this.#signedIn, ...side, selected });
+    const socket = this.#relay.releaseServer(farewell(tag));
+    this.#options.onReturned?.({ ...this.#signedIn, socket, selected });
   }
 
   #resumeClient(): void {
