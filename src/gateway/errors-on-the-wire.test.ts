@@ -2,17 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, test } from 'node:test';
-import {
-  ADDRESS,
-  type Bench,
-  type Certificates,
-  certificates,
-  type Client,
-  type FakeProvider,
-  fakeProvider,
-  PASSWORD,
-  startBench,
-} from '../../test/bed/gateway.ts';
+import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
+import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
+import { type Bench, startBench } from '../../test/bed/gateway.ts';
+import type { Client } from '../../test/bed/line-client.ts';
 import { ManualClock } from '../base/clock.ts';
 import { errorTable } from '../base/error.ts';
 import type { Protocol } from '../store/types.ts';

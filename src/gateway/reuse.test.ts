@@ -1,17 +1,10 @@
 /** IMAP sessions that go on with another program: when they do, when they must not, and that nothing of the first is left in them. */
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
-import {
-  ADDRESS,
-  type Bench,
-  type Certificates,
-  certificates,
-  type Client,
-  type FakeProvider,
-  fakeProvider,
-  PASSWORD,
-  startBench,
-} from '../../test/bed/gateway.ts';
+import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
+import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
+import { type Bench, startBench } from '../../test/bed/gateway.ts';
+import type { Client } from '../../test/bed/line-client.ts';
 import { ManualClock } from '../base/clock.ts';
 
 let authority: Certificates;

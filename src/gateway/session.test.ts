@@ -4,17 +4,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { before, test, type TestContext } from 'node:test';
-import {
-  ADDRESS,
-  type Bench,
-  type Certificates,
-  certificates,
-  type Client,
-  type FakeProvider,
-  fakeProvider,
-  PASSWORD,
-  startBench,
-} from '../../test/bed/gateway.ts';
+import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
+import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
+import { type Bench, startBench } from '../../test/bed/gateway.ts';
+import type { Client } from '../../test/bed/line-client.ts';
 import type { ListenerConfig } from './types.ts';
 
 let authority: Certificates;

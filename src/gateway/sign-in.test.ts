@@ -1,17 +1,10 @@
 /** Every way in: three protocols, three kinds of listener, every mechanism; what the program may send before and after. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import {
-  ADDRESS,
-  type Bench,
-  type Certificates,
-  certificates,
-  type Client,
-  type FakeProvider,
-  fakeProvider,
-  PASSWORD,
-  startBench,
-} from '../../test/bed/gateway.ts';
+import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
+import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
+import { type Bench, startBench } from '../../test/bed/gateway.ts';
+import type { Client } from '../../test/bed/line-client.ts';
 import type { Protocol } from '../store/types.ts';
 
 const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('base64');

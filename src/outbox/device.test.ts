@@ -1,7 +1,7 @@
 /** Devices without a sign-in: only from their network, only as their sender, only so much. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Certificates, certificates } from '../../test/bed/gateway.ts';
+import { type Certificates, certificates } from '../../test/bed/fake-provider.ts';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { ManualClock } from '../base/clock.ts';

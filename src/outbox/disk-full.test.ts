@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { certificates } from '../../test/bed/gateway.ts';
+import { certificates } from '../../test/bed/fake-provider.ts';
 import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/outbox.ts';
 import { againAsRoot, smallDisk } from '../../test/bed/small-disk.ts';
 import { Wire } from '../../test/bed/wire.ts';

@@ -6,7 +6,7 @@ import { startDeviceListener } from '../../src/outbox/device-listener.ts';
 import { keepHeapSmall } from '../../src/server/heap.ts';
 import { openStore } from '../../src/store/open.ts';
 import { serverContext } from '../../src/protocol/tls/server.ts';
-import { certificates } from './gateway.ts';
+import { certificates } from './fake-provider.ts';
 import { openOutboxBed } from './outbox.ts';
 
 keepHeapSmall();

@@ -13,7 +13,9 @@ import { before, test } from 'node:test';
 import { secureServer, serverContext } from '../../src/protocol/tls/server.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
 import type { Protocol } from '../../src/store/types.ts';
-import { ADDRESS, certificates, type Certificates, startBench } from '../bed/gateway.ts';
+import { ADDRESS } from '../bed/fake-access.ts';
+import { certificates, type Certificates } from '../bed/fake-provider.ts';
+import { startBench } from '../bed/gateway.ts';
 
 interface Step {
   readonly number: number;

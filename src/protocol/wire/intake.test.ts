@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
-import { certificates } from '../../../test/bed/gateway.ts';
+import { certificates } from '../../../test/bed/fake-provider.ts';
 import { connect } from '../tls/connect.ts';
 import { Conn } from './conn.ts';
 import { intakeOf } from './intake.ts';
