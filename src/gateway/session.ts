@@ -90,9 +90,8 @@ export class Session {
     const now = this.#signingIn!;
     try {
       this.#startTime(now);
-      const { tls: context, limits } = this.#around;
-      const socket =
-        tls === 'implicit' ? await secureServer(now.plain, context, { timeoutMs: HANDSHAKE_MS }) : now.plain;
+      const { limits } = this.#around;
+      const socket = tls === 'implicit' ? await this.#secure(now.plain) : now.plain;
       const conn = new Conn(socket, { clock: this.#around.deps.clock });
       now.conn = conn;
       const signedIn = await servers[this.#protocol].serveSignIn(conn, {
@@ -144,7 +143,11 @@ export class Session {
     else if (this.#signingIn !== undefined) this.#stop(this.#signingIn, ending);
   }
 
-  readonly #secure = (plain: Socket) => secureServer(plain, this.#around.tls, { timeoutMs: HANDSHAKE_MS });
+  readonly #secure = (plain: Socket) =>
+    secureServer(plain, this.#around.tls, {
+      timeoutMs: HANDSHAKE_MS,
+      roomy: this.#around.uploaders.has(this.#remoteAddress),
+    });
 
   readonly #extensions = async (): Promise<readonly string[]> => {
     const own = this.#protocol === 'smtp' ? await this.#around.deps.submission?.extensions() : undefined;
@@ -313,6 +316,7 @@ export class Session {
     this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
     deps.log.info({ ...this.#facts(), mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
+    this.#around.uploaders.learn(this.#remoteAddress, bytesToServer);
     this.#forget();
   }
 

@@ -14,6 +14,7 @@ import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+import { Uploaders } from './uploaders.ts';
 
 const MINUTE = 60_000;
 
@@ -96,6 +97,7 @@ class RunningGateway implements Gateway {
       tls: this.#certificate(deps),
       provider,
       reusable,
+      uploaders: new Uploaders(deps.clock),
       books: { smtp: book('smtp'), pop3: book('pop3') },
     };
     this.#admission = new Admission(limits);

@@ -1,5 +1,5 @@
 /** Octets of messages at rest: chunks sealed one by one, so that no message has to fit into memory. */
-import { collectYoung } from '../base/young-generation.ts';
+import { collectYoung } from '../base/collection.ts';
 import type { DataKey, Vault } from '../vault/types.ts';
 import type { OutboxMessage, OutboxTable } from '../store/types-outbox.ts';
 import { SEAL } from '../vault/envelope.ts';

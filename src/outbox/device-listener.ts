@@ -108,7 +108,8 @@ async function serveDevice(
   { outbox, store, clock, log, hostname, tls: context }: DeviceListenerDeps,
   { socket, rules, full, signal, tls }: Visit,
 ): Promise<void> {
-  const secure = (plain: Socket): Promise<TLSSocket> => secureServer(plain, context, { timeoutMs: HANDSHAKE_MS });
+  const secure = (plain: Socket): Promise<TLSSocket> =>
+    secureServer(plain, context, { timeoutMs: HANDSHAKE_MS, roomy: true });
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
   const facts = { sessionId, protocol: 'smtp', remoteAddress };

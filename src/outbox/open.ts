@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
-import { makeRoom } from '../base/young-generation.ts';
+import { makeRoom } from '../base/collection.ts';
 import { newId } from '../store/id.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import type {

@@ -1,5 +1,6 @@
 /** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
 import { type Clock, systemClock } from '../base/clock.ts';
+import { collectWhenQuiet } from '../base/collection.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import { openApi } from './api/listener.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
@@ -70,6 +71,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
     const delivery = startDeliveryDuty(instance, metrics.registry);
     const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
     await instance.audit.record({ type: 'server.started', outcome: 'ok', data: { version, pid: process.pid } });
+    const collecting = collectWhenQuiet();
     return {
       listeners: composed.gateway.addresses,
       consolePort: console.port,
@@ -77,6 +79,7 @@ export async function serve(config: Config, log: ServerLog, clock: Clock = syste
       reload: () => composed.reload(),
       async stop() {
         draining = true;
+        collecting.stop();
         fresh.stop();
         log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
         pages?.close();

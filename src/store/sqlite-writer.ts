@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { parentPort } from 'node:worker_threads';
 import { type Clock, systemClock } from '../base/clock.ts';
+import { collectWhenQuiet } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
 import { storeFailure } from './failure.ts';
@@ -54,6 +55,7 @@ try {
   const { engine, close } = await openSqlite(given.path, clock, nullLog, (topic) => changed.push(topic));
   const methods = methodsOf(tablesOn(engine));
   const running = new Set<Promise<void>>();
+  const collecting = collectWhenQuiet();
   const run = async ({ id, table, method, args, now }: Extract<Order, { type: 'call' }>): Promise<void> => {
     time = now;
     try {
@@ -69,6 +71,7 @@ try {
       running.add(done);
     } else if (order.type === 'close') {
       port.removeAllListeners('message');
+      collecting.stop();
       void Promise.all(running)
         .then(close)
         .finally(() => port.close());

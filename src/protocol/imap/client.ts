@@ -103,7 +103,7 @@ class ImapSignIn {
     let reply = pending;
     let challenges = 0;
     let others = 0;
-    await this.#conn.write(`${tag} ${command}\r\n`);
+    await this.#conn.writeInPieces(`${tag} ${command}\r\n`);
     for (;;) {
       const line = await this.#line();
       if (line.startsWith('+')) {
@@ -114,7 +114,7 @@ class ImapSignIn {
           failure = answer.failure ?? failure;
           reply = encodeResponse(answer.send);
         }
-        await this.#conn.write(`${reply}\r\n`);
+        await this.#conn.writeInPieces(`${reply}\r\n`);
         reply = undefined;
       } else if (line.startsWith(`${tag} `)) {
         const found = /^\S+ (OK|NO|BAD)\b/i.exec(line);

@@ -96,7 +96,7 @@ async function capa(conn: Conn, options: Reach): Promise<readonly string[]> {
 const MOST_LINES = 200;
 
 async function ask(conn: Conn, options: Reach, line: string): Promise<string> {
-  await conn.write(`${line}\r\n`);
+  await conn.writeInPieces(`${line}\r\n`);
   return answer(conn, options);
 }
 

@@ -136,7 +136,7 @@ async function ehlo(conn: Conn, options: Reach): Promise<readonly string[]> {
 }
 
 async function ask(conn: Conn, options: Reach, line: string): Promise<Reply> {
-  await conn.write(`${line}\r\n`);
+  await conn.writeInPieces(`${line}\r\n`);
   return read(conn, options);
 }
 

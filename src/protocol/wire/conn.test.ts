@@ -147,3 +147,28 @@ test('a frame larger than what is read ahead still comes in, or is refused', asy
     conn.destroy();
   }
 });
+
+test('a long line leaves in pieces that fit into a kilobyte of TLS, whole and in order', async () => {
+  const [ours, theirs] = memoryPair();
+  const conn = new Conn(ours);
+  const other = new Conn(theirs);
+  const pass = ours.onWritten;
+  const sizes: number[] = [];
+  ours.onWritten = (octets) => {
+    sizes.push(octets.length);
+    pass(octets);
+  };
+  for (const length of [0, 998, 999, 1998, 3500]) {
+    const line = `é${'0123456789'.repeat(350)}`.slice(0, Math.max(0, length - 1));
+    await conn.writeInPieces(`${line}\r\n`);
+    assert.equal((await other.line(5000))?.toString(), line);
+  }
+  assert.ok(
+    sizes.every((size) => size <= 1000),
+    String(sizes),
+  );
+  assert.equal(sizes.length, 1 + 1 + 2 + 2 + 4);
+  conn.destroy();
+  await assert.rejects(conn.writeInPieces('x'.repeat(5000)), is('wire.closed'));
+  other.destroy();
+});

@@ -21,6 +21,9 @@ const HIGH_WATER = 64 * 1024;
 
 const CRLF_OCTETS = 2;
 
+/** With TLS's own 22 octets (RFC 8446 §5.2) no more than the kilobyte that Node's TLS begins with. */
+const PIECE_OCTETS = 1000;
+
 export class Conn {
   #socket: Socket;
   readonly #framer = new Framer();
@@ -127,6 +130,22 @@ export class Conn {
       this.#socket.on('drain', done);
       this.#socket.on('close', done);
     });
+  }
+
+  /**
+   * As `write`, for the one long line of a sign-in, its token: in pieces, each of which has left before the next. What does not
+   * fit into the first buffer of Node's TLS gets another one of 16 KiB, which stays while the connection does. @throws wire.closed
+   */
+  async writeInPieces(text: string): Promise<void> {
+    const octets = Buffer.from(text);
+    let at = 0;
+    for (; octets.length - at > PIECE_OCTETS; at += PIECE_OCTETS) {
+      this.#assertOpen();
+      if (this.#socket.destroyed || !this.#socket.writable) throw closed();
+      const piece = octets.subarray(at, at + PIECE_OCTETS);
+      await new Promise<void>((resolve) => this.#socket.write(piece, () => resolve()));
+    }
+    await this.write(octets.subarray(at));
   }
 
   /**
