@@ -309,6 +309,7 @@ async function idleOf(name: Target, leg: 'tls' | 'plain'): Promise<string> {
     '-w',
     facts.password,
   ];
+  await new Promise((settled) => setTimeout(settled, 2000)); // what a start leaves behind is collected in the first quiet moment
   const base = rssOf(Number(pid));
   bench('login', ...common, '-c', '4', '-n', '200');
   // Without a mailbox: the stub's has 10,000 messages, and answers a question for UIDs with their flags as news for the program.

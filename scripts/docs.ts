@@ -164,6 +164,7 @@ function configurationPage(): string {
     '|---|---|---|',
     '| configuration | `HOME/postern.yaml` | `$XDG_CONFIG_HOME/postern/postern.yaml` (`~/.config/postern`) |',
     '| database, key, certificates | `HOME` | `$XDG_STATE_HOME/postern` (`~/.local/state/postern`) |',
+    '| compiled code, for faster starts | the same as otherwise | `$XDG_CACHE_HOME/postern` (`~/.cache/postern`); of a service `$CACHE_DIRECTORY` |',
     '',
     '## Keys',
     '',

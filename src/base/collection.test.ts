@@ -46,7 +46,7 @@ void test('again when it has grown, and not sooner than twenty times what the la
   heap.size += 10 * MiB;
   await clock.advance(3500);
   assert.equal(heap.collections, 2);
-  await clock.advance(500);
+  await clock.advance(250);
   assert.equal(heap.collections, 3);
   stop();
 });

@@ -36,7 +36,7 @@ export interface Heap {
 }
 
 /** How often it looks, in milliseconds; a quiet stretch is one such time. */
-const LOOK_MS = 500;
+const LOOK_MS = 250;
 const QUIET = 0.05;
 /** Less is not worth it: about what a start, or fifty sign-ins, leave behind. */
 const GROWTH = 8 * 1024 * 1024;

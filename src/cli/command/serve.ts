@@ -7,6 +7,7 @@ import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
 import { serveWithWorkers, work } from '../../server/workers.ts';
 import { asError } from '../../base/error.ts';
+import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { Context } from '../context.ts';
 import { between } from '../value.ts';
 
@@ -31,6 +32,7 @@ export function serve(): Command {
       if (context.options.home !== undefined) process.env['POSTERN_HOME'] = context.options.home;
       const serving = config.workers > 1 ? await serveWithWorkers(config, log) : await serveHere(config, log);
       announce(context, serving, log);
+      writeCompiledCode(); // a process that is killed would leave nothing for its next start
       await untilStopped(serving, log);
     });
 }
