@@ -53,14 +53,17 @@ let tags = 0;
 /** Octets that went through. */
 function command(tap: ImapTap, text: string, answer: (tag: string) => readonly Buffer[]): number {
   const tag = `a${++tags}`;
-  tap.fromClient(Buffer.from(`${tag} ${text}\r\n`));
-  return passed(tap, answer(tag));
+  say(tap, 'fromClient', line(`${tag} ${text}`));
+  let octets = 0;
+  for (const piece of answer(tag)) octets += say(tap, 'fromServer', piece);
+  return octets;
 }
 
-function passed(tap: ImapTap, pieces: readonly Buffer[]): number {
-  let octets = 0;
-  for (const piece of pieces) octets += tap.fromServer(piece).length;
-  return octets;
+/** As the relay does. Octets that went through. */
+function say(tap: ImapTap, side: 'fromClient' | 'fromServer', bytes: Buffer): number {
+  const { length } = tap[side](bytes);
+  tap.passed();
+  return length;
 }
 
 const line = (text: string): Buffer => Buffer.from(`${text}\r\n`);
@@ -90,11 +93,11 @@ function message(tap: ImapTap, octets: number, literal: Buffer): number {
 
 function append(tap: ImapTap, octets: number, literal: Buffer): number {
   const tag = `a${++tags}`;
-  let sent = tap.fromClient(line(`${tag} APPEND Drafts {${octets}}`)).length;
-  tap.fromServer(line('+ go on'));
-  for (const piece of pieces(octets, literal)) sent += tap.fromClient(piece).length;
-  sent += tap.fromClient(line('')).length;
-  tap.fromServer(line(`${tag} OK done`));
+  let sent = say(tap, 'fromClient', line(`${tag} APPEND Drafts {${octets}}`));
+  say(tap, 'fromServer', line('+ go on'));
+  for (const piece of pieces(octets, literal)) sent += say(tap, 'fromClient', piece);
+  sent += say(tap, 'fromClient', line(''));
+  say(tap, 'fromServer', line(`${tag} OK done`));
   return sent;
 }
 

@@ -28,6 +28,8 @@ export interface Tap {
   attach(relay: RunningRelay): void;
   fromClient(bytes: Buffer): Buffer;
   fromServer(bytes: Buffer): Buffer;
+  /** What one of them gave has been passed on: what can wait until then is done now. */
+  passed?(): void;
   /** True when the server has said that it goes; the rest of what it says does not count. */
   readonly serverEnding: boolean;
   /** The server has gone. `replace`: the client stays, and `Relay.replaceServer` follows, or `cut`. */
@@ -183,6 +185,7 @@ class Relay implements RunningRelay {
     const bytes =
       this.#tap === undefined ? received : fromClient ? this.#tap.fromClient(received) : this.#tap.fromServer(received);
     if (bytes.length > 0) this.#forward(fromClient, bytes, bytes === received ? memory : 'borrowed');
+    this.#tap?.passed?.();
     if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
   }
 

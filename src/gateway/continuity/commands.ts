@@ -21,8 +21,10 @@ export interface Command {
 export type Decision = 'forward' | 'drop' | { readonly instead: string };
 
 export interface CommandSink {
-  /** A command begins: its first line is there. */
+  /** A command begins: its first line is there. What to do with it, and no more: `begun` follows, unless it is dropped. */
   begin(command: Command): Decision;
+  /** It is under way. */
+  begun(command: Command): void;
   /** The last octet of a command was passed on. */
   complete(command: Command): void;
   /** The line that ends an IDLE. */
@@ -65,6 +67,8 @@ export class CommandFilter {
   /** A line whose end has not come, or what waits while stopped. */
   #held: Buffer = NOTHING;
   #stopped = false;
+  /** The only command of the chunk at hand, whole: the sink hears more of it when it has been passed on. */
+  #later: Command | undefined;
 
   constructor(sink: CommandSink) {
     this.#sink = sink;
@@ -130,6 +134,15 @@ export class CommandFilter {
     else if (this.#mode !== 'command') this.#dropping = true;
   }
 
+  /** What `push` or `resume` gave has been passed on; to be called after each, before anything else. */
+  passed(): void {
+    const command = this.#later;
+    if (command === undefined) return;
+    this.#later = undefined;
+    this.#sink.begun(command);
+    this.#sink.complete(command);
+  }
+
   /** @returns what the server gets */
   push(bytes: Buffer): Buffer {
     if (this.#mode === 'literal' && !this.#dropping && this.#literal > bytes.length && this.#current?.small === false) {
@@ -176,7 +189,7 @@ export class CommandFilter {
         break;
       }
       const line = data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
-      const decision = this.#line(line);
+      const decision = this.#line(line, at === 0 && lf === end - 1);
       if (decision === 'drop') skip(lf + 1);
       else if (decision !== 'forward') skip(lf + 1, `${decision.instead}\r\n`);
       at = lf + 1;
@@ -186,7 +199,8 @@ export class CommandFilter {
     return Buffer.concat(out);
   }
 
-  #line(line: string): Decision {
+  /** @param alone there is nothing else in the chunk */
+  #line(line: string, alone: boolean): Decision {
     if (this.#mode === 'idle') {
       this.#over();
       this.#sink.done();
@@ -210,6 +224,12 @@ export class CommandFilter {
         small: true,
       };
       decision = this.#sink.begin(command);
+      if (alone && decision === 'forward' && literal === undefined && verb !== 'IDLE') {
+        command.segments.push(line);
+        this.#later = command;
+        return decision;
+      }
+      if (decision !== 'drop') this.#sink.begun(command);
       this.#current = command;
       this.#dropping = decision === 'drop';
     }

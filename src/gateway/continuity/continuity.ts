@@ -111,6 +111,10 @@ export class Continuity implements SessionKeeper {
     return this.#tap.fromServer(bytes);
   }
 
+  passed(): void {
+    this.#tap.passed();
+  }
+
   get serverEnding(): boolean {
     return this.#tap.farewell !== undefined;
   }

@@ -43,6 +43,7 @@ test('responses pass unchanged, and the lines that matter are the same, however 
         const lines: string[] = [];
         const filter = new ResponseFilter({
           fetches,
+          asks: false,
           line(text) {
             lines.push(text);
             return text;
@@ -50,7 +51,10 @@ test('responses pass unchanged, and the lines that matter are the same, however 
           lost: () => assert.fail('lost'),
         });
         let out = '';
-        for (const part of parts) out += filter.push(part).toString('latin1');
+        for (const part of parts) {
+          out += filter.push(part).toString('latin1');
+          filter.passed();
+        }
         assert.ok(filter.between);
         return [out, lines];
       };
@@ -62,7 +66,12 @@ test('responses pass unchanged, and the lines that matter are the same, however 
 });
 
 test('a chunk of message data is passed on as the very same buffer', () => {
-  const filter = new ResponseFilter({ fetches: false, line: (text) => text, lost: () => assert.fail('lost') });
+  const filter = new ResponseFilter({
+    fetches: false,
+    asks: false,
+    line: (text) => text,
+    lost: () => assert.fail('lost'),
+  });
   filter.push(Buffer.from('* 1 FETCH (BODY[] {100000}\r\n'));
   const chunk = Buffer.alloc(16_384, '\n');
   assert.equal(filter.push(chunk), chunk);
@@ -72,6 +81,7 @@ test('a chunk of message data is passed on as the very same buffer', () => {
 test('lines are left out, replaced and put in between responses only', () => {
   const filter = new ResponseFilter({
     fetches: false,
+    asks: false,
     line: (text) => (text.startsWith('p') ? undefined : text.replace('COMPRESS ', '')),
     lost: () => assert.fail('lost'),
   });
@@ -83,7 +93,12 @@ test('lines are left out, replaced and put in between responses only', () => {
 
 test('a line that matters and does not end is given up, not kept for ever', () => {
   let lost = false;
-  const filter = new ResponseFilter({ fetches: false, line: (text) => text, lost: () => void (lost = true) });
+  const filter = new ResponseFilter({
+    fetches: false,
+    asks: false,
+    line: (text) => text,
+    lost: () => void (lost = true),
+  });
   const endless = Buffer.from(`* OK ${'x'.repeat(300_000)}`);
   let out = 0;
   for (const part of cut(endless, [16_384])) out += filter.push(part).length;
@@ -108,6 +123,7 @@ test('commands are the same however they are cut, and holding loses nothing', ()
             verbs.push(`${command.tag} ${command.verb}`);
             return 'forward';
           },
+          begun: (command) => void verbs.push(`${command.tag} is under way`),
           complete: (command) => void verbs.push(`end of ${command.tag}`),
           done: () => assert.fail('no IDLE here'),
           unreadable: () => assert.fail('no command'),
@@ -118,15 +134,17 @@ test('commands are the same however they are cut, and holding loses nothing', ()
         for (const part of parts) {
           if (stops && count++ === stopAt) filter.stop();
           out += filter.push(part).toString('latin1');
+          filter.passed();
         }
         if (stops) out += filter.resume().toString('latin1');
+        filter.passed();
         return [out, verbs];
       };
       const [whole, verbs] = seen([stream], false);
       assert.equal(whole, stream.toString('latin1'));
       assert.deepEqual(seen(cut(stream, pieces), false), [whole, verbs]);
       assert.deepEqual(seen(cut(stream, pieces), true), [whole, verbs]);
-      assert.equal(verbs.length, commands.length * 2);
+      assert.equal(verbs.length, commands.length * 3);
     }),
   );
 });
@@ -138,6 +156,7 @@ test('a literal that the server refuses leaves the client between commands', () 
       begun.push(command.tag);
       return 'forward';
     },
+    begun: () => undefined,
     complete: () => undefined,
     done: () => undefined,
     lost: () => assert.fail('lost'),

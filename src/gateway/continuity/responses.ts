@@ -6,6 +6,8 @@
 export interface ResponseSink {
   /** FETCH responses are wanted line by line too. */
   readonly fetches: boolean;
+  /** An answer may be for a command of ours. */
+  readonly asks: boolean;
   /** One line that matters, without CRLF, one octet per character. Gives what the client is to get instead: itself, other text, or nothing. */
   line(text: string): string | undefined;
   /** A line that should matter is too long to be looked at: from here on the session cannot be followed. */
@@ -17,6 +19,8 @@ const CR = 0x0d;
 const SPACE = 0x20;
 const NOTHING = Buffer.alloc(0);
 const STAR = 0x2a;
+const PLUS = 0x2b;
+const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACE = 0x7d;
 
 /** COPYUID and VANISHED name sets of any length; Exchange's own commands end at 10 KiB. */
@@ -42,6 +46,8 @@ export class ResponseFilter {
   #scanning = false;
   /** Lines of ours that wait for the end of a response. */
   #inserts: string[] = [];
+  /** The only line of the chunk at hand, which passes as it is: the sink sees it when it has been passed on. */
+  #later: Buffer | undefined;
 
   constructor(sink: ResponseSink) {
     this.#sink = sink;
@@ -66,16 +72,43 @@ export class ResponseFilter {
     return unfinished;
   }
 
+  /** What `push` gave has been passed on; to be called after each, while the chunk is still there, before anything else. */
+  passed(): void {
+    const line = this.#later;
+    if (line === undefined) return;
+    this.#later = undefined;
+    this.#sink.line(textOf(line, 0, line.length - 1));
+  }
+
   /** @returns what the client gets: in most cases the very same buffer */
   push(bytes: Buffer): Buffer {
     if (this.#literal >= bytes.length) {
       this.#literal -= bytes.length;
       return bytes;
     }
+    if (this.#passesAsItIs(bytes)) {
+      this.#later = bytes;
+      return bytes;
+    }
     this.#scanning = true;
     const out = this.#scan(bytes);
     this.#scanning = false;
     return out;
+  }
+
+  /** An answer to the client, and nothing else: without a bracket there is no capability to hide in it. */
+  #passesAsItIs(bytes: Buffer): boolean {
+    const first = bytes[0];
+    return (
+      first !== STAR &&
+      first !== PLUS &&
+      this.between &&
+      this.#held === undefined &&
+      this.#inserts.length === 0 &&
+      !this.#sink.asks &&
+      bytes.indexOf(LF) === bytes.length - 1 &&
+      !bytes.includes(OPENING_BRACKET)
+    );
   }
 
   #scan(bytes: Buffer): Buffer {
@@ -106,7 +139,7 @@ export class ResponseFilter {
             }
             if (matters !== 'fetch') this.#sink.lost();
           } else {
-            const text = data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
+            const text = textOf(data, at, lf);
             const instead = this.#sink.line(text);
             if (instead !== text) {
               out.push(data.subarray(from, at));
@@ -178,6 +211,11 @@ export class ResponseFilter {
 const LETTER_E = 0x65;
 const LETTER_F = 0x66;
 const LETTER_R = 0x72;
+
+/** The line at `at` whose LF is at `lf`. */
+function textOf(data: Buffer, at: number, lf: number): string {
+  return data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
+}
 
 function isDigit(octet: number): boolean {
   return octet >= 0x30 && octet <= 0x39;

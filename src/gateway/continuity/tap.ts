@@ -122,6 +122,12 @@ export class ImapTap implements ResponseSink, CommandSink {
     return out;
   }
 
+  /** What `fromClient` or `fromServer` gave has been passed on. */
+  passed(): void {
+    this.#commands.passed();
+    this.#responses.passed();
+  }
+
   /** Lets nothing of the client through from its next command on; every call needs its `release`. */
   hold(): void {
     this.#holds += 1;
@@ -133,6 +139,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     if (this.#holds > 0) return;
     const bytes = this.#commands.resume();
     if (bytes.length > 0) this.#ports.toServer(bytes);
+    this.#commands.passed();
   }
 
   /** Sends a command of ours, to be called when quiet. The client is held meanwhile and does not see the answer. */
@@ -260,14 +267,18 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#commands.stop();
       return 'drop';
     }
+    if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
+    if (verb !== 'IDLE') return 'forward';
+    return this.unnumbered && !this.#own.pending ? { instead: this.#numberBefore(command) } : 'forward';
+  }
+
+  begun(command: Command): void {
+    const { verb } = command;
     this.#footprint.begun(command);
     this.#loggingOut ||= verb === 'LOGOUT';
     this.#mailbox.used(verb);
     this.#open.begin(command, this.#received);
-    if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
-    if (verb !== 'IDLE') return 'forward';
-    this.#idle = { command, accepted: false, ending: false };
-    return this.unnumbered && !this.#own.pending ? { instead: this.#numberBefore(command) } : 'forward';
+    if (verb === 'IDLE') this.#idle = { command, accepted: false, ending: false };
   }
 
   complete(command: Command): void {
@@ -285,6 +296,10 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   // What the server sends.
+
+  get asks(): boolean {
+    return this.#own.pending;
+  }
 
   get fetches(): boolean {
     return this.#own.pending || this.#news.watching || this.unnumbered;
