@@ -13,6 +13,7 @@ import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
+import { farewell, oneLine } from './words.ts';
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;
@@ -388,14 +389,4 @@ export class Continuity implements SessionKeeper {
     const said = this.goodbye(text.endsWith('\r\n') ? text : `${text}\r\n`);
     this.#relay.cut(said, 'server-closed');
   }
-}
-
-/** RFC 9051 §6.1.3. */
-function farewell(tag: string): string {
-  return `* BYE signing off\r\n${tag} OK LOGOUT completed\r\n`;
-}
-
-/** A peer's words as part of one line of ours. */
-function oneLine(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
 }

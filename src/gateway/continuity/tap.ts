@@ -15,11 +15,9 @@ import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
 import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
+import { EXPUNGED, LOST, NEVER_TOLD, NOT_FOLLOWED } from './words.ts';
 
 const LEAVING: ReadonlySet<string> = new Set(['SELECT', 'EXAMINE', 'LOGOUT']);
-const LOST =
-  'NO [UNAVAILABLE] the connection to the provider was lost before it answered; this may have been done or not';
-const EXPUNGED = 'NO [EXPUNGEISSUED] messages were expunged meanwhile, numbers have changed; NOOP tells which';
 /** A program that never sends a command with which it could be told of expunged messages has to start again. */
 const MOST_REFUSED = 3;
 
@@ -255,7 +253,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     if (this.#news.waiting && byNumber(command)) {
       this.#refused += 1;
       if (this.#refused < MOST_REFUSED) this.#tell(`${tag} ${EXPUNGED}\r\n`);
-      else this.#ports.end('* BYE messages were expunged and this session cannot be told; connect again\r\n');
+      else this.#ports.end(NEVER_TOLD);
       return 'drop';
     }
     const extensions = verb === 'ENABLE' ? visibleExtensions(command.line) : undefined;
@@ -329,7 +327,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   lost(): void {
-    if (this.#news.waiting) this.#ports.end('* BYE this session cannot be followed any more; connect again\r\n');
+    if (this.#news.waiting) this.#ports.end(NOT_FOLLOWED);
     this.#ground = 'blind';
     this.#own.answered('gone');
     const unfinished = this.#responses.restart();
