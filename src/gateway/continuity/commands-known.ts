@@ -79,6 +79,11 @@ export function isNever(verb: string): boolean {
   return NEVER.has(verb);
 }
 
+/** Whether another mailbox, or none, is selected after it; CLOSE and UNSELECT, of which nobody hears more, apart. */
+export function leavesMailbox(verb: string): boolean {
+  return verb === 'SELECT' || verb === 'EXAMINE' || verb === 'LOGOUT';
+}
+
 /** Whether it may be sent again when the server went away without a word of an answer. */
 export function isRepeatable({ verb, line, segments }: Command): boolean {
   return REPEATABLE.has(verb) && segments.length === 1 && line.length <= MOST_REPEATED && !/[{]\d+\+?[}]$/.test(line);

@@ -4,12 +4,12 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isNever, visibleExtensions } from './commands-known.ts';
+import { byNumber, isNever, leavesMailbox, visibleExtensions } from './commands-known.ts';
 import { Footprint } from './footprint.ts';
 import { MailboxNews } from './news.ts';
 import { OpenCommands } from './open-commands.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
-import { STATUS } from './response-lines.ts';
+import { answerOf, STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
@@ -17,7 +17,6 @@ import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
 import { EXPUNGED, LOST, NEVER_TOLD, NOT_FOLLOWED } from './words.ts';
 
-const LEAVING: ReadonlySet<string> = new Set(['SELECT', 'EXAMINE', 'LOGOUT']);
 /** A program that never sends a command with which it could be told of expunged messages has to start again. */
 const MOST_REFUSED = 3;
 
@@ -90,7 +89,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   get place(): Place {
     const { enabled, condstore } = this.#footprint;
     // Whoever is about to go to another mailbox must not hear of this one any more.
-    const leaving = LEAVING.has(this.#commands.nextVerb ?? '');
+    const leaving = leavesMailbox(this.#commands.nextVerb ?? '');
     return { enabled: new Set(enabled), selection: leaving ? undefined : this.#mailbox.selection(condstore) };
   }
 
@@ -175,8 +174,7 @@ export class ImapTap implements ResponseSink, CommandSink {
    * @returns `over` when the client cannot be spoken to (half a response is out) or has said LOGOUT
    */
   serverGone(): 'over' | 'held' {
-    const between = this.#responses.between;
-    if (this.#ground !== 'server' || this.#loggingOut || !between) return 'over';
+    if (this.#ground !== 'server' || this.#loggingOut || !this.#responses.between) return 'over';
     this.#ground = 'none';
     this.#responses.restart();
     this.hold();
@@ -266,8 +264,8 @@ export class ImapTap implements ResponseSink, CommandSink {
       return 'drop';
     }
     if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
-    if (verb !== 'IDLE') return 'forward';
-    return this.unnumbered && !this.#own.pending ? { instead: this.#numberBefore(command) } : 'forward';
+    const numbers = verb === 'IDLE' && this.unnumbered && !this.#own.pending;
+    return numbers ? { instead: this.#numberBefore(command) } : 'forward';
   }
 
   begun(command: Command): void {
@@ -306,12 +304,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   line(text: string): string | undefined {
     if (text.startsWith('* ')) return this.#untagged(text);
     if (text.startsWith('+')) return this.#continuation(text);
-    const space = text.indexOf(' ');
-    const tag = text.slice(0, space === -1 ? text.length : space);
-    const status = text
-      .slice(tag.length + 1, tag.length + 4)
-      .trimEnd()
-      .toUpperCase() as Answer;
+    const { tag, status } = answerOf(text);
     if (this.#own.isTag(tag) && this.#own.answered(status) === 'ours') {
       this.#ports.changed();
       return undefined;
