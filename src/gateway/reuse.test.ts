@@ -200,6 +200,21 @@ test('a session whose server does not answer UNSELECT is given up', async (t) =>
   await eventually(() => provider.open === 0);
 });
 
+test('a mailbox that is closed while its session is being left keeps none', async (t) => {
+  const { bench, provider, late } = await scene(t);
+  let answer = (): void => undefined;
+  late.set('UNSELECT', new Promise<void>((resolve) => (answer = resolve)));
+  const client = await signedIn(bench);
+  await client.ask('b SELECT INBOX', /^b /);
+  assert.deepEqual(await leave(client), GOODBYE);
+  await eventually(() => provider.lines.includes('pstn-r UNSELECT'));
+  bench.signIn.closeMailbox();
+  answer();
+  await eventually(() => provider.open === 0);
+  assert.equal(bench.gateway.resting, 0);
+  assert.equal(provider.lines.at(-1), 'pstn-r LOGOUT');
+});
+
 test('a session that the server ends while nobody is in it is forgotten', async (t) => {
   const { bench, provider } = await scene(t);
   await leave(await signedIn(bench));

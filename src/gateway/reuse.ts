@@ -58,6 +58,8 @@ export class ReusableSessions {
   readonly #options: ReuseOptions;
   /** By mailbox; the longest resting first. */
   readonly #resting = new Map<string, Resting[]>();
+  /** Sessions on their way back, and whether their mailbox was closed meanwhile. */
+  readonly #returning = new Set<{ readonly address: string; closed: boolean }>();
   readonly #closing = new AbortController();
   #count = 0;
 
@@ -80,12 +82,17 @@ export class ReusableSessions {
   /** Takes a session back in which nothing is under way. Never rejects; one that cannot be kept is ended. */
   async give(address: string, { socket, selected, ...signedIn }: Returned): Promise<void> {
     const conn = new Conn(socket, { clock: this.#options.clock });
+    const returning = { address, closed: false };
+    this.#returning.add(returning);
     try {
       if (selected) await this.#ask(conn, 'UNSELECT', this.#closing.signal);
+      if (returning.closed) throw gatewayError('gateway.provider-unreachable', 'the mailbox was closed');
       this.#keep(address, { ...signedIn, conn, reused: true });
     } catch (error) {
       this.#options.log.debug({ mailbox: address, code: asError(error).code }, 'a session could not be kept for reuse');
       conn.end(LOGOUT);
+    } finally {
+      this.#returning.delete(returning);
     }
   }
 
@@ -122,6 +129,7 @@ export class ReusableSessions {
 
   /** The mailboxes were closed: their sessions end. */
   drop(addresses: readonly string[]): void {
+    for (const returning of this.#returning) returning.closed ||= addresses.includes(returning.address);
     for (const address of addresses)
       for (const resting of this.#resting.get(address) ?? []) this.#dismiss(address, resting);
   }

@@ -146,7 +146,7 @@ export class Session {
   readonly #secure = (plain: Socket) =>
     secureServer(plain, this.#around.tls, {
       timeoutMs: HANDSHAKE_MS,
-      roomy: this.#around.uploaders.has(this.#remoteAddress),
+      roomy: this.#around.roomy(),
     });
 
   readonly #extensions = async (): Promise<readonly string[]> => {
@@ -316,7 +316,6 @@ export class Session {
     this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
     deps.log.info({ ...this.#facts(), mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
-    this.#around.uploaders.learn(this.#remoteAddress, bytesToServer);
     this.#forget();
   }
 

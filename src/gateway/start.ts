@@ -14,7 +14,6 @@ import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
-import { Uploaders } from './uploaders.ts';
 
 const MINUTE = 60_000;
 
@@ -35,6 +34,8 @@ export const defaultLimits: GatewayLimits = {
   drainMs: 30_000,
 };
 
+/** Large buffers make an upload a sixth cheaper and cost each of these connections 12 KiB while it is open (docs/decisions/014-memory.md). */
+const ROOMY_CONNECTIONS = 300;
 /** Refusals over TLS cost a handshake each: beyond this many at a time the connection is simply dropped. */
 const REFUSALS_AT_A_TIME = 64;
 /** A refused program that does not read its refusal. */
@@ -97,7 +98,7 @@ class RunningGateway implements Gateway {
       tls: this.#certificate(deps),
       provider,
       reusable,
-      uploaders: new Uploaders(deps.clock),
+      roomy: () => this.#admission.open <= ROOMY_CONNECTIONS,
       books: { smtp: book('smtp'), pop3: book('pop3') },
     };
     this.#admission = new Admission(limits);

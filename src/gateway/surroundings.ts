@@ -3,7 +3,6 @@ import type { ExtensionBook } from './extension-book.ts';
 import type { Provider } from './provider.ts';
 import type { ReusableSessions } from './reuse.ts';
 import type { GatewayDeps, GatewayLimits } from './types.ts';
-import type { Uploaders } from './uploaders.ts';
 
 /** What all sessions of a gateway share. */
 export interface Surroundings {
@@ -13,6 +12,7 @@ export interface Surroundings {
   readonly tls: ServerContext;
   readonly provider: Provider;
   readonly reusable: ReusableSessions;
-  readonly uploaders: Uploaders;
+  /** Whether there are so few connections that each may have large buffers. */
+  readonly roomy: () => boolean;
   readonly books: Readonly<Record<'smtp' | 'pop3', ExtensionBook>>;
 }

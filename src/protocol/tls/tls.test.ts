@@ -1,6 +1,6 @@
 /** TLS both ways over loopback: trust, pins, resumption, certificates replaced while running, and every way to fail. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { createHash, randomBytes, X509Certificate } from 'node:crypto';
 import { createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net';
 import { before, test, type TestContext } from 'node:test';
 import { createServer as createTls, type SecureVersion, TLSSocket } from 'node:tls';
@@ -190,26 +190,49 @@ test('a replaced certificate serves new handshakes; a broken one leaves the old 
   assert.equal(await seen(), new X509Certificate(next.certPem).fingerprint256);
 });
 
-test('the server half gives up on a client that is silent, leaves or speaks no TLS', async (t) => {
-  const context = serverContext({ cert: leaf.certPem, key: leaf.keyPem });
-  const outcomes: Promise<unknown>[] = [];
-  const port = await listen(
-    t,
-    createTcp((socket) => void outcomes.push(secureServer(socket, context, { timeoutMs: 200 }))),
-  );
-  for (const behave of [
-    (): void => undefined,
-    (conn: Conn) => conn.destroy(),
-    (conn: Conn) => void conn.write('a NOOP\r\n').catch(() => undefined), // it may be gone already
-  ]) {
-    const conn = await reach({ port, tls: 'none' });
-    while (outcomes.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    const outcome = outcomes.shift()!;
-    behave(conn);
-    await assert.rejects(outcome, fails('tls.failed'));
-    conn.destroy();
-  }
-});
+for (const roomy of [false, true]) {
+  test(`the server half gives up on a client that is silent, leaves or speaks no TLS (${roomy ? 'large' : 'small'} buffer)`, async (t) => {
+    const context = serverContext({ cert: leaf.certPem, key: leaf.keyPem });
+    const outcomes: Promise<unknown>[] = [];
+    const port = await listen(
+      t,
+      createTcp((socket) => void outcomes.push(secureServer(socket, context, { timeoutMs: 200, roomy }))),
+    );
+    for (const behave of [
+      (): void => undefined,
+      (conn: Conn) => conn.destroy(),
+      (conn: Conn) => void conn.write('a NOOP\r\n').catch(() => undefined), // it may be gone already
+    ]) {
+      const conn = await reach({ port, tls: 'none' });
+      while (outcomes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      const outcome = outcomes.shift()!;
+      behave(conn);
+      await assert.rejects(outcome, fails('tls.failed'));
+      conn.destroy();
+    }
+  });
+
+  test(`a megabyte arrives whole through the server half (${roomy ? 'large' : 'small'} buffer)`, async (t) => {
+    const context = serverContext({ cert: leaf.certPem, key: leaf.keyPem });
+    const digests: Promise<string>[] = [];
+    const read = async (socket: Socket): Promise<string> => {
+      const hash = createHash('sha256');
+      for await (const chunk of await secureServer(socket, context, { timeoutMs: 5000, roomy }))
+        hash.update(chunk as Buffer);
+      return hash.digest('hex');
+    };
+    const port = await listen(
+      t,
+      createTcp((socket) => void digests.push(read(socket))),
+    );
+    const octets = randomBytes(1024 * 1024);
+    const conn = await reach({ port });
+    await conn.write(octets);
+    conn.end();
+    while (digests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await digests[0], createHash('sha256').update(octets).digest('hex'));
+  });
+}
 
 test('a CA that is no PEM is told before anything is sent', async () => {
   await assert.rejects(
