@@ -1,5 +1,5 @@
 /** The console port: the HTTP API, pages, `/metrics`, `/healthz`, `/readyz`. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../base/clock.ts';
@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { ApiListener } from './api/listener.ts';
 import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
 import { serverError } from './errors.ts';
+import { createServer } from './plain-http.ts';
 
 export interface ConsoleOptions {
   readonly host: string;

@@ -1,11 +1,12 @@
 /** What a running server on this machine says at `/metrics`, asked by a command in another process. */
-import { type IncomingMessage, request as requestPlain } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as requestSecure } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { existsSync, readFileSync } from 'node:fs';
 import { certificatePath } from './certificate.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
+import { request as requestPlain } from './plain-http.ts';
 
 const PATIENCE_MS = 3000;
 /** Listens on all addresses: any of this machine's own will do. */
