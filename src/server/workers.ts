@@ -7,6 +7,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { createServer, type Server } from 'node:net';
 import { backoffMs } from '../base/backoff.ts';
 import { systemClock, type Timer } from '../base/clock.ts';
+import { collectWhenQuiet } from '../base/collection.ts';
 import { asError, PosternError } from '../base/error.ts';
 import { gatewayError } from '../gateway/errors.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
@@ -146,6 +147,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     outcome: 'ok',
     data: { version, pid: process.pid, workers: config.workers },
   });
+  const collecting = collectWhenQuiet();
   return {
     listeners,
     consolePort: console.port,
@@ -155,6 +157,7 @@ export async function serveWithWorkers(config: Config, log: ServerLog): Promise<
     },
     async stop() {
       stopping = true;
+      collecting.stop();
       fresh.stop();
       for (const restart of restarts) restart.cancel();
       pages?.close();
@@ -199,9 +202,11 @@ export async function work(config: Config, log: ServerLog): Promise<void> {
       await certificateFiles(config, systemClock),
       metrics,
     );
+    const collecting = collectWhenQuiet();
     let stopped: Promise<void> | undefined;
     const stop = (): void => {
       stopped ??= (async () => {
+        collecting.stop();
         await composed.drain();
         await instance.close();
         log.flush();
