@@ -1,3 +1,4 @@
+/** When a heap is collected, and that it helps. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collectWhenQuiet } from './collection.ts';
@@ -19,7 +20,7 @@ function heapOf(start: { busy?: number; used: number; takes?: number }) {
   });
 }
 
-void test('what a start has left behind is collected in the first quiet moment, once', async () => {
+test('what a start has left behind is collected in the first quiet moment, once', async () => {
   const clock = new ManualClock();
   const heap = heapOf({ used: 24, busy: 0.7 });
   const { stop } = collectWhenQuiet(clock, heap);
@@ -31,7 +32,7 @@ void test('what a start has left behind is collected in the first quiet moment, 
   stop();
 });
 
-void test('again when it has grown, and not sooner than twenty times what the last took', async () => {
+test('again when it has grown, and not sooner than twenty times what the last took', async () => {
   const clock = new ManualClock();
   const heap = heapOf({ used: 24, takes: 200 });
   const { stop } = collectWhenQuiet(clock, heap);
@@ -51,7 +52,7 @@ void test('again when it has grown, and not sooner than twenty times what the la
   stop();
 });
 
-void test('a heap so large that everybody would notice is left to V8, and so is everything after the stop', async () => {
+test('a heap so large that everybody would notice is left to V8, and so is everything after the stop', async () => {
   const clock = new ManualClock();
   const large = heapOf({ used: 65 });
   const small = heapOf({ used: 24 });
@@ -64,7 +65,7 @@ void test('a heap so large that everybody would notice is left to V8, and so is 
   assert.equal(small.collections, 1);
 });
 
-void test('this thread’s own garbage is given back to the system', async () => {
+test('this thread’s own garbage is given back to the system', async () => {
   const clock = new ManualClock();
   let kept: object[] | undefined = Array.from({ length: 400_000 }, (_, n) => ({ n }));
   const before = process.memoryUsage().heapTotal;

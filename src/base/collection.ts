@@ -84,9 +84,11 @@ function ownHeap(): Heap {
   };
 }
 
-type Collector = (
-  options: { readonly type: 'minor' } | { readonly type: 'major'; readonly execution: 'sync'; readonly flavor: string },
-) => void;
+type Collection =
+  | { readonly type: 'minor' }
+  /** Again until nothing more is found, moving what is left together. */
+  | { readonly type: 'major'; readonly execution: 'sync'; readonly flavor: 'last-resort' };
+type Collector = (options: Collection) => void;
 
 let exposed: Collector | undefined;
 

@@ -108,6 +108,7 @@ async function serveDevice(
   { outbox, store, clock, log, hostname, tls: context }: DeviceListenerDeps,
   { socket, rules, full, signal, tls }: Visit,
 ): Promise<void> {
+  // Devices come to hand in mail, and do not stay.
   const secure = (plain: Socket): Promise<TLSSocket> =>
     secureServer(plain, context, { timeoutMs: HANDSHAKE_MS, roomy: true });
   const sessionId = newId('ses');

@@ -5,6 +5,7 @@
 import { backoffMs } from '../../base/backoff.ts';
 import type { Timer } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
+import { oneLine } from '../../protocol/sign-in.ts';
 import { gatewayError } from '../errors.ts';
 import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.ts';
 import type { RunningRelay } from '../relay.ts';
@@ -13,7 +14,7 @@ import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
-import { farewell, oneLine } from './words.ts';
+import { farewell } from './words.ts';
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;

@@ -5,11 +5,6 @@ export function farewell(tag: string): string {
   return `* BYE signing off\r\n${tag} OK LOGOUT completed\r\n`;
 }
 
-/** A peer's words as part of one line of ours. */
-export function oneLine(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 200);
-}
-
 export const LOST =
   'NO [UNAVAILABLE] the connection to the provider was lost before it answered; this may have been done or not';
 export const EXPUNGED = 'NO [EXPUNGEISSUED] messages were expunged meanwhile, numbers have changed; NOOP tells which';
