@@ -73,7 +73,8 @@ export function startDaemon(program: string, args: readonly string[], options: S
     });
     child.once('exit', () => {
       running = false;
-      resolve();
+      // Its last words come after it ended; what it left running may hold the pipes open.
+      void Promise.race([once(child, 'close'), delay(1000, undefined, { ref: false })]).then(() => resolve());
     });
   });
   // A test that dies must not leave servers behind.

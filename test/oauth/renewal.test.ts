@@ -350,7 +350,11 @@ describe('renewal', () => {
       const running = fork(new URL('child.ts', import.meta.url), { serialization: 'advanced' });
       let tokens: string[] | undefined;
       running.on('error', reject);
-      running.on('exit', (_code, signal) => resolve({ tokens, signal }));
+      // What it sent last may come after its end.
+      running.on('exit', (_code, signal) => {
+        if (running.connected) running.once('disconnect', () => resolve({ tokens, signal }));
+        else resolve({ tokens, signal });
+      });
       running.on('message', (message: ChildMessage) => {
         if (message.type === 'ready') running.send({ type: 'job', job });
         else if (message.type === 'done') tokens = message.tokens;

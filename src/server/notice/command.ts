@@ -1,6 +1,7 @@
 /** Notices by running a program: no shell, no secrets in its environment, and never for long. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
 import { scrub } from '../../base/secret.ts';
 import { serverError } from '../errors.ts';
 import type { NoticeChannel, OutgoingNotice } from './channel.ts';
@@ -19,6 +20,8 @@ const PASSED_ON = [
   'DBUS_SESSION_BUS_ADDRESS',
 ];
 const MOST_OUTPUT = 2000;
+/** How long what a failed program wrote is waited for once it has ended. */
+const LAST_WORDS_MS = 1000;
 
 export function commandChannel(
   argv: readonly string[],
@@ -50,7 +53,9 @@ export function commandChannel(
         const why = stopped ? `took longer than ${timeoutMs} ms` : `cannot be run: ${String(cause)}`;
         throw serverError('server.notice-delayed', `the command ${program} ${why}`, { cause });
       }
-      if (code === 0) return;
+      if (code === 0) return void child.stderr.destroy();
+      // Its last words may still be in the pipe when it has ended, and a program it left running may hold the pipe open.
+      await finished(child.stderr, { signal: AbortSignal.timeout(LAST_WORDS_MS) }).catch(() => child.stderr.destroy());
       const last = scrub(said.trim().split('\n').at(-1) ?? '');
       throw serverError(
         'server.notice-delayed',

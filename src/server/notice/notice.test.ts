@@ -271,6 +271,9 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     };
     await fails([process.execPath, '-e', 'setInterval(() => undefined, 1000)'], /longer than 300 ms/);
     await fails(['/bin/sh', '-c', 'echo first >&2; echo the reason >&2; exit 3'], /ended with 3: the reason/);
+    await fails(['/bin/sh', '-c', 'sleep 20 & echo the reason >&2; exit 3'], /ended with 3: the reason/);
+    // Slow to be read: its words are still in the pipe when it has ended.
+    await fails(['/bin/sh', '-c', 'yes words | head -c 60000 >&2; echo the reason >&2; exit 3'], /3: the reason/);
     await fails(['/no/such/program'], /cannot be run/);
     await open({});
   });
