@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { certificates } from '../../test/bed/fake-provider.ts';
 import { ManualClock, systemClock } from '../base/clock.ts';
-import { relay, type RelayEnd, type RelayOptions } from './relay.ts';
+import { connect as connectTo } from '../protocol/tls/connect.ts';
+import { relay, type RelayEnd, type RelayOptions, type RelaySide } from './relay.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -109,4 +113,60 @@ test('a side that ended or broke before the relay began is noticed', async () =>
   assert.deepEqual(reasons, ['client-closed']);
   assert.equal(await text(leftPeer), '');
   leftPeer.end();
+});
+
+/** A connected pair over TLS: the end in our hands as a sign-in leaves it, and the peer's. */
+async function securePair(accepted: boolean): Promise<[Socket, Socket]> {
+  const authority = await certificates();
+  const server = createTlsServer({ ...(await authority.issue()), allowHalfOpen: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const secured = once(server, 'secureConnection');
+  const trust = { ca: authority.ca };
+  const conn = await connectTo({ host: '127.0.0.1', port, tls: 'implicit', trust, timeoutMs: 5000, intake: !accepted });
+  const [theirs] = (await secured) as [TLSSocket];
+  server.close();
+  theirs.pause();
+  const { socket: ours } = conn.detach();
+  sockets.push(ours, theirs);
+  return accepted ? [theirs, ours] : [ours, theirs];
+}
+
+/** Writes pseudo-random octets in pieces of all sizes, in turns with whatever else goes on. @returns what it wrote */
+async function pour(socket: Socket, seed: number): Promise<string> {
+  const written = createHash('sha256');
+  let state = seed;
+  for (let piece = 0; piece < 400; piece++) {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    const size = piece % 3 === 0 ? 1 + (state % 900) : 1 + (state % 70_000);
+    const octets = Buffer.alloc(size, `${state} `);
+    written.update(octets);
+    if (!socket.write(octets)) await once(socket, 'drain');
+    else if (piece % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  socket.end();
+  return written.digest('hex');
+}
+
+test('megabytes both ways at once over TLS, in pieces of all sizes, arrive whole and in order', async () => {
+  const [client, program] = await securePair(true);
+  const [upstream, provider] = await securePair(false);
+  const end = Promise.withResolvers<RelayEnd>();
+  const sides = [client, upstream].map((socket) => ({ socket, rest: NOTHING })) as [RelaySide, RelaySide];
+  relay(...sides, { idleMs: 60_000, clock: systemClock, onEnd: end.resolve });
+  const digest = async (socket: Socket): Promise<string> => {
+    const read = createHash('sha256');
+    for await (const octets of socket) read.update(octets as Buffer);
+    return read.digest('hex');
+  };
+  const [up, down, provided, shown] = await Promise.all([
+    pour(program, 1),
+    pour(provider, 2),
+    digest(provider),
+    digest(program),
+  ]);
+  assert.equal(provided, up);
+  assert.equal(shown, down);
+  const { bytesToClient, bytesToServer } = await end.promise;
+  assert.ok(bytesToClient > 5_000_000 && bytesToServer > 5_000_000);
 });

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
-import { intakeOf, type Reader } from '../protocol/wire/intake.ts';
+import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 
 export interface RelayEnd {
@@ -208,9 +208,11 @@ class Relay implements RunningRelay {
     }
   }
 
-  /** Who has room for the next record of the server. */
-  get lender(): Gathering | undefined {
-    return this.#over || !this.#client.writable ? undefined : this.#gathering(false);
+  /** Who has room for the next record of a side. */
+  lender(side: Wired): Gathering | undefined {
+    const fromClient = side === this.#client;
+    const to = fromClient ? this.#server : this.#client;
+    return this.#over || !to.writable ? undefined : this.#gathering(fromClient);
   }
 
   #gathering(fromClient: boolean): Gathering {
@@ -282,7 +284,8 @@ class Relay implements RunningRelay {
   #wire(socket: Wired): void {
     socket[RELAY] = this;
     for (const [event, listener] of LISTENERS) socket.on(event, listener);
-    const intake = intakeOf(socket);
+    // Read from the kernel a plain socket has no records, and a chunk as large as the kernel's is best passed on as it is.
+    const intake = intakeOf(socket) ?? ('encrypted' in socket ? adopt(socket) : undefined);
     if (intake === undefined) socket.on('data', onData);
     else intake.open(new IntakeReader(socket));
   }
@@ -336,7 +339,7 @@ const LISTENERS = [
   ['close', onClose],
 ] as const;
 
-/** Reads the server's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */
+/** Reads a side's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */
 class IntakeReader implements Reader {
   readonly #socket: Wired;
   #full = false;
@@ -348,16 +351,19 @@ class IntakeReader implements Reader {
   }
 
   room(): Buffer | undefined {
-    this.#lender = this.#full ? this.#socket[RELAY]?.lender : undefined;
+    this.#lender = this.#full ? this.#socket[RELAY]?.lender(this.#socket) : undefined;
     return this.#lender?.lend();
   }
 
-  arrived(octets: Buffer): void {
+  arrived(place: Buffer, octets: number): void {
     const relay = this.#socket[RELAY];
     const lender = this.#lender;
     this.#lender = undefined;
-    this.#full = octets.length === RECORD_OCTETS;
-    relay?.pass(this.#socket, octets, lender !== undefined && lender === relay.lender ? 'lent' : 'borrowed');
+    this.#full = octets === RECORD_OCTETS;
+    if (lender !== undefined && lender === relay?.lender(this.#socket))
+      relay.pass(this.#socket, place.subarray(0, octets), 'lent');
+    else if (octets < BULK_OCTETS) relay?.pass(this.#socket, copyOf(place, octets), 'kept');
+    else relay?.pass(this.#socket, place.subarray(0, octets), 'borrowed');
     lender?.settle();
   }
 }

@@ -37,6 +37,22 @@ const REPEATABLE: ReadonlySet<string> = new Set([
 ]);
 const MOST_REPEATED = 8192;
 
+/** The verbs, or their first words, that programs use most and that pass as long as nobody waits for news. */
+const PASSING: ReadonlySet<string> = new Set([
+  'CHECK',
+  'CLOSE',
+  'EXAMINE',
+  'EXPUNGE',
+  'FETCH',
+  'LIST',
+  'NOOP',
+  'SEARCH',
+  'SELECT',
+  'STATUS',
+  'STORE',
+  'UID',
+]);
+
 /** Besides those: commands that leave the session as it was, but for the mailbox that is selected. */
 const TRACELESS: ReadonlySet<string> = new Set([
   ...REPEATABLE,
@@ -73,6 +89,11 @@ const AWARE = /\b(?:CONDSTORE|QRESYNC)\b/i;
 
 export function byNumber({ verb, line }: Command): boolean {
   return BY_NUMBER.has(verb) || (/^UID (?:SEARCH|SORT|THREAD)$/.test(verb) && NUMBER_ARGUMENT.test(line));
+}
+
+/** @param word the first of the verb */
+export function isPassing(word: string): boolean {
+  return PASSING.has(word);
 }
 
 export function isNever(verb: string): boolean {

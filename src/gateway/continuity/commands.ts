@@ -3,6 +3,7 @@
  * RFC 7888), so that the session can be held between two of them. No I/O.
  */
 import { announcedLiteral, type Segment } from '../../protocol/imap/token.ts';
+import { isLoneLine, textOf } from './lines.ts';
 
 /** One command of the client. */
 export interface Command {
@@ -21,6 +22,8 @@ export interface Command {
 export type Decision = 'forward' | 'drop' | { readonly instead: string };
 
 export interface CommandSink {
+  /** True when commands of this verb, in capitals, pass whatever else they say: `begin` need not be asked. Of `UID FETCH` the first word. */
+  passes(verb: string): boolean;
   /** A command begins: its first line is there. What to do with it, and no more: `begun` follows, unless it is dropped. */
   begin(command: Command): Decision;
   /** It is under way. */
@@ -47,7 +50,8 @@ interface Growing extends Command {
 type Mode = 'command' | 'literal' | 'waiting' | 'rest' | 'idle';
 
 const LF = 0x0a;
-const CR = 0x0d;
+const SPACE = 0x20;
+const CLOSING_BRACE = 0x7d;
 const NOTHING = Buffer.alloc(0);
 const COMMAND = /^([^ ]+) (UID +[a-z]+|[a-z][a-z0-9-]*)/i;
 /** Message sets of a hundred thousand single messages fit. */
@@ -67,8 +71,8 @@ export class CommandFilter {
   /** A line whose end has not come, or what waits while stopped. */
   #held: Buffer = NOTHING;
   #stopped = false;
-  /** The only command of the chunk at hand, whole: the sink hears more of it when it has been passed on. */
-  #later: Command | undefined;
+  /** The only command of the chunk at hand, which passes as it is: the sink hears of it when it has been passed on. */
+  #later: Buffer | undefined;
 
   constructor(sink: CommandSink) {
     this.#sink = sink;
@@ -134,11 +138,14 @@ export class CommandFilter {
     else if (this.#mode !== 'command') this.#dropping = true;
   }
 
-  /** What `push` or `resume` gave has been passed on; to be called after each, before anything else. */
+  /** What `push` or `resume` gave has been passed on; to be called after each, while the chunk is still there, before anything else. */
   passed(): void {
-    const command = this.#later;
-    if (command === undefined) return;
+    const bytes = this.#later;
+    if (bytes === undefined) return;
     this.#later = undefined;
+    const line = textOf(bytes, 0, bytes.length - 1);
+    const command = commandOf(line)!;
+    command.segments.push(line);
     this.#sink.begun(command);
     this.#sink.complete(command);
   }
@@ -149,7 +156,23 @@ export class CommandFilter {
       this.#literal -= bytes.length;
       return bytes;
     }
+    if (this.#passesAsItIs(bytes)) {
+      this.#later = bytes;
+      return bytes;
+    }
     return this.#scan(bytes);
+  }
+
+  /** One command, whole, of which nothing has to be decided. Without a brace there is no literal. */
+  #passesAsItIs(bytes: Buffer): boolean {
+    if (this.#mode !== 'command' || this.#stopped || this.#held.length > 0) return false;
+    if (!isLoneLine(bytes, CLOSING_BRACE)) return false;
+    let space = 0;
+    while (bytes[space]! > SPACE) space += 1;
+    let stop = space + 1;
+    while (bytes[stop]! > SPACE) stop += 1;
+    if (space === 0 || bytes[space] !== SPACE) return false;
+    return this.#sink.passes(bytes.toString('latin1', space + 1, stop).toUpperCase());
   }
 
   #scan(bytes: Buffer): Buffer {
@@ -188,8 +211,7 @@ export class CommandFilter {
         }
         break;
       }
-      const line = data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
-      const decision = this.#line(line, at === 0 && lf === end - 1);
+      const decision = this.#line(textOf(data, at, lf));
       if (decision === 'drop') skip(lf + 1);
       else if (decision !== 'forward') skip(lf + 1, `${decision.instead}\r\n`);
       at = lf + 1;
@@ -199,8 +221,7 @@ export class CommandFilter {
     return Buffer.concat(out);
   }
 
-  /** @param alone there is nothing else in the chunk */
-  #line(line: string, alone: boolean): Decision {
+  #line(line: string): Decision {
     if (this.#mode === 'idle') {
       this.#over();
       this.#sink.done();
@@ -209,26 +230,12 @@ export class CommandFilter {
     let decision: Decision = this.#dropping ? 'drop' : 'forward';
     const literal = announcedLiteral(line);
     if (this.#mode === 'command') {
-      const found = COMMAND.exec(line);
-      if (!found) {
+      const command = commandOf(line);
+      if (command === undefined) {
         this.#sink.unreadable();
         return 'forward'; // the server says BAD
       }
-      const name = found[2]!.toUpperCase();
-      const verb = name.startsWith('UID') ? name.replace(/ +/, ' ') : name;
-      const command: Growing = {
-        tag: found[1]!,
-        verb,
-        line: line.slice(found[1]!.length + 1),
-        segments: [],
-        small: true,
-      };
       decision = this.#sink.begin(command);
-      if (alone && decision === 'forward' && literal === undefined && verb !== 'IDLE') {
-        command.segments.push(line);
-        this.#later = command;
-        return decision;
-      }
       if (decision !== 'drop') this.#sink.begun(command);
       this.#current = command;
       this.#dropping = decision === 'drop';
@@ -269,4 +276,14 @@ export class CommandFilter {
     this.#dropping = false;
     this.#literal = 0;
   }
+}
+
+/** The command that begins with this line, without segments yet. */
+function commandOf(line: string): Growing | undefined {
+  const found = COMMAND.exec(line);
+  if (!found) return undefined;
+  const tag = found[1]!;
+  const name = found[2]!.toUpperCase();
+  const verb = name.startsWith('UID') ? name.replace(/ +/, ' ') : name;
+  return { tag, verb, line: line.slice(tag.length + 1), segments: [], small: true };
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Command, CommandFilter } from './commands.ts';
+import { CommandFilter } from './commands.ts';
 import { ResponseFilter } from './responses.ts';
 import { difference, MessageView } from './view.ts';
 
@@ -119,11 +119,9 @@ test('commands are the same however they are cut, and holding loses nothing', ()
       const seen = (parts: Iterable<Buffer>, stops: boolean): [string, readonly string[]] => {
         const verbs: string[] = [];
         const filter = new CommandFilter({
-          begin(command: Command) {
-            verbs.push(`${command.tag} ${command.verb}`);
-            return 'forward';
-          },
-          begun: (command) => void verbs.push(`${command.tag} is under way`),
+          passes: (verb) => verb === 'NOOP' || verb === 'UID' || verb === 'SEARCH',
+          begin: () => 'forward',
+          begun: ({ tag, verb, line }) => void verbs.push(`${tag} ${verb}: ${line}`),
           complete: (command) => void verbs.push(`end of ${command.tag}`),
           done: () => assert.fail('no IDLE here'),
           unreadable: () => assert.fail('no command'),
@@ -144,14 +142,57 @@ test('commands are the same however they are cut, and holding loses nothing', ()
       assert.equal(whole, stream.toString('latin1'));
       assert.deepEqual(seen(cut(stream, pieces), false), [whole, verbs]);
       assert.deepEqual(seen(cut(stream, pieces), true), [whole, verbs]);
-      assert.equal(verbs.length, commands.length * 3);
+      assert.equal(verbs.length, commands.length * 2);
     }),
   );
+});
+
+test('only a whole command alone that needs no decision passes unasked', () => {
+  const asked: string[] = [];
+  const heard: string[] = [];
+  const filter = new CommandFilter({
+    passes: (verb) => verb === 'NOOP' || verb === 'UID' || verb === 'SEARCH',
+    begin(command) {
+      asked.push(command.tag);
+      return 'forward';
+    },
+    begun: ({ tag, verb, line }) => void heard.push(`${tag} ${verb} ${line}`),
+    complete: ({ tag, segments }) => void heard.push(`${tag} ${segments.length}`),
+    done: () => undefined,
+    lost: () => assert.fail('lost'),
+    unreadable: () => void heard.push('unreadable'),
+  });
+  const say = (text: string): void => {
+    const bytes = Buffer.from(text, 'latin1');
+    assert.equal(filter.push(bytes), bytes);
+    filter.passed();
+  };
+  say('a noop\r\n');
+  say('b NOOP\n');
+  say('c uid  fetch 1 (UID)\r\n');
+  say('d NOOP(\r\n');
+  say('e SEARCH TEXT {2+}\r\nxy\r\n');
+  say('f NOOP\r\ng NOOP\r\n');
+  say(' NOOP\r\n');
+  say('NOOP\r\n');
+  say(`h SEARCH TEXT ${'x'.repeat(600)}\r\n`);
+  assert.deepEqual(asked, ['d', 'e', 'f', 'g', 'h']);
+  assert.deepEqual(heard.slice(0, 6), [
+    'a NOOP noop',
+    'a 1',
+    'b NOOP NOOP',
+    'b 1',
+    'c UID FETCH uid  fetch 1 (UID)',
+    'c 1',
+  ]);
+  assert.deepEqual(heard.slice(14, 16), ['unreadable', 'unreadable']);
+  assert.equal(heard.length, 18);
 });
 
 test('a literal that the server refuses leaves the client between commands', () => {
   const begun: string[] = [];
   const filter = new CommandFilter({
+    passes: () => false,
     begin(command) {
       begun.push(command.tag);
       return 'forward';

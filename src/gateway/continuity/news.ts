@@ -11,12 +11,15 @@ export interface Moment {
 }
 
 const NOTHING: readonly string[] = [];
+/** A program that never sends a command with which it could be told of expunged messages has to start again. */
+const MOST_REFUSED = 3;
 
 export class MailboxNews {
   readonly #mailbox: Selecting;
   /** Changes that have to wait for the client's next command, in the server's order. */
   #waiting: string[] = [];
   #muted: string[] | undefined;
+  #refused = 0;
 
   constructor(mailbox: Selecting) {
     this.#mailbox = mailbox;
@@ -74,8 +77,15 @@ export class MailboxNews {
     this.#waiting.push(...lines);
   }
 
+  /** A command is refused because of what waits. @returns false when this happened too often */
+  refuse(): boolean {
+    this.#refused += 1;
+    return this.#refused < MOST_REFUSED;
+  }
+
   /** @returns what has waited; it is told now */
   take(): readonly string[] {
+    this.#refused = 0;
     if (this.#waiting.length === 0) return NOTHING;
     return this.#waiting.splice(0);
   }

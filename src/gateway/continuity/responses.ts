@@ -2,6 +2,7 @@
  * The server's side of an IMAP session as it passes: the few lines that matter are looked at whole, everything else (message
  * data, lists, literals) goes by as the chunks it came in. No I/O, no copies on the bulk path.
  */
+import { isLoneLine, textOf } from './lines.ts';
 
 export interface ResponseSink {
   /** FETCH responses are wanted line by line too. */
@@ -15,7 +16,6 @@ export interface ResponseSink {
 }
 
 const LF = 0x0a;
-const CR = 0x0d;
 const SPACE = 0x20;
 const NOTHING = Buffer.alloc(0);
 const STAR = 0x2a;
@@ -106,8 +106,7 @@ export class ResponseFilter {
       this.#held === undefined &&
       this.#inserts.length === 0 &&
       !this.#sink.asks &&
-      bytes.indexOf(LF) === bytes.length - 1 &&
-      !bytes.includes(OPENING_BRACKET)
+      isLoneLine(bytes, OPENING_BRACKET)
     );
   }
 
@@ -211,11 +210,6 @@ export class ResponseFilter {
 const LETTER_E = 0x65;
 const LETTER_F = 0x66;
 const LETTER_R = 0x72;
-
-/** The line at `at` whose LF is at `lf`. */
-function textOf(data: Buffer, at: number, lf: number): string {
-  return data.toString('latin1', at, data[lf - 1] === CR ? lf - 1 : lf);
-}
 
 function isDigit(octet: number): boolean {
   return octet >= 0x30 && octet <= 0x39;

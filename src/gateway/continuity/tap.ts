@@ -4,7 +4,7 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isNever, leavesMailbox, visibleExtensions } from './commands-known.ts';
+import { byNumber, isNever, isPassing, leavesMailbox, visibleExtensions } from './commands-known.ts';
 import { Footprint } from './footprint.ts';
 import { MailboxNews } from './news.ts';
 import { OpenCommands } from './open-commands.ts';
@@ -17,9 +17,6 @@ import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
 import { EXPUNGED, LOST, NEVER_TOLD, NOT_FOLLOWED } from './words.ts';
 
-/** A program that never sends a command with which it could be told of expunged messages has to start again. */
-const MOST_REFUSED = 3;
-
 export class ImapTap implements ResponseSink, CommandSink {
   readonly #ports: TapPorts;
   readonly #responses = new ResponseFilter(this);
@@ -31,7 +28,6 @@ export class ImapTap implements ResponseSink, CommandSink {
   #idle: { readonly command: Command; accepted: boolean; ending: boolean } | undefined;
   readonly #own: OwnCommand;
   #holds = 0;
-  #refused = 0;
   #suspended = false;
   #received = 0;
   #loggingOut = false;
@@ -242,6 +238,10 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   // What the client sends.
 
+  passes(verb: string): boolean {
+    return isPassing(verb) && !this.#news.waiting;
+  }
+
   begin(command: Command): Decision {
     const { tag, verb } = command;
     if (isNever(verb)) {
@@ -249,8 +249,7 @@ export class ImapTap implements ResponseSink, CommandSink {
       return 'drop';
     }
     if (this.#news.waiting && byNumber(command)) {
-      this.#refused += 1;
-      if (this.#refused < MOST_REFUSED) this.#tell(`${tag} ${EXPUNGED}\r\n`);
+      if (this.#news.refuse()) this.#tell(`${tag} ${EXPUNGED}\r\n`);
       else this.#ports.end(NEVER_TOLD);
       return 'drop';
     }
@@ -361,7 +360,6 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   #deliver(): void {
     const lines = this.#news.take();
-    this.#refused = 0;
     if (lines.length > 0) this.#tell(lines.map((line) => `${line}\r\n`).join(''));
   }
 

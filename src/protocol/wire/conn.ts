@@ -6,7 +6,7 @@ import { PosternError } from '../../base/error.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
 import { Framer } from './framer.ts';
-import { intakeOf, type Reader } from './intake.ts';
+import { copyOf, intakeOf, type Reader } from './intake.ts';
 
 export interface ConnOptions {
   /** Milliseconds of silence after which a pending read fails with `wire.timeout`. 0: no limit. */
@@ -222,7 +222,7 @@ export class Conn {
   };
 
   get #reader(): Reader {
-    return { room: () => undefined, arrived: (octets) => this.#onData(Buffer.from(octets)) };
+    return { room: () => undefined, arrived: (place, octets) => this.#onData(copyOf(place, octets)) };
   }
 
   readonly #onEnd = (): void => {
