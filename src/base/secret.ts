@@ -36,7 +36,7 @@ export class Secret {
  */
 export function scrub(text: string): string {
   if (text.length < SCRUB_FROM) return text;
-  const known = text.replace(WORD, maskWord);
+  const known = maskKnown(text);
   // Hardly any line has the shape of one; looking once for how they begin takes a third of looking for each.
   if (!SHAPE.test(known)) return known;
   return known.replace(JWT, MASK).replace(BEARER, `$1${MASK}`).replace(SASL, MASK).replace(FIELD, `$1${MASK}`);
@@ -46,7 +46,11 @@ const MASK = '[secret]';
 /** Shorter values are no secrets of ours (an app password has 26 characters) and masking them would garble ordinary text. */
 const SCRUB_FROM = 8;
 /** Secrets are looked up word by word: what lies between these separators. */
-const WORD = /[^\s"'`<>&=,;(){}[\]\\\u0001]{8,}/g;
+const SEPARATOR = /[\s"'`<>&=,;(){}[\]\\\u0001]/;
+/** The same for ASCII: every log line and every audited text is looked at octet by octet. */
+const SEPARATES: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
+  SEPARATOR.test(String.fromCharCode(code)),
+);
 /** What one of the next four begins with, or has in it. */
 const SHAPE = /eyJ|dXNlcj|bix|bearer|token|secret|assertion|code|key|passw|passp/i;
 const JWT = /\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?(?:\.[\w-]*)*/g;
@@ -56,29 +60,61 @@ const SASL = /\b(?:dXNlcj|bixhP|bix1c2Vy)[\w+/=]{12,}/g;
 const FIELD =
   /((?:access_?token|refresh_?token|id_?token|client_?secret|client_?assertion|device_?code|code_?verifier|private_?key|password|passphrase)\\*["']?\s*[=:]\s*\\*["']?)[^\s"'\\&,;}]{4,}/gi;
 
-/** What a secret has around it in a word, at most. */
-const AROUND = /[:|]|[.!?]$/;
-
 /** How many live Secret objects hold each value: the same token is often wrapped more than once. */
 const live = new Map<string, number>();
+/** How many of those values have each length: most words are told by theirs. */
+const lengths = new Map<number, number>();
 const registry = new FinalizationRegistry<readonly string[]>((forms) => {
-  for (const form of forms) {
-    const left = (live.get(form) ?? 1) - 1;
-    if (left === 0) live.delete(form);
-    else live.set(form, left);
-  }
+  for (const form of forms) if (count(live, form, -1) === 0) count(lengths, form.length, -1);
 });
 
 function remember(secret: Secret, value: string): void {
   const forms = [...new Set([value, encodeURIComponent(value)])];
-  for (const form of forms) live.set(form, (live.get(form) ?? 0) + 1);
+  for (const form of forms) if (count(live, form, 1) === 1) count(lengths, form.length, 1);
   registry.register(secret, forms);
 }
 
+function count<Key>(counts: Map<Key, number>, key: Key, more: 1 | -1): number {
+  const now = (counts.get(key) ?? 0) + more;
+  if (now === 0) counts.delete(key);
+  else counts.set(key, now);
+  return now;
+}
+
+function maskKnown(text: string): string {
+  let masked = '';
+  let from = 0;
+  for (let start = 0; start < text.length; start++) {
+    let end = start;
+    let last = 0;
+    let divided = false;
+    for (; end < text.length; end++) {
+      const code = text.charCodeAt(end);
+      if (code < 128 ? SEPARATES[code] : SEPARATOR.test(text[end]!)) break;
+      divided ||= code === COLON || code === BAR;
+      last = code;
+    }
+    // A word may carry a prefix or a full stop around the secret: "token:ey…", "ey….".
+    if (end - start >= SCRUB_FROM && (divided || STOPS.has(last) || lengths.has(end - start))) {
+      const word = text.slice(start, end);
+      const shown = maskWord(word);
+      if (shown !== word) {
+        masked += text.slice(from, start) + shown;
+        from = end;
+      }
+    }
+    start = end;
+  }
+  return from === 0 ? text : masked + text.slice(from);
+}
+
+const COLON = 0x3a;
+const BAR = 0x7c;
+/** `.`, `!`, `?` */
+const STOPS: ReadonlySet<number> = new Set([0x2e, 0x21, 0x3f]);
+
 function maskWord(word: string): string {
   if (live.has(word)) return MASK;
-  // A word may carry a prefix or a full stop around the secret: "token:ey…", "ey….".
-  if (!AROUND.test(word)) return word;
   const trimmed = word.replace(/^[\w-]{0,24}[:|]/, '').replace(/[.:!?]+$/, '');
   return trimmed !== word && live.has(trimmed) ? word.replace(trimmed, MASK) : word;
 }

@@ -293,7 +293,9 @@ export class Session {
     return keeperFor(protocol, {
       hostname,
       clock: deps.clock,
-      log: deps.log.child(facts),
+      get log() {
+        return deps.log.child(facts); // hardly any session has something to say
+      },
       signedIn: signedInOf(connection),
       signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
       wantsBack: (now, selected) => reusable.wants(now, selected),

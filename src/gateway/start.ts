@@ -1,6 +1,7 @@
 /** The gateway: listeners, what their sessions share, certificate reload, revocation, drain. */
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
+import { makeRoom } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { secureServer, type ServerContext, serverContext } from '../protocol/tls/server.ts';
 import { Conn } from '../protocol/wire/conn.ts';
@@ -179,6 +180,7 @@ class RunningGateway implements Gateway {
       void this.#refuse(socket, config, address, admitted);
       return;
     }
+    makeRoom();
     const session = new Session(this.#around, protocol, socket);
     this.#open.set(socket, session);
     deps.meter.connectionOpened(protocol);

@@ -44,8 +44,6 @@ const KEEP_MS = 30 * 86_400_000;
 /** What arrives for longer than this is not arriving any more. */
 const ARRIVING_MS = 6 * 3_600_000;
 const TIDY_AT_ONCE = 500;
-/** So many messages are taken between two looks at whether this process has room enough for it. */
-const MANY = 250;
 /** Characters; the HTTP draft names no bound, 255 is what services that have one take. */
 const MOST_KEY = 255;
 
@@ -59,7 +57,6 @@ class StoredOutbox implements Outbox {
   readonly #commit: GroupCommit;
   /** Idempotency keys of messages that are being taken, by principal and key. */
   readonly #arriving = new Set<string>();
-  #taken = 0;
 
   constructor(deps: OutboxDeps) {
     this.#deps = deps;
@@ -74,8 +71,7 @@ class StoredOutbox implements Outbox {
     if (request.checked !== true) await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;
     const now = clock.now();
-    this.#taken += 1;
-    if (this.#taken % MANY === 0) makeRoom();
+    makeRoom();
     let hash: Hash | undefined;
     let key: string | undefined;
     try {

@@ -11,6 +11,7 @@ import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.
 import type { RunningRelay } from '../relay.ts';
 import { changesFor } from './changes.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
+import { Stop } from './stop.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
@@ -34,9 +35,6 @@ const NOTHING = Buffer.alloc(0);
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
-/** One for all sessions: an error with its stack is dear, and this one ends each of them. */
-const OVER = gatewayError('gateway.provider-unreachable', 'the session is over');
-
 /** Why a session cannot go on; the words are for the client. */
 class Hopeless extends Error {}
 
@@ -44,7 +42,7 @@ export class Continuity implements SessionKeeper {
   readonly #options: KeeperOptions;
   readonly #tap: ImapTap;
   readonly #upkeep: Upkeep;
-  readonly #stop = new AbortController();
+  readonly #stop = new Stop();
   #relay!: RunningRelay;
   #signedIn: SignedIn;
   #since: number;
@@ -85,7 +83,7 @@ export class Continuity implements SessionKeeper {
 
   /** The session is over. */
   close(): void {
-    this.#stop.abort(OVER);
+    this.#stop.stop();
     this.#planned?.cancel();
     this.#upkeep.close();
   }
@@ -151,7 +149,7 @@ export class Continuity implements SessionKeeper {
 
   /** One thing at a time. Never rejects. */
   #work(task: () => Promise<void>): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.stopped) return;
     if (this.#working) {
       this.#next = task;
       return;
@@ -169,7 +167,7 @@ export class Continuity implements SessionKeeper {
   }
 
   #failed(error: PosternError): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.stopped) return;
     this.#options.log.error({ code: error.code, error: String(error.cause) }, 'a session could not be kept');
     this.#end('* BYE [SERVERBUG] this session could not be continued; connect again\r\n');
   }
@@ -343,7 +341,7 @@ export class Continuity implements SessionKeeper {
   #plan(): void {
     const { clock } = this.#options;
     this.#planned?.cancel();
-    if (this.#gaveUp || this.#stop.signal.aborted || this.#goneAt !== undefined) return;
+    if (this.#gaveUp || this.#stop.stopped || this.#goneAt !== undefined) return;
     const left = Math.max(0, this.#signedIn.expiresAt - clock.now());
     const lead = Math.round(Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2));
     // At the token's end, or when it is not renewed, now and then is enough: the server may not mind.

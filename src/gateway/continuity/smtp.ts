@@ -7,13 +7,14 @@ import { asError } from '../../base/error.ts';
 import type { RunningRelay } from '../relay.ts';
 import type { KeeperOptions, SessionKeeper } from './keeper.ts';
 import { SmtpDialogue } from './smtp-dialogue.ts';
+import { Stop } from './stop.ts';
 
 const NOTHING = Buffer.alloc(0);
 
 export class SmtpKeeper implements SessionKeeper {
   readonly #options: KeeperOptions;
   readonly #dialogue = new SmtpDialogue();
-  readonly #stop = new AbortController();
+  readonly #stop = new Stop();
   #relay!: RunningRelay;
   #gone = false;
   /** What the client sent while there was no server. */
@@ -66,7 +67,7 @@ export class SmtpKeeper implements SessionKeeper {
   }
 
   close(): void {
-    this.#stop.abort();
+    this.#stop.stop();
   }
 
   /** Never rejects. */
@@ -75,7 +76,7 @@ export class SmtpKeeper implements SessionKeeper {
     const started = clock.now();
     try {
       const connection = await signIn(undefined, this.#stop.signal);
-      if (connection === 'not-renewed' || this.#stop.signal.aborted) return;
+      if (connection === 'not-renewed' || this.#stop.stopped) return;
       this.#dialogue.restart();
       this.#gone = false;
       this.#relay.replaceServer(connection.conn.detach());
@@ -86,7 +87,7 @@ export class SmtpKeeper implements SessionKeeper {
       this.#relay.pauseClient(false);
       onMoved('server-gone', connection, clock.now() - started);
     } catch (error) {
-      if (this.#stop.signal.aborted) return;
+      if (this.#stop.stopped) return;
       const { code, message } = asError(error);
       log.warn({ code }, `the session could not be moved: ${message}`);
       this.#relay.cut(this.#last(message), 'server-closed');
