@@ -16,6 +16,7 @@ export function collectYoung(): void {
 /** Octets of both halves; V8 begins with 2 MiB, where `keepHeapSmall` keeps it. */
 const ROOM = 8 * 1024 * 1024;
 
+/** A look costs some microseconds; so many sign-ins or messages fill the young generation a few times over. */
 const MANY = 64;
 let called = 0;
 

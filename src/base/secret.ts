@@ -94,7 +94,6 @@ function maskKnown(text: string): string {
       divided ||= code === COLON || code === BAR;
       last = code;
     }
-    // A word may carry a prefix or a full stop around the secret: "token:ey…", "ey….".
     if (end - start >= SCRUB_FROM && (divided || STOPS.has(last) || lengths.has(end - start))) {
       const word = text.slice(start, end);
       const shown = maskWord(word);
@@ -113,8 +112,13 @@ const BAR = 0x7c;
 /** `.`, `!`, `?` */
 const STOPS: ReadonlySet<number> = new Set([0x2e, 0x21, 0x3f]);
 
+/** A word may carry a prefix or a full stop around the secret: “token:ey…”, “ey….”. */
 function maskWord(word: string): string {
   if (live.has(word)) return MASK;
-  const trimmed = word.replace(/^[\w-]{0,24}[:|]/, '').replace(/[.:!?]+$/, '');
-  return trimmed !== word && live.has(trimmed) ? word.replace(trimmed, MASK) : word;
+  const start = PREFIX.exec(word)?.[0].length ?? 0;
+  let end = word.length;
+  while (end > start && (STOPS.has(word.charCodeAt(end - 1)) || word.charCodeAt(end - 1) === COLON)) end -= 1;
+  return live.has(word.slice(start, end)) ? word.slice(0, start) + MASK + word.slice(end) : word;
 }
+
+const PREFIX = /^[\w-]{0,24}[:|]/;
