@@ -72,7 +72,7 @@ export async function* checkMailbox(
   yield await steps.run('calendar', 'provider changes', () => describeChanges(catalogue(), usage, clock.now()));
 }
 
-/** `postern mailbox test`: only the protocols, with the token that is at hand. */
+/** `postern mailbox test`: only the protocols, with the token at hand, or with a new one where the server refuses that. */
 export async function* checkSignIn(
   deps: CheckDeps,
   mailbox: Mailbox,
@@ -88,7 +88,25 @@ export async function* checkSignIn(
     return obtained.found;
   });
   yield asked;
-  if (token) yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
+  if (!token) return;
+  const findings = await collect(checkProtocol({ deps, mailbox, protocol, steps, token, options }));
+  const refused = findings.some(({ step, outcome }) => step === `${protocol}.sign-in` && outcome === 'failed');
+  if (!refused) return yield* findings;
+  // The gateway asks for a new token as well before it believes a refusal.
+  let renewed: AccessToken | undefined;
+  yield await steps.run('token', 'token', async () => {
+    const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, true, options);
+    renewed = obtained.token;
+    return obtained.found;
+  });
+  if (renewed) yield* checkProtocol({ deps, mailbox, protocol, steps, token: renewed, options });
+  else yield* findings;
+}
+
+async function collect(findings: AsyncIterable<Finding>): Promise<readonly Finding[]> {
+  const all: Finding[] = [];
+  for await (const finding of findings) all.push(finding);
+  return all;
 }
 
 interface Parts {

@@ -24,19 +24,15 @@ export async function obtainToken(
   const protocol = mailbox.protocols[0]!;
   const stop = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
   const startedAt = clock.now();
-  let token = await tokens.accessToken(mailbox, protocol, stop);
-  const kept = token.value.reveal();
-  if (fresh) {
-    tokens.reject(token);
-    token = await tokens.accessToken(mailbox, protocol, stop);
-  }
-  const renewed = token.value.reveal() !== kept;
+  const token = await (fresh
+    ? tokens.renewedToken(mailbox, protocol, stop)
+    : tokens.accessToken(mailbox, protocol, stop));
   const minutes = Math.round((token.expiresAt - clock.now()) / 60_000);
   return {
     token,
     found: {
-      says: `${renewed ? `renewed in ${clock.now() - startedAt} ms` : 'obtained just now'}, good for ${minutes} minutes`,
-      facts: { expiresAt: new Date(token.expiresAt).toISOString(), renewed },
+      says: `${fresh ? `renewed in ${clock.now() - startedAt} ms` : 'at hand'}, good for ${minutes} minutes`,
+      facts: { expiresAt: new Date(token.expiresAt).toISOString(), renewed: fresh },
     },
   };
 }

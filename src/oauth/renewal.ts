@@ -16,6 +16,7 @@ import type { Log } from '../base/log.ts';
 import type { Grant, GrantState, Lease, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Circuits } from './circuit.ts';
+import { checkAccessTokenAudience } from './access-token.ts';
 import type { Client } from './engines.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
@@ -173,12 +174,33 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
   deps.atStep?.('answered');
   const now = deps.clock.now();
   const tokens = tokensOf(answer, old, now);
+  const unusable = audienceError(answer, client);
+  if (unusable !== undefined) {
+    // The refresh token may have been replaced with this answer and must not be lost; the access token stays as it was.
+    if (old === undefined) await settleFailure(lease, deps, marked, old, unusable);
+    else {
+      const kept = { ...old, refreshToken: tokens.refreshToken };
+      await commit(lease, deps, marked, kept, afterFailure(grant, unusable, undefined, now));
+    }
+    await report(deps, grant, startedAt, unusable);
+    throw unusable;
+  }
   const inactivityMs = isAppOnly(grant.flow) ? undefined : client.profile.inactivityMs;
   const renewed = await commit(lease, deps, marked, tokens, afterRenewal(grant, answer, inactivityMs, now));
   deps.atStep?.('committed');
   await report(deps, grant, startedAt, undefined);
   await reportScopes(deps, grant, client, tokens);
   return renewed;
+}
+
+/** Why the mail servers would refuse this token; judged before it replaces one that works. */
+function audienceError(answer: TokenAnswer, { profile }: Client): PosternError | undefined {
+  try {
+    checkAccessTokenAudience(answer.accessToken, profile);
+    return undefined;
+  } catch (error) {
+    return asError(error);
+  }
 }
 
 /** What goes down with the circuit. A managed identity asks its own machine. */

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { asError } from '../base/error.ts';
+import { asError, isError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import type { Secret } from '../base/secret.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
@@ -53,14 +54,13 @@ export interface OpenedTokenSource extends TokenSource {
 
 /** With a token that still works nobody waits longer than this for a new one. */
 const PATIENCE_MS = 3000;
-/** A token that is refused this soon after it was issued will not get better by another. */
-const TOO_NEW_TO_REJECT_MS = 60_000;
+/** A token that replaced a refused one and is refused this soon will not get better by a third. */
+const REPLACED_AT_MOST_EVERY_MS = 60_000;
 /** A grant that needs a person is looked at again this often, should another process’s change go unheard. */
 const DENIED_AGAIN_MS = 30_000;
 
 interface Entry {
   readonly token: AccessToken;
-  readonly obtainedAt: number;
   readonly renewAt: number;
   /** The store changed since: compare generations before the next use. */
   stale: boolean;
@@ -79,6 +79,8 @@ class CachingTokenSource implements OpenedTokenSource {
   readonly #entries = new Map<string, Entry>();
   readonly #failures = new Map<string, Failure>();
   readonly #rejected = new Map<string, string>();
+  /** When a refused token of a grant was last replaced. */
+  readonly #replacedAt = new Map<string, number>();
   readonly #inFlight = new Map<string, Promise<Entry>>();
   readonly #clients = new Map<string, Promise<Client>>();
   readonly #profiles = new Map<string, Promise<ProviderProfile>>();
@@ -110,6 +112,16 @@ class CachingTokenSource implements OpenedTokenSource {
     return this.#obtain(mailbox.grantId, signal);
   }
 
+  async renewedToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken> {
+    requireProtocol(mailbox, protocol);
+    const { grantId } = mailbox;
+    const askedAt = this.#deps.clock.now();
+    const { tokens } = await renew(this.renewal, grantId, ({ obtainedAt }) => obtainedAt > askedAt, signal);
+    this.#failures.delete(grantId);
+    this.#rejected.delete(grantId);
+    return this.#keep(grantId, tokens, renewOnUseAt(grantId, tokens)).token;
+  }
+
   async endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint> {
     requireProtocol(mailbox, protocol);
     const grant = await this.#grant(mailbox.grantId);
@@ -120,9 +132,10 @@ class CachingTokenSource implements OpenedTokenSource {
   reject(token: AccessToken): void {
     const entry = this.#entries.get(token.grantId);
     if (!entry || entry.token.value.reveal() !== token.value.reveal()) return;
-    const age = this.#deps.clock.now() - entry.obtainedAt;
-    // A negative age says that the clock was set back, and then the token may well be old.
-    if (age >= 0 && age < TOO_NEW_TO_REJECT_MS) return;
+    const now = this.#deps.clock.now();
+    const replacedAt = this.#replacedAt.get(token.grantId);
+    if (replacedAt !== undefined && isBetween(replacedAt, now, replacedAt + REPLACED_AT_MOST_EVERY_MS)) return;
+    this.#replacedAt.set(token.grantId, now);
     this.#rejected.set(token.grantId, token.value.reveal());
     this.#entries.delete(token.grantId);
   }
@@ -186,14 +199,16 @@ class CachingTokenSource implements OpenedTokenSource {
     const { clock } = this.#deps;
     const rejected = this.#rejected.get(grantId);
     let stored: GrantTokens | undefined;
+    const known = await this.#grant(grantId);
+    const profile = known && (await this.#profile(known.applicationId));
     const isFresh = (tokens: GrantTokens): boolean => {
-      stored = tokens.accessToken.reveal() === rejected ? undefined : tokens;
+      const refused = tokens.accessToken.reveal() === rejected || (profile && !isForMail(tokens.accessToken, profile));
+      stored = refused ? undefined : tokens;
       if (!stored || isFromTheFuture(tokens, clock.now())) return false;
       return clock.now() < renewOnUseAt(grantId, tokens);
     };
     try {
-      const { grant, tokens } = await renew(this.renewal, grantId, isFresh, this.#closing.signal);
-      checkAccessTokenAudience(tokens.accessToken, await this.#profile(grant.applicationId));
+      const { tokens } = await renew(this.renewal, grantId, isFresh, this.#closing.signal);
       this.#failures.delete(grantId);
       this.#rejected.delete(grantId);
       return this.#keep(grantId, tokens, renewOnUseAt(grantId, tokens));
@@ -217,8 +232,8 @@ class CachingTokenSource implements OpenedTokenSource {
   }
 
   #keep(grantId: string, tokens: GrantTokens, renewAt: number): Entry {
-    const { accessToken: value, expiresAt, scopes, obtainedAt } = tokens;
-    const entry: Entry = { token: { value, expiresAt, scopes, grantId }, obtainedAt, renewAt, stale: false };
+    const { accessToken: value, expiresAt, scopes } = tokens;
+    const entry: Entry = { token: { value, expiresAt, scopes, grantId }, renewAt, stale: false };
     this.#entries.set(grantId, entry);
     return entry;
   }
@@ -302,6 +317,17 @@ class CachingTokenSource implements OpenedTokenSource {
 /** Closed on purpose: then a token that would still work is not given out either. */
 function isSuspended(error: PosternError): boolean {
   return error.code === 'oauth.suspended';
+}
+
+/** False for a token that no mail server accepts; what older versions stored may be one. */
+function isForMail(token: Secret, profile: ProviderProfile): boolean {
+  try {
+    checkAccessTokenAudience(token, profile);
+    return true;
+  } catch (error) {
+    if (isError(error, 'oauth.wrong-audience')) return false;
+    throw error;
+  }
 }
 
 function shuttingDown(): PosternError {

@@ -33,8 +33,17 @@ export interface TokenSource {
    *   oauth.misconfigured (misuse), oauth.not-granted (misuse: protocol not among the mailbox's protocols)
    */
   accessToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken>;
+  /**
+   * A token that the provider issues for this call, whatever is at hand: shows whether the consent still holds. Another
+   * process's renewal that began after the call counts too.
+   * @throws as `accessToken`
+   */
+  renewedToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken>;
   /** Where to connect for this mailbox and protocol. @throws oauth.not-granted, oauth.misconfigured */
   endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint>;
-  /** The mail server refused this token although it looked valid: forget it, so that the next call renews. */
+  /**
+   * The mail server refused this token although it looked valid: forget it, so that the next call renews. A token that replaced
+   * a refused one is kept for a minute, because another would be refused as well.
+   */
   reject(token: AccessToken): void;
 }

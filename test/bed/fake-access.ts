@@ -25,6 +25,11 @@ export class FakeTokens implements TokenSource {
     });
   }
 
+  renewedToken(): Promise<AccessToken> {
+    this.#current += 1;
+    return this.accessToken();
+  }
+
   endpoint(_mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint> {
     return Promise.resolve(this.endpoints[protocol]!);
   }

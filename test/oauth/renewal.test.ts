@@ -238,18 +238,46 @@ describe('renewal', () => {
     assert.equal(refreshes(), 1);
   });
 
-  test('a token the mail server refuses is replaced, but not one that is brand-new', async () => {
+  test('L21: a token the mail server refuses is replaced once, however new it is, and its successor only a minute later', async () => {
     const source = bed.source();
-    const fresh = await source.accessToken(mailbox, 'imap');
-    source.reject(fresh);
-    assert.equal((await source.accessToken(mailbox, 'imap')).value.reveal(), fresh.value.reveal());
-    await expire(3_600_000);
-    const older = await bed.source().accessToken(mailbox, 'imap');
-    const other = bed.source();
-    await other.accessToken(mailbox, 'imap');
-    other.reject(older);
-    assert.notEqual((await other.accessToken(mailbox, 'imap')).value.reveal(), older.value.reveal());
+    const first = await source.accessToken(mailbox, 'imap');
+    source.reject(first);
+    const second = await source.accessToken(mailbox, 'imap');
+    assert.notEqual(second.value.reveal(), first.value.reveal());
     assert.equal(refreshes(), 1);
+    source.reject(second);
+    assert.equal((await source.accessToken(mailbox, 'imap')).value.reveal(), second.value.reveal());
+    assert.equal(refreshes(), 1);
+  });
+
+  test('L21: a token for another service never replaces one that works, and the next renewal brings a good one', async () => {
+    await expire(3_600_000);
+    const good = await bed.source().accessToken(mailbox, 'imap');
+    bed.server.audience = 'https://graph.microsoft.com';
+    const source = bed.source();
+    try {
+      await assert.rejects(source.renewedToken(mailbox, 'imap'), { code: 'oauth.wrong-audience' });
+    } finally {
+      bed.server.audience = undefined;
+    }
+    // The good one is still what everybody gets, and the failure shows.
+    assert.equal((await bed.source().accessToken(mailbox, 'imap')).value.reveal(), good.value.reveal());
+    const row = await bed.store.grants.find(grant.id);
+    assert.deepEqual([row?.state.type, row?.renewal?.failing?.code], ['active', 'oauth.wrong-audience']);
+    const last = bed.events.findLast((event) => event.type === 'token.requested');
+    assert.deepEqual([last?.outcome, last?.code], ['failed', 'oauth.wrong-audience']);
+    // The refresh token of the refused answer was kept: a strictly rotating server takes no other.
+    assert.notEqual((await source.renewedToken(mailbox, 'imap')).value.reveal(), good.value.reveal());
+    assert.equal((await bed.store.grants.find(grant.id))?.renewal?.failing, undefined);
+  });
+
+  test('D3: a new token is asked for whenever one is wanted, also within a minute of the last', async () => {
+    const source = bed.source();
+    const kept = await source.accessToken(mailbox, 'imap');
+    const first = await source.renewedToken(mailbox, 'imap');
+    const second = await source.renewedToken(mailbox, 'imap');
+    assert.equal(new Set([kept, first, second].map(({ value }) => value.reveal())).size, 3);
+    assert.equal(refreshes(), 2);
   });
 
   test('a token for Microsoft Graph is never handed out', async () => {
@@ -260,6 +288,7 @@ describe('renewal', () => {
     } finally {
       bed.server.audience = undefined;
     }
+    assert.match((await bed.source().accessToken(mailbox, 'imap')).value.reveal(), /^ey/);
   });
 
   test('a protocol that was not consented to is refused before anything is asked', async () => {
