@@ -113,8 +113,8 @@ class SignInCheck implements SignIn {
     return { stop: () => void this.#closedMailboxes.delete(callback) };
   }
 
-  suspended({ grantId }: Mailbox): string | undefined {
-    return this.#suspended.get(grantId);
+  suspended({ grantId, suspended }: Mailbox): string | undefined {
+    return suspended?.reason ?? this.#suspended.get(grantId);
   }
 
   close(): void {

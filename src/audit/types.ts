@@ -24,6 +24,9 @@ export type AuditType =
   | 'api.changed'
   | 'mailbox.added'
   | 'mailbox.removed'
+  /** Closed, or opened again, on purpose. */
+  | 'mailbox.suspended'
+  | 'mailbox.resumed'
   | 'application.added'
   | 'application.removed'
   | 'application.credential-added'

@@ -11,6 +11,7 @@ import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { gatewayError } from './errors.ts';
 import type { ReusableSessions } from './reuse.ts';
+import { mailboxClosed } from './verdict.ts';
 
 /** What is known of a session signed in at the provider. */
 export interface SignedIn {
@@ -214,6 +215,8 @@ export class Provider {
  */
 function explain(error: PosternError, { address }: Mailbox): PosternError {
   const { code, kind, retryAt } = error;
+  if (code === 'oauth.suspended')
+    return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const { id, cause, remedy } = diagnose(error, { address });
   const reply = error.detail['reply'];

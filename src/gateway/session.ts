@@ -202,14 +202,18 @@ export class Session {
     this.#appPasswordId = local.appPassword.id;
     this.#note('signin.local', 'ok', this.#mailbox.address, { mechanism });
     const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
-    const suspended = taken ? deps.signIn.suspended(local.mailbox) : undefined; // else the lack of a token says it
+    // What is in memory may be older than the command that opened the mailbox again.
+    const mailbox = local.mailbox.suspended
+      ? ((await deps.signIn.mailbox(local.mailbox.address)) ?? local.mailbox)
+      : local.mailbox;
+    const suspended = taken ? deps.signIn.suspended(mailbox) : mailbox.suspended?.reason; // of a grant the lack of a token says it
     if (taken && suspended === undefined) {
       now.submitter = local.appPassword;
       return { type: 'accept' };
     }
     try {
       if (suspended !== undefined) throw mailboxClosed(suspended);
-      const provider = await this.#around.provider.signIn(local.mailbox, this.#protocol, now.gone.signal);
+      const provider = await this.#around.provider.signIn(mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
       now.gone.signal.throwIfAborted();
       if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);

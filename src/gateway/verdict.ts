@@ -31,9 +31,10 @@ export function wrongPassword(): PosternError {
 }
 
 /** Suspended, or removed. It is not the password that is wrong. */
-export function mailboxClosed(reason?: string): PosternError {
+export function mailboxClosed(reason?: string, cause?: PosternError): PosternError {
   return gatewayError('gateway.consent-needed', `the mailbox was closed${reason === undefined ? '' : `: ${reason}`}`, {
     hint: 'the app password is right; ask the person who runs this gateway, who opens it with `postern mailbox resume ADDRESS`',
+    ...(cause === undefined ? {} : { cause, detail: { code: cause.code } }),
   });
 }
 

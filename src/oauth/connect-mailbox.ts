@@ -21,6 +21,7 @@ import type { Redirect } from './redirect.ts';
 import { afterConsent } from './renewal-record.ts';
 import { providerCode } from './renewal.ts';
 import { compareScopes, scopesFor } from './scopes.ts';
+import { requireOpen } from './suspension.ts';
 
 export type { Redirect } from './redirect.ts';
 
@@ -106,6 +107,8 @@ async function connectDelegated(
 ): Promise<{ grant: Grant; mailbox: Mailbox }> {
   const { application, address } = request;
   const expected = request.sharedWith === undefined ? address : normalAddress(request.sharedWith);
+  const known = await deps.store.mailboxes.find(address);
+  if (known) requireOpen(known);
   const existing = await existingGrant(deps.store, application.id, expected);
   if (existing?.state.type === 'suspended') {
     throw oauthError('oauth.suspended', `this grant is suspended: ${existing.state.reason}`, {
@@ -122,6 +125,7 @@ async function connectDelegated(
 
   const identity = await identityOf(deps, answer, client, request.flow === 'device-code' ? undefined : nonce);
   checkIdentity(identity, expected, address, request.sharedWith !== undefined);
+  checkSubject(identity, existing, address);
   const { missing, extra } = compareScopes(scopes, answer.scopes);
   if (missing.length > 0) {
     throw oauthError('oauth.scope-missing', `the provider did not grant ${missing.join(', ')}`, {
@@ -248,6 +252,19 @@ function checkIdentity(identity: Identity | undefined, expected: string, address
       ? `sign in as ${expected}, or declare ${who} as the delegate of ${address}`
       : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox add ${address} --shared-with ${who}`,
   });
+}
+
+/** Addresses can be given to somebody else; the provider's own name for the account cannot (OpenID Connect Core §5.7). */
+function checkSubject(identity: Identity | undefined, existing: Grant | undefined, address: string): void {
+  if (identity === undefined || existing?.subject === undefined || identity.subject === existing.subject) return;
+  throw oauthError(
+    'oauth.wrong-identity',
+    `another account than the one that consented before signed in for ${address}`,
+    {
+      detail: { expected: existing.identity },
+      hint: `sign in with the account that consented before; if the address now belongs to another account: postern mailbox remove ${address}, then postern mailbox add ${address}`,
+    },
+  );
 }
 
 /** Whoever consented before, with whichever delegated flow, consents again to the same grant. */

@@ -8,8 +8,9 @@ export const oauthError = errorTable({
   },
   'oauth.suspended': {
     kind: 'denied',
-    hint: 'this grant was suspended on purpose; ask the person who runs this gateway',
+    hint: 'it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ADDRESS',
   },
+  'oauth.suspension': { kind: 'misuse', hint: 'see which mailboxes are suspended: postern mailbox list' },
   'oauth.consent-declined': { kind: 'denied', hint: 'start again and accept the permissions on the consent page' },
   'oauth.consent-expired': { kind: 'denied', hint: 'the sign-in took too long; start again and finish it in time' },
   'oauth.admin-consent': {

@@ -48,6 +48,12 @@ export type OAuthEvent =
       readonly reason: string | undefined;
     }
   | {
+      /** One mailbox was closed or opened on purpose; its grant and the grant's other mailboxes are as they were. */
+      readonly type: 'mailbox.suspended' | 'mailbox.resumed';
+      readonly address: string;
+      readonly reason: string | undefined;
+    }
+  | {
       readonly type: 'scopes.broader';
       readonly grantId: string | undefined;
       readonly applicationId: string;

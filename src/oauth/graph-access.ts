@@ -14,6 +14,7 @@ import { clouds } from './register/cloud.ts';
 import { readGrant } from './renewal.ts';
 import type { RenewalDeps } from './renewal.ts';
 import { LEAST_LEFT_MS } from './schedule.ts';
+import { requireOpen } from './suspension.ts';
 import type { AccessToken } from './types.ts';
 
 export interface GraphAccess {
@@ -39,6 +40,7 @@ export class GraphAccesses {
 
   /** @throws oauth.flow-unavailable (no mailbox of Microsoft's), and what a token request may throw */
   async of(mailbox: Mailbox): Promise<GraphAccess> {
+    requireOpen(mailbox);
     const { grantId } = mailbox;
     const now = this.#deps.clock.now();
     const known = this.#known.get(grantId);

@@ -1,5 +1,5 @@
 /** How a grant is doing and what will become of it, from what is stored alone. Pure: the same facts give the same answer. */
-import type { Application, CredentialFacts, Grant } from '../store/types.ts';
+import type { Application, CredentialFacts, Grant, Mailbox } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import { CLOCK_TOLERANCE_MS } from './schedule.ts';
 
@@ -83,7 +83,7 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
         type: 'suspended',
         since: state.since,
         reason: state.reason,
-        remedy: `let it work again: postern mailbox resume ${mailbox}`,
+        remedy: `let its mailboxes work again: postern mailbox resume --grant ${mailbox}`,
       };
     case 'active':
     case 'renewing':
@@ -96,6 +96,15 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
     forgotten(facts, state.accessExpiresAt, now),
   ].filter((risk) => risk !== undefined);
   return risks.toSorted((a, b) => (a.at ?? Infinity) - (b.at ?? Infinity))[0] ?? { type: 'healthy' };
+}
+
+/** The health of one mailbox: as its grant's, unless the mailbox itself was closed on purpose. */
+export function mailboxHealth(
+  { address, suspended }: Pick<Mailbox, 'address' | 'suspended'>,
+  grant: GrantHealth | undefined,
+): GrantHealth | undefined {
+  if (!suspended) return grant;
+  return { type: 'suspended', ...suspended, remedy: `let it work again: postern mailbox resume ${address}` };
 }
 
 /** One word for tables, lists and labels. */

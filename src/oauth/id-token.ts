@@ -90,7 +90,8 @@ function checkKeyIssuer(keys: JSONWebKeySet, kid: string | undefined, issuer: st
 }
 
 function identityOf(payload: JWTPayload): Identity {
-  const verifiedEmail = payload['email_verified'] === false ? undefined : payload['email'];
+  // OpenID Connect Core §5.1: only a verified address proves anything. Entra's `email` is whatever the tenant wrote there.
+  const verifiedEmail = payload['email_verified'] === true ? payload['email'] : undefined;
   const addresses = [payload['preferred_username'], payload['upn'], verifiedEmail]
     .filter((claim): claim is string => typeof claim === 'string' && claim.includes('@'))
     .map((claim) => claim.toLowerCase());

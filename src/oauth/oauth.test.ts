@@ -257,9 +257,15 @@ describe('ID tokens', async () => {
     test(`refused: ${what}`, () => assert.rejects(attempt, { code: 'oauth.id-token-invalid' }));
   }
 
-  test('an address the provider has not verified identifies nobody', async () => {
-    const claims = { ...good, preferred_username: undefined, email: 'ceo@contoso.test', email_verified: false };
-    assert.deepEqual((await verify(sign(claims))).addresses, []);
+  for (const verified of [false, undefined, 'true', 1])
+    test(`S8: an address with email_verified ${String(verified)} identifies nobody`, async () => {
+      const claims = { ...good, preferred_username: undefined, email: 'ceo@contoso.test', email_verified: verified };
+      assert.deepEqual((await verify(sign(claims))).addresses, []);
+    });
+
+  test('S8: a verified address identifies its owner', async () => {
+    const claims = { ...good, preferred_username: undefined, email: 'ceo@contoso.test', email_verified: true };
+    assert.deepEqual((await verify(sign(claims))).addresses, ['ceo@contoso.test']);
   });
 });
 

@@ -225,7 +225,7 @@ export async function readGrant(
       });
     case 'suspended':
       throw oauthError('oauth.suspended', `this grant is suspended: ${state.reason}`, {
-        detail: { grantId, since: state.since },
+        detail: { grantId, since: state.since, reason: state.reason },
       });
     case 'revoked':
       throw oauthError('oauth.needs-consent', 'the consent was revoked', { detail: { grantId, since: state.since } });

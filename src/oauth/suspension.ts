@@ -1,6 +1,6 @@
-/** Putting a grant to rest on purpose, and waking it up again, with everything it had. */
+/** Closing a mailbox, or a grant with all its mailboxes, on purpose, and opening it again with everything it had. */
 import type { Clock } from '../base/clock.ts';
-import type { Grant, GrantState, Store } from '../store/types.ts';
+import type { Grant, GrantState, Mailbox, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { oauthError } from './errors.ts';
 import type { Emit } from './events.ts';
@@ -14,20 +14,48 @@ export interface SuspensionDeps {
 }
 
 /**
+ * Nobody gets a token for this mailbox any more, and gateways end its sessions. Its grant, and the grant's other mailboxes, go on.
+ * @throws oauth.suspension (it is already), store.*
+ */
+export async function suspendMailbox(deps: SuspensionDeps, mailbox: Mailbox, reason: string): Promise<void> {
+  if (mailbox.suspended)
+    throw oauthError('oauth.suspension', `${mailbox.address} is suspended already: ${mailbox.suspended.reason}`, {
+      hint: `to open it again: postern mailbox resume ${mailbox.address}`,
+    });
+  await deps.store.mailboxes.update(mailbox.address, { suspended: { since: deps.clock.now(), reason } });
+  await deps.emit({ type: 'mailbox.suspended', address: mailbox.address, reason });
+}
+
+/** @throws store.* */
+export async function resumeMailbox(deps: SuspensionDeps, { address }: Mailbox): Promise<void> {
+  await deps.store.mailboxes.update(address, { suspended: undefined });
+  await deps.emit({ type: 'mailbox.resumed', address, reason: undefined });
+}
+
+/** Throws while the mailbox itself is closed on purpose. @throws oauth.suspended */
+export function requireOpen({ address, suspended }: Mailbox): void {
+  if (!suspended) return;
+  throw oauthError('oauth.suspended', `${address} is suspended: ${suspended.reason}`, {
+    detail: { since: suspended.since, reason: suspended.reason },
+    hint: `it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ${address}`,
+  });
+}
+
+/**
  * Nobody gets a token of this grant any more, it is not renewed, and gateways end the sessions of its mailboxes.
- * @throws oauth.misconfigured (nothing to suspend), store.*
+ * @throws oauth.suspension (it is already), store.*
  */
 export async function suspendGrant(deps: SuspensionDeps, grantId: string, reason: string): Promise<void> {
   await change(deps, grantId, 'suspended', async (grant) => {
-    if (grant.state.type === 'suspended') throw oauthError('oauth.misconfigured', 'the grant is suspended already');
+    if (grant.state.type === 'suspended') throw oauthError('oauth.suspension', 'the grant is suspended already');
     return { state: { type: 'suspended', since: deps.clock.now(), reason }, renewAt: undefined };
   });
 }
 
-/** What it had is tried at once; what ended meanwhile needs a new consent. @throws oauth.misconfigured (not suspended), store.* */
+/** What it had is tried at once; what ended meanwhile needs a new consent. @throws oauth.suspension (not suspended), store.* */
 export async function resumeGrant(deps: SuspensionDeps, grantId: string): Promise<void> {
   await change(deps, grantId, 'resumed', async (grant) => {
-    if (grant.state.type !== 'suspended') throw oauthError('oauth.misconfigured', 'the grant is not suspended');
+    if (grant.state.type !== 'suspended') throw oauthError('oauth.suspension', 'the grant is not suspended');
     const tokens = await openTokens(deps.vault, grant);
     const now = deps.clock.now();
     const state: GrantState =

@@ -24,6 +24,7 @@ import { renew } from './renewal.ts';
 import type { RenewalDeps, RenewalStep } from './renewal.ts';
 import type { CredentialRefused } from './roll-over.ts';
 import { isFromTheFuture, LEAST_LEFT_MS, renewOnUseAt } from './schedule.ts';
+import { requireOpen } from './suspension.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
 
 export interface TokenSourceDeps {
@@ -105,6 +106,7 @@ class CachingTokenSource implements OpenedTokenSource {
 
   async accessToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken> {
     requireProtocol(mailbox, protocol);
+    requireOpen(mailbox);
     const entry = this.#entries.get(mailbox.grantId);
     const now = this.#deps.clock.now();
     if (entry && !entry.stale && now < entry.renewAt) return entry.token;
@@ -114,6 +116,7 @@ class CachingTokenSource implements OpenedTokenSource {
 
   async renewedToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken> {
     requireProtocol(mailbox, protocol);
+    requireOpen(mailbox);
     const { grantId } = mailbox;
     const askedAt = this.#deps.clock.now();
     const { tokens } = await renew(this.renewal, grantId, ({ obtainedAt }) => obtainedAt > askedAt, signal);

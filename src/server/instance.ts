@@ -172,6 +172,11 @@ async function recordEvent(
         data: { ...facts, ...(mailboxes.length > 1 ? { mailboxes: mailboxes.slice(0, 50) } : {}) },
       });
     }
+    case 'mailbox.suspended':
+    case 'mailbox.resumed': {
+      const { type, address, ...data } = event;
+      return audit.record({ type, outcome: 'ok', mailbox: address, data });
+    }
     case 'scopes.broader': {
       const { type, ...facts } = event;
       log.warn(

@@ -146,4 +146,8 @@ export const migrations: readonly Migration[] = [
     name: '007-suppression-news',
     up: () => [`INSERT INTO revisions VALUES ('suppressions', 0)`],
   },
+  {
+    name: '008-mailbox-suspended',
+    up: () => ['ALTER TABLE mailboxes ADD COLUMN suspended text'],
+  },
 ];

@@ -66,6 +66,7 @@ export interface MailboxRow {
   protocols: string;
   settings: string;
   created_at: number;
+  suspended: string | null;
 }
 
 export interface AppPasswordRow {

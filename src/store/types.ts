@@ -111,6 +111,8 @@ export interface Mailbox {
   readonly protocols: readonly Protocol[];
   /** Per-mailbox settings without secrets, e.g. `{ smtpUser: 'delegate' }`. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Closed on purpose, this mailbox alone: its grant and the grant's other mailboxes go on. */
+  readonly suspended?: { readonly since: number; readonly reason: string } | undefined;
   readonly createdAt: number;
 }
 
@@ -248,7 +250,7 @@ export interface MailboxTable {
   insert(row: Mailbox): Promise<void>;
   update(
     address: string,
-    change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'settings' | 'access'>>,
+    change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'settings' | 'access' | 'suspended'>>,
   ): Promise<void>;
   find(address: string): Promise<Mailbox | undefined>;
   byGrant(grantId: string): Promise<readonly Mailbox[]>;

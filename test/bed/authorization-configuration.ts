@@ -76,7 +76,11 @@ export async function configuration(
       },
     ],
     scopes: ['openid', 'offline_access', 'profile', 'email'],
-    claims: { openid: ['sub', 'tid', 'oid'], profile: ['name', 'preferred_username'], email: ['email'] },
+    claims: {
+      openid: ['sub', 'tid', 'oid'],
+      profile: ['name', 'preferred_username'],
+      email: ['email', 'email_verified'],
+    },
     conformIdTokenClaims: false,
     findAccount: (_ctx, id) => ({
       accountId: id,
@@ -86,6 +90,7 @@ export async function configuration(
         tid: TENANT,
         name: id,
         email: addressOf(id),
+        email_verified: true,
         preferred_username: addressOf(id),
       }),
     }),

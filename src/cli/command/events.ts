@@ -11,6 +11,8 @@ const SHOWN: ReadonlySet<string> = new Set<AuditType>([
   'consent.granted',
   'consent.refused',
   'grant.changed',
+  'mailbox.suspended',
+  'mailbox.resumed',
   'provider.unreachable',
   'provider.recovered',
   'application.added',

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
+import { mailboxHealth } from '../../oauth/health.ts';
 import { consentLink, consoleAddress } from '../../server/consent-link.ts';
 import type { Instance } from '../../server/instance.ts';
 import { surveyGrants } from '../../server/survey.ts';
@@ -109,7 +110,11 @@ function list(): Command {
         context.result(
           all.map((one) => {
             const found = grants.get(one.grantId);
-            return { ...facts(one), health: healthFacts(found?.health), state: found?.grant.state ?? null };
+            return {
+              ...facts(one),
+              health: healthFacts(mailboxHealth(one, found?.health)),
+              state: found?.grant.state ?? null,
+            };
           }),
           all.length === 0
             ? []
@@ -119,7 +124,7 @@ function list(): Command {
                   one.address,
                   one.access,
                   one.protocols.join(','),
-                  healthText(grants.get(one.grantId)?.health),
+                  healthText(mailboxHealth(one, grants.get(one.grantId)?.health)),
                 ]),
               ),
         );
@@ -138,7 +143,9 @@ function show(): Command {
       await context.withInstance(async (instance) => {
         const found = await findMailbox(instance, address);
         const now = instance.clock.now();
-        const { grant, health } = (await surveyGrants(instance.store, now)).grants.get(found.grantId) ?? {};
+        const surveyed = (await surveyGrants(instance.store, now)).grants.get(found.grantId);
+        const grant = surveyed?.grant;
+        const health = mailboxHealth(found, surveyed?.health);
         const servers = await Promise.all(found.protocols.map((protocol) => instance.tokens.endpoint(found, protocol)));
         context.result(
           {

@@ -2,6 +2,7 @@
 import type { Attachment, Composition, NamedAddress } from '../../outbox/compose.ts';
 import { compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
+import { requireOpen } from '../../oauth/suspension.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { readAddresses } from '../../outbox/header-addresses.ts';
 import { renderMessage } from '../../outbox/template/render.ts';
@@ -119,6 +120,7 @@ export async function sendingMailbox(
   named: string | undefined,
 ): Promise<Mailbox> {
   const mailbox = await mailboxOf(c, deps, from, named);
+  requireOpen(mailbox);
   const { state } = (await deps.store.grants.find(mailbox.grantId)) ?? {};
   if (state?.type !== 'suspended') return mailbox;
   throw oauthError('oauth.suspended', `${mailbox.address} is suspended: ${state.reason}`);

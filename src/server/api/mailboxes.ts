@@ -1,6 +1,6 @@
 /** `/v1/mailboxes`: what mail is sent through, and how it is doing. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { HEALTH_NAMES } from '../../oauth/health.ts';
+import { HEALTH_NAMES, mailboxHealth } from '../../oauth/health.ts';
 import type { OutboxStats } from '../../store/types-outbox.ts';
 import { PROTOCOLS, type Mailbox } from '../../store/types.ts';
 import { surveyGrants, type SurveyedGrant } from '../survey.ts';
@@ -140,14 +140,19 @@ function shown(row: Mailbox, grant: SurveyedGrant | undefined) {
     access,
     protocols: [...protocols],
     outgoing: settings['outgoing'] === 'outbox' ? ('outbox' as const) : ('direct' as const),
-    state: stateOf(grant),
+    state: stateOf(row, grant),
     held: heldOf(row),
     createdAt: iso(createdAt),
   };
 }
 
-function stateOf(grant: SurveyedGrant | undefined) {
-  const health = grant?.health ?? { type: 'needs-consent' as const, reason: 'its grant is gone', remedy: '', since: 0 };
+function stateOf(row: Mailbox, grant: SurveyedGrant | undefined) {
+  const health = mailboxHealth(row, grant?.health) ?? {
+    type: 'needs-consent' as const,
+    reason: 'its grant is gone',
+    remedy: '',
+    since: 0,
+  };
   if (health.type === 'healthy') return { type: health.type };
   const { type, reason, remedy } = health;
   return { type, reason, remedy, at: isoOrNull('at' in health ? health.at : health.since) };

@@ -2,7 +2,7 @@ import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { MailboxRow } from '../schema.ts';
 import type { Mailbox, MailboxTable } from '../types.ts';
-import { defined, fromJson } from './json.ts';
+import { defined, fromJson, nullable } from './json.ts';
 
 /** Addresses are kept and asked in lower case, whatever the caller gives. */
 export function mailboxTable(engine: Engine): MailboxTable {
@@ -19,6 +19,7 @@ export function mailboxTable(engine: Engine): MailboxTable {
             protocols: JSON.stringify(row.protocols),
             settings: JSON.stringify(row.settings),
             created_at: row.createdAt,
+            suspended: row.suspended === undefined ? null : JSON.stringify(row.suspended),
           })
           .execute();
         return { result: undefined, changed: true };
@@ -26,7 +27,9 @@ export function mailboxTable(engine: Engine): MailboxTable {
     update: (given, change) =>
       write('mailboxes', async (trx) => {
         const address = given.toLowerCase();
+        const suspended = nullable(change, 'suspended');
         const values = defined({
+          suspended: suspended && JSON.stringify(suspended),
           grant_id: change.grantId,
           access: change.access,
           protocols: change.protocols && JSON.stringify(change.protocols),
@@ -75,6 +78,7 @@ function mailbox(row: MailboxRow | undefined): Mailbox | undefined {
       protocols: fromJson(row.protocols, 'mailboxes.protocols'),
       settings: fromJson(row.settings, 'mailboxes.settings'),
       createdAt: row.created_at,
+      ...(row.suspended === null ? {} : { suspended: fromJson(row.suspended, 'mailboxes.suspended') }),
     }
   );
 }
