@@ -6,6 +6,10 @@ export const oauthError = errorTable({
     kind: 'denied',
     hint: 'sign in again for this mailbox: postern mailbox reconsent ADDRESS',
   },
+  'oauth.answer-lost': {
+    kind: 'denied',
+    hint: 'sign in again for this mailbox: postern mailbox reconsent ADDRESS',
+  },
   'oauth.suspended': {
     kind: 'denied',
     hint: 'it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ADDRESS',

@@ -165,7 +165,7 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
         : await client.appOnly.appOnly(grant.scopes);
     passage.answered();
   } catch (thrown) {
-    const error = asDenial(asError(thrown), grant);
+    const error = asLostAnswer(asDenial(asError(thrown), grant), grant);
     passage.failed(error);
     await settleFailure(lease, deps, marked, old, error);
     await report(deps, grant, startedAt, error);
@@ -313,7 +313,7 @@ async function settleFailure(
   const state: GrantState =
     // An app-only grant has no consent to renew, and what an administrator mends works again by itself.
     needsOwner(error) && !isAppOnly(grant.flow)
-      ? { type: 'needs-consent', since, code: providerCode(error) ?? error.code, reason: error.message }
+      ? { type: 'needs-consent', since, code: stateCode(error), reason: error.message }
       : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
   const plan = afterFailure(grant, error, providerCode(error), since);
   const outcome = await deps.store.grants.update(grant.id, grant.generation, { state, ...plan }, lease).catch(asError);
@@ -332,6 +332,21 @@ async function settleFailure(
       reason: error.message,
     });
   }
+}
+
+/**
+ * `renewing` before we began: an earlier refresher died, or its machine did, between its request and the commit. When the
+ * provider then knows the refresh token no more, the answer that replaced it went with that refresher.
+ */
+function asLostAnswer(error: PosternError, { state }: Grant): PosternError {
+  if (error.code !== 'oauth.needs-consent' || state.type !== 'renewing') return error;
+  const since = new Date(state.since).toISOString();
+  return oauthError(
+    'oauth.answer-lost',
+    `the provider replaced the refresh token in a renewal at ${since} that was cut off (process killed, power or network lost), and its answer never arrived`,
+    // Not the provider's numbers: they say what is true of a token that was never valid.
+    { detail: { interruptedAt: since, provider: providerCode(error) }, hint: error.hint },
+  );
 }
 
 /** App-only grants have nobody who could sign in: what the provider refuses there is the registration’s matter. */
@@ -365,6 +380,11 @@ async function reportScopes(deps: RenewalDeps, grant: Grant, client: Client, tok
   if (extra.length === 0) return;
   deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
   await deps.emit({ type: 'scopes.broader', grantId: grant.id, applicationId: client.application.id, extra });
+}
+
+/** What a grant that waits for its owner keeps: the provider's word, unless we know better. */
+function stateCode(error: PosternError): string {
+  return error.code === 'oauth.answer-lost' ? error.code : (providerCode(error) ?? error.code);
 }
 
 /** The provider's own word: `invalid_grant`, with AADSTS numbers where there are any. */

@@ -392,12 +392,19 @@ describe('renewal', () => {
       });
     }
 
-    test('an answer lost between the provider and the disk asks for consent instead of trying for ever', async () => {
+    test('L9: an answer lost between the provider and the disk asks for consent, and says that this is why', async () => {
       await expire();
       assert.equal((await child({ mailbox, calls: 1, dieAt: 'answered' })).signal, 'SIGKILL');
       assert.equal((await bed.store.grants.find(grant.id))?.state.type, 'renewing');
       bed.endLeases();
-      await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+      await assert.rejects(bed.source().accessToken(mailbox, 'imap'), {
+        code: 'oauth.answer-lost',
+        kind: 'denied',
+        message: /replaced the refresh token in a renewal at \S+Z that was cut off/,
+      });
+      const { state } = (await bed.store.grants.find(grant.id))!;
+      assert.ok(state.type === 'needs-consent');
+      assert.deepEqual([state.code, /its answer never arrived/.test(state.reason)], ['oauth.answer-lost', true]);
     });
   });
 
