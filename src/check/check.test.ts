@@ -149,7 +149,16 @@ describe('app passwords', () => {
 });
 
 describe('explain', () => {
-  const data = { catalogue, tables: [errorTable({ 'gateway.slowed': { kind: 'limit', hint: 'wait' } })] };
+  const faults = [
+    {
+      id: 'smtp-sender-limit',
+      title: 'the quota',
+      stage: 'smtp',
+      bites: 'the end',
+      does: '554 5.2.0 SubmissionQuotaExceeded',
+    },
+  ];
+  const data = { catalogue, tables: [errorTable({ 'gateway.slowed': { kind: 'limit', hint: 'wait' } })], faults };
   const names = (query: string): readonly string[] => explain(query, data).map(({ name }) => name);
 
   test('every topic by its name and by its other names, each only once', () => {
@@ -173,10 +182,32 @@ describe('explain', () => {
     ['microsoft.secret-expired', 'microsoft.secret-expired'],
     ['A1 NO AUTHENTICATE failed.', 'imap.sign-in-refused'],
     ['535', '535'],
-    ['550 5.7.60', '550 5.7.60'],
+    ['550 5.7.60', 'smtp.send-as-denied'],
+    ['N16: 5.7.60', 'smtp.send-as-denied'],
+    ['N16: 554 5.2.252', 'smtp.send-as-denied'],
+    ['N16: 535 5.7.139', '535 5.7.139'],
+    ['N16: -ERR [SYS/TEMP] mailbox locked', 'pop3.unavailable'],
+    ['N16: oauth', 'oauth'],
+    ['N16: client credentials', 'app-only'],
+    ['N16: backup', 'backup'],
+    ['N16: emergency', 'emergency'],
+    ['N16: smtp-sender-limit', 'smtp-sender-limit'],
+    ['N16: BYE [OVERQUOTA] Account exceeded command or bandwidth limits.', 'imap.google-daily-traffic'],
+    ...(
+      [
+        500113, 900971, 9002325, 9002326, 9002327, 500201, 650051, 900561, 5000224, 700222, 90009, 530084, 1002016,
+        50203,
+      ] as const
+    ).map((code) => [`N16: AADSTS${code}`, 'microsoft.'] as const),
     ['ErrorSendAsDenied', 'graph.send-as-denied'],
   ] as const)
-    test(query, () => assert.ok(names(query).includes(name), names(query).join()));
+    test(query, () => {
+      const found = names(query.replace('N16: ', ''));
+      assert.ok(
+        found.some((one) => (name.endsWith('.') ? one.startsWith(name) : one === name)),
+        found.join(),
+      );
+    });
 
   test('a mistyped word is understood, nonsense is not', () => {
     assert.ok(suggest('devcie-code', data).includes('device-code'));

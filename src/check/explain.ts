@@ -4,10 +4,11 @@ import { replyTo } from '../base/replies.ts';
 import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
+import { presetById } from '../oauth/providers.ts';
 import { type Topic, topics } from './topics.ts';
 
 export interface Explanation {
-  readonly type: 'topic' | 'provider-error' | 'postern-error' | 'smtp-code';
+  readonly type: 'topic' | 'provider-error' | 'postern-error' | 'smtp-code' | 'sandbox-fault';
   readonly name: string;
   readonly title: string;
   readonly text: readonly string[];
@@ -22,6 +23,17 @@ export type ErrorTables = readonly { readonly table: Readonly<Record<string, Err
 export interface ExplainData {
   readonly catalogue: Catalogue;
   readonly tables: ErrorTables;
+  /** What the sandbox can do wrong; their names are seen in tests and reports. */
+  readonly faults?: readonly SandboxFault[];
+}
+
+export interface SandboxFault {
+  readonly id: string;
+  readonly title: string;
+  readonly stage: string;
+  readonly bites: string;
+  /** What happens, with the words on the wire. */
+  readonly does: string;
 }
 
 /** What the query names exactly; empty when it names nothing. The most exact first. */
@@ -31,8 +43,10 @@ export function explain(query: string, data: ExplainData): readonly Explanation[
   const topic = allTopics(data.catalogue).find(({ name, also }) => name === lower || also.includes(lower));
   const own = ownError(lower, data);
   const row = data.catalogue.errors.find(({ id }) => id === lower) ?? findRow(evidenceIn(asked), data.catalogue);
+  const fault = data.faults?.find(({ id }) => id === lower);
   return [
     ...(topic ? [topicExplanation(topic)] : []),
+    ...(fault ? [faultExplanation(fault, data.catalogue)] : []),
     ...(own ? [own] : []),
     ...(row ? [rowExplanation(row, data.catalogue)] : []),
     ...(row ? [] : smtpExplanations(asked, data.catalogue)),
@@ -149,6 +163,24 @@ function topicExplanation({ name, title, text, commands }: Topic): Explanation {
   return { type: 'topic', name, title, text, commands };
 }
 
+/** A fault is explained by what it shows, and by what that means at a real provider where the catalogue knows it. */
+function faultExplanation({ id, title, stage, bites, does }: SandboxFault, catalogue: Catalogue): Explanation {
+  const shown = does.replaceAll('… ', '').replaceAll(' …', '');
+  const row = findRow(evidenceIn(shown), catalogue);
+  return {
+    type: 'sandbox-fault',
+    name: id,
+    title: `A fault of the sandbox: ${title}`,
+    text: [`Where: ${stage}, ${bites}.`, `What happens: ${does}.`],
+    commands: [
+      `postern sandbox fault set ${id}`,
+      'postern sandbox fault clear',
+      ...(row ? [`postern explain ${row.id}`] : []),
+    ],
+    ...(row ? { diagnosis: describeRow(row, {}, catalogue) } : {}),
+  };
+}
+
 /** RFC 5321 §4.2.1 and RFC 3463 §3: what the digits say when nobody has written down more, and which known errors carry them. */
 function smtpExplanations(query: string, catalogue: Catalogue): readonly Explanation[] {
   const [, code, enhanced] = /^(?:(?:SMTP )?([2-5]\d\d)\b)? ?(?:([2-5]\.\d{1,3}\.\d{1,3})\b)?/i.exec(query) ?? [];
@@ -164,6 +196,8 @@ function smtpExplanations(query: string, catalogue: Catalogue): readonly Explana
         ),
     ),
   );
+  // The only one there is: its words need not be asked for.
+  if (known.length === 1 && enhanced !== undefined) return [rowExplanation(known[0]!, catalogue)];
   const first = (code ?? enhanced)!.charAt(0);
   const subject = enhanced?.split('.')[1];
   return [
@@ -216,7 +250,7 @@ function limitsTopic({ limits }: Catalogue): Topic {
     name: 'limits',
     also: ['limit', 'quota', 'throttling', 'rate'],
     title: 'What providers allow',
-    text: limits.map(({ id, what }) => `${id.startsWith('google') ? 'Google' : 'Exchange Online'}: ${what}.`),
+    text: limits.map(({ presets, what }) => `${presetById(presets[0]!)?.name ?? presets[0]}: ${what}.`),
     commands: ['postern check ADDRESS'],
   };
 }

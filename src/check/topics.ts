@@ -28,6 +28,45 @@ export const topics: readonly Topic[] = [
     ],
   },
   {
+    name: 'oauth',
+    also: ['oauth2', 'oauth 2.0', 'oauth-2.0', 'modern-authentication', 'modern authentication', 'openid', 'oidc'],
+    title: 'OAuth 2.0: why there are no passwords at the provider any more',
+    text: [
+      'The owner of a mailbox signs in at the provider’s own page and allows an application to use the mailbox. The provider gives the application tokens instead of a password: an access token for about an hour, and a refresh token for the next one.',
+      'Postern is that application for programs that know passwords only: it keeps the tokens sealed, renews them, and signs in with them (SASL XOAUTH2 or OAUTHBEARER). The programs sign in at Postern with an app password.',
+      'Consent can be withdrawn at the provider at any time, without changing a password.',
+    ],
+    commands: ['postern explain flows', 'postern explain consent', 'postern explain tokens'],
+  },
+  {
+    name: 'backup',
+    also: ['restore', 'recovery', 'copy', 'disaster'],
+    title: 'Backup: what to copy, and what it needs to open again',
+    text: [
+      'Three things make an installation: postern.yaml, the state folder (database, local CA) and the master key. The database without the key opens nothing, so keep the key apart from the copies of the database.',
+      'SQLite: copy with `sqlite3 postern.db ".backup copy.db"` while Postern runs, or the whole state folder while it is stopped; never the database file alone while it runs. PostgreSQL: pg_dump.',
+      'Restore all three, start Postern, then `postern check`. The restored tokens may have been renewed since: where a provider rotates strictly, those mailboxes need a new consent. Never run the old and the restored installation at the same time: each would renew the other’s tokens away.',
+    ],
+    commands: ['postern check --installation', 'postern audit verify', 'postern mailbox list'],
+  },
+  {
+    name: 'emergency',
+    also: ['incident', 'breach', 'compromised', 'stolen', 'lockdown', 'lost-laptop'],
+    title: 'Emergency: something was stolen or misused',
+    text: [
+      'A lost device or a leaked app password: revoke that app password. Its sessions end at once, everything else goes on.',
+      'A mailbox that is being misused: suspend it; programs and the outbox get no tokens, and open sessions end. Then change the account’s password and withdraw the consent at the provider.',
+      'The machine itself: stop Postern, withdraw the application’s consents at the provider (Microsoft: Entra ID > Enterprise applications > Permissions), replace its client secret or certificate, and set Postern up anew. Tokens on the stolen disk are sealed; whoever also has the key can use them until they are withdrawn.',
+      'What was done meanwhile is in the audit log; verify it before you rely on it.',
+    ],
+    commands: [
+      'postern password revoke LABEL',
+      'postern mailbox suspend ADDRESS',
+      'postern audit show --mailbox ADDRESS',
+      'postern audit verify',
+    ],
+  },
+  {
     name: 'flows',
     also: ['flow', 'authorization-code', 'pkce', 'implicit', 'ropc'],
     title: 'Flows: the ways to get a grant, and which one fits',
@@ -141,7 +180,15 @@ export const topics: readonly Topic[] = [
   },
   {
     name: 'app-only',
-    also: ['client-credentials', 'certificate', 'service-principal', 'client-secret', 'managed-identity', 'daemon'],
+    also: [
+      'client-credentials',
+      'client credentials',
+      'certificate',
+      'service-principal',
+      'client-secret',
+      'managed-identity',
+      'daemon',
+    ],
     title: 'App-only access: mailboxes without a person',
     text: [
       'The application signs in as itself. At Microsoft it needs the roles IMAP.AccessAsApp or POP.AccessAsApp with admin consent, a service principal in Exchange (New-ServicePrincipal with the object id of the enterprise application, not of the registration), and permission for each mailbox (Add-MailboxPermission).',

@@ -36,14 +36,18 @@ Example:
       const found = await discoverAddress(address, options);
       context.result(found, lines(found));
       const [best] = found.candidates;
-      if (best) context.say(`next: ${nextStep(best, found.domain)}`);
+      if (best?.appPassword !== undefined)
+        context.say(
+          `${best.name} takes no OAuth tokens from mail programs: make an app password there (${best.appPassword}) and give it to the mail program itself; Postern is not needed`,
+        );
+      else if (best) context.say(`next: ${nextStep(best, found.domain)}`);
       else throw cliError('cli.nothing-found', `nothing is known about ${found.domain}`);
     });
 }
 
 const SIGN_IN: Readonly<Record<Candidate['signIn'], string>> = {
   oauth2: 'OAuth 2.0',
-  password: 'password only, as its file says',
+  password: 'password only',
   unstated: 'not stated',
 };
 

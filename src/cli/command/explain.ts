@@ -10,6 +10,7 @@ import {
 import { checkError } from '../../check/errors.ts';
 import { catalogue, keepCatalogueAt } from '../../oauth/catalogue/catalogue.ts';
 import { stepText } from '../../oauth/catalogue/diagnose.ts';
+import { faults } from '../../sandbox/faults/catalogue.ts';
 import { Context, table } from '../context.ts';
 import { ERROR_TABLES } from '../error-tables.ts';
 import { BLAMED } from '../report.ts';
@@ -27,7 +28,7 @@ export function explain(): Command {
       const context = new Context(command);
       const { home, data: own } = context.config();
       keepCatalogueAt({ path: home.catalogue, publishers: own.publishers });
-      const data = { catalogue: catalogue(), tables: ERROR_TABLES };
+      const data = { catalogue: catalogue(), tables: ERROR_TABLES, faults };
       const query = words.join(' ');
       if (query === '') {
         const all = allTopics(data.catalogue);

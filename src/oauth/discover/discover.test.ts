@@ -65,7 +65,29 @@ const KNOWN: readonly [address: string, preset: string][] = [
   ['a@aol.com', 'aol'],
   ['a@fastmail.com', 'fastmail'],
   ['a@ya.ru', 'yandex'],
+  ['a@mail.ru', 'mailru'],
+  ['a@comcast.net', 'comcast'],
 ];
+for (const [address, name, imap] of [
+  ['a@yahoo.co.jp', 'Yahoo Japan', 'imap.mail.yahoo.co.jp'],
+  ['a@icloud.com', 'iCloud Mail', 'imap.mail.me.com'],
+  ['a@gmx.de', 'GMX', 'imap.gmx.net'],
+  ['a@zoho.eu', 'Zoho Mail', 'imap.zoho.com'],
+] as const) {
+  test(`M: ${address} is at ${name}, which takes passwords only, and is told so without asking anybody`, async () => {
+    const given = world({});
+    const [best] = (await discover(address, given)).candidates;
+    assert.deepEqual([best?.name, best?.signIn, best?.mail.imap?.host], [name, 'password', imap]);
+    assert.ok(best?.appPassword);
+    assert.deepEqual(given.asked, []);
+  });
+}
+test('M: a domain of its own at a provider that takes passwords only is found by its mail exchanger', async () => {
+  const given = world({ mx: [{ exchange: 'mx2.zoho.eu', priority: 10 }] });
+  const [best] = (await discover('a@example.org', given)).candidates;
+  assert.deepEqual([best?.name, best?.signIn], ['Zoho Mail', 'password']);
+});
+
 for (const [address, preset] of KNOWN) {
   test(`${address} is at ${preset}, without asking`, async () => {
     const given = world({});

@@ -8,7 +8,8 @@ import { presetById } from '../providers.ts';
 import { readAutoconfig } from './autoconfig.ts';
 import type { Dns } from './dns.ts';
 import { discoverError } from './errors.ts';
-import { presetOfDomain, presetOfExchanger, presetOfServer } from './known.ts';
+import type { PasswordProvider } from '../password-providers.ts';
+import { passwordProviderOf, presetOfDomain, presetOfExchanger, presetOfServer } from './known.ts';
 import { lookUpServers, outside } from './srv.ts';
 import type { Attempt, Candidate, Discovery, Source } from './types.ts';
 
@@ -83,6 +84,8 @@ function domainToAscii(text: string): string {
 
 function byDomain({ domain }: Context): Found {
   const preset = presetOfDomain(domain);
+  const other = passwordProviderOf(domain);
+  if (other) return passwordOnly('domain', domain, other);
   return preset === undefined ? nothing('domain', 'the list of known domains') : known('domain', domain, preset);
 }
 
@@ -173,6 +176,10 @@ async function byExchanger(context: Context): Promise<Found> {
     const records = (await dns.mx(domain)).toSorted((a, b) => a.priority - b.priority);
     const hit = records.find(({ exchange }) => presetOfExchanger(exchange) !== undefined);
     if (hit) return known('mx', hit.exchange, presetOfExchanger(hit.exchange)!);
+    for (const { exchange } of records) {
+      const other = passwordProviderOf(domain, exchange);
+      if (other) return passwordOnly('mx', exchange, other);
+    }
     return nothing(
       'mx',
       where,
@@ -215,6 +222,13 @@ function known(source: Source, evidence: string, id: string): Found {
   return {
     attempt: { source, where: evidence, outcome: 'found' },
     candidate: { source, evidence, preset: id, name: preset.name, mail: preset.mail, signIn: 'oauth2' },
+  };
+}
+
+function passwordOnly(source: Source, evidence: string, { name, mail, appPassword }: PasswordProvider): Found {
+  return {
+    attempt: { source, where: evidence, outcome: 'found' },
+    candidate: { source, evidence, preset: 'oidc', name, mail, signIn: 'password', appPassword },
   };
 }
 

@@ -1,4 +1,5 @@
 /** Which provider a domain, a mail exchanger or a mail server belongs to, as data. */
+import { passwordProviders, type PasswordProvider } from '../password-providers.ts';
 import { presets } from '../providers.ts';
 
 interface Rule {
@@ -15,7 +16,13 @@ const DOMAINS: readonly Rule[] = [
   },
   { preset: 'google', pattern: /^(?:gmail|googlemail)\.com$/ },
   { preset: 'aol', pattern: /^aol\.(?:com|[a-z]{2}|co\.[a-z]{2})$|^aim\.com$/ },
-  { preset: 'yahoo', pattern: /^yahoo\.(?:com|[a-z]{2}|co\.[a-z]{2}|com\.[a-z]{2})$|^(?:ymail|rocketmail)\.com$/ },
+  // yahoo.co.jp is another company's, with servers of its own.
+  {
+    preset: 'yahoo',
+    pattern: /^yahoo\.(?:com|[a-z]{2}|co\.(?!jp)[a-z]{2}|com\.[a-z]{2})$|^(?:ymail|rocketmail)\.com$/,
+  },
+  { preset: 'mailru', pattern: /^(?:mail|inbox|list|bk|internet)\.ru$/ },
+  { preset: 'comcast', pattern: /^(?:comcast|xfinity)\.net$/ },
   {
     preset: 'fastmail',
     pattern: /^fastmail\.(?:com|fm|net|org|[a-z]{2}|co\.uk|com\.au)$|^(?:messagingengine\.com|sent\.com)$/,
@@ -44,6 +51,7 @@ const EXCHANGERS: readonly Rule[] = [
   { preset: 'yahoo', pattern: /\.yahoodns\.net$/ },
   { preset: 'fastmail', pattern: /\.messagingengine\.com$/ },
   { preset: 'yandex', pattern: /^mx\.yandex\.(?:ru|net|com)$/ },
+  { preset: 'mailru', pattern: /^(?:emx|mxs)\.mail\.ru$/ },
 ];
 
 const plain = (name: string): string => name.toLowerCase().replace(/\.$/, '');
@@ -56,6 +64,14 @@ export function presetOfDomain(domain: string): string | undefined {
 
 export function presetOfExchanger(name: string): string | undefined {
   return match(EXCHANGERS, name);
+}
+
+/** The provider of a domain or a mail exchanger that takes passwords only; undefined for any other. */
+export function passwordProviderOf(domain: string, exchanger?: string): PasswordProvider | undefined {
+  return passwordProviders.find(
+    ({ domains, exchangers }) =>
+      domains.test(plain(domain)) || (exchanger !== undefined && exchangers?.test(plain(exchanger)) === true),
+  );
 }
 
 /** By the host of a mail server that a file or a record names. */

@@ -15,6 +15,8 @@ export interface Candidate {
   readonly mail: Partial<Readonly<Record<Protocol, MailServer>>>;
   /** `oauth2` where the source says so or the provider is known for it. */
   readonly signIn: 'oauth2' | 'password' | 'unstated';
+  /** Where a provider that takes passwords only gives them out; the mail program uses that, without Postern. */
+  readonly appPassword?: string;
   /** Authorization server, where the source names one. */
   readonly issuer?: string;
   /** Scopes the source names. */
