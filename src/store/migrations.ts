@@ -150,4 +150,9 @@ export const migrations: readonly Migration[] = [
     name: '008-mailbox-suspended',
     up: () => ['ALTER TABLE mailboxes ADD COLUMN suspended text'],
   },
+  {
+    // The oldest of what is due goes first, whenever it was put off.
+    name: '009-oldest-first',
+    up: () => [`CREATE INDEX outbox_order ON outbox_messages (mailbox, lane, seq, state_at) WHERE state = 'queued'`],
+  },
 ];

@@ -186,12 +186,17 @@ export interface OutboxTable {
   }): Promise<readonly OutboxMessage[]>;
   /** Prolongs claims that are still ours. */
   prolong(owner: string, ids: readonly string[], until: number): Promise<void>;
-  /** Takes over messages whose attempt was left unfinished by a process that died: nobody knows whether they went out. */
+  /**
+   * Takes over messages whose attempt was left unfinished by a process that died: nobody knows whether they went out. A claim
+   * that ends after `until`, later than any made now could, was dated by a clock that ran ahead and is over as well.
+   * @param claim `except`: attempts that are under way in this process, whatever the clock says
+   */
   takeOver(claim: {
     readonly now: number;
     readonly until: number;
     readonly owner: string;
     readonly limit: number;
+    readonly except?: readonly string[];
   }): Promise<readonly OutboxMessage[]>;
   /** Changes a message and writes events, if it still has this fence; undefined when it changed meanwhile. */
   change(
@@ -213,6 +218,18 @@ export interface OutboxTable {
   entry(name: string): Promise<string | undefined>;
   /** Writes an entry if it still is `before` (undefined: not there); false when somebody was faster. */
   swapEntry(name: string, before: string | undefined, after: string): Promise<boolean>;
+  /** Entries whose name begins so. */
+  entries(prefix: string): Promise<readonly { readonly name: string; readonly entry: string }[]>;
+  dropEntry(name: string): Promise<void>;
+  /** Gives what waits the time back in which it could not be tried: what was there of it since it was accepted. */
+  prolongDeadlines(lost: {
+    /** Undefined: of all mailboxes. */
+    readonly mailboxes?: readonly string[];
+    readonly from: number;
+    readonly to: number;
+  }): Promise<void>;
+  /** Messages that were put off until later than `latest`, by a clock that ran ahead, are due now; how many. */
+  recall(late: { readonly now: number; readonly latest: number }): Promise<number>;
   /** An event that changes nothing (a bounce, a note). */
   note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
   /** Events with seq > `after`, ascending. */

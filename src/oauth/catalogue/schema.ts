@@ -42,6 +42,29 @@ const match = z.union([
   z.object({ ours: z.object({ code: z.string(), reason: pattern.optional() }) }),
 ]);
 
+/** Whose refusal it is: only one of the message or of a recipient fails a message, the others let what they are about rest. */
+const whose = z.enum([
+  'message',
+  'recipient',
+  /** The address it is from: the message’s, unless that is a shared mailbox, of which then nothing can leave. */
+  'sender',
+  /** This way out of this mailbox; where the trouble does not pass by itself, another way may be open. */
+  'route',
+  'mailbox',
+  /** Every mailbox of the application, which is registered for one organisation. */
+  'tenant',
+]);
+
+const refuses = z.object({
+  whose,
+  /** Given to RCPT, the same words may be about the recipient instead. */
+  asReplyToRecipient: whose.optional(),
+  /** The first try after it; later ones are further apart. */
+  againSeconds: z.int().positive().optional(),
+  /** It has passed by then, if it passes with time alone. */
+  passesSeconds: z.int().positive().optional(),
+});
+
 const errorRow = z.object({
   id,
   match: z.array(match).min(1),
@@ -53,6 +76,8 @@ const errorRow = z.object({
   passesWhen: z.string().optional(),
   /** What a token request that ends so means for the grant. */
   outcome: z.enum(['later', 'consent', 'admin', 'misconfigured', 'declined', 'expired']).optional(),
+  /** What a refusal of outgoing mail is about. */
+  refuses: refuses.optional(),
   remedy: z.array(step).min(1),
   ...cited,
 });
@@ -115,6 +140,7 @@ export const catalogueSchema = z
 
 export type Catalogue = z.infer<typeof catalogueSchema>;
 export type CatalogueRow = z.infer<typeof errorRow>;
+export type Whose = z.infer<typeof whose>;
 export type RemedyStep = z.infer<typeof step>;
 export type ProviderChange = z.infer<typeof change>;
 export type ProviderLimit = z.infer<typeof limit>;

@@ -9,6 +9,7 @@ import type { DeliveryMeter } from './delivery.ts';
 import type { ReportKind } from './report.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
+import { MOST_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
 import type { Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
@@ -39,6 +40,8 @@ const UNKNOWN_AGAIN_MS = 5_000;
 export interface Attempted {
   /** @throws store.unavailable: the outcome is not written down, and is looked for when the claim has run out */
   readonly settled: Promise<void>;
+  /** Nothing of this mailbox leaves before then, which is not this message’s doing. */
+  readonly restsUntil?: number;
 }
 
 /**
@@ -57,21 +60,38 @@ export async function attempt(
   if (begin === 'interrupted') {
     const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
     const noCopy = (await deps.routes(mailbox)).some(({ leavesNoCopy }) => leavesNoCopy);
-    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal, noCopy));
+    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal, noCopy), now);
   }
-  if (now >= message.deadline) return expire(deps, message);
   const routes = [...(message.source === 'report' && deps.inbox ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
   const shut: NewMessageEvent[] = [];
+  let [tried, news] = [false, false];
+  let restsUntil = Infinity;
+  let closed: Outcome | undefined;
   for (const [at, route] of routes.entries()) {
     const started = deps.clock.now();
     const recipients = message.recipients.filter(({ state }) => state === 'pending');
     const raw = await route.send({ message, mailbox, recipients, body: () => deps.outbox.body(message) }, signal);
-    const outcome = await resolved(deps, raw, message, mailbox, signal, route.leavesNoCopy);
+    const seen = await resolved(deps, raw, message, mailbox, signal, route.leavesNoCopy);
+    const last = at === routes.length - 1;
+    // A way that is shut today may take tomorrow what the last one can never take.
+    const outcome = last && seen.type === 'unfit' && closed ? closed : seen;
     const code = 'code' in outcome ? outcome.code : 'ok';
-    deps.meter?.attempted(route.name, outcome.type, code, deps.clock.now() - started);
-    if ((outcome.type === 'closed' || outcome.type === 'unfit') && at < routes.length - 1) {
+    if (outcome.type !== 'resting') deps.meter?.attempted(route.name, outcome.type, code, deps.clock.now() - started);
+    if ('until' in outcome && outcome.until !== undefined) restsUntil = Math.min(restsUntil, outcome.until);
+    if (outcome.type !== 'resting') {
+      tried = true;
+      news ||= !('first' in outcome) || (outcome.first ?? true);
+    }
+    const another =
+      outcome.type === 'closed' || outcome.type === 'unfit' || (outcome.type === 'resting' && outcome.closed);
+    if (another && !last) {
+      if (outcome.type !== 'unfit') closed = outcome;
       shut.push(attempted(deps.clock.now(), message, route.name, outcome, routes[at + 1]!.name));
       continue;
+    }
+    if (restsUntil < Infinity && isRest(outcome)) {
+      if (isOverdue(message, outcome, deps.clock.now())) return expire(deps, message, outcome.reply.text);
+      return rest(deps, message, route.name, outcome, { restsUntil, tried, events: news ? shut : undefined });
     }
     return settle(
       deps,
@@ -79,6 +99,7 @@ export async function attempt(
       mailbox,
       route.name,
       outcome.type === 'unfit' ? noWay(outcome, recipients) : outcome,
+      started,
       shut,
     );
   }
@@ -87,7 +108,61 @@ export async function attempt(
     code: 'outbox.no-route',
     reply: silent(`${mailbox.address} has no way to send`),
   };
-  return settle(deps, message, mailbox, 'none', none);
+  return settle(deps, message, mailbox, 'none', none, now);
+}
+
+/** An outcome that is not about the message: it stays where it is in the queue. */
+function isRest(
+  outcome: Outcome,
+): outcome is Extract<Outcome, { readonly type: 'later' | 'closed' | 'blocked' | 'resting' }> {
+  return outcome.type === 'resting' || ('until' in outcome && outcome.until !== undefined);
+}
+
+/** Waiting does not count towards the deadline; waiting for ever does. */
+function isOverdue(message: OutboxMessage, outcome: Outcome, now: number): boolean {
+  const since = outcome.type === 'resting' ? outcome.since : now;
+  return now >= message.deadline + uncounted(message, since, now) && now - since > MOST_UNCOUNTED_MS;
+}
+
+/** Back into the queue as if it had not been touched; what is news is written into the story of the message that met it. */
+async function rest(
+  deps: AttemptDeps,
+  message: OutboxMessage,
+  route: string,
+  outcome: Outcome,
+  {
+    events: before,
+    restsUntil,
+    tried,
+  }: {
+    readonly restsUntil: number;
+    readonly tried: boolean;
+    /** Of ways that were tried before; undefined where nothing is news. */
+    readonly events: readonly NewMessageEvent[] | undefined;
+  },
+): Promise<Attempted> {
+  const now = deps.clock.now();
+  const cause = 'rest' in outcome ? outcome.rest : undefined;
+  const facts = {
+    ...(cause ? { about: cause.scope, row: cause.row, cause: cause.cause } : {}),
+    nextAt: iso(restsUntil),
+  };
+  const code = 'code' in outcome ? outcome.code : outcome.type;
+  const events: readonly NewMessageEvent[] =
+    before === undefined
+      ? []
+      : [
+          ...before,
+          attempted(now, message, route, outcome),
+          { at: now, type: 'deferred', data: { code, reason: outcome.reply.text, ...facts } },
+        ];
+  const change: MessageChange = {
+    state: { type: 'queued', nextAt: message.createdAt },
+    attempts: tried ? message.attempts : message.attempts - 1,
+  };
+  await tell(deps, { ...message, ...change });
+  const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  return { settled: settled.then(() => undefined), restsUntil };
 }
 
 /** No route takes this message, today or tomorrow. */
@@ -131,11 +206,13 @@ async function settle(
   mailbox: Mailbox,
   route: string,
   outcome: Outcome,
+  /** An attempt that began in time was not the last one. */
+  begunAt: number,
   before: readonly NewMessageEvent[] = [],
 ): Promise<Attempted> {
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
-  const change = changeOf(deps, message, outcome, now, events);
+  const change = changeOf(message, outcome, now, begunAt, events);
   await tell(deps, { ...message, ...change }, outcome);
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
     await deps.pause(mailbox, now + outcome.retryAfterMs);
@@ -160,10 +237,10 @@ function say(
 
 /** What becomes of the message, and the events that say so. */
 function changeOf(
-  { clock }: AttemptDeps,
   message: OutboxMessage,
   outcome: Outcome,
   now: number,
+  begunAt: number,
   events: NewMessageEvent[],
 ): MessageChange {
   if (outcome.type === 'sent' || outcome.type === 'refused') {
@@ -171,7 +248,8 @@ function changeOf(
     const refused = outcome.recipients.filter((one) => one.outcome === 'refused');
     if (refused.length > 0 && outcome.type === 'sent')
       events.push({ at: now, type: 'refused', data: { recipients: refused } });
-    if (recipients.some(({ state }) => state === 'pending')) return putOff(message, outcome, now, events, recipients);
+    if (recipients.some(({ state }) => state === 'pending'))
+      return putOff(message, outcome, now, begunAt, events, recipients);
     if (recipients.some(({ state }) => state === 'delivered')) {
       events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text } });
       return { state: { type: 'sent', at: now }, recipients };
@@ -180,25 +258,26 @@ function changeOf(
     events.push({ at: now, type: 'failed', data: { code, reply: outcome.reply.text } });
     return { state: { type: 'failed', at: now, code, reason: outcome.reply.text }, recipients };
   }
-  if (outcome.type === 'unknown' && clock.now() < message.deadline) {
+  if (outcome.type === 'unknown' && begunAt < message.deadline) {
     // At least once: where nobody can look, it is sent again, and the story says that it may come twice.
     const nextAt = nextAttempt(message.attempts, now, message.deadline);
     const data = { reason: outcome.reply.text, mayBeDuplicate: true, nextAt: iso(nextAt) };
     events.push({ at: now, type: 'deferred', data });
     return { state: { type: 'queued', nextAt } };
   }
-  return putOff(message, outcome, now, events, message.recipients);
+  return putOff(message, outcome, now, begunAt, events, message.recipients);
 }
 
 function putOff(
   message: OutboxMessage,
   outcome: Outcome,
   now: number,
+  begunAt: number,
   events: NewMessageEvent[],
   recipients: readonly Recipient[],
 ): MessageChange {
   const code = 'code' in outcome ? outcome.code : 'outbox.deferred';
-  if (now >= message.deadline) {
+  if (begunAt >= message.deadline) {
     const reason = `it could not be sent in time; last: ${outcome.reply.text}`;
     events.push({ at: now, type: 'failed', data: { code: 'outbox.expired', reply: outcome.reply.text } });
     return {
@@ -215,15 +294,15 @@ function putOff(
   return { state: { type: 'queued', nextAt }, recipients };
 }
 
-async function expire(deps: AttemptDeps, message: OutboxMessage): Promise<Attempted> {
+async function expire(deps: AttemptDeps, message: OutboxMessage, last: string): Promise<Attempted> {
   const at = deps.clock.now();
-  const reason = 'it could not be sent in time';
+  const reason = `it could not be sent in time; last: ${last}`;
   const change = {
     state: { type: 'failed', at, code: 'outbox.expired', reason },
     recipients: givenUp(message.recipients, reason),
   } as const;
   await tell(deps, { ...message, ...change });
-  const events = [{ at, type: 'failed', data: { code: 'outbox.expired' } }] as const;
+  const events = [{ at, type: 'failed', data: { code: 'outbox.expired', reply: last } }] as const;
   const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
   return { settled: settled.then(() => undefined) };
 }

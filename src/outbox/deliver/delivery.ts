@@ -2,12 +2,16 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
+import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
+import { inLedger } from '../ledger.ts';
+import { concerns } from '../rest.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
 import type { ReportKind } from './report.ts';
+import { Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
 import type { Route, SendingLimits, SentProbe } from './types.ts';
@@ -60,6 +64,13 @@ const AT_ONCE = 50;
 const BATCH = 50;
 /** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
 const BLOCKED_MS = 60_000;
+/** What is put off by itself, not by its sender, is due within this: the longest step with its scatter, and what a server asked. */
+const MOST_PUT_OFF_MS = 25 * 3_600_000;
+/** Without a look for so long nothing could be tried: the process was stopped, the machine slept, the clock was set. */
+const GAP_MS = 90_000;
+const ALIVE = 'delivery/alive';
+/** How often it is written down that delivery runs. */
+const ALIVE_MS = 30_000;
 /** So far back the events are looked at for who wants a message to go now. */
 const LATE_EVENTS = 1000;
 
@@ -74,6 +85,8 @@ interface Box {
   waitUntil: number;
   /** When it was found shut, if that is why it waits. */
   shutAt: number | undefined;
+  /** It waits for something that rests, and goes on when that does. */
+  rests: boolean;
 }
 
 class DeliveryLoop implements Delivery {
@@ -88,6 +101,12 @@ class DeliveryLoop implements Delivery {
   /** Mailboxes with due mail found no place among those under way. */
   #crowded = false;
   readonly #turns = new Turns();
+  readonly #resting: Resting;
+  readonly #grants: { stop(): void };
+  readonly #jumps: JumpWatch;
+  /** The last look, by the time of day; undefined before the first. */
+  #aliveAt: number | undefined;
+  #aliveStoredAt = 0;
   #timer: Timer | undefined;
   #breath: Timer | undefined;
   #looked = 0;
@@ -98,8 +117,17 @@ class DeliveryLoop implements Delivery {
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
-    this.#attempt = { ...deps, settler: new Settler(deps.store.outbox), pause: this.#pause };
+    this.#jumps = watchForJumps(deps.clock);
+    this.#resting = new Resting({ ...deps, opened: this.#opened });
+    this.#attempt = {
+      ...deps,
+      routes: async (mailbox) => (await deps.routes(mailbox)).map((route) => this.#resting.guard(route)),
+      ...(deps.inbox ? { inbox: this.#resting.guard(deps.inbox) } : {}),
+      settler: new Settler(deps.store.outbox),
+      pause: this.#pause,
+    };
     this.#watch = deps.store.watch('outbox', this.#heard);
+    this.#grants = deps.store.watch('grants', () => this.#resting.settingsChanged());
     this.#prolong();
     this.wake();
   }
@@ -129,6 +157,7 @@ class DeliveryLoop implements Delivery {
 
   async close(): Promise<void> {
     this.#watch.stop();
+    this.#grants.stop();
     this.#timer?.cancel();
     this.#breath?.cancel();
     this.#stop.abort(new Error('delivery is being stopped'));
@@ -158,9 +187,11 @@ class DeliveryLoop implements Delivery {
   async #start(): Promise<void> {
     const { clock, owner, store } = this.#deps;
     const { outbox } = store;
+    await this.#lookAtClock();
     const now = clock.now();
     if (now >= this.#takeOverAt) {
-      const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH });
+      const except = [...this.#claimed];
+      const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH, except });
       if (left.length < BATCH) this.#takeOverAt = now + TAKE_OVER_MS;
       for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
     }
@@ -187,6 +218,53 @@ class DeliveryLoop implements Delivery {
     this.#arm(next);
   }
 
+  /** What of the time of day cannot be true is put right, and time without delivery does not count towards deadlines. */
+  async #lookAtClock(): Promise<void> {
+    const { clock, log, owner, store } = this.#deps;
+    const { outbox } = store;
+    const now = clock.now();
+    const first = this.#aliveAt === undefined;
+    if (first) await this.#resting.load();
+    const before = this.#aliveAt ?? numberIn(await outbox.entry(ALIVE)) ?? now;
+    this.#aliveAt = now;
+    const jump = this.#jumps.look();
+    if (now - before > GAP_MS) {
+      await outbox.prolongDeadlines({ from: before, to: now });
+      log.info(
+        { seconds: Math.round((now - before) / 1000) },
+        'nothing could be sent for a while; deadlines are moved by that',
+      );
+    }
+    if (jump !== 0) {
+      log.warn(
+        { bySeconds: Math.round(jump / 1000) },
+        'the clock was set or the machine slept: what waits is looked at anew',
+      );
+      // Claims of ours that are alive are ours by the new time as well; those of others have a moment to say so.
+      await outbox.prolong(owner, [...this.#claimed], now + CLAIM_MS);
+      this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
+      for (const box of this.#boxes.values()) box.waitUntil = 0;
+      this.#resting.tryNow();
+    }
+    if (first || jump !== 0) {
+      const recalled = await outbox.recall({ now, latest: now + MOST_PUT_OFF_MS });
+      if (recalled > 0) log.warn({ messages: recalled }, 'mail was put off by a clock that ran ahead; it is due now');
+    }
+    if (Math.abs(now - this.#aliveStoredAt) < ALIVE_MS) return;
+    this.#aliveStoredAt = now;
+    await inLedger(outbox, ALIVE, () => ({ entry: String(now), result: undefined }));
+  }
+
+  /** What rested does so no longer: whoever waited for it may go. */
+  readonly #opened = (): void => {
+    for (const box of this.#boxes.values()) {
+      if (!box.rests) continue;
+      box.rests = false;
+      box.waitUntil = 0;
+    }
+    this.wake();
+  };
+
   /** Who says "now" of a message is heard, also where its mailbox was found shut a moment ago. */
   async #letReleased(due: readonly DueMailbox[], now: number): Promise<void> {
     const { outbox } = this.#deps.store;
@@ -195,11 +273,15 @@ class DeliveryLoop implements Delivery {
       return box.waitUntil > now && box.shutAt !== undefined;
     });
     if (shut.length === 0) return;
+    const tenantOf = new Map(shut.map(({ mailbox, tenant }) => [mailbox, tenant]));
     const after = Math.max(0, (await outbox.lastEvent()) - LATE_EVENTS);
     const mailboxes = shut.map(({ mailbox }) => mailbox);
     for (const { at, mailbox } of await outbox.events({ after, mailboxes, types: ['released'], limit: LATE_EVENTS })) {
       const box = this.#boxOf(mailbox);
-      if (box.shutAt !== undefined && at >= box.shutAt) box.waitUntil = 0;
+      if (box.shutAt === undefined || at < box.shutAt) continue;
+      if (box.rests) this.#resting.tryNow((rest) => concerns(rest, mailbox, tenantOf.get(mailbox)));
+      box.waitUntil = 0;
+      box.shutAt = undefined;
     }
   }
 
@@ -259,7 +341,13 @@ class DeliveryLoop implements Delivery {
 
   async #try(message: OutboxMessage, mailbox: Mailbox, begin?: 'interrupted'): Promise<Attempted> {
     try {
-      const { settled } = await attempt(this.#attempt, message, mailbox, this.#stop.signal, begin);
+      const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, this.#stop.signal, begin);
+      if (restsUntil !== undefined) {
+        const box = this.#boxOf(mailbox.address);
+        box.waitUntil = restsUntil;
+        box.rests = true;
+        box.shutAt ??= this.#deps.clock.now();
+      }
       return { settled: settled.finally(() => this.#claimed.delete(message.id)) };
     } catch (error) {
       this.#claimed.delete(message.id);
@@ -295,12 +383,13 @@ class DeliveryLoop implements Delivery {
     const box = this.#boxOf(mailbox.address);
     box.waitUntil = until === 'blocked' ? now + BLOCKED_MS : until;
     box.shutAt = until === 'blocked' ? now : undefined;
+    box.rests = false;
     if (until !== 'blocked') await pause(this.#deps.store.outbox, mailbox.address, until);
   };
 
   #boxOf(address: string): Box {
     let box = this.#boxes.get(address);
-    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0, shutAt: undefined }));
+    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0, shutAt: undefined, rests: false }));
     return box;
   }
 
@@ -344,4 +433,9 @@ class DeliveryLoop implements Delivery {
     this.#rest = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+function numberIn(text: string | undefined): number | undefined {
+  const found = Number(text);
+  return text === undefined || !Number.isFinite(found) ? undefined : found;
 }

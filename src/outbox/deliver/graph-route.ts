@@ -1,14 +1,16 @@
 /** Microsoft Graph as a way out: `sendMail` with the message as it is, drafts with upload sessions above its size limit. */
 import type { Clock } from '../../base/clock.ts';
 import { asError, isError } from '../../base/error.ts';
+import { refusalOf } from '../../oauth/catalogue/refusal.ts';
 import type { GraphAccess } from '../../oauth/graph-access.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
+import { authorOf } from './author.ts';
 import { type GraphAnswer, GraphHttp } from './graph-http.ts';
 import { isSealedMime, sendInParts } from './graph-parts.ts';
 import { addressToAll, type Misaddressed } from './graph-recipients.ts';
-import { outcomeOfFailure, silent } from './judge.ts';
-import type { Outcome, ProviderReply, Route, SendJob } from './types.ts';
+import { type Asked, outcomeOfFailure, resting, restOf, silent } from './judge.ts';
+import type { Outcome, ProviderReply, RestCause, Route, SendJob } from './types.ts';
 
 export interface GraphAccessSource {
   of(mailbox: Mailbox): Promise<GraphAccess>;
@@ -19,8 +21,6 @@ export interface GraphAccessSource {
  * A request may have 4 MB (microsoft-graph-docs, concepts/outlook-large-attachments), and base64 makes four octets of three.
  */
 const MOST_AT_ONCE = 3_000_000;
-/** The quota of recipients is counted over a day; looking again each hour is soon enough. */
-const QUOTA_PAUSE_MS = 3_600_000;
 
 export class GraphRoute implements Route {
   readonly name = 'graph';
@@ -37,7 +37,7 @@ export class GraphRoute implements Route {
   }
 
   async send(job: SendJob, signal: AbortSignal): Promise<Outcome> {
-    const { message, recipients } = job;
+    const { mailbox, message, recipients } = job;
     if (message.envelopeFrom === '') return unfit('Microsoft Graph sends no reports, which have no sender');
     try {
       if (message.size <= MOST_AT_ONCE) return await this.#trySend(job, signal);
@@ -49,8 +49,11 @@ export class GraphRoute implements Route {
       if (isError(error, 'outbox.graph-unknown'))
         return { type: 'unknown', reply: silent(`Microsoft Graph did not answer to the end: ${error.message}`) };
       if (isError(error, 'outbox.graph-refused'))
-        return outcomeOfAnswer(error.detail['answer'] as GraphAnswer, recipients);
-      return outcomeOfFailure(asError(error), this.#clock.now());
+        return outcomeOfAnswer(error.detail['answer'] as GraphAnswer, recipients, {
+          mailbox,
+          from: await authorOf(job),
+        });
+      return outcomeOfFailure(asError(error), this.#clock.now(), mailbox);
     }
   }
 
@@ -72,7 +75,11 @@ export class GraphRoute implements Route {
       // What was consented to since is in the next token only.
       if (answer.status === 401 || answer.status === 403) this.#access.reject(access);
       // A token may be refused although it has time left: one more try with a new one.
-      if (answer.status !== 401 || tries > 0) return outcomeOfAnswer(answer, job.recipients);
+      if (answer.status !== 401 || tries > 0)
+        return outcomeOfAnswer(answer, job.recipients, {
+          mailbox: job.mailbox,
+          from: answer.status < 300 ? job.message.envelopeFrom : await authorOf(job),
+        });
     }
   }
 
@@ -96,7 +103,7 @@ export class GraphRoute implements Route {
 }
 
 /** What Graph's answer to the request that sends means for the message. */
-export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipient[]): Outcome {
+export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipient[], asked: Asked): Outcome {
   const { code = '', retryAfterMs, status } = answer;
   const reply = replyOf(answer);
   if (status >= 200 && status < 300) {
@@ -107,18 +114,34 @@ export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipi
     }));
     return { type: 'sent', reply, recipients: delivered };
   }
-  if (status === 429 || status >= 500 || status === 408 || status === 423)
-    return { type: 'later', code: 'outbox.deferred', reply, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
-  if (QUOTA.test(code))
-    return { type: 'later', code: 'outbox.deferred', reply, retryAfterMs: retryAfterMs ?? QUOTA_PAUSE_MS };
-  if (code === 'ErrorSendAsDenied') return refused(reply, recipients);
-  if (status === 401) return { type: 'blocked', code: 'oauth.needs-consent', reply };
-  if (status === 403 || status === 404) return { type: 'closed', code: 'outbox.route-closed', reply };
   if (status === 413) return { type: 'unfit', code: 'outbox.too-large', reply };
+  const refusal = refusalOf(code === '' ? {} : { graph: code }, { address: asked.mailbox.address });
+  const rest = restOf(refusal, asked) ?? (refusal ? undefined : restByStatus(status));
+  if (rest) return resting(rest, reply, retryAfterMs);
   return refused(reply, recipients);
 }
 
-const QUOTA = /^Error(?:ExceededMessageLimit|QuotaExceeded|MessageThrottled|ServerBusy)$/i;
+/** What an answer without a known code says by its status alone. */
+function restByStatus(status: number): RestCause | undefined {
+  const row = `graph.http-${status}`;
+  const passing = { row, remedy: 'wait; Postern tries again by itself', passesWhen: 'Microsoft’s service recovers' };
+  if (status === 429)
+    return { scope: 'mailbox', ...passing, cause: 'Microsoft Graph asks for fewer requests', againMs: 60_000 };
+  if (status >= 500 || status === 408 || status === 423)
+    return { scope: 'route', ...passing, cause: `Microsoft Graph answers ${status}`, againMs: 30_000 };
+  if (status === 401)
+    return {
+      scope: 'mailbox',
+      row,
+      cause: 'Microsoft Graph does not take the token of this mailbox',
+      remedy: 'consent again: postern mailbox reconsent ADDRESS',
+      againMs: 60_000,
+    };
+  if (status !== 403 && status !== 404) return undefined;
+  const cause = 'Microsoft Graph does not let this mailbox send';
+  const remedy = 'consent to Mail.Send for the application: postern register microsoft --graph';
+  return { scope: 'route', row, cause, remedy, againMs: 15 * 60_000 };
+}
 
 function refused(reply: ProviderReply, recipients: readonly Recipient[]): Outcome {
   return {

@@ -44,7 +44,7 @@ export class InboxRoute implements Route {
       }
     } catch (error) {
       signal.throwIfAborted();
-      return outcomeOfFailure(asError(error), this.#clock.now());
+      return outcomeOfFailure(asError(error), this.#clock.now(), mailbox);
     }
   }
 

@@ -1,66 +1,130 @@
-/** What a reply means for a message: by who said it and when, not by its number alone. */
+/** What a reply means for a message: whose refusal it is says the catalogue, in a row of its own with where that is known from. */
 import type { PosternError } from '../../base/error.ts';
+import { diagnose, remedyText } from '../../oauth/catalogue/diagnose.ts';
+import { type Refusal, refusalOf } from '../../oauth/catalogue/refusal.ts';
 import type { SendResult, SmtpReply } from '../../protocol/smtp/send.ts';
+import type { Mailbox } from '../../store/types.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
-import type { Outcome, ProviderReply, RecipientOutcome } from './types.ts';
+import type { Outcome, ProviderReply, RecipientOutcome, RestCause } from './types.ts';
 
-/** Exchange: "SmtpClientAuthentication is disabled for the Tenant" or "… Mailbox"; a way that is shut, not a bad message. */
-const SHUT = /SmtpClientAuthentication is disabled|basic authentication is disabled/i;
-/** Exchange's throttling that comes as 4yz, and 5.2.2-like texts that pass by themselves. */
-const SLOW =
-  /4\.3\.2 .*concurrent|STOREDRV\.ClientSubmit|sending limit|5\.2\.0 .*submission rate|message submission rate/i;
+/** What is known of the message beside the reply. */
+export interface Asked {
+  readonly mailbox: Pick<Mailbox, 'address' | 'access'>;
+  /** The address the message is from. */
+  readonly from: string;
+}
 
 /** A finished SMTP transaction. `recipients` are those that were named, in order. */
-export function outcomeOf(result: SendResult, recipients: readonly Recipient[]): Outcome {
+export function outcomeOf(result: SendResult, recipients: readonly Recipient[], asked: Asked): Outcome {
   if (result.type === 'unknown') return { type: 'unknown', reply: silent(result.reason) };
   const reply = replyOf(result.reply);
-  if (result.type === 'taken')
-    return {
-      type: 'sent',
-      reply,
-      recipients: recipients.map((one, at) => recipientOutcome(one, result.recipients[at] ?? result.reply, reply.text)),
-    };
-  if (SHUT.test(reply.text)) return { type: 'closed', code: 'outbox.route-closed', reply };
-  if (isTransient(result.reply)) return { type: 'later', code: 'outbox.deferred', reply, ...pauseAsked(result.reply) };
+  const judged = recipients.map((one, at) => judgeRecipient(one, result.recipients[at], result.reply, asked));
+  const rest = judged.find((one) => one.rest !== undefined)?.rest;
+  const each = judged.map(({ outcome }) => outcome);
+  if (result.type === 'taken') return { type: 'sent', reply, recipients: each, ...(rest ? { rest } : {}) };
+  const refusal = refusalOf({ reply: { protocol: 'smtp', text: reply.text } }, { address: asked.mailbox.address });
+  const whole = restOf(refusal, asked) ?? rest;
+  if (whole) return resting(whole, reply, pauseAsked(result.reply.text));
+  if (result.reply.code < 500)
+    return { type: 'later', code: 'outbox.deferred', reply, ...retryAfter(pauseAsked(result.reply.text)) };
   // Some may have been refused for good while others were only put off: nobody is given up who may still get it.
-  const each = recipients.map((one, at) => {
-    const said = result.recipients[at];
-    return recipientOutcome(one, said === undefined || isGood(said) ? result.reply : said, reply.text);
-  });
   if (each.some(({ outcome }) => outcome === 'later')) return { type: 'later', code: 'outbox.deferred', reply };
   return { type: 'refused', code: 'outbox.refused', reply, recipients: each };
 }
 
 /** Why no transaction was possible: connection, sign-in, consent. */
-export function outcomeOfFailure(error: PosternError, now: number): Outcome {
+export function outcomeOfFailure(error: PosternError, now: number, mailbox: Mailbox): Outcome {
+  const { address } = mailbox;
   const said = error.detail['reply'];
   const text = typeof said === 'string' ? said : error.message;
   const reply: ProviderReply = { code: codeIn(text), enhanced: enhancedIn(text), text };
   const inner = typeof error.detail['code'] === 'string' ? error.detail['code'] : error.code;
-  if (SHUT.test(text)) return { type: 'closed', code: 'outbox.route-closed', reply };
-  if (error.kind === 'denied') return { type: 'blocked', code: inner, reply };
-  if (error.kind === 'misuse' || error.kind === 'refused') return { type: 'closed', code: inner, reply };
-  const asked = error.retryAt === undefined ? {} : { retryAfterMs: Math.max(0, error.retryAt.getTime() - now) };
-  return { type: 'later', code: inner, reply, ...asked };
+  const waitMs = error.retryAt === undefined ? undefined : Math.max(0, error.retryAt.getTime() - now);
+  const known = typeof said === 'string' ? refusalOf({ reply: { protocol: 'smtp', text } }, { address }) : undefined;
+  const rest = restOf(known, { mailbox, from: address });
+  if (rest) return resting(rest, reply, waitMs);
+  const { cause, id, passesWhen, remedy } = diagnose(error, { address });
+  const words = { row: id, cause, remedy: remedyText(remedy), ...(passesWhen === undefined ? {} : { passesWhen }) };
+  if (error.kind === 'denied')
+    return { type: 'blocked', code: inner, reply, rest: { scope: 'mailbox', ...words, againMs: CONSENT_MS } };
+  if (error.kind === 'misuse' || error.kind === 'refused')
+    return { type: 'closed', code: inner, reply, rest: { scope: 'route', ...words, againMs: SHUT_MS } };
+  const later = { type: 'later', code: inner, reply, ...retryAfter(waitMs) } as const;
+  const passing = { ...words, passesWhen: passesWhen ?? 'the other side recovers' };
+  if (UNREACHED.test(inner)) return { ...later, rest: { scope: 'endpoint', ...passing, againMs: UNREACHED_MS } };
+  // A connection that broke in the middle of this message says nothing of others.
+  if (inner === error.code && inner.startsWith('wire.')) return later;
+  return { ...later, rest: { scope: 'mailbox', ...passing, againMs: TROUBLE_MS } };
 }
 
-function recipientOutcome({ address }: Recipient, said: SmtpReply, whole: string): RecipientOutcome {
-  if (isGood(said)) return { address, outcome: 'delivered', reply: whole };
-  return { address, outcome: isTransient(said) ? 'later' : 'refused', reply: said.text };
+/** No connection came about: it is the server or the way to it, for everybody. */
+const UNREACHED = /^(?:wire\.unreachable|tls\.|outbox\.graph-unreachable$)/;
+/** A server that is back is noticed soon, and who connects is one at a time. */
+const UNREACHED_MS = 5_000;
+const TROUBLE_MS = 30_000;
+/** A new consent is noticed when it is stored; this is only for what was not heard of. */
+const CONSENT_MS = 60_000;
+const SHUT_MS = 15 * 60_000;
+
+/** What has to rest because of a refusal; undefined where it is about the message or a recipient, or nothing is known. */
+export function restOf(refusal: Refusal | undefined, { from, mailbox }: Asked): RestCause | undefined {
+  if (!refusal) return undefined;
+  const { whose, ...cause } = refusal;
+  switch (whose) {
+    case 'message':
+    case 'recipient':
+      return undefined;
+    case 'sender':
+      // Without the permission to send as a shared mailbox nothing of it can leave; another address is the message's own choice.
+      return mailbox.access === 'shared' && from.toLowerCase() === mailbox.address.toLowerCase()
+        ? { scope: 'mailbox', ...cause }
+        : undefined;
+    case 'route':
+    case 'mailbox':
+    case 'tenant':
+      return { scope: whose, ...cause };
+  }
+}
+
+/** The outcome of a refusal that is not about the message. */
+export function resting(rest: RestCause, reply: ProviderReply, askedMs: number | undefined): Outcome {
+  // Where a person has to open this way, another may be open.
+  if (rest.scope === 'route' && rest.passesWhen === undefined)
+    return { type: 'closed', code: 'outbox.route-closed', reply, rest };
+  return { type: 'later', code: 'outbox.deferred', reply, rest, ...retryAfter(askedMs) };
+}
+
+const retryAfter = (ms: number | undefined): { readonly retryAfterMs?: number } =>
+  ms === undefined ? {} : { retryAfterMs: ms };
+
+/** @param said the reply to RCPT, if there was one @param last the reply that decided */
+function judgeRecipient(
+  { address }: Recipient,
+  said: SmtpReply | undefined,
+  last: SmtpReply,
+  asked: Asked,
+): { readonly outcome: RecipientOutcome; readonly rest?: RestCause } {
+  const own = said !== undefined && !isGood(said) ? said : undefined;
+  const reply = own ?? last;
+  if (isGood(reply)) return { outcome: { address, outcome: 'delivered', reply: last.text } };
+  const refusal = refusalOf(
+    { reply: { protocol: 'smtp', text: reply.text } },
+    { address: asked.mailbox.address },
+    own ? 'recipient' : 'message',
+  );
+  const rest = restOf(refusal, asked);
+  const outcome = rest || reply.code < 500 ? 'later' : 'refused';
+  return { outcome: { address, outcome, reply: reply.text }, ...(rest ? { rest } : {}) };
 }
 
 const isGood = ({ code }: SmtpReply): boolean => code >= 200 && code < 300;
 
-function isTransient({ code, text }: SmtpReply): boolean {
-  return code < 500 || SLOW.test(text);
-}
-
 /** "suggested back-off" of Exchange, in milliseconds (`Suggested Backoff Time: 271 milliseconds`), or a `Retry-After: n`. */
-function pauseAsked({ text }: SmtpReply): { readonly retryAfterMs?: number } {
-  const milliseconds = /backoff time:? (\d+) ?ms|backoff time:? (\d+) milliseconds/i.exec(text);
-  if (milliseconds) return { retryAfterMs: Number(milliseconds[1] ?? milliseconds[2]) };
-  const seconds = /(?:retry|try again)[- ]after:? (\d+)/i.exec(text);
-  return seconds ? { retryAfterMs: Number(seconds[1]) * 1000 } : {};
+function pauseAsked(text: string): number | undefined {
+  const milliseconds = /backoff time:? (\d{1,9}) ?m(?:s|illiseconds)/i.exec(text);
+  if (milliseconds) return Number(milliseconds[1]);
+  const seconds = /(?:retry|try again)[- ]after:? (\d{1,9})/i.exec(text);
+  return seconds ? Number(seconds[1]) * 1000 : undefined;
 }
 
 export function replyOf({ code, enhanced, text }: SmtpReply): ProviderReply {

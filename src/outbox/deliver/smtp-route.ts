@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../../store/types.ts';
+import { authorOf } from './author.ts';
 import { envelopeIdOf } from './envelope-id.ts';
 import { outcomeOf, outcomeOfFailure } from './judge.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
@@ -70,14 +71,17 @@ export class SmtpRoute implements Route {
           signal,
         );
         this.#keep(mailbox.address, kept);
-        const outcome = outcomeOf(result, recipients);
+        const outcome = outcomeOf(result, recipients, {
+          mailbox,
+          from: result.type === 'refused' ? await authorOf(job) : message.envelopeFrom,
+        });
         return outcome.type === 'sent' ? { ...outcome, dsnPassedOn: kept.sender.offers('DSN') } : outcome;
       } catch (error) {
         signal.throwIfAborted();
         const failure = asError(error);
         // A kept connection may have ended unseen; nothing was taken, so a fresh one gets its chance.
         if (reused && failure.code.startsWith('wire.')) continue;
-        return outcomeOfFailure(failure, this.#clock.now());
+        return outcomeOfFailure(failure, this.#clock.now(), mailbox);
       }
     }
   }

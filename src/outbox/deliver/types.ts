@@ -10,10 +10,35 @@ export interface ProviderReply {
   readonly text: string;
 }
 
+/** What has to rest, because a refusal was about it and not about the message that met it. */
+export interface RestCause {
+  /** A way out of the mailbox, the mailbox, all mailboxes of its application, or whoever uses the server. */
+  readonly scope: 'route' | 'mailbox' | 'tenant' | 'endpoint';
+  /** Row of the catalogue, otherwise one of our codes. */
+  readonly row: string;
+  /** One plain sentence without a full stop. */
+  readonly cause: string;
+  readonly remedy: string;
+  /** Absent: a person has to do something. */
+  readonly passesWhen?: string;
+  /** Milliseconds until the first try. */
+  readonly againMs: number;
+  /** Milliseconds after which time alone has mended it. */
+  readonly passesMs?: number;
+}
+
 export interface RecipientOutcome {
   readonly address: string;
   readonly outcome: 'delivered' | 'refused' | 'later';
   readonly reply: string;
+}
+
+/** Of an outcome that is not about the message. */
+export interface Rested {
+  readonly rest?: RestCause;
+  /** When it is tried next, and whether it is news: added by who keeps count. */
+  readonly until?: number;
+  readonly first?: boolean;
 }
 
 export type Outcome =
@@ -24,9 +49,16 @@ export type Outcome =
       readonly recipients: readonly RecipientOutcome[];
       /** Whoever took it reports as the sender asked (RFC 3461); otherwise that is ours. */
       readonly dsnPassedOn?: boolean;
+      /** Why some recipients have to wait, where that was not about them. */
+      readonly rest?: RestCause;
     }
   /** Not now: the message stays as it is. `retryAfterMs` where the provider named a time. */
-  | { readonly type: 'later'; readonly code: string; readonly reply: ProviderReply; readonly retryAfterMs?: number }
+  | ({
+      readonly type: 'later';
+      readonly code: string;
+      readonly reply: ProviderReply;
+      readonly retryAfterMs?: number;
+    } & Rested)
   /** Never: nobody got it and nobody will by trying again. */
   | {
       readonly type: 'refused';
@@ -35,11 +67,20 @@ export type Outcome =
       readonly recipients: readonly RecipientOutcome[];
     }
   /** This way is shut for the mailbox (SMTP AUTH switched off); another route may be open. */
-  | { readonly type: 'closed'; readonly code: string; readonly reply: ProviderReply }
+  | ({ readonly type: 'closed'; readonly code: string; readonly reply: ProviderReply } & Rested)
   /** This message cannot go this way (too large for it, nobody's name on it); others can, and it may go another way. */
   | { readonly type: 'unfit'; readonly code: string; readonly reply: ProviderReply }
   /** A person has to act before anything of this mailbox can leave (consent ended). */
-  | { readonly type: 'blocked'; readonly code: string; readonly reply: ProviderReply }
+  | ({ readonly type: 'blocked'; readonly code: string; readonly reply: ProviderReply } & Rested)
+  /** Nothing was tried: something on this way rests until then. `closed`: another way may be tried meanwhile. */
+  | {
+      readonly type: 'resting';
+      readonly code: string;
+      readonly reply: ProviderReply;
+      readonly closed: boolean;
+      readonly since: number;
+      readonly until: number;
+    }
   /** The connection was lost after the last octet: taken, or not. */
   | { readonly type: 'unknown'; readonly reply: ProviderReply };
 
@@ -49,6 +90,8 @@ export interface Route {
   readonly name: string;
   /** What it takes is not kept among the mailbox's sent messages: that it is not there says nothing. */
   readonly leavesNoCopy?: boolean;
+  /** The server it uses for a mailbox, `host:port`; who cannot reach it spares others the try. @throws oauth.misconfigured, store.unavailable */
+  endpoint?(mailbox: Mailbox): Promise<string>;
   /** Sends to the recipients that are pending. Never rejects but with the signal's reason. */
   send(job: SendJob, signal: AbortSignal): Promise<Outcome>;
   close(): Promise<void>;

@@ -138,8 +138,8 @@ export function outboxTable(engine: Engine): OutboxTable {
               .where('state', '=', 'queued')
               .where('mailbox', '=', mailbox)
               .where('lane', '=', lane)
-              .where('state_at', '<=', now)
-              .orderBy('state_at')
+              // Not from the index of due times: the oldest goes first, whenever it was put off.
+              .where(sql<number>`+state_at`, '<=', now)
               .orderBy('seq')
               .limit(limit - ids.length),
           ).execute();
@@ -159,14 +159,17 @@ export function outboxTable(engine: Engine): OutboxTable {
             .execute();
         return { result: undefined, changed: false };
       }),
-    takeOver: ({ now, until, owner, limit }) =>
+    takeOver: ({ now, until, owner, limit, except = [] }) =>
       engine.write(undefined, async (trx) => {
         const left = await unlocked(
           trx
             .selectFrom('outbox_messages')
             .select('id')
             .where('state', '=', 'sending')
-            .where('state_at', '<=', now)
+            .where((eb) => eb.or([eb('state_at', '<=', now), eb('state_at', '>', until)]))
+            .$if(except.length > 0, (query) =>
+              query.where((eb) => eb.not(eb.and([eb('state_by', '=', owner), eb('id', 'in', [...except])]))),
+            )
             .orderBy('state_at')
             .limit(limit),
         ).execute();
@@ -209,6 +212,48 @@ export function outboxTable(engine: Engine): OutboxTable {
                 .returning('name')
                 .executeTakeFirst();
         return { result: done !== undefined, changed: false };
+      }),
+    entries: (prefix) =>
+      read((db) =>
+        db
+          .selectFrom('outbox_ledger')
+          .select(['name', 'entry'])
+          .where('name', '>=', prefix)
+          .where('name', '<', after(prefix))
+          .orderBy('name')
+          .execute(),
+      ),
+    dropEntry: (name) =>
+      engine.write(undefined, async (trx) => {
+        await trx.deleteFrom('outbox_ledger').where('name', '=', name).execute();
+        return { result: undefined, changed: false };
+      }),
+    prolongDeadlines: ({ mailboxes, from, to }) =>
+      engine.write(undefined, async (trx) => {
+        const waited = sql<number>`deadline + ${sql.lit(to)} - CASE WHEN created_at > ${sql.lit(from)} THEN created_at ELSE ${sql.lit(from)} END`;
+        for (let at = 0; at === 0 || at < (mailboxes?.length ?? 0); at += BOXES) {
+          const some = mailboxes?.slice(at, at + BOXES);
+          if (some?.length === 0) break;
+          await trx
+            .updateTable('outbox_messages')
+            .set({ deadline: waited })
+            .where('state', '=', 'queued')
+            .where('created_at', '<', to)
+            .$if(some !== undefined, (query) => query.where('mailbox', 'in', some!))
+            .execute();
+        }
+        return { result: undefined, changed: false };
+      }),
+    recall: ({ now, latest }) =>
+      engine.write(undefined, async (trx) => {
+        const { numUpdatedRows } = await trx
+          .updateTable('outbox_messages')
+          .set({ state_at: now })
+          .where('state', '=', 'queued')
+          .where('state_at', '>', latest)
+          .where('attempts', '>', 0)
+          .executeTakeFirst();
+        return { result: Number(numUpdatedRows), changed: false };
       }),
     note: (message, events) =>
       write('outbox', async (trx) => {
@@ -277,6 +322,14 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
   };
   return table;
+}
+
+/** Mailboxes named in one statement. */
+const BOXES = 500;
+
+/** The first name that does not begin so: names are ASCII up to the slash that ends the prefix. */
+function after(prefix: string): string {
+  return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)}`;
 }
 
 function filtered<T>(
