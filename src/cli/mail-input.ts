@@ -1,9 +1,10 @@
 /** A message as programs write it to sendmail's standard input, read as it comes: LF or CRLF, up to a line with one dot. */
-import { headerEnd, MOST_HEADER } from '../outbox/header.ts';
+import { HeaderReader } from '../protocol/mime/header-fields.ts';
+import { LineEnds } from '../protocol/mime/line-ends.ts';
 
 export interface MailInput {
-  /** What was read so far: the whole header, unless it is longer than a header may be. */
-  readonly begin: Buffer;
+  /** The whole header with the empty line; all there is where it has no end, or is longer than a header may be. */
+  readonly header: Buffer;
   /** The message from its start, with CRLF (RFC 5322 §2.1), in pieces. To be read once. */
   readonly octets: AsyncIterable<Buffer>;
 }
@@ -11,13 +12,15 @@ export interface MailInput {
 /** Resolves when the header is there. @param dotsAreText a line with one dot does not end the message */
 export async function readMail(input: AsyncIterable<Uint8Array>, dotsAreText: boolean): Promise<MailInput> {
   const pieces = octetsOf(withCrlf(input), dotsAreText);
-  let begin: Buffer = Buffer.alloc(0);
-  while (headerEnd(begin) === undefined && begin.length <= MOST_HEADER) {
+  const reader = new HeaderReader();
+  let end: number | undefined;
+  while (end === undefined && !reader.endless) {
     const next = await pieces.next();
     if (next.done === true) break;
-    begin = Buffer.concat([begin, next.value]);
+    end = reader.add(next.value);
   }
-  return { begin, octets: from(begin, pieces) };
+  const begin = reader.octets;
+  return { header: begin.subarray(0, end ?? begin.length), octets: from(begin, pieces) };
 }
 
 async function* from(begin: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
@@ -27,14 +30,9 @@ async function* from(begin: Buffer, rest: AsyncGenerator<Buffer, void, void>): A
 
 /** Octets as latin1 text, each kind of line end as CRLF. */
 async function* withCrlf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
-  // A CR at the end of a piece may belong to the LF that comes next.
-  let carried = '';
-  for await (const piece of input) {
-    const text = carried + Buffer.from(piece).toString('latin1');
-    carried = text.endsWith('\r') ? '\r' : '';
-    yield text.slice(0, text.length - carried.length).replace(/\r\n|\r|\n/g, '\r\n');
-  }
-  if (carried !== '') yield '\r\n';
+  const ends = new LineEnds('ends-line');
+  for await (const piece of input) yield ends.add(Buffer.from(piece)).toString('latin1');
+  yield ends.end().toString('latin1');
 }
 
 const STOP = '\r\n.\r\n';

@@ -4,7 +4,8 @@ import type { OutboxTable } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
 import { BodyWriter, recordOf, type Written } from './body.ts';
 import { outboxError } from './errors.ts';
-import { type Header, headerEnd, type HeaderOptions, MOST_HEADER, OctetCheck, readHeader } from './header.ts';
+import { HeaderReader } from '../protocol/mime/header-fields.ts';
+import { type Header, type HeaderOptions, OctetCheck, readHeader } from './header.ts';
 
 export interface Arrival extends Written {
   readonly bodyId: string;
@@ -24,6 +25,12 @@ export interface ArrivalOptions {
   readonly maxOctets: number;
   readonly now: number;
   readonly dropBcc: boolean;
+  /** Of the envelope. */
+  readonly sender: string;
+  readonly mayBe?: HeaderOptions['mayBe'];
+  readonly authorName?: HeaderOptions['authorName'];
+  readonly mayResend?: HeaderOptions['mayResend'];
+  readonly localDomain?: HeaderOptions['localDomain'];
 }
 
 /**
@@ -44,14 +51,13 @@ export async function takeIn(
   const writer = new BodyWriter(key, options.maxOctets, (number, data) =>
     table.addChunks(bodyId, options.now, [{ number, data }]),
   );
-  const { dropBcc, mailbox, now } = options;
-  const fields: HeaderOptions = { domain: mailbox.slice(mailbox.lastIndexOf('@') + 1), now, dropBcc };
+  const fields: HeaderOptions = { ...options, domain: options.mailbox.slice(options.mailbox.lastIndexOf('@') + 1) };
   let header: Header | undefined;
   let digest: Digest | undefined;
-  let begin: Buffer = Buffer.alloc(0);
+  const reader = new HeaderReader();
   const check = new OctetCheck();
-  const readUpTo = async (end: number): Promise<void> => {
-    header = readHeader(begin.subarray(0, end), fields);
+  const read = async (octets: Buffer): Promise<void> => {
+    header = readHeader(octets, fields);
     digest = seen(header);
     await writer.add(header.octets);
   };
@@ -60,13 +66,13 @@ export async function takeIn(
     check.look(octets);
     let rest = octets;
     if (!header) {
-      begin = begin.length === 0 ? octets : Buffer.concat([begin, octets]);
-      const end = headerEnd(begin);
+      const end = reader.add(octets);
       if (end === undefined) {
-        if (begin.length > MOST_HEADER) throw outboxError('outbox.header', 'the header does not come to an end');
+        if (reader.endless) throw outboxError('outbox.header', 'the header does not come to an end');
         continue;
       }
-      await readUpTo(end);
+      const begin = reader.octets;
+      await read(begin.subarray(0, end));
       digest?.update(begin);
       rest = begin.subarray(end);
     } else digest?.update(octets);
@@ -75,10 +81,9 @@ export async function takeIn(
   check.end();
   if (!header) {
     // A header alone is a message too; what is missing of its end is added.
-    const came = begin;
-    const ended = begin.length === 0 || begin.subarray(-2).toString('latin1') === '\r\n';
-    begin = Buffer.concat([begin, Buffer.from(ended ? '\r\n' : '\r\n\r\n')]);
-    await readUpTo(begin.length);
+    const came = reader.octets;
+    const ended = came.length === 0 || came.subarray(-2).toString('latin1') === '\r\n';
+    await read(Buffer.concat([came, Buffer.from(ended ? '\r\n' : '\r\n\r\n')]));
     digest?.update(came);
   }
   return { ...writer.end(), bodyId, sealed, header: header!, eightBit: check.eightBit };

@@ -31,6 +31,10 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'end lines with CRLF (RFC 5322 §2.1); programs that write LF alone can be piped through `postern sendmail`',
   },
+  'outbox.nul': {
+    kind: 'misuse',
+    hint: 'send binary data as an attachment in base64; text has no octet 0',
+  },
   'outbox.idempotency-mismatch': {
     kind: 'misuse',
     hint: 'this Idempotency-Key belongs to another message; use a new key for every new message',

@@ -1,56 +1,73 @@
 /** Who a finished message is from and to, as its own header says: the envelope where none is given. */
-import addressparser from 'nodemailer/lib/addressparser';
-import { isAddress, sameAddress } from './address.ts';
+import { readAddressList } from '../protocol/mime/address-list.ts';
+import { type Field, newestResending, readFields, valuesOf } from '../protocol/mime/header-fields.ts';
+import { isAddress } from './address.ts';
 import { outboxError } from './errors.ts';
 
 export interface HeaderAddresses {
-  /** Of `From`; several are possible, the first counts. */
+  /** Of `Sender` or `From`, or of those who resend it; several are possible, the first counts. A local name stays one. */
   readonly from: string | undefined;
-  /** Of `To`, `Cc` and `Bcc`, each once. */
+  /** Of `To`, `Cc` and `Bcc`, or of the newest resending (RFC 5322 §3.6.6), each once. Local names stay local. */
   readonly recipients: readonly string[];
 }
 
-/** @param octets the header @throws outbox.address */
+/** @param octets the header @throws outbox.header, outbox.address */
 export function headerAddresses(octets: Uint8Array): HeaderAddresses {
-  const fields = Buffer.from(octets)
-    .toString('utf8')
-    .split(/\r?\n(?![ \t])/);
-  const of = (...names: readonly string[]): readonly string[] =>
-    fields.flatMap((field) => {
-      const colon = field.indexOf(':');
-      if (!names.includes(field.slice(0, colon).trim().toLowerCase())) return [];
-      return readAddresses(field.slice(colon + 1).replace(/\r?\n/g, '')).map(({ address }) => address);
+  const fields = readFields(Buffer.from(octets).toString('latin1'));
+  if ('problem' in fields)
+    throw outboxError('outbox.header', `line ${fields.line} of the message ${fields.problem}`, {
+      detail: { line: fields.line },
     });
-  return { from: of('from')[0], recipients: [...new Set(of('to', 'cc', 'bcc'))] };
+  const resent = newestResending(fields);
+  const isResent = resent.some(({ name }) => RESENT_TO.includes(name));
+  const of = (from: readonly Field[], ...names: readonly string[]): readonly string[] =>
+    names.flatMap((name) => valuesOf(from, name).flatMap((value) => addressesOf(value)));
+  const written = of(fields, 'from');
+  return {
+    from:
+      (isResent ? of(resent, 'resent-sender', 'resent-from')[0] : undefined) ??
+      (written.length > 1 ? of(fields, 'sender')[0] : undefined) ??
+      written[0],
+    recipients: [...new Set(isResent ? of(resent, ...RESENT_TO) : of(fields, 'to', 'cc', 'bcc'))],
+  };
 }
 
-/** @param octets the header @throws outbox.sender when `From` or `Sender` names somebody else */
-export function checkAuthors(octets: Uint8Array, allowed: string): void {
-  for (const field of Buffer.from(octets)
-    .toString('utf8')
-    .split(/\r?\n(?![ \t])/)) {
-    const [, name, value] = /^(from|sender)[ \t]*:([^]*)$/i.exec(field) ?? [];
-    if (name === undefined) continue;
-    for (const { address } of readAddresses(value!.replace(/\r?\n/g, '')))
-      if (!sameAddress(address, allowed))
-        throw outboxError('outbox.sender', `the only sender allowed here is ${allowed}, and ${name} names ${address}`, {
-          hint: `set the device’s sender address to ${allowed}`,
-        });
-  }
-}
+const RESENT_TO = ['resent-to', 'resent-cc', 'resent-bcc'];
 
 /** `Zoë <zoe@x.test>, bob@x.test`, groups taken apart (RFC 5322 §3.4). @throws outbox.address */
 export function readAddresses(text: string): readonly { readonly name: string; readonly address: string }[] {
-  if (/[\r\n\0]/.test(text)) throw noAddress(text);
-  return addressparser(text, { flatten: true }).map(({ name, address }) => {
-    if (isAddress(address)) return { name, address };
+  return read(text).map(({ name, address, isLocal }) => {
+    if (!isLocal && isAddress(address)) return { name, address };
     throw noAddress(address === '' ? name : address);
   });
 }
 
-function noAddress(text: string): Error {
-  const shown = text.replace(/[^\x21-\x7e]+/g, ' ').slice(0, 100);
-  return outboxError('outbox.address', `${shown === '' ? 'an empty text' : shown} is not an address mail can go to`, {
-    detail: { address: shown },
+/** As {@link readAddresses}, with names that have no domain yet. @throws outbox.address */
+export function addressesOf(text: string): readonly string[] {
+  return read(text).flatMap(({ address, isLocal }) => {
+    if (address === '') return [];
+    if (isAddress(isLocal ? `${address}@local` : address)) return [address];
+    throw noAddress(address);
   });
+}
+
+function read(text: string) {
+  if (/[\r\n\0]/.test(text)) throw noAddress(text);
+  const { addresses, problem } = readAddressList(text);
+  if (problem === undefined) return addresses;
+  throw outboxError('outbox.address', `${shown(text)} is no list of addresses: ${problem}`);
+}
+
+function noAddress(text: string): Error {
+  const short = shown(text);
+  return outboxError('outbox.address', `${short === '' ? 'an empty text' : short} is not an address mail can go to`, {
+    detail: { address: short },
+  });
+}
+
+function shown(text: string): string {
+  return text
+    .slice(0, 400)
+    .replace(/[^\x21-\x7e]+/g, ' ')
+    .slice(0, 100);
 }

@@ -1,11 +1,11 @@
-/** The header of a message on its way in: what has to be known, removed and added (RFC 5322 §2.2, RFC 6409 §8). */
-import { mailDate } from '../base/mail-date.ts';
+/** The header of a message on its way in: what has to be known, checked, removed and added (RFC 5322 §2.2, RFC 6409 §8). */
 import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
+import { mailDate } from '../base/mail-date.ts';
+import { formatAddress, type ListedAddress, readAddressList } from '../protocol/mime/address-list.ts';
+import { authorProblem } from '../protocol/mime/authors.ts';
+import { type Field, readFields, repeatedField, utf8 } from '../protocol/mime/header-fields.ts';
 import { outboxError } from './errors.ts';
-
-/** Octets. Exchange refuses headers above 256 KiB; nobody writes one by hand. */
-export const MOST_HEADER = 256 * 1024;
 
 export interface Header {
   /** With the empty line that ends it. */
@@ -23,55 +23,58 @@ export interface HeaderOptions {
   /** Milliseconds since the epoch, for a missing Date. */
   readonly now: number;
   readonly dropBcc: boolean;
+  /** Of the envelope; empty for reports. */
+  readonly sender: string;
+  /** Whether `From` and `Sender` may name an address; undefined: they were checked before. */
+  readonly mayBe?: ((address: string) => boolean) | undefined;
+  /** The original author may stay when somebody who may sends it anew (`Resent-From`). */
+  readonly mayResend?: boolean | undefined;
+  /** Display name of a From that is added. */
+  readonly authorName?: string | undefined;
+  /** Completes names without a domain (`To: root`); undefined: they stay as they are. */
+  readonly localDomain?: string | undefined;
 }
 
-/**
- * Where the header ends: the octets up to and including the empty line, or undefined while it has not come yet. A message
- * may begin with the empty line.
- */
-export function headerEnd(octets: Buffer): number | undefined {
-  if (octets.length >= 2 && octets[0] === CR && octets[1] === LF) return 2;
-  const end = octets.indexOf('\r\n\r\n');
-  return end === -1 ? undefined : end + 4;
-}
+/** Address fields in which local names are completed. */
+const ADDRESSED = new Set(
+  'from sender reply-to to cc bcc resent-from resent-sender resent-to resent-cc resent-bcc'.split(' '),
+);
+/** Those that say who sends: a name that is nobody's address gives way to the sender of the envelope. */
+const AUTHORS = new Set(['from', 'sender', 'resent-from', 'resent-sender']);
 
 /**
- * Reads a whole header and gives the one to send: `Idempotency-Key` taken out, Message-ID and Date added where they are
- * missing (RFC 6409 §8.2, §8.3), all else octet for octet. @throws outbox.header
+ * Reads a whole header and gives the one to send: `Idempotency-Key` taken out, `From`, Message-ID and Date added where they are
+ * missing or empty (RFC 6409 §8.2, §8.3), names without a domain completed, all else octet for octet.
+ * @throws outbox.header, outbox.sender when somebody is named who must not be
  */
 export function readHeader(octets: Buffer, options: HeaderOptions): Header {
-  const text = octets.toString('latin1');
-  const fields = text
-    .slice(0, -2)
-    .split(/\r\n(?![ \t])/)
-    .filter((field) => field !== '');
+  const fields = readFields(octets.toString('latin1'));
+  if (!Array.isArray(fields)) throw wrong(fields as Exclude<typeof fields, readonly Field[]>);
+  const all = fields as readonly Field[];
+  const repeated = repeatedField(options.dropBcc ? all.filter(({ name }) => name !== 'bcc') : all);
+  if (repeated) throw wrong(repeated);
+  if (options.mayBe) checkAuthors(all, { ...options, mayBe: options.mayBe });
   const kept: string[] = [];
   let messageId: string | undefined;
   let dated = false;
+  let authored = false;
   let key: string | undefined;
-  for (const field of fields) {
-    const found = /^([\x21-\x39\x3b-\x7e]+)[ \t]*:([^]*)$/.exec(field);
-    if (!found) throw outboxError('outbox.header', `a header line has no name: ${shown(field)}`);
-    if (/[\r\n\0]/.test(field.replace(/\r\n(?=[ \t])/g, '')))
-      throw outboxError('outbox.header', `the header field ${found[1]} has a line break in it that is none`);
-    const value = found[2]!.replace(/\r\n/g, '').trim();
-    switch (found[1]!.toLowerCase()) {
-      case 'message-id':
-        messageId ??= value;
-        break;
-      case 'date':
-        dated = true;
-        break;
-      case 'idempotency-key':
-        key ??= value;
-        continue;
-      case 'bcc':
-        if (options.dropBcc) continue;
-        break;
+  for (const field of all) {
+    const { name, value } = field;
+    if (name === 'idempotency-key') {
+      key ??= value;
+      continue;
     }
-    kept.push(field);
+    if (options.dropBcc && (name === 'bcc' || name === 'resent-bcc')) continue;
+    // What is empty is as good as missing, and a second one beside it would be one too many.
+    if (value === '' && (name === 'message-id' || name === 'date')) continue;
+    if (name === 'message-id') messageId = value;
+    if (name === 'date') dated = true;
+    if (name === 'from') authored = true;
+    kept.push(ADDRESSED.has(name) ? completed(field, options) : field.raw);
   }
-  if (messageId === undefined || messageId === '') {
+  if (!authored && options.sender !== '') kept.push(`From: ${addedAuthor(options)}`);
+  if (messageId === undefined) {
     messageId = `<${randomUUID()}@${options.domain}>`;
     kept.push(`Message-ID: ${messageId}`);
   }
@@ -84,22 +87,72 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
   };
 }
 
-const CR = 13;
-const LF = 10;
+function addedAuthor({ authorName = '', sender }: HeaderOptions): string {
+  // oxlint-disable-next-line no-control-regex -- none of them may be in a header
+  const name = authorName.slice(0, 200).replaceAll(/[\x00-\x1f\x7f]/g, '');
+  return Buffer.from(formatAddress({ name, address: sender })).toString('latin1');
+}
+
+/** @throws outbox.header, outbox.sender */
+function checkAuthors(fields: readonly Field[], options: HeaderOptions & { mayBe(address: string): boolean }): void {
+  const found = authorProblem(fields, {
+    mayBe: options.mayBe,
+    nullSender: options.sender === '',
+    mayResend: options.mayResend === true,
+    localNames: options.sender === '' ? 'refused' : 'replaced',
+  });
+  if (!found) return;
+  const where = found.line === undefined ? '' : `line ${found.line}: `;
+  if (found.type === 'header') throw outboxError('outbox.header', `${where}${found.problem}`, { hint: AUTHOR_HINT });
+  const more = found.address === undefined ? { hint: REPORT_HINT } : { detail: { address: found.address } };
+  throw outboxError('outbox.sender', `${where}${found.problem}, which is not allowed as a sender here`, more);
+}
+
+const AUTHOR_HINT =
+  'From is one address, `Name <local@domain>`, with the name in quotation marks when it has signs other than letters; several need a Sender (RFC 5322 §3.6.2)';
+const REPORT_HINT = 'give the message a sender; only reports and automatic answers go without one (RFC 5321 §4.5.5)';
+
+/** A field with its local names completed; as it stood where it has none, or cannot be read. */
+function completed(field: Field, { localDomain, mayBe, sender }: HeaderOptions): string {
+  const { name, value, raw } = field;
+  // Nearly all: an address, and no name without one.
+  const { addresses, grouped, problem } = readAddressList(utf8(value));
+  const isAuthor = AUTHORS.has(name);
+  if (problem !== undefined || grouped || !addresses.some(({ isLocal }) => isLocal)) return raw;
+  if (!isAuthor && localDomain === undefined) return raw;
+  const one = (each: ListedAddress): Pick<ListedAddress, 'name' | 'address'> => {
+    if (!each.isLocal) return each;
+    const address = localDomain === undefined ? undefined : `${each.address}@${localDomain}`;
+    if (address !== undefined && (!isAuthor || mayBe?.(address) !== false)) return { ...each, address };
+    if (sender === '') return each;
+    return { name: each.name === '' ? each.address : `${each.address} (${each.name})`, address: sender };
+  };
+  const text = addresses.map((each) => formatAddress(one(each))).join(',\r\n ');
+  return `${raw.slice(0, name.length)}: ${Buffer.from(text).toString('latin1')}`;
+}
+
+function wrong({ line, problem }: { readonly line: number; readonly problem: string }): Error {
+  return outboxError('outbox.header', `line ${line} of the message ${problem}`, { detail: { line } });
+}
 
 /** Octets looked at together. */
 const LOOK_OCTETS = 16 * 1024;
 /** A CR or LF alone; a CR at the very end may have its LF in what follows. */
 const BARE_NEWLINE = /\r(?!\n|$)|(?<!\r)\n/;
 
-/** Looks at octets as they pass: whether some are above 127, and that every CR and LF belongs to a CRLF. */
+/** Looks at octets as they pass: whether some are above 127, that every CR and LF belongs to a CRLF, and that none is NUL. */
 export class OctetCheck {
   eightBit = false;
   #endedInCr = false;
 
-  /** @throws outbox.bare-newline: what one server takes for a line another does not (SMTP smuggling; RFC 5321 §2.3.8) */
+  /**
+   * @throws outbox.bare-newline: what one server takes for a line another does not (SMTP smuggling; RFC 5321 §2.3.8);
+   * outbox.nul: a server may end the text there, or take the octet out (RFC 2045 §2.7, §2.8)
+   */
   look(octets: Buffer): void {
     this.eightBit ||= !isAscii(octets);
+    if (octets.includes(0))
+      throw outboxError('outbox.nul', 'the message has an octet 0 (NUL), which mail cannot carry as it is');
     // The engine's own search in a text takes a third of the time of a loop over octets.
     for (let at = 0; at < octets.length; at += LOOK_OCTETS) {
       const text = octets.toString('latin1', at, at + LOOK_OCTETS);
@@ -116,8 +169,4 @@ export class OctetCheck {
 
 function bareNewline(): Error {
   return outboxError('outbox.bare-newline', 'the message has a CR or LF that is not part of a CRLF');
-}
-
-function shown(field: string): string {
-  return JSON.stringify(field.slice(0, 60));
 }

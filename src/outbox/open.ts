@@ -13,12 +13,12 @@ import type {
   Recipient,
 } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
+import { maySendAs } from '../access/senders.ts';
 import { checkAddress, needsUtf8, sameAddress } from './address.ts';
 import { type Arrival, takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { GroupCommit } from './commit.ts';
 import { outboxError } from './errors.ts';
-import { checkAuthors } from './header-addresses.ts';
 import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
 
 export interface OutboxDeps {
@@ -27,6 +27,8 @@ export interface OutboxDeps {
   readonly clock: Clock;
   /** Most octets of a message. */
   readonly maxOctets?: number;
+  /** Domain of names without one, `outbox.localDomain`. */
+  readonly localDomain?: string | undefined;
   /** Finished messages are kept this many milliseconds. */
   readonly keepMs?: number;
   /** Which of these addresses nothing may be sent to, from this mailbox or at all, with the reason. */
@@ -53,6 +55,7 @@ export function openOutbox(deps: OutboxDeps): Outbox {
 
 class StoredOutbox implements Outbox {
   readonly maxOctets: number;
+  readonly localDomain: string | undefined;
   readonly #deps: OutboxDeps;
   readonly #commit: GroupCommit;
   /** Idempotency keys of messages that are being taken, by principal and key. */
@@ -61,6 +64,7 @@ class StoredOutbox implements Outbox {
   constructor(deps: OutboxDeps) {
     this.#deps = deps;
     this.maxOctets = deps.maxOctets ?? MAX_OCTETS;
+    this.localDomain = deps.localDomain;
     this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages));
   }
 
@@ -78,10 +82,19 @@ class StoredOutbox implements Outbox {
       const arrival = await takeIn(
         vault,
         store.outbox,
-        { mailbox: mailbox.address, maxOctets: this.maxOctets, now, dropBcc: request.dropBcc === true },
+        {
+          mailbox: mailbox.address,
+          maxOctets: this.maxOctets,
+          now,
+          dropBcc: request.dropBcc === true,
+          sender: envelope.from,
+          mayBe: authorsOf(request),
+          authorName: request.authorName,
+          mayResend: request.source === 'sendmail',
+          localDomain: this.localDomain,
+        },
         body,
         (header) => {
-          if (request.onlySender !== undefined) checkAuthors(header.octets, request.onlySender);
           const name = request.idempotencyKey ?? header.idempotencyKey;
           if (name === undefined) return undefined;
           this.#claimKey(principal, name);
@@ -121,7 +134,7 @@ class StoredOutbox implements Outbox {
         detail: { mailbox: mailbox.address, from },
         hint: `set the device’s sender address to ${only}`,
       });
-    if (from === '' || sendersOf(mailbox).some((allowed) => sameAddress(allowed, from))) return;
+    if (from === '' || maySendAs(mailbox, from)) return;
     throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
       detail: { mailbox: mailbox.address, from },
       hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${mailbox.address} --send-as ${from}`,
@@ -247,7 +260,7 @@ class StoredOutbox implements Outbox {
     const arrival = await takeIn(
       vault,
       store.outbox,
-      { mailbox: message.mailbox, maxOctets: this.maxOctets, now, dropBcc: false },
+      { mailbox: message.mailbox, maxOctets: this.maxOctets, now, dropBcc: false, sender: message.envelopeFrom },
       body,
     );
     const { bodyId, chunks, eightBit, header, rest, sealed, size } = arrival;
@@ -333,10 +346,11 @@ function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
   };
 }
 
-/** The mailbox itself and the addresses declared for it. */
-function sendersOf({ address, settings }: Mailbox): readonly string[] {
-  const declared = settings['sendAs'];
-  return [address, ...(Array.isArray(declared) ? declared.filter((one) => typeof one === 'string') : [])];
+/** As whom the header may speak. Reports are our own: they come from the mail system. */
+function authorsOf({ mailbox, onlySender, source }: AcceptRequest): ((address: string) => boolean) | undefined {
+  if (source === 'report') return undefined;
+  if (onlySender !== undefined) return (address) => sameAddress(address, onlySender);
+  return (address) => maySendAs(mailbox, address);
 }
 
 /** What, besides the octets, makes two submissions the same message. */

@@ -49,6 +49,8 @@ export interface AcceptRequest {
   readonly fingerprint?: string;
   /** Removes `Bcc` from the header, as sendmail does with -t; default: the header stays as it is. */
   readonly dropBcc?: boolean;
+  /** Display name of a `From` that is added because the message has none. */
+  readonly authorName?: string;
   /** Sender and recipients have just passed {@link Outbox.checkSender} and {@link Outbox.checkRecipient}. */
   readonly checked?: boolean;
 }
@@ -63,10 +65,12 @@ export interface Accepted {
 export interface Outbox {
   /** Most octets of a message. */
   readonly maxOctets: number;
+  /** What names without a domain are completed with; undefined: they are refused as recipients. */
+  readonly localDomain: string | undefined;
   /**
    * Takes a message: when the promise resolves it is durable. `body` is RFC 5322 octets with CRLF.
    * @throws outbox.address, .no-recipients, .too-many-recipients, .sender, .suppressed, .too-large, .header,
-   *   .idempotency-mismatch, .idempotency-busy, or what `body` throws; then nothing was taken
+   *   .bare-newline, .nul, .idempotency-mismatch, .idempotency-busy, or what `body` throws; then nothing was taken
    */
   accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted>;
   /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */

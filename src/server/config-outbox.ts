@@ -28,6 +28,14 @@ export const outboxSchema = z
       .default(150_000_000)
       .describe('largest message that is taken, in octets; Microsoft 365 takes 35 MB unless raised, 150 MB at most'),
     keepDays: z.int().min(1).default(30).describe('how long messages that were sent or failed stay to be looked at'),
+    localDomain: z
+      .string()
+      .max(253)
+      .regex(/^(?=.*[a-z])[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i, 'a domain, such as example.com')
+      .optional()
+      .describe(
+        'completes names without a domain (To: root), as cron and scripts write them; unless given, such a recipient is refused and headers keep the name',
+      ),
     relay: z
       .strictObject({
         host: z.string().min(1),

@@ -91,6 +91,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       vault,
       clock,
       maxOctets: config.outbox.maxOctets,
+      localDomain: config.outbox.localDomain,
       keepMs: config.outbox.keepDays * 86_400_000,
       suppressed: openSuppressed(store),
     });

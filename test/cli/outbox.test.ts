@@ -50,7 +50,7 @@ test('sendmail -t takes recipients from the header, removes Bcc and stops at a d
   assert.deepEqual([shown.envelopeFrom, shown.source], [ALICE, 'sendmail']);
   const body = await text(id);
   assert.doesNotMatch(body, /carol/);
-  assert.match(body, /^From: <alice@contoso\.test>\r\nTo: Bob/);
+  assert.match(body, /^To: Bob[^]*\r\nFrom: alice@contoso\.test\r\n/);
   assert.match(body, /\r\n\r\nfirst\r\n$/);
 });
 
@@ -63,7 +63,48 @@ test('the flags that programs give: -oi, -oem, -odb, -bm, -m, -r, -F, -N, -R', a
   const shown = await show(id);
   assert.deepEqual(shown.recipients, [{ address: 'd@x.test', state: 'pending', notify: ['SUCCESS', 'DELAY'] }]);
   assert.deepEqual(shown.dsn, { ret: 'HDRS', envid: 'e1' });
-  assert.match(await text(id), /^From: "Alice \\"A\\"" <alice@contoso\.test>\r\n/);
+  assert.match(await text(id), /^From: "Alice \\"A\\"" <alice@contoso\.test>\r$/m);
+});
+
+test('B2, B3, B4, B6, B9: what cron, git, PHP and old programs write is taken', async () => {
+  const cron = 'From: root (Cron Daemon)\nTo: root\nSubject: Cron\n\nout\n';
+  assert.match(
+    await text(await sendmail(['-f', ALICE, 'd@x.test'], cron)),
+    /^From: "root \(Cron Daemon\)" <alice@contoso\.test>\r\nTo: root\r\n/,
+  );
+  const patch =
+    'From 1234abcd Mon Sep 17 00:00:00 2001\nFrom: Alice <alice@contoso.test>\nTo: d@x.test\nSubject: [PATCH] x\n\n---\n';
+  assert.match(await text(await sendmail(['-t'], patch)), /^From: Alice <alice@contoso\.test>\r\n/);
+  const twice = await text(await sendmail(['-t', '-f', ALICE], 'To: d@x.test\r\r\nSubject: x\r\r\n\r\r\nbody\r\r\n'));
+  assert.match(twice, /^To: d@x\.test\r\nSubject: x\r\n/);
+  assert.match(twice, /\r\n\r\nbody\r\n$/);
+  for (const sender of [`<${ALICE}>`, ` ${ALICE}`])
+    assert.equal((await show(await sendmail(['-f', sender, 'd@x.test']))).envelopeFrom, ALICE);
+  const bounce =
+    'From: MAILER-DAEMON@host.internal (Mail Delivery System)\nTo: d@x.test\nAuto-Submitted: auto-replied\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\nx\n';
+  for (const sender of ['<>', ''])
+    assert.equal((await show(await sendmail(['-f', sender, '--mailbox', ALICE, 'd@x.test'], bounce))).envelopeFrom, '');
+  const empty = await text(await sendmail(['-t', '-f', ALICE], 'To: d@x.test\nMessage-ID: \n \nSubject: x\n\nx\n'));
+  assert.equal(empty.match(/^message-id:/gim)?.length, 1);
+  assert.deepEqual(
+    (await show(await sendmail(['-f', ALICE, '<d@x.test>', 'E <e@x.test>, f@x.test']))).recipients.map(
+      ({ address }) => address,
+    ),
+    ['d@x.test', 'e@x.test', 'f@x.test'],
+  );
+});
+
+test('B5: sendmail -t of a message that is resent goes to whom it is resent to', async () => {
+  const resent = `Resent-From: ${ALICE}\nResent-To: new@x.test\nResent-Bcc: hidden@x.test\nFrom: far@x.test\nTo: list@x.test\nSubject: x\n\nx\n`;
+  const id = await sendmail(['-t'], resent);
+  const shown = await show(id);
+  assert.deepEqual(
+    [shown.envelopeFrom, shown.recipients.map(({ address }) => address)],
+    [ALICE, ['new@x.test', 'hidden@x.test']],
+  );
+  const body = await text(id);
+  assert.doesNotMatch(body, /hidden/);
+  assert.match(body, /^From: far@x\.test\r$/m);
 });
 
 test('what is wrong is said, with exit code 64', async () => {
@@ -73,11 +114,18 @@ test('what is wrong is said, with exit code 64', async () => {
     [['-f', ALICE], /no recipient/],
     [['-bs'], /-bs is not offered/],
     [['-f', ALICE, '-N', 'maybe', 'd@x.test'], /-N maybe/],
+    [['-f', ALICE, 'root'], /root has no domain/],
+    [['-f', `${ALICE}, eve@x.test`, 'd@x.test'], /is not one address/],
   ] as const) {
     const done = await run(['sendmail', ...args], LETTER);
     assert.equal(done.code, 64, `${args.join(' ')}: ${done.stderr}`);
     assert.match(done.stderr, said);
   }
+  const broken = await run(['sendmail', '-f', ALICE, 'd@x.test'], 'Subject: a\nno field here\n\nx\n');
+  assert.match(broken.stderr, /line 2 of the message is no header field/);
+  const forged = await run(['sendmail', '-f', ALICE, 'd@x.test'], 'From: ceo@contoso.test\n\nx\n');
+  assert.match(forged.stderr, /line 1: From names ceo@contoso\.test/);
+  assert.equal((await run(['sendmail', '-f', '<>', '--mailbox', ALICE, 'd@x.test'], LETTER)).code === 0, false);
 });
 
 test('an Idempotency-Key makes handing over safe to repeat', async () => {

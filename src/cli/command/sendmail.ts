@@ -1,7 +1,7 @@
 /** `postern sendmail`: what programs call as sendmail, into the outbox. */
 import { Command } from 'commander';
-import { headerEnd } from '../../outbox/header.ts';
-import { headerAddresses } from '../../outbox/header-addresses.ts';
+import { maySendAs } from '../../access/senders.ts';
+import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
@@ -15,6 +15,7 @@ interface SendmailOptions {
   readonly sender?: string;
   readonly r?: string;
   readonly fullName?: string;
+  readonly mailbox?: string;
   readonly notify?: string;
   readonly return?: string;
   readonly envelopeId?: string;
@@ -26,11 +27,12 @@ export function sendmail(): Command {
     new Command('sendmail')
       .description('accept a message from standard input, with the flags programs use for sendmail')
       .argument('[recipients...]')
-      .option('-t, --from-header', 'take recipients from To, Cc and Bcc, and remove Bcc')
+      .option('-t, --from-header', 'take recipients from To, Cc and Bcc (or Resent-To, -Cc, -Bcc), and remove Bcc')
       .option('-i, --ignore-dots', 'a line with a dot alone does not end the message')
-      .option('-f, --sender <address>', 'envelope sender; default: the From of the header')
+      .option('-f, --sender <address>', "envelope sender, '<>' for a report; default: the From of the header")
       .option('-r <address>', 'the same as -f')
       .option('-F, --full-name <name>', 'name for a From that is missing')
+      .option('--mailbox <address>', 'whose consent sends it; default: the mailbox of the sender')
       .option('-N, --notify <when>', 'never, or success, failure, delay (RFC 3461)')
       .option('-R, --return <part>', 'what a report contains: full or hdrs')
       .option('--envelope-id <id>', 'comes back in reports (-V of sendmail, which is --version here)')
@@ -58,16 +60,22 @@ export function sendmail(): Command {
               hint: 'leave -b out, or use -bm',
             });
           const dots = options.ignoreDots === true || options.o?.includes('i') === true;
-          const { begin, octets } = await readMail(process.stdin, dots);
+          const { header, octets } = await readMail(process.stdin, dots);
           await context.withInstance(async (instance) => {
-            const found = headerAddresses(begin.subarray(0, headerEnd(begin) ?? begin.length));
-            const to = [...recipients, ...(options.fromHeader === true ? found.recipients : [])];
-            const from = options.sender ?? options.r ?? found.from;
+            const { localDomain } = instance.outbox;
+            const found = headerAddresses(header);
+            const to = [
+              ...recipients.flatMap((text) => addressesOf(text)),
+              ...(options.fromHeader === true ? found.recipients : []),
+            ].map((address) => complete(address, localDomain));
+            const given = options.sender ?? options.r;
+            const from = given === undefined ? found.from : senderOf(given);
             if (from === undefined)
               throw cliError('cli.usage', 'the message has no sender', {
                 hint: 'give -f ADDRESS, or a From in the header',
               });
-            const mailbox = await mailboxFor(instance, from);
+            const sender = from === '' ? '' : complete(from, localDomain);
+            const mailbox = await mailboxFor(instance, options.mailbox, sender === '' ? found.from : sender);
             const notify = notifyOf(options.notify);
             const ret = returnOf(options.return);
             const { message, replayed } = await instance.outbox.accept(
@@ -76,8 +84,9 @@ export function sendmail(): Command {
                 source: 'sendmail',
                 principal: `uid ${process.getuid?.() ?? 0}`,
                 dropBcc: options.fromHeader === true,
+                ...(options.fullName === undefined ? {} : { authorName: options.fullName }),
                 envelope: {
-                  from,
+                  from: sender,
                   recipients: [...new Set(to)].map((address) => ({
                     address,
                     ...(notify === undefined ? {} : { notify }),
@@ -86,7 +95,7 @@ export function sendmail(): Command {
                   ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
                 },
               },
-              found.from === undefined ? after(`From: ${nameOf(options.fullName)}<${from}>\r\n`, octets) : octets,
+              octets,
             );
             if (context.json) context.result({ id: message.id, messageId: message.messageId, replayed }, []);
             else if (options.verbose === true) context.say(`${replayed ? 'known as' : 'queued as'} ${message.id}`);
@@ -112,34 +121,44 @@ function returnOf(text: string | undefined): 'FULL' | 'HDRS' | undefined {
   throw cliError('cli.usage', `-R ${text} is not known`, { hint: 'give full or hdrs' });
 }
 
-/** The mailbox itself, or the one that declares the address as another sender. @throws cli.not-found */
-async function mailboxFor({ store }: Instance, from: string): Promise<Mailbox> {
-  const own = await store.mailboxes.find(from.toLowerCase());
+/** `<alice@example.com>`, `alice@example.com`, `root`; `<>` and nothing for the null sender. @throws outbox.address, cli.usage */
+function senderOf(text: string): string {
+  const bare = text.trim();
+  if (bare === '' || bare === '<>') return '';
+  const [address, ...more] = addressesOf(bare);
+  if (address !== undefined && more.length === 0) return address;
+  throw cliError('cli.usage', `-f ${bare} is not one address`, { hint: "give one address, or -f '<>' for a report" });
+}
+
+/** @throws cli.usage for a name without a domain where none is configured */
+function complete(address: string, localDomain: string | undefined): string {
+  if (address.includes('@')) return address;
+  if (localDomain !== undefined) return `${address}@${localDomain}`;
+  throw cliError('cli.usage', `${address} has no domain`, {
+    hint: `give the whole address, or say in postern.yaml with what such names are completed: outbox: { localDomain: example.com }`,
+  });
+}
+
+/**
+ * The mailbox named, the one of the address, the one that declares it as another sender; for a report, whose sender is nobody, the
+ * only one there is. @throws cli.not-found
+ */
+async function mailboxFor({ store }: Instance, named: string | undefined, from: string | undefined): Promise<Mailbox> {
+  const own = await store.mailboxes.find((named ?? from ?? '').toLowerCase());
   if (own) return own;
   const all = await store.mailboxes.list();
-  const declared = all.find(({ settings }) => {
-    const senders = settings['sendAs'];
-    return (
-      Array.isArray(senders) &&
-      senders.some((one) => typeof one === 'string' && one.toLowerCase() === from.toLowerCase())
-    );
-  });
+  const declared = named === undefined && from !== undefined && all.find((mailbox) => maySendAs(mailbox, from));
   if (declared) return declared;
+  const isReport = named === undefined && (from === undefined || /^mailer-daemon(?:@|$)/i.test(from));
+  if (isReport && all.length === 1) return all[0]!;
+  const known = all.map(({ address }) => address).slice(0, 10);
+  const there = `there are: ${known.join(', ') || 'none'}`;
+  if (named !== undefined) throw cliError('cli.not-found', `there is no mailbox ${named}`, { hint: there });
+  if (isReport)
+    throw cliError('cli.not-found', 'a report has no sender to find its mailbox by', {
+      hint: `name it: --mailbox ADDRESS; ${there}`,
+    });
   throw cliError('cli.not-found', `no mailbox sends as ${from}`, {
-    hint: `there are: ${
-      all
-        .map(({ address }) => address)
-        .slice(0, 10)
-        .join(', ') || 'none'
-    }; allow it: postern mailbox set ADDRESS --send-as ${from}`,
+    hint: `${there}; allow it: postern mailbox set ADDRESS --send-as ${from}`,
   });
-}
-
-async function* after(field: string, octets: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  yield Buffer.from(field);
-  yield* octets;
-}
-
-function nameOf(name: string | undefined): string {
-  return name === undefined ? '' : `"${name.replace(/[^\x20-\x7e]/g, '').replace(/["\\]/g, String.raw`\$&`)}" `;
 }

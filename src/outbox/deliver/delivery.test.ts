@@ -80,7 +80,7 @@ test('what is accepted is sent whole, and its story says so', async (t) => {
   const found = (await bed.outbox.find(message.id))!;
   assert.equal(found.state.type, 'sent');
   assert.deepEqual(found.recipients, [{ address: 'bob@contoso.test', state: 'delivered', reply: '250 2.0.0 OK' }]);
-  assert.equal(octets, 'Message-ID: <1@x>\r\nDate: x\r\n\r\nhi\r\n');
+  assert.equal(octets, 'Message-ID: <1@x>\r\nDate: x\r\nFrom: alice@contoso.test\r\n\r\nhi\r\n');
   const story = await bed.outbox.events({ messageId: message.id, limit: 10 });
   assert.deepEqual(
     story.map(({ type }) => type),

@@ -5,7 +5,7 @@
  */
 import PostalMime, { type Address, type Attachment } from 'postal-mime';
 import type { GraphAccess } from '../../oauth/graph-access.ts';
-import { headerEnd } from '../header.ts';
+import { headerEnd } from '../../protocol/mime/header-fields.ts';
 import { type GraphAnswer, type GraphHttp, mustBeGood } from './graph-http.ts';
 
 /** Attachments below go in one request, others in pieces. */

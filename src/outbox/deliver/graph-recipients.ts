@@ -2,7 +2,7 @@
 import type { Recipient } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
 import { headerAddresses } from '../header-addresses.ts';
-import { headerEnd } from '../header.ts';
+import { headerEnd } from '../../protocol/mime/header-fields.ts';
 
 export interface Misaddressed {
   readonly type: 'misaddressed';
@@ -25,7 +25,9 @@ export function addressToAll(
     .split(/\r\n(?![ \t])/)
     .filter((field) => field !== '' && !/^bcc[ \t]*:/i.test(field));
   const open = Buffer.from(`${fields.join('\r\n')}\r\n`, 'latin1');
-  const named = headerAddresses(open).recipients;
+  // Graph has no idea of names without a domain, nor of who resends a message.
+  const resent = fields.some((field) => /^resent-(?:to|cc|bcc)[ \t]*:/i.test(field));
+  const named = resent ? [] : headerAddresses(open).recipients;
   const stranger = named.find((name) => !recipients.some(({ address }) => sameAddress(address, name)));
   if (stranger !== undefined) return { type: 'misaddressed', address: stranger };
   const hidden = recipients.filter(({ address }) => !named.some((name) => sameAddress(address, name)));

@@ -52,6 +52,36 @@ test('only public addresses by https, unless a network is named', () => {
   assert.throws(() => inside.check('http://93.184.216.34/'), refused, 'plain text only to what is named');
 });
 
+test('S14: an IPv4 address is judged as one in whatever IPv6 form it comes', () => {
+  const egress = new Egress({ allow: [] });
+  const inside = new Egress({ allow: ['10.0.0.0/8'] });
+  const forms = (a: string, hex: string): readonly string[] => [
+    `::${a}`,
+    `::ffff:${a}`,
+    `::ffff:0:${a}`,
+    `64:ff9b::${a}`,
+    `2002:${hex}::`,
+    `2002:${hex}::1`,
+    `2a00:1450::5efe:${a}`,
+    `2a00:1450::200:5efe:${a}`,
+  ];
+  for (const [address, hex] of [
+    ['127.0.0.1', '7f00:1'],
+    ['10.0.0.1', 'a00:1'],
+    ['169.254.169.254', 'a9fe:a9fe'],
+    ['192.168.1.1', 'c0a8:101'],
+    ['0.0.0.1', '0:1'],
+  ] as const)
+    for (const form of forms(address, hex)) {
+      assert.throws(() => egress.check(`https://[${form}]/`), refused, form);
+      if (address === '10.0.0.1') inside.check(`https://[${form}]/`);
+    }
+  for (const form of ['64:ff9b:1::a00:1', '2001::1', '4000::1', '5f00::1', '8000::1', 'fec0::1', '100::1', '::2'])
+    assert.throws(() => egress.check(`https://[${form}]/`), refused, form);
+  for (const form of [...forms('93.184.216.34', '5db8:d822'), '2a00:1450:4001:81b::200e'])
+    egress.check(`https://[${form}]/`);
+});
+
 test('a name is judged by every address it has, at the moment of connecting', async () => {
   const server = createServer((_, response) => response.end('inside')).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));

@@ -81,7 +81,8 @@ export class Egress {
       ([base, length]) => base.kind() === address.kind() && address.match(base, length),
     );
     if (isAllowed) return;
-    const range = address.range();
+    const found = address.range();
+    const range = found === 'unicast' && !isGlobal(address) ? 'reserved' : found;
     if (range !== 'unicast')
       throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, an address of the range ${range}`, {
         detail: { range },
@@ -90,14 +91,33 @@ export class Egress {
   }
 }
 
-/** IPv4 addresses hidden in IPv6 ones (NAT64, RFC 6052 §2.1; 6to4, RFC 3056 §2) are judged as what they lead to. */
+/**
+ * IPv4 addresses inside IPv6 ones are judged as what they lead to: mapped (RFC 4291 §2.5.5.2), compatible (§2.5.5.1), translated
+ * (RFC 2765 §2.1), NAT64 (RFC 6052 §2.1), 6to4 (RFC 3056 §2), ISATAP (RFC 5214 §6.1).
+ */
 function embedded(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
-  if (address.kind() !== 'ipv6') return address;
+  if (!isIPv6(address)) return address;
   const octets = address.toByteArray();
-  const range = address.range();
-  if (range === 'rfc6052') return new ipaddr.IPv4(octets.slice(12));
-  if (range === '6to4') return new ipaddr.IPv4(octets.slice(2, 6));
-  return address;
+  const { parts } = address;
+  const starts = (...groups: readonly number[]): boolean => groups.every((group, at) => parts[at] === group);
+  if (starts(0x2002)) return new ipaddr.IPv4(octets.slice(2, 6));
+  const isInside =
+    // `::` and `::1` are addresses of their own, and every other one below a million is as unreal.
+    (starts(0, 0, 0, 0, 0, 0) && parts[6] !== 0) ||
+    starts(0, 0, 0, 0, 0, 0xffff) ||
+    starts(0, 0, 0, 0, 0xffff, 0) ||
+    starts(0x64, 0xff9b, 0, 0, 0, 0) ||
+    ((parts[4]! | 0x0200) === 0x0200 && parts[5] === 0x5efe);
+  return isInside ? new ipaddr.IPv4(octets.slice(12)) : address;
+}
+
+/** What addresses of the Internet begin with (RFC 4291 §2.4): the rest of the space is given to nobody, or means something else. */
+function isGlobal(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  return !isIPv6(address) || address.parts[0]! >> 13 === 1;
+}
+
+function isIPv6(address: ipaddr.IPv4 | ipaddr.IPv6): address is ipaddr.IPv6 {
+  return address.kind() === 'ipv6';
 }
 
 /** A connection to a literal address resolves nothing, so it has to be judged beforehand. */

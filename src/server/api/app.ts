@@ -9,6 +9,7 @@ import { newId } from '../../store/id.ts';
 import { documentOf } from './document.ts';
 import { events } from './events.ts';
 import { mailboxes } from './mailboxes.ts';
+import { MAX_JSON } from './message-schema.ts';
 import { messages } from './messages.ts';
 import { messageChanges } from './message-changes.ts';
 import { explanationOf, problemOf, statusOf } from './problem.ts';
@@ -20,9 +21,6 @@ import { webhooks } from './webhooks.ts';
 import { webhookDeliveries } from './webhook-deliveries.ts';
 
 export type ApiApp = OpenAPIHono<ApiEnv>;
-
-/** Octets of a JSON body. Larger things are streamed: `POST /v1/uploads`, or a message as message/rfc822. */
-const MOST_JSON = 10 * 1024 * 1024;
 
 export interface Api {
   /** @param octets the body, for operations that take it in as it arrives; others read that of the request */
@@ -71,7 +69,7 @@ export function createApi(deps: ApiDeps): Api {
     return c.text(text);
   });
   const counted = bodyLimit({
-    maxSize: MOST_JSON,
+    maxSize: MAX_JSON,
     onError() {
       throw tooLarge();
     },
@@ -81,7 +79,7 @@ export function createApi(deps: ApiDeps): Api {
     if (c.req.method === 'GET' || c.req.method === 'HEAD') return next();
     const length = c.req.header('content-length');
     if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next);
-    if (Number(length) > MOST_JSON) throw tooLarge();
+    if (Number(length) > MAX_JSON) throw tooLarge();
     return next();
   };
   app.use('/v1/*', async (c, next) => {
@@ -114,7 +112,7 @@ export function createApi(deps: ApiDeps): Api {
 }
 
 function tooLarge(): Error {
-  return apiError('api.too-large', `a JSON body has at most ${MOST_JSON} octets`, { detail: { most: MOST_JSON } });
+  return apiError('api.too-large', `a JSON body has at most ${MAX_JSON} octets`, { detail: { most: MAX_JSON } });
 }
 
 /** OpenAPI 3.1 without a server. */

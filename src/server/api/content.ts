@@ -3,6 +3,7 @@ import type { Attachment, Composition, NamedAddress } from '../../outbox/compose
 import { compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { requireOpen } from '../../oauth/suspension.ts';
+import { maySendAs } from '../../access/senders.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { readAddresses } from '../../outbox/header-addresses.ts';
 import { renderMessage } from '../../outbox/template/render.ts';
@@ -134,10 +135,7 @@ async function mailboxOf(c: ApiContext, deps: ApiDeps, from: string, named: stri
   const others = allowed
     ? await Promise.all(allowed.map((address) => deps.store.mailboxes.find(address)))
     : await deps.store.mailboxes.list();
-  const alias = others.find((mailbox) => {
-    const sendAs = mailbox?.settings['sendAs'];
-    return Array.isArray(sendAs) && sendAs.some((one) => String(one).toLowerCase() === from.toLowerCase());
-  });
+  const alias = others.find((mailbox) => mailbox !== undefined && maySendAs(mailbox, from));
   if (alias) return alias;
   throw apiError('api.not-found', `no mailbox of this key may send as ${from}`, {
     detail: { from },

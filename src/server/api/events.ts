@@ -5,7 +5,7 @@ import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
-import { iso, problems, time } from './schema.ts';
+import { iso, problems, time, text } from './schema.ts';
 
 const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 export const eventSchema = z
@@ -21,18 +21,13 @@ export const eventSchema = z
   })
   .openapi('Event');
 const query = z.object({
-  after: z
-    .string()
+  after: text(20)
     .regex(/^(?:\d{1,15}|latest)$/, 'is an id of an event, or latest')
     .optional()
     .openapi({ description: 'events after this one; `latest`: from now on; missing: from the oldest that is kept' }),
-  types: z
-    .string()
-    .max(1000)
-    .optional()
-    .openapi({ description: 'separated by commas', example: 'message.sent,message.failed' }),
-  mailbox: z.string().max(320).optional(),
-  messageId: z.string().max(60).optional().openapi({ description: 'id of one message' }),
+  types: text(1000).optional().openapi({ description: 'separated by commas', example: 'message.sent,message.failed' }),
+  mailbox: text(320).optional(),
+  messageId: text(60).optional().openapi({ description: 'id of one message' }),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   wait: z.coerce
     .number()
@@ -63,7 +58,7 @@ export function events(app: ApiApp, deps: ApiDeps): void {
       operationId: 'listEvents',
       summary: 'What happened, oldest first; with Accept: text/event-stream, as it happens',
       tags: ['events'],
-      request: { query, headers: z.object({ 'last-event-id': z.string().max(20).optional() }) },
+      request: { query, headers: z.object({ 'last-event-id': text(20).optional() }) },
       responses: {
         200: {
           description: 'events; `next` is the position to go on from',

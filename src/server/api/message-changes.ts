@@ -8,9 +8,9 @@ import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type ApiContext, type ApiDeps, need, recordChange } from './request.ts';
-import { json, jsonBody, problems, time } from './schema.ts';
+import { json, jsonBody, problems, time, text } from './schema.ts';
 
-const byId = z.object({ id: z.string().max(60) });
+const byId = z.object({ id: text(60) });
 const editInput = z
   .strictObject({
     scheduledAt: time.optional(),
@@ -24,7 +24,7 @@ const MOST_MERGED = 500;
 const mergeInput = messageInput
   .omit({ to: true, cc: true, bcc: true, template: true })
   .extend({
-    template: z.strictObject({ name: z.string().max(100), version: z.int().min(1).optional() }),
+    template: z.strictObject({ name: text(100), version: z.int().min(1).optional() }),
     merge: z
       .array(
         z.strictObject({
@@ -170,7 +170,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       operationId: 'holdMessage',
       summary: 'Keep it until somebody says retry',
       tags,
-      request: { params: byId, body: jsonBody(z.object({ reason: z.string().min(1).max(500) })) },
+      request: { params: byId, body: jsonBody(z.object({ reason: text(500, 1) })) },
       responses: changed,
     }),
     async (c) => {

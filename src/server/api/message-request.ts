@@ -6,11 +6,10 @@ import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { apiError } from './errors.ts';
 import type { MessageInput } from './message-schema.ts';
 import { type ApiContext, type ApiDeps, mayUse } from './request.ts';
+import { text } from './schema.ts';
 
 export const keyHeader = z.object({
-  'idempotency-key': z
-    .string()
-    .max(255)
+  'idempotency-key': text(255)
     .optional()
     .openapi({ description: 'the same key and request give the same message for a day', example: 'order-4711' }),
 });

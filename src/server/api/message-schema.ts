@@ -1,47 +1,46 @@
 /** What a message looks like on its way in and out. */
 import { z } from '@hono/zod-openapi';
 import type { MessageState, OutboxMessage } from '../../store/types-outbox.ts';
-import { address, iso, isoOrNull, time } from './schema.ts';
+import { address, iso, isoOrNull, text, time } from './schema.ts';
 
-const base64 = z
-  .string()
-  .regex(/^[A-Za-z0-9+/\s]*={0,2}\s*$/, 'is no base64')
+/** Octets of a JSON body; nothing in it is longer. */
+export const MAX_JSON = 10 * 1024 * 1024;
+
+// No space may follow the class but behind an equals sign: two ways to take the same run are as many steps as its square.
+const base64 = text(MAX_JSON)
+  .regex(/^[A-Za-z0-9+/\s]*(?:={1,2}\s*)?$/, 'is not base64')
   .openapi({ format: 'byte', description: 'base64' });
-const header = z.string().max(10_000);
-const mediaType = z
-  .string()
-  .max(200)
-  .regex(/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:\s*;\s*[\w-]+=(?:[\w.+-]+|"[^"\r\n]*"))*$/, 'is no media type')
+const header = text(10_000);
+const mediaType = text(200)
+  .regex(/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:\s*;\s*[\w-]+=(?:[\w.+-]+|"[^"\r\n]*"))*$/, 'is not a media type')
   .openapi({ example: 'application/pdf' });
-const filename = z.string().min(1).max(255).openapi({ example: 'invoice.pdf' });
-const cid = z
-  .string()
-  .max(200)
+const filename = text(255, 1).openapi({ example: 'invoice.pdf' });
+const cid = text(200)
   .regex(/^[\w.+@-]+$/, 'letters, digits and . + @ _ -')
   .openapi({ description: 'shown in the HTML as cid:…' });
 
 export const addressInput = z
-  .union([z.string().max(2000), z.object({ name: z.string().max(500).default(''), address })])
+  .union([text(2000), z.object({ name: text(500).default(''), address })])
   .openapi({ description: 'an address, "Name <address>", or both apart', example: 'Zoë <zoe@example.com>' });
 export const addressList = z
   .union([addressInput, z.array(addressInput).max(1000)])
   .openapi({ description: 'one or several', example: ['bob@example.com'] });
 export const attachmentInput = z.union([
-  z.object({
+  z.strictObject({
     filename,
     contentType: mediaType.default('application/octet-stream'),
     content: base64,
     cid: cid.optional(),
   }),
-  z.object({
-    upload: z.string().max(60).openapi({ description: 'id of POST /v1/uploads' }),
+  z.strictObject({
+    upload: text(60).openapi({ description: 'id of POST /v1/uploads' }),
     filename: filename.optional(),
     contentType: mediaType.optional(),
     cid: cid.optional(),
   }),
 ]);
-export const templateUse = z.object({
-  name: z.string().max(100),
+export const templateUse = z.strictObject({
+  name: text(100),
   version: z.int().min(1).optional().openapi({ description: 'missing: the newest' }),
   data: z.record(z.string(), z.unknown()).default({}),
 });
@@ -53,12 +52,12 @@ export const contentShape = {
   bcc: addressList.optional(),
   replyTo: addressList.optional(),
   subject: header.optional(),
-  text: z.string().optional(),
-  html: z.string().optional(),
+  text: text(MAX_JSON).optional(),
+  html: text(MAX_JSON).optional(),
   template: templateUse.optional().openapi({ description: 'instead of subject, text and html' }),
   attachments: z.array(attachmentInput).max(100).default([]),
   headers: z
-    .record(z.string().max(76), header)
+    .record(text(76), header)
     .default({})
     .openapi({ description: 'further header fields', example: { 'X-Order': '4711' } }),
   inReplyTo: header.optional().openapi({ description: 'Message-ID of the message this one answers' }),

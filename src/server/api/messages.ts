@@ -11,13 +11,13 @@ import { readFinished } from './finished-message.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
-import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
+import { json, page, pageOf, pageQuery, problems, readCursor, text } from './schema.ts';
 
-const byId = z.object({ id: z.string().max(60) });
-const several = z.union([z.string(), z.array(z.string())]);
+const byId = z.object({ id: text(60) });
+const several = z.union([text(16_000), z.array(text(320)).max(1000)]);
 const rawQuery = z.object({
   ...sendShape,
-  from: z.string().max(320).optional().openapi({ description: 'of the envelope; missing: of the header' }),
+  from: text(320).optional().openapi({ description: 'of the envelope; missing: of the header' }),
   to: several.optional().openapi({ description: 'recipients; missing: To, Cc and Bcc of the header' }),
 });
 const acceptedSchema = messageSchema
@@ -75,14 +75,13 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       tags,
       request: {
         query: pageQuery.extend({
-          mailbox: z.string().max(320).optional(),
-          state: z
-            .string()
+          mailbox: text(320).optional(),
+          state: text(100)
             .regex(new RegExp(`^(?:${STATES.join('|')})(?:,(?:${STATES.join('|')}))*$`), `of ${STATES.join(', ')}`)
             .optional()
             .openapi({ description: 'one or several, separated by commas', example: 'queued,held' }),
-          recipient: z.string().max(320).optional(),
-          messageId: z.string().max(1000).optional().openapi({ description: 'Message-ID of the header' }),
+          recipient: text(320).optional(),
+          messageId: text(1000).optional().openapi({ description: 'Message-ID of the header' }),
         }),
       },
       responses: { 200: json(pageOf(messageSchema), 'newest first'), ...problems },
@@ -218,11 +217,15 @@ async function sendFinished(
   key: string | undefined,
 ): Promise<Accepted> {
   const { addresses, octets } = await readFinished(c.env.octets);
-  const from = query.from ?? addresses.from;
-  if (from === undefined)
+  const { localDomain } = deps.outbox;
+  const whole = (address: string): string =>
+    localDomain === undefined || address === '' || address.includes('@') ? address : `${address}@${localDomain}`;
+  const named = query.from ?? addresses.from;
+  if (named === undefined)
     throw apiError('api.request', 'the message has no From, and the query no from', { hint: 'add ?from=ADDRESS' });
+  const from = whole(named === '<>' ? '' : named);
   const given = query.to === undefined ? undefined : [query.to].flat().flatMap((text) => text.split(','));
-  const recipients = (given ?? addresses.recipients).map((address) => ({ address: address.trim() }));
+  const recipients = (given ?? addresses.recipients).map((address) => ({ address: whole(address.trim()) }));
   const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
   const request = { ...requestOf(c, mailbox, query, key), envelope: { from, recipients }, dropBcc: true };
   return deps.outbox.accept(request, octets);

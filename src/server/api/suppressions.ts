@@ -13,18 +13,27 @@ import {
   recordChange,
   type ApiContext,
 } from './request.ts';
-import { address, gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
+import {
+  address,
+  gone,
+  iso,
+  json,
+  jsonBody,
+  page,
+  pageOf,
+  pageQuery,
+  problems,
+  readCursor,
+  time,
+  text,
+} from './schema.ts';
 
-const mailbox = z
-  .string()
-  .max(320)
-  .default('*')
-  .openapi({ description: 'the mailbox it is for; `*` for all', example: '*' });
+const mailbox = text(320).default('*').openapi({ description: 'the mailbox it is for; `*` for all', example: '*' });
 const facts = z.object({
   address: address.refine(isAddress, 'is no address'),
   mailbox,
   reason: z.enum(SUPPRESSION_REASONS).default('manual'),
-  note: z.string().max(1000).optional().openapi({ description: 'what led to it' }),
+  note: text(1000).optional().openapi({ description: 'what led to it' }),
 });
 const suppressionSchema = facts.extend({ createdAt: time }).openapi('Suppression');
 const byAddress = z.object({ address });
@@ -46,7 +55,7 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       operationId: 'listSuppressions',
       summary: 'Suppressed addresses',
       tags,
-      request: { query: pageQuery.extend({ address: address.optional(), mailbox: z.string().max(320).optional() }) },
+      request: { query: pageQuery.extend({ address: address.optional(), mailbox: text(320).optional() }) },
       responses: { 200: json(pageOf(suppressionSchema), 'by address'), ...problems },
     }),
     async (c) => {

@@ -5,20 +5,17 @@ import type { Template } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need, needEveryMailbox, recordChange } from './request.ts';
-import { gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
+import { gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
 
-const templateName = z
-  .string()
+const templateName = text(100)
   .regex(/^[a-z0-9][a-z0-9._-]{0,99}$/, 'lower case letters, digits, dot, dash and underscore')
   .openapi({ example: 'welcome' });
 const source = z.object({
-  subject: z.string().max(2000).openapi({ example: 'Welcome, {{name}}' }),
-  html: z
-    .string()
-    .max(1_000_000)
+  subject: text(2000).openapi({ example: 'Welcome, {{name}}' }),
+  html: text(1_000_000)
     .optional()
     .openapi({ description: 'values in it are escaped', example: '<p>Dear {{name}}</p>' }),
-  text: z.string().max(1_000_000).optional().openapi({ description: 'made from html where it is missing' }),
+  text: text(1_000_000).optional().openapi({ description: 'made from html where it is missing' }),
 });
 const templateSchema = source.extend({ name: templateName, version: z.int(), createdAt: time }).openapi('Template');
 const data = z

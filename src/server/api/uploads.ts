@@ -5,7 +5,7 @@ import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need } from './request.ts';
-import { gone, iso, json, problems, time } from './schema.ts';
+import { gone, iso, json, problems, time, text } from './schema.ts';
 
 const uploadSchema = z
   .object({
@@ -18,10 +18,7 @@ const uploadSchema = z
   })
   .openapi('Upload');
 const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$/i;
-const filename = z
-  .string()
-  .min(1)
-  .max(255)
+const filename = text(255, 1)
   .regex(/^[^\u0000-\u001f\u007f/\\]+$/, 'no path and no control characters')
   .openapi({ example: 'invoice.pdf' });
 
@@ -60,7 +57,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       operationId: 'deleteUpload',
       summary: 'Forget an upload now',
       tags,
-      request: { params: z.object({ id: z.string().max(60) }) },
+      request: { params: z.object({ id: text(60) }) },
       responses: { ...gone, ...problems },
     }),
     async (c) => {

@@ -5,7 +5,7 @@ import type { WebhookDelivery } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need, recordChange } from './request.ts';
-import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
+import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
 import { webhookFor } from './webhooks.ts';
 
 const STATES = ['pending', 'delivered', 'failed'] as const;
@@ -31,8 +31,8 @@ const deliverySchema = z
     finishedAt: time.nullable(),
   })
   .openapi('WebhookDelivery');
-const byId = z.object({ id: z.string().max(60) });
-const byBoth = byId.extend({ delivery: z.string().max(60) });
+const byId = z.object({ id: text(60) });
+const byBoth = byId.extend({ delivery: text(60) });
 
 export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps): void {
   const tags = ['webhooks'];

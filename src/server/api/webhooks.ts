@@ -8,7 +8,20 @@ import { MESSAGE_EVENTS } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, need, recordChange } from './request.ts';
-import { gone, iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
+import {
+  gone,
+  iso,
+  isoOrNull,
+  json,
+  jsonBody,
+  page,
+  pageOf,
+  pageQuery,
+  problems,
+  readCursor,
+  time,
+  text,
+} from './schema.ts';
 
 const WEBHOOK_TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 const types = z
@@ -16,11 +29,11 @@ const types = z
   .max(100)
   .openapi({ description: 'events it is told of; empty: all', example: ['message.sent', 'message.failed'] });
 const mailboxList = z
-  .array(z.string().max(320))
+  .array(text(320))
   .min(1)
   .max(1000)
   .openapi({ description: 'mailboxes whose events it is told of; `*`: all', example: ['*'] });
-const url = z.string().max(2000).openapi({ example: 'https://example.com/hooks/mail' });
+const url = text(2000).openapi({ example: 'https://example.com/hooks/mail' });
 const webhookSchema = z
   .object({
     id: z.string(),
@@ -39,7 +52,7 @@ const secretSchema = z
   .string()
   .openapi({ description: 'shown once', example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' });
 const withSecret = webhookSchema.extend({ secret: secretSchema }).openapi('WebhookWithSecret');
-const byId = z.object({ id: z.string().max(60) });
+const byId = z.object({ id: text(60) });
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
 const MOST_SECRETS = 2;

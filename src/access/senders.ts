@@ -1,0 +1,14 @@
+/** As whom a mailbox may send. */
+import type { Mailbox } from '../store/types.ts';
+
+/** The mailbox itself and the addresses declared for it: `postern mailbox set ADDRESS --send-as OTHER`. */
+export function sendersOf({ address, settings }: Pick<Mailbox, 'address' | 'settings'>): readonly string[] {
+  const declared = settings['sendAs'];
+  return [address, ...(Array.isArray(declared) ? declared.filter((one) => typeof one === 'string') : [])];
+}
+
+/** Case does not count, as everywhere in practice. */
+export function maySendAs(mailbox: Pick<Mailbox, 'address' | 'settings'>, address: string): boolean {
+  const wanted = address.toLowerCase();
+  return sendersOf(mailbox).some((one) => one.toLowerCase() === wanted);
+}

@@ -1,0 +1,320 @@
+/** What is read of a header, refused of it, and written anew. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
+import { ManualClock } from '../base/clock.ts';
+import { isError } from '../base/error.ts';
+import { readAddressList } from '../protocol/mime/address-list.ts';
+import { HeaderReader, MAX_HEADER } from '../protocol/mime/header-fields.ts';
+import type { Mailbox } from '../store/types.ts';
+import { headerAddresses } from './header-addresses.ts';
+import type { AcceptRequest } from './types.ts';
+
+const ALICE = 'alice@contoso.test';
+const INFO = 'info@contoso.test';
+const CEO = 'ceo@contoso.test';
+
+describe('who a message is from', () => {
+  const clock = new ManualClock();
+  let bed: OutboxBed;
+  let local: OutboxBed;
+  let mailbox: Mailbox;
+  before(async () => {
+    bed = await openOutboxBed({ clock });
+    local = await openOutboxBed({ clock, localDomain: 'contoso.test' });
+    mailbox = await bed.addMailbox('sales@contoso.test', { sendAs: [INFO, ALICE] });
+  });
+  after(() => Promise.all([bed.close(), local.close()]));
+
+  const taken = async (header: string, change: Partial<AcceptRequest> = {}, where = bed): Promise<string> => {
+    const text = `${header.replaceAll('\n', '\r\n')}\r\n\r\nhi\r\n`;
+    const { message } = await where.outbox.accept(where.request(change), [Buffer.from(text)]);
+    return (await octetsOf(where.outbox.body(message))).toString().split('\r\n\r\n')[0]!;
+  };
+  const refused = (header: string, change: Partial<AcceptRequest> = {}, error = 'outbox.sender') =>
+    assert.rejects(taken(header, change), (thrown) => isError(thrown, error), header);
+  const nobody = { envelope: { from: '', recipients: [{ address: 'bob@x.test' }] } };
+
+  test('S5: From and Sender name the mailbox or what is declared for it, whichever way the message came', async () => {
+    for (const source of ['smtp', 'http', 'sendmail', 'device'] as const) {
+      for (const good of [
+        `From: ${ALICE}`,
+        `From: "A, B" <${ALICE}>`,
+        `from : (me) Alice\n <${ALICE}>`,
+        `From: ALICE@contoso.test`,
+      ])
+        await taken(good, { source });
+      await refused(`From: ${CEO}`, { source });
+      await refused(`From: ${ALICE}\nSender: ${CEO}`, { source });
+      await refused(`From: ${ALICE}, ${CEO}\nSender: ${ALICE}`, { source });
+      await refused(`From: ${ALICE}\nResent-From: ${CEO}`, { source });
+    }
+  });
+
+  test('S5: what readers take for two different addresses is refused', async () => {
+    for (const twisted of [
+      `From: ${CEO} <${ALICE}>`,
+      `From: <${CEO}> <${ALICE}>`,
+      `From: <${ALICE}> ${CEO}`,
+      `From: <${CEO}`,
+      `From: "${CEO} <${ALICE}>`,
+      `From: (${CEO} <${ALICE}>`,
+      `From: undisclosed: ${ALICE};`,
+      `From: <@contoso.test:${ALICE}>`,
+      'From:',
+      'From: (only)',
+      'From: <>',
+      `From: ${ALICE} ${CEO}`,
+    ])
+      await assert.rejects(
+        taken(twisted),
+        (error) => isError(error, 'outbox.header') || isError(error, 'outbox.sender'),
+        twisted,
+      );
+    for (const twice of [
+      `From: ${ALICE}\nFrom: ${CEO}`,
+      `From: ${ALICE}\nfrom : ${ALICE}`,
+      `From: ${ALICE}\nSubject: a\nsubject: b`,
+      'Date: x\nDate: y',
+    ])
+      await refused(twice, {}, 'outbox.header');
+    await taken(`From: ${ALICE} <${ALICE}>`);
+  });
+
+  test('S5: several authors need a Sender; a missing From is added', async () => {
+    const change = { mailbox, envelope: { from: INFO, recipients: [{ address: 'bob@x.test' }] } };
+    await refused(`From: ${INFO}, ${ALICE}`, change, 'outbox.header');
+    await refused(`From: ${INFO}, ${ALICE}\nSender: ${INFO}, ${ALICE}`, change, 'outbox.header');
+    await taken(`From: ${INFO}, ${ALICE}\nSender: ${INFO}`, change);
+    assert.match(await taken('Subject: x', change), /^Subject: x\r\nFrom: info@contoso\.test\r\n/);
+    await refused(`From: ${INFO}`, {
+      ...change,
+      onlySender: 'sales@contoso.test',
+      envelope: { ...change.envelope, from: 'sales@contoso.test' },
+    });
+  });
+
+  test('S5: only reports and automatic answers have no sender, and speak for nobody else', async () => {
+    await refused(`From: ${ALICE}`, nobody);
+    await refused(`From: ${CEO}\nContent-Type: multipart/report; boundary=b`, nobody);
+    await refused(`From: ${CEO}\nAuto-Submitted: auto-replied`, nobody);
+    await refused(`From: ${ALICE}\nAuto-Submitted: no`, nobody);
+    await refused('From: MAILER-DAEMON@host.internal\nAuto-Submitted: auto-replied', nobody);
+    await taken(`From: ${ALICE}\nAuto-Submitted: auto-replied`, nobody);
+    await taken(
+      `From: ${ALICE}\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b`,
+      nobody,
+    );
+    // As Postfix 3.7 and dma write them.
+    const postfix =
+      'Date: Sat, 21 Nov 2026 10:00:00 +0000 (UTC)\nFrom: MAILER-DAEMON@host.internal (Mail Delivery System)\nSubject: Undelivered Mail Returned to Sender\nTo: bob@x.test\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status;\n\tboundary="2B5.1/host.internal"\nMessage-Id: <20261121100000.2B5@host.internal>';
+    assert.ok(
+      (await taken(postfix, nobody)).includes('\r\nFrom: MAILER-DAEMON@host.internal (Mail Delivery System)\r\n'),
+    );
+    await taken('From: MAILER-DAEMON <>\nContent-Type: multipart/report', nobody);
+  });
+
+  test('B2: names without a domain are completed; an author who is nobody’s address gives way to the sender', async () => {
+    const cron = 'From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@host> true';
+    assert.match(await taken(cron), /^From: "root \(Cron Daemon\)" <alice@contoso\.test>\r\nTo: root\r\n/);
+    assert.match(
+      await taken(cron, {}, local),
+      /^From: "root \(Cron Daemon\)" <alice@contoso\.test>\r\nTo: root@contoso\.test\r\n/,
+    );
+    assert.match(
+      await taken('From: Alice <alice>\nCc: Bob <bob>, "x, y" <carol>', {}, local),
+      /^From: Alice <alice@contoso\.test>\r\nCc: Bob <bob@contoso\.test>,\r\n "x, y" <carol@contoso\.test>\r\n/,
+    );
+    assert.match(await taken('From: ceo'), /^From: ceo <alice@contoso\.test>\r\n|^From: alice@contoso\.test\r\n/);
+    await assert.rejects(
+      local.outbox.accept(local.request({ envelope: { from: ALICE, recipients: [{ address: 'root' }] } }), []),
+      (error) => isError(error, 'outbox.address'),
+    );
+  });
+
+  test('B3: the line of an mbox in front of the header is left out', async () => {
+    for (const line of ['From 1234abcd Mon Sep 17 00:00:00 2001', '>From alice Mon Sep 17 00:00:00 2001'])
+      assert.match(await taken(`${line}\nFrom: ${ALICE}\nSubject: x`), /^From: alice@contoso\.test\r\nSubject: x\r\n/);
+    await refused(`Subject: x\nFrom alice Mon Sep 17`, {}, 'outbox.header');
+  });
+
+  test('B4: a header line that is none is an error that says which', async () => {
+    for (const [header, line] of [
+      ['Hello world', 1],
+      [`From: ${ALICE}\nSubject: a\n b\nno field`, 4],
+      [' indented', 1],
+      [`From: ${ALICE}\n: x`, 2],
+      [`From: ${ALICE}\nBad name: x`, 2],
+    ] as const)
+      await assert.rejects(
+        taken(header),
+        (error: Error) => isError(error, 'outbox.header') && error.message.startsWith(`line ${line} `),
+        header,
+      );
+  });
+
+  test('B9: an empty Message-ID or Date is replaced, not kept beside another', async () => {
+    for (const empty of ['Message-ID:', 'Message-ID: ', 'Message-ID: \n  \n\t', 'Date: \n ', 'message-id :']) {
+      const header = await taken(`${empty}\nFrom: ${ALICE}`);
+      assert.equal(header.match(/^message-id *:/gim)?.length, 1, header);
+      assert.match(header, /^Message-ID: <\S+@contoso\.test>$/m);
+      assert.equal(header.match(/^date *:/gim)?.length, 1, header);
+      assert.match(header, /^Date: \w/m);
+    }
+  });
+
+  test('B5: who resends a message is checked, and may leave its author only by sendmail', async () => {
+    const resent = `Resent-From: ${ALICE}\nResent-To: new@x.test\nResent-Bcc: hidden@x.test\nFrom: far@x.test\nTo: list@x.test`;
+    await refused(resent);
+    const header = await taken(resent, { source: 'sendmail', dropBcc: true });
+    assert.ok(!header.includes('hidden') && header.includes('From: far@x.test'), header);
+    await refused(resent.replace(ALICE, CEO), { source: 'sendmail' });
+  });
+
+  test('S14: an octet 0 is refused, in the header and in the text', async () => {
+    for (const text of [`From: ${ALICE}\r\nSubject: a\0b\r\n\r\nhi\r\n`, `From: ${ALICE}\r\n\r\nhi\0\r\n`])
+      await assert.rejects(bed.outbox.accept(bed.request(), [Buffer.from(text)]), (error) =>
+        isError(error, 'outbox.nul'),
+      );
+  });
+
+  test('B7: a local part is as long as a path may be', async () => {
+    const reply = `reply+${'A'.repeat(80)}@reply.github.test`;
+    await taken(`From: ${ALICE}\nTo: ${reply}`, { envelope: { from: ALICE, recipients: [{ address: reply }] } });
+    const long = `${'a'.repeat(247)}@x.test`;
+    await taken(`From: ${ALICE}`, { envelope: { from: ALICE, recipients: [{ address: long }] } });
+    await refused(
+      `From: ${ALICE}`,
+      { envelope: { from: ALICE, recipients: [{ address: `a${long}` }] } },
+      'outbox.address',
+    );
+  });
+});
+
+test('B5: the newest resending says whom a message goes to', () => {
+  const fields = [
+    'Received: by x',
+    'Resent-From: alice@x.test',
+    'Resent-To: one@x.test, Two <two@x.test>',
+    'Resent-Bcc: three@x.test',
+    'Resent-From: older@x.test',
+    'Resent-To: older@x.test',
+    'From: far@x.test',
+    'To: list@x.test',
+    'Bcc: secret@x.test',
+  ];
+  const read = (all: readonly string[]) => headerAddresses(Buffer.from(`${all.join('\r\n')}\r\n\r\n`));
+  assert.deepEqual(read(fields), { from: 'alice@x.test', recipients: ['one@x.test', 'two@x.test', 'three@x.test'] });
+  assert.deepEqual(read(fields.slice(6)), { from: 'far@x.test', recipients: ['list@x.test', 'secret@x.test'] });
+});
+
+test('lists of addresses are read as RFC 5322 has them', () => {
+  const read = (text: string) => readAddressList(text);
+  const one = (text: string) => read(text).addresses.map(({ name, address }) => [name, address]);
+  assert.deepEqual(one('Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>'), [
+    ['Pete', 'pete@silly.test'],
+  ]);
+  assert.deepEqual(
+    one("A Group(Some people):Chris Jones <c@(Chris's host.)public.example>, joe@example.org; (end), x@y.test")[0],
+    ['Chris Jones', 'c@public.example'],
+  );
+  assert.deepEqual(
+    one('"Joe \\"Q\\" Public" <john.q@x.test>, , "a b"@x.test, Zoë <zoë@ü.test>, [x]@[127.0.0.1]').slice(0, 3),
+    [
+      ['Joe "Q" Public', 'john.q@x.test'],
+      ['', '"a b"@x.test'],
+      ['Zoë', 'zoë@ü.test'],
+    ],
+  );
+  assert.deepEqual(one('john . doe @ x . test'), [['', 'john.doe@x.test']]);
+  assert.deepEqual(one('=?utf-8?q?a?= <a@x.test>'), [['=?utf-8?q?a?=', 'a@x.test']]);
+  for (const wrong of [
+    'a@b@c',
+    '"a"b@x',
+    'a"b"@x',
+    'a@"b"',
+    '<a@x',
+    'a@x>',
+    'a\\b@x',
+    '(a',
+    '"a',
+    'a: b: c;',
+    'g: a@x.test',
+    '<a@x>, <b@x',
+    '<a@x,b@x>',
+  ])
+    assert.notEqual(read(wrong).problem, undefined, wrong);
+});
+
+test('S1: reading a header takes time by its length, whatever it holds', () => {
+  const runs = [
+    '"',
+    '(',
+    '<',
+    '\\',
+    ' ',
+    ',',
+    '@',
+    '.',
+    ':',
+    ';',
+    '[',
+    '()',
+    '<>',
+    '""',
+    '"a" ',
+    'a ',
+    '(\\',
+    ' =?',
+    'a@b,',
+    '\t',
+    'x',
+  ];
+  const time = (work: () => void): number => {
+    let best = Number.POSITIVE_INFINITY;
+    for (let turn = 0; turn < 2; turn++) {
+      const started = performance.now();
+      work();
+      best = Math.min(best, performance.now() - started);
+    }
+    return best;
+  };
+  for (const run of runs)
+    for (const end of ['', '!', '>', '"x@y']) {
+      const text = (length: number): string => run.repeat(Math.ceil(length / run.length)) + end;
+      const [small, large] = [text(20_000), text(160_000)];
+      const [a, b] = [time(() => readAddressList(small)), time(() => readAddressList(large))];
+      // What takes the square takes seconds here.
+      assert.ok(
+        b < 20 * a + 500,
+        `${JSON.stringify(run)} ${JSON.stringify(end)}: ${a} ms, eight times as long ${b} ms`,
+      );
+    }
+});
+
+test('S1: a header that comes octet by octet is looked at once', () => {
+  const header = Buffer.from(`X: ${'a'.repeat(MAX_HEADER - 10)}\r\n\r\n`);
+  const reader = new HeaderReader();
+  const started = performance.now();
+  let end: number | undefined;
+  for (let at = 0; at < header.length; at++) end = reader.add(header.subarray(at, at + 1));
+  assert.equal(end, header.length);
+  assert.ok(reader.octets.equals(header));
+  assert.ok(performance.now() - started < 3000);
+  fc.assert(
+    fc.property(
+      fc.array(fc.constantFrom('\r\n', 'a', '\r\n\r\n', 'b: c'), { maxLength: 8 }),
+      fc.integer({ min: 1, max: 4 }),
+      (parts, size) => {
+        const whole = Buffer.from(parts.join(''));
+        const pieces = new HeaderReader();
+        let found: number | undefined;
+        for (let at = 0; at < whole.length && found === undefined; at += size)
+          found = pieces.add(whole.subarray(at, at + size));
+        const expected = whole.subarray(0, 2).toString() === '\r\n' ? 2 : whole.indexOf('\r\n\r\n') + 4;
+        assert.equal(found, expected === 3 ? undefined : expected);
+      },
+    ),
+  );
+});
