@@ -1,21 +1,15 @@
 /** Whom a message is from by its own header. */
+import { HeaderReader } from '../../protocol/mime/header-fields.ts';
 import { headerAddresses } from '../header-addresses.ts';
-import { headerEnd, MOST_HEADER } from '../header.ts';
 import type { SendJob } from './types.ts';
 
 /** The address of `From`; the envelope's where the header has none that can be read. @throws what `body` throws */
 export async function authorOf({ body, message }: Pick<SendJob, 'body' | 'message'>): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
+  const reader = new HeaderReader();
   for await (const piece of body()) {
-    pieces.push(piece);
-    size += piece.length;
-    if (size > MOST_HEADER || piece.includes(0x0a)) {
-      const header = Buffer.concat(pieces);
-      const end = headerEnd(header);
-      if (end !== undefined) return fromOf(header.subarray(0, end)) ?? message.envelopeFrom;
-      if (size > MOST_HEADER) break;
-    }
+    const end = reader.add(piece);
+    if (end !== undefined) return fromOf(reader.octets.subarray(0, end)) ?? message.envelopeFrom;
+    if (reader.endless) break;
   }
   return message.envelopeFrom;
 }
