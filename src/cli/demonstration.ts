@@ -44,7 +44,7 @@ export async function startDemonstration(sandbox: Sandbox, options: Demonstratio
   try {
     const config = await prepare(sandbox, home, options.freePorts);
     const password = await furnish(sandbox, config, options.log);
-    const serving = await serve(config, options.log, sandbox.clock);
+    const serving = await serve(config, options.log, { clock: sandbox.clock });
     return describe(home, sandbox, serving, password, tidy);
   } catch (error) {
     await tidy();

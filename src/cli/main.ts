@@ -12,5 +12,5 @@ if (cluster.isWorker || process.argv.includes('serve')) {
   startWriterEarly();
 }
 
-if (cluster.isWorker) await (await import('./command/serve.ts')).runWorker();
+if (cluster.isWorker) (await import('./command/serve.ts')).runWorker();
 else await (await import('./run.ts')).run(process.argv);

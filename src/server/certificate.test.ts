@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
-import { certificateFiles, keepCertificateFresh, readCertificate, watchCertificate } from './certificate.ts';
+import { certificateFiles, keepCertificateFresh } from './certificate.ts';
+import { openCertificate, readCertificate } from './certificate-in-use.ts';
 import { readConfig } from './config.ts';
 import { homeOf } from './home.ts';
 
@@ -30,7 +31,8 @@ test('made on the first run, kept, and renewed before its end by a running proce
 
     await clock.advance(380 * DAY);
     let changes = 0;
-    const watch = watchCertificate(files, new ManualClock(), nullLog, () => (changes += 1));
+    const watch = await openCertificate(files, clock, nullLog);
+    watch.onChange(() => (changes += 1));
     const fresh = keepCertificateFresh(config, clock, nullLog);
     await clock.advance(DAY / 2);
     for (let i = 0; i < 200 && readCertificate(files).cert === first; i++)
@@ -42,9 +44,10 @@ test('made on the first run, kept, and renewed before its end by a running proce
       ),
     );
     watch.look();
-    assert.ok(changes >= 1);
+    assert.equal(changes, 1);
+    assert.equal(watch.current.cert, readCertificate(files).cert);
     fresh.stop();
-    watch.stop();
+    await watch[Symbol.asyncDispose]();
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -1,20 +1,20 @@
 /** Delivery in a running installation: one process at a time empties the outbox, the others stand by. */
-import { randomBytes } from 'node:crypto';
 import { hostname as machine } from 'node:os';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
-import type { Timer } from '../base/clock.ts';
 import { Provider } from '../gateway/provider.ts';
-import { type Delivery, type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
+import { type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
 import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
 import { report } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
-import { type Returns, watchReturns } from '../outbox/deliver/returns.ts';
+import { watchReturns } from '../outbox/deliver/returns.ts';
 import type { SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
-import type { Application, Lease, Mailbox } from '../store/types.ts';
+import type { Application, Mailbox } from '../store/types.ts';
+import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
+import { endedBy } from './part.ts';
 import { openRoutes } from './routes.ts';
 
 export interface RunningDelivery {
@@ -22,7 +22,6 @@ export interface RunningDelivery {
   stop(): Promise<void>;
 }
 
-const LEASE = 'outbox/delivery';
 /** Whoever dies is replaced this soon. */
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
@@ -35,90 +34,55 @@ const LOOK_MS = 60_000;
 
 export function startDeliveryDuty(instance: Instance, registry: Registry): RunningDelivery {
   const { clock, config, log, outbox, store, tokens } = instance;
-  const owner = randomBytes(8).toString('hex');
   const provider = new Provider({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
   const signIn: SignInAt = (mailbox, protocol, signal) => provider.signIn(mailbox, protocol, signal);
   const routes = openRoutes(instance, signIn);
   const meter = openDeliveryMeter(registry, instance);
   const hostname = config.hostname ?? machine();
-  let lease: Lease | undefined;
-  let delivery: Delivery | undefined;
-  let returns: Returns | undefined;
-  let closing: Promise<void> | undefined;
-  let stopped = false;
-
-  const start = (): Delivery =>
-    startDelivery({
-      store,
-      outbox,
-      clock,
-      log,
-      owner,
-      meter,
-      routes: (mailbox) => routes.of(mailbox),
-      limits: (mailbox) => limitsFor(instance, mailbox),
-      probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
-      inbox: new InboxRoute(signIn, clock),
-      report: (message, kind) => report({ store, outbox, clock, hostname }, message, kind),
-    });
-  const lost = (): void => {
-    closing = Promise.all([delivery?.close(), returns?.close()]).then(() => undefined);
-    delivery = returns = undefined;
-    lease = undefined;
-  };
-  const turn = async (): Promise<void> => {
-    try {
-      const held = lease ? await store.leases.renew(lease, LEASE_MS) : undefined;
-      if (lease && !held) lost();
-      lease = held ?? (await store.leases.acquire(LEASE, owner, LEASE_MS));
-      if (lease && !delivery && !stopped) {
-        await closing;
-        delivery = start();
-        returns = watchReturns({ store, signIn, clock, log });
-      }
-    } catch (error) {
-      log.warn({ code: asError(error).code, error: asError(error).message }, 'delivery could not be watched over');
-    }
-  };
-  let running = Promise.resolve();
-  const timers = new Set<Timer>();
-  const every = (ms: number, work: () => Promise<void>): void => {
-    const timer = clock.after(ms, () => {
-      timers.delete(timer);
-      if (stopped) return;
-      running = running.then(work);
-      every(ms, work);
-    });
-    timers.add(timer);
-  };
-  running = turn();
-  every(RENEW_MS, turn);
-  every(LOOK_MS, () => (lease ? warnOfAge(instance) : Promise.resolve()));
-  every(TIDY_MS, async () => {
-    if (!lease) return;
-    try {
-      const { orphans, forgotten } = await outbox.tidy();
-      if (orphans + forgotten > 0) log.info({ orphans, forgotten }, 'the outbox was tidied');
-    } catch (error) {
-      log.warn({ code: asError(error).code }, 'the outbox could not be tidied; it will be in an hour');
-    }
+  const delivering = elect(instance, {
+    name: 'outbox/delivery',
+    leaseMs: LEASE_MS,
+    everyMs: RENEW_MS,
+    failed: 'delivery could not be watched over',
+    begin(owner) {
+      const delivery = startDelivery({
+        store,
+        outbox,
+        clock,
+        log,
+        owner,
+        meter,
+        routes: (mailbox) => routes.of(mailbox),
+        limits: (mailbox) => limitsFor(instance, mailbox),
+        probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
+        inbox: new InboxRoute(signIn, clock),
+        report: (message, kind) => report({ store, outbox, clock, hostname }, message, kind),
+      });
+      const returns = watchReturns({ store, signIn, clock, log });
+      return endedBy(async () => {
+        await Promise.all([delivery.close(), returns.close()]);
+      });
+    },
+    chores: [
+      { everyMs: LOOK_MS, work: () => warnOfAge(instance) },
+      { everyMs: TIDY_MS, work: () => tidy(instance) },
+    ],
   });
-
   return {
     async stop() {
-      stopped = true;
-      for (const timer of timers) timer.cancel();
-      await running;
-      await delivery?.close();
-      await returns?.close();
-      await closing;
+      await delivering.stop();
       await routes.close();
-      if (lease)
-        await store.leases.release(lease).catch((error: unknown) => {
-          log.debug({ code: asError(error).code }, 'a lease was left to run out');
-        });
     },
   };
+}
+
+async function tidy({ log, outbox }: Instance): Promise<void> {
+  try {
+    const { orphans, forgotten } = await outbox.tidy();
+    if (orphans + forgotten > 0) log.info({ orphans, forgotten }, 'the outbox was tidied');
+  } catch (error) {
+    log.warn({ code: asError(error).code }, 'the outbox could not be tidied; it will be in an hour');
+  }
 }
 
 async function limitsFor(instance: Instance, mailbox: Mailbox): Promise<SendingLimits> {

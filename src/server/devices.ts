@@ -3,20 +3,23 @@ import { hostname as machineName } from 'node:os';
 import { type DeviceListener, startDeviceListener } from '../outbox/device-listener.ts';
 import { serverContext } from '../protocol/tls/server.ts';
 import { asError } from '../base/error.ts';
-import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
+import type { CertificateInUse } from './certificate-in-use.ts';
 import type { Instance } from './instance.ts';
 
 /** @throws outbox.device-port, tls.certificate, server.config */
-export async function startDevices(instance: Instance, files: CertificateFiles): Promise<DeviceListener | undefined> {
+export async function startDevices(
+  instance: Instance,
+  certificate: CertificateInUse,
+): Promise<DeviceListener | undefined> {
   const { clock, config, log, outbox, store } = instance;
   const { devices } = config.outbox;
   if (devices === undefined) return undefined;
   const hostname = config.hostname ?? machineName();
-  const tls = serverContext(readCertificate(files));
+  const tls = serverContext(certificate.current);
   const listener = await startDeviceListener({ outbox, store, clock, log, hostname, tls }, devices);
-  const watch = watchCertificate(files, clock, log, () => {
+  const watch = certificate.onChange(() => {
     try {
-      tls.replace(readCertificate(files));
+      tls.replace(certificate.current);
     } catch (error) {
       log.error({ error: asError(error).message }, 'devices: the new certificate cannot be used, the old one stays');
     }

@@ -12,6 +12,26 @@ export const serverError = errorTable({
     kind: 'misuse',
     hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port',
   },
+  'server.already-running': {
+    kind: 'misuse',
+    hint: 'one SQLite database is served by one process: stop the other one, use `workers` for more processes, or PostgreSQL for more machines',
+  },
+  'server.database-missing': {
+    kind: 'misuse',
+    hint: 'put the database back or restore the last backup',
+  },
+  'server.database-gone': {
+    kind: 'later',
+    hint: 'start Postern again once the database is in its place; a service manager does so by itself',
+  },
+  'server.disk-full': {
+    kind: 'later',
+    hint: 'make room on the disk (df -h shows it), then start Postern again; a service manager does so by itself',
+  },
+  'server.certificate': {
+    kind: 'later',
+    hint: 'put a PEM certificate chain (leaf first) and the PEM private key that belongs to it in place, then start Postern again; a service manager does so by itself',
+  },
   'server.no-metrics': { kind: 'later', hint: 'look whether `postern serve` runs and where console.port is' },
   'server.worker-failed': { kind: 'bug', hint: 'the log lines before this one say why the worker stopped' },
   'server.notice-delayed': { kind: 'later', hint: 'it is sent again by itself; look at the receiver if this lasts' },

@@ -4,15 +4,14 @@ import { startGateway } from '../gateway/start.ts';
 import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/types.ts';
-import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
+import type { CertificateInUse } from './certificate-in-use.ts';
+import { connectionsFor } from './descriptors.ts';
 import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics.ts';
 import { goesToOutbox, submissionOf } from './outbox.ts';
 
 export interface ComposedGateway {
   readonly gateway: Gateway;
-  /** Looks at the certificate files now (SIGHUP). */
-  reload(): void;
   /** Lets sessions end, then closes everything but the instance. */
   drain(): Promise<void>;
 }
@@ -21,22 +20,14 @@ export interface ComposedGateway {
 export async function composeGateway(
   instance: Instance,
   listeners: readonly ListenerConfig[],
-  certificate: CertificateFiles,
+  certificate: CertificateInUse,
   metrics: Metrics,
 ): Promise<ComposedGateway> {
   const { store, vault, audit, clock, log, config, tokens } = instance;
   const signIn = await openSignIn({ store, vault, clock, log });
-  const callbacks = new Set<() => void>();
-  const watcher = watchCertificate(certificate, clock, log, () => {
-    log.info({ certificate: certificate.cert }, 'the certificate changed and is used for new connections');
-    for (const callback of callbacks) callback();
-  });
-  const stop = (): void => {
-    watcher.stop();
-    signIn.close();
-  };
   try {
-    const gateway = await startGateway(listeners, limitsOf(config.limits), {
+    const limits = { ...limitsOf(config.limits), maxConnections: connectionsFor(config.limits.maxConnections, log) };
+    const gateway = await startGateway(listeners, limits, {
       signIn,
       tokens,
       audit,
@@ -44,11 +35,8 @@ export async function composeGateway(
       clock,
       meter: metrics.meter,
       certificate: {
-        read: () => readCertificate(certificate),
-        onChange(callback) {
-          callbacks.add(callback);
-          return { stop: () => void callbacks.delete(callback) };
-        },
+        read: () => certificate.current,
+        onChange: (callback) => certificate.onChange(callback),
       },
       endpoints: (protocol) => endpointsOf(instance, protocol),
       submission: submissionOf(instance),
@@ -56,14 +44,13 @@ export async function composeGateway(
     });
     return {
       gateway,
-      reload: () => watcher.look(),
       async drain() {
         await gateway.drain();
-        stop();
+        signIn.close();
       },
     };
   } catch (error) {
-    stop();
+    signIn.close();
     throw error;
   }
 }

@@ -3,22 +3,23 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../base/clock.ts';
-import type { Log } from '../base/log.ts';
 import type { ApiListener } from './api/listener.ts';
-import { type CertificateFiles, readCertificate, watchCertificate } from './certificate.ts';
+import type { CertificateInUse } from './certificate-in-use.ts';
 import { serverError } from './errors.ts';
 import { createServer } from './plain-http.ts';
 
 export interface ConsoleOptions {
   readonly host: string;
   readonly port: number;
-  /** With it TLS is spoken; the files may change. */
-  readonly tls?: { readonly files: CertificateFiles; readonly log: Log } | undefined;
+  /** With it TLS is spoken. */
+  readonly tls?: CertificateInUse | undefined;
   readonly api?: ApiListener;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
   /** What stands against serving, in plain words; empty when ready. */
   ready(): Promise<readonly string[]>;
+  /** What does not stand against it yet, but should be known. */
+  warnings?(): readonly string[];
   /** Pages for people; undefined for what is none. Requests come without their body. */
   pages?(request: Request): Promise<Response | undefined>;
 }
@@ -44,13 +45,12 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
       else problem(response, 500, error instanceof Error ? error.message : 'unknown');
     });
   };
-  const secure = (files: CertificateFiles) => ({ ...readCertificate(files), minVersion: 'TLSv1.2' as const });
+  const secure = (certificate: CertificateInUse) => ({ ...certificate.current, minVersion: 'TLSv1.2' as const });
   let watch: { stop(): void } | undefined;
   let server: Server;
   if (tls) {
-    const { files, log } = tls;
-    const encrypted = createTlsServer(secure(files), serve);
-    watch = watchCertificate(files, systemClock, log, () => encrypted.setSecureContext(secure(files)));
+    const encrypted = createTlsServer(secure(tls), serve);
+    watch = tls.onChange(() => encrypted.setSecureContext(secure(tls)));
     server = encrypted;
   } else server = createServer(serve);
   server.requestTimeout = REQUEST_MS;
@@ -110,6 +110,7 @@ async function answer(request: IncomingMessage, options: ConsoleOptions, respons
     return json(response, problems.length === 0 ? 200 : 503, {
       status: problems.length === 0 ? 'ready' : 'not ready',
       problems,
+      warnings: options.warnings?.() ?? [],
     });
   }
   return problem(response, 404, 'there is /openapi.json, /metrics, /healthz and /readyz');

@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { existsSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
@@ -28,6 +29,7 @@ import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
+import { confirmDatabase, expectDatabase } from './installation-mark.ts';
 import { openSuppressed } from './outbox.ts';
 
 export interface InstanceOptions {
@@ -38,6 +40,8 @@ export interface InstanceOptions {
   readonly writer?: 'here' | 'thread';
   /** Hears of every OAuth event besides the audit log. */
   readonly onEvent?: (event: OAuthEvent) => void;
+  /** Called when the database cannot come back in this process. */
+  readonly lost?: (error: PosternError) => void;
 }
 
 export interface Instance {
@@ -59,7 +63,7 @@ export interface Instance {
 
 /**
  * Opens a home that was initialised.
- * @throws server.not-initialised, server.home, vault.*, store.*
+ * @throws server.not-initialised, server.home, server.database-missing, vault.*, store.*
  */
 export async function openInstance(options: InstanceOptions): Promise<Instance> {
   const { config } = options;
@@ -70,12 +74,15 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   if (config.key.source === 'file' && !existsSync(config.key.path)) {
     throw serverError('server.not-initialised', `there is no Postern in ${config.home.state} yet`);
   }
+  expectDatabase(config);
   const store = await openStore(config.database.reveal(), {
     clock,
     log,
     ...(options.writer && { writer: options.writer }),
+    ...(options.lost && { lost: options.lost }),
   });
   try {
+    await confirmDatabase(config, store, log);
     const vault = await openVault(store.settings, keySource(config.key));
     const audit = openAudit(store.audit, clock, { log });
     const emit = async (event: OAuthEvent): Promise<void> => {

@@ -1,4 +1,5 @@
 /** The log: JSON lines by pino, or text for a terminal; every finished line goes through the scrubber. */
+import cluster from 'node:cluster';
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { PosternError } from '../base/error.ts';
@@ -26,7 +27,8 @@ export function openLog(options: LogOptions, stream: NodeJS.WriteStream = proces
   const logger = pino(
     {
       level: options.level,
-      base: process.env['NODE_UNIQUE_ID'] === undefined ? null : { worker: process.pid },
+      // Not by the environment: node:cluster takes its variable out of it.
+      base: cluster.isWorker ? { worker: process.pid } : null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
       // By key here, by value in the destination.

@@ -107,7 +107,35 @@ export function openMetrics(version: string): Metrics {
   };
 }
 
-/** Metrics of all workers added up. @param perWorker what each worker's registry gave as JSON */
-export function addUp(perWorker: readonly object[]): Promise<string> {
-  return AggregatorRegistry.aggregate(perWorker as object[]).metrics();
+/** What a registry gives as JSON. */
+export type MetricValues = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
+
+/** Metrics of several processes added up. @param perProcess what each one's registry gave as JSON */
+export function addUp(perProcess: readonly MetricValues[]): Promise<string> {
+  return aggregated(perProcess).metrics();
+}
+
+/**
+ * What processes that have ended had counted, so that a counter never falls: a fall reads as a restart, and rates count twice.
+ * Gauges end with their process.
+ */
+export class EndedCounts {
+  #values: MetricValues | undefined;
+
+  get values(): MetricValues | undefined {
+    return this.#values;
+  }
+
+  async add(values: MetricValues): Promise<void> {
+    const counted = values.filter(({ type }) => COUNTS.has(String(type)));
+    this.#values = await aggregated(
+      this.#values === undefined ? [counted] : [this.#values, counted],
+    ).getMetricsAsJSON();
+  }
+}
+
+const COUNTS: ReadonlySet<string> = new Set(['counter', 'histogram']);
+
+function aggregated(values: readonly MetricValues[]): Registry {
+  return AggregatorRegistry.aggregate(values as MetricValues[]);
 }

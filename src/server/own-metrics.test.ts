@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
-import { nullLog } from '../base/log.ts';
 import { certificateFiles } from './certificate.ts';
+import { GivenCertificate, readCertificate } from './certificate-in-use.ts';
 import { type Config, readConfig } from './config.ts';
 import { homeOf } from './home.ts';
 import { startConsole } from './http.ts';
@@ -35,7 +35,12 @@ test('in plain text, and where the console listens on every address', async (t) 
 test('with console.tls: from the holder of this installation’s certificate, and from nobody else', async (t) => {
   const config = configIn(t);
   const files = await certificateFiles(config, systemClock);
-  const console = await startConsole({ host: '127.0.0.1', port: 0, tls: { files, log: nullLog }, ...pages });
+  const console = await startConsole({
+    host: '127.0.0.1',
+    port: 0,
+    tls: new GivenCertificate(readCertificate(files)),
+    ...pages,
+  });
   t.after(() => console.close());
   const at = { ...config.console, tls: true, port: console.port };
   assert.equal(await readOwnMetrics({ ...config, console: at }), 'postern_up 1\n');

@@ -1,21 +1,13 @@
 /** `postern serve`: one process, or a primary that supervises workers; until it is told to stop. */
 import { type Clock, systemClock } from '../base/clock.ts';
-import { collectWhenQuiet } from '../base/collection.ts';
+import { isError, PosternError } from '../base/error.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
-import { openApi } from './api/listener.ts';
-import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import type { Config } from './config.ts';
-import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
-import { startDeliveryDuty } from './delivery.ts';
-import { startDevices } from './devices.ts';
-import { composeGateway } from './gateway.ts';
-import { startConsole } from './http.ts';
-import { openInstance } from './instance.ts';
+import { sayDifference } from './config-difference.ts';
 import type { ServerLog } from './log.ts';
-import { openMetrics } from './metrics.ts';
-import { openChannels } from './notice/channels.ts';
-import { startRenewal } from './renewal.ts';
-import { version } from './version.ts';
+import { startParts } from './part.ts';
+import { PARTS } from './parts.ts';
+import { Running } from './running.ts';
 
 export interface Serving {
   /** Where the gateway really listens. */
@@ -23,90 +15,65 @@ export interface Serving {
   readonly consolePort: number;
   /** Where devices may come in without signing in. */
   readonly devicePort: number | undefined;
-  /** Reads the certificate files again. */
+  /** Resolves when it cannot go on: it is to be stopped, and the process to end with the code of this failure. */
+  readonly lost: Promise<PosternError>;
+  /** Reads the certificate files again, and says what has changed and what needs a restart. */
   reload(): void;
-  /** Orderly stop: no new connections, sessions may end, audit flushed. */
+  /** Orderly stop: no new connections, idle sessions end at once, work under way gets its time, audit flushed. */
   stop(): Promise<void>;
 }
 
-/** Everything in this process. @param clock the system's unless given. @throws server.*, gateway.*, vault.*, store.* */
-export async function serve(config: Config, log: ServerLog, clock: Clock = systemClock): Promise<Serving> {
-  const metrics = openMetrics(version);
-  const instance = await openInstance({
-    config,
-    log,
-    clock,
-    writer: 'thread',
-    onEvent: (event) => metrics.event(event),
-  });
-  try {
-    const channels = openChannels(instance);
-    const certificate = await certificateFiles(config, systemClock);
-    const composed = await composeGateway(instance, config.listeners, certificate, metrics);
-    const devices = await startDevices(instance, certificate).catch(async (error: unknown) => {
-      await composed.drain();
-      throw error;
-    });
-    const fresh = keepCertificateFresh(config, systemClock, log);
-    let draining = false;
-    const api = await openApi(instance, metrics.registry);
-    let pages: ConsentPages | undefined;
-    const console = await startConsole({
-      ...config.console,
-      tls: config.console.tls ? { files: certificate, log } : undefined,
-      api,
-      metrics: () => metrics.registry.metrics(),
-      pages: async (request) => pages?.handle(request),
-      ready: async () => (draining ? ['shutting down'] : problemsOf(() => instance.store.ping())),
-    }).catch(async (error: unknown) => {
-      await devices?.close();
-      await api.close();
-      fresh.stop();
-      await composed.drain();
-      throw error;
-    });
-    const base = consoleAddress(config, console.port);
-    pages = openConsentPages(instance, base);
-    const link = (address: string): Promise<string | undefined> => consentLink(instance, base, address);
-    const delivery = startDeliveryDuty(instance, metrics.registry);
-    const renewal = startRenewal(instance, { registry: metrics.registry, channels, link });
-    await instance.audit.record({ type: 'server.started', outcome: 'ok', data: { version, pid: process.pid } });
-    const collecting = collectWhenQuiet();
-    return {
-      listeners: composed.gateway.addresses,
-      consolePort: console.port,
-      devicePort: devices?.port,
-      reload: () => composed.reload(),
-      async stop() {
-        draining = true;
-        collecting.stop();
-        fresh.stop();
-        log.info({ sessions: composed.gateway.sessions }, 'stopping: no new connections, sessions may end');
-        pages?.close();
-        await renewal.stop();
-        await devices?.close();
-        await composed.drain();
-        await delivery.stop();
-        await instance.audit.record({ type: 'server.stopped', outcome: 'ok', data: { pid: process.pid } });
-        await api.close();
-        await console.close();
-        await instance.close();
-        log.info({}, 'stopped');
-        log.flush();
-      },
-    };
-  } catch (error) {
-    await instance.close();
-    throw error;
-  }
+export interface ServeOptions {
+  /** The system's unless given. */
+  readonly clock?: Clock;
+  /** The configuration as its file is now. */
+  readonly reread?: () => Config;
 }
 
-/** A check's failure as plain words for `/readyz`. */
-export async function problemsOf(check: () => Promise<void>): Promise<readonly string[]> {
-  try {
-    await check();
-    return [];
-  } catch (error) {
-    return [error instanceof Error ? error.message : String(error)];
-  }
+/**
+ * All or nothing: when a part cannot start, those before it are ended.
+ * @throws server.*, gateway.*, vault.*, store.*, outbox.device-port
+ */
+export async function serve(config: Config, log: ServerLog, options: ServeOptions = {}): Promise<Serving> {
+  const { clock = systemClock, reread = () => config } = options;
+  const role = config.workers > 1 ? 'primary' : 'single';
+  const running = new Running({ role, config, log, clock, reread });
+  const parts = await startParts(PARTS, role, running, { log }).catch((error: unknown) => {
+    throw asStartFailure(error);
+  });
+  running.phase = 'running';
+  return {
+    listeners: running.listeners,
+    consolePort: running.consolePort,
+    devicePort: running.devicePort,
+    lost: running.lost,
+    reload: () => reload(running),
+    async stop() {
+      running.phase = 'stopping';
+      log.info({ sessions: running.sessions() }, 'stopping: idle sessions end now, work under way gets its time');
+      await parts.stop();
+      log.info({}, 'stopped');
+      log.flush();
+    },
+  };
+}
+
+function reload({ config, log, reread, watched }: Running): void {
+  const looked = watched?.look() ?? 'unchanged';
+  const certificate = isError(looked)
+    ? `the certificate files cannot be used, the certificate from before stays: ${looked.message}`
+    : looked === 'replaced'
+      ? 'the certificate was replaced'
+      : 'the certificate is the same';
+  (isError(looked) ? log.warn : log.info)(isError(looked) ? { hint: looked.hint } : {}, `reloaded: ${certificate}`);
+  sayDifference({ config, log, reread }, 'say-none');
+}
+
+/** Rooms below say that they go on by themselves; a start that failed does not. */
+function asStartFailure(error: unknown): unknown {
+  if (!(error instanceof PosternError) || error.code !== 'store.full') return error;
+  const { code, kind, message, detail, cause } = error;
+  const hint =
+    'make room on the disk of the database (df -h shows it), then start Postern again; a service manager does so by itself. Nothing was lost';
+  return new PosternError(code, { kind, hint }, message, { detail, cause });
 }

@@ -1,5 +1,6 @@
 /** The way in: one URL, one store, whichever database is behind it. */
 import { type Clock, systemClock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
@@ -18,6 +19,8 @@ export interface StoreOptions {
    * some 10 MiB and some hundred milliseconds of loading. PostgreSQL and `:memory:` take no notice.
    */
   readonly writer?: 'here' | 'thread';
+  /** Called when the thread that writes has ended unasked: nothing can be written any more in this process. */
+  readonly lost?: (error: PosternError) => void;
 }
 
 /**
@@ -46,7 +49,7 @@ async function open(url: string, options: StoreOptions): Promise<Opened> {
   const { clock = systemClock, log = nullLog, writer = 'here' } = options;
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
-    if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log);
+    if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log, options.lost);
     await dropWriter();
     return withTables(await openSqlite(path, clock, log));
   }

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
-import { asError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
@@ -18,9 +18,10 @@ export async function openSqliteThread(
   path: string,
   clock: Clock,
   log: Log,
+  lost?: (error: PosternError) => void,
 ): Promise<{ readonly engine: Engine; readonly tables: Tables; readonly watchers: Watchers; close(): Promise<void> }> {
   let committed: (topic: Topic) => void = () => undefined;
-  const writer = await Writer.start(path, clock, (topic) => committed(topic));
+  const writer = await Writer.start(path, clock, (topic) => committed(topic), lost);
   try {
     const { engine, watchers, close } = openSqliteReader(path, clock, log);
     committed = watchers.committed;
@@ -66,9 +67,17 @@ class Writer {
   readonly #waiting = new Map<number, Waiting>();
   #count = 0;
   #ended: Error | undefined;
+  #closing = false;
+  readonly #lost: ((error: PosternError) => void) | undefined;
 
-  private constructor(thread: Worker, clock: Clock, committed: (topic: Topic) => void) {
+  private constructor(
+    thread: Worker,
+    clock: Clock,
+    committed: (topic: Topic) => void,
+    lost: ((error: PosternError) => void) | undefined,
+  ) {
     this.#thread = thread;
+    this.#lost = lost;
     this.#clock = clock;
     thread.on('message', (answer: Answer) => {
       if (answer.type === 'ready') return;
@@ -81,7 +90,12 @@ class Writer {
   }
 
   /** Opens the file there, creating and upgrading it. @throws as {@link openSqlite} */
-  static async start(path: string, clock: Clock, committed: (topic: Topic) => void): Promise<Writer> {
+  static async start(
+    path: string,
+    clock: Clock,
+    committed: (topic: Topic) => void,
+    lost?: (error: PosternError) => void,
+  ): Promise<Writer> {
     const thread = takeWriter();
     thread.ref();
     thread.postMessage({ type: 'open', path, now: clock.now() } satisfies Order);
@@ -90,7 +104,7 @@ class Writer {
       await once(thread, 'exit');
       throw asOurs(first.failure);
     }
-    return new Writer(thread, clock, committed);
+    return new Writer(thread, clock, committed, lost);
   }
 
   call(table: string, method: string, args: readonly unknown[]): Promise<unknown> {
@@ -108,6 +122,7 @@ class Writer {
   /** After everything asked for is done. */
   async close(): Promise<void> {
     if (this.#ended) return;
+    this.#closing = true;
     const exit = once(this.#thread, 'exit');
     this.#thread.ref();
     this.#thread.postMessage({ type: 'close' } satisfies Order);
@@ -124,13 +139,15 @@ class Writer {
   }
 
   #end(error = new Error('the thread of the database ended')): void {
+    const first = this.#ended === undefined;
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(gone(this.#ended));
     this.#waiting.clear();
+    if (!this.#closing && first) this.#lost?.(gone(this.#ended));
   }
 }
 
-function gone(cause: Error): Error {
+function gone(cause: Error): PosternError {
   return storeError('store.unavailable', 'the database is closed', {
     hint: 'start Postern again; the log has more',
     cause,

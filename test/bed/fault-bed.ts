@@ -1,5 +1,5 @@
 /** A tenant that can fail, a gateway in front of it and a check beside it, in one process and on the tenant's clock. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,7 @@ import { openHttp } from '../../src/oauth/http.ts';
 import { openTokenSource } from '../../src/oauth/token-source.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { readConfig } from '../../src/server/config.ts';
+import { GivenCertificate } from '../../src/server/certificate-in-use.ts';
 import { composeGateway } from '../../src/server/gateway.ts';
 import { homeOf, makeHome } from '../../src/server/home.ts';
 import { ensureKey, type Instance, openInstance } from '../../src/server/instance.ts';
@@ -63,11 +64,9 @@ export async function startFaultBed(): Promise<FaultBed> {
   const sandbox = await startSandbox({ tokenLifetime: TOKEN_SECONDS });
   const folder = mkdtempSync(join(tmpdir(), 'postern-faults-'));
   const instance = await openHome(sandbox, folder);
-  const files = { cert: join(folder, 'gateway.pem'), key: join(folder, 'gateway.key'), ca: undefined };
-  writeFileSync(files.cert, sandbox.serverCertificate.cert);
-  writeFileSync(files.key, sandbox.serverCertificate.key, { mode: 0o600 });
+  const certificate = new GivenCertificate(sandbox.serverCertificate);
   const listeners = PROTOCOLS.map((protocol) => ({ protocol, tls: 'none' as const, host: '127.0.0.1', port: 0 }));
-  const composed = await composeGateway(instance, listeners, files, openMetrics('test'));
+  const composed = await composeGateway(instance, listeners, certificate, openMetrics('test'));
   const people = await application(instance, sandbox, 'people', sandbox.clients.public.id);
   const { id, secret } = sandbox.clients.confidential;
   const robots = await application(instance, sandbox, 'robots', id, new Secret(secret));

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startDemonstration } from '../../src/cli/demonstration.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { certificateFiles } from '../../src/server/certificate.ts';
+import { GivenCertificate, readCertificate } from '../../src/server/certificate-in-use.ts';
 import { type Config, readConfig } from '../../src/server/config.ts';
 import { composeGateway } from '../../src/server/gateway.ts';
 import { homeOf } from '../../src/server/home.ts';
@@ -55,7 +56,7 @@ export async function startTenantGateway(): Promise<TenantGateway> {
     };
     const { clock } = sandbox;
     const instance = await openInstance({ config, log, clock });
-    const certificate = await certificateFiles(config, clock);
+    const certificate = new GivenCertificate(readCertificate(await certificateFiles(config, clock)));
     const listener = { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 0 } as const;
     const composed = await composeGateway(instance, [listener], certificate, openMetrics('test'));
     return {

@@ -8,19 +8,24 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { postern, startPostern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
-import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import type { Home } from '../bed/installation.ts';
+import { ALICE } from '../bed/mail-site.ts';
+import { sandboxHome } from '../bed/sandbox-home.ts';
 
-/** A demonstration whose home a second, independent `serve` uses. */
-let sandbox: SandboxGateway;
+let sandbox: Sandbox;
+let installed: Home;
 let home: string;
 const scratch = privateFolder();
 
 before(async () => {
-  home = join(scratch.path, 'home');
-  sandbox = await startSandboxGateway(['--home', home]);
+  sandbox = await startSandbox();
+  installed = await sandboxHome(sandbox);
+  home = installed.path;
 });
 after(async () => {
-  await sandbox.stop();
+  installed?.remove();
+  await sandbox.close();
   scratch.remove();
 });
 
@@ -89,10 +94,10 @@ class Mail {
   }
 }
 
-async function signedIn(port: number, password = sandbox.door.password): Promise<Mail> {
+async function signedIn(port: number, password = installed.password): Promise<Mail> {
   const mail = new Mail(port);
   await mail.until(/^\* OK/);
-  await mail.ask(`a LOGIN ${sandbox.door.user} ${password}`, /^a OK/m);
+  await mail.ask(`a LOGIN ${ALICE} ${password}`, /^a OK/m);
   return mail;
 }
 
@@ -124,15 +129,7 @@ test('health, readiness and metrics; a signal lets a session hear of it', async 
 test('revoking an app password in another process ends its sessions', async () => {
   const serving = await serve();
   try {
-    const made = await postern(home, [
-      '--json',
-      'password',
-      'add',
-      '--mailbox',
-      sandbox.door.user,
-      '--label',
-      'to be revoked',
-    ]);
+    const made = await postern(home, ['--json', 'password', 'add', '--mailbox', ALICE, '--label', 'to be revoked']);
     const { id, password } = JSON.parse(made.stdout.toString()) as { id: string; password: string };
     const [mine, other] = [await signedIn(serving.ports.imap, password), await signedIn(serving.ports.imap)];
     await postern(home, ['password', 'revoke', id]);

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
-import { createHome, type Home, type Serving } from '../bed/installation.ts';
+import type { Home, Serving } from '../bed/installation.ts';
 import { ALICE, BOB } from '../bed/mail-site.ts';
 import { without } from '../bed/need.ts';
+import { sandboxHome } from '../bed/sandbox-home.ts';
 import { SuddenDeath } from '../bed/sudden-death.ts';
 import { SwiftClock } from '../bed/swift-clock.ts';
 import { Wire } from '../bed/wire.ts';
@@ -24,20 +25,7 @@ before(async () => {
 after(() => sandbox?.close());
 
 async function openHome(): Promise<Home> {
-  const { imap, pop3, smtp } = sandbox.mail;
-  const ca = sandbox.caPem;
-  const settings = {
-    authority: sandbox.authority,
-    ca,
-    imap: { ...imap, ca },
-    pop3: { ...pop3, ca },
-    smtp: { ...smtp, ca },
-    sendingLimits: { messagesPerMinute: 100_000, recipientsPerDay: 1_000_000 },
-  };
-  const home = await createHome({
-    application: { provider: 'microsoft', clientId: sandbox.clients.public.id, settings },
-    authority: { approve: (url: string) => sandbox.approve(url, ALICE) },
-  });
+  const home = await sandboxHome(sandbox);
   await home.cli(['mailbox', 'set', ALICE, '--outgoing', 'outbox']);
   return home;
 }

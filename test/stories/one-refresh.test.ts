@@ -1,4 +1,4 @@
-/** Two gateway processes on one home, twenty programs at once, an expired token: the provider sees one refresh. */
+/** Two worker processes and their primary on one home, twenty programs at once, an expired token: the provider sees one refresh. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,13 +25,13 @@ test(
       site.authority.requests.filter((request) => request.grantType === 'refresh_token').length;
     assert.equal(refreshes(), 0, 'nothing was refreshed before anybody came');
     // The answer is held back until everybody waits, so that nobody comes late to a token that is there already. The duty of
-    // renewal, which both processes have, asks as well as the programs.
+    // renewal, which the primary has, asks as well as the programs.
     const everybody = Promise.withResolvers<void>();
     site.authority.beforeAnswer = () => everybody.promise;
-    const processes = await Promise.all([home.serve(), home.serve()]);
+    const serving = await home.serve({ POSTERN_WORKERS: '2' });
     try {
-      const sessions = Array.from({ length: 20 }, async (_, index) => {
-        const wire = await Wire.open(processes[index % 2]!.door.imap);
+      const sessions = Array.from({ length: 20 }, async () => {
+        const wire = await Wire.open(serving.door.imap);
         await wire.until(/^\* OK .*\r\n/);
         wire.send(`a1 LOGIN ${ALICE} ${home.password}\r\n`);
         return wire;
@@ -46,7 +46,7 @@ test(
       );
       assert.equal(refreshes(), 1);
     } finally {
-      await Promise.all(processes.map((each) => each.stop()));
+      await serving.stop();
     }
   },
 );

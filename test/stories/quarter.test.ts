@@ -12,6 +12,7 @@ import { Secret } from '../../src/base/secret.ts';
 import { addCredential } from '../../src/oauth/credentials.ts';
 import { startSandbox } from '../../src/sandbox/index.ts';
 import { certificateFiles } from '../../src/server/certificate.ts';
+import { GivenCertificate, readCertificate } from '../../src/server/certificate-in-use.ts';
 import { composeGateway } from '../../src/server/gateway.ts';
 import { startConsole } from '../../src/server/http.ts';
 import { consentLink, openConsentPages } from '../../src/server/consent-link.ts';
@@ -99,7 +100,8 @@ test('a hundred and twenty days', { timeout: 280_000 }, async (t) => {
 
   const metrics = openMetrics('test');
   const listeners = PROTOCOLS.map((protocol) => ({ protocol, tls: 'none', host: '127.0.0.1', port: 0 }) as const);
-  const composed = await composeGateway(instance, listeners, await certificateFiles(instance.config, clock), metrics);
+  const certificate = new GivenCertificate(readCertificate(await certificateFiles(instance.config, clock)));
+  const composed = await composeGateway(instance, listeners, certificate, metrics);
   closers.push(async () => {
     const drained = composed.drain();
     clock.leap(MINUTE);

@@ -93,6 +93,6 @@ export async function writeConfig(
       },
     );
   }
-  const { ca } = await certificateFiles(config, systemClock);
+  const { ca } = await certificateFiles(config, systemClock, 'keep');
   return program.write({ address: mailbox.address, password: options.password, imap, pop3, smtp, ca });
 }

@@ -84,7 +84,7 @@ async function makeInstallation(context: Context): Promise<Made> {
     mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
     writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx' });
   }
-  const certificate = await certificateFiles(config, systemClock);
+  const certificate = await certificateFiles(config, systemClock, 'keep');
   await context.withInstance(async () => undefined);
   return {
     facts: {

@@ -1,11 +1,9 @@
 /** `postern serve`: the gateway until it is told to stop. */
 import { Command } from 'commander';
 import type { Config } from '../../server/config.ts';
-import { readConfig } from '../../server/config.ts';
-import { homeOf } from '../../server/home.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
-import { serveWithWorkers, work } from '../../server/workers.ts';
+import { work } from '../../server/worker.ts';
 import { asError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { Context } from '../context.ts';
@@ -21,16 +19,17 @@ export function serve(): Command {
     )
     .addHelpText(
       'after',
-      '\nSignals: TERM and INT stop in order (open sessions get time), a second INT stops at once; HUP reads the certificate again.\n\nExample:\n  $ postern serve --workers 2\n',
+      '\nSignals: TERM and INT stop in order (idle sessions end, work under way gets time), a second INT stops at once; HUP reads the certificate again and says which settings need a restart.\n\nExample:\n  $ postern serve --workers 2\n',
     )
     .action(async (options: { workers?: number }, command: Command) => {
       const context = new Context(command);
-      const base = context.config();
-      const config: Config = { ...base, workers: options.workers ?? base.workers };
+      const read = (): Config => {
+        const base = context.config();
+        return { ...base, workers: options.workers ?? base.workers };
+      };
+      const config = read();
       const log = context.serverLog(config);
-      // Workers read the same home.
-      if (context.options.home !== undefined) process.env['POSTERN_HOME'] = context.options.home;
-      const serving = config.workers > 1 ? await serveWithWorkers(config, log) : await serveHere(config, log);
+      const serving = await serveHere(config, log, { reread: read });
       announce(context, serving, log);
       writeCompiledCode(); // a process that is killed would leave nothing for its next start
       await untilStopped(serving, log);
@@ -38,14 +37,14 @@ export function serve(): Command {
 }
 
 /** The body of a worker process; `main.ts` calls it. */
-export async function runWorker(): Promise<void> {
-  const config = readConfig(homeOf(process.env), process.env);
-  const log = openLog(config.log);
-  guard(log);
-  // The terminal sends Ctrl-C to workers too; the primary tells them when to stop.
-  process.on('SIGINT', () => undefined);
-  process.on('SIGTERM', () => undefined);
-  await work(config, log);
+export function runWorker(): void {
+  // The terminal sends Ctrl-C to workers too, and HUP when it closes; the primary tells them what to do.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  work((options) => {
+    const log = openLog(options);
+    guard(log);
+    return log;
+  });
 }
 
 function announce(context: Context, serving: Serving, log: ServerLog): void {
@@ -61,7 +60,11 @@ function announce(context: Context, serving: Serving, log: ServerLog): void {
 /** Two Ctrl-C within this time are one: a launcher passes on the signal that the terminal has already sent to everybody. */
 const SAME_SIGNAL_MS = 1000;
 
-export async function untilStopped(serving: Pick<Serving, 'stop' | 'reload'>, log: ServerLog): Promise<void> {
+/** @throws what makes going on impossible, after an orderly stop: the exit code says whether a restart may help */
+export async function untilStopped(
+  serving: Pick<Serving, 'stop' | 'reload'> & Partial<Pick<Serving, 'lost'>>,
+  log: ServerLog,
+): Promise<void> {
   guard(log);
   process.on('SIGHUP', () => serving.reload());
   await new Promise<void>((resolve, reject) => {
@@ -78,6 +81,12 @@ export async function untilStopped(serving: Pick<Serving, 'stop' | 'reload'>, lo
     };
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
+    void serving.lost?.then((error) => {
+      if (asked !== undefined) return;
+      asked = Date.now();
+      log.error({ code: error.code, hint: error.hint }, `this process cannot go on: ${error.message}`);
+      return serving.stop().then(() => reject(error), reject);
+    });
   });
 }
 

@@ -1,0 +1,196 @@
+/** The certificate pair a process uses: the last one that was whole, whatever the files hold meanwhile. */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import { asError, type PosternError } from '../base/error.ts';
+import type { Log } from '../base/log.ts';
+import { checkPair, type PairFacts } from '../protocol/tls/pair.ts';
+import type { CertificatePair } from '../protocol/tls/server.ts';
+import type { CertificateFiles } from './certificate.ts';
+import { serverError } from './errors.ts';
+
+/** What listeners need of it. */
+export interface CertificateInUse {
+  /** Always whole: the key belongs to the certificate. */
+  readonly current: CertificatePair;
+  /** Calls back after {@link current} has changed. */
+  onChange(callback: () => void): { stop(): void };
+}
+
+export interface WatchedCertificate extends CertificateInUse, AsyncDisposable {
+  /** Looks at the files now: whether there was another pair, or why what is there cannot be used. */
+  look(): 'replaced' | 'unchanged' | PosternError;
+  /** What a person should know of it, in plain words: it ends soon, it has ended, newer files cannot be used. */
+  warnings(): readonly string[];
+}
+
+/** Polls: rename, symlink and bind-mount updates all look different to watchers. */
+const LOOK_EVERY_MS = 5000;
+/** Whoever replaces both files needs a moment between them, at our start too. */
+const PATIENCE_MS = 10_000;
+const AGAIN_MS = 250;
+const DAY_MS = 86_400_000;
+/** As `postern check` warns. Ours are renewed a month ahead: when that has failed for three weeks, somebody has to look. */
+const WARN_DAYS = { operator: 14, own: 7 };
+const SAY_AGAIN_MS = DAY_MS;
+
+/**
+ * Reads the pair, waiting a while for one that is whole, and watches it.
+ * @throws server.config (a file cannot be read), server.certificate
+ */
+export async function openCertificate(files: CertificateFiles, clock: Clock, log: Log): Promise<WatchedCertificate> {
+  let last = '';
+  for (let waited = 0; ; waited += AGAIN_MS) {
+    try {
+      const pair = readCertificate(files);
+      return new Watched(files, pair, usable(files, pair), clock, log);
+    } catch (error) {
+      const { message } = asError(error);
+      if (waited >= PATIENCE_MS) throw error;
+      if (message !== last) log.warn({}, `${message}; waiting ${(PATIENCE_MS - waited) / 1000} s for it`);
+      last = message;
+      await clock.sleep(AGAIN_MS);
+    }
+  }
+}
+
+/** A pair that somebody else watches: the primary for its workers. */
+export class GivenCertificate implements CertificateInUse {
+  #current: CertificatePair;
+  readonly #callbacks = new Set<() => void>();
+
+  constructor(pair: CertificatePair) {
+    this.#current = pair;
+  }
+
+  get current(): CertificatePair {
+    return this.#current;
+  }
+
+  replace(pair: CertificatePair): void {
+    this.#current = pair;
+    for (const callback of this.#callbacks) callback();
+  }
+
+  onChange(callback: () => void): { stop(): void } {
+    this.#callbacks.add(callback);
+    return { stop: () => void this.#callbacks.delete(callback) };
+  }
+}
+
+class Watched extends GivenCertificate implements WatchedCertificate {
+  readonly #files: CertificateFiles;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #facts: PairFacts;
+  /** What was read last and cannot be used, with the reason. */
+  #refused: { readonly text: string; readonly error: PosternError; said: boolean } | undefined;
+  #saidEndAt: number | undefined;
+  #timer;
+
+  constructor(files: CertificateFiles, pair: CertificatePair, facts: PairFacts, clock: Clock, log: Log) {
+    super(pair);
+    this.#files = files;
+    this.#facts = facts;
+    this.#clock = clock;
+    this.#log = log;
+    this.#timer = clock.after(LOOK_EVERY_MS, this.#tick);
+    this.#sayEnd();
+  }
+
+  look(): 'replaced' | 'unchanged' | PosternError {
+    let text = '';
+    try {
+      const pair = readCertificate(this.#files);
+      text = pair.cert + pair.key;
+      if (text === this.current.cert + this.current.key) {
+        this.#refused = undefined;
+        return 'unchanged';
+      }
+      if (this.#refused?.text === text) return this.#refused.error;
+      this.#facts = usable(this.#files, pair);
+      this.#refused = undefined;
+      this.replace(pair);
+      this.#log.info(
+        { certificate: this.#files.cert, until: iso(this.#facts) },
+        'the certificate was replaced; new connections get it',
+      );
+      this.#saidEndAt = undefined;
+      this.#sayEnd();
+      return 'replaced';
+    } catch (error) {
+      const problem = asError(error);
+      const said = this.#refused?.error.message === problem.message && this.#refused.said;
+      this.#refused = { text, error: problem, said };
+      return problem;
+    }
+  }
+
+  warnings(): readonly string[] {
+    const end = this.#end();
+    return [
+      ...(end === undefined ? [] : [end]),
+      ...(this.#refused ? [`${this.#refused.error.message}; the certificate from before stays in use`] : []),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer.cancel();
+  }
+
+  readonly #tick = (): void => {
+    this.#timer = this.#clock.after(LOOK_EVERY_MS, this.#tick);
+    const before = this.#refused;
+    this.look();
+    this.#sayEnd();
+    const now = this.#refused;
+    // Said at the second look: between its two files every renewal is out of step for a moment.
+    if (now === undefined || now.said || before === undefined) return;
+    now.said = true;
+    const { message, hint, code } = now.error;
+    this.#log.warn({ code, hint }, `${message}; the certificate from before stays in use`);
+  };
+
+  #end(): string | undefined {
+    const days = Math.floor((this.#facts.until - this.#clock.now()) / DAY_MS);
+    if (days < 0)
+      return `the certificate ${this.#files.cert} has expired (${iso(this.#facts)}); mail programs refuse it`;
+    return days < (this.#files.ca === undefined ? WARN_DAYS.operator : WARN_DAYS.own)
+      ? `the certificate ${this.#files.cert} ends in ${days} days (${iso(this.#facts)})`
+      : undefined;
+  }
+
+  #sayEnd(): void {
+    const end = this.#end();
+    const now = this.#clock.now();
+    if (end === undefined || (this.#saidEndAt !== undefined && now - this.#saidEndAt < SAY_AGAIN_MS)) return;
+    this.#saidEndAt = now;
+    this.#log.warn({ hint: 'renew it and replace both files; they are taken up within five seconds' }, end);
+  }
+}
+
+/** @throws server.config when a file cannot be read */
+export function readCertificate(files: CertificateFiles): CertificatePair {
+  return { cert: read(files.cert), key: read(files.key) };
+}
+
+/** @throws server.certificate */
+function usable({ cert, key }: CertificateFiles, pair: CertificatePair): PairFacts {
+  try {
+    return checkPair(pair);
+  } catch (cause) {
+    throw serverError('server.certificate', `${asError(cause).message} (${cert}, ${key})`, { cause });
+  }
+}
+
+const iso = ({ until }: PairFacts): string => new Date(until).toISOString().slice(0, 10);
+
+export function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw serverError('server.config', `the certificate file ${path} cannot be read`, {
+      hint: `check that it exists and that this user may read it: ls -l ${path}`,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * One `serve` for one SQLite database. The lock is SQLite's own on an empty file beside the database: the system holds it for
+ * the process and drops it when the process ends, however it ends, so there is no stale lock and no process id to be mistaken
+ * for another's. Several machines share a PostgreSQL database instead.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Config } from './config.ts';
+import { serverError } from './errors.ts';
+import { databaseFile } from './installation-mark.ts';
+
+/** A process as the system knows it: an id alone may be another's by now. */
+export interface KnownProcess {
+  readonly pid: number;
+  /** Clock ticks from the start of the machine to its own; proc_pid_stat(5). */
+  readonly started: string;
+}
+
+export interface HomeLock extends AsyncDisposable {
+  /** Writes down which workers there are, so that whoever takes the lock next can end those that outlived their primary. */
+  note(workers: readonly number[]): void;
+  /** Workers of the last holder that still run. */
+  readonly leftBehind: readonly number[];
+}
+
+/** @throws server.already-running */
+export function takeHomeLock(config: Config): HomeLock | undefined {
+  const path = lockPath(config);
+  if (path === undefined) return undefined;
+  const lock = openLock(path);
+  try {
+    // No journal: nothing is ever written, and a full disk must not keep anybody from starting.
+    lock.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+  } catch (cause) {
+    lock.close();
+    if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY) throw cause;
+    const holder = readNote(path)?.holder.pid;
+    throw serverError(
+      'server.already-running',
+      `another \`postern serve\`${holder === undefined ? '' : ` (process ${holder})`} runs on ${databaseFile(config) ?? config.home.state}`,
+      { detail: { pid: holder ?? null } },
+    );
+  }
+  const leftBehind = (readNote(path)?.workers ?? []).filter(runs).map(({ pid }) => pid);
+  const write = (workers: readonly number[]): void => {
+    const known = workers.flatMap((pid) => knownProcess(pid) ?? []);
+    // Only a convenience: without room for it a frozen worker has to be ended by hand.
+    try {
+      const text = JSON.stringify({ holder: { pid: process.pid }, workers: known });
+      writeFileSync(`${path}.json.new`, text, { mode: 0o600 });
+      renameSync(`${path}.json.new`, `${path}.json`);
+    } catch {
+      rmSync(`${path}.json.new`, { force: true });
+    }
+  };
+  write([]);
+  return {
+    leftBehind,
+    note: write,
+    async [Symbol.asyncDispose]() {
+      rmSync(`${path}.json`, { force: true });
+      lock.close();
+    },
+  };
+}
+
+const SQLITE_BUSY = 5;
+
+function openLock(path: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return new DatabaseSync(path, { timeout: 0 });
+  } catch (cause) {
+    throw serverError('server.home', `the folder ${dirname(path)} cannot be used`, { cause });
+  }
+}
+
+/** With PostgreSQL two processes of one home are in each other's way only where they want the same ports. */
+function lockPath(config: Config): string | undefined {
+  const file = databaseFile(config);
+  if (file !== undefined) return `${file}.serve`;
+  if (config.database.reveal().startsWith('sqlite:')) return undefined;
+  const ports = [...config.listeners, config.console]
+    .filter(({ port }) => port !== 0)
+    .map(({ host, port }) => `${host}:${port}`);
+  if (ports.length === 0) return undefined;
+  const name = createHash('sha256').update(ports.sort().join(' ')).digest('hex').slice(0, 16);
+  return join(config.home.state, `ports-${name}.serve`);
+}
+
+interface Note {
+  readonly holder: { readonly pid: number };
+  readonly workers: readonly KnownProcess[];
+}
+
+/** Never the lock file itself: closing it here would drop the lock of this process (fcntl(2), “Record locks”). */
+function readNote(path: string): Note | undefined {
+  try {
+    return JSON.parse(readFileSync(`${path}.json`, 'utf8')) as Note;
+  } catch {
+    return undefined; // nobody has been here, or the disk was full
+  }
+}
+
+function knownProcess(pid: number): KnownProcess | undefined {
+  try {
+    // The name in parentheses may hold spaces; the start time is the twentieth field after it.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return started === undefined ? undefined : { pid, started };
+  } catch {
+    return undefined; // it has ended, or this system has no /proc
+  }
+}
+
+/** Whether this very process still runs. */
+export function runs({ pid, started }: KnownProcess): boolean {
+  return knownProcess(pid)?.started === started;
+}

@@ -1,0 +1,86 @@
+/**
+ * What an installation remembers of its database beside it, so that a database that is missing, empty or another one is told
+ * instead of being begun anew: an empty database answers every program "wrong password".
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Log } from '../base/log.ts';
+import type { Store } from '../store/types.ts';
+import type { Config } from './config.ts';
+import { serverError } from './errors.ts';
+
+interface Mark {
+  /** File of an SQLite database, or `postgres`. */
+  readonly database: string;
+  /** The same value is in the database's settings. */
+  readonly installation: string;
+}
+
+const SETTING = 'installation';
+
+/** File of an SQLite database; undefined for another one. */
+export function databaseFile({ database }: Pick<Config, 'database'>): string | undefined {
+  const url = database.reveal();
+  if (!url.startsWith('sqlite:')) return undefined;
+  const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
+  return path === ':memory:' ? undefined : path;
+}
+
+/** To be called before the database is opened, which would make an empty one. @throws server.database-missing */
+export function expectDatabase(config: Config): void {
+  const file = databaseFile(config);
+  const mark = readMark(config);
+  if (file === undefined || mark === undefined || existsSync(file)) return;
+  const moved = mark.database !== file && mark.database !== 'postgres' && existsSync(mark.database);
+  throw serverError(
+    'server.database-missing',
+    moved
+      ? `there is no database ${file}; this installation has its data in ${mark.database}`
+      : `the database ${file} of this installation is missing`,
+    {
+      detail: { database: file },
+      hint: moved
+        ? `correct \`database\` in postern.yaml, or stop \`postern serve\` and move the file: mv ${mark.database} ${file}`
+        : `put the file back, or restore the last backup to ${file}; only to begin with an empty one, remove ${markPath(config)} first`,
+    },
+  );
+}
+
+/** To be called with the opened database; remembers it on the first call ever. @throws server.database-missing */
+export async function confirmDatabase(config: Config, store: Pick<Store, 'settings'>, log: Log): Promise<void> {
+  const database = databaseFile(config) ?? (config.database.reveal().startsWith('sqlite:') ? undefined : 'postgres');
+  if (database === undefined) return;
+  const mark = readMark(config);
+  const there = await store.settings.get(SETTING);
+  if (mark !== undefined && mark.installation !== there)
+    throw serverError(
+      'server.database-missing',
+      there === undefined
+        ? 'the database is empty, although this installation has been in use'
+        : 'the database belongs to another installation',
+      {
+        hint: `check \`database\` in postern.yaml and POSTERN_DATABASE_URL, or restore the last backup; if this database is meant, remove ${markPath(config)} first`,
+      },
+    );
+  if (mark?.database === database) return;
+  const installation = there ?? (await store.settings.setOnce(SETTING, randomBytes(16).toString('hex')));
+  try {
+    writeFileSync(`${markPath(config)}.new`, `${JSON.stringify({ database, installation } satisfies Mark)}\n`, {
+      mode: 0o600,
+    });
+    renameSync(`${markPath(config)}.new`, markPath(config));
+  } catch (error) {
+    log.debug({ error }, 'the database could not be remembered now; it will be at the next start');
+  }
+}
+
+const markPath = ({ home }: Config): string => join(home.state, 'installation.json');
+
+function readMark(config: Config): Mark | undefined {
+  try {
+    return JSON.parse(readFileSync(markPath(config), 'utf8')) as Mark;
+  } catch {
+    return undefined; // no database was opened here yet
+  }
+}

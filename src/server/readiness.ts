@@ -1,0 +1,95 @@
+/** Whether this process can do its work: what `/readyz` says, and what makes a process end that cannot recover by itself. */
+import { statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { asError, type PosternError } from '../base/error.ts';
+import { descriptorLimit, FEW_DESCRIPTORS, openDescriptors } from './descriptors.ts';
+import { serverError } from './errors.ts';
+import { databaseFile } from './installation-mark.ts';
+import type { Instance } from './instance.ts';
+
+export interface Readiness extends AsyncDisposable {
+  /** What stands against being ready, in plain words. Never rejects. */
+  problems(): Promise<readonly string[]>;
+}
+
+/** A monitor that asks more often gets the same answer: each one costs a write. */
+const ANSWER_MS = 2000;
+/** How often to look whether the database file is still the one that is open. */
+const FILE_MS = 2000;
+/** A file that is put in place by renaming is away for a moment. */
+const LOOKS_UNTIL_GONE = 2;
+/** With less room a message of ordinary size is refused. */
+const LEAST_OCTETS = 1 << 20;
+
+/** @param lost called once, when only a new process can help */
+export function openReadiness(instance: Instance, lost: (error: PosternError) => void): Readiness {
+  const { clock, config, store } = instance;
+  const file = databaseFile(config);
+  const identity = file === undefined ? undefined : identityOf(file);
+  let missed = 0;
+  let last: { readonly until: number; readonly answer: Promise<readonly string[]> } | undefined;
+
+  const gone = (): string | undefined => {
+    if (file === undefined) return undefined;
+    const now = identityOf(file);
+    if (now === identity) return undefined;
+    return now === undefined
+      ? `the database file ${file} was deleted`
+      : `the database file ${file} was replaced by another`;
+  };
+  const look = (): void => {
+    timer = clock.after(FILE_MS, look);
+    const what = gone();
+    missed = what === undefined ? 0 : missed + 1;
+    if (what === undefined || missed < LOOKS_UNTIL_GONE) return;
+    timer.cancel();
+    lost(serverError('server.database-gone', `${what}; what is written now would be lost`));
+  };
+  let timer = clock.after(FILE_MS, look);
+
+  const examine = async (): Promise<readonly string[]> => {
+    const problems = [gone(), roomProblem(file), descriptorProblem()];
+    try {
+      // A write: a database may answer questions and take nothing, and mail has to be taken.
+      await store.leases.acquire('readiness', 'readiness', 0);
+    } catch (error) {
+      problems.push(asError(error).message);
+    }
+    return problems.filter((problem) => problem !== undefined);
+  };
+  return {
+    problems() {
+      const now = clock.now();
+      if (last === undefined || now >= last.until || now < last.until - ANSWER_MS)
+        last = { until: now + ANSWER_MS, answer: examine() };
+      return last.answer;
+    },
+    async [Symbol.asyncDispose]() {
+      timer.cancel();
+    },
+  };
+}
+
+function identityOf(path: string): string | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}`;
+}
+
+function roomProblem(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    const { bavail, bsize } = statfsSync(dirname(file));
+    return bavail * bsize >= LEAST_OCTETS
+      ? undefined
+      : `the disk of the database is full: ${Math.floor((bavail * bsize) / 1024)} KiB are free in ${dirname(file)}`;
+  } catch {
+    return undefined; // the folder is gone: said of the file
+  }
+}
+
+function descriptorProblem(): string | undefined {
+  const limit = descriptorLimit();
+  const open = openDescriptors();
+  if (limit === undefined || (open !== undefined && limit - open >= FEW_DESCRIPTORS)) return undefined;
+  return `hardly any file descriptors are free: ${open ?? limit} of ${limit} are in use (ulimit -n)`;
+}

@@ -1,0 +1,95 @@
+/** What the parts of one process share: each sets what those after it in the list use. */
+import type { Clock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { defaultLimits } from '../gateway/start.ts';
+import type { ListenerConfig } from '../gateway/types.ts';
+import type { CertificateInUse, WatchedCertificate } from './certificate-in-use.ts';
+import type { Config } from './config.ts';
+import type { HomeLock } from './home-lock.ts';
+import type { Instance } from './instance.ts';
+import type { ServerLog } from './log.ts';
+import { type Metrics, openMetrics } from './metrics.ts';
+import type { Readiness } from './readiness.ts';
+import { version } from './version.ts';
+
+/** `single`: all of it. `primary`: supervises workers and does what is done once. `worker`: carries mail. */
+export type Role = 'single' | 'primary' | 'worker';
+
+export interface RunningOptions {
+  readonly role: Role;
+  readonly config: Config;
+  readonly log: ServerLog;
+  readonly clock: Clock;
+  /** The configuration as its file is now. @throws server.config */
+  readonly reread: () => Config;
+  /** A worker's, from its primary. */
+  readonly certificate?: CertificateInUse;
+  readonly listeners?: readonly ListenerConfig[];
+}
+
+export interface Workers extends AsyncDisposable {
+  /** What stands against being ready. */
+  problems(): readonly string[];
+  /** Prometheus's text of all processes added up, those that have ended included. */
+  metrics(): Promise<string>;
+}
+
+export class Running {
+  readonly role: Role;
+  readonly config: Config;
+  readonly log: ServerLog;
+  readonly clock: Clock;
+  readonly reread: () => Config;
+  readonly metrics: Metrics = openMetrics(version);
+  readonly #lost = Promise.withResolvers<PosternError>();
+  phase: 'starting' | 'running' | 'stopping' = 'starting';
+  /** The audit log has its start. */
+  recorded = false;
+  lock: HomeLock | undefined;
+  instance!: Instance;
+  readiness!: Readiness;
+  certificate!: CertificateInUse;
+  /** Where this process looks after the files itself. */
+  watched: WatchedCertificate | undefined;
+  workers: Workers | undefined;
+  /** Where the gateway is to listen, then where it does. */
+  listeners: readonly ListenerConfig[];
+  consolePort = 0;
+  devicePort: number | undefined;
+  /** Where people reach the console. */
+  consoleBase = '';
+  /** Sessions open now, as far as this process carries them. */
+  sessions: () => number = () => 0;
+
+  constructor({ role, config, log, clock, reread, certificate, listeners }: RunningOptions) {
+    this.role = role;
+    this.config = config;
+    this.log = log;
+    this.clock = clock;
+    this.reread = reread;
+    this.listeners = listeners ?? config.listeners;
+    if (certificate) this.certificate = certificate;
+  }
+
+  /** Resolves when this process cannot go on. */
+  get lost(): Promise<PosternError> {
+    return this.#lost.promise;
+  }
+
+  lose(error: PosternError): void {
+    if (this.phase === 'stopping') return;
+    this.#lost.resolve(error);
+  }
+
+  /** What `/readyz` says. */
+  async problems(): Promise<readonly string[]> {
+    if (this.phase === 'starting') return ['starting'];
+    if (this.phase === 'stopping') return ['shutting down'];
+    return [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+  }
+}
+
+/** Sessions get their time, then their last words, then the sockets are closed. */
+export function drainTime({ config }: Running): number {
+  return (config.limits.drainMs ?? defaultLimits.drainMs) + 10_000;
+}
