@@ -39,7 +39,7 @@ export function scrub(text: string): string {
   const known = maskKnown(text);
   // Hardly any line has the shape of one; looking once for how they begin takes a third of looking for each.
   if (!SHAPE.test(known)) return known;
-  return known.replace(JWT, MASK).replace(BEARER, `$1${MASK}`).replace(SASL, MASK).replace(FIELD, `$1${MASK}`);
+  return maskTokens(known).replace(BEARER, `$1${MASK}`).replace(SASL, MASK).replace(FIELD, `$1${MASK}`);
 }
 
 const MASK = '[secret]';
@@ -53,12 +53,28 @@ const SEPARATES: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
 );
 /** What one of the next four begins with, or has in it. */
 const SHAPE = /eyJ|dXNlcj|bix|bearer|token|secret|assertion|code|key|passw|passp/i;
-const JWT = /\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?(?:\.[\w-]*)*/g;
+/** The characters of a JWT; the shortest one has its first part of 11, a stop, and a second part of 8. */
+const JWT_RUN = /[\w.-]{20,}/g;
 const BEARER = /(bearer\s+)[\w\-.~+/=]{8,}/gi;
 /** Base64 of `user=`…, `n,a=`…: XOAUTH2 and OAUTHBEARER initial responses. */
 const SASL = /\b(?:dXNlcj|bixhP|bix1c2Vy)[\w+/=]{12,}/g;
 const FIELD =
   /((?:access_?token|refresh_?token|id_?token|client_?secret|client_?assertion|device_?code|code_?verifier|private_?key|password|passphrase)\\*["']?\s*[=:]\s*\\*["']?)[^\s"'\\&,;}]{4,}/gi;
+
+/** JWTs and JWEs: `ey…` and at least one more part (RFC 7519 §3, RFC 7516 §3); what is joined to them by stops is masked as well. */
+function maskTokens(text: string): string {
+  return text.replace(JWT_RUN, (run) => {
+    const parts = run.split('.');
+    let at = 0;
+    for (const [n, part] of parts.entries()) {
+      const start = part.search(/\beyJ/);
+      if (start >= 0 && part.length - start >= 11 && (parts[n + 1]?.length ?? 0) >= 8)
+        return run.slice(0, at + start) + MASK;
+      at += part.length + 1;
+    }
+    return run;
+  });
+}
 
 /** How many live Secret objects hold each value: the same token is often wrapped more than once. */
 const live = new Map<string, number>();

@@ -13,13 +13,15 @@ import type { Found } from './step.ts';
 
 const LINE_OCTETS = 256 * 1024;
 const MOST_OCTETS = 1 << 20;
+/** Lines and literals before a tagged answer; what is asked for has at most one literal of twice a message's most octets. */
+const MOST_ANSWER = 3 * MOST_OCTETS;
 
 /** @throws check.mailbox-closed, check.mailbox-busy, wire.* */
 export async function lookAtNewest(session: Session, whole: boolean, facts: Facts): Promise<Found> {
   await command(session, 'c2', 'EXAMINE INBOX');
   const described = await command(session, 'c3', 'FETCH * (UID RFC822.SIZE BODYSTRUCTURE)');
   const size = Number(/RFC822\.SIZE (\d+)/i.exec(described.text)?.[1] ?? Number.NaN);
-  const structure = /BODYSTRUCTURE (\(.*)\)\s*$/is.exec(described.text)?.[1] ?? '';
+  const structure = structureIn(described.text);
   if (!isBodyStructure(structure)) return oddity('imap.malformed-structure', facts, { size });
   if (!whole || size > MOST_OCTETS) return { says: 'its structure follows the grammar', facts: { size } };
   const fetched = await command(session, 'c4', 'FETCH * (BODY.PEEK[])');
@@ -27,6 +29,13 @@ export async function lookAtNewest(session: Session, whole: boolean, facts: Fact
   if (NOTICE.test(body.toString('latin1', 0, 4096))) return oddity('imap.unretrievable', facts, { size });
   if (body.length !== size) return oddity('imap.size-estimated', facts, { size, octets: body.length });
   return { says: `it can be fetched: ${body.length} octets, as announced`, facts: { size } };
+}
+
+/** From the word BODYSTRUCTURE, which was asked for last, to the end of the FETCH; empty where it is not there. */
+function structureIn(text: string): string {
+  const at = text.search(/BODYSTRUCTURE \(/i);
+  const rest = at === -1 ? '' : text.slice(at + 'BODYSTRUCTURE '.length).trimEnd();
+  return rest.endsWith(')') ? rest.slice(0, -1) : '';
 }
 
 const NOTICE = /Retrieval using the IMAP4 protocol failed for the following message/i;
@@ -54,25 +63,31 @@ interface Answered {
 async function command({ conn, host, signal }: Session, tag: string, line: string): Promise<Answered> {
   await conn.write(`${tag} ${line}\r\n`);
   const literals: Buffer[] = [];
-  let text = '';
+  const texts: string[] = [];
+  let octetsRead = 0;
+  const good = new RegExp(`^${tag} OK\\b`, 'i');
+  const bad = new RegExp(`^(?:${tag} (?:NO|BAD)|\\* BYE)\\b`, 'i');
   for (;;) {
     const octets = await conn.line(LINE_OCTETS, signal);
     if (octets === undefined) throw protocolError('wire.closed', `${host} closed the connection`, { detail: { host } });
+    octetsRead += octets.length;
+    if (octetsRead > MOST_ANSWER)
+      throw protocolError('wire.line-too-long', `${host} answers ${line} with more than ${MOST_ANSWER} octets`);
     const read = octets.toString('latin1');
     const literal = announcedLiteral(read);
     if (literal) {
       if (literal.octets > 2 * MOST_OCTETS)
         throw protocolError('wire.literal-too-long', `${host} announces ${literal.octets} octets`);
+      octetsRead += literal.octets;
       literals.push(await conn.counted(literal.octets, signal));
-      text += `${literal.text}""`;
+      texts.push(literal.text, '""');
       continue;
     }
-    if (new RegExp(`^${tag} OK\\b`, 'i').test(read)) return { text: text.trimEnd(), literals };
-    if (new RegExp(`^(?:${tag} (?:NO|BAD)|\\* BYE)\\b`, 'i').test(read))
-      throw refusal(host, read.slice(read.indexOf(' ') + 1));
-    if (!read.startsWith('*') && text === '') throw refusal(host, read);
+    if (good.test(read)) return { text: texts.join('').trimEnd(), literals };
+    if (bad.test(read)) throw refusal(host, read.slice(read.indexOf(' ') + 1));
+    if (!read.startsWith('*') && texts.length === 0) throw refusal(host, read);
     // Only the FETCH is of interest; what goes before and after it are flags and counts.
-    text = /^\* \d+ FETCH /i.test(read) || text.startsWith('* ') ? `${text}${read}` : '';
+    if (texts.length > 0 || /^\* \d+ FETCH /i.test(read)) texts.push(read);
   }
 }
 
@@ -111,11 +126,17 @@ function isDisposition(node: Node | undefined): boolean {
   return typeof kind === 'string' && (parameters === null || Array.isArray(parameters));
 }
 
-/** Lists, strings, numbers and NIL; undefined when brackets or quotes do not close. */
+/** Nested parts are walked by a function that calls itself; real messages stay below 20. */
+const MOST_DEPTH = 200;
+
+/** Lists, strings, numbers and NIL; undefined when brackets or quotes do not close, or lists are nested deeper than that. */
 function parse(text: string): Node | undefined {
-  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+/gs) ?? [];
+  // A quote that does not close is matched as well: its end is looked for once, not again from every quote inside it.
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"?|[()]|[^\s()"]+/gs) ?? [];
   const stack: Node[][] = [[]];
   for (const token of tokens) {
+    if (token.startsWith('"') && (token.length === 1 || !token.endsWith('"'))) return undefined;
+    if (token === '(' && stack.length === MOST_DEPTH) return undefined;
     if (token === '(') stack.push([]);
     else if (token === ')') {
       const done = stack.pop()!;

@@ -1,4 +1,5 @@
 /** What the gateway announces in the provider's name: only what the path between program and provider can honour. */
+import { capabilityList } from '../protocol/imap/capability-list.ts';
 import type { Protocol } from '../store/types.ts';
 
 /**
@@ -11,13 +12,13 @@ export function imapAfterSignIn(provider: readonly string[]): string[] {
   return provider.filter((name) => !isHiddenFromImap(name));
 }
 
-const IMAP_LINE = /^(\* CAPABILITY |.*?\[CAPABILITY )([^\]]*)(.*)$/i;
-
 /** A response line that announces capabilities, without the hidden ones; any other line as it is. */
 export function withoutHidden(line: string): string {
   if (!line.startsWith('* ') && !line.includes('[')) return line; // an ordinary tagged answer
-  const [, before, names, after] = IMAP_LINE.exec(line) ?? [];
-  return before === undefined ? line : `${before}${imapAfterSignIn(names!.split(' ')).join(' ')}${after}`;
+  const list = capabilityList(line);
+  if (!list) return line;
+  const names = imapAfterSignIn(line.slice(list.from, list.to).split(' '));
+  return line.slice(0, list.from) + names.join(' ') + line.slice(list.to);
 }
 
 /** Whether a capability is one that is never announced. */

@@ -123,7 +123,7 @@ function factsOf(answer: HttpAnswer): Facts {
   return {
     error,
     // Microsoft appends trace ids after the first sentence; they stay in the detail.
-    description: whole?.split(/\s+Trace ID:/)[0],
+    description: whole?.split(/\sTrace ID:/)[0]?.trimEnd(),
     codes,
     words: { ...(suberror === undefined ? {} : { suberror }), ...(whole === undefined ? {} : { description: whole }) },
     detail: { status: answer.status, ...kept, ...(whole === undefined ? {} : { error_description: whole }) },

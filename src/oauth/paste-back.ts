@@ -1,4 +1,5 @@
 /** The redirect of hosts without a browser: the person signs in elsewhere and pastes the address the browser ended at. */
+import { trimEndOf } from '../base/text.ts';
 import { oauthError } from './errors.ts';
 import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
@@ -24,10 +25,7 @@ export function pasteBack(options: PasteBackOptions): Redirect {
 
 /** @throws oauth.redirect-invalid, oauth.redirect-mismatch */
 export function readPasted(pasted: string, redirectUri: string, state: string | null): URL {
-  const text = pasted
-    .trim()
-    .replace(/^["'<]+|["'>]+$/g, '')
-    .replaceAll(/\s+/g, '');
+  const text = trimEndOf(pasted.trim().replace(/^["'<]+/, ''), `"'>`).replaceAll(/\s+/g, '');
   if (text === '') throw oauthError('oauth.redirect-invalid', 'nothing was pasted');
   const answer = new URL(redirectUri);
   if (/^https?:/i.test(text)) {

@@ -4,6 +4,7 @@ import { asError, isError, type PosternError } from '../../base/error.ts';
 import type { Secret } from '../../base/secret.ts';
 import { openCredentials } from '../../oauth/application.ts';
 import { openTokens } from '../../oauth/grant-tokens.ts';
+import { openSecrets } from '../../outbox/webhook/signature.ts';
 import { migrations } from '../../store/migrations.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
@@ -99,6 +100,12 @@ async function knownSecrets({ store, vault }: BundleDeps): Promise<{ secrets: Se
     });
     if (tokens) secrets.push(tokens.accessToken, ...(tokens.refreshToken ? [tokens.refreshToken] : []));
   }
+  for (const webhook of await store.webhooks.list()) {
+    const held = await openSecrets(vault, webhook, 0).catch((error: unknown) => {
+      problems.push(`the secrets of webhook ${webhook.id} do not open: ${asError(error).message}`);
+    });
+    for (const { secret } of held ?? []) secrets.push(secret);
+  }
   for (const application of await store.applications.list()) {
     const held = await openCredentials(vault, application).catch((error: unknown) => {
       problems.push(`the credential of application ${application.name} does not open: ${asError(error).message}`);
@@ -140,8 +147,9 @@ function readme(names: readonly string[], hidden: boolean): string {
   return [
     'What this archive holds, made by `postern support-bundle`.',
     '',
-    'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, database',
-    'password, passphrase), as it is and encoded, and for everything that has the shape of one. No mail is in it.',
+    'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, webhook',
+    'secrets, database and relay passwords, key and passphrase), as it is and encoded, whatever the case and with or without',
+    'dashes, and for everything that has the shape of one: app passwords, API keys, consent links, sign-ins. No mail is in it.',
     hidden
       ? 'Mailbox names were replaced by numbers; domains were kept.'
       : 'Mailbox addresses are in it; --hide-addresses replaces them.',

@@ -1,63 +1,84 @@
 /**
  * Taking secrets out of a text by value: every secret of the installation in every form it may have, then everything that has
- * the shape of one, then, where asked, the people.
+ * the shape of one, then, where asked, the people. Linear in the length of the text.
  */
 import { type Secret, scrub } from '../../base/secret.ts';
+import { masked, valueFinder } from './known-values.ts';
+import { pseudonymizer } from './people.ts';
 
 /** @param names what shall stand for addresses; empty keeps them */
 export function redactor(
   secrets: readonly Secret[],
   names: ReadonlyMap<string, string> = new Map(),
 ): (text: string) => string {
-  const forms = [...new Set(secrets.flatMap((secret) => formsOf(secret.reveal())))].sort((a, b) => b.length - a.length);
-  const people = [...names].sort(([a], [b]) => b.length - a.length);
-  return (text) => {
-    let clean = text;
-    for (const form of forms) clean = clean.replaceAll(form, MASK);
-    clean = scrub(clean)
-      .replace(YAML_SECRET, `$1${MASK}`)
-      .replace(APP_PASSWORD, MASK)
-      .replace(PEM, MASK)
-      .replace(URL_PASSWORD, `$1${MASK}$2`);
-    for (const [address, name] of people) {
-      clean = clean.replaceAll(new RegExp(escaped(address), 'gi'), name);
-      // As mail programs' logs and SASL responses write it.
-      clean = clean.replaceAll(encodeURIComponent(address), name);
-    }
-    return clean;
+  const find = valueFinder(secrets.map((secret) => secret.reveal()));
+  const rename = pseudonymizer(names);
+  const plain = (text: string): string => shapes(masked(text, find(text), MASK));
+  const holdsSecret = (octets: Buffer): boolean => {
+    const inside = octets.toString('latin1');
+    return isPlainSignIn(inside) || plain(inside) !== inside || rename(inside) !== inside;
   };
+  // What is encoded is looked into before its neighbours are masked, and masked whole.
+  return (text) => rename(plain(text.replace(ENCODED, (word) => (holdsSecret(decoded(word)) ? MASK : word))));
 }
 
 const MASK = '[secret]';
-/** Shorter ones would garble ordinary words; nothing we keep is that short. */
-const LEAST = 6;
-/** App passwords (26 characters of our base 32 by themselves; ids have a prefix, hashes are longer) and API keys. */
-const APP_PASSWORD = /(?<!\w)(?:[0-9a-hjkmnp-tv-z]{26}|postern_[0-9a-hjkmnp-tv-z]{20,})(?!\w)/g;
+
+/** What is long enough for a SASL or Basic response with a password in it. */
+const ENCODED = /[A-Za-z0-9+/_-]{16,}={0,2}/g;
+
+function decoded(word: string): Buffer {
+  return Buffer.from(word, /[-_]/.test(word) ? 'base64url' : 'base64');
+}
+
+/** RFC 4616 §2: identity NUL user NUL password. */
+function isPlainSignIn(text: string): boolean {
+  const parts = text.split('\0');
+  return parts.length === 3 && parts[1] !== '' && parts[2] !== '';
+}
+
+/** Takes out what has the shape of a secret, even when nobody told us. */
+function shapes(text: string): string {
+  const clean = scrub(text)
+    .replace(APP_PASSWORD, (found) => (looksLikeAppPassword(found) ? MASK : found))
+    .replace(API_KEY, MASK)
+    .replace(WEBHOOK_SECRET, MASK)
+    .replace(CONSENT_LINK, `$1${MASK}`)
+    .replace(SIGN_IN, `$1${MASK}`)
+    .replace(PEM, MASK)
+    .replace(URL_PASSWORD, `$1${MASK}$2`);
+  return clean.includes(':') ? clean.split('\n').map(withoutSetting).join('\n') : clean;
+}
+
+/** 26 characters of our base 32 by themselves, in any case, together or in groups; ids have a prefix, hashes are longer. */
+const APP_PASSWORD = /(?<![\w-])[0-9a-hjkmnp-tv-z](?:[- ]?[0-9a-hjkmnp-tv-z]){25}(?![\w-])/gi;
+
+/** Words and numbers that happen to use the same alphabet stay: by chance a password has 18 letters and 8 digits. */
+function looksLikeAppPassword(text: string): boolean {
+  const letters = text.replace(/[^a-z]+/gi, '').length;
+  return letters >= 6 && (letters < 26 || !text.includes(' '));
+}
+
+const API_KEY = /postern[_-](?:[0-9a-hjkmnp-tv-z]-?){20,}/gi;
+const WEBHOOK_SECRET = /whsec[_-]?[\w+/=-]{8,}/gi;
+/** The token of a link by which a mailbox's owner consents, also inside another address. */
+const CONSENT_LINK = /(consent(?:\/|%2F))[\w-]{8,}(?:\.|%2E)[\w-]{8,}/gi;
+/** Sign-ins whose response we cannot decode or do not know the form of. */
+const SIGN_IN = /(\b(?:authorization:? *basic|basic|auth(?:enticate)? plain|auth(?:enticate)? login) +)[\w+/=-]{8,}/gi;
 const PEM = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
-/** A configuration's own secrets, whose keys say so. */
-const YAML_SECRET = /^([ \t-]*[\w.-]*(?:secret|password|passphrase|token)[\w.-]*[ \t]*:[ \t]*)(?![ \t]*(?:#.*)?$).+/gim;
-const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*:)[^\s/@]+(@)/gi;
+const URL_PASSWORD = /(:\/\/[^\s:/@]*:)[^\s/@]+(@)/g;
 
-/** As it is, in JSON, in addresses, and in base64 at each of its three offsets (as SASL and Basic authentication have it). */
-function formsOf(value: string): readonly string[] {
-  const octets = Buffer.from(value);
-  const base64 = [0, 1, 2].flatMap((offset) => {
-    const padded = Buffer.concat([Buffer.alloc(offset), octets]);
-    // Only what does not depend on the neighbours.
-    const from = Math.ceil((offset * 8) / 6);
-    const whole = Math.floor((padded.length * 8) / 6);
-    return (['base64', 'base64url'] as const).map((alphabet) => padded.toString(alphabet).slice(from, whole));
-  });
-  const forms = [
-    value,
-    JSON.stringify(value).slice(1, -1),
-    encodeURIComponent(value),
-    octets.toString('hex'),
-    ...base64,
-  ];
-  return forms.filter((form) => form.length >= LEAST);
+/** A setting whose name says that its value is a secret, in YAML or an environment file. */
+function withoutSetting(line: string): string {
+  const colon = line.indexOf(':');
+  const name = line
+    .slice(0, colon)
+    .replace(/^[ \t-]+/, '')
+    .trimEnd();
+  if (colon === -1 || !/^[\w.-]+$/.test(name) || !SECRET_NAME.test(name)) return line;
+  const value = line.slice(colon + 1);
+  const begin = value.search(/[^ \t]/);
+  return begin === -1 || value[begin] === '#' || value.trim() === '' ? line : line.slice(0, colon + 1 + begin) + MASK;
 }
 
-function escaped(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-}
+const SECRET_NAME = /secret|password|passphrase|token/i;

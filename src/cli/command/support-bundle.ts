@@ -142,15 +142,28 @@ function databaseName({ database }: Config): string {
   return url.href;
 }
 
-function secretsOf({ key, database }: Config): readonly Secret[] {
+function secretsOf({ key, database, outbox, notices }: Config): readonly Secret[] {
   const text = database.reveal();
   const password = URL.canParse(text) ? decodeURIComponent(new URL(text).password) : '';
   return [
     ...(password === '' ? [] : [new Secret(password)]),
     ...(key.source === 'environment' ? [key.value] : []),
     ...(key.source === 'passphrase' ? [key.passphrase] : []),
-    ...(key.source === 'file' && existsSync(key.path) ? [new Secret(readFileSync(key.path, 'utf8').trim())] : []),
+    ...[key.source === 'file' ? key.path : undefined, outbox.relay?.passwordFile, notices.webhook?.secretFile].flatMap(
+      secretIn,
+    ),
   ];
+}
+
+/** Files that Postern cannot read hold nothing that could have come into its logs. */
+function secretIn(file: string | undefined): readonly Secret[] {
+  if (file === undefined) return [];
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    return text === '' ? [] : [new Secret(text), new Secret(text.split('\n')[0]!.trim())];
+  } catch {
+    return [];
+  }
 }
 
 async function metrics(config: Config): Promise<string> {

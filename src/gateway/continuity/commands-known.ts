@@ -128,7 +128,7 @@ export function knowsModSeq({ line }: Command): boolean {
 /** State that lives in one session only: a saved result (RFC 5182), a search that is kept up to date (RFC 5267). */
 export function savesResult({ verb, line }: Command): boolean {
   return (
-    (verb.endsWith('SEARCH') || verb.endsWith('SORT')) && /\bRETURN \([^)]*\b(?:SAVE|UPDATE|CONTEXT)\b/i.test(line)
+    (verb.endsWith('SEARCH') || verb.endsWith('SORT')) && /\bRETURN \([^()]*\b(?:SAVE|UPDATE|CONTEXT)\b/i.test(line)
   );
 }
 

@@ -28,12 +28,17 @@ export function selectArguments(command: Command): Pick<Selection, 'name' | 'con
     reader.matching(TAG_AND_VERB, 'SELECT');
     const name = reader.astring();
     const parameters = command.segments.at(-1);
-    const condstore = typeof parameters === 'string' && /\((?:CONDSTORE|QRESYNC)\b[^"]*\)$/i.test(parameters);
+    const condstore = typeof parameters === 'string' && asksForModSeq(parameters);
     return { name: asWritten(name), condstore };
   } catch (error) {
     if (isError(error, 'wire.syntax')) return undefined; // the server says BAD
     throw error;
   }
+}
+
+/** In the parameters at the end of the line, after a quoted name. */
+function asksForModSeq(line: string): boolean {
+  return line.endsWith(')') && /\((?:CONDSTORE|QRESYNC)\b/i.test(line.slice(line.lastIndexOf('"') + 1));
 }
 
 /** Quoted where that is possible (RFC 9051 §4.3). */

@@ -3,6 +3,7 @@
  * Only https, and only the domain itself is asked; a third party (Mozilla's ISPDB) hears of the domain only when told to.
  */
 import { asError, isError } from '../../base/error.ts';
+import { before } from '../../base/text.ts';
 import type { Http } from '../http.ts';
 import { presetById } from '../providers.ts';
 import { readAutoconfig } from './autoconfig.ts';
@@ -90,7 +91,7 @@ function byDomain({ domain }: Context): Found {
 }
 
 async function byFile(context: Context, url: string, source: Source = 'autoconfig'): Promise<Found> {
-  const where = url.replace(/\?.*$/, '');
+  const where = before(url, '?');
   try {
     const text = await fetchFile(context, url);
     if (text === undefined) return nothing(source, where);

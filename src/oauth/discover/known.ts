@@ -1,5 +1,6 @@
 /** Which provider a domain, a mail exchanger or a mail server belongs to, as data. */
 import { passwordProviders, type PasswordProvider } from '../password-providers.ts';
+import { before } from '../../base/text.ts';
 import { presets } from '../providers.ts';
 
 interface Rule {
@@ -81,7 +82,7 @@ export function presetOfServer(host: string): string | undefined {
 
 /** By the issuer that an autoconfig file names: Thunderbird writes a host, not an address. */
 export function presetOfIssuer(issuer: string): string | undefined {
-  const host = plain(issuer.replace(/^https:\/\//, '').replace(/\/.*$/, ''));
+  const host = plain(before(issuer.replace(/^https:\/\//, ''), '/'));
   return ISSUERS[host];
 }
 

@@ -31,11 +31,11 @@ export function readIni(text: string): ReadonlyMap<string, IniSection> {
       key = undefined;
       continue;
     }
-    const pair = /^([^=:]*?)\s*[=:]\s*([\s\S]*)$/.exec(content);
-    if (!section || !pair || pair[1] === '') throw broken(index, 'this is neither a section nor a setting');
-    key = pair[1]!.toLowerCase();
+    const sign = content.search(/[=:]/);
+    if (!section || sign <= 0) throw broken(index, 'this is neither a section nor a setting');
+    key = content.slice(0, sign).trimEnd().toLowerCase();
     if (key in section) throw broken(index, `${key} is there twice`);
-    section[key] = pair[2]!;
+    section[key] = content.slice(sign + 1).trimStart();
   }
   return sections;
 }

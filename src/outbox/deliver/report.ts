@@ -1,5 +1,6 @@
 /** Reports to the sender: RFC 3464 in RFC 6522, composed here, handed to the outbox as mail of its own. */
 import { mailDate } from '../../base/mail-date.ts';
+import { trimEndOf } from '../../base/text.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { Store } from '../../store/types.ts';
@@ -138,7 +139,7 @@ export function compose(
     `--${boundary}`,
     'Content-Type: text/rfc822-headers',
     '',
-    header.replace(/(?:\r\n)+$/, ''),
+    trimEndOf(header, '\r\n'),
     '',
     `--${boundary}--`,
     '',

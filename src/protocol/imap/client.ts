@@ -18,6 +18,7 @@ import { encodeInitial, encodeResponse } from '../sasl/line.ts';
 import type { BearerFailure } from '../sasl/mechanism.ts';
 import { protocolError } from '../errors.ts';
 import type { Conn } from '../wire/conn.ts';
+import { capabilityList } from './capability-list.ts';
 
 /**
  * Reads the greeting, turns to TLS where asked, and signs in.
@@ -132,8 +133,11 @@ class ImapSignIn {
   }
 
   #learn(line: string): void {
-    const list = /^\* CAPABILITY (.*)$/i.exec(line)?.[1] ?? /\[CAPABILITY ([^\]]*)\]/i.exec(line)?.[1];
-    if (list !== undefined) this.#capabilities = list.split(' ').filter((name) => name !== '');
+    const list = capabilityList(line);
+    if (list) {
+      const names = line.slice(list.from, list.to).split(' ');
+      this.#capabilities = names.filter((name) => name !== '');
+    }
   }
 
   #refusal({ text, failure }: Outcome): Error {

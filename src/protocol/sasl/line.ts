@@ -1,4 +1,5 @@
 /** How SASL octets travel in IMAP, POP3 and SMTP: one base64 line, `=` for an empty initial response, `*` to cancel. */
+import { trimEndOf } from '../../base/text.ts';
 import { protocolError } from '../errors.ts';
 
 /**
@@ -6,7 +7,7 @@ import { protocolError } from '../errors.ts';
  * @throws sasl.malformed
  */
 export function decodeResponse(text: string): Buffer {
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.replace(/=+$/, '').length % 4 === 1)
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || trimEndOf(text, '=').length % 4 === 1)
     throw protocolError('sasl.malformed', 'the sign-in message is not base64');
   return Buffer.from(text, 'base64');
 }

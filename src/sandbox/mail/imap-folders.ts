@@ -67,10 +67,10 @@ function list(verb: 'LIST' | 'LSUB'): Command {
     reader.end();
     const { folders, subscribed } = session.admitted.mailbox;
     if (pattern === '') await session.conn.write(`* ${verb} (\\Noselect \\HasChildren) "/" ""\r\n`);
-    const wanted = patternExpression(decodeMailboxName(reference + pattern));
+    const isWanted = listMatcher(decodeMailboxName(reference + pattern));
     const names = verb === 'LIST' ? [...folders.keys()] : withAbove([...subscribed], pattern.includes('%'));
     const lines = names.sort().flatMap((name) => {
-      if (!wanted.test(name)) return [];
+      if (!isWanted(name)) return [];
       const children = names.some((other) => other.startsWith(`${name}/`));
       const use = folders.get(name)?.use;
       const attributes = [
@@ -86,6 +86,9 @@ function list(verb: 'LIST' | 'LSUB'): Command {
   };
 }
 
+/** Characters of a whole name: every level of one becomes a folder. */
+const MOST_NAME = 1000;
+
 /** LSUB with `%` also shows what only lies above something subscribed (RFC 3501 §6.3.9). */
 function withAbove(names: readonly string[], percent: boolean): string[] {
   if (!percent) return [...names];
@@ -96,14 +99,41 @@ function withAbove(names: readonly string[], percent: boolean): string[] {
   return [...new Set([...names, ...above])];
 }
 
-/** `*` any text, `%` any text of one level; INBOX whatever its case. */
-function patternExpression(pattern: string): RegExp {
-  const body = canonicalName(pattern).replace(/\*+|[%]+|[^*%]/g, (part) => {
-    if (part.startsWith('*')) return '.*';
-    if (part.startsWith('%')) return '[^/]*';
-    return part.replace(/[\\^$.|?+()[\]{}/-]/, '\\$&');
-  });
-  return new RegExp(`^${body}$`, canonicalName(pattern).startsWith('INBOX') ? '' : 'i');
+/**
+ * Whether a name fits a pattern (RFC 9051 §6.3.9): `*` any text, `%` any text of one level; INBOX whatever its case. Keeps
+ * which beginnings of the pattern the name so far fits, so that many wildcards cost no more than many letters.
+ */
+function listMatcher(pattern: string): (name: string) => boolean {
+  const canonical = canonicalName(pattern).replace(/[*%]+/g, (run) => (run.includes('*') ? '*' : '%'));
+  const isExact = canonical.startsWith('INBOX');
+  const wanted = isExact ? canonical : canonical.toLowerCase();
+  const letters = wanted.replace(/[*%]/g, '').length;
+  return (name) => {
+    const given = isExact ? name : name.toLowerCase();
+    if (letters > given.length) return false;
+    let fits = new Uint8Array(wanted.length + 1);
+    fits[0] = 1;
+    skipWildcards(wanted, fits);
+    for (let n = 0; n < given.length; n++) {
+      const letter = given[n]!;
+      const next = new Uint8Array(wanted.length + 1);
+      for (let at = 0; at < wanted.length; at++) {
+        if (fits[at] === 0) continue;
+        const want = wanted[at]!;
+        if (want === '*' || (want === '%' && letter !== '/')) next[at] = 1;
+        else if (want === letter) next[at + 1] = 1;
+      }
+      skipWildcards(wanted, next);
+      fits = next;
+    }
+    return fits[wanted.length] === 1;
+  };
+}
+
+/** A wildcard may stand for nothing. */
+function skipWildcards(wanted: string, fits: Uint8Array): void {
+  for (let at = 0; at < wanted.length; at++)
+    if (fits[at] === 1 && (wanted[at] === '*' || wanted[at] === '%')) fits[at + 1] = 1;
 }
 
 async function status(session: ImapSession, reader: CommandReader): Promise<Answer> {
@@ -208,7 +238,8 @@ export const folderCommands: Readonly<Record<string, Command>> = {
     const name = folderName(reader);
     reader.end();
     const { mailbox } = session.admitted;
-    if (name === '' || name.split('/').includes('')) return { text: 'NO CREATE failed. The name is not valid.' };
+    if (name === '' || name.length > MOST_NAME || name.split('/').includes(''))
+      return { text: 'NO CREATE failed. The name is not valid.' };
     if (mailbox.find(name)) return { text: 'NO CREATE failed. Mailbox already exists.' };
     mailbox.create(name);
     return done('CREATE');
@@ -230,7 +261,7 @@ export const folderCommands: Readonly<Record<string, Command>> = {
     const { mailbox } = session.admitted;
     const folder = mailbox.find(from);
     if (!folder) return missing('RENAME');
-    if (to === '' || mailbox.find(to) || to.startsWith(`${from}/`) || folder.use !== undefined)
+    if (to === '' || to.length > MOST_NAME || mailbox.find(to) || to.startsWith(`${from}/`) || folder.use !== undefined)
       return { text: 'NO RENAME failed.' };
     mailbox.rename(folder, to);
     return done('RENAME');
