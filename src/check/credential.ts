@@ -17,6 +17,7 @@ const NAMES: Readonly<Record<ClientCredential['type'], string>> = {
   certificate: 'client certificate',
   federated: 'federated assertion',
   'managed-identity': 'managed identity',
+  'service-account': 'service account key',
 };
 
 /**

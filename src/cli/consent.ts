@@ -69,9 +69,11 @@ async function flowOf({ vault }: Instance, { way, application }: ConsentRequest)
       return 'federated';
     case 'managed-identity':
       return 'managed-identity';
+    case 'service-account':
+      return 'service-account';
     case undefined:
       throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
-        hint: 'add it again with --client-secret-file, --certificate, --assertion-file or --managed-identity',
+        hint: `add one: postern provider credential add ${application.name} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
       });
   }
 }

@@ -1,6 +1,7 @@
 /** Options that give a client credential: the same for a new application and for one that rolls over. */
 import type { Command } from 'commander';
 import type { ClientCredential } from '../oauth/application.ts';
+import { readServiceAccount } from '../oauth/service-account.ts';
 import { readSecret, readText } from './ask.ts';
 import { cliError } from './errors.ts';
 import { moment } from './value.ts';
@@ -12,6 +13,7 @@ export interface CredentialOptions {
   readonly privateKey?: string;
   readonly assertionFile?: string;
   readonly managedIdentity?: string | true;
+  readonly serviceAccountFile?: string;
 }
 
 export function addCredentialOptions(command: Command): Command {
@@ -25,16 +27,30 @@ export function addCredentialOptions(command: Command): Command {
     .option('--certificate <file>', 'PEM certificate registered for the application')
     .option('--private-key <file>', 'PEM private key of the certificate')
     .option('--assertion-file <file>', 'file in which the platform keeps a federated assertion (JWT)')
-    .option('--managed-identity [client-id]', 'use the managed identity of this Azure machine');
+    .option('--managed-identity [client-id]', 'use the managed identity of this Azure machine')
+    .option(
+      '--service-account-file <file>',
+      'JSON key of a Google service account with domain-wide delegation, - for standard input',
+    );
 }
 
 /** @throws cli.usage (several at once, a certificate without its key, an end without a secret) */
 export async function readCredential(options: CredentialOptions): Promise<ClientCredential | undefined> {
-  const { clientSecretFile, certificate, privateKey, assertionFile, managedIdentity, secretExpires } = options;
-  const ways = [clientSecretFile, certificate, assertionFile, managedIdentity].filter((way) => way !== undefined);
+  const {
+    clientSecretFile,
+    certificate,
+    privateKey,
+    assertionFile,
+    managedIdentity,
+    serviceAccountFile,
+    secretExpires,
+  } = options;
+  const ways = [clientSecretFile, certificate, assertionFile, managedIdentity, serviceAccountFile].filter(
+    (way) => way !== undefined,
+  );
   if (ways.length > 1)
     throw cliError('cli.usage', 'give one credential at a time', {
-      hint: 'a client secret, a certificate, an assertion file or a managed identity; add others with postern provider credential add',
+      hint: 'a client secret, a certificate, an assertion file, a managed identity or a service account key; add others with postern provider credential add',
     });
   if (secretExpires !== undefined && clientSecretFile === undefined)
     throw cliError('cli.usage', 'only a client secret needs --secret-expires', {
@@ -51,6 +67,8 @@ export async function readCredential(options: CredentialOptions): Promise<Client
       privateKey: await readSecret(privateKey, 'private key'),
     };
   }
+  if (serviceAccountFile !== undefined)
+    return readServiceAccount(await readSecret(serviceAccountFile, 'service account key'));
   if (assertionFile !== undefined) return { type: 'federated', assertionFile };
   if (managedIdentity === undefined) return undefined;
   return { type: 'managed-identity', ...(managedIdentity === true ? {} : { clientId: managedIdentity }) };

@@ -12,6 +12,7 @@ import {
   readEmailProxy,
 } from '../oauth/import/emailproxy.ts';
 import { fernetOpener } from '../oauth/import/fernet.ts';
+import { readServiceAccount } from '../oauth/service-account.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
@@ -140,6 +141,17 @@ interface Opened {
 
 async function openSealed(account: ImportedAccount, password: Secret | undefined): Promise<Opened> {
   const { sealedRefreshToken, salt, iterations, provider } = account;
+  if (provider.credential.type === 'login-password')
+    return {
+      refreshToken: undefined,
+      clientSecret: password,
+      notes:
+        password === undefined
+          ? [
+              'its client secret is the password that mail programs used at the old proxy; --password-file takes it over',
+            ]
+          : [],
+    };
   const sealedSecret = provider.credential.type === 'sealed-secret' ? provider.credential.sealed : undefined;
   const clientSecret = provider.credential.type === 'secret' ? provider.credential.secret : undefined;
   const nothing = { refreshToken: undefined, clientSecret, notes: [] };
@@ -202,6 +214,10 @@ async function credentialOf(
       certificatePem: readText(wanted.credential.certificateFile, 'certificate'),
       privateKey: await readSecret(wanted.credential.keyFile, 'private key'),
     };
+  }
+  if (wanted.credential.type === 'service-account') {
+    const { key } = wanted.credential;
+    return readServiceAccount('file' in key ? await readSecret(key.file, 'service account key') : key);
   }
   return clientSecret === undefined ? undefined : { type: 'secret', secret: clientSecret };
 }

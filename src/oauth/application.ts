@@ -16,7 +16,9 @@ export type ClientCredential =
   | { readonly type: 'certificate'; readonly certificatePem: string; readonly privateKey: Secret }
   /** The file holds a JWT another identity provider wrote; read anew for every request because it is replaced in place. */
   | { readonly type: 'federated'; readonly assertionFile: string }
-  | { readonly type: 'managed-identity'; readonly clientId?: string };
+  | { readonly type: 'managed-identity'; readonly clientId?: string }
+  /** Google's key for a service account that may act for the people of its Workspace (domain-wide delegation). */
+  | { readonly type: 'service-account'; readonly email: string; readonly keyId?: string; readonly privateKey: Secret };
 
 export interface NewApplication {
   readonly name: string;
@@ -77,7 +79,8 @@ export async function sealCredentials(
   if (held.length === 0) return { credential: undefined, credentials };
   const plain = held.map(({ facts: { id }, credential }) => {
     if (credential.type === 'secret') return { ...credential, id, secret: credential.secret.reveal() };
-    if (credential.type === 'certificate') return { ...credential, id, privateKey: credential.privateKey.reveal() };
+    if (credential.type === 'certificate' || credential.type === 'service-account')
+      return { ...credential, id, privateKey: credential.privateKey.reveal() };
     return { ...credential, id };
   });
   const sealed = await vault.seal(recordOf(applicationId), new Secret(JSON.stringify({ credentials: plain })));
@@ -134,6 +137,13 @@ const one = z.discriminatedUnion('type', [
   }),
   z.object({ id, type: z.literal('federated'), assertionFile: z.string() }),
   z.object({ id, type: z.literal('managed-identity'), clientId: z.string().optional() }),
+  z.object({
+    id,
+    type: z.literal('service-account'),
+    email: z.string(),
+    keyId: z.string().optional(),
+    privateKey: z.string().transform((text) => new Secret(text)),
+  }),
 ]);
 /** Version 0.1.0 sealed one credential by itself, without an id. */
 const stored = z.preprocess(

@@ -20,7 +20,7 @@ import type { Identity } from './id-token.ts';
 import type { Redirect } from './redirect.ts';
 import { afterConsent } from './renewal-record.ts';
 import { providerCode } from './renewal.ts';
-import { compareScopes, scopesFor } from './scopes.ts';
+import { compareScopes, mailScopes, scopesFor } from './scopes.ts';
 import { requireOpen } from './suspension.ts';
 
 export type { Redirect } from './redirect.ts';
@@ -170,15 +170,19 @@ async function connectAppOnly(
   const { application, flow } = request;
   requireCredential(flow, await openCredentials(deps.vault, application), application.name);
   const grants = await deps.store.grants.list();
-  const existing = grants.find((grant) => grant.applicationId === application.id && grant.flow === flow);
+  // A service account's token is one person's; every other app-only token opens all mailboxes of the application.
+  const identity = flow === 'service-account' ? request.address : application.clientId;
+  const existing = grants.find(
+    (grant) => grant.applicationId === application.id && grant.flow === flow && grant.identity === identity,
+  );
   const protocols = await protocolsOf(deps.store, existing, request.address, request.protocols);
-  const scopes = client.profile.appScopes;
-  const answer = await client.appOnly.appOnly(scopes);
+  const scopes = flow === 'service-account' ? mailScopes(client.profile, protocols) : client.profile.appScopes;
+  const answer = await client.appOnly.appOnly(scopes, flow === 'service-account' ? identity : undefined);
   checkAccessToken(answer.accessToken, client.profile, { protocols, appOnly: true });
   const grant = await storeGrant(deps, existing, {
     applicationId: application.id,
     flow,
-    identity: application.clientId,
+    identity,
     subject: undefined,
     scopes,
     answer,

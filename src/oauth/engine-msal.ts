@@ -72,6 +72,8 @@ async function authentication(credential: ClientCredential) {
   switch (credential.type) {
     case 'managed-identity':
       throw oauthError('oauth.flow-unavailable', 'a managed identity needs no client authentication');
+    case 'service-account':
+      throw oauthError('oauth.flow-unavailable', 'service accounts exist only at Google');
     case 'secret':
       return { clientSecret: credential.secret.reveal() };
     case 'certificate':

@@ -23,8 +23,11 @@ export interface TokenAnswer {
  * oauth.admin-consent (denied), oauth.misconfigured (misuse), oauth.provider-garbled.
  */
 export interface TokenEngine {
-  /** Client credentials (RFC 6749 §4.4) or a managed identity's token. */
-  appOnly(scopes: readonly string[]): Promise<TokenAnswer>;
+  /**
+   * Client credentials (RFC 6749 §4.4), a managed identity's token, or a service account's for one person (RFC 7523 §2.1).
+   * @param subject the person's address; for service accounts only
+   */
+  appOnly(scopes: readonly string[], subject?: string): Promise<TokenAnswer>;
   close(): Promise<void>;
 }
 

@@ -53,7 +53,9 @@ export async function openClient(
     refused,
   );
   const msal = held.flatMap(({ facts, credential }) =>
-    profile.microsoft && credential ? [{ facts, engine: openMsalEngine({ ...shared, credential, localHttp }) }] : [],
+    profile.microsoft && credential && credential.type !== 'service-account'
+      ? [{ facts, engine: openMsalEngine({ ...shared, credential, localHttp }) }]
+      : [],
   );
   const appOnly = msal.length > 0 ? new RollOver(msal, deps.clock, refused) : delegated;
   return {
@@ -74,6 +76,7 @@ const CREDENTIAL_OF: Readonly<Record<AppOnlyFlow, ClientCredential['type']>> = {
   certificate: 'certificate',
   federated: 'federated',
   'managed-identity': 'managed-identity',
+  'service-account': 'service-account',
 };
 
 /** @throws oauth.misconfigured when none of the application's credentials is the one the flow names */

@@ -10,6 +10,7 @@ export const FLOWS: readonly Flow[] = [
   'certificate',
   'federated',
   'managed-identity',
+  'service-account',
 ];
 
 export type AppOnlyFlow = Exclude<Flow, 'authorization-code' | 'device-code'>;

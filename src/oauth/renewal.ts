@@ -162,7 +162,7 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
     answer =
       old?.refreshToken && !isAppOnly(grant.flow)
         ? await client.delegated.refresh(old.refreshToken, grant.scopes)
-        : await client.appOnly.appOnly(grant.scopes);
+        : await client.appOnly.appOnly(grant.scopes, grant.flow === 'service-account' ? grant.identity : undefined);
     passage.answered();
   } catch (thrown) {
     const error = asLostAnswer(asDenial(asError(thrown), grant), grant);

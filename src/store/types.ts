@@ -16,7 +16,8 @@ export type Flow =
   | 'client-secret'
   | 'certificate'
   | 'federated'
-  | 'managed-identity';
+  | 'managed-identity'
+  | 'service-account';
 
 /** Our registration at a provider. */
 export interface Application {
@@ -40,7 +41,7 @@ export interface Application {
 /** One client credential, without its secret part. */
 export interface CredentialFacts {
   readonly id: string;
-  readonly type: 'secret' | 'certificate' | 'federated' | 'managed-identity';
+  readonly type: 'secret' | 'certificate' | 'federated' | 'managed-identity' | 'service-account';
   readonly addedAt: number;
   /** A certificate's own end; a secret's as the operator gave it; undefined when unknown or there is none. */
   readonly expiresAt?: number;

@@ -13,6 +13,7 @@ const flow = z.enum([
   'certificate',
   'federated',
   'managed-identity',
+  'service-account',
 ]);
 const confidence = z
   .enum(['vendor', 'secondary', 'unverified'])

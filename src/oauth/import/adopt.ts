@@ -15,12 +15,13 @@ import type { ImportedAccount } from './emailproxy.ts';
 export async function adoptAccount(
   deps: Pick<ConnectDeps, 'store' | 'vault' | 'clock'>,
   application: Application,
-  account: Pick<ImportedAccount, 'address' | 'flow' | 'protocols' | 'scopes'>,
+  account: Pick<ImportedAccount, 'address' | 'sharedWith' | 'flow' | 'protocols' | 'scopes'>,
   refreshToken?: Secret,
 ): Promise<{ readonly grant: Grant; readonly mailbox: Mailbox }> {
   const { store, clock } = deps;
   const appOnly = isAppOnly(account.flow);
-  const identity = appOnly ? application.clientId : account.address;
+  const identity =
+    appOnly && account.flow !== 'service-account' ? application.clientId : (account.sharedWith ?? account.address);
   const same = (await store.grants.list()).find(
     (one) => one.applicationId === application.id && one.identity === identity && isAppOnly(one.flow) === appOnly,
   );
@@ -28,7 +29,7 @@ export async function adoptAccount(
   const mailbox: Mailbox = {
     address: account.address,
     grantId: grant.id,
-    access: appOnly ? 'app-only' : 'own',
+    access: appOnly ? 'app-only' : account.sharedWith === undefined ? 'own' : 'shared',
     protocols: account.protocols,
     settings: {},
     createdAt: clock.now(),

@@ -2,6 +2,7 @@
  * The configuration of email-oauth2-proxy (simonrob/email-oauth2-proxy, emailproxy.config) as what Postern needs: providers,
  * accounts, local ports. Pure: nothing is opened, nobody is asked. What cannot be taken over is said, with what to do instead.
  */
+import { createHash } from 'node:crypto';
 import { Secret } from '../../base/secret.ts';
 import { PROTOCOLS } from '../../store/types.ts';
 import type { Flow, Protocol } from '../../store/types.ts';
@@ -20,12 +21,18 @@ export interface ImportedProvider {
     | { readonly type: 'secret'; readonly secret: Secret }
     /** Opens with the account's password at the old proxy only. */
     | { readonly type: 'sealed-secret'; readonly sealed: string }
-    | { readonly type: 'certificate'; readonly certificateFile: string; readonly keyFile: string };
+    | { readonly type: 'certificate'; readonly certificateFile: string; readonly keyFile: string }
+    /** The password that mail programs used at the old proxy was the client secret. */
+    | { readonly type: 'login-password' }
+    /** Google's JSON key, or the file it is in. */
+    | { readonly type: 'service-account'; readonly key: Secret | { readonly file: string } };
 }
 
 export interface ImportedAccount {
   readonly address: string;
   readonly provider: ImportedProvider;
+  /** Who signs in, where that is not the mailbox itself. */
+  readonly sharedWith?: string;
   readonly flow: Flow;
   readonly protocols: readonly Protocol[];
   readonly scopes: readonly string[];
@@ -69,13 +76,16 @@ export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
     if (name.startsWith('@')) {
       skipped.push({
         section: name,
-        why: 'it stands for every address of its domain, and here every mailbox is named',
-        instead: 'postern mailbox add ADDRESS for each, with the provider that was imported',
+        why: `it stands for every address${name === '@' ? '' : ` of ${name.slice(1)}`}, and a consent is one person’s`,
+        instead:
+          name === '@'
+            ? 'name the mailboxes: postern mailbox add ADDRESS --provider NAME'
+            : `for an application of its own (app-only): postern mailbox add '*${name}' --provider NAME --flow app-only; for people: postern mailbox add ADDRESS --provider NAME for each`,
       });
       continue;
     }
-    const values = isTrue(global['allow_catch_all_accounts']) ? inherit(sections, name, own) : own;
-    const read = accountOf(name, values, servers);
+    const inherited = isTrue(global['allow_catch_all_accounts']) ? inherit(sections, name, own) : own;
+    const read = accountOf(name, { ...switches(global), ...inherited }, servers);
     if ('why' in read) skipped.push({ section: name, ...read });
     else accounts.push(read);
   }
@@ -89,6 +99,12 @@ export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
     certificate: servers.map((one) => one.certificate).find((pair) => pair !== undefined),
     notes: servers.flatMap(({ notes }) => notes),
   };
+}
+
+/** What the section of the proxy itself says for all accounts. */
+function switches(global: IniSection): IniSection {
+  const name = 'use_login_password_as_client_credentials_secret';
+  return global[name] === undefined ? {} : { [name]: global[name] };
 }
 
 const CACHED = ['refresh_token', 'token_salt', 'token_iterations', 'client_secret_encrypted'];
@@ -179,24 +195,32 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
   const secret = usable(values['client_secret']);
   const file = secret === undefined ? usable(values['jwt_certificate_path']) : undefined;
   const sealed = values['client_secret_encrypted'];
+  const byLogin =
+    flow === 'client-secret' &&
+    isTrue(values['use_login_password_as_client_credentials_secret']) &&
+    secret === undefined;
   return {
-    address: address.toLowerCase(),
+    ...namesOf(address),
     provider: {
       preset: preset.id,
-      clientId,
+      clientId: flow === 'service-account' ? serviceAccountName(clientId, secret ?? '') : clientId,
       tenant: preset.tenant,
       credential:
-        secret !== undefined
-          ? { type: 'secret', secret: new Secret(secret) }
-          : file !== undefined
-            ? { type: 'certificate', certificateFile: file, keyFile: values['jwt_key_path'] ?? '' }
-            : sealed === undefined
-              ? { type: 'none' }
-              : { type: 'sealed-secret', sealed },
+        flow === 'service-account'
+          ? serviceAccountOf(clientId, secret ?? '')
+          : byLogin && file === undefined && sealed === undefined
+            ? { type: 'login-password' }
+            : secret !== undefined
+              ? { type: 'secret', secret: new Secret(secret) }
+              : file !== undefined
+                ? { type: 'certificate', certificateFile: file, keyFile: values['jwt_key_path'] ?? '' }
+                : sealed === undefined
+                  ? { type: 'none' }
+                  : { type: 'sealed-secret', sealed },
     },
     flow: flow === 'client-secret' && file !== undefined ? 'certificate' : flow,
     protocols: protocolsOf(scopes, preset.id, servers),
-    scopes,
+    scopes: scopes.length === 0 && flow === 'service-account' ? ['https://mail.google.com/'] : scopes,
     sealedRefreshToken: values['refresh_token'],
     salt: values['token_salt'],
     iterations: values['token_iterations'] === undefined ? undefined : Number(values['token_iterations']),
@@ -215,6 +239,30 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
   };
 }
 
+/**
+ * `alice@example.com\\sales` is Exchange's way to name a shared mailbox and who opens it; without a domain of its own the shared
+ * mailbox is in the person's.
+ */
+function namesOf(section: string): Pick<ImportedAccount, 'address' | 'sharedWith'> {
+  const [person, shared, ...more] = section.toLowerCase().split(/[\\/]/);
+  if (person === undefined || shared === undefined || shared === '' || more.length > 0)
+    return { address: section.toLowerCase() };
+  return {
+    address: shared.includes('@') ? shared : `${shared}${person.slice(person.lastIndexOf('@'))}`,
+    sharedWith: person,
+  };
+}
+
+/** The old proxy takes the file's path or the key itself, and `client_id` says which. */
+function serviceAccountOf(kind: string, value: string): ImportedProvider['credential'] {
+  return { type: 'service-account', key: kind === 'key' ? new Secret(value) : { file: value } };
+}
+
+/** Accounts with the same key share one application. */
+function serviceAccountName(kind: string, value: string): string {
+  return kind === 'key' ? `service-account-${createHash('sha256').update(value).digest('hex').slice(0, 12)}` : value;
+}
+
 /** The old file says where a value belongs and leaves the example in. */
 const usable = (text: string | undefined): string | undefined =>
   text === undefined || text === '' || text.includes('***') ? undefined : text;
@@ -226,10 +274,7 @@ function flowOf(values: IniSection): Flow | Skipped {
     case 'client_credentials':
       return 'client-secret';
     case 'service_account':
-      return {
-        why: 'Postern has no Google service accounts with domain-wide delegation',
-        instead: 'postern register google, then postern mailbox add ADDRESS: each person consents once',
-      };
+      return 'service-account';
     default:
       return 'authorization-code';
   }
@@ -240,6 +285,11 @@ const HOSTS: Readonly<Record<string, string>> = {
   'login.microsoftonline.us': 'microsoft-gcc-high',
   'login.partner.microsoftonline.cn': 'microsoft-china',
   'login.chinacloudapi.cn': 'microsoft-china',
+  'login.microsoft.com': 'microsoft',
+  'login.windows.net': 'microsoft',
+  'sts.windows.net': 'microsoft',
+  'login.live.com': 'outlook',
+  'www.googleapis.com': 'google',
   'oauth2.googleapis.com': 'google',
   'accounts.google.com': 'google',
   'api.login.yahoo.com': 'yahoo',
@@ -247,6 +297,8 @@ const HOSTS: Readonly<Record<string, string>> = {
   'api.fastmail.com': 'fastmail',
   'oauth.yandex.com': 'yandex',
   'oauth.yandex.ru': 'yandex',
+  'o2.mail.ru': 'mailru',
+  'oauth.xfinity.com': 'comcast',
 };
 
 function presetOf(
@@ -256,6 +308,7 @@ function presetOf(
   const id = HOSTS[tokenUrl.host];
   if (id === undefined) return undefined;
   if (!id.startsWith('microsoft')) return { id, tenant: undefined };
+  // An endpoint of another age: the tenant is the same there.
   const tenant = tokenUrl.pathname.split('/')[1];
   const domain = address.slice(address.lastIndexOf('@') + 1).toLowerCase();
   // Personal accounts send through another host.

@@ -118,6 +118,7 @@ test('accounts: preset, tenant, flow, protocols, credential', () => {
     ['old@21vianet.cn', 'microsoft-china', 'tenant-cn', 'authorization-code', 'imap,smtp', 'none'],
     ['me@hotmail.com', 'outlook', undefined, 'device-code', 'pop3', 'none'],
     ['me@gmail.com', 'google', undefined, 'authorization-code', 'imap', 'secret'],
+    ['service@workspace.test', 'google', undefined, 'service-account', 'imap', 'service-account'],
   ]);
   const robot = accounts.find(({ address }) => address === 'robot@example.com')!;
   assert.ok(robot.provider.credential.type === 'secret');
@@ -130,7 +131,7 @@ test('what cannot be taken over is said with a way out', () => {
   const { skipped } = readEmailProxy(FILE);
   assert.deepEqual(
     skipped.map(({ section }) => section),
-    ['service@workspace.test', 'example@example.com', 'own@selfhosted.test', '@example.com'],
+    ['example@example.com', 'own@selfhosted.test', '@example.com'],
   );
   assert.ok(skipped.every(({ why, instead }) => why !== '' && instead !== ''));
 });
@@ -177,6 +178,68 @@ test('tokens that were kept apart come from there, and nothing else does', () =>
     ({ address }) => address === 'new@example.com',
   );
   assert.deepEqual([brought?.sealedRefreshToken, brought?.provider.clientId], ['y', 'catch-all']);
+});
+
+const account = (name: string, more: string): string =>
+  `[${name}]\nclient_id = id\ntoken_url = https://login.microsoftonline.com/x.test/oauth2/v2.0/token\noauth2_scope = https://outlook.office.com/IMAP.AccessAsUser.All\n${more}`;
+
+test('B17: alice@x\\sales is the shared mailbox sales@x, opened by alice', () => {
+  const [own, full] = readEmailProxy(
+    `${account('Alice@x.test\\Sales', '')}${account('alice@x.test\\info@y.test', '')}`,
+  ).accounts;
+  assert.deepEqual([own?.address, own?.sharedWith], ['sales@x.test', 'alice@x.test']);
+  assert.deepEqual([full?.address, full?.sharedWith], ['info@y.test', 'alice@x.test']);
+});
+
+test('B17: the password of the mail program can be the client secret', () => {
+  const text = account('robot@x.test', 'oauth2_flow = client_credentials\n');
+  const global = '[emailproxy]\nuse_login_password_as_client_credentials_secret = True\n';
+  assert.equal(readEmailProxy(text + global).accounts[0]?.provider.credential.type, 'login-password');
+  assert.equal(readEmailProxy(text).accounts[0]?.provider.credential.type, 'none');
+  const own = `${text}client_secret = its-own\n`;
+  assert.equal(readEmailProxy(own + global).accounts[0]?.provider.credential.type, 'secret');
+});
+
+test('B17: what stands behind a section’s name is ignored, and DEFAULT holds everywhere, as in Python', () => {
+  const text = `[DEFAULT]\nlocal_address = 127.0.0.1\nserver_address = outlook.office365.com\n[IMAP-1993] # read\n[SMTP-1587]\nlocal_address = ::1\n`;
+  assert.deepEqual(
+    readEmailProxy(text).listeners.map(({ protocol, host, port }) => [protocol, host, port]),
+    [
+      ['imap', '127.0.0.1', 1993],
+      ['smtp', '::1', 1587],
+    ],
+  );
+  assert.deepEqual([...readIni('[a] ; x\nb = 1\n').keys()], ['a']);
+});
+
+for (const [url, preset] of [
+  ['https://www.googleapis.com/oauth2/v4/token', 'google'],
+  ['https://login.windows.net/common/oauth2/token', 'microsoft'],
+  ['https://login.live.com/oauth20_token.srf', 'outlook'],
+  ['https://login.microsoft.com/common/oauth2/v2.0/token', 'microsoft'],
+] as const)
+  test(`B17: ${url} is ${preset}`, () => {
+    const { accounts } = readEmailProxy(`[a@x.test]\nclient_id = id\ntoken_url = ${url}\n`);
+    assert.equal(accounts[0]?.provider.preset, preset);
+  });
+
+test('B17: a service account comes with the file of its key, or the key itself', () => {
+  const text = (kind: string, secret: string): string =>
+    `[a@x.test]\nclient_id = ${kind}\nclient_secret = ${secret}\noauth2_flow = service_account\ntoken_url = https://oauth2.googleapis.com/token\n`;
+  const [file] = readEmailProxy(text('file', '/etc/key.json')).accounts;
+  assert.ok(file?.provider.credential.type === 'service-account');
+  assert.deepEqual([file.flow, file.provider.credential.key], ['service-account', { file: '/etc/key.json' }]);
+  const [key] = readEmailProxy(text('key', '{"type": "service_account"}')).accounts;
+  assert.ok(key?.provider.credential.type === 'service-account' && !('file' in key.provider.credential.key));
+  assert.match(key.provider.clientId, /^service-account-[0-9a-f]{12}$/);
+});
+
+test('B17: a catch-all account is named with what to do', () => {
+  const { skipped } = readEmailProxy(FILE);
+  assert.match(
+    skipped.find(({ section }) => section === '@example.com')?.instead ?? '',
+    /mailbox add '\*@example\.com'/,
+  );
 });
 
 for (const text of ['', 'nonsense', '[a]\n[a]', '[a]\nb\n', '[a]\nb = 1\nb = 2', 'a = 1', '<xml/>', '[only]\nx = 1']) {

@@ -1,6 +1,7 @@
 /**
  * INI files as Python's configparser reads them with its defaults: sections, `key = value` or `key: value`, values that go on
- * in deeper indented lines, whole-line comments. Keys are lower case; nothing is interpolated.
+ * in deeper indented lines, whole-line comments. Keys are lower case; nothing is interpolated. What `[DEFAULT]` says holds in
+ * every section that does not say otherwise.
  */
 import { importError } from './errors.ts';
 
@@ -24,8 +25,10 @@ export function readIni(text: string): ReadonlyMap<string, IniSection> {
       continue;
     }
     indent = depth;
-    const name = /^\[(.+)\]$/.exec(content)?.[1];
-    if (name !== undefined) {
+    // As configparser: up to the last bracket, and whatever stands behind it is ignored.
+    const end = content.startsWith('[') ? content.lastIndexOf(']') : -1;
+    if (end > 1) {
+      const name = content.slice(1, end);
       if (sections.has(name)) throw broken(index, `the section ${name} is there twice`);
       sections.set(name, (section = Object.create(null) as Record<string, string>));
       key = undefined;
@@ -37,7 +40,10 @@ export function readIni(text: string): ReadonlyMap<string, IniSection> {
     if (key in section) throw broken(index, `${key} is there twice`);
     section[key] = content.slice(sign + 1).trimStart();
   }
-  return sections;
+  const defaults = sections.get('DEFAULT');
+  if (defaults === undefined) return sections;
+  sections.delete('DEFAULT');
+  return new Map([...sections].map(([name, own]) => [name, { ...defaults, ...own }]));
 }
 
 const broken = (index: number, why: string): Error =>

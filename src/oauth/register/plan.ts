@@ -138,6 +138,10 @@ function credentialOf(
       throw registerError('register.incomplete', 'a federated credential trusts one issuer and one subject', {
         hint: 'add --federated-issuer URL and --federated-subject TEXT, exactly as the platform writes them into its tokens',
       });
+    case 'service-account':
+      throw registerError('register.incomplete', 'service accounts exist only at Google', {
+        hint: 'postern register google',
+      });
     case 'managed-identity':
       if (managedIdentity !== undefined) return { type: 'managed-identity', objectId: managedIdentity };
       throw registerError('register.incomplete', 'which managed identity?', {
