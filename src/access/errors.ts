@@ -8,5 +8,10 @@ export const accessError = errorTable({
   },
   'access.label': { kind: 'misuse', hint: 'give it a short label: which program it is for' },
   'access.mailboxes': { kind: 'misuse', hint: 'name the mailboxes, or * for all of them' },
+  // Passes once somebody sets it up, or starts Postern on the right database: no program may forget its password over it.
+  'access.empty': {
+    kind: 'later',
+    hint: 'postern check --installation says which database is used; a new installation gets its first mailbox by: postern init --address ADDRESS',
+  },
   'access.actions': { kind: 'misuse', hint: 'postern apikey add --help lists what a key may be allowed to do' },
 });

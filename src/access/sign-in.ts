@@ -6,6 +6,7 @@ import { asError } from '../base/error.ts';
 import type { AppPassword, Mailbox, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { hashKey, hashOf } from './app-password.ts';
+import { accessError } from './errors.ts';
 import { clientOf, isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
 import type { Refusal, SignIn, SignInAttempt, SignInResult } from './types.ts';
@@ -54,6 +55,8 @@ class SignInCheck implements SignIn {
   #suspended = new Map<string, string>();
   /** Grants change with every renewal, so that is no reason to look at once. */
   #grantsChanged = false;
+  /** Whether there was no app password and no mailbox at all. Then no password can be called wrong. */
+  #empty = false;
   #loadedAt = 0;
   readonly #touched = new Map<string, number>();
   /** Loads one after another: a change during a load makes another one. */
@@ -90,6 +93,9 @@ class SignInCheck implements SignIn {
       (trusted ? this.#mailboxes.get(address) : undefined) ?? (await this.#deps.store.mailboxes.find(address));
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
+    if (row === undefined && mailbox === undefined && trusted && this.#empty) {
+      throw accessError('access.empty', 'this gateway has no mailbox and no app password, so nobody can sign in yet');
+    }
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
       const wait = this.#slowDown.failed(client, address);
       return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
@@ -152,6 +158,7 @@ class SignInCheck implements SignIn {
         this.#deps.store.mailboxes.list(),
         this.#deps.store.grants.overview(),
       ]);
+      this.#empty = passwords.length === 0 && mailboxes.length === 0;
       const valid = passwords.filter((row) => this.#isValid(row));
       const ids = new Set(valid.map(({ id }) => id));
       const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);

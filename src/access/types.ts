@@ -28,7 +28,10 @@ export type SignInResult =
   | { readonly type: 'slow-down'; readonly retryAt: number; readonly waitMs: number };
 
 export interface SignIn {
-  /** Checks an app password: keyed hash, constant time, brute force slowed per address and per mailbox. @throws store.unavailable */
+  /**
+   * Checks an app password: keyed hash, constant time, brute force slowed per address and per mailbox.
+   * @throws store.unavailable, access.empty (there is nothing yet that a password could open)
+   */
   verify(attempt: SignInAttempt): Promise<SignInResult>;
   /** The mailbox as it is now, for sessions that sign in at its provider again. @throws store.unavailable */
   mailbox(address: string): Promise<Mailbox | undefined>;

@@ -18,7 +18,7 @@ export const checkError = errorTable({
   },
   'check.credential': {
     kind: 'misuse',
-    hint: 'give the application a credential that is valid: postern provider add --help',
+    hint: 'give the application a credential that is valid: postern provider credential add --help',
   },
   'check.key-missing': {
     kind: 'misuse',

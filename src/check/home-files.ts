@@ -36,10 +36,16 @@ export function judgeOpenness(path: string, found: Found, command = 'chmod 600')
 }
 
 /** The vault refuses an exposed key as well; this says so before it matters. @throws check.exposed */
-export function judgeKey(path: string | undefined): Found {
+export function judgeKey({ keyPath: path, databasePath }: Pick<InstallationFacts, 'keyPath' | 'databasePath'>): Found {
   if (path === undefined) return { says: 'does not lie in a file of this installation', facts: { file: null } };
   if (!existsSync(path))
-    throw checkError('check.key-missing', `there is no master key ${path}`, { detail: { file: path } });
+    throw checkError('check.key-missing', `there is no master key ${path}`, {
+      detail: { file: path },
+      // A new key opens nothing of a database that is there.
+      ...(databasePath !== undefined && existsSync(databasePath)
+        ? { hint: `restore the key file from your backup to ${path}, or correct key.path in postern.yaml` }
+        : {}),
+    });
   const mode = statSync(path).mode & 0o777;
   const facts = { file: path, mode: mode.toString(8) };
   if ((mode & 0o077) === 0) return { says: `${path} is for its owner only`, facts };

@@ -24,7 +24,7 @@ export async function* checkInstallation(
 ): AsyncGenerator<Finding, void, void> {
   const steps = new Steps(clock, options);
   yield await steps.run('home.folder', 'state folder', () => judgeFolder(facts.home.state));
-  yield await steps.run('home.key', 'master key', () => judgeKey(facts.keyPath));
+  yield await steps.run('home.key', 'master key', () => judgeKey(facts));
   if (isError(deps)) yield steps.failed('home.database', 'database and vault', deps);
   else yield await steps.run('home.database', 'database and vault', () => judgeDatabase(deps.store, facts));
   yield await steps.run('home.disk', 'disk', () =>

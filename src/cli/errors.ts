@@ -17,6 +17,7 @@ export const cliError = errorTable({
     hint: 'see what the registration lacks: postern register microsoft --verify --provider NAME',
   },
   'cli.test-failed': { kind: 'refused', hint: 'the lines above say what to do for each protocol' },
+  'cli.service': { kind: 'misuse', hint: 'postern service install --dry-run shows what would be done' },
   'cli.no-sandbox': {
     kind: 'later',
     hint: 'start one: postern sandbox; with --port 0 it prints the control endpoint to give with --control',

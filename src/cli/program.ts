@@ -20,6 +20,7 @@ import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
 import { sendmail } from './command/sendmail.ts';
 import { serve } from './command/serve.ts';
+import { service } from './command/service.ts';
 import { supportBundle } from './command/support-bundle.ts';
 import { suppression } from './command/suppression.ts';
 import { token } from './command/token.ts';
@@ -46,6 +47,7 @@ export function program(): Command {
   for (const command of [
     init,
     serve,
+    service,
     discover,
     register,
     importFrom,

@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { replyTo } from '../base/replies.ts';
 import { scrub } from '../base/secret.ts';
+import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { cliError } from './errors.ts';
 import { program } from './program.ts';
 
@@ -26,7 +27,9 @@ export async function run(argv: readonly string[]): Promise<void> {
       else report(usageError(error), json);
       return;
     }
-    report(asError(error), json);
+    // Whatever the operating system refuses is a matter of whose file it is, not a defect.
+    const refused = [error, (error as Error | undefined)?.cause].find(isAccessRefused);
+    report(refused ? accessRefused(refused.path, refused) : asError(error), json);
   } finally {
     clearInterval(underWay);
   }

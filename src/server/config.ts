@@ -8,6 +8,7 @@ import { outboxSchema } from './config-outbox.ts';
 import { isLoopback, milliseconds, networks, port } from './config-value.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
+import { accessRefused, isAccessRefused, requireAccess } from './ownership.ts';
 
 const listener = z
   .strictObject({
@@ -237,9 +238,10 @@ export interface Config extends Omit<FileConfig, 'database' | 'key'> {
 
 /**
  * Reads the configuration of a home. A missing file is the default one.
- * @throws server.config, naming file, line, what is wrong and what to do
+ * @throws server.config, naming file, line, what is wrong and what to do; server.not-yours
  */
 export function readConfig(home: Home, env: Environment): Config {
+  requireAccess(home);
   const file = parseConfig(existsSync(home.config) ? readText(home.config) : '', home.config);
   const level = nonEmpty(env['POSTERN_LOG_LEVEL']);
   const format = nonEmpty(env['POSTERN_LOG_FORMAT']);
@@ -341,6 +343,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
+    if (isAccessRefused(cause)) throw accessRefused(path, cause);
     throw serverError(
       'server.config',
       `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,

@@ -8,6 +8,14 @@ export const serverError = errorTable({
     kind: 'misuse',
     hint: 'give the user Postern runs as a folder of its own, or set POSTERN_HOME to one',
   },
+  'server.not-yours': {
+    kind: 'misuse',
+    hint: 'run the command as the user who owns the installation: sudo -H -u OWNER postern …',
+  },
+  'server.key-missing': {
+    kind: 'misuse',
+    hint: 'restore the master key from your backup; no other key opens this database: docs/backup.md',
+  },
   'server.port-taken': {
     kind: 'misuse',
     hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port',

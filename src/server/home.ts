@@ -3,6 +3,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { serverError } from './errors.ts';
+import { accessRefused, isAccessRefused } from './ownership.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -42,12 +43,13 @@ export function homeOf(env: Environment, given?: string): Home {
   };
 }
 
-/** Makes the state folder, open to its owner only. @throws server.home */
+/** Makes the state folder, open to its owner only. @throws server.home, server.not-yours */
 export function makeHome(home: Home): void {
   try {
     mkdirSync(home.state, { recursive: true, mode: 0o700 });
     if (!statSync(home.state).isDirectory()) throw new Error('not a folder');
   } catch (cause) {
+    if (isAccessRefused(cause)) throw accessRefused(home.state, cause);
     throw serverError('server.home', `the folder ${home.state} cannot be used`, { cause });
   }
 }

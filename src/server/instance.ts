@@ -1,8 +1,8 @@
 /** Everything one process needs to work with a home: store, vault, tokens, audit. Commands and the gateway start from this. */
 import { dirname } from 'node:path';
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
-import type { PosternError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
@@ -24,12 +24,15 @@ import {
   type KeySource,
   passphraseKey,
 } from '../vault/key-source.ts';
+import { HEADER } from '../vault/header.ts';
 import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
-import { confirmDatabase, expectDatabase } from './installation-mark.ts';
+import { confirmDatabase, databaseFile, expectDatabase } from './installation-mark.ts';
+import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
+import { serviceInstallation } from './service/installed.ts';
 import { openSuppressed } from './outbox.ts';
 
 export interface InstanceOptions {
@@ -63,7 +66,7 @@ export interface Instance {
 
 /**
  * Opens a home that was initialised.
- * @throws server.not-initialised, server.home, server.database-missing, vault.*, store.*
+ * @throws server.not-initialised, server.key-missing, server.not-yours, server.home, server.database-missing, vault.*, store.*
  */
 export async function openInstance(options: InstanceOptions): Promise<Instance> {
   const { config } = options;
@@ -71,10 +74,10 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   const log = options.log ?? nullLog;
   makeHome(config.home);
   keepCatalogueAt({ path: config.home.catalogue, publishers: config.data.publishers });
-  if (config.key.source === 'file' && !existsSync(config.key.path)) {
-    throw serverError('server.not-initialised', `there is no Postern in ${config.home.state} yet`);
-  }
+  if (config.key.source === 'file') await requireKeyFile(config, config.key.path);
   expectDatabase(config);
+  const database = databaseFile(config);
+  if (database !== undefined) requireAccessTo(database, constants.R_OK | constants.W_OK);
   const store = await openStore(config.database.reveal(), {
     clock,
     log,
@@ -126,13 +129,67 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   }
 }
 
-/** Makes the key file of a new home; an existing one stays. Says whether it was made. */
+/**
+ * Makes the key file of a new home; an existing one stays. Says whether it was made.
+ * @throws server.key-missing when the database was set up with a key already: another one would open nothing
+ */
 export async function ensureKey(config: Config): Promise<'made' | 'there' | 'elsewhere'> {
   if (config.key.source !== 'file') return 'elsewhere';
   if (existsSync(config.key.path)) return 'there';
+  if (await hasVault(config)) throw keyMissing(config, config.key.path);
   makeHome({ ...config.home, state: dirname(config.key.path) });
-  await createKeyFile(config.key.path);
+  try {
+    await createKeyFile(config.key.path);
+  } catch (error) {
+    if (isError(error) && isAccessRefused(error.cause)) throw accessRefused(config.key.path, error.cause);
+    throw error;
+  }
   return 'made';
+}
+
+/** @throws server.not-yours, server.key-missing, server.not-initialised */
+async function requireKeyFile(config: Config, path: string): Promise<void> {
+  requireAccessTo(path, constants.R_OK);
+  if (existsSync(path)) return;
+  if (await hasVault(config)) throw keyMissing(config, path);
+  throw notInitialised(config.home.state);
+}
+
+/** Whether the database was set up with a master key. Nothing is made where there is no database. */
+async function hasVault(config: Config): Promise<boolean> {
+  const file = databaseFile(config);
+  if (file !== undefined && !existsSync(file)) return false;
+  const store = await openStore(config.database.reveal());
+  try {
+    return (await store.settings.get(HEADER)) !== undefined;
+  } finally {
+    await store.close();
+  }
+}
+
+function keyMissing(config: Config, path: string): PosternError {
+  const database = databaseFile(config) ?? 'the PostgreSQL database';
+  const usual = config.home.key;
+  const elsewhere = path !== usual && existsSync(usual);
+  return serverError(
+    'server.key-missing',
+    `${database} was set up with a master key, but there is no key file ${path}`,
+    {
+      hint: elsewhere
+        ? `there is a key file ${usual}: correct key.path in postern.yaml, or leave it out`
+        : `restore the key file from your backup to ${path} (mode 600), or correct key.path in postern.yaml; without it the consents in this database are lost, and to begin anew its file has to be moved away: docs/backup.md`,
+      detail: { path, ...(elsewhere ? { found: usual } : {}) },
+    },
+  );
+}
+
+function notInitialised(state: string): PosternError {
+  const other = serviceInstallation();
+  if (other !== undefined && other.home !== state)
+    return serverError('server.not-initialised', `there is no Postern in ${state}`, {
+      hint: `the service of this machine uses ${other.home}: ${other.run(process.argv.slice(2))}; or begin another installation: postern init`,
+    });
+  return serverError('server.not-initialised', `there is no Postern in ${state} yet`);
 }
 
 function keySource(key: KeyConfig): KeySource {

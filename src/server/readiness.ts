@@ -47,9 +47,20 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
   };
   let timer = clock.after(FILE_MS, look);
 
+  let furnished = false;
+  /** A database with nothing in it is most likely the wrong one: a path or a variable differs from that of the set-up. */
+  const emptiness = async (): Promise<string | undefined> => {
+    if (furnished) return undefined;
+    const [mailboxes, passwords] = await Promise.all([store.mailboxes.list(), store.appPasswords.list()]);
+    furnished = mailboxes.length + passwords.length > 0;
+    return furnished
+      ? undefined
+      : `${file ?? 'the database'} holds no mailbox and no app password: set one up (postern init --address ADDRESS), or start Postern with the POSTERN_HOME or database of the installation you have`;
+  };
   const examine = async (): Promise<readonly string[]> => {
     const problems = [gone(), roomProblem(file), descriptorProblem()];
     try {
+      problems.push(await emptiness());
       // A write: a database may answer questions and take nothing, and mail has to be taken.
       await store.leases.acquire('readiness', 'readiness', 0);
     } catch (error) {

@@ -4,7 +4,7 @@ import { errorTable } from '../base/error.ts';
 export const vaultError = errorTable({
   'vault.locked': {
     kind: 'misuse',
-    hint: 'the master key is not to be had; check `vault` in postern.yaml and that the key file or variable is there',
+    hint: 'the master key cannot be read; check `key` in postern.yaml and that the key file or variable it names is there',
   },
   'vault.exposed': {
     kind: 'misuse',

@@ -56,7 +56,7 @@ export async function unlock(text: string, source: KeySource): Promise<{ keys: K
       'vault.wrong-key',
       `the vault was made with a master key from a ${header.source}, not a ${source.kind}`,
       {
-        hint: `set the vault's key source in postern.yaml to ${header.source}`,
+        hint: `set key.source in postern.yaml to ${header.source}, as when this database was set up`,
       },
     );
   }

@@ -106,7 +106,7 @@ async function readKeyFile(path: string, mode: 'private' | 'any'): Promise<Uint8
     throw vaultError('vault.locked', `the key file ${path} cannot be read`, {
       hint:
         (cause as NodeJS.ErrnoException).code === 'ENOENT'
-          ? 'make one with `postern init`, or point `vault` in postern.yaml at the one you have'
+          ? 'restore it from your backup, or correct key.path in postern.yaml; only a new installation gets a new key: postern init'
           : `give it to the user Postern runs as: chown $(id -un) ${path} && chmod 600 ${path}`,
       cause,
     });

@@ -1,0 +1,294 @@
+/** `postern service`: this installation as a service of systemd. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Command } from 'commander';
+import { readConfig } from '../../server/config.ts';
+import { homeOf } from '../../server/home.ts';
+import { word } from '../../server/ownership.ts';
+import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/service/installed.ts';
+import { Context } from '../context.ts';
+import { openDialogue } from '../dialogue.ts';
+import { cliError } from '../errors.ts';
+import { ownCommand, planService, type ServicePlan } from '../service-plan.ts';
+import { hasManager, run, type Scope, systemctl } from '../systemd.ts';
+
+export function service(): Command {
+  return new Command('service')
+    .description('this installation as a service of systemd: install, status, uninstall')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern service install              for you, without root\n  $ postern service install --system     for the machine, running as the owner of the installation\n',
+    )
+    .addCommand(install())
+    .addCommand(status())
+    .addCommand(uninstall());
+}
+
+interface ServiceOptions {
+  readonly system?: true;
+  readonly dryRun?: true;
+  readonly yes?: true;
+  readonly replace?: true;
+  readonly root?: string;
+  readonly credential?: string;
+}
+
+const ROOT = 'write below this folder, as when a system image is built; nothing is started';
+
+function install(): Command {
+  return new Command('install')
+    .description('run this installation as a service: what is here now is what it serves')
+    .option('--system', 'of the machine (needs root); default: of you, without root')
+    .option('--dry-run', 'only say what would be done')
+    .option('-y, --yes', 'do it without asking')
+    .option('--replace', 'where a service of another installation is there, have it serve this one')
+    .option('--credential <name:file>', 'with key.source credential: the file of the master key')
+    .option('--root <folder>', ROOT)
+    .addHelpText(
+      'after',
+      `
+Nothing is moved or copied: the service uses this configuration, database and key, and runs as the owner of the installation, so
+the commands you type go on working on the same mailboxes. Installing again brings the unit up to date and changes nothing else.
+
+Example:
+  $ postern service install --dry-run
+  $ postern service install --system --yes
+`,
+    )
+    .action(async (options: ServiceOptions, command: Command) => {
+      const context = new Context(command);
+      const plan = await context.withInstance((instance) =>
+        planService(instance, { ...options, scope: scopeOf(options), env: process.env }),
+      );
+      const unchanged = plan.before?.text === plan.text;
+      for (const line of planLines(plan, unchanged)) say(context, line);
+      if (options.dryRun) {
+        context.result({ ...facts(plan), unchanged, done: false }, [plan.text.trimEnd()]);
+        return;
+      }
+      requireRoot(options, plan.scope, 'install');
+      await agree(context, options, 'Do this?');
+      if (!unchanged) {
+        mkdirSync(dirname(plan.path), { recursive: true, mode: 0o755 });
+        writeFileSync(plan.path, plan.text, { mode: 0o644 });
+        say(context, `wrote ${plan.path}`);
+      }
+      const done = await carryOut(context, plan.commands);
+      context.result({ ...facts(plan), unchanged, done: true, commands: done }, [
+        `${unchanged ? 'unchanged' : 'installed'}: ${plan.path}`,
+      ]);
+      if (!plan.managed && options.root === undefined) {
+        const how = byHand(plan);
+        context.say(`systemd does not run here, so nothing was started. By hand: ${how}`);
+      }
+      context.say(`next: postern service status${plan.scope === 'system' ? ' --system' : ''}`);
+    });
+}
+
+function status(): Command {
+  return new Command('status')
+    .description('whether the service is installed, serves this installation, and runs')
+    .option('--system', 'of the machine; default: whichever is installed')
+    .option('--root <folder>', 'look below this folder')
+    .addHelpText(
+      'after',
+      '\nThe exit code is 0 when it runs, 69 when something is wrong with it.\n\nExample:\n  $ postern service status\n',
+    )
+    .action(async (options: ServiceOptions, command: Command) => {
+      const context = new Context(command);
+      const home = homeOf(process.env, context.options.home);
+      const units = installedUnits(process.env, options.root).filter(
+        ({ scope }) => options.system !== true || scope === 'system',
+      );
+      const unit = units.find((one) => one.home === home.state) ?? units[0];
+      if (!unit) {
+        throw cliError('cli.service', 'no service of Postern is installed', { hint: 'postern service install' });
+      }
+      const problems = problemsOf(unit, home.state);
+      const active = hasManager(unit.scope, process.env)
+        ? (await run(systemctl(unit.scope, 'is-active', 'postern.service'))).output
+        : 'unknown: systemd does not run here';
+      if (active !== 'active') problems.push(`the service is ${active}`);
+      const ready = active === 'active' ? await readiness(context) : undefined;
+      if (ready !== undefined && ready !== 'ready') problems.push(ready);
+      context.result(
+        {
+          scope: unit.scope,
+          unit: unit.path,
+          home: unit.home ?? null,
+          user: unit.user ?? null,
+          command: unit.command,
+          active,
+          ready: ready ?? null,
+          problems,
+        },
+        [
+          `unit       ${unit.path} (${unit.scope})`,
+          `home       ${unit.home ?? 'not said'}${unit.home === home.state ? ', this installation' : ''}`,
+          ...(unit.user === undefined ? [] : [`runs as    ${unit.user}`]),
+          `command    ${unit.command.map(word).join(' ')}`,
+          `state      ${active}${ready === undefined ? '' : `, ${ready}`}`,
+          ...problems.map((problem) => `wrong      ${problem}`),
+        ],
+      );
+      if (problems.length > 0) process.exitCode = NOT_RUNNING;
+      if (active !== 'active' && hasManager(unit.scope, process.env))
+        context.say(`its log: ${unit.scope === 'user' ? 'journalctl --user' : 'journalctl'} -u postern -n 50`);
+    });
+}
+
+/** EX_UNAVAILABLE of sysexits.h. */
+const NOT_RUNNING = 69;
+
+function uninstall(): Command {
+  return new Command('uninstall')
+    .description('stop the service and remove it; the installation stays as it is')
+    .option('--system', 'of the machine (needs root); default: of you')
+    .option('--dry-run', 'only say what would be done')
+    .option('-y, --yes', 'do it without asking')
+    .option('--root <folder>', ROOT)
+    .addHelpText('after', '\nExample:\n  $ postern service uninstall --yes\n')
+    .action(async (options: ServiceOptions, command: Command) => {
+      const context = new Context(command);
+      const scope = scopeOf(options);
+      const path = unitPath(scope, process.env, options.root);
+      const unit = readUnit(scope, path);
+      if (!unit) {
+        context.result({ scope, unit: path, removed: false }, [`there is no ${path}`]);
+        return;
+      }
+      const managed = options.root === undefined && hasManager(scope, process.env);
+      const commands = managed ? [systemctl(scope, 'disable', '--now', 'postern.service')] : [];
+      for (const line of [...commands.map((one) => one.join(' ')), `remove ${path}`]) say(context, `will: ${line}`);
+      say(context, `stays: ${unit.home ?? 'the installation'}, with its mailboxes, app passwords and key`);
+      if (options.dryRun) {
+        context.result({ scope, unit: path, removed: false }, []);
+        return;
+      }
+      requireRoot(options, scope, 'uninstall');
+      await agree(context, options, 'Stop the service and remove it?');
+      await carryOut(context, commands);
+      rmSync(path);
+      if (managed) await carryOut(context, [systemctl(scope, 'daemon-reload')]);
+      context.result({ scope, unit: path, removed: true }, [`removed ${path}`]);
+    });
+}
+
+const scopeOf = ({ system }: ServiceOptions): Scope => (system === true ? 'system' : 'user');
+
+/** Said before anything is done, with --json on standard error all the same. */
+function say(context: Context, line: string): void {
+  context.say(line);
+}
+
+function planLines(plan: ServicePlan, unchanged: boolean): readonly string[] {
+  const { providers, mailboxes, appPasswords, key, database } = plan.takesAlong;
+  const named = mailboxes.length <= FEW ? ` (${mailboxes.join(', ')})` : '';
+  return [
+    `this installation: ${plan.home}, of ${plan.user}`,
+    `  configuration ${plan.config}${existsSync(plan.config) ? '' : ' (not there: defaults)'}`,
+    `  database ${database}: ${count(providers, 'provider')}, ${count(mailboxes.length, 'mailbox', 'mailboxes')}${mailboxes.length > 0 ? named : ''}, ${count(appPasswords, 'app password')}`,
+    `  master key ${key}`,
+    unchanged ? `${plan.path} is up to date` : `will ${plan.before ? 'rewrite' : 'write'} ${plan.path}`,
+    ...plan.commands.map((command) => `will run ${command.join(' ')}`),
+    ...plan.warnings.map((warning) => `careful: ${warning}`),
+  ];
+}
+
+const FEW = 5;
+const count = (number: number, one: string, many = `${one}s`): string => `${number} ${number === 1 ? one : many}`;
+
+function facts(plan: ServicePlan): Record<string, unknown> {
+  const { scope, path, user, home, config, takesAlong, text, warnings, managed } = plan;
+  return { scope, unit: path, user, home, config, takesAlong, systemd: managed, warnings, text };
+}
+
+/** @throws cli.needs-terminal, cli.usage */
+async function agree(context: Context, { yes }: ServiceOptions, question: string): Promise<void> {
+  if (yes === true) return;
+  const terminal = process.stdin.isTTY && process.stderr.isTTY && !context.json;
+  if (!terminal)
+    throw cliError('cli.needs-terminal', 'nothing was done: nobody agreed to it', {
+      hint: 'add --yes, or --dry-run to only look',
+    });
+  const answer = await openDialogue(true).choose(
+    { question, explanation: 'The lines above say what is done.', option: '--yes' },
+    [
+      { value: 'yes', label: 'yes' },
+      { value: 'no', label: 'no' },
+    ],
+    'yes',
+  );
+  if (answer === 'no') throw cliError('cli.usage', 'stopped', { hint: 'nothing was changed' });
+}
+
+/** @throws cli.service, with the whole command as root types it: sudo forgets the variables and the path */
+function requireRoot({ root }: ServiceOptions, scope: Scope, verb: 'install' | 'uninstall'): void {
+  if (scope !== 'system' || root !== undefined || process.geteuid?.() === 0) return;
+  const { state, config } = homeOf(process.env);
+  const variables = [`POSTERN_HOME=${state}`, `POSTERN_CONFIG=${config}`];
+  const words = ['sudo', 'env', ...variables, ...ownCommand(), 'service', verb, '--system', '--yes'];
+  throw cliError('cli.service', 'a service of the machine needs root', { hint: words.map(word).join(' ') });
+}
+
+async function carryOut(
+  context: Context,
+  commands: ServicePlan['commands'],
+): Promise<readonly { readonly command: string; readonly ok: boolean }[]> {
+  const done: { command: string; ok: boolean }[] = [];
+  for (const command of commands) {
+    const text = command.join(' ');
+    say(context, `running ${text}`);
+    // One after the other: each needs what the one before did.
+    const { code, output } = await run(command);
+    done.push({ command: text, ok: code === 0 });
+    if (code === 0) continue;
+    if (command[0] === 'loginctl') {
+      context.say(`${text} failed (${output}): until it works, the service ends when you log out`);
+      continue;
+    }
+    throw cliError('cli.service', `${text} failed: ${output}`, {
+      hint: 'journalctl -u postern -n 50 says why it does not start (with --user for a user service)',
+    });
+  }
+  return done;
+}
+
+/** The unit's command with its environment, for machines without systemd. */
+function byHand({ text }: ServicePlan): string {
+  const lines = text.split('\n');
+  const environment = lines.flatMap((line) => (line.startsWith('Environment=') ? [line.slice(12)] : []));
+  const command = lines.find((line) => line.startsWith('ExecStart='))!.slice(10);
+  return ['env', ...environment, command].join(' ');
+}
+
+function problemsOf(unit: InstalledUnit, home: string): string[] {
+  const missing = unit.command.find((part) => part.startsWith('/') && !existsSync(part));
+  return [
+    ...(unit.home === home
+      ? []
+      : [
+          `it serves ${unit.home ?? 'another installation'}, not ${home}: postern service install${unit.scope === 'system' ? ' --system' : ''} --replace`,
+        ]),
+    ...(missing === undefined
+      ? []
+      : [`${missing} is not there any more (was Node or Postern moved?): postern service install again`]),
+  ];
+}
+
+const READY_MS = 5000;
+
+/** What `/readyz` says. */
+async function readiness(context: Context): Promise<string> {
+  const config = readConfig(homeOf(process.env, context.options.home), process.env);
+  const { host, port, tls } = config.console;
+  if (tls || port === 0) return 'its console is not asked from here';
+  const at = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host;
+  try {
+    const response = await fetch(`http://${at}:${port}/readyz`, { signal: AbortSignal.timeout(READY_MS) });
+    const { problems } = (await response.json()) as { problems?: readonly string[] };
+    return response.ok ? 'ready' : `not ready: ${problems?.join('; ') ?? response.status}`;
+  } catch {
+    return `not ready yet: nothing answers at ${at}:${port}`;
+  }
+}
