@@ -20,7 +20,7 @@ import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
 import { sendmail } from './command/sendmail.ts';
 import { serve } from './command/serve.ts';
-import { service } from './command/service.ts';
+import { service } from './command/systemd-service.ts';
 import { supportBundle } from './command/support-bundle.ts';
 import { suppression } from './command/suppression.ts';
 import { token } from './command/token.ts';

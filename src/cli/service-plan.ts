@@ -5,10 +5,10 @@ import type { Config } from '../server/config.ts';
 import { databaseFile } from '../server/installation-mark.ts';
 import type { Instance } from '../server/instance.ts';
 import { ownerOf } from '../server/ownership.ts';
-import { type InstalledUnit, installedUnits, readUnit, unitPath } from '../server/service/installed.ts';
-import { unitText } from '../server/service/unit.ts';
+import { type InstalledUnit, installedUnits, readUnit, unitPath } from '../server/systemd/installed.ts';
+import { unitText } from '../server/systemd/unit.ts';
 import { cliError } from './errors.ts';
-import { hasManager, type Scope, systemctl } from './systemd.ts';
+import { hasManager, type Scope, systemctl } from './systemctl.ts';
 
 export interface ServicePlan {
   readonly scope: Scope;

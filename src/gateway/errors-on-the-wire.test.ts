@@ -33,6 +33,7 @@ const foreign = errorTable({
   'oauth.provider-busy': { kind: 'later', hint: '' },
   'store.unavailable': { kind: 'later', hint: '' },
   'tls.untrusted': { kind: 'refused', hint: '' },
+  'access.empty': { kind: 'later', hint: '' },
 });
 
 /** Ways to each code. A way prepares the fakes for one sign-in. */
@@ -68,6 +69,7 @@ const causes: Readonly<Record<string, readonly ((bench: Bench, provider: FakePro
     (bench) => (bench.tokens.failure = foreign('store.unavailable', 'disk full')),
     (bench) => void bench.signIn.next.push(foreign('store.unavailable', 'disk full')),
   ],
+  'access.empty': [(bench) => void bench.signIn.next.push(foreign('access.empty', 'nothing is set up'))],
   'base.bug': [
     (bench) => (bench.tokens.failure = new TypeError('x is not a function')),
     (bench) => void bench.signIn.next.push(new TypeError('x')),

@@ -32,7 +32,7 @@ import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
-import { serviceInstallation } from './service/installed.ts';
+import { serviceInstallation } from './systemd/installed.ts';
 import { openSuppressed } from './outbox.ts';
 
 export interface InstanceOptions {

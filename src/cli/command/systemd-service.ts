@@ -5,12 +5,12 @@ import { Command } from 'commander';
 import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
 import { word } from '../../server/ownership.ts';
-import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/service/installed.ts';
+import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/systemd/installed.ts';
 import { Context } from '../context.ts';
 import { openDialogue } from '../dialogue.ts';
 import { cliError } from '../errors.ts';
 import { ownCommand, planService, type ServicePlan } from '../service-plan.ts';
-import { hasManager, run, type Scope, systemctl } from '../systemd.ts';
+import { hasManager, run, type Scope, systemctl } from '../systemctl.ts';
 
 export function service(): Command {
   return new Command('service')
