@@ -7,7 +7,7 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { certificates } from '../../test/bed/fake-provider.ts';
 import { ManualClock, systemClock } from '../base/clock.ts';
 import { connect as connectTo } from '../protocol/tls/connect.ts';
-import { relay, type RelayEnd, type RelayOptions, type RelaySide } from './relay.ts';
+import { relay, type RelayEnd, type RelayOptions, type RelaySide, type RunningRelay } from './relay.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -170,3 +170,41 @@ test('megabytes both ways at once over TLS, in pieces of all sizes, arrive whole
   const { bytesToClient, bytesToServer } = await end.promise;
   assert.ok(bytesToClient > 5_000_000 && bytesToServer > 5_000_000);
 });
+
+test('S4: a program that provokes our own answers and reads none is read no further', async () => {
+  let seen = 0;
+  let answers: RunningRelay | undefined;
+  const answer = 'x'.repeat(64 * 1024);
+  const { program, end, running } = await relayed({
+    tap: {
+      attach: (relay) => void (answers = relay),
+      fromClient(bytes) {
+        seen += bytes.length;
+        answers!.toClient(answer);
+        return NOTHING;
+      },
+      fromServer: (bytes) => bytes,
+      serverEnding: false,
+      serverGone: () => 'end',
+      mayBeSilent: false,
+    },
+  });
+  program.pause();
+  const question = Buffer.alloc(64 * 1024, 'q');
+  const asking = 1024; // 64 MiB, that would be answered with as much
+  for (let at = 0; at < asking; at++) program.write(question);
+  assert.ok((await unchanged(() => seen)) < (asking * question.length) / 4, `${seen} octets were read`);
+  // It goes on where it stopped, once the program reads.
+  program.resume();
+  while (seen < asking * question.length) await new Promise((resolve) => setImmediate(resolve));
+  running.cut();
+  await end;
+});
+
+/** A figure once it has been the same for many turns of the event loop. */
+async function unchanged(figure: () => number): Promise<number> {
+  for (let last = figure(), same = 0; ; same = figure() === last ? same + 1 : 0, last = figure()) {
+    if (same >= 300) return last;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -98,6 +98,8 @@ class Relay implements RunningRelay {
   #idle: Timer;
   #over = false;
   #clientPaused = false;
+  /** The client does not read what it is told by us, and is not read until it does. */
+  #clientDeaf = false;
   /** The server has gone and nobody has taken its place yet. */
   #alone = false;
   /** Bulk data on its way; idle sessions have none. */
@@ -121,7 +123,7 @@ class Relay implements RunningRelay {
     intakeOf(side)?.deliver();
     if (side.destroyed) this.closed(side, side.errored !== null);
     else if (side.readableEnded) this.ended(side);
-    else if (side !== this.#client || !this.#clientPaused) side.resume();
+    else if (side !== this.#client || !this.#clientHeld) side.resume();
   }
 
   cut(goodbye?: string, reason: RelayEnd['reason'] = 'cut'): void {
@@ -134,7 +136,11 @@ class Relay implements RunningRelay {
   toClient(text: string): void {
     this.#toClient += text.length;
     this.#downward?.flush();
-    if (this.#client.writable) this.#client.write(text, 'latin1');
+    if (!this.#client.writable || this.#client.write(text, 'latin1') || this.#client.writableLength <= WAITING_OCTETS)
+      return;
+    // It asks for more of these without reading them: its next octets stay in the kernel.
+    this.#clientDeaf = true;
+    this.#client.pause();
   }
 
   toServer(bytes: Buffer): void {
@@ -240,8 +246,18 @@ class Relay implements RunningRelay {
   drained(side: Wired): void {
     const gathering = side === this.#client ? this.#downward : this.#upward;
     if (gathering?.blocked === true || side.writableLength > WAITING_OCTETS) return;
-    if (side === this.#client) this.#server.resume();
-    else if (!this.#clientPaused) this.#client.resume();
+    if (side !== this.#client) {
+      if (!this.#clientHeld) this.#client.resume();
+      return;
+    }
+    this.#server.resume();
+    if (!this.#clientDeaf) return;
+    this.#clientDeaf = false;
+    this.drained(this.#server);
+  }
+
+  get #clientHeld(): boolean {
+    return this.#clientPaused || this.#clientDeaf;
   }
 
   /** One side has said all it had to say: pass that on, and keep the other direction open (half-close). */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { memoryPair } from '../../../test/bed/memory-socket.ts';
+import { MemorySocket, memoryPair } from '../../../test/bed/memory-socket.ts';
 import { Conn } from '../wire/conn.ts';
 import { decodeXtext, encodeXtext, parsePath } from './envelope.ts';
 import { type ReceiveOptions, serveMail, type Transaction } from './receive.ts';
@@ -196,4 +196,35 @@ test('paths and xtext', () => {
       },
     ),
   );
+});
+
+test('S4: replies leave at 16 KiB, however much input waits, and wait for the peer to read them', async () => {
+  const socket = new MemorySocket();
+  const writes: number[] = [];
+  socket._write = (chunk: Buffer | string) => void writes.push(chunk.length); // never done: the peer reads nothing
+  const stop = new AbortController();
+  const served = serveMail(new Conn(socket), {
+    hostname: 'gate.example',
+    maxOctets: 10_000,
+    lineOctets: 2048,
+    signal: stop.signal,
+    mail: () => Promise.reject(new Error('not asked for')),
+    rcpt: () => Promise.reject(new Error('not asked for')),
+    message: () => Promise.reject(new Error('not asked for')),
+  });
+  // The end of every piece is in the middle of a command: input waits at all times.
+  let taken = 0;
+  for (let at = 0; at < 200; at++) {
+    if (socket.isPaused()) break;
+    const piece = Buffer.from(`OP\r\n${'NOOP\r\n'.repeat(5000)}NO`);
+    socket.feed(at === 0 ? piece.subarray(4) : piece);
+    taken += 1;
+    await new Promise((turn) => setImmediate(turn));
+  }
+  assert.ok(taken < 20, `${taken} pieces were read`);
+  assert.deepEqual(writes.length > 0 && Math.max(...writes) < 17 * 1024, true, writes.join(' '));
+  // The session ends when it is told to, though its peer still reads nothing.
+  stop.abort(new Error('enough'));
+  await assert.rejects(served, /enough/);
+  socket.destroy();
 });

@@ -88,7 +88,7 @@ class MailSession {
     const { hostname, lineOctets, signal } = this.#options;
     try {
       for (;;) {
-        if (this.#conn.drained) await this.#flush();
+        if (this.#conn.drained || this.#replies.length >= MOST_REPLIES) await this.#flush();
         const line = await this.#conn.line(lineOctets, signal);
         if (line === undefined) break;
         if (!(await this.#answer(line.toString('utf8')))) break;
@@ -291,7 +291,7 @@ class MailSession {
     if (this.#replies === '') return;
     const text = this.#replies;
     this.#replies = '';
-    await this.#conn.write(text);
+    await this.#conn.write(text, this.#options.signal);
   }
 }
 
@@ -352,6 +352,11 @@ class ChunkedMessage {
   }
 }
 
+/**
+ * Octets of replies that are gathered at most: a peer that sends commands without end and reads no reply is read no further
+ * once the socket takes no more of them. Far above what the recipients of a message, pipelined, are answered.
+ */
+const MOST_REPLIES = 16 * 1024;
 const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH']);
 const NOTIFY = new Set(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
 /** RFC 3461 §4.4: characters. */

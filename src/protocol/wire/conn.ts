@@ -115,20 +115,45 @@ export class Conn {
     this.#framer.putBack(Buffer.from(text, 'latin1'));
   }
 
-  /** Sends; resolves at once while the kernel keeps up, otherwise when it has caught up. @throws wire.closed */
-  async write(data: string | Buffer): Promise<void> {
+  /**
+   * Sends; resolves at once while the kernel keeps up, otherwise when it has caught up.
+   * @throws wire.closed, wire.timeout when the other side reads nothing for as long as it may be silent, the signal's reason
+   */
+  async write(data: string | Buffer, signal?: AbortSignal): Promise<void> {
     this.#assertOpen();
     if (this.#socket.destroyed || !this.#socket.writable) throw closed();
     const flows = typeof data === 'string' ? this.#socket.write(data, 'utf8') : this.#socket.write(data);
-    if (flows) return;
-    await new Promise<void>((resolve) => {
+    if (!flows) await this.#flushed(signal);
+  }
+
+  /** Waits until what was written has left, or the connection has gone. */
+  #flushed(signal: AbortSignal | undefined): Promise<void> {
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        timer?.cancel();
+        socket.off('drain', done);
+        socket.off('close', done);
+        signal?.removeEventListener('abort', aborted);
+      };
       const done = (): void => {
-        this.#socket.off('drain', done);
-        this.#socket.off('close', done);
+        over();
         resolve();
       };
-      this.#socket.on('drain', done);
-      this.#socket.on('close', done);
+      const aborted = (): void => {
+        over();
+        reject(signal!.reason as Error);
+      };
+      const seconds = Math.round(this.#idleMs / 1000);
+      const late = (): void => {
+        over();
+        reject(protocolError('wire.timeout', `the other side read nothing for ${seconds} seconds`));
+      };
+      const timer = this.#idleMs > 0 ? this.#clock.after(this.#idleMs, late) : undefined;
+      socket.on('drain', done);
+      socket.on('close', done);
+      signal?.addEventListener('abort', aborted, { once: true });
+      if (signal?.aborted === true) aborted();
     });
   }
 
