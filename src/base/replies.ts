@@ -81,6 +81,9 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'gateway.consent-needed': elsewhere,
   'gateway.provider-refused': elsewhere,
   'gateway.misconfigured': elsewhere,
+  // RFC 2449 §8.1.1, §8.1.2: programs tell their user that another one is at it, or wait.
+  'gateway.maildrop-in-use': { pop3: '-ERR [IN-USE]' },
+  'gateway.login-delay': { pop3: '-ERR [LOGIN-DELAY]' },
   // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
   'store.full': { http: 507, smtp: '452 4.3.1' },
   'outbox.address': { smtp: '501 5.1.3', http: 422 },

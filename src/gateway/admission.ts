@@ -1,43 +1,125 @@
-/** How many connections are open, in all and from one address, and whether one more may come in. */
+/**
+ * How many connections are open: in all, from one address, and before sign-in from one address for one protocol. Whoever
+ * has signed in keeps their place. Among those who have not, the one that has waited longest makes room for the next: a crowd of silent
+ * connections takes nobody's place, while whoever signs in promptly always gets in.
+ */
 import ipaddr from 'ipaddr.js';
+import type { Protocol } from '../store/types.ts';
 
 export type LimitReached = 'connections' | 'connections-per-address';
 
+/** One open connection's place. */
+export interface Place {
+  /** It is being served, or signed in: it makes room for nobody. `wait` takes that back. */
+  hold(): void;
+  /** It is waited for again: what it sends next is its own affair. */
+  wait(): void;
+  /** The connection is closed. */
+  release(): void;
+}
+
+export interface AdmissionLimits {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxWaitingPerAddress: number;
+}
+
+interface Neighbour {
+  open: number;
+  /** Oldest first. */
+  readonly waiting: Set<Held>;
+  readonly byProtocol: Map<Protocol, Set<Held>>;
+}
+
 export class Admission {
-  readonly #most: number;
-  readonly #mostPerAddress: number;
-  readonly #byAddress = new Map<string, number>();
+  readonly #limits: AdmissionLimits;
+  readonly #neighbours = new Map<string, Neighbour>();
   #open = 0;
 
-  constructor(limits: { readonly maxConnections: number; readonly maxConnectionsPerAddress: number }) {
-    this.#most = limits.maxConnections;
-    this.#mostPerAddress = limits.maxConnectionsPerAddress;
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
   }
 
   get open(): number {
     return this.#open;
   }
 
-  /** Takes a place for `address`, to be given back with {@link release}, or says which limit is reached. */
-  admit(address: string): 'admitted' | LimitReached {
-    if (this.#open >= this.#most) return 'connections';
+  /**
+   * Takes a place, or says which limit is reached.
+   * @param leave called when another one takes the place, before sign-in only: the connection is to be closed
+   */
+  admit(address: string, protocol: Protocol, leave: () => void): Place | LimitReached {
     const key = neighbourhood(address);
-    const before = this.#byAddress.get(key) ?? 0;
-    if (before >= this.#mostPerAddress) return 'connections-per-address';
-    this.#byAddress.set(key, before + 1);
+    const neighbour = this.#neighbours.get(key) ?? { open: 0, waiting: new Set(), byProtocol: new Map() };
+    const group = neighbour.byProtocol.get(protocol) ?? new Set();
+    neighbour.byProtocol.set(protocol, group);
+    if (group.size >= this.#limits.maxWaitingPerAddress) first(group)?.makeRoom();
+    if (neighbour.open >= this.#limits.maxConnectionsPerAddress) {
+      const oldest = first(neighbour.waiting);
+      if (oldest === undefined) return 'connections-per-address';
+      oldest.makeRoom();
+    }
+    if (this.#open >= this.#limits.maxConnections) {
+      const oldest = first(this.#mostWaiting);
+      if (oldest === undefined) return 'connections';
+      oldest.makeRoom();
+    }
+    this.#neighbours.set(key, neighbour);
+    neighbour.open += 1;
     this.#open += 1;
-    return 'admitted';
+    const sets = [neighbour.waiting, group] as const;
+    return new Held(sets, leave, () => {
+      this.#open -= 1;
+      neighbour.open -= 1;
+      if (neighbour.open === 0) this.#neighbours.delete(key);
+    });
   }
 
-  release(address: string): void {
-    const key = neighbourhood(address);
-    const left = (this.#byAddress.get(key) ?? 1) - 1;
-    if (left > 0) this.#byAddress.set(key, left);
-    else this.#byAddress.delete(key);
-    this.#open -= 1;
+  /** Those who wait from the address that has most of them. */
+  get #mostWaiting(): ReadonlySet<Held> {
+    let most: ReadonlySet<Held> = new Set();
+    for (const { waiting } of this.#neighbours.values()) if (waiting.size > most.size) most = waiting;
+    return most;
   }
 }
 
+class Held implements Place {
+  readonly #sets: readonly Set<Held>[];
+  readonly #leave: () => void;
+  readonly #given: () => void;
+  #over = false;
+
+  constructor(sets: readonly Set<Held>[], leave: () => void, given: () => void) {
+    this.#sets = sets;
+    this.#leave = leave;
+    this.#given = given;
+    this.wait();
+  }
+
+  hold(): void {
+    for (const set of this.#sets) set.delete(this);
+  }
+
+  wait(): void {
+    if (!this.#over) for (const set of this.#sets) set.add(this);
+  }
+
+  release(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.hold();
+    this.#given();
+  }
+
+  makeRoom(): void {
+    this.release();
+    this.#leave();
+  }
+}
+
+function first(places: ReadonlySet<Held>): Held | undefined {
+  return places.values().next().value;
+}
 /** The client's address as people write it: an IPv4 address that came in over IPv6 as IPv4. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return 'unknown';
@@ -45,7 +127,7 @@ export function plainAddress(address: string | undefined): string {
 }
 
 /** One IPv6 customer owns at least a /64 and could come from a new address each time. */
-function neighbourhood(address: string): string {
+export function neighbourhood(address: string): string {
   if (!address.includes(':') || !ipaddr.IPv6.isValid(address)) return address;
   return ipaddr.IPv6.parse(address).parts.slice(0, 4).join(':');
 }

@@ -46,6 +46,14 @@ export const gatewayError = errorTable({
     kind: 'later',
     hint: 'the app password is right; try again in a while, `postern mailbox test ADDRESS` shows what fails',
   },
+  'gateway.maildrop-in-use': {
+    kind: 'later',
+    hint: 'the app password is right; another program has this mailbox open by POP3, and only one may (RFC 1939 §4): wait until it is done, or let the programs fetch at different times',
+  },
+  'gateway.login-delay': {
+    kind: 'later',
+    hint: 'the app password is right; the provider wants more time between two sign-ins by POP3: let the program fetch less often',
+  },
   'gateway.misconfigured': {
     kind: 'misuse',
     hint: 'the app password is right; `postern mailbox test ADDRESS` says what is wrong in the settings',

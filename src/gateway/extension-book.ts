@@ -72,9 +72,11 @@ export class ExtensionBook {
       for (const [key, page] of this.#pages) if (page.until < clock.now()) this.#pages.delete(key);
       return [...this.#pages.keys()];
     }
-    let inUse: readonly MailEndpoint[];
+    let inUse: readonly MailEndpoint[] | undefined;
     try {
-      inUse = await endpoints();
+      // A database that does not answer keeps no program waiting.
+      await this.#patiently(endpoints().then((found) => (inUse = found)));
+      if (inUse === undefined) return [...this.#pages.keys()];
     } catch (error) {
       log.warn({ code: asError(error).code }, 'cannot tell which provider endpoints are in use');
       return [...this.#pages.keys()];

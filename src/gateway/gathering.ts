@@ -63,6 +63,11 @@ export class Gathering {
     return this.#used > this.#sent || this.#queue.length > 0;
   }
 
+  /** Octets that wait behind the part under way. */
+  get queued(): number {
+    return this.#queued;
+  }
+
   /** Too much waits for the receiver. */
   get blocked(): boolean {
     return this.#blocked;

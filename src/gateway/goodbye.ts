@@ -1,11 +1,22 @@
 /** What the gateway says when it ends a connection that did not ask for it. */
 import type { Protocol } from '../store/types.ts';
 
-export type Ending = 'too-many-connections' | 'too-slow' | 'shutdown' | 'revoked' | 'closed' | 'idle' | 'fault';
+export type Ending =
+  | 'too-many-connections'
+  | 'made-room'
+  | 'unavailable'
+  | 'too-slow'
+  | 'shutdown'
+  | 'revoked'
+  | 'closed'
+  | 'idle'
+  | 'fault';
 
 /** IMAP response code, SMTP reply code, and the words. */
 const phrases: Readonly<Record<Ending, { readonly imap: string; readonly smtp: string; readonly text: string }>> = {
   'too-many-connections': { imap: '[LIMIT] ', smtp: '4.7.0', text: 'too many connections, try again later' },
+  'made-room': { imap: '[LIMIT] ', smtp: '4.7.0', text: 'too many connections from this address wait to sign in' },
+  unavailable: { imap: '[UNAVAILABLE] ', smtp: '4.3.2', text: 'the server cannot work just now, try again later' },
   'too-slow': { imap: '', smtp: '4.4.2', text: 'no sign-in within the time allowed' },
   shutdown: { imap: '[UNAVAILABLE] ', smtp: '4.3.2', text: 'the server is shutting down' },
   revoked: { imap: '', smtp: '4.7.0', text: 'this app password is no longer valid' },

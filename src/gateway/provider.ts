@@ -222,10 +222,18 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
   const reply = error.detail['reply'];
   const more = `\`postern check ${address}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));
-  const options = {
+  const facts = {
     detail: { code, diagnosis: id, ...(reply === undefined ? {} : { reply }) },
     ...(retryAt === undefined ? {} : { retryAt }),
     cause: error,
+  };
+  const busy = POP3_BUSY.exec(typeof reply === 'string' ? reply : '')?.[1]?.toUpperCase();
+  if (busy === 'IN-USE')
+    return gatewayError('gateway.maildrop-in-use', `${address} is open in another POP3 session`, facts);
+  if (busy === 'LOGIN-DELAY')
+    return gatewayError('gateway.login-delay', `the provider does not open ${address} again so soon`, facts);
+  const options = {
+    ...facts,
     hint: `the app password is right; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
   };
   const why = oneLine(cause);
@@ -242,6 +250,9 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
     return gatewayError('gateway.misconfigured', `the provider of ${address} cannot be used: ${why}`, options);
   return gatewayError('gateway.provider-unreachable', `the provider of ${address} is not available: ${why}`, options);
 }
+
+/** RFC 2449 §8.1.1, §8.1.2. */
+const POP3_BUSY = /^-ERR \[(IN-USE|LOGIN-DELAY)\]/i;
 
 /** A peer's words as part of one line of ours: printable, bounded. */
 function oneLine(text: string): string {

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
+import type { Account } from '../protocol/wire/budget.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 
 export interface RelayEnd {
@@ -20,6 +21,8 @@ export interface RelayOptions {
   readonly idleGoodbye?: string;
   readonly clock: Clock;
   readonly tap?: Tap;
+  /** What waits for a side that does not read counts there. */
+  readonly account?: Account;
   onEnd(end: RelayEnd): void;
 }
 
@@ -123,7 +126,7 @@ class Relay implements RunningRelay {
     intakeOf(side)?.deliver();
     if (side.destroyed) this.closed(side, side.errored !== null);
     else if (side.readableEnded) this.ended(side);
-    else if (side !== this.#client || !this.#clientHeld) side.resume();
+    else if (side !== this.#client || !(this.#clientPaused || this.#clientDeaf)) side.resume();
   }
 
   cut(goodbye?: string, reason: RelayEnd['reason'] = 'cut'): void {
@@ -138,9 +141,9 @@ class Relay implements RunningRelay {
     this.#downward?.flush();
     if (!this.#client.writable || this.#client.write(text, 'latin1') || this.#client.writableLength <= WAITING_OCTETS)
       return;
-    // It asks for more of these without reading them: its next octets stay in the kernel.
     this.#clientDeaf = true;
     this.#client.pause();
+    this.#stand();
   }
 
   toServer(bytes: Buffer): void {
@@ -236,6 +239,14 @@ class Relay implements RunningRelay {
 
   #pause(fromClient: boolean): void {
     (fromClient ? this.#client : this.#server).pause();
+    this.#stand();
+  }
+
+  /** A side does not read: should that last while memory is short, the session ends. */
+  #stand(): void {
+    const { account } = this.#options;
+    const queued = (this.#downward?.queued ?? 0) + (this.#upward?.queued ?? 0);
+    account?.stands(this.#client.writableLength + this.#server.writableLength + queued, () => this.cut());
   }
 
   #flush(): void {
@@ -246,18 +257,15 @@ class Relay implements RunningRelay {
   drained(side: Wired): void {
     const gathering = side === this.#client ? this.#downward : this.#upward;
     if (gathering?.blocked === true || side.writableLength > WAITING_OCTETS) return;
-    if (side !== this.#client) {
-      if (!this.#clientHeld) this.#client.resume();
+    this.#options.account?.goesOn();
+    if (side === this.#server) {
+      if (!this.#clientPaused && !this.#clientDeaf) this.#client.resume();
       return;
     }
     this.#server.resume();
-    if (!this.#clientDeaf) return;
+    const wasDeaf = this.#clientDeaf;
     this.#clientDeaf = false;
-    this.drained(this.#server);
-  }
-
-  get #clientHeld(): boolean {
-    return this.#clientPaused || this.#clientDeaf;
+    if (wasDeaf) this.drained(this.#server);
   }
 
   /** One side has said all it had to say: pass that on, and keep the other direction open (half-close). */

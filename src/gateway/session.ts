@@ -7,25 +7,36 @@ import * as pop3 from '../protocol/pop3/server.ts';
 import type { Credentials } from '../protocol/sasl/mechanism.ts';
 import type { Verdict } from '../protocol/sign-in.ts';
 import * as smtp from '../protocol/smtp/server.ts';
-import { secureServer } from '../protocol/tls/server.ts';
+import type { Account } from '../protocol/wire/budget.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
-import { plainAddress } from './admission.ts';
-import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
+import { neighbourhood, type Place, plainAddress } from './admission.ts';
+import { imapAfterSignIn } from './capabilities.ts';
 import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
+import { extensionsBefore } from './extensions-before.ts';
 import { type Ending, goodbye } from './goodbye.ts';
+import { handshake } from './handshake.ts';
 import { type ProviderConnection, signedInOf } from './provider.ts';
 import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
 import { type RunningSubmission, submit } from './submission.ts';
+import { SessionRecord } from './session-record.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ListenerConfig } from './types.ts';
-import { asAddress, barredBy, codeOf, outcomeOf, mailboxClosed, outward, slowed, wrongPassword } from './verdict.ts';
+import {
+  asAddress,
+  barredBy,
+  codeOf,
+  isAway,
+  outcomeOf,
+  mailboxClosed,
+  outward,
+  slowed,
+  wrongPassword,
+} from './verdict.ts';
 
-/** Handshakes with somebody who does not speak TLS end after this. */
-const HANDSHAKE_MS = 15_000;
 /** A program that is slowed down is not kept waiting longer than it would wait itself. */
 const SLOWEST_MS = 30_000;
 
@@ -50,18 +61,25 @@ export class Session {
   readonly id = newId('ses');
   readonly #around: Surroundings;
   readonly #protocol: Protocol;
+  readonly #listener: ListenerConfig;
   readonly #remoteAddress: string;
+  readonly #place: Place;
+  readonly #account: Account;
+  readonly #record: SessionRecord;
   #signingIn: SigningIn | undefined;
   #relay: RunningRelay | RunningSubmission | undefined;
   #keeper: SessionKeeper | undefined;
   #mailbox: Mailbox | undefined;
-  #appPasswordId: string | undefined;
   #since = 0;
 
-  constructor(around: Surroundings, protocol: Protocol, plain: Socket) {
+  constructor(around: Surroundings, listener: ListenerConfig, plain: Socket, place: Place) {
     this.#around = around;
-    this.#protocol = protocol;
+    this.#listener = listener;
+    this.#protocol = listener.protocol;
     this.#remoteAddress = plainAddress(plain.remoteAddress);
+    this.#place = place;
+    this.#record = new SessionRecord(around.deps, this.id, listener.protocol, this.#remoteAddress);
+    this.#account = around.budget.account(neighbourhood(this.#remoteAddress));
     this.#signingIn = {
       plain,
       reading: new AbortController(),
@@ -82,32 +100,39 @@ export class Session {
 
   /** Whether it came in with one of these app passwords, or to one of these mailboxes. */
   uses(names: ReadonlySet<string | undefined>): boolean {
-    return names.has(this.#appPasswordId) || names.has(this.#mailbox?.address);
+    return names.has(this.#record.appPasswordId) || names.has(this.#mailbox?.address);
   }
 
   /** Leads the connection from its first byte to the relay or to its end. Never rejects. */
-  async run(tls: ListenerConfig['tls']): Promise<void> {
+  async run(): Promise<void> {
     const now = this.#signingIn!;
+    const { oauth = false, tls } = this.#listener;
     try {
       this.#startTime(now);
       const { limits } = this.#around;
       const socket = tls === 'implicit' ? await this.#secure(now.plain) : now.plain;
-      const conn = new Conn(socket, { clock: this.#around.deps.clock });
+      const conn = new Conn(socket, { clock: this.#around.deps.clock, account: this.#account, crowded: 'refuse' });
       now.conn = conn;
       const signedIn = await servers[this.#protocol].serveSignIn(conn, {
         hostname: this.#around.hostname,
         ...(tls === 'implicit' ? {} : { secure: this.#secure }),
         allowPlain: tls === 'none',
-        bearer: true,
+        bearer: oauth,
         lineOctets: limits.lineOctets,
         literalOctets: limits.literalOctets,
         maxFailures: limits.maxFailures,
         signal: now.reading.signal,
-        ...(this.#protocol === 'imap' ? {} : { extensions: this.#extensions }),
+        ...(this.#protocol === 'imap'
+          ? {}
+          : { extensions: () => extensionsBefore(this.#around, this.#listener.protocol) }),
         verify: this.#verify,
       });
-      if (signedIn === 'closed') return conn.end();
+      if (signedIn === 'closed') {
+        if (conn.outOfRoom) this.#record.refusedForRoom(this.#around.rarely);
+        return conn.end();
+      }
       now.gone.signal.throwIfAborted(); // revoked while the OK was being written
+      conn.trust();
       if (now.submitter === undefined) this.#pass(conn, now.provider!);
       else await this.#submit(conn, now, now.submitter);
     } catch (error) {
@@ -121,6 +146,7 @@ export class Session {
 
   /** The program's socket is closed. */
   closed(): void {
+    this.#account.close();
     this.#signingIn?.gone.abort(gatewayError('gateway.provider-unreachable', 'the mail program hung up'));
   }
 
@@ -137,24 +163,21 @@ export class Session {
     }
   }
 
+  /** Another one takes its place before it has signed in. It need not read what it is told. */
+  makeRoom(): void {
+    const now = this.#signingIn;
+    if (now === undefined) return;
+    this.#stop(now, 'made-room');
+    (now.conn?.socket ?? now.plain).destroySoon();
+  }
+
   /** Closes the socket whatever is going on. */
   drop(ending: Ending): void {
     if (this.#relay !== undefined) this.end(ending);
     else if (this.#signingIn !== undefined) this.#stop(this.#signingIn, ending);
   }
 
-  readonly #secure = (plain: Socket) =>
-    secureServer(plain, this.#around.tls, {
-      timeoutMs: HANDSHAKE_MS,
-      roomy: this.#around.roomy(),
-    });
-
-  readonly #extensions = async (): Promise<readonly string[]> => {
-    const own = this.#protocol === 'smtp' ? await this.#around.deps.submission?.extensions() : undefined;
-    if (own?.exclusive === true) return own.lines;
-    const lines = await this.#around.books[this.#protocol as 'smtp' | 'pop3'].lines();
-    return own === undefined ? lines : commonExtensions('smtp', [lines, own.lines]);
-  };
+  readonly #secure = (plain: Socket) => handshake(this.#around, this.#protocol, this.#remoteAddress, plain);
 
   readonly #verify = async (credentials: Credentials): Promise<Verdict> => {
     const now = this.#signingIn!;
@@ -162,8 +185,10 @@ export class Session {
     const started = clock.now();
     now.timer?.cancel();
     now.verifying = true;
+    this.#place.hold();
     try {
       const verdict = await this.#judge(now, credentials);
+      if (verdict.type === 'refuse') this.#place.wait();
       const code = verdict.type === 'accept' ? 'ok' : codeOf(verdict.error);
       meter.signIn(this.#protocol, outcomeOf(verdict), code, clock.now() - started);
       return verdict;
@@ -186,21 +211,22 @@ export class Session {
           : await deps.signIn.verify(attempt);
     } catch (error) {
       const failure = asError(error);
-      this.#warn(failure, shown, 'sign-in could not be checked');
+      this.#record.warn(failure, shown, 'sign-in could not be checked');
       return { type: 'refuse', error: outward(failure) };
     }
     if (local.type !== 'accepted') {
       const reason = local.type === 'refused' ? local.reason : 'slow-down';
-      this.#note('signin.local', 'failed', shown, { mechanism, reason });
+      this.#record.note('signin.local', 'failed', shown, { mechanism, reason });
       // These words and field names are documented for log watchers such as fail2ban.
-      deps.log.warn({ ...this.#facts(), user: shown, mechanism, reason }, 'sign-in refused');
+      deps.log.warn({ ...this.#record.facts, user: shown, mechanism, reason }, 'sign-in refused');
       if (local.type === 'refused') return { type: 'refuse', error: wrongPassword() };
+      this.#place.wait(); // whoever guesses holds nobody up meanwhile
       await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return { type: 'refuse', error: slowed(local.retryAt) };
     }
     this.#mailbox = local.mailbox;
-    this.#appPasswordId = local.appPassword.id;
-    this.#note('signin.local', 'ok', this.#mailbox.address, { mechanism });
+    this.#record.appPasswordId = local.appPassword.id;
+    this.#record.note('signin.local', 'ok', this.#mailbox.address, { mechanism });
     const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
     // What is in memory may be older than the command that opened the mailbox again.
     const mailbox = local.mailbox.suspended
@@ -217,7 +243,7 @@ export class Session {
       now.provider = provider;
       now.gone.signal.throwIfAborted();
       if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);
-      this.#note('signin.upstream', 'ok', this.#mailbox.address, {
+      this.#record.note('signin.upstream', 'ok', this.#mailbox.address, {
         host: provider.endpoint.host,
         mechanism: provider.mechanism,
         ...(provider.reused ? { reused: true } : {}),
@@ -229,8 +255,8 @@ export class Session {
     } catch (error) {
       const failure = asError(error);
       if (!now.gone.signal.aborted) {
-        this.#note('signin.upstream', 'failed', local.mailbox.address, { code: codeOf(failure) });
-        this.#warn(failure, local.mailbox.address, 'sign-in at the provider failed');
+        this.#record.note('signin.upstream', 'failed', local.mailbox.address, { code: codeOf(failure) });
+        this.#record.warn(failure, local.mailbox.address, 'sign-in at the provider failed');
       }
       this.#forget();
       // Once revoked there is nothing to try again on this connection.
@@ -243,9 +269,9 @@ export class Session {
     this.#since = deps.clock.now();
     deps.log.info(
       {
-        ...this.#facts(),
+        ...this.#record.facts,
         mailbox: this.#mailbox?.address,
-        appPasswordId: this.#appPasswordId,
+        appPasswordId: this.#record.appPasswordId,
         host: provider.endpoint.host,
         ...(provider.reused ? { reused: true } : {}),
       },
@@ -260,6 +286,7 @@ export class Session {
       clock: deps.clock,
       ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
       tap: keeper,
+      account: this.#account,
       onEnd: (end) => {
         over = end;
         this.#ended(end);
@@ -275,7 +302,7 @@ export class Session {
     now.timer?.cancel();
     this.#since = deps.clock.now();
     const mailbox = this.#mailbox!;
-    deps.log.info({ ...this.#facts(), mailbox: mailbox.address, appPasswordId: appPassword.id }, 'signed in');
+    deps.log.info({ ...this.#record.facts, mailbox: mailbox.address, appPasswordId: appPassword.id }, 'signed in');
     conn.setIdle(limits.idleMs.smtp);
     const running = submit(conn, deps.submission!, {
       mailbox,
@@ -293,7 +320,7 @@ export class Session {
     const { deps, hostname, provider, reusable } = this.#around;
     const protocol = this.#protocol;
     const mailbox = this.#mailbox!;
-    const facts = { ...this.#facts(), mailbox: mailbox.address };
+    const facts = { ...this.#record.facts, mailbox: mailbox.address };
     return keeperFor(protocol, {
       hostname,
       clock: deps.clock,
@@ -305,7 +332,7 @@ export class Session {
       wantsBack: (now, selected) => reusable.wants(now, selected),
       onReturned: (session) => void reusable.give(mailbox.address, session),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
-        this.#note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
+        this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
         deps.meter.sessionMoved(cause);
       },
@@ -319,8 +346,8 @@ export class Session {
     this.#relay = undefined;
     this.#keeper?.close();
     this.#keeper = undefined;
-    this.#note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
-    deps.log.info({ ...this.#facts(), mailbox: this.#mailbox?.address, ...facts }, 'session ended');
+    this.#record.note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
+    deps.log.info({ ...this.#record.facts, mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
     this.#forget();
   }
@@ -334,14 +361,17 @@ export class Session {
 
   #failed(now: SigningIn, error: PosternError): void {
     const { log } = this.#around.deps;
-    const facts = { ...this.#facts(), code: error.code };
+    const facts = { ...this.#record.facts, code: error.code };
     const text = `connection ended before sign-in: ${error.message}`;
     if (error.kind === 'bug') log.error({ ...facts, error: String(error.cause) }, text);
     else if (error.code === 'wire.closed' || error.code.startsWith('tls.')) log.debug(facts, text);
     else log.info(facts, text);
     if (now.conn === undefined) now.plain.destroy();
     else if (error.code.startsWith('gateway.')) now.conn.end();
-    else now.conn.end(error.kind === 'bug' ? goodbye(this.#protocol, 'fault', this.#around.hostname) : undefined);
+    else {
+      const ending = error.kind === 'bug' ? 'fault' : isAway(error) ? 'unavailable' : undefined;
+      now.conn.end(ending && goodbye(this.#protocol, ending, this.#around.hostname));
+    }
   }
 
   /** Says the last line and stops reading. */
@@ -365,38 +395,6 @@ export class Session {
   }
 
   #forget(): void {
-    this.#mailbox = undefined;
-    this.#appPasswordId = undefined;
-  }
-
-  /** On every log line; the names are documented. */
-  #facts() {
-    return { sessionId: this.id, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
-  }
-
-  #note(
-    type: 'signin.local' | 'signin.upstream' | 'session.moved' | 'session.ended',
-    outcome: 'ok' | 'failed',
-    mailbox: string | undefined,
-    data: Readonly<Record<string, unknown>>,
-  ): void {
-    this.#around.deps.audit.note({
-      type,
-      outcome,
-      sessionId: this.id,
-      ...(mailbox === undefined ? {} : { mailbox: mailbox.slice(0, 254) }),
-      data: {
-        protocol: this.#protocol,
-        remoteAddress: this.#remoteAddress,
-        ...(this.#appPasswordId === undefined ? {} : { appPasswordId: this.#appPasswordId }),
-        ...data,
-      },
-    });
-  }
-
-  #warn(failure: PosternError, mailbox: string, text: string): void {
-    const facts = { ...this.#facts(), mailbox: mailbox.slice(0, 254), code: codeOf(failure), hint: failure.hint };
-    if (failure.kind === 'bug') this.#around.deps.log.error({ ...facts, error: String(failure.cause) }, text);
-    else this.#around.deps.log.warn(facts, `${text}: ${failure.message}`);
+    this.#mailbox = this.#record.appPasswordId = undefined;
   }
 }

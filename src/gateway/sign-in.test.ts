@@ -63,7 +63,7 @@ before(async () => {
   authority = await certificates();
   for (const protocol of PROTOCOLS)
     providers.push(await fakeProvider(protocol, authority, { tls: protocol === 'smtp' ? 'starttls' : 'implicit' }));
-  const listeners = PROTOCOLS.flatMap((protocol) => MODES.map((tls) => ({ protocol, tls })));
+  const listeners = PROTOCOLS.flatMap((protocol) => MODES.map((tls) => ({ protocol, tls, oauth: true })));
   bench = await startBench(authority, listeners, providers);
 });
 after(async () => {

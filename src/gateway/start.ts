@@ -3,7 +3,10 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
 import { makeRoom } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
+import { Rarely } from '../base/rarely.ts';
+import { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
 import { secureServer, type ServerContext, serverContext } from '../protocol/tls/server.ts';
+import { Budget } from '../protocol/wire/budget.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { Admission, type LimitReached, plainAddress } from './admission.ts';
 import { gatewayError } from './errors.ts';
@@ -14,6 +17,7 @@ import { Provider } from './provider.ts';
 import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
+import type { Protocol } from '../store/types.ts';
 import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
 
 const MINUTE = 60_000;
@@ -22,6 +26,8 @@ export const defaultLimits: GatewayLimits = {
   maxConnections: 10_000,
   // A quarter of all: one address cannot lock the others out, yet an office behind one address, or a balancer on this machine, fits.
   maxConnectionsPerAddress: 2_500,
+  // 2,000 programs behind one address may start at the same moment, and no protocol fills an address's places.
+  maxWaitingPerAddress: 2_000,
   signInMs: MINUTE,
   // Exchange may take half a minute for a sign-in; most programs wait a minute.
   upstreamMs: 45_000,
@@ -97,6 +103,13 @@ class RunningGateway implements Gateway {
       limits,
       hostname,
       tls: this.#certificate(deps),
+      handshakes: new HandshakeFailures({
+        clock: deps.clock,
+        log: deps.log,
+        count: (protocol, reason) => deps.meter.handshakeFailed(protocol, reason),
+      }),
+      budget: deps.budget ?? new Budget({ clock: deps.clock }),
+      rarely: new Rarely(deps.clock, MINUTE),
       provider,
       reusable,
       roomy: () => this.#admission.open <= ROOMY_CONNECTIONS,
@@ -175,33 +188,50 @@ class RunningGateway implements Gateway {
     const { deps } = this.#around;
     const { protocol } = config;
     const address = plainAddress(socket.remoteAddress);
-    const admitted = this.#admission.admit(address);
-    if (admitted !== 'admitted') {
-      void this.#refuse(socket, config, address, admitted);
+    // Its session is made when the place is there, so nobody can be told to leave before.
+    const leave = (): void => this.#makesRoom(socket, protocol, address);
+    const place = this.#admission.admit(address, protocol, leave);
+    if (typeof place === 'string') {
+      void this.#refuse(socket, config, address, place);
       return;
     }
     makeRoom();
-    const session = new Session(this.#around, protocol, socket);
+    const session = new Session(this.#around, config, socket, place);
     this.#open.set(socket, session);
     deps.meter.connectionOpened(protocol);
     socket.once('close', () => {
       this.#open.delete(socket);
-      this.#admission.release(address);
+      place.release();
       deps.meter.connectionClosed(protocol);
       session.closed();
       if (this.#open.size === 0) this.#emptied?.();
     });
-    void session.run(config.tls);
+    void session.run();
+  }
+
+  /** It has waited longest to sign in, and another one came. */
+  #makesRoom(socket: Socket, protocol: Protocol, remoteAddress: string): void {
+    const { deps } = this.#around;
+    deps.meter.refusedByLimit('waiting');
+    const times = this.#around.rarely.due(`waiting ${remoteAddress}`);
+    if (times !== undefined)
+      deps.log.warn(
+        { protocol, remoteAddress, limit: 'waiting', times },
+        'too many connections from this address wait to sign in: the oldest makes room for the next',
+      );
+    this.#open.get(socket)?.makeRoom();
   }
 
   /** Says in the protocol's words that there is no room. Never rejects. */
   async #refuse(socket: Socket, config: ListenerConfig, address: string, limit: LimitReached): Promise<void> {
     const { deps, hostname, tls } = this.#around;
     deps.meter.refusedByLimit(limit);
-    deps.log.warn(
-      { protocol: config.protocol, remoteAddress: address, limit },
-      'connection refused: too many connections',
-    );
+    const times = this.#around.rarely.due(`${limit} ${address}`);
+    if (times !== undefined)
+      deps.log.warn(
+        { protocol: config.protocol, remoteAddress: address, limit, times },
+        'connection refused: too many connections',
+      );
     if (this.#refusals >= REFUSALS_AT_A_TIME) {
       socket.destroy();
       return;

@@ -1,4 +1,7 @@
+import type { Rarely } from '../base/rarely.ts';
+import type { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
 import type { ServerContext } from '../protocol/tls/server.ts';
+import type { Budget } from '../protocol/wire/budget.ts';
 import type { ExtensionBook } from './extension-book.ts';
 import type { Provider } from './provider.ts';
 import type { ReusableSessions } from './reuse.ts';
@@ -10,6 +13,10 @@ export interface Surroundings {
   readonly limits: GatewayLimits;
   readonly hostname: string;
   readonly tls: ServerContext;
+  readonly handshakes: HandshakeFailures;
+  readonly budget: Budget;
+  /** For what strangers can cause as often as they like. */
+  readonly rarely: Rarely;
   readonly provider: Provider;
   readonly reusable: ReusableSessions;
   /** Whether there are so few connections that each may have large buffers. */

@@ -4,6 +4,8 @@ import type { Audit } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { MailEndpoint, TokenSource } from '../oauth/types.ts';
+import type { HandshakeFailure } from '../protocol/tls/handshake-failure.ts';
+import type { Budget } from '../protocol/wire/budget.ts';
 import type { Protocol } from '../store/types.ts';
 import type { Submission } from './submission.ts';
 
@@ -20,6 +22,8 @@ export interface ListenerConfig {
    * reported as taken when another process of ours has it: claim it once without `shared` before starting workers.
    */
   readonly shared?: boolean;
+  /** XOAUTH2 and OAUTHBEARER are offered too, with the app password as token. */
+  readonly oauth?: boolean | undefined;
 }
 
 export interface GatewayLimits {
@@ -27,6 +31,8 @@ export interface GatewayLimits {
   readonly maxConnections: number;
   /** Open connections of this process from one address (IPv6: from one /64). */
   readonly maxConnectionsPerAddress: number;
+  /** Open connections that have not signed in, from one address for one protocol: the oldest makes room for the next. */
+  readonly maxWaitingPerAddress: number;
   /** Milliseconds a client has to sign in, however it spreads its bytes. The provider's part is not counted. */
   readonly signInMs: number;
   /** Milliseconds the provider has to accept the sign-in, renewal of the token included. */
@@ -64,6 +70,8 @@ export interface GatewayDeps {
   endpoints?(protocol: Protocol): Promise<readonly MailEndpoint[]>;
   /** Takes mail for the outbox; without it all mail is relayed. */
   readonly submission?: Submission;
+  /** Octets that may be held for peers, shared with whatever else of this process talks to some. Default: one of its own. */
+  readonly budget?: Budget;
   /** The name in greetings, and towards providers when it is a full domain name. Default: the machine's. */
   readonly hostname?: string;
 }
@@ -80,6 +88,8 @@ export interface GatewayMeter {
   /** A program goes on in a session at the provider that another one has left. */
   sessionReused(): void;
   refusedByLimit(limit: string): void;
+  /** A program's TLS handshake failed. */
+  handshakeFailed(protocol: string, reason: HandshakeFailure): void;
 }
 
 export interface Gateway {

@@ -48,3 +48,8 @@ export function barredBy(ending: Ending): PosternError | undefined {
 export function slowed(retryAt: number): PosternError {
   return gatewayError('gateway.slowed', 'too many failed sign-ins, try again later', { retryAt: new Date(retryAt) });
 }
+
+/** Something of ours does not work just now: not the connection, not what the program sent. */
+export function isAway({ code, kind }: PosternError): boolean {
+  return kind === 'later' && !/^(?:wire|tls|sasl)\./.test(code);
+}

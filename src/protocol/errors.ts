@@ -15,6 +15,10 @@ export const protocolError = errorTable({
     hint: 'the other side sent a line beyond the protocol’s bounds; check that it speaks this protocol on this port',
   },
   'wire.literal-too-long': { kind: 'limit', hint: 'the other side announced more data than is allowed before sign-in' },
+  'wire.no-room': {
+    kind: 'later',
+    hint: 'so much is held for other connections that nothing more is taken; it passes by itself: connect again in a minute',
+  },
   'wire.bare-newline': {
     kind: 'garbled',
     hint: 'lines must end in CRLF; a lone CR or LF is refused because it can smuggle commands',

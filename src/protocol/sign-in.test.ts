@@ -201,3 +201,31 @@ test('POP3 USER and PASS keep spaces; IMAP LOGIN takes atoms, quoted strings and
     assert.equal(imap.seen[0]!.secret.reveal(), 'right');
   }
 });
+
+for (const [protocol, ...ways] of [
+  [
+    'imap',
+    'a1 LOGIN user ""',
+    'a1 LOGIN "" ""',
+    'a1 LOGIN user {0+}\r\n',
+    `a1 AUTHENTICATE PLAIN ${base64('\0user\0')}`,
+  ],
+  ['pop3', 'USER user\r\nPASS', 'USER user\r\nPASS ', `AUTH PLAIN ${base64('\0user\0')}`],
+  ['smtp', `AUTH PLAIN ${base64('\0user\0')}`, `AUTH LOGIN ${base64('user')}\r\n`],
+] as const)
+  for (const way of ways)
+    test(`B8: ${protocol}: ${way.replace(/\s+/g, ' ')}: an empty password is judged, and refused as a wrong one`, async (t) => {
+      const door = await openDoor(t, protocol, 'none');
+      const conn = await enter(t, door.port, 'none');
+      await line(conn);
+      await conn.write(`${way}\r\n`);
+      assert.match(await until(conn, /^(?:a1|-ERR|\+OK signed|[25]\d\d) /), REFUSED[protocol]);
+      assert.deepEqual(
+        door.seen.map(({ secret }) => secret.reveal()),
+        [''],
+      );
+    });
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}

@@ -24,6 +24,12 @@ const listener = z
       .default('127.0.0.1')
       .describe('numeric address or localhost; 0.0.0.0 or :: for every interface'),
     port: port.describe('0 picks a free port'),
+    oauth: z
+      .boolean()
+      .optional()
+      .describe(
+        'offer XOAUTH2 and OAUTHBEARER too, with the app password as token; off by default, because some programs prefer them and then ask for a token they do not have',
+      ),
   })
   .describe('one port the gateway listens on');
 
@@ -126,6 +132,20 @@ export const configSchema = z.strictObject({
         .min(1)
         .optional()
         .describe('open connections of one process from one address (default 2500)'),
+      maxWaitingPerAddress: z
+        .int()
+        .min(1)
+        .optional()
+        .describe(
+          'connections of one process that have not signed in, from one address for one protocol; the oldest makes room for the next (default 2000)',
+        ),
+      heldOctets: z
+        .int()
+        .min(1024 * 1024)
+        .optional()
+        .describe(
+          'octets one process holds for all its peers beyond 4 KiB for each connection: unfinished commands, mail under way, request bodies, what waits for a program that does not read (default 67108864)',
+        ),
       signInMs: milliseconds.optional().describe('time a program has to sign in (default 60000)'),
       upstreamMs: milliseconds.optional().describe('time the provider has to accept the sign-in (default 45000)'),
       idleMs: z

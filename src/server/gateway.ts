@@ -40,6 +40,7 @@ export async function composeGateway(
       },
       endpoints: (protocol) => endpointsOf(instance, protocol),
       submission: submissionOf(instance),
+      budget: instance.budget,
       ...(config.hostname === undefined ? {} : { hostname: config.hostname }),
     });
     return {
@@ -72,6 +73,7 @@ async function endpointsOf({ store, tokens, log }: Instance, protocol: Protocol)
 }
 
 function limitsOf(limits: Instance['config']['limits']): Partial<GatewayLimits> {
-  const given = Object.entries(limits).filter(([, value]) => value !== undefined);
+  const { heldOctets: _, ...gateway } = limits;
+  const given = Object.entries(gateway).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given);
 }

@@ -14,6 +14,7 @@ import { openTokenSource } from '../oauth/token-source.ts';
 import type { TokenSource } from '../oauth/types.ts';
 import { openOutbox } from '../outbox/open.ts';
 import type { Outbox } from '../outbox/types.ts';
+import { Budget } from '../protocol/wire/budget.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';
 import {
@@ -58,6 +59,8 @@ export interface Instance {
   /** What renews tokens here, for the duty of renewal. */
   readonly renewal: RenewalDeps;
   readonly outbox: Outbox;
+  /** Octets that this process may hold for its peers. */
+  readonly budget: Budget;
   /** Puts an OAuth event on the audit log; what `connectMailbox` wants as `emit`. */
   readonly emit: (event: OAuthEvent) => Promise<void>;
   /** Waits for renewals under way, flushes the audit log, closes the database. */
@@ -70,6 +73,7 @@ export interface Instance {
  */
 export async function openInstance(options: InstanceOptions): Promise<Instance> {
   const { config } = options;
+  const { heldOctets } = config.limits;
   const clock = options.clock ?? systemClock;
   const log = options.log ?? nullLog;
   makeHome(config.home);
@@ -115,6 +119,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       tokens,
       renewal: tokens.renewal,
       outbox,
+      budget: new Budget({ clock, ...(heldOctets === undefined ? {} : { octets: heldOctets }) }),
       emit,
       async close() {
         await outbox.close();

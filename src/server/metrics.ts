@@ -69,6 +69,12 @@ export function openMetrics(version: string): Metrics {
     labelNames: ['limit'],
     registers,
   });
+  const handshakes = new Counter({
+    name: 'postern_tls_handshakes_failed_total',
+    help: 'TLS handshakes of mail programs and devices that failed: old-version, no-common-cipher, certificate-refused, not-tls, left, other.',
+    labelNames: ['protocol', 'reason'],
+    registers,
+  });
   const tokens = new Counter({
     name: 'postern_token_requests_total',
     help: 'Requests to token endpoints.',
@@ -98,6 +104,7 @@ export function openMetrics(version: string): Metrics {
       sessionMoved: (cause) => moves.inc({ cause }),
       sessionReused: () => reuses.inc(),
       refusedByLimit: (limit) => limits.inc({ limit }),
+      handshakeFailed: (protocol, reason) => handshakes.inc({ protocol, reason }),
     },
     event(event) {
       if (event.type === 'token.requested')

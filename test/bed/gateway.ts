@@ -18,6 +18,7 @@ export interface Bench {
     closed: number;
     readonly signIns: string[];
     readonly limits: string[];
+    readonly handshakes: string[];
     readonly moves: string[];
     reused: number;
     bytes: number;
@@ -44,7 +45,16 @@ export async function startBench(
   const signIn = new FakeSignIn();
   const audit = new FakeAudit();
   const log: Bench['log'] = [];
-  const meter: Bench['meter'] = { opened: 0, closed: 0, signIns: [], limits: [], moves: [], reused: 0, bytes: 0 };
+  const meter: Bench['meter'] = {
+    opened: 0,
+    closed: 0,
+    signIns: [],
+    limits: [],
+    handshakes: [],
+    moves: [],
+    reused: 0,
+    bytes: 0,
+  };
   let pair = await authority.issue();
   let changed: (() => void) | undefined;
   const write =
@@ -75,6 +85,7 @@ export async function startBench(
         sessionMoved: (cause) => void meter.moves.push(cause),
         sessionReused: () => void (meter.reused += 1),
         refusedByLimit: (limit) => void meter.limits.push(limit),
+        handshakeFailed: (protocol, reason) => void meter.handshakes.push(`${protocol} ${reason}`),
       },
       certificate: {
         read: () => pair,

@@ -57,5 +57,5 @@ export function signInAgain(
 
 export function keeperFor(protocol: Protocol, options: KeeperOptions): SessionKeeper {
   if (protocol === 'imap') return new Continuity(options);
-  return protocol === 'smtp' ? new SmtpKeeper(options) : new Pop3Keeper();
+  return protocol === 'smtp' ? new SmtpKeeper(options) : new Pop3Keeper(options.signedIn.capabilities);
 }

@@ -184,3 +184,28 @@ test('POP3: a command without an answer gets one, an answer cut in two is left a
     assert.ok(pop3.over());
   }
 });
+
+test('POP3 PIPELINING: a server that does not announce it gets one command at a time, in order', async (t) => {
+  const { say, reply, heard, servers } = scene(t, 'pop3');
+  await say('STAT\r\nLIST\r\nRETR 1\r\nDE');
+  assert.equal(servers[0]!.heard, 'STAT\r\n');
+  await reply('+OK 2 300\r\n');
+  assert.equal(servers[0]!.heard, 'STAT\r\nLIST\r\n');
+  await reply('+OK\r\n1 100\r\n');
+  await reply('2 200\r\n.');
+  assert.equal(servers[0]!.heard, 'STAT\r\nLIST\r\n');
+  await reply('\r\n');
+  assert.equal(servers[0]!.heard, 'STAT\r\nLIST\r\nRETR 1\r\n');
+  await say('LE 1\r\nQUIT\r\n');
+  await reply('-ERR no such message\r\n');
+  assert.equal(servers[0]!.heard, 'STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\n');
+  await reply('+OK\r\n');
+  assert.equal(servers[0]!.heard, 'STAT\r\nLIST\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n');
+  assert.equal(heard(), '+OK 2 300\r\n+OK\r\n1 100\r\n2 200\r\n.\r\n-ERR no such message\r\n+OK\r\n');
+});
+
+test('POP3 PIPELINING: what is no line at all is not held for ever', async (t) => {
+  const { say, servers } = scene(t, 'pop3');
+  await say('x'.repeat(100_000));
+  assert.equal(servers[0]!.heard.length, 100_000);
+});

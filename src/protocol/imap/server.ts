@@ -4,7 +4,7 @@ import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
 import { offeredMechanisms } from '../sasl/index.ts';
-import { nonEmpty, utf8 } from '../sasl/line.ts';
+import { utf8 } from '../sasl/line.ts';
 import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {
   exchange,
@@ -37,6 +37,8 @@ const TAG = /^[^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}$/;
 const CAPABILITY = /^[^\x00-\x20\x7f-\uffff(){%*"\\\]]+$/;
 /** RFC 7888 §5: LITERAL- stops at this size; beyond it a client must wait. Reading more before sign-in is never needed. */
 const LITERALS_PER_COMMAND = 4;
+/** Octets of a command with its literals: the longest ID (RFC 2971 §3.3) has half of it. */
+const MOST_COMMAND = 64 * 1024;
 
 type Next = SignedIn | 'closed' | 'go-on';
 
@@ -63,6 +65,7 @@ class NotAuthenticated {
       }
     } catch (error) {
       if (isUnreadable(error)) return this.#bye(`BYE ${error.message}`);
+      if (isError(error, 'wire.no-room')) return this.#bye(`BYE [UNAVAILABLE] ${error.message}, try again later`);
       if (isError(error, 'wire.timeout')) return this.#bye('BYE nothing was received for too long');
       throw error;
     }
@@ -84,13 +87,20 @@ class NotAuthenticated {
   async #command(): Promise<Segment[] | 'closed' | 'go-on'> {
     const { lineOctets, literalOctets, signal } = this.#options;
     const segments: Segment[] = [];
+    let kept = 0;
+    this.#conn.keep(0);
     for (;;) {
       const octets = await this.#conn.line(lineOctets, signal);
       if (octets === undefined) return 'closed';
+      kept += octets.length;
       const line = octets.toString('latin1');
       const literal = announcedLiteral(line);
       if (!literal) return [...segments, line];
-      if (literal.octets > literalOctets || segments.length / 2 >= LITERALS_PER_COMMAND) {
+      if (
+        literal.octets > literalOctets ||
+        kept + literal.octets > MOST_COMMAND ||
+        segments.length / 2 >= LITERALS_PER_COMMAND
+      ) {
         const tooBig = protocolError(
           'wire.literal-too-long',
           `a literal may have ${literalOctets} octets before sign-in`,
@@ -99,8 +109,11 @@ class NotAuthenticated {
         if (!literal.waits) throw tooBig;
         return this.#wrong(tagOf(segments[0] ?? line), `[TOOBIG] ${tooBig.message}`);
       }
+      this.#conn.keep(kept);
       if (literal.waits) await this.#write('+ go ahead\r\n');
       segments.push(literal.text, await this.#conn.counted(literal.octets, signal));
+      kept += literal.octets;
+      this.#conn.keep(kept);
     }
   }
 
@@ -143,9 +156,9 @@ class NotAuthenticated {
     try {
       const reader = new CommandReader(segments);
       reader.space();
-      const user = nonEmpty(utf8(reader.astring()), 'user name');
+      const user = utf8(reader.astring());
       reader.space();
-      const secret = new Secret(nonEmpty(utf8(reader.astring()), 'password'));
+      const secret = new Secret(utf8(reader.astring()));
       reader.end();
       credentials = { mechanism: 'LOGIN', user, secret };
     } catch (error) {

@@ -3,7 +3,7 @@ import { replyTo } from '../../base/replies.ts';
 import { asError, isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { offeredMechanisms } from '../sasl/index.ts';
-import { nonEmpty, utf8 } from '../sasl/line.ts';
+import { utf8 } from '../sasl/line.ts';
 import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {
   exchange,
@@ -57,6 +57,7 @@ class Authorization {
       }
     } catch (error) {
       if (isUnreadable(error)) return this.#last(`-ERR ${error.message}`);
+      if (isError(error, 'wire.no-room')) return this.#last(`-ERR [SYS/TEMP] ${error.message}, try again later`);
       if (isError(error, 'wire.timeout')) return 'closed'; // RFC 1939 §3: a timed-out session ends without a word
       throw error;
     }
@@ -108,9 +109,11 @@ class Authorization {
       ...(this.#options.secure !== undefined && !this.#conn.encrypted ? ['STLS'] : []),
       'RESP-CODES',
       'AUTH-RESP-CODE',
+      // Commands are taken from the stream one after another (RFC 2449 §6.6); what follows a sign-in is the session's.
+      'PIPELINING',
     ];
     const others = extensions.filter(
-      (line) => isAnnounceable(line) && !/^(?:USER|SASL|STLS|RESP-CODES|AUTH-RESP-CODE)\b/i.test(line),
+      (line) => isAnnounceable(line) && !/^(?:USER|SASL|STLS|RESP-CODES|AUTH-RESP-CODE|PIPELINING)\b/i.test(line),
     );
     return `+OK capabilities follow\r\n${[...own, ...others].map((line) => `${line}\r\n`).join('')}.\r\n`;
   }
@@ -125,7 +128,7 @@ class Authorization {
       credentials = {
         mechanism: 'PLAIN',
         user: utf8(Buffer.from(user, 'latin1')),
-        secret: new Secret(nonEmpty(utf8(Buffer.from(argument ?? '', 'latin1')), 'password')),
+        secret: new Secret(utf8(Buffer.from(argument ?? '', 'latin1'))),
       };
     } catch (error) {
       return this.#wrong(asError(error).message);

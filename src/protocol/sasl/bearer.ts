@@ -1,7 +1,6 @@
 /** What XOAUTH2 and OAUTHBEARER share: key-value pairs ended by %x01, and the JSON failure report (RFC 7628 §3.1, §3.2.2). */
 import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
-import { nonEmpty } from './line.ts';
 import type { BearerFailure } from './mechanism.ts';
 
 /** The end of the message is an empty pair. @throws sasl.malformed */
@@ -23,7 +22,7 @@ export function readPairs(text: string): ReadonlyMap<string, string> {
 export function bearerToken(pairs: ReadonlyMap<string, string>): Secret {
   const match = /^bearer +([^\s]*)$/i.exec(pairs.get('auth') ?? '');
   if (!match) throw protocolError('sasl.malformed', 'the bearer message holds no bearer token');
-  return new Secret(nonEmpty(match[1]!, 'bearer token'));
+  return new Secret(match[1]!);
 }
 
 /** Reads a server's failure report; whatever it is, its text is kept. */

@@ -39,9 +39,3 @@ export function utf8(octets: Buffer): string {
   if (text.includes('\0')) throw protocolError('sasl.malformed', 'the sign-in message holds a NUL');
   return text;
 }
-
-/** @throws sasl.malformed for an empty user name or secret */
-export function nonEmpty(text: string, what: string): string {
-  if (text === '') throw protocolError('sasl.malformed', `the ${what} is empty`);
-  return text;
-}

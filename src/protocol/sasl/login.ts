@@ -1,7 +1,7 @@
 /** LOGIN, never standardised (draft-murchison-sasl-login): the server asks for user name and password, one line each. */
 import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
-import { nonEmpty, utf8 } from './line.ts';
+import { utf8 } from './line.ts';
 import type { ClientMechanism, ServerMechanism } from './mechanism.ts';
 
 export function loginClient(who: { readonly user: string; readonly password: Secret }): ClientMechanism {
@@ -25,10 +25,10 @@ export function loginServer(): ServerMechanism {
     first: Buffer.from('Username:'),
     next(response) {
       if (user === undefined) {
-        user = nonEmpty(utf8(response), 'user name');
+        user = utf8(response);
         return { type: 'challenge', send: Buffer.from('Password:') };
       }
-      const secret = new Secret(nonEmpty(utf8(response), 'password'));
+      const secret = new Secret(utf8(response));
       return { type: 'credentials', credentials: { mechanism: 'LOGIN', user, secret } };
     },
   };

@@ -30,7 +30,7 @@ export interface Credentials {
   readonly user: string;
   /** Authorization identity when it differs (RFC 4616 §2). */
   readonly actAs?: string;
-  /** Password (PLAIN, LOGIN) or bearer token (XOAUTH2, OAUTHBEARER). */
+  /** Password (PLAIN, LOGIN) or bearer token (XOAUTH2, OAUTHBEARER). An empty one is a wrong one, not a broken message. */
   readonly secret: Secret;
 }
 

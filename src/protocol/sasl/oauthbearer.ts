@@ -2,7 +2,7 @@
 import type { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
 import { bearerToken, readFailure, readPairs } from './bearer.ts';
-import { nonEmpty, utf8 } from './line.ts';
+import { utf8 } from './line.ts';
 import type { ClientMechanism, ServerMechanism } from './mechanism.ts';
 
 export interface OauthbearerIdentity {
@@ -31,11 +31,12 @@ export function oauthbearerServer(): ServerMechanism {
       // Channel binding is not offered, so `p=` is refused; `y` and `n` are both fine (RFC 5801 §5).
       const header = /^[ny],(?:a=([^,\x01]*))?,\x01/.exec(text);
       if (!header) throw protocolError('sasl.malformed', 'the OAUTHBEARER message has no valid header');
-      const user = (header[1] ?? '').replaceAll('=2C', ',').replaceAll('=3D', '=');
+      if (header[1] === undefined) throw protocolError('sasl.malformed', 'the OAUTHBEARER message names no user');
+      const user = header[1].replaceAll('=2C', ',').replaceAll('=3D', '=');
       const pairs = readPairs(text.slice(header[0].length));
       return {
         type: 'credentials',
-        credentials: { mechanism: 'OAUTHBEARER', user: nonEmpty(user, 'user name'), secret: bearerToken(pairs) },
+        credentials: { mechanism: 'OAUTHBEARER', user, secret: bearerToken(pairs) },
       };
     },
   };

@@ -1,7 +1,7 @@
 /** PLAIN, RFC 4616: `[authzid] NUL authcid NUL passwd`. */
 import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
-import { nonEmpty, utf8 } from './line.ts';
+import { utf8 } from './line.ts';
 import type { ClientMechanism, ServerMechanism } from './mechanism.ts';
 
 export function plainClient(who: {
@@ -28,8 +28,8 @@ export function plainServer(): ServerMechanism {
       if (first === -1 || second === -1)
         throw protocolError('sasl.malformed', 'the PLAIN message does not have three parts');
       const actAs = utf8(response.subarray(0, first));
-      const user = nonEmpty(utf8(response.subarray(first + 1, second)), 'user name');
-      const secret = new Secret(nonEmpty(utf8(response.subarray(second + 1)), 'password'));
+      const user = utf8(response.subarray(first + 1, second));
+      const secret = new Secret(utf8(response.subarray(second + 1)));
       return {
         type: 'credentials',
         credentials: { mechanism: 'PLAIN', user, secret, ...(actAs === '' || actAs === user ? {} : { actAs }) },

@@ -78,18 +78,14 @@ for (const text of ['!', 'YQ=', 'Y', 'YQ==YQ==', 'Y Q', 'YQ==\r', '=', '*', 'YQ-
 const MALFORMED: readonly (readonly [string, () => ServerMechanism, string])[] = [
   ['PLAIN without parts', plainServer, ''],
   ['PLAIN with two parts', plainServer, 'user\0password'],
-  ['PLAIN without a user', plainServer, '\0\0password'],
-  ['PLAIN without a password', plainServer, '\0user\0'],
   ['PLAIN with a fourth part', plainServer, '\0user\0pass\0word'],
   ['PLAIN that is not UTF-8', plainServer, '\0us\xffer\0password'],
-  ['LOGIN without a user', loginServer, ''],
   ['LOGIN with a NUL', loginServer, 'us\0er'],
   ['LOGIN that is not UTF-8', loginServer, '\xc3'],
   ['XOAUTH2 that is empty', xoauth2Server, ''],
   ['XOAUTH2 without an end', xoauth2Server, 'user=u\x01auth=Bearer t'],
   ['XOAUTH2 without a user', xoauth2Server, 'auth=Bearer t\x01\x01'],
   ['XOAUTH2 without a token', xoauth2Server, 'user=u\x01\x01'],
-  ['XOAUTH2 with an empty token', xoauth2Server, 'user=u\x01auth=Bearer \x01\x01'],
   ['XOAUTH2 with another scheme', xoauth2Server, 'user=u\x01auth=Basic dTpw\x01\x01'],
   ['XOAUTH2 with two users', xoauth2Server, 'user=u\x01user=v\x01auth=Bearer t\x01\x01'],
   ['OAUTHBEARER without a header', oauthbearerServer, 'auth=Bearer t\x01\x01'],
@@ -98,6 +94,21 @@ const MALFORMED: readonly (readonly [string, () => ServerMechanism, string])[] =
   ['OAUTHBEARER with a NUL', oauthbearerServer, 'n,a=u\0,\x01auth=Bearer t\x01\x01'],
   ['OAUTHBEARER with a key that is none', oauthbearerServer, 'n,a=u,\x01a1=x\x01auth=Bearer t\x01\x01'],
 ];
+for (const [name, server, ...messages] of [
+  ['PLAIN without a password', plainServer, '\0user\0'],
+  ['PLAIN without a user', plainServer, '\0\0'],
+  ['LOGIN with two empty lines', loginServer, '', ''],
+  ['XOAUTH2 with an empty token', xoauth2Server, 'user=u\x01auth=Bearer \x01\x01'],
+  ['OAUTHBEARER with an empty user', oauthbearerServer, 'n,a=,\x01auth=Bearer \x01\x01'],
+] as const)
+  test(`B8: ${name} is a wrong password, not a broken message`, () => {
+    const half = server();
+    const steps = messages.map((message) => half.next(Buffer.from(message)));
+    const last = steps.at(-1)!;
+    assert.ok(last.type === 'credentials');
+    assert.equal(last.credentials.secret.reveal(), '');
+  });
+
 for (const [name, server, message] of MALFORMED)
   test(`${name} is malformed`, () => {
     assert.throws(

@@ -1,7 +1,8 @@
 /** XOAUTH2, without an RFC: Google "XOAUTH2 mechanism", Microsoft "Authenticate an IMAP, POP or SMTP connection using OAuth". */
 import type { Secret } from '../../base/secret.ts';
+import { protocolError } from '../errors.ts';
 import { bearerToken, readFailure, readPairs } from './bearer.ts';
-import { nonEmpty, utf8 } from './line.ts';
+import { utf8 } from './line.ts';
 import type { ClientMechanism, ServerMechanism } from './mechanism.ts';
 
 export function xoauth2Client(who: { readonly user: string; readonly token: Secret }): ClientMechanism {
@@ -19,7 +20,8 @@ export function xoauth2Server(): ServerMechanism {
     first: Buffer.alloc(0),
     next(response) {
       const pairs = readPairs(utf8(response));
-      const user = nonEmpty(pairs.get('user') ?? '', 'user name');
+      const user = pairs.get('user');
+      if (user === undefined) throw protocolError('sasl.malformed', 'the XOAUTH2 message names no user');
       return { type: 'credentials', credentials: { mechanism: 'XOAUTH2', user, secret: bearerToken(pairs) } };
     },
   };

@@ -159,6 +159,10 @@ class MailSession {
 
   async #mail(argument: string): Promise<true> {
     if (this.#from) return this.#wrong('503 5.5.1 a message is under way; RSET begins another');
+    if (this.#conn.crowded) {
+      this.#say('452 4.3.1 too much is under way for others just now, try again later');
+      return true;
+    }
     const path = parsePath('FROM', argument);
     if (!path) return this.#wrong('501 5.5.4 MAIL FROM:<address> was expected');
     const { address, parameters } = path;

@@ -58,6 +58,7 @@ class BeforeMail {
       }
     } catch (error) {
       if (isUnreadable(error)) return this.#last(`500 5.5.2 ${error.message}`);
+      if (isError(error, 'wire.no-room')) return this.#last(`421 4.3.2 ${hostname} ${error.message}, try again later`);
       if (isError(error, 'wire.timeout')) return this.#last(`421 4.4.2 ${hostname} nothing was received for too long`);
       throw error;
     }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { systemClock } from '../../base/clock.ts';
 import { protocolError } from '../errors.ts';
+import { reasonOf } from './handshake-failure.ts';
 import { TLS_PARAMETERS } from './parameters.ts';
 
 /** A certificate chain (leaf first) and its key, PEM. */
@@ -32,7 +33,7 @@ export function serverContext(pair: CertificatePair): ServerContext {
 }
 
 /**
- * Does the server's handshake on an accepted connection. @throws tls.failed
+ * Does the server's handshake on an accepted connection. @throws tls.failed, its `reason` in the detail
  *
  * The TLS socket is made when the client's first octets are there: handed over as already read, they get a buffer of their
  * own size. A TLS socket that reads first itself keeps 64 KiB for as long as the connection lives, and an upload then costs a
@@ -53,7 +54,11 @@ export function secureServer(
       current.on('error', ignore);
       current.destroy();
       plain.destroy();
-      reject(protocolError('tls.failed', problem ?? 'the client left', { cause }));
+      const reason = reasonOf((cause as NodeJS.ErrnoException | undefined)?.code);
+      // What it said it can do at most, for which OpenSSL looked before it refused.
+      const offered = reason === 'old-version' ? VERSIONS[socket?.getProtocol() ?? ''] : undefined;
+      const detail = { reason, ...(offered === undefined ? {} : { offered }) };
+      reject(protocolError('tls.failed', problem ?? 'the client left', { detail, cause }));
     };
     const failed = (error: Error): void => done(`the client’s TLS handshake failed: ${error.message}`, error);
     const closed = (): void => done('the client left during the TLS handshake');
@@ -73,6 +78,8 @@ export function secureServer(
     else start();
   });
 }
+
+const VERSIONS: Readonly<Record<string, string>> = { SSLv3: 'SSL 3.0', TLSv1: 'TLS 1.0', 'TLSv1.1': 'TLS 1.1' };
 
 function contextOf({ cert, key }: CertificatePair): SecureContext {
   try {

@@ -5,6 +5,7 @@ import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
 import { PosternError } from '../../base/error.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
+import { type Account, FREE_OCTETS } from './budget.ts';
 import { Framer } from './framer.ts';
 import { copyOf, intakeOf, type Reader } from './intake.ts';
 
@@ -14,6 +15,10 @@ export interface ConnOptions {
   /** Most octets kept unread before the socket is paused. */
   readonly highWater?: number;
   readonly clock?: Clock;
+  /** What is held for this peer counts there. */
+  readonly account?: Account;
+  /** When the budget is used up. `refuse`: the next read fails with `wire.no-room`. `pause`: it is read more slowly (default). */
+  readonly crowded?: 'refuse' | 'pause';
 }
 
 /** Reading ahead is bounded: a peer that pipelines more than this waits until we have read. */
@@ -29,6 +34,10 @@ export class Conn {
   readonly #framer = new Framer();
   readonly #clock: Clock;
   readonly #highWater: number;
+  readonly #account: Account | undefined;
+  #mayRefuse: boolean;
+  /** Octets of frames that were taken and belong to something unfinished. */
+  #kept = 0;
   #idleMs: number;
   #waiting: (() => void) | undefined;
   /** Ends the wait under way with a failure. */
@@ -37,6 +46,8 @@ export class Conn {
   #idle: Timer | undefined;
   #heeded: AbortSignal | undefined;
   #failure: PosternError | undefined;
+  /** Why nothing more is read; the peer can still be told. */
+  #refused: PosternError | undefined;
   #ended = false;
   #detached = false;
 
@@ -45,6 +56,8 @@ export class Conn {
     this.#clock = options.clock ?? systemClock;
     this.#highWater = options.highWater ?? HIGH_WATER;
     this.#idleMs = options.idleMs ?? 0;
+    this.#account = options.account;
+    this.#mayRefuse = options.crowded === 'refuse';
     this.#attach();
   }
 
@@ -64,6 +77,29 @@ export class Conn {
   /** True once the other side has gone, in order or by error. */
   get closed(): boolean {
     return this.#ended || this.#failure !== undefined;
+  }
+
+  /** The budget for all peers is used up: nothing large is to be begun. */
+  get crowded(): boolean {
+    return this.#account?.crowded === true;
+  }
+
+  /** The peer was refused because the budget is used up. */
+  get outOfRoom(): boolean {
+    return this.#refused !== undefined;
+  }
+
+  /** The peer has signed in: from now on it is read more slowly instead of being refused. */
+  trust(): void {
+    this.#mayRefuse = false;
+    this.#account?.signedIn();
+  }
+
+  /** So many octets of frames taken are kept, because what they belong to is not whole. @throws wire.no-room */
+  keep(octets: number): void {
+    this.#kept = octets;
+    this.#reckon();
+    if (this.#refused) throw this.#refused;
   }
 
   setIdle(ms: number): void {
@@ -113,6 +149,7 @@ export class Conn {
   /** What was taken is the next to be read again: for somebody else, who is to see it. Octets as in latin1. */
   putBack(text: string): void {
     this.#framer.putBack(Buffer.from(text, 'latin1'));
+    this.#reckon();
   }
 
   /**
@@ -130,25 +167,18 @@ export class Conn {
   #flushed(signal: AbortSignal | undefined): Promise<void> {
     const socket = this.#socket;
     return new Promise((resolve, reject) => {
-      const over = (): void => {
+      const over = (failure?: unknown): void => {
         timer?.cancel();
         socket.off('drain', done);
         socket.off('close', done);
         signal?.removeEventListener('abort', aborted);
+        if (failure === undefined) resolve();
+        else reject(failure);
       };
-      const done = (): void => {
-        over();
-        resolve();
-      };
-      const aborted = (): void => {
-        over();
-        reject(signal!.reason as Error);
-      };
+      const done = (): void => over();
+      const aborted = (): void => over(signal!.reason);
       const seconds = Math.round(this.#idleMs / 1000);
-      const late = (): void => {
-        over();
-        reject(protocolError('wire.timeout', `the other side read nothing for ${seconds} seconds`));
-      };
+      const late = (): void => over(protocolError('wire.timeout', `nothing was read for ${seconds} seconds`));
       const timer = this.#idleMs > 0 ? this.#clock.after(this.#idleMs, late) : undefined;
       socket.on('drain', done);
       socket.on('close', done);
@@ -190,6 +220,7 @@ export class Conn {
     this.#detached = true;
     this.#release();
     this.#socket.removeAllListeners('session'); // a server that gave no TLS ticket until now gives none
+    this.#account?.set(0);
     return { socket: this.#socket, rest: this.#framer.rest() };
   }
 
@@ -241,10 +272,30 @@ export class Conn {
   }
 
   readonly #onData = (bytes: Buffer): void => {
+    if (this.#refused) return;
     this.#framer.push(bytes);
-    if (this.#framer.size > this.#highWater) this.#socket.pause();
+    this.#reckon();
+    if (this.#framer.size > this.#mark) this.#socket.pause();
     this.#waiting?.();
   };
+
+  /** Most octets that are read ahead now. */
+  get #mark(): number {
+    return this.#account?.over === true ? FREE_OCTETS : this.#highWater;
+  }
+
+  /** Tells the account what is held. A peer that may be refused holds nothing more when there is no room for it. */
+  #reckon(): void {
+    if (this.#account === undefined) return;
+    this.#account.set(this.#framer.size + this.#kept);
+    if (!this.#mayRefuse || !this.#account.over) return;
+    this.#refused = protocolError('wire.no-room', 'the server holds too much for others just now');
+    this.#framer.rest();
+    this.#kept = 0;
+    this.#account.set(0);
+    this.#socket.pause();
+    this.#giveUp?.(this.#refused);
+  }
 
   get #reader(): Reader {
     return { room: () => undefined, arrived: (place, octets) => this.#onData(copyOf(place, octets)) };
@@ -252,6 +303,7 @@ export class Conn {
 
   readonly #onEnd = (): void => {
     this.#ended = true;
+    if (this.#socket.destroyed) this.#account?.close();
     this.#waiting?.();
     this.#rest();
   };
@@ -276,15 +328,19 @@ export class Conn {
     needs = 0, // octets that must be let in before the frame can be taken or refused, however low the mark
   ): Promise<T | undefined> {
     for (;;) {
+      if (this.#refused) throw this.#refused;
       const frame = next();
-      if (frame !== undefined) return frame;
+      if (frame !== undefined) {
+        this.#reckon();
+        return frame;
+      }
       this.#assertOpen();
       if (this.#ended) {
         if (endIsFine && this.#framer.drained) return undefined;
         throw closed();
       }
       signal?.throwIfAborted();
-      if (this.#framer.size <= this.#highWater || this.#framer.size < needs) this.#socket.resume();
+      if (this.#framer.size <= this.#mark || this.#framer.size < needs) this.#socket.resume();
       await this.#more(signal);
     }
   }

@@ -1,0 +1,64 @@
+/** What one session leaves behind: lines of the log and records of the audit, each with who it was. */
+import type { PosternError } from '../base/error.ts';
+import type { Rarely } from '../base/rarely.ts';
+import type { Protocol } from '../store/types.ts';
+import type { GatewayDeps } from './types.ts';
+import { codeOf } from './verdict.ts';
+
+export class SessionRecord {
+  readonly #deps: GatewayDeps;
+  readonly #sessionId: string;
+  readonly #protocol: Protocol;
+  readonly #remoteAddress: string;
+  /** Whose session it is, once that is known. */
+  appPasswordId: string | undefined;
+
+  constructor(deps: GatewayDeps, sessionId: string, protocol: Protocol, remoteAddress: string) {
+    this.#deps = deps;
+    this.#sessionId = sessionId;
+    this.#protocol = protocol;
+    this.#remoteAddress = remoteAddress;
+  }
+
+  /** On every log line; the names are documented. */
+  get facts() {
+    return { sessionId: this.#sessionId, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
+  }
+
+  note(
+    type: 'signin.local' | 'signin.upstream' | 'session.moved' | 'session.ended',
+    outcome: 'ok' | 'failed',
+    mailbox: string | undefined,
+    data: Readonly<Record<string, unknown>>,
+  ): void {
+    this.#deps.audit.note({
+      type,
+      outcome,
+      sessionId: this.#sessionId,
+      ...(mailbox === undefined ? {} : { mailbox: mailbox.slice(0, 254) }),
+      data: {
+        protocol: this.#protocol,
+        remoteAddress: this.#remoteAddress,
+        ...(this.appPasswordId === undefined ? {} : { appPasswordId: this.appPasswordId }),
+        ...data,
+      },
+    });
+  }
+
+  warn(failure: PosternError, mailbox: string, text: string): void {
+    const facts = { ...this.facts, mailbox: mailbox.slice(0, 254), code: codeOf(failure), hint: failure.hint };
+    if (failure.kind === 'bug') this.#deps.log.error({ ...facts, error: String(failure.cause) }, text);
+    else this.#deps.log.warn(facts, `${text}: ${failure.message}`);
+  }
+
+  /** It was refused before sign-in because too much is held for others. */
+  refusedForRoom(rarely: Rarely): void {
+    this.#deps.meter.refusedByLimit('octets');
+    const times = rarely.due('octets');
+    if (times === undefined) return;
+    this.#deps.log.warn(
+      { ...this.facts, limit: 'octets', times },
+      'connection refused: so much is held for peers that have not signed in that no more is taken',
+    );
+  }
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ManualClock } from '../../base/clock.ts';
+import type { LogFields } from '../../base/log.ts';
+import { protocolError } from '../errors.ts';
+import { HandshakeFailures, reasonOf } from './handshake-failure.ts';
+
+const REASONS = {
+  'old-version': ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
+  'no-common-cipher': ['ERR_SSL_NO_SHARED_CIPHER'],
+  'certificate-refused': ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED'],
+  'not-tls': ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_HTTP_REQUEST'],
+  left: ['ECONNRESET', undefined],
+  other: ['ERR_SSL_BAD_RECORD_TYPE'],
+};
+
+for (const [reason, codes] of Object.entries(REASONS))
+  test(`B16: ${codes.join(', ')} is ${reason}`, () => {
+    for (const code of codes) assert.equal(reasonOf(code), reason);
+  });
+
+test('B16: one line an hour for each address and reason, with how often it was; everything is counted', async () => {
+  const clock = new ManualClock();
+  const lines: LogFields[] = [];
+  const counted: string[] = [];
+  const nothing = (): void => undefined;
+  const warn = (fields: LogFields): void => void lines.push(fields);
+  const log = { debug: nothing, info: nothing, warn, error: nothing, child: () => log };
+  const failures = new HandshakeFailures({ clock, log, count: (...what) => void counted.push(what.join(' ')) });
+  const failed = (reason: string) => protocolError('tls.failed', 'failed', { detail: { reason, offered: 'TLS 1.0' } });
+  for (let at = 0; at < 7; at++) failures.note('smtp', '192.0.2.1', failed('old-version'));
+  failures.note('smtp', '192.0.2.2', failed('certificate-refused'));
+  failures.note('imap', '192.0.2.2', failed('left'));
+  failures.note('imap', '192.0.2.2', protocolError('wire.closed', 'gone'));
+  assert.deepEqual(
+    lines.map(({ remoteAddress, reason, times }) => [remoteAddress, reason, times]),
+    [
+      ['192.0.2.1', 'old-version', 1],
+      ['192.0.2.2', 'certificate-refused', 1],
+    ],
+  );
+  assert.equal(counted.length, 9);
+  await clock.advance(3_600_000);
+  failures.note('smtp', '192.0.2.1', failed('old-version'));
+  assert.equal(lines.at(-1)!['times'], 7);
+});
