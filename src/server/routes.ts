@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Secret } from '../base/secret.ts';
 import { GraphAccesses } from '../oauth/graph-access.ts';
+import { resolveProvider } from '../oauth/provider.ts';
 import { presetById } from '../oauth/providers.ts';
 import { relayRoute } from '../outbox/deliver/relay-route.ts';
 import { type SignInAt, SmtpRoute } from '../outbox/deliver/smtp-route.ts';
 import type { Route } from '../outbox/deliver/types.ts';
-import type { Mailbox } from '../store/types.ts';
+import type { Application, Mailbox } from '../store/types.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
 import type { Instance } from './instance.ts';
@@ -20,11 +21,14 @@ export interface Routes {
 
 /** @throws server.config (the relay's password or CA cannot be read) */
 export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
-  const { clock, config, renewal, store } = instance;
+  const { clock, config, renewal, store, tokens } = instance;
   const relay =
     config.outbox.relay && relayRoute(relayOf(config.outbox.relay, config.home.state), clock, config.hostname);
   const routes: Record<string, Route | undefined> = {
-    smtp: new SmtpRoute(signIn, clock),
+    smtp: new SmtpRoute(signIn, clock, async (mailbox) => {
+      const { host, port } = await tokens.endpoint(mailbox, 'smtp');
+      return `${host}:${port}`;
+    }),
     relay,
   };
   return {
@@ -34,7 +38,10 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
       if (names.includes('graph') && !routes['graph']) {
         // With its HTTP client it is loaded for whoever uses it.
         const { GraphRoute } = await import('../outbox/deliver/graph-route.ts');
-        routes['graph'] ??= new GraphRoute(new GraphAccesses(renewal), clock);
+        routes['graph'] ??= new GraphRoute(new GraphAccesses(renewal), clock, async (mailbox) => {
+          const application = await applicationOf(store, mailbox);
+          return application ? (resolveProvider(application).graph ?? application.provider) : '';
+        });
       }
       return names.flatMap((name) => routes[String(name)] ?? []);
     },
@@ -44,9 +51,13 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
   };
 }
 
-async function usual(store: Instance['store'], { grantId }: Mailbox): Promise<readonly string[]> {
+async function applicationOf(store: Instance['store'], { grantId }: Mailbox): Promise<Application | undefined> {
   const grant = await store.grants.find(grantId);
-  const application = grant && (await store.applications.find(grant.applicationId));
+  return grant && store.applications.find(grant.applicationId);
+}
+
+async function usual(store: Instance['store'], mailbox: Mailbox): Promise<readonly string[]> {
+  const application = await applicationOf(store, mailbox);
   return presetById(application?.provider ?? '')?.family === 'microsoft' ? ['smtp', 'graph'] : ['smtp'];
 }
 

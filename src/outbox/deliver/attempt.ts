@@ -120,7 +120,7 @@ function isRest(
 
 /** Waiting does not count towards the deadline; waiting for ever does. */
 function isOverdue(message: OutboxMessage, outcome: Outcome, now: number): boolean {
-  const since = outcome.type === 'resting' ? outcome.since : now;
+  const since = 'since' in outcome ? (outcome.since ?? now) : now;
   return now >= message.deadline + uncounted(message, since, now) && now - since > MOST_UNCOUNTED_MS;
 }
 

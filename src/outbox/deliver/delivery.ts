@@ -11,7 +11,7 @@ import { concerns } from '../rest.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
 import type { ReportKind } from './report.ts';
-import { Resting } from './resting.ts';
+import { MOST_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
 import type { Route, SendingLimits, SentProbe } from './types.ts';
@@ -329,8 +329,9 @@ class DeliveryLoop implements Delivery {
       // The next one may leave while this one is under way, on another connection.
       if (box.running < limits.connections) this.wake();
       for (const message of messages) {
-        if (this.#stop.signal.aborted || (box.waitUntil > clock.now() && message !== first))
-          await this.#giveBack([message]);
+        // What waited for longer than anything does is given up without a try of its own.
+        const waits = box.waitUntil > clock.now() && message.deadline + MOST_UNCOUNTED_MS > clock.now();
+        if (this.#stop.signal.aborted || (waits && message !== first)) await this.#giveBack([message]);
         else await unsettled.add(this.#try(message, mailbox));
       }
       // Others wait for a place: they get this one, and this mailbox its turn again after them.

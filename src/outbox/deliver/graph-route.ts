@@ -30,8 +30,12 @@ export class GraphRoute implements Route {
   /** Large messages are in memory while they are taken apart: one at a time. */
   #large: Promise<unknown> = Promise.resolve();
 
-  constructor(access: GraphAccessSource, clock: Clock) {
+  readonly endpoint?: NonNullable<Route['endpoint']>;
+
+  /** @param endpoint names the service a mailbox uses, so that who cannot reach it spares others the try */
+  constructor(access: GraphAccessSource, clock: Clock, endpoint?: NonNullable<Route['endpoint']>) {
     this.#access = access;
+    if (endpoint) this.endpoint = endpoint;
     this.#clock = clock;
     this.#http = new GraphHttp(clock);
   }
@@ -53,7 +57,11 @@ export class GraphRoute implements Route {
           mailbox,
           from: await authorOf(job),
         });
-      return outcomeOfFailure(asError(error), this.#clock.now(), mailbox);
+      const outcome = outcomeOfFailure(asError(error), this.#clock.now(), mailbox);
+      // No token for Microsoft Graph says nothing of the other ways.
+      return 'rest' in outcome && outcome.rest?.scope === 'mailbox'
+        ? { ...outcome, rest: { ...outcome.rest, scope: 'route' } }
+        : outcome;
     }
   }
 

@@ -39,6 +39,7 @@ export function relayRoute(relay: Relay, clock: Clock, ehloName: string | undefi
       }
     },
     clock,
+    () => Promise.resolve(`${host}:${port}`),
     'relay',
   );
 }

@@ -68,6 +68,7 @@ export class Resting {
     return {
       name: route.name,
       ...(route.leavesNoCopy === undefined ? {} : { leavesNoCopy: route.leavesNoCopy }),
+      ...(route.endpoint ? { endpoint: (mailbox) => route.endpoint!(mailbox) } : {}),
       send: (job, signal) => this.#send(route, job, signal),
       close: () => route.close(),
     };
@@ -137,7 +138,9 @@ export class Resting {
     outcome: Outcome,
   ): Promise<Outcome> {
     const cause = 'rest' in outcome ? outcome.rest : undefined;
-    const key = cause && keys.find(({ scope }) => scope === cause.scope);
+    // Where the server has no name it is this way of this mailbox that rests.
+    const key =
+      cause && (keys.find(({ scope }) => scope === cause.scope) ?? keys.find(({ scope }) => scope === 'route'));
     for (const name of probes) {
       const rest = this.#rests.get(name);
       if (!rest || (key && name === restName(key))) continue;
@@ -149,7 +152,7 @@ export class Resting {
     if (!cause || !key) return outcome;
     const { first, rest } = await this.#rest(route, job, key, cause, outcome, probes.includes(restName(key)));
     if (outcome.type !== 'later' && outcome.type !== 'closed' && outcome.type !== 'blocked') return outcome;
-    return { ...outcome, until: rest.until, first };
+    return { ...outcome, since: rest.since, until: rest.until, first };
   }
 
   async #rest(

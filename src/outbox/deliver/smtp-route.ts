@@ -42,9 +42,15 @@ export class SmtpRoute implements Route {
   readonly #clock: Clock;
   readonly #idle = new Map<string, Kept[]>();
 
-  /** @param as another server than the provider's, which keeps no copies in the mailbox */
-  constructor(signIn: SignInAt, clock: Clock, as: 'smtp' | 'relay' = 'smtp') {
+  readonly endpoint: NonNullable<Route['endpoint']>;
+
+  /**
+   * @param endpoint the server of a mailbox, `host:port`
+   * @param as another server than the provider's, which keeps no copies in the mailbox
+   */
+  constructor(signIn: SignInAt, clock: Clock, endpoint: NonNullable<Route['endpoint']>, as: 'smtp' | 'relay' = 'smtp') {
     this.name = as;
+    this.endpoint = endpoint;
     this.leavesNoCopy = as === 'relay';
     this.#signIn = signIn;
     this.#clock = clock;

@@ -36,7 +36,8 @@ export interface RecipientOutcome {
 /** Of an outcome that is not about the message. */
 export interface Rested {
   readonly rest?: RestCause;
-  /** When it is tried next, and whether it is news: added by who keeps count. */
+  /** Since when it rests, when it is tried next, and whether it is news: added by who keeps count. */
+  readonly since?: number;
   readonly until?: number;
   readonly first?: boolean;
 }
