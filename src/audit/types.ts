@@ -11,6 +11,8 @@ export type AuditType =
   /** An IMAP session went on in a new connection at the provider, signed in there anew. */
   | 'session.moved'
   | 'session.ended'
+  /** Mail passed to the provider while the program waited: from whom, to whom, how large. What the outbox takes has its own story. */
+  | 'message.relayed'
   | 'app-password.created'
   | 'app-password.revoked'
   | 'api-key.created'

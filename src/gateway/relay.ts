@@ -48,6 +48,8 @@ export interface RunningRelay {
   toServer(bytes: Buffer): void;
   /** Another server takes over; the old one's socket is ended with these last words. */
   replaceServer(next: RelaySide, lastWords?: string): void;
+  /** The server is left alone with what it has, and another one follows by `replaceServer`, or `cut`. */
+  dropServer(): void;
   /** What it had said before that, when that is for the client. */
   heard(bytes: Buffer): void;
   /** Ends it as the client asked, with these last words; the server's side is the caller's, who must be sure that it is silent. */
@@ -163,6 +165,14 @@ class Relay implements RunningRelay {
     if (rest.length > 0) this.pass(socket, rest);
     this.begin(socket);
     if (this.#client.readableEnded && socket.writable) socket.end();
+  }
+
+  dropServer(): void {
+    if (this.#over || this.#alone) return;
+    // Not what waits to be sent: it is the text of a message that is to end nowhere.
+    this.#upward = undefined;
+    this.#alone = true;
+    this.#dismiss(this.#server);
   }
 
   heard(bytes: Buffer): void {

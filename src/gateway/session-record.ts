@@ -2,6 +2,8 @@
 import type { PosternError } from '../base/error.ts';
 import type { Rarely } from '../base/rarely.ts';
 import type { Protocol } from '../store/types.ts';
+import type { RelayedMessage } from './continuity/smtp-dialogue.ts';
+import { relayedFacts } from './mail-rules.ts';
 import type { GatewayDeps } from './types.ts';
 import { codeOf } from './verdict.ts';
 
@@ -25,8 +27,13 @@ export class SessionRecord {
     return { sessionId: this.#sessionId, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
   }
 
+  /** Mail that was passed on while its program waited. */
+  relayed(mailbox: string, message: RelayedMessage): void {
+    this.note('message.relayed', message.taken ? 'ok' : 'failed', mailbox, relayedFacts(message));
+  }
+
   note(
-    type: 'signin.local' | 'signin.upstream' | 'session.moved' | 'session.ended',
+    type: 'signin.local' | 'signin.upstream' | 'session.moved' | 'message.relayed' | 'session.ended',
     outcome: 'ok' | 'failed',
     mailbox: string | undefined,
     data: Readonly<Record<string, unknown>>,

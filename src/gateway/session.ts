@@ -1,6 +1,5 @@
 /** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
 import type { Socket } from 'node:net';
-import type { Timer } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import * as imap from '../protocol/imap/server.ts';
 import * as pop3 from '../protocol/pop3/server.ts';
@@ -19,8 +18,10 @@ import { gatewayError } from './errors.ts';
 import { extensionsBefore } from './extensions-before.ts';
 import { type Ending, goodbye } from './goodbye.ts';
 import { handshake } from './handshake.ts';
+import { mailRules } from './mail-rules.ts';
 import { type ProviderConnection, signedInOf } from './provider.ts';
 import { relay, type RelayEnd, type RunningRelay } from './relay.ts';
+import type { SigningIn } from './signing-in.ts';
 import { type RunningSubmission, submit } from './submission.ts';
 import { SessionRecord } from './session-record.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -41,21 +42,6 @@ import {
 const SLOWEST_MS = 30_000;
 
 const servers = { imap, pop3, smtp };
-
-/** What exists only until the relay runs, so that an idle session keeps none of it. */
-interface SigningIn {
-  readonly plain: Socket;
-  readonly reading: AbortController;
-  /** Aborted when the program is gone or may no longer come in; ends the work at the provider. */
-  readonly gone: AbortController;
-  conn: Conn | undefined;
-  provider: ProviderConnection | undefined;
-  /** Mail of this program goes to the outbox: who brings it. */
-  submitter: AppPassword | undefined;
-  verifying: boolean;
-  timer: Timer | undefined;
-  leftMs: number;
-}
 
 export class Session {
   readonly id = newId('ses');
@@ -330,6 +316,8 @@ export class Session {
       signedIn: signedInOf(connection),
       signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
       wantsBack: (now, selected) => reusable.wants(now, selected),
+      mail: mailRules(mailbox),
+      onMessage: (message) => this.#record.relayed(mailbox.address, message),
       onReturned: (session) => void reusable.give(mailbox.address, session),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });

@@ -10,6 +10,7 @@ import type { Returned } from '../reuse.ts';
 import { Continuity } from './continuity.ts';
 import { Pop3Keeper } from './pop3.ts';
 import { SmtpKeeper } from './smtp.ts';
+import type { RelayedMessage, SmtpRules } from './smtp-dialogue.ts';
 
 export type Cause = 'token-ends' | 'server-gone';
 
@@ -22,6 +23,9 @@ export interface KeeperOptions {
   readonly signedIn: SignedIn;
   /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
   signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
+  /** Of SMTP: from whom mail may be, and who is told of what was relayed. */
+  readonly mail?: SmtpRules;
+  onMessage?(message: RelayedMessage): void;
   /** Whether a session that its client leaves is wanted for another client, and where it goes then. */
   wantsBack?(signedIn: SignedIn, selected: boolean): boolean;
   onReturned?(session: Returned): void;

@@ -9,7 +9,9 @@ import { nullLog } from '../../base/log.ts';
 import { Conn } from '../../protocol/wire/conn.ts';
 import { gatewayError } from '../errors.ts';
 import { relay } from '../relay.ts';
+import { mailRules } from '../mail-rules.ts';
 import { keeperFor } from './keeper.ts';
+import type { RelayedMessage, SmtpRules } from './smtp-dialogue.ts';
 
 interface Scene {
   /** Sends as the program, and as the server in use. */
@@ -21,9 +23,11 @@ interface Scene {
   cut(): Promise<void>;
   refusal: Error | undefined;
   readonly over: () => boolean;
+  /** What was relayed, as the audit log has it. */
+  readonly relayed: RelayedMessage[];
 }
 
-function scene(t: TestContext, protocol: 'smtp' | 'pop3'): Scene {
+function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRules): Scene {
   const servers: Scene['servers'] = [];
   const server = (): Conn => {
     const [near, far] = memoryPair();
@@ -42,6 +46,7 @@ function scene(t: TestContext, protocol: 'smtp' | 'pop3'): Scene {
     servers,
     refusal: undefined,
     over: () => over,
+    relayed: [],
     heard() {
       const text = heard;
       heard = '';
@@ -74,6 +79,8 @@ function scene(t: TestContext, protocol: 'smtp' | 'pop3'): Scene {
     signedIn,
     signIn: () => (scene.refusal ? Promise.reject(scene.refusal) : Promise.resolve({ ...signedIn, conn: server() })),
     onMoved: () => undefined,
+    onMessage: (message) => void scene.relayed.push(message),
+    ...(mail ? { mail } : {}),
   });
   relay({ socket: near, rest: Buffer.alloc(0) }, server().detach(), {
     idleMs: 60_000,
@@ -113,7 +120,8 @@ test('SMTP: what is lost within a transaction is said, and whether the message m
   for (const [said, replied, fate] of [
     ['MAIL FROM:<a@b>\r\n', '250 ok\r\n', 'this message was not taken'],
     ['MAIL FROM:<a@b>\r\n', '', 'this message was not taken'],
-    ['MAIL FROM:<a@b>\r\nDATA\r\n', '250 ok\r\n354 go\r\n', 'the message may have been taken or not'],
+    ['MAIL FROM:<a@b>\r\nDATA\r\n', '250 ok\r\n354 go\r\n', 'this message was not taken'],
+    ['MAIL FROM:<a@b>\r\nDATA\r\nhello\r\n.\r\n', '250 ok\r\n354 go\r\n', 'the message may have been taken or not'],
     ['MAIL FROM:<a@b>\r\nBDAT 5 LAST\r\nhello', '250 ok\r\n', 'the message may have been taken or not'],
   ] as const) {
     const smtp = scene(t, 'smtp');
@@ -163,6 +171,137 @@ test('SMTP: QUIT is the end, a refused sign-in is said, a half reply is not comp
   await half.cut();
   assert.equal(half.heard(), '250-one\r\n');
   assert.ok(half.over());
+});
+
+const ALICE = 'alice@x.test';
+const rules = mailRules({
+  address: ALICE,
+  settings: { sendAs: ['info@x.test'] },
+  grantId: 'g',
+  access: 'own',
+  protocols: ['smtp'],
+  createdAt: 0,
+});
+
+test('N12: a relayed message leaves a record with sender, recipients and size, however it is cut', async (t) => {
+  const said = `MAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nRCPT TO:<gone@y.test>\r\nRCPT TO:<c@y.test>\r\nDATA\r\n`;
+  const text = `From: ${ALICE}\r\n\r\n..dot\r\n.not the end\r\n.\r\n`;
+  for (const size of [1, 2, 3, 1000]) {
+    const smtp = scene(t, 'smtp', rules);
+    for (let at = 0; at < said.length; at += size) await smtp.say(said.slice(at, at + size));
+    await smtp.reply('250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n');
+    const all = `${text}RSET\r\n`;
+    for (let at = 0; at < all.length; at += size) await smtp.say(all.slice(at, at + size));
+    await smtp.reply('250 2.0.0 taken\r\n250 reset\r\n');
+    assert.equal(smtp.servers[0]!.heard, said + all);
+    assert.equal(smtp.heard(), '250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n250 2.0.0 taken\r\n250 reset\r\n');
+    const facts = { from: ALICE, to: ['b@y.test', 'c@y.test'], recipients: 2, octets: text.length };
+    assert.deepEqual(smtp.relayed, [{ ...facts, reply: '250 2.0.0 taken', taken: true }]);
+  }
+  const chunked = scene(t, 'smtp', rules);
+  await chunked.say(
+    'MAIL FROM:<info@x.test>\r\nRCPT TO:<b@y.test>\r\nBDAT 8\r\nFrom: alBDAT 18 LAST\r\nice@x.test\r\n\r\ntext',
+  );
+  await chunked.reply('250 ok\r\n250 ok\r\n250 ok\r\n552 full\r\n');
+  assert.deepEqual(
+    chunked.relayed.map(({ from, octets, taken }) => [from, octets, taken]),
+    [['info@x.test', 26, false]],
+  );
+});
+
+test('S5: relayed mail is from the mailbox, in the envelope: another sender never reaches the provider', async (t) => {
+  const smtp = scene(t, 'smtp', rules);
+  await smtp.say('EHLO x\r\nMAIL FROM:<ceo@x.test>\r\nRCPT TO:<b@y.test>\r\nNOOP\r\n');
+  assert.equal(smtp.servers[0]!.heard, 'EHLO x\r\nRCPT TO:<b@y.test>\r\nNOOP\r\n');
+  await smtp.reply('250-one\r\n250 two\r\n503 MAIL first\r\n250 ok\r\n');
+  assert.match(
+    smtp.heard(),
+    /^250-one\r\n250 two\r\n550 5\.7\.60 alice@x\.test may not send as ceo@x\.test[^\r]*\r\n503 MAIL first\r\n250 ok\r\n$/,
+  );
+  for (const way of [
+    'mail from: <ceo@x.test>',
+    ' MAIL FROM:<ceo@x.test>',
+    'MAIL\tFROM:ceo@x.test SIZE=1',
+    'MAIL FROM:<@a:ceo@x.test>',
+    'NOOP\rMAIL FROM:<ceo@x.test>',
+    'MAIL FROM:<alice@x.test> <ceo@x.test> x<',
+  ]) {
+    await smtp.say(`${way}\r\n`);
+    assert.match(smtp.heard(), /^5\d\d /, way);
+  }
+  assert.doesNotMatch(smtp.servers[0]!.heard, /ceo/);
+  await smtp.say('MAIL FROM:<INFO@x.test>\r\n');
+  assert.match(smtp.servers[0]!.heard, /INFO@x\.test/);
+});
+
+test('S5: relayed mail is from the mailbox, in its header: the provider never sees the end of another', async (t) => {
+  const begin = async (smtp: Scene, from = ALICE): Promise<void> => {
+    await smtp.say(`MAIL FROM:<${from}>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n`);
+    await smtp.reply('250 ok\r\n250 ok\r\n354 go\r\n');
+    smtp.heard();
+  };
+  for (const [header, said] of [
+    ['From: ceo@x.test', /^550 5\.7\.60 From names ceo@x\.test/],
+    [`From: ceo@x.test <${ALICE}>`, /^554 5\.6\.0 /],
+    [`From: ${ALICE}\r\nSender: ceo@x.test`, /^550 5\.7\.60 Sender names/],
+    [`From: ${ALICE}\r\nfrom : ceo@x.test`, /^554 5\.6\.0 .* more than one From/],
+    [`no field\r\nFrom:\r\n ceo@x.test`, /^550 5\.7\.60 /],
+    [`X: a\rFrom: ceo@x.test`, /^554 5\.6\.0 /],
+  ] as const)
+    for (const size of [7, 10_000]) {
+      const smtp = scene(t, 'smtp', rules);
+      await begin(smtp);
+      const text = `${header}\r\n\r\nhello\r\n.\r\n`;
+      for (let at = 0; at < text.length; at += size) await smtp.say(text.slice(at, at + size));
+      assert.match(smtp.heard(), said, header);
+      assert.doesNotMatch(smtp.servers[0]!.heard, /hello|\r\n\.\r\n/);
+      assert.deepEqual(
+        smtp.relayed.map(({ taken }) => taken),
+        [false],
+      );
+      // The session goes on, with another server.
+      await smtp.say(`MAIL FROM:<${ALICE}>\r\n`);
+      assert.equal(smtp.servers[1]?.heard, `MAIL FROM:<${ALICE}>\r\n`);
+      await smtp.reply('250 again\r\n');
+      assert.equal(smtp.heard(), '250 again\r\n');
+    }
+  const empty = scene(t, 'smtp', rules);
+  await begin(empty, '');
+  await empty.say(`From: ${ALICE}\r\n\r\n.\r\n`);
+  assert.match(empty.heard(), /^550 5\.7\.60 the message has no envelope sender/);
+  const bounce = scene(t, 'smtp', rules);
+  await begin(bounce, '');
+  await bounce.say('From: MAILER-DAEMON@host (Mail Delivery System)\r\nContent-Type: multipart/report\r\n\r\n.\r\n');
+  await bounce.reply('250 taken\r\n');
+  assert.equal(bounce.heard(), '250 taken\r\n');
+  const chunks = scene(t, 'smtp', rules);
+  await chunks.say(`MAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nBDAT 10\r\nFrom: ceo@`);
+  await chunks.reply('250 ok\r\n250 ok\r\n250 ok\r\n');
+  chunks.heard();
+  await chunks.say('BDAT 10 LAST\r\nx.test\r\n\r\n');
+  assert.match(chunks.heard(), /^550 5\.7\.60 From names ceo@x\.test/);
+  assert.ok(chunks.over());
+});
+
+test('S5: text that servers end at different places passes to nobody; text before the answer to DATA waits for it', async (t) => {
+  for (const text of ['a\n.\r\nMAIL FROM:<ceo@x.test>\r\n', 'a\r\n.\nMAIL', 'a\r.\r\nMAIL', 'a\r\n.\rMAIL'])
+    for (const size of [1, 10_000]) {
+      const smtp = scene(t, 'smtp', rules);
+      await smtp.say(`MAIL FROM:<${ALICE}>\r\nDATA\r\n`);
+      await smtp.reply('250 ok\r\n354 go\r\n');
+      smtp.heard();
+      const all = `From: ${ALICE}\r\n\r\n${text}`;
+      for (let at = 0; at < all.length && !smtp.over(); at += size) await smtp.say(all.slice(at, at + size));
+      assert.match(smtp.heard(), /^554 5\.6\.11 /, JSON.stringify(text));
+      assert.ok(smtp.over());
+    }
+  const early = scene(t, 'smtp', rules);
+  await early.say(`MAIL FROM:<${ALICE}>\r\nDATA\r\nFrom: ${ALICE}\r\n\r\nMAIL FROM:<ceo@x.test>\r\n.\r\n`);
+  assert.equal(early.servers[0]!.heard, `MAIL FROM:<${ALICE}>\r\nDATA\r\n`);
+  await early.reply('250 ok\r\n354 go\r\n');
+  assert.match(early.servers[0]!.heard, /MAIL FROM:<ceo@x\.test>\r\n\.\r\n$/);
+  await early.reply('250 taken\r\n');
+  assert.equal(early.heard(), '250 ok\r\n354 go\r\n250 taken\r\n');
 });
 
 test('POP3: a command without an answer gets one, an answer cut in two is left alone', async (t) => {

@@ -6,14 +6,15 @@
 import { asError } from '../../base/error.ts';
 import type { RunningRelay } from '../relay.ts';
 import type { KeeperOptions, SessionKeeper } from './keeper.ts';
-import { SmtpDialogue } from './smtp-dialogue.ts';
+import { SmtpDialogue, type SmtpRules } from './smtp-dialogue.ts';
 import { Stop } from './stop.ts';
 
 const NOTHING = Buffer.alloc(0);
+const ANYTHING: SmtpRules = { sender: () => undefined, header: () => undefined };
 
 export class SmtpKeeper implements SessionKeeper {
   readonly #options: KeeperOptions;
-  readonly #dialogue = new SmtpDialogue();
+  readonly #dialogue: SmtpDialogue;
   readonly #stop = new Stop();
   #relay!: RunningRelay;
   #gone = false;
@@ -23,6 +24,7 @@ export class SmtpKeeper implements SessionKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#dialogue = new SmtpDialogue(options.mail ?? ANYTHING);
   }
 
   attach(relay: RunningRelay): void {
@@ -30,19 +32,49 @@ export class SmtpKeeper implements SessionKeeper {
   }
 
   fromClient(bytes: Buffer): Buffer {
-    if (!this.#gone) {
-      this.#dialogue.fromClient(bytes);
-      return bytes;
+    if (this.#gone) {
+      const first = this.#waiting.length === 0;
+      this.#waiting = Buffer.concat([this.#waiting, bytes]);
+      this.#relay.pauseClient(true);
+      if (first) void this.#succeed();
+      return NOTHING;
     }
-    const first = this.#waiting.length === 0;
-    this.#waiting = Buffer.concat([this.#waiting, bytes]);
-    this.#relay.pauseClient(true);
-    if (first) void this.#succeed();
-    return NOTHING;
+    const refusing = this.#dialogue.refusing;
+    const { pass, say, cut, rest } = this.#dialogue.fromClient(bytes);
+    this.#tell();
+    // The text goes no further: a server that has not seen its end delivers nothing of it (RFC 5321 §4.1.1.4).
+    if (!refusing && (this.#dialogue.refusing || rest !== undefined)) this.#relay.dropServer();
+    if (say !== undefined) this.#relay.toClient(say);
+    if (cut !== undefined) {
+      if (this.#dialogue.speakable) this.#relay.cut(`${cut}\r\n`, 'error');
+      else this.#relay.cut(undefined, 'error');
+      return NOTHING;
+    }
+    if (rest !== undefined) {
+      this.#gone = true;
+      if (rest.length > 0) this.fromClient(rest);
+      return NOTHING;
+    }
+    if (this.#dialogue.early) this.#relay.pauseClient(true);
+    return this.#dialogue.refusing ? NOTHING : pass;
   }
 
   fromServer(bytes: Buffer): Buffer {
-    return this.#dialogue.fromServer(bytes);
+    const told = this.#dialogue.fromServer(bytes);
+    this.#tell();
+    return told;
+  }
+
+  /** What a program sent behind DATA without waiting for the answer is text or commands only now. */
+  passed(): void {
+    if (this.#gone || !this.#dialogue.waiting) return;
+    const pass = this.fromClient(this.#dialogue.takeEarly());
+    if (pass.length > 0) this.#relay.toServer(pass);
+    this.#relay.pauseClient(false);
+  }
+
+  #tell(): void {
+    for (const ended of this.#dialogue.takeEnded()) this.#options.onMessage?.(ended);
   }
 
   get serverEnding(): boolean {
@@ -82,8 +114,8 @@ export class SmtpKeeper implements SessionKeeper {
       this.#relay.replaceServer(connection.conn.detach());
       const waiting = this.#waiting;
       this.#waiting = NOTHING;
-      this.#dialogue.fromClient(waiting);
-      this.#relay.toServer(waiting);
+      const pass = this.fromClient(waiting);
+      if (pass.length > 0) this.#relay.toServer(pass);
       this.#relay.pauseClient(false);
       onMoved('server-gone', connection, clock.now() - started);
     } catch (error) {

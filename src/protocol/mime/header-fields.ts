@@ -65,13 +65,21 @@ export interface FieldProblem {
   readonly problem: string;
 }
 
+export interface ReadOptions {
+  /** Lines that are no field are left out instead of being a problem: for a header that is not ours to refuse. */
+  readonly skipUnreadable?: boolean;
+}
+
 const NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 
 /**
  * Reads the fields of a whole header. The line with which mbox files and `git format-patch` begin a message is left out: it is
  * no field. @param text one octet per character, the empty line may be there or not @returns what is wrong, with its line
  */
-export function readFields(text: string): readonly Field[] | FieldProblem {
+export function readFields(
+  text: string,
+  { skipUnreadable = false }: ReadOptions = {},
+): readonly Field[] | FieldProblem {
   const lines = text.split('\r\n');
   const fields: Field[] = [];
   let raw: string[] = [];
@@ -82,6 +90,7 @@ export function readFields(text: string): readonly Field[] | FieldProblem {
     if (/[\r\n\0]/.test(line))
       return { line: at + 1, problem: 'has a line break or NUL in it that does not belong there' };
     if (line.startsWith(' ') || line.startsWith('\t')) {
+      if (raw.length === 0 && skipUnreadable) continue;
       if (raw.length === 0)
         return { line: at + 1, problem: `is indented, and there is no field before it: ${shown(line)}` };
       raw.push(line);
@@ -89,8 +98,8 @@ export function readFields(text: string): readonly Field[] | FieldProblem {
     }
     if (raw.length > 0) {
       const field = fieldOf(raw, begun);
-      if ('problem' in field) return field;
-      fields.push(field);
+      if (!('problem' in field)) fields.push(field);
+      else if (!skipUnreadable) return field;
     }
     raw = line === '' ? [] : [line];
     begun = at + 1;

@@ -1,0 +1,90 @@
+/** The text of one relayed message as it passes: where it ends (RFC 5321 §4.5.2, RFC 3030 §2), and its header. No I/O. */
+import { HeaderReader, MAX_HEADER } from '../../protocol/mime/header-fields.ts';
+
+const CR = 0x0d;
+const LF = 0x0a;
+const DOT = 0x2e;
+
+export interface Passed {
+  /** Where the text ends in what came, the closing dot and its line included. */
+  readonly end: number | undefined;
+  /**
+   * A dot after a line end that is none everywhere (`\n.`, `\r.`): servers differ in what the text is and what are commands (SMTP
+   * smuggling), so that none may get it.
+   */
+  readonly ambiguous: boolean;
+  /** What the judge says of the header, once. */
+  readonly objection: string | undefined;
+}
+
+export class SmtpText {
+  readonly #judge: (header: Buffer) => string | undefined;
+  #header: HeaderReader | undefined = new HeaderReader();
+  /** The two octets before what comes: the text begins at the beginning of a line. */
+  #before = [CR, LF];
+  /** Behind CRLF and a dot: 1, and a CR behind that: 2. */
+  #closing: 0 | 1 | 2 = 0;
+  /** Of the text so far. */
+  octets = 0;
+
+  /** @param judge is given the whole header */
+  constructor(judge: (header: Buffer) => string | undefined) {
+    this.#judge = judge;
+  }
+
+  /** Octets after DATA. */
+  dotted(bytes: Buffer): Passed {
+    const { end, ambiguous } = this.#findEnd(bytes);
+    const text = bytes.subarray(0, end);
+    this.octets += text.length;
+    return { end, ambiguous, objection: ambiguous ? undefined : this.#look(text, end !== undefined) };
+  }
+
+  /** Octets of a BDAT chunk. @param last the message ends with them */
+  counted(bytes: Buffer, last: boolean): string | undefined {
+    this.octets += bytes.length;
+    return this.#look(bytes, last);
+  }
+
+  #look(text: Buffer, last: boolean): string | undefined {
+    if (!this.#header) return undefined;
+    const end = this.#header.add(text.subarray(0, MAX_HEADER + 4));
+    if (end === undefined && !last && !this.#header.endless) return undefined;
+    const { octets, endless } = this.#header;
+    this.#header = undefined;
+    if (end === undefined && endless) return `554 5.6.0 the header has more than ${MAX_HEADER} octets`;
+    return this.#judge(octets.subarray(0, end));
+  }
+
+  #findEnd(bytes: Buffer): { readonly end: number | undefined; readonly ambiguous: boolean } {
+    const bareCr = bytes.indexOf('\r.');
+    let at = 0;
+    if (this.#closing === 0 && bytes[0] === DOT) {
+      const [second, first] = this.#before;
+      if (first === LF && second === CR) {
+        this.#closing = 1;
+        at = 1;
+      } else if (first === LF || first === CR) return { end: undefined, ambiguous: true };
+    }
+    for (;;) {
+      if (this.#closing === 1 && at < bytes.length) {
+        if (bytes[at] === LF) return { end: undefined, ambiguous: true };
+        this.#closing = bytes[at] === CR ? 2 : 0;
+        at += 1;
+      }
+      if (this.#closing === 2 && at < bytes.length) {
+        if (bytes[at] !== LF) return { end: undefined, ambiguous: true };
+        return { end: at + 1, ambiguous: bareCr !== -1 && bareCr < at };
+      }
+      if (at >= bytes.length) break;
+      const lf = bytes.indexOf('\n.', Math.max(0, at - 1));
+      if (lf === -1) break;
+      const before = lf > 0 ? bytes[lf - 1] : this.#before[1];
+      if (before !== CR) return { end: undefined, ambiguous: true };
+      this.#closing = 1;
+      at = lf + 2;
+    }
+    for (const octet of bytes.subarray(-2)) this.#before = [this.#before[1]!, octet];
+    return { end: undefined, ambiguous: bareCr !== -1 };
+  }
+}

@@ -1,0 +1,21 @@
+/** A session before its relay. */
+import type { Socket } from 'node:net';
+import type { Timer } from '../base/clock.ts';
+import type { Conn } from '../protocol/wire/conn.ts';
+import type { AppPassword } from '../store/types.ts';
+import type { ProviderConnection } from './provider.ts';
+
+/** What exists only until the relay runs, so that an idle session keeps none of it. */
+export interface SigningIn {
+  readonly plain: Socket;
+  readonly reading: AbortController;
+  /** Aborted when the program is gone or may no longer come in; ends the work at the provider. */
+  readonly gone: AbortController;
+  conn: Conn | undefined;
+  provider: ProviderConnection | undefined;
+  /** Mail of this program goes to the outbox: who brings it. */
+  submitter: AppPassword | undefined;
+  verifying: boolean;
+  timer: Timer | undefined;
+  leftMs: number;
+}
