@@ -1,4 +1,5 @@
 /** Checking API keys, from memory when warm, with the rate each key is allowed. */
+import { catchAllOf } from '../store/table/mailboxes.ts';
 import { hash, type KeyObject } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
@@ -137,5 +138,6 @@ export function allows(key: ApiKey, action: ApiKey['actions'][number]): boolean 
 
 /** Whether a key opens a mailbox. */
 export function opens(key: ApiKey, mailbox: string): boolean {
-  return key.mailboxes.includes('*') || key.mailboxes.includes(mailbox.toLowerCase());
+  const address = mailbox.toLowerCase();
+  return ['*', address, catchAllOf(address)].some((name) => name !== undefined && key.mailboxes.includes(name));
 }

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { asError } from '../base/error.ts';
 import type { AppPassword, Mailbox, Store } from '../store/types.ts';
+import { catchAllOf, openedBy } from '../store/table/mailboxes.ts';
 import type { Vault } from '../vault/types.ts';
 import { hashKey, hashOf } from './app-password.ts';
 import { accessError } from './errors.ts';
@@ -89,8 +90,7 @@ class SignInCheck implements SignIn {
     const hash = hashOf(this.#key, password);
     const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
     const row = (trusted ? this.#passwords.get(hash) : undefined) ?? (await this.#fresh(hash));
-    const mailbox =
-      (trusted ? this.#mailboxes.get(address) : undefined) ?? (await this.#deps.store.mailboxes.find(address));
+    const mailbox = (trusted ? this.#known(address) : undefined) ?? (await this.#deps.store.mailboxes.opened(address));
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
     if (row === undefined && mailbox === undefined && trusted && this.#empty) {
@@ -106,7 +106,7 @@ class SignInCheck implements SignIn {
   }
 
   mailbox(address: string): Promise<Mailbox | undefined> {
-    return this.#deps.store.mailboxes.find(address);
+    return this.#deps.store.mailboxes.opened(address);
   }
 
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void } {
@@ -179,6 +179,13 @@ class SignInCheck implements SignIn {
     }
   }
 
+  #known(address: string): Mailbox | undefined {
+    const own = this.#mailboxes.get(address);
+    const pattern = own ? undefined : catchAllOf(address);
+    const catchAll = pattern === undefined ? undefined : this.#mailboxes.get(pattern);
+    return own ?? (catchAll && openedBy(catchAll, address));
+  }
+
   /** One made a moment ago in another process may not have been heard of yet. */
   async #fresh(hash: string): Promise<AppPassword | undefined> {
     return this.#deps.store.appPasswords.byHash(hash);
@@ -193,7 +200,8 @@ class SignInCheck implements SignIn {
   ): Refusal | undefined {
     if (row.revokedAt !== undefined) return 'revoked';
     if (!this.#isValid(row)) return 'expired';
-    if (!row.mailboxes.includes('*') && !row.mailboxes.includes(address)) return 'wrong-mailbox';
+    if (![address, catchAllOf(address), '*'].some((name) => name !== undefined && row.mailboxes.includes(name)))
+      return 'wrong-mailbox';
     if (!row.protocols.includes(protocol)) return 'wrong-protocol';
     if (!isWithin(remoteAddress, row.networks)) return 'wrong-network';
     return mailbox === undefined ? 'no-such-mailbox' : undefined;

@@ -10,7 +10,7 @@ export async function judgeDevices(
   store: Pick<Store, 'mailboxes'>,
 ): Promise<Found> {
   for (const { name, mailbox, sender = mailbox } of rules) {
-    const found = await store.mailboxes.find(mailbox.toLowerCase());
+    const found = await store.mailboxes.opened(mailbox.toLowerCase());
     if (!found)
       throw checkError('check.devices', `the devices of ${name} send through ${mailbox}, which is not set up`, {
         hint: `postern mailbox add ${mailbox}, or name another mailbox under outbox.devices in postern.yaml`,

@@ -65,7 +65,14 @@ export async function* checkMailbox(
       );
     yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox));
   }
-  for (const protocol of options.protocols ?? mailbox.protocols)
+  const everyAddress = mailbox.address.startsWith('*@');
+  if (everyAddress)
+    yield steps.skipped(
+      'sign-in',
+      'sign-in',
+      `it stands for every address of its domain: postern check SOMEBODY${mailbox.address.slice(1)}`,
+    );
+  for (const protocol of everyAddress ? [] : (options.protocols ?? mailbox.protocols))
     yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
   const usage = usageOf(mailbox, grant, application, profile);
   yield await steps.run('limits', 'provider limits', () => describeLimits(catalogue(), usage));

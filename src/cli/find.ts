@@ -3,10 +3,20 @@ import type { Instance } from '../server/instance.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
 import { cliError } from './errors.ts';
 
-/** @throws cli.not-found */
-export async function findMailbox({ store }: Instance, address: string): Promise<Mailbox> {
+/** What opens an address: its own mailbox, or that of `*@domain`. @throws cli.not-found */
+export async function findOpened({ store }: Instance, address: string): Promise<Mailbox> {
+  return (await store.mailboxes.opened(address)) ?? findMailbox({ store }, address);
+}
+
+/** The mailbox of this very address, which can be changed. @throws cli.not-found */
+export async function findMailbox({ store }: Pick<Instance, 'store'>, address: string): Promise<Mailbox> {
   const found = await store.mailboxes.find(address.toLowerCase());
   if (found) return found;
+  const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
+  if (catchAll !== undefined)
+    throw cliError('cli.not-found', `${address} has no mailbox of its own; ${catchAll} opens it`, {
+      hint: `name that: '${catchAll}'`,
+    });
   const known = (await store.mailboxes.list()).map((one) => one.address);
   throw cliError('cli.not-found', `there is no mailbox ${address}`, {
     hint:

@@ -129,8 +129,9 @@ export class ReusableSessions {
 
   /** The mailboxes were closed: their sessions end. */
   drop(addresses: readonly string[]): void {
-    for (const returning of this.#returning) returning.closed ||= addresses.includes(returning.address);
-    for (const address of addresses)
+    for (const returning of this.#returning)
+      returning.closed ||= addresses.some((address) => covers(address, returning.address));
+    for (const address of [...this.#resting.keys()].filter((one) => addresses.some((name) => covers(name, one))))
       for (const resting of this.#resting.get(address) ?? []) this.#dismiss(address, resting);
   }
 
@@ -218,4 +219,9 @@ function sameWay(one: MailEndpoint, other: MailEndpoint): boolean {
     one.trust.ca === other.trust.ca &&
     String(one.trust.fingerprints) === String(other.trust.fingerprints)
   );
+}
+
+/** `*@domain` stands for every address of the domain; one with a mailbox of its own only loses a session that rests. */
+function covers(name: string, address: string): boolean {
+  return name === address || (name.startsWith('*@') && address.endsWith(name.slice(1)));
 }

@@ -86,7 +86,8 @@ export class Session {
 
   /** Whether it came in with one of these app passwords, or to one of these mailboxes. */
   uses(names: ReadonlySet<string | undefined>): boolean {
-    return names.has(this.#record.appPasswordId) || names.has(this.#mailbox?.address);
+    const mailbox = this.#mailbox;
+    return [this.#record.appPasswordId, mailbox?.address, mailbox?.catchAll].some((name) => names.has(name));
   }
 
   /** Leads the connection from its first byte to the relay or to its end. Never rejects. */

@@ -60,6 +60,14 @@ export async function connectMailbox(
   const address = normalAddress(request.address);
   const emit = deps.emit ?? (() => undefined);
   if (request.protocols.length === 0) throw oauthError('oauth.not-granted', 'name at least one of imap, pop3, smtp');
+  if (address.startsWith('*@') && (!isAppOnly(flow) || flow === 'service-account'))
+    throw oauthError(
+      'oauth.flow-unavailable',
+      `${address} stands for every address of its domain, and this consent opens one`,
+      {
+        hint: 'only an application that signs in by itself opens them all (--flow app-only, at Microsoft); otherwise add each address',
+      },
+    );
   const facts = { address, applicationId: application.id, flow };
   const startedAt = deps.clock.now();
   await emit({ type: 'consent.started', ...facts, protocols: request.protocols });

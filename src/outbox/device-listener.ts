@@ -119,7 +119,7 @@ async function serveDevice(
     conn = new Conn(tls === 'implicit' ? await secure(socket) : socket, { clock });
     conn.setIdle(IDLE_MS);
     const rule = ruleFor(rules, remoteAddress);
-    const mailbox = rule && (await store.mailboxes.find(rule.mailbox.toLowerCase()));
+    const mailbox = rule && (await store.mailboxes.opened(rule.mailbox.toLowerCase()));
     if (rule === undefined || mailbox === undefined || full) {
       const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
       log.warn({ ...facts, rule: rule?.name }, `a device was turned away: ${why}`);

@@ -115,6 +115,8 @@ export interface Mailbox {
   /** Closed on purpose, this mailbox alone: its grant and the grant's other mailboxes go on. */
   readonly suspended?: { readonly since: number; readonly reason: string } | undefined;
   readonly createdAt: number;
+  /** The mailbox `*@domain` that opened this one; such a mailbox has no row of its own. Not stored. */
+  readonly catchAll?: string;
 }
 
 /** A generated local secret for one program. Only its keyed hash is kept. */
@@ -253,7 +255,10 @@ export interface MailboxTable {
     address: string,
     change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'settings' | 'access' | 'suspended'>>,
   ): Promise<void>;
+  /** The row of this very address. */
   find(address: string): Promise<Mailbox | undefined>;
+  /** The mailbox that mail for an address is read and sent through: its own row, or that of `*@domain` under this address. */
+  opened(address: string): Promise<Mailbox | undefined>;
   byGrant(grantId: string): Promise<readonly Mailbox[]>;
   list(): Promise<readonly Mailbox[]>;
   remove(address: string): Promise<boolean>;

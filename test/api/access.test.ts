@@ -161,14 +161,14 @@ test('answers are for programs only, and failures can be looked up', async () =>
 
 test('what fails inside is not told outside', async () => {
   const client = await bed.key();
-  const { find } = bed.store.mailboxes;
-  Object.assign(bed.store.mailboxes, { find: () => Promise.reject(new Error('password=hunter2 at /secret/path')) });
+  const { opened } = bed.store.mailboxes;
+  Object.assign(bed.store.mailboxes, { opened: () => Promise.reject(new Error('password=hunter2 at /secret/path')) });
   try {
     const answer = await client.call('sendMessage', { json: hello });
     assert.deepEqual([answer.status, answer.body.code], [500, 'base.bug']);
     assert.doesNotMatch(answer.text, /hunter2|secret\/path/);
   } finally {
-    Object.assign(bed.store.mailboxes, { find });
+    Object.assign(bed.store.mailboxes, { opened });
   }
 });
 

@@ -5,7 +5,7 @@ import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between, collect, duration } from '../value.ts';
-import { findMailbox } from '../find.ts';
+import { findOpened } from '../find.ts';
 
 export function apikey(): Command {
   return new Command('apikey')
@@ -56,7 +56,7 @@ function add(): Command {
       }
       await context.withInstance(async (instance) => {
         const mailboxes = options.all === true ? ['*'] : [];
-        for (const address of options.mailbox ?? []) mailboxes.push((await findMailbox(instance, address)).address);
+        for (const address of options.mailbox ?? []) mailboxes.push((await findOpened(instance, address)).address);
         const { key, row } = await createApiKey(instance, {
           label: options.label,
           actions: options.allow,

@@ -13,7 +13,7 @@ import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines } from '../report.ts';
 import { between } from '../value.ts';
-import { findMailbox } from '../find.ts';
+import { findOpened } from '../find.ts';
 
 interface ScopeOptions {
   readonly installation?: boolean;
@@ -47,7 +47,7 @@ export function check(): Command {
         };
         if (address !== undefined) {
           await context.withInstance(async (instance) => {
-            const report = await mailboxReport(instance, await findMailbox(instance, address), run, screen);
+            const report = await mailboxReport(instance, await findOpened(instance, address), run, screen);
             context.result(report, []);
             leave([report]);
           });

@@ -9,7 +9,7 @@ import { programs, type ClientConfig, type MailProgram } from '../client-config/
 import { doorsOf, PLACEHOLDER, type Security } from '../client-config/settings.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../find.ts';
+import { findOpened } from '../find.ts';
 
 interface Options {
   readonly for: string;
@@ -39,7 +39,7 @@ export function clientConfig(): Command {
     .action(async (address: string, options: Options, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const mailbox = await findMailbox(instance, address);
+        const mailbox = await findOpened(instance, address);
         const program = programs[options.for]!;
         const made = options.newPassword === true ? await newPassword(instance, mailbox, program) : undefined;
         const written = await writeConfig(instance, mailbox, program, { ...options, password: made ?? PLACEHOLDER });

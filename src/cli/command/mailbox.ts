@@ -10,7 +10,7 @@ import { PROTOCOLS, type Mailbox, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication, findMailbox } from '../find.ts';
+import { findApplication, findMailbox, findOpened } from '../find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols } from '../value.ts';
@@ -55,7 +55,7 @@ function add(): Command {
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n',
+      "\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n  $ postern mailbox add '*@example.com' --provider robot --flow app-only\n",
     )
     .action(async (address: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
@@ -82,7 +82,9 @@ function add(): Command {
         });
         context.result(facts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
         context.say(
-          `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
+          made.address.startsWith('*@')
+            ? `next: postern mailbox test SOMEBODY${made.address.slice(1)}, then postern password add --mailbox '${made.address}' --label PROGRAM`
+            : `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
         );
       });
     });
@@ -141,7 +143,7 @@ function show(): Command {
     .action(async (address: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const found = await findMailbox(instance, address);
+        const found = await findOpened(instance, address);
         const now = instance.clock.now();
         const surveyed = (await surveyGrants(instance.store, now)).grants.get(found.grantId);
         const grant = surveyed?.grant;
@@ -194,7 +196,11 @@ function test(): Command {
     .action(async (address: string, options: { protocols?: readonly Protocol[] }, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const found = await findMailbox(instance, address);
+        const found = await findOpened(instance, address);
+        if (found.address.startsWith('*@'))
+          throw cliError('cli.usage', `${found.address} stands for every address of its domain; name one of them`, {
+            hint: `postern mailbox test SOMEBODY${found.address.slice(1)}`,
+          });
         const tests = await Promise.all(
           (options.protocols ?? PROTOCOLS).map((protocol) => testProtocol(instance, found, protocol)),
         );

@@ -5,7 +5,7 @@ import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect, duration, protocols } from '../value.ts';
-import { findMailbox } from '../find.ts';
+import { findOpened } from '../find.ts';
 
 export function password(): Command {
   return new Command('password')
@@ -58,7 +58,7 @@ function add(): Command {
       }
       await context.withInstance(async (instance) => {
         const mailboxes = options.all === true ? ['*'] : [];
-        for (const address of options.mailbox ?? []) mailboxes.push((await findMailbox(instance, address)).address);
+        for (const address of options.mailbox ?? []) mailboxes.push((await findOpened(instance, address)).address);
         const expiresAt = options.expires === undefined ? undefined : instance.clock.now() + options.expires;
         const { password, row } = await createAppPassword(instance, {
           label: options.label,

@@ -144,7 +144,7 @@ function complete(address: string, localDomain: string | undefined): string {
  * only one there is. @throws cli.not-found
  */
 async function mailboxFor({ store }: Instance, named: string | undefined, from: string | undefined): Promise<Mailbox> {
-  const own = await store.mailboxes.find((named ?? from ?? '').toLowerCase());
+  const own = await store.mailboxes.opened((named ?? from ?? '').toLowerCase());
   if (own) return own;
   const all = await store.mailboxes.list();
   const declared = named === undefined && from !== undefined && all.find((mailbox) => maySendAs(mailbox, from));

@@ -4,7 +4,7 @@ import { encodeResponse } from '../../protocol/sasl/line.ts';
 import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
 import { Context } from '../context.ts';
-import { findMailbox } from '../find.ts';
+import { findOpened } from '../find.ts';
 import type { Protocol } from '../../store/types.ts';
 
 interface TokenOptions {
@@ -29,7 +29,7 @@ export function token(): Command {
     .action(async (address: string, options: TokenOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const mailbox = await findMailbox(instance, address);
+        const mailbox = await findOpened(instance, address);
         const { value, expiresAt, scopes } = await instance.tokens.accessToken(mailbox, options.protocol);
         const { user, host, port } = await instance.tokens.endpoint(mailbox, options.protocol);
         const json = { accessToken: value.reveal(), expiresAt: new Date(expiresAt).toISOString(), scopes, user };

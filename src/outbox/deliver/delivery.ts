@@ -287,7 +287,7 @@ class DeliveryLoop implements Delivery {
 
   async #startMailbox(address: string, box: Box): Promise<void> {
     const { clock, log, store } = this.#deps;
-    const mailbox = await store.mailboxes.find(address);
+    const mailbox = await store.mailboxes.opened(address);
     if (!mailbox || mailbox.settings['outboxHeld'] !== undefined) {
       // A mailbox that was removed keeps its mail until it is back or the messages are cancelled.
       box.waitUntil = clock.now() + LOOK_MS;
@@ -371,7 +371,7 @@ class DeliveryLoop implements Delivery {
 
   /** A process died in the middle of this one. */
   async #interrupted(message: OutboxMessage): Promise<void> {
-    const mailbox = await this.#deps.store.mailboxes.find(message.mailbox);
+    const mailbox = await this.#deps.store.mailboxes.opened(message.mailbox);
     if (!mailbox) return;
     this.#claimed.add(message.id);
     await (

@@ -61,7 +61,7 @@ export async function report(deps: ReportDeps, message: OutboxMessage, kind: Rep
     (one) => one.state === state && (one.notify?.includes(wish) ?? kind === 'failed'),
   );
   if (concerned.length === 0) return;
-  const mailbox = await store.mailboxes.find(message.mailbox);
+  const mailbox = await store.mailboxes.opened(message.mailbox);
   if (!mailbox) return;
   // Tried again by hand and failed again, it is reported again.
   const failures = await outbox.events({ messageId: message.id, types: ['failed'], limit: 1000 });

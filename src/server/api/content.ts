@@ -129,11 +129,11 @@ export async function sendingMailbox(
 
 async function mailboxOf(c: ApiContext, deps: ApiDeps, from: string, named: string | undefined): Promise<Mailbox> {
   if (named !== undefined) return mailboxFor(c, deps.store, named);
-  const own = mayUse(c, from) ? await deps.store.mailboxes.find(from) : undefined;
+  const own = mayUse(c, from) ? await deps.store.mailboxes.opened(from) : undefined;
   if (own) return own;
   const allowed = mailboxesOf(c);
   const others = allowed
-    ? await Promise.all(allowed.map((address) => deps.store.mailboxes.find(address)))
+    ? await Promise.all(allowed.map((address) => deps.store.mailboxes.opened(address)))
     : await deps.store.mailboxes.list();
   const alias = others.find((mailbox) => mailbox !== undefined && maySendAs(mailbox, from));
   if (alias) return alias;

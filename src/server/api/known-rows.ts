@@ -8,12 +8,12 @@ const MOST_KNOWN = 10_000;
 
 /** The store with what was found lately found in memory. What is not there is asked for each time. */
 export function withKnownRows(store: Store, clock: Clock): { readonly store: Store; stop(): void } {
-  const mailboxes = remember(store, clock, 'mailboxes', (address) => store.mailboxes.find(address.toLowerCase()));
+  const mailboxes = remember(store, clock, 'mailboxes', (address) => store.mailboxes.opened(address.toLowerCase()));
   const grants = remember(store, clock, 'grants', (id) => store.grants.find(id));
   return {
     store: {
       ...store,
-      mailboxes: { ...store.mailboxes, find: mailboxes.find },
+      mailboxes: { ...store.mailboxes, opened: mailboxes.find },
       grants: { ...store.grants, find: grants.find },
     },
     stop() {

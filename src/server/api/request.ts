@@ -69,7 +69,7 @@ export function mailboxesOf(c: ApiContext): readonly string[] | undefined {
  * who else has mail here. @throws api.not-found
  */
 export async function mailboxFor(c: ApiContext, store: Store, address: string): Promise<Mailbox> {
-  const mailbox = mayUse(c, address) ? await store.mailboxes.find(address) : undefined;
+  const mailbox = mayUse(c, address) ? await store.mailboxes.opened(address) : undefined;
   if (mailbox) return mailbox;
   throw apiError('api.not-found', `there is no mailbox ${address} for this key`, { detail: { mailbox: address } });
 }

@@ -49,6 +49,18 @@ export function mailboxTable(engine: Engine): MailboxTable {
           await db.selectFrom('mailboxes').selectAll().where('address', '=', address.toLowerCase()).executeTakeFirst(),
         ),
       ),
+    opened: (given) =>
+      read(async (db) => {
+        const address = given.toLowerCase();
+        const pattern = catchAllOf(address);
+        const rows = await db
+          .selectFrom('mailboxes')
+          .selectAll()
+          .where('address', 'in', pattern === undefined ? [address] : [address, pattern])
+          .execute();
+        const own = rows.find((row) => row.address === address);
+        return own ? mailbox(own) : rows[0] && openedBy(mailbox(rows[0]), address);
+      }),
     byGrant: (grantId) =>
       read(async (db) =>
         (await db.selectFrom('mailboxes').selectAll().where('grant_id', '=', grantId).orderBy('address').execute()).map(
@@ -65,6 +77,17 @@ export function mailboxTable(engine: Engine): MailboxTable {
         return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
       }),
   };
+}
+
+/** `*@domain` for an address of that domain; undefined for what is no address, or a pattern itself. */
+export function catchAllOf(address: string): string | undefined {
+  const at = address.lastIndexOf('@');
+  return at < 1 || address.startsWith('*@') ? undefined : `*${address.slice(at)}`;
+}
+
+/** One address of a catch-all mailbox. */
+export function openedBy(catchAll: Mailbox, address: string): Mailbox {
+  return { ...catchAll, address, catchAll: catchAll.address };
 }
 
 function mailbox(row: MailboxRow): Mailbox;

@@ -1,0 +1,93 @@
+/** `*@domain`: one application-only mailbox opens every address of a domain, with the real commands and the real gateway. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { privateFolder } from '../bed/process.ts';
+import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+import { Wire } from '../bed/wire.ts';
+
+const EVERYBODY = '*@contoso.test';
+const folder = privateFolder();
+let site: SandboxGateway;
+let password: string;
+
+before(async () => {
+  site = await startSandboxGateway();
+  const { tenant, authority } = site.facts;
+  const settings = join(folder.path, 'settings.json');
+  writeFileSync(
+    settings,
+    JSON.stringify({
+      authority,
+      ca: site.caPem,
+      imap: { ...tenant.imap, ca: site.caPem },
+      smtp: { ...tenant.smtp, ca: site.caPem },
+    }),
+  );
+  const secret = join(folder.path, 'secret');
+  writeFileSync(secret, 'sandbox~secret/for+contoso-only');
+  await site.cli([
+    ...['provider', 'add', 'robot', '--preset', 'microsoft', '--client-id', '5a4db0c5-0000-4000-8000-000000000020'],
+    ...['--client-secret-file', secret, '--settings', settings],
+  ]);
+  await site.cli(['mailbox', 'add', EVERYBODY, '--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
+  await site.cli(['mailbox', 'remove', 'sales@contoso.test']);
+  const made = await site.cli(['password', 'add', '--mailbox', EVERYBODY, '--label', 'archive', '--json']);
+  ({ password } = JSON.parse(made.stdout.toString()) as { password: string });
+});
+after(async () => {
+  await site?.stop();
+  folder.remove();
+});
+
+async function login(address: string): Promise<{ wire: Wire; answer: string }> {
+  const wire = await Wire.open(site.facts.gateway.imap);
+  wire.send(`a LOGIN ${address} ${password}\r\n`);
+  const answer = await wire.until(/^a (?:OK|NO|BAD).*$/m);
+  return { wire, answer };
+}
+
+test('M: addresses without a mailbox of their own are opened, those of another domain are not', async () => {
+  const { wire, answer } = await login('sales@contoso.test');
+  assert.match(answer, /^a OK/m);
+  wire.send('b SELECT INBOX\r\n');
+  assert.match(await wire.until(/^b .*$/m), /^b OK/m);
+  const { answer: other } = await login('sales@fabrikam.test');
+  assert.match(other, /^a NO \[AUTHENTICATIONFAILED\]/m);
+});
+
+test('M: a password for the domain opens a mailbox that has its own consent as well; one for an address opens only that', async () => {
+  assert.match((await login('alice@contoso.test')).answer, /^a OK/m);
+  const made = await site.cli(['password', 'add', '--mailbox', 'sales@contoso.test', '--label', 'one', '--json']);
+  const own = (JSON.parse(made.stdout.toString()) as { password: string }).password;
+  const wire = await Wire.open(site.facts.gateway.imap);
+  wire.send(`a LOGIN bob@contoso.test ${own}\r\n`);
+  assert.match(await wire.until(/^a .*$/m), /^a NO \[AUTHENTICATIONFAILED\]/m);
+});
+
+test('M: what can be changed is the mailbox of the domain, and commands about one address say so', async () => {
+  const tested = await site.cli(['mailbox', 'test', 'sales@contoso.test', '--protocols', 'imap']);
+  assert.match(tested.stdout.toString(), /IMAP +works/);
+  const refused = await site.cli(['mailbox', 'suspend', 'sales@contoso.test'], { accept: [64] });
+  assert.match(refused.stderr, /no mailbox of its own; \*@contoso\.test opens it/);
+  const named = await site.cli(['mailbox', 'test', EVERYBODY], { accept: [64] });
+  assert.match(named.stderr, /mailbox test SOMEBODY@contoso\.test/);
+});
+
+test('M: suspending the mailbox of the domain ends the sessions it opened', async () => {
+  const { wire, answer } = await login('sales@contoso.test');
+  assert.match(answer, /^a OK/m);
+  await site.cli(['mailbox', 'suspend', EVERYBODY]);
+  await wire.until(/\* BYE this mailbox was closed/);
+  assert.match((await login('sales@contoso.test')).answer, /^a NO/m);
+  await site.cli(['mailbox', 'resume', EVERYBODY]);
+  assert.match((await login('sales@contoso.test')).answer, /^a OK/m);
+});
+
+test('M: a person’s consent does not open a domain', async () => {
+  const refused = await site.cli(['mailbox', 'add', '*@fabrikam.test', '--provider', 'robot', '--flow', 'device'], {
+    accept: [64],
+  });
+  assert.match(refused.stderr, /stands for every address of its domain/);
+});
