@@ -3,12 +3,14 @@ import { backoffMs } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
-import type { AuditTable } from '../store/types.ts';
+import type { AuditKey, AuditTable } from '../store/types.ts';
 import { clean, cleanText } from './clean.ts';
 import type { Audit, AuditEntry } from './types.ts';
 
 export interface AuditOptions {
   readonly log?: Log;
+  /** Signs the end of the chain: {@link auditKey}. */
+  readonly key?: AuditKey;
   /** Called at each failed write with how many notes wait and how many were given up so far. */
   readonly onFailure?: (failure: { readonly error: unknown; readonly waiting: number; readonly lost: number }) => void;
 }
@@ -43,7 +45,7 @@ export function openAudit(
       const rows = batch.map((entry) => entry.row);
       if (told > 0) rows.push(rowOf({ type: 'audit.lost', outcome: 'failed', data: { lost: told } }, clock.now()));
       try {
-        await table.append(rows);
+        await table.append(rows, options.key);
       } catch (error) {
         // Whoever waits for a record is told now, wherever in the queue it stands; notes wait for better times, in order.
         const records = [...batch, ...waiting].filter((entry) => entry.settle !== undefined);
@@ -106,6 +108,17 @@ export function openAudit(
     flush,
     close: flush,
   };
+}
+
+/**
+ * The key that signs the end of the chain: it is not in the database, and stays when the vault gets another master key.
+ * @param signed the end was seen signed before: one without a signature is not an old version's
+ */
+export async function auditKey(
+  vault: { derive(purpose: string): Promise<Uint8Array> },
+  signed: boolean,
+): Promise<AuditKey> {
+  return { key: await vault.derive('audit-head'), signed };
 }
 
 interface Settle {

@@ -49,7 +49,13 @@ export type AuditType =
   | 'server.started'
   | 'server.stopped'
   /** Written by the log itself: `data.lost` notes could not be kept while the database was away. */
-  | 'audit.lost';
+  | 'audit.lost'
+  /** Written by the log itself: from here on its end is signed; before, a version wrote it that did not sign. */
+  | 'audit.signed'
+  /** Written by the log itself: its end was found changed by something else. */
+  | 'audit.broken'
+  /** Records older than `audit.keepDays` were removed: `data.records` of them, up to number `data.last`. */
+  | 'audit.forgotten';
 
 export interface AuditEntry {
   readonly type: AuditType;

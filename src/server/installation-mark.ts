@@ -15,6 +15,8 @@ interface Mark {
   readonly database: string;
   /** The same value is in the database's settings. */
   readonly installation: string;
+  /** The end of the audit log has been seen with its signature: one without is no longer an old version's. */
+  readonly auditSigned?: true;
 }
 
 const SETTING = 'installation';
@@ -65,10 +67,21 @@ export async function confirmDatabase(config: Config, store: Pick<Store, 'settin
     );
   if (mark?.database === database) return;
   const installation = there ?? (await store.settings.setOnce(SETTING, randomBytes(16).toString('hex')));
+  remember(config, { ...mark, database, installation }, log);
+}
+
+/** Whether the end of the audit log was ever seen signed here. To be called with the opened database, after {@link confirmDatabase}. */
+export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>, log: Log): Promise<boolean> {
+  const mark = readMark(config);
+  if (mark === undefined || mark.auditSigned) return mark?.auditSigned === true;
+  if ((await store.audit.head())?.mac === undefined) return false;
+  remember(config, { ...mark, auditSigned: true }, log);
+  return true;
+}
+
+function remember(config: Config, mark: Mark, log: Log): void {
   try {
-    writeFileSync(`${markPath(config)}.new`, `${JSON.stringify({ database, installation } satisfies Mark)}\n`, {
-      mode: 0o600,
-    });
+    writeFileSync(`${markPath(config)}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
     renameSync(`${markPath(config)}.new`, markPath(config));
   } catch (error) {
     log.debug({ error }, 'the database could not be remembered now; it will be at the next start');

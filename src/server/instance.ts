@@ -4,7 +4,7 @@ import { constants, existsSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
-import { openAudit } from '../audit/log.ts';
+import { auditKey, openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
 import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
@@ -16,7 +16,7 @@ import { openOutbox } from '../outbox/open.ts';
 import type { Outbox } from '../outbox/types.ts';
 import { Budget } from '../protocol/wire/budget.ts';
 import { openStore } from '../store/open.ts';
-import type { Store } from '../store/types.ts';
+import type { AuditKey, Store } from '../store/types.ts';
 import {
   createKeyFile,
   credentialKey,
@@ -31,7 +31,7 @@ import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
 import { makeHome } from './home.ts';
-import { confirmDatabase, databaseFile, expectDatabase } from './installation-mark.ts';
+import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
 import { serviceInstallation } from './systemd/installed.ts';
 import { openSuppressed } from './outbox.ts';
@@ -55,6 +55,8 @@ export interface Instance {
   readonly store: Store;
   readonly vault: Vault;
   readonly audit: Audit;
+  /** What the audit log is signed with. */
+  readonly auditKey: AuditKey;
   readonly tokens: TokenSource;
   /** What renews tokens here, for the duty of renewal. */
   readonly renewal: RenewalDeps;
@@ -91,7 +93,8 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   try {
     await confirmDatabase(config, store, log);
     const vault = await openVault(store.settings, keySource(config.key));
-    const audit = openAudit(store.audit, clock, { log });
+    const key = await auditKey(vault, await isAuditSigned(config, store, log));
+    const audit = openAudit(store.audit, clock, { log, key });
     const emit = async (event: OAuthEvent): Promise<void> => {
       options.onEvent?.(event);
       await recordEvent({ audit, log, store }, event);
@@ -116,6 +119,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       store,
       vault,
       audit,
+      auditKey: key,
       tokens,
       renewal: tokens.renewal,
       outbox,

@@ -155,4 +155,9 @@ export const migrations: readonly Migration[] = [
     name: '009-oldest-first',
     up: () => [`CREATE INDEX outbox_order ON outbox_messages (mailbox, lane, seq, state_at) WHERE state = 'queued'`],
   },
+  {
+    // The head of the audit chain is signed from now on; a version that does not know that would drop the signature.
+    name: '010-signed-audit',
+    up: () => [],
+  },
 ];

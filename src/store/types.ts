@@ -153,6 +153,29 @@ export interface AuditRecord {
   readonly hash: string;
 }
 
+/** Number and hash of a record; number 0 and zeros stand for what is before the first. */
+export interface ChainLink {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+export interface AuditHead extends ChainLink {
+  /** The newest record that was removed because of its age: the chain begins after it. */
+  readonly anchor?: ChainLink;
+  /** The head was found without its key's signature, or with a wrong one, when this record was the newest; stays. */
+  readonly broken?: { readonly seq: number; readonly reason: string };
+  /** HMAC-SHA-256 over everything else, hex; missing where a version before this kind of head wrote last. */
+  readonly mac?: string;
+}
+
+/** What signs the head, and whether it has to be signed already. */
+export interface AuditKey {
+  readonly key: Uint8Array;
+  readonly signed: boolean;
+}
+
+export type NewAuditRecord = Omit<AuditRecord, 'seq' | 'previous' | 'hash'>;
+
 export interface Lease {
   readonly name: string;
   readonly owner: string;
@@ -275,19 +298,37 @@ export interface AppPasswordTable {
 }
 
 export interface AuditTable {
-  /** Appends in order, numbering and chaining (`chain.ts`) inside one transaction across all processes. */
-  append(entries: readonly Omit<AuditRecord, 'seq' | 'previous' | 'hash'>[]): Promise<void>;
+  /**
+   * Appends in order, numbering and chaining (`chain.ts`) inside one transaction across all processes.
+   * @param key signs the head (`audit-head.ts`), for which nothing of it is kept; a head that is not signed by it is told in the
+   * chain for good, and one of a version without keys is signed from now on
+   */
+  append(entries: readonly NewAuditRecord[], key?: AuditKey): Promise<void>;
+  /**
+   * Removes at most `limit` records from the beginning of the chain that are older than `before`, in their order up to the first
+   * that is not, and keeps what is needed to verify the rest. Removes nothing where the chain does not hold.
+   * @returns how many
+   */
+  forget(
+    before: number,
+    limit: number,
+    key: AuditKey,
+  ): Promise<{ readonly forgotten: number; readonly intact: boolean }>;
   /** Records with seq > `after`, ascending, at most `limit`. */
   read(after: number, limit: number): Promise<readonly AuditRecord[]>;
   /** The newest records first, filtered. */
   latest(filter: {
     readonly type?: string;
+    /** Of any of these. */
+    readonly types?: readonly string[];
+    /** Older than this record. */
+    readonly before?: number;
     readonly mailbox?: string;
     readonly sessionId?: string;
     readonly limit: number;
   }): Promise<readonly AuditRecord[]>;
   /** Number and hash of the newest record as kept apart from the records, so that a cut end shows; undefined if that is gone. */
-  head(): Promise<{ readonly seq: number; readonly hash: string } | undefined>;
+  head(): Promise<AuditHead | undefined>;
 }
 
 export interface LeaseTable {

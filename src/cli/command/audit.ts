@@ -1,6 +1,6 @@
 /** `postern audit`: what happened, and proof that nobody changed the record of it. */
 import { Command } from 'commander';
-import { verifyChain } from '../../audit/verify.ts';
+import { type ChainState, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -51,17 +51,37 @@ function verify(): Command {
     .addHelpText('after', '\nExample:\n  $ postern audit verify\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store }) => {
-        const result = await verifyChain(store.audit);
+      await context.withInstance(async ({ store, auditKey }) => {
+        const result = await verifyChain(store.audit, auditKey);
         if (result.type === 'broken') {
           context.result(result, []);
           throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
             detail: { seq: result.seq },
           });
         }
-        context.result(result, [`intact: ${result.records} records, head ${result.head}`]);
+        context.result(result, [`intact: ${result.records} records, head ${result.head}`, ...remarks(result)]);
       });
     });
+}
+
+/** What the chain proves beyond holding together, and what not. */
+function remarks({ first, signature }: Extract<ChainState, { type: 'intact' }>): readonly string[] {
+  return [
+    ...(first > 1 ? [`older than record ${first}: removed because of their age (audit.keepDays)`] : []),
+    ...(signature.type === 'unsigned'
+      ? [
+          'not signed yet: an earlier version wrote the last record, so a cut end or a chain written anew would not show;',
+          'the next record, for example of `postern serve`, signs it',
+        ]
+      : []),
+    ...(signature.type === 'signed'
+      ? [
+          signature.since
+            ? `signed by the key of this installation since record ${signature.since.seq}, ${new Date(signature.since.at).toISOString()}`
+            : 'signed by the key of this installation',
+        ]
+      : []),
+  ];
 }
 
 function line({ seq, at, type, outcome, mailbox, sessionId, data }: AuditRecord): string {
