@@ -1,5 +1,5 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
-import { isError } from '../base/error.ts';
+import { isError, PosternError } from '../base/error.ts';
 import type { ConnectRequest, Redirect } from '../oauth/connect-mailbox.ts';
 import { openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
@@ -47,12 +47,28 @@ export async function consent(context: Context, instance: Instance, request: Con
     const { mailbox } = await connectMailbox({ ...instance }, base);
     return mailbox;
   } catch (error) {
-    if (isError(error, 'oauth.consent-expired')) context.say('nobody signed in in time');
-    throw error;
+    throw (await isFirst(instance, request)) ? forFirstConsent(error, request) : error;
   } finally {
     process.off('SIGINT', interrupt);
     await redirect?.close();
   }
+}
+
+async function isFirst({ store }: Instance, { address }: ConsentRequest): Promise<boolean> {
+  return (await store.mailboxes.find(address.trim().toLowerCase())) === undefined;
+}
+
+/** Where there is no mailbox yet, there is nothing to consent to again: it is opened. */
+function forFirstConsent(thrown: unknown, { address, application, way }: ConsentRequest): unknown {
+  if (!isError(thrown)) return thrown;
+  const { code, kind, message, detail, retryAt, cause } = thrown;
+  const add = `postern mailbox add ${address} --provider ${application.name}${way === 'browser' ? '' : ` --flow ${way}`}`;
+  const hint = /postern mailbox reconsent \S+/.test(thrown.hint)
+    ? thrown.hint.replace(/postern mailbox reconsent \S+(?: --flow \S+)?/, add)
+    : code === 'oauth.consent-declined' || code === 'oauth.consent-expired'
+      ? `${thrown.hint}: ${add}`
+      : thrown.hint;
+  return new PosternError(code, { kind, hint }, message, { detail, cause, ...(retryAt ? { retryAt } : {}) });
 }
 
 async function flowOf({ vault }: Instance, { way, application }: ConsentRequest): Promise<Flow> {

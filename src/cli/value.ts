@@ -1,5 +1,6 @@
 /** Reading option values: protocols, durations, endpoints. Every refusal says what would be right. */
 import { InvalidArgumentError } from 'commander';
+import { cliError } from './errors.ts';
 import { PROTOCOLS, type Protocol } from '../store/types.ts';
 
 /** `imap,smtp`. */
@@ -12,6 +13,13 @@ export function protocols(text: string): readonly Protocol[] {
   if (found.length === 0 || found.length !== new Set(names).size)
     throw new InvalidArgumentError('name imap, pop3, smtp, separated by commas.');
   return found;
+}
+
+/** An address in the one form it is kept in. @throws cli.usage */
+export function mailAddress(text: string): string {
+  const address = text.trim().toLowerCase();
+  if (/^[^\s@]+@[^\s@]+$/.test(address)) return address;
+  throw cliError('cli.usage', `${JSON.stringify(text)} is not a mail address`, { hint: 'write it as name@domain' });
 }
 
 const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };

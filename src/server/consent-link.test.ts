@@ -5,7 +5,8 @@ import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type Console, startConsole } from './http.ts';
-import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
+import { consentLink, consoleAddress, invitationLink } from './consent-link.ts';
+import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
 
 const ALICE = 'alice@contoso.test';
 const clock = new ManualClock(Date.now());
@@ -48,7 +49,12 @@ after(async () => {
   await sandbox.close();
 });
 
-const link = async (): Promise<string> => (await consentLink(home.instance, base, ALICE))!;
+const link = async (): Promise<string> => {
+  const made = (await consentLink(home.instance, base, ALICE))!;
+  // Whoever signs in does so later than the link was made.
+  clock.jump(1);
+  return made;
+};
 const grant = async () => {
   const { store } = home.instance;
   return (await store.grants.find((await store.mailboxes.find(ALICE))!.grantId))!;
@@ -109,7 +115,9 @@ test('whoever is not the owner changes nothing', async () => {
   const answer = await sandbox.approve(started.headers.get('location')!, 'bob@contoso.test');
   const finished = await open(answer, cookieOf(started));
   assert.equal(finished.status, 400);
-  assert.match(await finished.text(), /signed in, but alice/);
+  const said = await finished.text();
+  assert.match(said, /You signed in as bob@contoso\.test, but this is about alice@contoso\.test/);
+  assert.doesNotMatch(said, /postern /);
   assert.deepEqual(await grant(), before);
 });
 
@@ -141,7 +149,7 @@ test('declining is told as such', async () => {
   const answer = new URL(`${base}?error=access_denied&state=${state}`);
   const finished = await open(answer, cookieOf(started));
   assert.equal(finished.status, 400);
-  assert.match(await finished.text(), /declined/);
+  assert.match(await finished.text(), /You did not agree/);
 });
 
 test('a link is over after a week, when altered, and for nothing that signs in by itself', async () => {
@@ -166,4 +174,105 @@ test('nobody waits for ever, and the other pages of the console are as before', 
   assert.equal((await fetch(`${base}healthz`)).status, 200);
   assert.equal((await fetch(base)).status, 404);
   assert.equal((await post(`${base}healthz`)).status, 405);
+});
+
+/** Everything a page must be: HTML, a strict policy without exceptions, no command for an owner. */
+function isPage(response: Response, text: string, status: number): void {
+  assert.equal(response.status, status, text);
+  assert.match(response.headers.get('content-type')!, /^text\/html/);
+  assert.match(
+    response.headers.get('content-security-policy')!,
+    /^default-src 'none'; style-src 'sha256-[\w+/=]{44}'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'$/,
+  );
+  const forOwner = text.replace(/<section class="others">.*<\/section>/s, '');
+  assert.doesNotMatch(forOwner, /\bpostern [a-z]|AADSTS|oauth\.|<script|style=|\bon[a-z]+=/);
+  assert.doesNotMatch(text, /\b(?:ADDRESS|TENANT|CLIENT-ID|NAME)\b|\{\w+\}/);
+}
+
+async function shown(url: string | URL, status: number, init: RequestInit = {}): Promise<string> {
+  const response = await fetch(url, init);
+  const text = await response.text();
+  isPage(response, text, status);
+  return text;
+}
+
+test('N10: whatever is below /consent/ is answered with a page', async () => {
+  for (const path of ['rubbish', '', 'a.b', 'a/b', '..%2f', '%ff.%ff'])
+    assert.match(await shown(`${base}consent/${path}`, 404), /This link does not work/);
+  await shown(await link(), 405, { method: 'DELETE' });
+});
+
+test('N10: a link is closed as soon as the mailbox is connected, by it or otherwise', async () => {
+  const [one, other] = [await link(), await link()];
+  await signIn(one);
+  for (const url of [one, other]) {
+    assert.match(await shown(url, 410), /Somebody has signed in for alice@contoso\.test since this link was made/);
+    assert.equal((await post(url)).status, 410);
+  }
+  assert.match(await shown(await link(), 200), /That works at the moment/);
+});
+
+async function signIn(url: string, as = ALICE): Promise<string> {
+  const started = await post(url);
+  const answer = await sandbox.approve(started.headers.get('location')!, as);
+  return shown(answer, 200, { headers: { cookie: cookieOf(started) } });
+}
+
+test('N10: what an administrator has to do is said to the administrator, with every place filled in', async () => {
+  const { store } = home.instance;
+  const application = await home.application({ name: 'mail-app' });
+  const codes = [
+    'AADSTS90094',
+    'AADSTS65001',
+    'AADSTS700016',
+    'AADSTS50011',
+    'AADSTS50105',
+    'AADSTS53000',
+    'AADSTS7000218',
+  ];
+  for (const code of codes) {
+    const url = await invitationLink(home.instance, base, {
+      address: 'carol@contoso.test',
+      applicationId: application.id,
+      protocols: ['imap'],
+    });
+    const started = await post(url);
+    const state = new URL(started.headers.get('location')!).searchParams.get('state')!;
+    const query = new URLSearchParams({ error: 'access_denied', error_description: `${code}: No.`, state });
+    const text = await shown(`${base}?${query.toString()}`, 400, { headers: { cookie: cookieOf(started) } });
+    const others = /<section class="others">.*<\/section>/s.exec(text)?.[0] ?? '';
+    assert.match(others, /For (?:an administrator of your organisation|whoever runs your mail)/, code);
+    assert.match(others, /carol@contoso\.test/, code);
+    assert.doesNotMatch(others, /reconsent/, code);
+    assert.match(others, new RegExp(`mail-app, client id ${application.clientId}`), code);
+  }
+  assert.equal(await store.mailboxes.find('carol@contoso.test'), undefined);
+});
+
+test('N10, N8: a first consent by link says so, opens the mailbox, and the link is over for good', async () => {
+  const { store } = home.instance;
+  const application = await home.application();
+  const invite = (): Promise<string> =>
+    invitationLink(home.instance, base, {
+      address: 'sales@contoso.test',
+      applicationId: application.id,
+      protocols: ['imap', 'smtp'],
+      sharedWith: ALICE,
+    });
+  const older = await invite();
+  clock.jump(1);
+  const url = await invite();
+  clock.jump(1);
+  await shown(older, 404);
+  const asked = await shown(url, 200);
+  assert.match(asked, /It needs your permission for that, once/);
+  assert.doesNotMatch(asked, /has ended/);
+  assert.match(asked, /Sign in there as <strong>alice@contoso\.test<\/strong>, who may open sales@contoso\.test/);
+  assert.match(await signIn(url), /The mailbox <strong>sales@contoso\.test<\/strong> is connected/);
+  const made = (await store.mailboxes.find('sales@contoso.test'))!;
+  assert.deepEqual([made.access, made.protocols], ['shared', ['imap', 'smtp']]);
+  assert.equal((await store.audit.latest({ type: 'mailbox.added', mailbox: made.address, limit: 5 })).length, 1);
+  await shown(url, 410);
+  await store.mailboxes.remove(made.address);
+  await shown(url, 404);
 });

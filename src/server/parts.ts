@@ -14,7 +14,8 @@ import {
   keepCertificateFresh,
 } from './certificate.ts';
 import { openCertificate } from './certificate-in-use.ts';
-import { type ConsentPages, consentLink, consoleAddress, openConsentPages } from './consent-link.ts';
+import { consentLink, consoleAddress } from './consent-link.ts';
+import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
 import { startDeliveryDuty } from './delivery.ts';
 import { startDevices } from './devices.ts';
 import { composeGateway } from './gateway.ts';

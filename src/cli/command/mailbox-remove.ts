@@ -1,6 +1,7 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
 import { Command } from 'commander';
 import type { Revocation } from '../../oauth/revocation.ts';
+import { endInvitation } from '../../server/consent-link.ts';
 import { Context } from '../context.ts';
 import { findMailbox } from '../find.ts';
 
@@ -22,6 +23,8 @@ export function remove(): Command {
         await store.mailboxes.remove(found.address);
         const others = (await store.mailboxes.byGrant(found.grantId)).map((other) => other.address);
         const grant = others.length === 0 ? await store.grants.find(found.grantId) : undefined;
+        // A link that somebody still has must not open it again.
+        await endInvitation(instance, found.address);
         if (grant) await store.grants.remove(grant.id);
         // Last, and whatever comes of it: what was asked for is done.
         const { revokeGrant } = await import('../../oauth/revocation.ts');

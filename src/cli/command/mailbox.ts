@@ -3,10 +3,8 @@ import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
-import { consentLink, consoleAddress } from '../../server/consent-link.ts';
-import type { Instance } from '../../server/instance.ts';
 import { surveyGrants } from '../../server/survey.ts';
-import { PROTOCOLS, type Mailbox, type Protocol } from '../../store/types.ts';
+import { PROTOCOLS, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -14,6 +12,9 @@ import { findApplication, findMailbox, findOpened } from '../find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols } from '../value.ts';
+import { add, type AddOptions, FLOW } from './mailbox-add.ts';
+import { mailboxFacts } from './mailbox-facts.ts';
+import { printLink } from './mailbox-link.ts';
 import { remove } from './mailbox-remove.ts';
 import { set } from './mailbox-set.ts';
 import { resume, suspend } from './mailbox-suspension.ts';
@@ -33,74 +34,6 @@ export function mailbox(): Command {
     .addCommand(remove());
 }
 
-const FLOW =
-  'browser (default), paste (no browser here), device (code on another device), app-only (the application’s own credential)';
-
-interface AddOptions {
-  readonly provider?: string;
-  readonly protocols?: readonly Protocol[];
-  readonly flow: string;
-  readonly sharedWith?: string;
-  readonly redirectUri?: string;
-}
-
-function add(): Command {
-  return new Command('add')
-    .description('open a mailbox by consent')
-    .argument('<address>')
-    .option('--provider <name>', 'application to use (default: the only one)')
-    .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
-    .option('--flow <way>', FLOW, 'browser')
-    .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
-    .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
-    .addHelpText(
-      'after',
-      "\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n  $ postern mailbox add '*@example.com' --provider robot --flow app-only\n",
-    )
-    .action(async (address: string, options: AddOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const application = await findApplication(instance.store, options.provider ?? (await onlyProvider(instance)));
-        if (await instance.store.mailboxes.find(address.toLowerCase())) {
-          throw cliError('cli.usage', `${address} is here already`, {
-            hint: `to consent again, or to more protocols: postern mailbox reconsent ${address}`,
-          });
-        }
-        const made = await consent(context, instance, {
-          application,
-          address,
-          protocols: options.protocols ?? ['imap', 'smtp'],
-          way: options.flow,
-          ...(options.sharedWith === undefined ? {} : { sharedWith: options.sharedWith }),
-          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
-        });
-        await instance.audit.record({
-          type: 'mailbox.added',
-          outcome: 'ok',
-          mailbox: made.address,
-          data: { access: made.access, protocols: made.protocols },
-        });
-        context.result(facts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
-        context.say(
-          made.address.startsWith('*@')
-            ? `next: postern mailbox test SOMEBODY${made.address.slice(1)}, then postern password add --mailbox '${made.address}' --label PROGRAM`
-            : `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
-        );
-      });
-    });
-}
-
-async function onlyProvider({ store }: Instance): Promise<string> {
-  const all = await store.applications.list();
-  if (all.length === 1) return all[0]!.name;
-  throw cliError('cli.usage', all.length === 0 ? 'no provider is set up' : 'several providers are set up', {
-    hint:
-      all.length === 0
-        ? 'postern provider add --help'
-        : `say which with --provider: ${all.map(({ name }) => name).join(', ')}`,
-  });
-}
-
 function list(): Command {
   return new Command('list')
     .description('mailboxes and the state of their grants')
@@ -113,7 +46,7 @@ function list(): Command {
           all.map((one) => {
             const found = grants.get(one.grantId);
             return {
-              ...facts(one),
+              ...mailboxFacts(one),
               health: healthFacts(mailboxHealth(one, found?.health)),
               state: found?.grant.state ?? null,
             };
@@ -151,7 +84,7 @@ function show(): Command {
         const servers = await Promise.all(found.protocols.map((protocol) => instance.tokens.endpoint(found, protocol)));
         context.result(
           {
-            ...facts(found),
+            ...mailboxFacts(found),
             health: healthFacts(health),
             grant:
               grant === undefined
@@ -248,36 +181,13 @@ function reconsent(): Command {
           ...(found.access === 'shared' ? { sharedWith: grant.identity } : {}),
           ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
         });
-        context.result(facts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);
+        context.result(mailboxFacts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);
       });
     });
 }
 
 type ReconsentOptions = Omit<AddOptions, 'flow'> & { readonly flow?: string; readonly link?: true };
 
-async function printLink(context: Context, instance: Instance, { address }: Mailbox): Promise<void> {
-  const base = consoleAddress(instance.config);
-  if (new URL(base).port === '0') {
-    throw cliError('cli.usage', 'the console takes a different port at each start, so no link to it lasts', {
-      hint: 'set console.port in postern.yaml',
-    });
-  }
-  const link = await consentLink(instance, base, address);
-  if (link === undefined) {
-    throw cliError('cli.usage', `${address} is opened by the application itself; nobody has to sign in for it`, {
-      hint: 'look at its credential: postern provider list',
-    });
-  }
-  context.result({ address, link }, [link]);
-  if (base.startsWith('http:')) {
-    context.say('it works in a browser on this machine only; with console.publicUrl it works from anywhere');
-  }
-}
-
 function iso(at: number | undefined): string | null {
   return at === undefined ? null : new Date(at).toISOString();
-}
-
-function facts({ address, access, protocols, grantId, createdAt }: Mailbox): Record<string, unknown> {
-  return { address, access, protocols, grantId, createdAt: new Date(createdAt).toISOString() };
 }

@@ -1,0 +1,114 @@
+/** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
+import { Command } from 'commander';
+import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-link.ts';
+import type { Instance } from '../../server/instance.ts';
+import type { Application, Protocol } from '../../store/types.ts';
+import { consent } from '../consent.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { findApplication } from '../find.ts';
+import { mailAddress, protocols } from '../value.ts';
+import { linkBase, sayReach } from './mailbox-link.ts';
+import { mailboxFacts } from './mailbox-facts.ts';
+
+export const FLOW =
+  'browser (default), paste (no browser here), device (code on another device), app-only (the application’s own credential)';
+
+export interface AddOptions {
+  readonly provider?: string;
+  readonly protocols?: readonly Protocol[];
+  readonly flow: string;
+  readonly sharedWith?: string;
+  readonly redirectUri?: string;
+  readonly link?: true;
+}
+
+export function add(): Command {
+  return new Command('add')
+    .description('open a mailbox by consent')
+    .argument('<address>')
+    .option('--provider <name>', 'application to use (default: the only one)')
+    .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
+    .option('--flow <way>', FLOW, 'browser')
+    .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
+    .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
+    .option(
+      '--link',
+      'print a link for its owner, good for a week, instead of signing in here; postern serve answers it',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add alice@example.com --link\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n  $ postern mailbox add "*@example.com" --provider robot --flow app-only\n',
+    )
+    .action(async (address: string, options: AddOptions, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const application = await findApplication(instance.store, options.provider ?? (await onlyProvider(instance)));
+        if (await instance.store.mailboxes.find(address.toLowerCase())) {
+          throw cliError('cli.usage', `${address} is here already`, {
+            hint: `to consent again, or to more protocols: postern mailbox reconsent ${address}`,
+          });
+        }
+        if (options.link) return printInvitation(context, instance, application, address, options);
+        const made = await consent(context, instance, {
+          application,
+          address,
+          protocols: options.protocols ?? ['imap', 'smtp'],
+          way: options.flow,
+          ...(options.sharedWith === undefined ? {} : { sharedWith: options.sharedWith }),
+          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
+        });
+        await endInvitation(instance, made.address);
+        await instance.audit.record({
+          type: 'mailbox.added',
+          outcome: 'ok',
+          mailbox: made.address,
+          data: { access: made.access, protocols: made.protocols },
+        });
+        context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
+        context.say(
+          made.address.startsWith('*@')
+            ? `next: postern mailbox test SOMEBODY${made.address.slice(1)}, then postern password add --mailbox '${made.address}' --label PROGRAM`
+            : `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
+        );
+      });
+    });
+}
+
+async function onlyProvider({ store }: Instance): Promise<string> {
+  const all = await store.applications.list();
+  if (all.length === 1) return all[0]!.name;
+  throw cliError('cli.usage', all.length === 0 ? 'no provider is set up' : 'several providers are set up', {
+    hint:
+      all.length === 0
+        ? 'postern provider add --help'
+        : `say which with --provider: ${all.map(({ name }) => name).join(', ')}`,
+  });
+}
+
+async function printInvitation(
+  context: Context,
+  instance: Instance,
+  application: Application,
+  address: string,
+  { protocols: asked = ['imap', 'smtp'], flow, sharedWith }: AddOptions,
+): Promise<void> {
+  if (flow !== 'browser')
+    throw cliError('cli.usage', `--link is a sign-in in the owner’s browser, not ${flow}`, {
+      hint: 'leave --flow out',
+    });
+  const base = linkBase(instance);
+  const normal = mailAddress(address);
+  const link = await invitationLink(instance, base, {
+    address: normal,
+    applicationId: application.id,
+    protocols: asked,
+    ...(sharedWith === undefined ? {} : { sharedWith: mailAddress(sharedWith) }),
+  });
+  const until = new Date(instance.clock.now() + LINK_MS).toISOString();
+  context.result({ address: normal, provider: application.name, protocols: asked, link, until }, [link]);
+  context.say(
+    `send it to ${sharedWith ?? normal}; it is good for a week, and closed once the mailbox is connected. A newer one for ${normal} ends it`,
+  );
+  sayReach(context, base);
+}

@@ -1,0 +1,192 @@
+/**
+ * The sign-in behind a link: one page that says what it is about, the provider's own sign-in, and mail flows. The mailbox, its
+ * app passwords and settings stay as they are.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Timer } from '../base/clock.ts';
+import { asError } from '../base/error.ts';
+import { oauthError } from '../oauth/errors.ts';
+import { resolveProvider } from '../oauth/provider.ts';
+import { isAnswer, stateOf } from '../oauth/redirect.ts';
+import type { Mailbox } from '../store/types.ts';
+import { endInvitation, type Subject, subjectOf, withSlash } from './consent-link.ts';
+import { askPage, failurePage, messagePage, redirectPage, successPage } from './consent-pages.ts';
+import { explainFailure } from './consent-texts.ts';
+import type { Instance } from './instance.ts';
+
+/** The life of an authorization code's request: who takes longer starts again from the link. */
+const SIGN_IN_MS = 10 * 60_000;
+const MOST_WAITING = 100;
+const COOKIE = 'postern-consent';
+
+export interface ConsentPages {
+  /** Answers what belongs to a consent; undefined for everything else. */
+  handle(request: Request): Promise<Response | undefined>;
+  /** Ends sign-ins that are under way. */
+  close(): void;
+}
+
+type Open = Extract<Subject, { type: 'open' }>;
+
+interface Waiting {
+  readonly cookie: string;
+  readonly subject: Open;
+  /** Path of the link, to begin again. */
+  readonly link: string;
+  readonly arrive: (answer: URL) => void;
+  readonly done: Promise<Mailbox>;
+}
+
+/** @param base as for `consentLink`; with a slash at its end it is the redirect URI */
+export function openConsentPages(instance: Instance, base: string): ConsentPages {
+  const { store, clock } = instance;
+  const redirectUri = withSlash(base);
+  const root = new URL(redirectUri).pathname;
+  const waiting = new Map<string, Waiting>();
+  const stop = new AbortController();
+
+  const start = async (subject: Open, link: string): Promise<Response> => {
+    if (waiting.size >= MOST_WAITING) {
+      return messagePage(503, 'Too many sign-ins at once', 'Please open the link again in a few minutes.');
+    }
+    const cookie = randomBytes(16).toString('base64url');
+    const shown = Promise.withResolvers<string>();
+    const done = signIn(subject, link, shown.resolve, cookie);
+    done.catch(shown.reject);
+    try {
+      const location = await shown.promise;
+      const secure = redirectUri.startsWith('https:') ? '; Secure' : '';
+      return redirectPage(
+        location,
+        `${COOKIE}=${cookie}; Path=${root}; HttpOnly; SameSite=Lax; Max-Age=${SIGN_IN_MS / 1000}${secure}`,
+      );
+    } catch (error) {
+      return failed(error, subject, link);
+    }
+  };
+
+  const signIn = async (subject: Open, link: string, show: (url: string) => void, cookie: string): Promise<Mailbox> => {
+    const late = new AbortController();
+    const timer: Timer = clock.after(SIGN_IN_MS, () =>
+      late.abort(oauthError('oauth.consent-expired', 'nobody finished the sign-in in time')),
+    );
+    const state: { value?: string } = {};
+    const outcome = Promise.withResolvers<Mailbox>();
+    outcome.promise.catch(() => undefined);
+    try {
+      const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
+      const { mailbox } = await connectMailbox(instance, {
+        application: subject.application,
+        address: subject.address,
+        protocols: subject.protocols,
+        flow: 'authorization-code',
+        ...(subject.sharedWith === undefined ? {} : { sharedWith: subject.sharedWith }),
+        redirect: {
+          uri: redirectUri,
+          wait: (url, signal) =>
+            new Promise((resolve, reject) => {
+              state.value = stateOf(url) ?? '';
+              signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+              waiting.set(state.value, { cookie, subject, link, arrive: resolve, done: outcome.promise });
+              show(url);
+            }),
+          close: () => Promise.resolve(),
+        },
+        signal: AbortSignal.any([late.signal, stop.signal]),
+      });
+      await endInvitation({ store }, mailbox.address);
+      if (subject.grant === undefined)
+        await instance.audit.record({
+          type: 'mailbox.added',
+          outcome: 'ok',
+          mailbox: mailbox.address,
+          data: { access: mailbox.access, protocols: mailbox.protocols },
+        });
+      outcome.resolve(mailbox);
+      return mailbox;
+    } catch (error) {
+      outcome.reject(error);
+      throw error;
+    } finally {
+      timer.cancel();
+      if (state.value !== undefined) waiting.delete(state.value);
+    }
+  };
+
+  const finish = async (url: URL, cookies: string): Promise<Response> => {
+    const state = url.searchParams.get('state') ?? '';
+    const found = waiting.get(state);
+    // The browser that started it finishes it (RFC 9700 §4.7).
+    if (!found || !cookies.split(/; */).includes(`${COOKIE}=${found.cookie}`)) {
+      return messagePage(
+        400,
+        'Not this sign-in',
+        'This answer belongs to no sign-in that is waiting here. Please open the link again, and finish in the same browser.',
+      );
+    }
+    waiting.delete(state);
+    found.arrive(url);
+    try {
+      const { address } = await found.done;
+      return successPage(address, found.subject.grant === undefined);
+    } catch (error) {
+      return failed(error, found.subject, found.link);
+    }
+  };
+
+  return {
+    async handle(request) {
+      const url = new URL(request.url);
+      if (url.pathname.startsWith(`${root}consent/`)) {
+        const token = url.pathname.slice(`${root}consent/`.length);
+        const subject: Subject = /^[\w-]+\.[\w-]+$/.test(token) ? await subjectOf(instance, token) : { type: 'over' };
+        if (subject.type === 'over')
+          return messagePage(
+            404,
+            'This link does not work',
+            'It is older than a week, a newer one has taken its place, or a part of it was lost on the way. Please ask whoever sent it to you for a new one.',
+          );
+        if (subject.type === 'used')
+          return messagePage(
+            410,
+            'Already done',
+            `Somebody has signed in for ${subject.address} since this link was made, and mail flows. There is nothing left to do; you can close this page.`,
+          );
+        if (request.method === 'POST') return start(subject, url.pathname);
+        if (request.method !== 'GET' && request.method !== 'HEAD')
+          return messagePage(405, 'Not like this', 'Please open the link in a browser.');
+        const provider = nameOf(subject, url.pathname);
+        if (typeof provider !== 'string') return provider;
+        // Only shown: programs that follow links in mail start nothing.
+        return askPage({
+          address: subject.address,
+          signIn: subject.identity,
+          provider,
+          protocols: subject.protocols,
+          state: subject.grant?.state.type ?? 'new',
+          until: subject.until,
+          url: url.pathname,
+        });
+      }
+      if (url.pathname === root && request.method === 'GET' && isAnswer(url.searchParams)) {
+        return finish(new URL(url.search, redirectUri), request.headers.get('cookie') ?? '');
+      }
+      return undefined;
+    },
+    close: () => stop.abort(oauthError('oauth.consent-expired', 'the server stopped during the sign-in')),
+  };
+}
+
+/** What the provider is called, or why nobody can sign in there. */
+function nameOf(subject: Open, link: string): string | Response {
+  try {
+    return resolveProvider(subject.application).preset.name;
+  } catch (error) {
+    return failed(error, subject, link);
+  }
+}
+
+function failed(thrown: unknown, subject: Open, link: string): Response {
+  const error = asError(thrown);
+  return failurePage(error.kind === 'later' ? 503 : 400, explainFailure(error, subject), link);
+}
