@@ -127,7 +127,13 @@ interface Operation {
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
   readonly responses: Readonly<
-    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>
+    Record<
+      string,
+      {
+        readonly content?: Readonly<Record<string, { readonly schema: object }>>;
+        readonly headers?: Readonly<Record<string, { readonly required?: boolean; readonly schema: object }>>;
+      }
+    >
   >;
 }
 export interface OpenApi {
@@ -229,9 +235,24 @@ export class ApiClient {
     const what = `${operation.operationId} ${status}`;
     assert.match(response.headers.get('request-id') ?? '', /^req_/, what);
     assert.equal(response.headers.get('x-content-type-options'), 'nosniff', what);
+    // Only what is Postern's own trouble may be left to `default`.
     const documented =
-      operation.responses[String(status)] ?? (status >= 400 ? operation.responses['default'] : undefined);
+      operation.responses[String(status)] ?? (status >= 500 ? operation.responses['default'] : undefined);
     assert.ok(documented, `${what} is not documented: ${text}`);
+    const described = new Map(Object.entries(documented.headers ?? {}).map(([name, one]) => [name.toLowerCase(), one]));
+    for (const [name, { required, schema }] of described) {
+      const value = response.headers.get(name);
+      assert.ok(value !== null || required !== true, `${what}: ${name} is missing`);
+      if (value === null) continue;
+      const typed = (schema as { type: string }).type === 'integer' ? Number(value) : value;
+      assert.ok(this.#schema(schema).safeParse(typed).success, `${what}: ${name}: ${value}`);
+    }
+    for (const name of ['location', 'retry-after', 'idempotency-replayed', 'www-authenticate', 'allow'])
+      assert.ok(described.has(name) || !response.headers.has(name), `${what}: ${name} is not documented`);
+    if (status >= 400) {
+      const { violations, hint } = JSON.parse(text) as { violations?: unknown; hint: string };
+      assert.equal(/violations/.test(hint) && violations === undefined, false, `${what}: ${hint}`);
+    }
     const type = response.headers.get('content-type')?.split(';')[0] ?? '';
     if (documented.content === undefined) return assert.equal(text, '', what);
     const content = documented.content[type];

@@ -12,6 +12,7 @@ import { mailboxes } from './mailboxes.ts';
 import { MAX_JSON } from './message-schema.ts';
 import { messages } from './messages.ts';
 import { messageChanges } from './message-changes.ts';
+import { Operations } from './operations.ts';
 import { explanationOf, problemOf, statusOf } from './problem.ts';
 import type { ApiContext, ApiDeps, ApiEnv, Peer } from './request.ts';
 import { suppressions } from './suppressions.ts';
@@ -82,8 +83,10 @@ export function createApi(deps: ApiDeps): Api {
     if (Number(length) > MAX_JSON) throw tooLarge();
     return next();
   };
+  const operations = new Operations(app);
   app.use('/v1/*', async (c, next) => {
     await signIn(c, deps);
+    operations.checkQuery(c);
     const isStreamed = checkBody(c);
     return isStreamed ? next() : bounded(c, next);
   });
@@ -99,9 +102,14 @@ export function createApi(deps: ApiDeps): Api {
     webhookDeliveries,
   ])
     resource(app, deps);
-  app.notFound((c) =>
-    fail(c, deps, apiError('api.not-found', `there is no ${c.req.method} ${c.req.path.slice(0, 200)}`)),
-  );
+  app.notFound((c) => {
+    const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
+    const allow = operations.methods(c.req.path);
+    if (allow === undefined) return fail(c, deps, apiError('api.not-found', `there is no ${what}`));
+    const response = fail(c, deps, apiError('api.method', `there is no ${what}`, { hint: `it takes ${allow}` }));
+    response.headers.set('allow', allow);
+    return response;
+  });
   app.onError((error, c) => fail(c, deps, ourError(error)));
   return {
     async fetch(request, peer, octets) {

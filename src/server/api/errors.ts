@@ -18,10 +18,8 @@ export const apiError = errorTable({
     kind: 'limit',
     hint: 'wait as long as Retry-After says; postern apikey add --rate gives a key another rate',
   },
-  'api.request': {
-    kind: 'misuse',
-    hint: 'detail.violations names each wrong field; GET /openapi.json describes all of them',
-  },
+  'api.request': { kind: 'misuse', hint: 'GET /openapi.json describes what each operation takes' },
+  'api.unknown-parameter': { kind: 'misuse', hint: 'GET /openapi.json lists the query parameters of each operation' },
   'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },
   'api.method': { kind: 'misuse', hint: 'GET /openapi.json lists the methods of each path' },
   'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
@@ -38,5 +36,8 @@ export function badRequest(
   const violations = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join('.'), message }));
   const [first] = violations;
   const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
-  return apiError('api.request', `${where}${first?.message ?? 'the request is wrong'}`, { detail: { violations } });
+  return apiError('api.request', `${where}${first?.message ?? 'the request is wrong'}`, {
+    hint: 'violations names each wrong field; GET /openapi.json describes all of them',
+    detail: { violations },
+  });
 }

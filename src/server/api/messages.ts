@@ -41,6 +41,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
         headers: keyHeader,
         query: rawQuery,
         body: {
+          required: true,
           content: {
             'application/json': { schema: { $ref: '#/components/schemas/NewMessage' } },
             'message/rfc822': { schema: { type: 'string', format: 'binary' } },

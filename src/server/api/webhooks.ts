@@ -53,6 +53,12 @@ const secretSchema = z
   .openapi({ description: 'shown once', example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' });
 const withSecret = webhookSchema.extend({ secret: secretSchema }).openapi('WebhookWithSecret');
 const byId = z.object({ id: text(60) });
+/** Where a page ends: a place in the order, which stays when the webhook that stood there is removed. */
+const position = z.object({ createdAt: z.number(), id: z.string() });
+type Position = z.infer<typeof position>;
+function byAge(a: Position, b: Position): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : Number(a.id > b.id));
+}
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
 const MOST_SECRETS = 2;
@@ -129,10 +135,11 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
     async (c) => {
       need(c, 'webhooks:read');
       const { limit, cursor } = c.req.valid('query');
-      const after = readCursor(cursor, z.string());
-      const all = (await store.webhooks.list()).filter((row) => isOpen(c, row));
-      const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-      const { items, next } = page(all.slice(from), limit, ({ id }) => id, shown);
+      const after = readCursor(cursor, position);
+      const rows = (await store.webhooks.list())
+        .filter((row) => isOpen(c, row) && (after === undefined || byAge(row, after) > 0))
+        .toSorted(byAge);
+      const { items, next } = page(rows, limit, ({ createdAt, id }) => ({ createdAt, id }), shown);
       return c.json({ items: await Promise.all(items), next }, 200);
     },
   );
