@@ -3,6 +3,8 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
+import { ALIVE } from '../outbox/deliver/passing-time.ts';
+import { listRests, type Rest, restText } from '../outbox/rest.ts';
 import type { OutboxStats } from '../store/types-outbox.ts';
 import { judgePasswords } from './app-passwords.ts';
 import { judgeDevices } from './home-devices.ts';
@@ -39,8 +41,9 @@ export async function* checkInstallation(
     judgePasswords(await deps.store.appPasswords.list(), clock.now()),
   );
   yield await steps.run('home.outbox', 'outbox', async () =>
-    judgeOutbox(await deps.store.outbox.stats(clock.now()), clock.now()),
+    judgeOutbox(await deps.store.outbox.stats(clock.now()), await listRests(deps.store.outbox), clock.now()),
   );
+  yield await steps.run('home.clock', 'clock', () => judgeClock(deps.store, clock.now()));
   const { devices } = facts;
   if (devices)
     yield await steps.run('home.devices', 'devices without sign-in', () => judgeDevices(devices, deps.store));
@@ -60,14 +63,39 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
 /** Retries are minutes to hours apart; what was due for longer than this is not being delivered. */
 const OUTBOX_LATE_MS = 3_600_000;
 
-function judgeOutbox({ queued, sending, held, oldestDueAt }: OutboxStats, now: number): Found {
+function judgeOutbox({ queued, sending, held, oldestDueAt }: OutboxStats, rests: readonly Rest[], now: number): Found {
   const facts = {
     queued,
     sending,
     held,
     oldestDueAt: oldestDueAt === undefined ? null : new Date(oldestDueAt).toISOString(),
+    resting: rests.map(({ scope, about, route, row, since, until, reply }) => ({
+      scope,
+      about,
+      route,
+      row,
+      since: new Date(since).toISOString(),
+      until: new Date(until).toISOString(),
+      reply,
+    })),
   };
   const says = `${queued} waiting, ${sending} being sent, ${held} held`;
+  const [worst] = rests.toSorted((a, b) => Number(a.passesWhen !== undefined) - Number(b.passesWhen !== undefined));
+  if (worst)
+    return {
+      says,
+      notes: rests.map((rest) => `${restText(rest)}; the provider said: ${rest.reply}`),
+      facts,
+      warning: {
+        id: worst.row,
+        cause: restText(worst),
+        blame: worst.passesWhen === undefined ? 'admin' : 'provider',
+        remedy: [
+          ...(worst.remedy === '' ? [] : [{ do: worst.remedy }]),
+          { do: 'try it at once when that is done', run: 'postern outbox retry ID' },
+        ],
+      },
+    };
   if (oldestDueAt === undefined || now - oldestDueAt < OUTBOX_LATE_MS) return { says, facts };
   return {
     says,
@@ -80,6 +108,34 @@ function judgeOutbox({ queued, sending, held, oldestDueAt }: OutboxStats, now: n
         { do: 'see that the gateway runs, which delivers it', run: 'postern serve' },
         { do: 'and why a message waits', run: 'postern outbox show ID' },
       ],
+    },
+  };
+}
+
+/** Clocks of several machines differ by less. */
+const CLOCK_AHEAD_MS = 5 * 60_000;
+
+/** What is dated in the future tells that the clock ran ahead, or is behind now. */
+async function judgeClock(store: CheckDeps['store'], now: number): Promise<Found> {
+  const leases = await store.leases.ahead();
+  const alive = Number((await store.outbox.entry(ALIVE)) ?? 0);
+  const tokens = (await store.grants.overview()).filter(
+    ({ renewal }) => (renewal?.renewedAt ?? 0) > now + CLOCK_AHEAD_MS,
+  );
+  const facts = { leasesAhead: leases, tokensAhead: tokens.length, deliveryAheadMs: Math.max(0, alive - now) };
+  const says = new Date(now).toISOString();
+  if (leases.length === 0 && tokens.length === 0 && alive <= now + CLOCK_AHEAD_MS)
+    return { says: `${says}, nothing is dated later`, facts };
+  return {
+    says,
+    facts,
+    warning: {
+      id: 'home.clock-ahead',
+      cause:
+        'the clock was ahead and has been corrected, or is behind now: the database has entries dated in the future',
+      blame: 'operator',
+      passesWhen: 'postern serve has run for a minute with the right time: it takes over what is dated in the future',
+      remedy: [{ do: 'see that the time is right and kept right', run: 'timedatectl status' }],
     },
   };
 }

@@ -9,7 +9,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
-import type { Application } from '../store/types.ts';
+import type { Application, Grant } from '../store/types.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
@@ -218,6 +218,13 @@ class Duty implements RenewalDuty {
       const which = { type: 'renewed-after', time: now + CLOCK_TOLERANCE_MS } as const;
       const doubtful = await store.grants.hasten(now, which);
       if (doubtful > 0) log.warn({ grants: doubtful }, 'tokens are dated in the future; they are renewed now');
+      // What is due later than its token ends, and later than any pause lasts, was put off by a clock that ran ahead.
+      const ids = (await store.grants.overview()).flatMap((grant) => (isTooLate(grant, now) ? [grant.id] : []));
+      if (ids.length > 0) {
+        log.warn({ grants: ids.length }, 'renewals were put off by a clock that ran ahead; they are due now');
+        for (let at = 0; at < ids.length; at += AT_ONCE)
+          await store.grants.hasten(now, { type: 'these', ids: ids.slice(at, at + AT_ONCE) });
+      }
     }
     if (jump === 0) return;
     log.info({ byMs: jump }, 'the clock jumped; waiting a moment for the network, then going on');
@@ -262,4 +269,14 @@ class Duty implements RenewalDuty {
       return application.id;
     }
   }
+}
+
+/** Grants named in one statement. */
+const AT_ONCE = 500;
+/** Longer than the longest pause after a failure, with its scatter. */
+const MOST_PUT_OFF_MS = 2 * 3_600_000;
+
+function isTooLate({ renewAt, state }: Pick<Grant, 'renewAt' | 'state'>, now: number): boolean {
+  if (renewAt === undefined || renewAt <= now + MOST_PUT_OFF_MS) return false;
+  return (state.type === 'active' || state.type === 'renewing') && renewAt > state.accessExpiresAt;
 }

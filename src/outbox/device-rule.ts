@@ -34,18 +34,19 @@ interface LedgerStep {
 }
 
 /**
- * Counts recipients against the quota of a rule, in the database, so that it holds for all processes and across restarts.
+ * Counts recipients against the quota of a rule, in the database, so that it holds for all processes and across restarts. The
+ * place is taken before the message is, and given back by the function returned when the message is not taken after all.
  * @throws outbox.device-quota, store.unavailable
  */
 export async function spend(
   { store, clock }: { readonly store: Pick<Store, 'outbox'>; readonly clock: Clock },
   { name, perHour }: DeviceRule,
   recipients: number,
-): Promise<void> {
+): Promise<() => Promise<void>> {
   const minute = Math.floor(clock.now() / MINUTE_MS);
   const passesAt = await inLedger(store.outbox, `device/${name}`, (entry): LedgerStep => {
     const before: Taken = entry === undefined ? [] : (JSON.parse(entry) as Taken);
-    const recent = before.filter(([at]) => (minute - at) * MINUTE_MS < HOUR_MS);
+    const recent = recentOf(before, minute);
     const used = recent.reduce((sum, [, count]) => sum + count, 0);
     if (used + recipients > perHour)
       return { entry: JSON.stringify(recent), result: (recent[0]?.[0] ?? minute) * MINUTE_MS + HOUR_MS };
@@ -53,9 +54,22 @@ export async function spend(
     const others = own === 0 ? recent : recent.slice(0, -1);
     return { entry: JSON.stringify([...others, [minute, own + recipients]]), result: undefined };
   });
-  if (passesAt === undefined) return;
+  if (passesAt === undefined) return () => giveBack(store, name, minute, recipients);
   throw outboxError('outbox.device-quota', `the devices of ${name} may send to ${perHour} recipients an hour`, {
     detail: { rule: name, perHour },
     retryAt: new Date(passesAt),
+  });
+}
+
+/** Of the last hour. What a clock that ran ahead wrote down is of no minute there is, and forgotten. */
+function recentOf(taken: Taken, minute: number): Taken {
+  return taken.filter(([at]) => at <= minute + 1 && (minute - at) * MINUTE_MS < HOUR_MS);
+}
+
+async function giveBack(store: Pick<Store, 'outbox'>, name: string, minute: number, recipients: number): Promise<void> {
+  await inLedger(store.outbox, `device/${name}`, (entry) => {
+    const before: Taken = entry === undefined ? [] : (JSON.parse(entry) as Taken);
+    const left = before.map(([at, count]) => [at, at === minute ? Math.max(0, count - recipients) : count] as const);
+    return { entry: JSON.stringify(left.filter(([, count]) => count > 0)), result: undefined };
   });
 }

@@ -18,8 +18,8 @@ export interface SubmissionSession {
   readonly sessionId: string;
   /** The one address it may be from, in the envelope and in its header; otherwise whatever the mailbox may send as. */
   readonly onlySender?: string;
-  /** Refuses a message before it is taken: a device's quota. @throws */
-  admit?(recipients: number): Promise<void>;
+  /** Refuses a message before it is taken: a device's quota. Gives what takes that back when the message is not taken. @throws */
+  admit?(recipients: number): Promise<() => Promise<void>>;
 }
 
 export interface SubmissionDeps {
@@ -67,8 +67,9 @@ export function serveSubmission(
       }
     },
     async message({ from, recipients }, octets) {
+      let giveBack: (() => Promise<void>) | undefined;
       try {
-        await session.admit?.(recipients.length);
+        giveBack = await session.admit?.(recipients.length);
         const { message, replayed } = await outbox.accept(
           {
             mailbox,
@@ -91,10 +92,15 @@ export function serveSubmission(
           },
           octets,
         );
+        // Known under its key, it was counted the first time.
+        if (replayed) await giveBack?.();
         const { id, size } = message;
         log.info({ sessionId, mailbox: mailbox.address, id, size, recipients: recipients.length }, 'message accepted');
         return `250 2.0.0 ${replayed ? 'known as' : 'queued as'} ${id}`;
       } catch (error) {
+        await giveBack?.().catch((failed: unknown) => {
+          log.debug({ sessionId, code: asError(failed).code }, 'what a message would have used of a quota stays used');
+        });
         // The connection broke in the middle of the message: nobody reads the answer.
         return refuse(error, 'a message was not taken');
       }

@@ -3,14 +3,14 @@ import { hostname as machine } from 'node:os';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
 import { Provider } from '../gateway/provider.ts';
-import { type DeliveryMeter, startDelivery } from '../outbox/deliver/delivery.ts';
+import { startDelivery } from '../outbox/deliver/delivery.ts';
 import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
 import { report } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
 import { watchReturns } from '../outbox/deliver/returns.ts';
-import type { SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
+import type { DeliveryMeter, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
 import type { Application, Mailbox } from '../store/types.ts';
 import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
@@ -39,6 +39,8 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   const routes = openRoutes(instance, signIn);
   const meter = openDeliveryMeter(registry, instance);
   const hostname = config.hostname ?? machine();
+  // Asked before the duty is claimed, which puts it right.
+  const warned = warnOfLeases(instance);
   const delivering = elect(instance, {
     name: 'outbox/delivery',
     leaseMs: LEASE_MS,
@@ -70,6 +72,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   });
   return {
     async stop() {
+      await warned;
       await delivering.stop();
       await routes.close();
     },
@@ -106,6 +109,17 @@ function probeWhereKept(instance: Instance, probe: SentProbe): SentProbe {
       return kept ? probe.look(message, mailbox, signal) : 'unable';
     },
   };
+}
+
+/** Said once at the start; they are taken over. */
+async function warnOfLeases({ log, store }: Instance): Promise<void> {
+  try {
+    const leases = await store.leases.ahead();
+    if (leases.length > 0)
+      log.warn({ leases }, 'duties were claimed by a clock that ran ahead and has been corrected; they are taken over');
+  } catch (error) {
+    log.debug({ code: asError(error).code }, 'the leases could not be looked at');
+  }
 }
 
 async function warnOfAge({ clock, log, outbox }: Instance): Promise<void> {

@@ -6,6 +6,7 @@ import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import type { NoticeChannel } from './notice/channel.ts';
 import { deliverDue } from './notice/delivery.ts';
+import { surveyOutbox } from './notice/outbox.ts';
 import { tellChanges } from './notice/watch.ts';
 import { openRenewalMeter } from './renewal-metrics.ts';
 import { surveyGrants } from './survey.ts';
@@ -51,7 +52,7 @@ export function startRenewal(instance: Instance, options: RenewalOptions): Runni
     async round(elected, signal) {
       const survey = elected ? await surveyGrants(store, clock.now()) : undefined;
       meter.surveyed(survey, clock.now());
-      if (survey) await tellChanges(watch, survey);
+      if (survey) await tellChanges(watch, survey, await surveyOutbox(store, clock.now()));
       if (channels.length > 0) await deliverDue({ ...instance, channels }, signal);
     },
   });

@@ -180,6 +180,8 @@ export interface WebhookTable {
     readonly limit: number;
   }): Promise<readonly WebhookDelivery[]>;
   /** Ids of enabled webhooks with something due, and when the next is due. */
+  /** Deliveries that were put off until later than `latest`, by a clock that ran ahead, are due now; how many. */
+  recall(late: { readonly now: number; readonly latest: number }): Promise<number>;
   due(now: number): Promise<{ readonly webhookIds: readonly string[]; readonly nextAt: number | undefined }>;
   /** The outcome of a claimed delivery; ignored when it was taken over meanwhile. */
   settle(

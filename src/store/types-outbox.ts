@@ -218,6 +218,10 @@ export interface OutboxTable {
   entry(name: string): Promise<string | undefined>;
   /** Writes an entry if it still is `before` (undefined: not there); false when somebody was faster. */
   swapEntry(name: string, before: string | undefined, after: string): Promise<boolean>;
+  /** Mailboxes with messages that were tried, were accepted before a moment and still wait. */
+  late(which: {
+    readonly since: number;
+  }): Promise<readonly { readonly mailbox: string; readonly count: number; readonly since: number }[]>;
   /** Entries whose name begins so. */
   entries(prefix: string): Promise<readonly { readonly name: string; readonly entry: string }[]>;
   dropEntry(name: string): Promise<void>;

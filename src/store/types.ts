@@ -266,7 +266,8 @@ export interface GrantTable {
     which:
       | { readonly type: 'failing'; readonly applicationId: string }
       /** Obtained by a clock that ran ahead, so nobody knows when they end. */
-      | { readonly type: 'renewed-after'; readonly time: number },
+      | { readonly type: 'renewed-after'; readonly time: number }
+      | { readonly type: 'these'; readonly ids: readonly string[] },
   ): Promise<number>;
   /** Every grant without its tokens, cheap enough to look at all of them each minute. */
   overview(): Promise<readonly Omit<Grant, 'tokens'>[]>;
@@ -332,11 +333,16 @@ export interface AuditTable {
 }
 
 export interface LeaseTable {
-  /** Takes a free or expired lease for `ms`; undefined while anybody holds it, the same owner included. */
+  /**
+   * Takes a free or expired lease for `ms`, at most five minutes; undefined while anybody holds it, the same owner included. One
+   * that stands further ahead than that is void: it was taken while the clock ran ahead.
+   */
   acquire(name: string, owner: string, ms: number): Promise<Lease | undefined>;
   /** Prolongs a lease that is still ours: not released, and taken by nobody since, even if it ran out meanwhile. */
   renew(lease: Lease, ms: number): Promise<Lease | undefined>;
   release(lease: Lease): Promise<void>;
+  /** Names of leases that were taken while the clock ran ahead. */
+  ahead(): Promise<readonly string[]>;
 }
 
 /** Small named values: the vault's header, the installation's id. */

@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { type Diagnosis, diagnoseReply, stepText } from '../../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../../server/instance.ts';
+import { concerns, listRests, type Rest, restText } from '../../outbox/rest.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -51,8 +52,9 @@ function list(): Command {
           };
           const messages = await instance.outbox.list(filter, { limit });
           const stats = await instance.outbox.stats(filter.mailbox);
+          const rests = await listRests(instance.store.outbox);
           context.result(
-            { stats, messages: messages.map(facts) },
+            { stats, resting: rests, messages: messages.map(facts) },
             messages.length === 0
               ? []
               : table(
@@ -70,6 +72,10 @@ function list(): Command {
           const { queued, sending, held, oldestDueAt } = stats;
           const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
           context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
+          for (const rest of rests) {
+            context.say(restText(rest));
+            if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
+          }
         });
       },
     );
@@ -83,7 +89,7 @@ function show(): Command {
     .addHelpText('after', '\nExample:\n  $ postern outbox show msg_…\n')
     .action(async (id: string, options: { body?: boolean }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ outbox: box }) => {
+      await context.withInstance(async ({ outbox: box, store }) => {
         const message = await box.find(id);
         if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
         if (options.body === true) {
@@ -92,23 +98,29 @@ function show(): Command {
         }
         const story = await box.events({ messageId: id, limit: 1000 });
         const diagnosis = whyNot(message, story);
-        context.result({ ...facts(message), diagnosis: diagnosis ?? null, events: story.map(eventFacts) }, [
-          `${message.id}  ${stateOf(message)}`,
-          `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
-          ...message.recipients.map(
-            ({ address, state, reply }) => `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
-          ),
-          ...(diagnosis
-            ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
-            : []),
-          `  header    ${message.messageId}`,
-          `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}`,
-          `  deadline  ${when(message.deadline)} UTC`,
-          '',
-          ...story.map(
-            (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
-          ),
-        ]);
+        const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
+        context.result(
+          { ...facts(message), diagnosis: diagnosis ?? null, resting: rests, events: story.map(eventFacts) },
+          [
+            `${message.id}  ${stateOf(message)}`,
+            `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
+            ...message.recipients.map(
+              ({ address, state, reply }) =>
+                `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
+            ),
+            ...(diagnosis
+              ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
+              : []),
+            ...rests.map((rest) => `  waits     ${restText(rest)}`),
+            `  header    ${message.messageId}`,
+            `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}`,
+            `  deadline  ${when(message.deadline)} UTC`,
+            '',
+            ...story.map(
+              (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
+            ),
+          ],
+        );
       });
     });
 }
@@ -173,6 +185,13 @@ function release(): Command {
         return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
       });
     });
+}
+
+/** What keeps mail of a mailbox just now. */
+async function restsOf(store: Instance['store'], address: string): Promise<readonly Rest[]> {
+  const mailbox = await store.mailboxes.find(address);
+  const grant = mailbox && (await store.grants.find(mailbox.grantId));
+  return (await listRests(store.outbox)).filter((rest) => concerns(rest, address, grant?.applicationId));
 }
 
 function recipientsOf({ recipients }: OutboxMessage): string {

@@ -5,13 +5,12 @@ import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
-import type { DeliveryMeter } from './delivery.ts';
 import type { ReportKind } from './report.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MOST_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
-import type { Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
+import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
 export interface AttemptDeps {
   readonly outbox: Pick<Outbox, 'body'>;

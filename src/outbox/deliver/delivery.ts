@@ -2,19 +2,18 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
-import { inLedger } from '../ledger.ts';
 import { concerns } from '../rest.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { pause, reserve } from './pace.ts';
+import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
 import { MOST_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
-import type { Route, SendingLimits, SentProbe } from './types.ts';
+import type { DeliveryMeter, Route, SendingLimits, SentProbe } from './types.ts';
 
 export interface DeliveryDeps {
   readonly store: Store;
@@ -34,11 +33,6 @@ export interface DeliveryDeps {
   readonly meter?: DeliveryMeter;
   /** Messages under way at a time, all mailboxes together. */
   readonly atOnce?: number;
-}
-
-export interface DeliveryMeter {
-  /** The end of an attempt: `sent`, `later`, `refused`, `closed`, `blocked`, `unknown`, with our code. */
-  attempted(route: string, outcome: string, code: string, milliseconds: number): void;
 }
 
 export interface Delivery {
@@ -64,13 +58,6 @@ const AT_ONCE = 50;
 const BATCH = 50;
 /** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
 const BLOCKED_MS = 60_000;
-/** What is put off by itself, not by its sender, is due within this: the longest step with its scatter, and what a server asked. */
-const MOST_PUT_OFF_MS = 25 * 3_600_000;
-/** Without a look for so long nothing could be tried: the process was stopped, the machine slept, the clock was set. */
-const GAP_MS = 90_000;
-const ALIVE = 'delivery/alive';
-/** How often it is written down that delivery runs. */
-const ALIVE_MS = 30_000;
 /** So far back the events are looked at for who wants a message to go now. */
 const LATE_EVENTS = 1000;
 
@@ -103,10 +90,7 @@ class DeliveryLoop implements Delivery {
   readonly #turns = new Turns();
   readonly #resting: Resting;
   readonly #grants: { stop(): void };
-  readonly #jumps: JumpWatch;
-  /** The last look, by the time of day; undefined before the first. */
-  #aliveAt: number | undefined;
-  #aliveStoredAt = 0;
+  readonly #passing: PassingTime;
   #timer: Timer | undefined;
   #breath: Timer | undefined;
   #looked = 0;
@@ -117,7 +101,7 @@ class DeliveryLoop implements Delivery {
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
-    this.#jumps = watchForJumps(deps.clock);
+    this.#passing = new PassingTime(deps);
     this.#resting = new Resting({ ...deps, opened: this.#opened });
     this.#attempt = {
       ...deps,
@@ -220,39 +204,16 @@ class DeliveryLoop implements Delivery {
 
   /** What of the time of day cannot be true is put right, and time without delivery does not count towards deadlines. */
   async #lookAtClock(): Promise<void> {
-    const { clock, log, owner, store } = this.#deps;
-    const { outbox } = store;
-    const now = clock.now();
-    const first = this.#aliveAt === undefined;
+    const { clock, owner, store } = this.#deps;
+    const { first, jumped } = await this.#passing.look();
     if (first) await this.#resting.load();
-    const before = this.#aliveAt ?? numberIn(await outbox.entry(ALIVE)) ?? now;
-    this.#aliveAt = now;
-    const jump = this.#jumps.look();
-    if (now - before > GAP_MS) {
-      await outbox.prolongDeadlines({ from: before, to: now });
-      log.info(
-        { seconds: Math.round((now - before) / 1000) },
-        'nothing could be sent for a while; deadlines are moved by that',
-      );
-    }
-    if (jump !== 0) {
-      log.warn(
-        { bySeconds: Math.round(jump / 1000) },
-        'the clock was set or the machine slept: what waits is looked at anew',
-      );
-      // Claims of ours that are alive are ours by the new time as well; those of others have a moment to say so.
-      await outbox.prolong(owner, [...this.#claimed], now + CLAIM_MS);
-      this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
-      for (const box of this.#boxes.values()) box.waitUntil = 0;
-      this.#resting.tryNow();
-    }
-    if (first || jump !== 0) {
-      const recalled = await outbox.recall({ now, latest: now + MOST_PUT_OFF_MS });
-      if (recalled > 0) log.warn({ messages: recalled }, 'mail was put off by a clock that ran ahead; it is due now');
-    }
-    if (Math.abs(now - this.#aliveStoredAt) < ALIVE_MS) return;
-    this.#aliveStoredAt = now;
-    await inLedger(outbox, ALIVE, () => ({ entry: String(now), result: undefined }));
+    if (!jumped) return;
+    // Claims of ours that are alive are ours by the new time as well; those of others have a moment to say so.
+    const now = clock.now();
+    await store.outbox.prolong(owner, [...this.#claimed], now + CLAIM_MS);
+    this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
+    for (const box of this.#boxes.values()) box.waitUntil = 0;
+    this.#resting.tryNow();
   }
 
   /** What rested does so no longer: whoever waited for it may go. */
@@ -434,9 +395,4 @@ class DeliveryLoop implements Delivery {
     this.#rest = [];
     for (const resolve of waiting) resolve();
   }
-}
-
-function numberIn(text: string | undefined): number | undefined {
-  const found = Number(text);
-  return text === undefined || !Number.isFinite(found) ? undefined : found;
 }

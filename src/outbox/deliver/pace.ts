@@ -5,6 +5,7 @@ import type { SendingLimits } from './types.ts';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_HOURS = 24;
+const MOST_PAUSE_MS = 25 * HOUR_MS;
 /** The provider's clock starts when it sees the message, ours when we send it: windows are taken this much longer. */
 const MARGIN_MS = 1_000;
 
@@ -36,7 +37,7 @@ export async function reserve(
   if (limits.messagesPerMinute === undefined && limits.recipientsPerDay === undefined) {
     // Only a pause can be in the way.
     return inLedger<Permission>(table, `mailbox ${mailbox}`, (text) => {
-      const { pausedUntil } = read(text);
+      const pausedUntil = believable(read(text).pausedUntil, now);
       const result: Permission =
         pausedUntil > now ? { type: 'wait', until: pausedUntil, why: 'paused' } : { type: 'go' };
       return { entry: text ?? JSON.stringify(EMPTY), result };
@@ -54,7 +55,8 @@ export async function reserve(
 export async function pause(table: Ledger, mailbox: string, until: number): Promise<void> {
   await inLedger(table, `mailbox ${mailbox}`, (text) => {
     const entry = read(text);
-    return { entry: JSON.stringify({ ...entry, pausedUntil: Math.max(entry.pausedUntil, until) }), result: undefined };
+    const before = entry.pausedUntil > until + MOST_PAUSE_MS ? 0 : entry.pausedUntil;
+    return { entry: JSON.stringify({ ...entry, pausedUntil: Math.max(before, until) }), result: undefined };
   });
 }
 
@@ -85,9 +87,21 @@ function counted(entry: Entry, recipients: number, limits: SendingLimits, now: n
 }
 
 function tidy(entry: Entry, now: number): Entry {
-  const first = Math.floor(now / HOUR_MS) - DAY_HOURS;
-  const hours = Object.entries(entry.hours).filter(([hour]) => Number(hour) >= first);
-  return { ...entry, hours: Object.fromEntries(hours) };
+  const hour = Math.floor(now / HOUR_MS);
+  const hours: Record<string, number> = {};
+  for (const [at, count] of Object.entries(entry.hours)) {
+    if (Number(at) < hour - DAY_HOURS) continue;
+    // What a clock that ran ahead wrote down was sent by now, nobody knows when: it counts as sent just now.
+    const own = String(Math.min(Number(at), hour));
+    hours[own] = (hours[own] ?? 0) + count;
+  }
+  const sent = entry.sent.map((at) => Math.min(at, now));
+  return { ...entry, sent, hours, pausedUntil: believable(entry.pausedUntil, now) };
+}
+
+/** No provider asks for more than a day; what stands further ahead was written by a clock that ran ahead. */
+function believable(until: number, now: number): number {
+  return until > now + MOST_PAUSE_MS ? 0 : until;
 }
 
 /** When the oldest hour that counts is a day old. */

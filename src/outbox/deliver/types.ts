@@ -120,3 +120,8 @@ export interface SendingLimits {
   /** Connections of this mailbox at a time, all processes together. */
   readonly connections: number;
 }
+
+export interface DeliveryMeter {
+  /** The end of an attempt: `sent`, `later`, `refused`, `closed`, `blocked`, `unknown`, with our code. */
+  attempted(route: string, outcome: string, code: string, milliseconds: number): void;
+}

@@ -6,6 +6,7 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
+import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import { newId } from '../../store/id.ts';
 import type { MessageEvent } from '../../store/types-outbox.ts';
 import type { NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
@@ -35,6 +36,8 @@ const RETRY = { baseMs: 5000, maxMs: 4 * 3_600_000 };
 const DEADLINE_MS = 3 * 86_400_000;
 /** Longer than any try takes; a process that dies leaves its tries to others after this. */
 const CLAIM_MS = 60_000;
+/** The longest pause, or what a receiver asked for: nobody is due later. */
+const MOST_PUT_OFF_MS = 25 * 3_600_000;
 const AT_ONCE = 8;
 /** One that fails gets one try at a time, so that it holds up nobody and is not flooded when it comes back. */
 const AT_ONCE_FAILING = 1;
@@ -78,7 +81,11 @@ class WebhookDispatcher {
   #timer: Timer | undefined;
   #prunedAt = 0;
 
+  readonly #jumps: JumpWatch;
+  #looked = false;
+
   constructor(deps: WebhookDeps) {
+    this.#jumps = watchForJumps(deps.clock);
     this.#deps = deps;
     this.#egress = new Egress(deps.policy, deps.resolve);
     this.#watches = [
@@ -165,6 +172,7 @@ class WebhookDispatcher {
   /** Begins tries of what is due. Gives the milliseconds until the next are. */
   async #begin(): Promise<number> {
     const { store, clock } = this.#deps;
+    await this.#lookAtClock();
     const { webhookIds, nextAt } = await store.webhooks.due(clock.now());
     let wait = nextAt === undefined ? LOOK_EVERY_MS : nextAt - clock.now();
     for (const id of webhookIds) {
@@ -191,6 +199,20 @@ class WebhookDispatcher {
       }
     }
     return wait;
+  }
+
+  /** At the start, and when the clock was set: nothing is put off for longer than the longest pause. */
+  async #lookAtClock(): Promise<void> {
+    const { clock, log, store } = this.#deps;
+    const jump = this.#jumps.look();
+    if (this.#looked && jump === 0) return;
+    this.#looked = true;
+    const now = clock.now();
+    for (const [id, { failures, until }] of this.#resting)
+      if (until > now + REST_MS.maxMs * 2) this.#resting.set(id, { failures, until: now });
+    const recalled = await store.webhooks.recall({ now, latest: now + MOST_PUT_OFF_MS });
+    if (recalled > 0)
+      log.warn({ deliveries: recalled }, 'webhooks were put off by a clock that ran ahead; they are due now');
   }
 
   async #try(webhook: Webhook, due: WebhookDelivery): Promise<void> {
@@ -243,7 +265,7 @@ class WebhookDispatcher {
     }
     this.#rest(webhook.id);
     const wait = backoffMs(due.attempts.length, { ...RETRY, ...(random ? { random } : {}) });
-    const next = now + Math.max(wait, outcome.retryAfterMs ?? 0);
+    const next = now + Math.max(wait, Math.min(outcome.retryAfterMs ?? 0, MOST_PUT_OFF_MS));
     const failed = { ...attempt, problem: outcome.problem };
     const isOver = next > due.deadline;
     told(isOver ? 'failed' : 'again');

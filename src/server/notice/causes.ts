@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
 import type { Application } from '../../store/types.ts';
+import { type OutboxTrouble, outboxNotices } from './outbox.ts';
 import type { Survey, SurveyedGrant } from '../survey.ts';
 
 /** One thing to tell: plain facts and plain words, no secrets. */
@@ -14,6 +15,8 @@ export const noticeBody = z.object({
     'provider.failing',
     'application.failing',
     'credential.ending',
+    'outbox.paused',
+    'outbox.waiting',
     'notice.test',
   ]),
   /** One sentence, lower case, no full stop. */
@@ -45,8 +48,13 @@ const MANY = 20;
  * By cause: while a cause is in this map it is told once, and when it is gone that is told.
  * @param told causes that are open now: what was told of together is, until nothing of it is left
  */
-export function noticesOf(survey: Survey, now: number, told: ReadonlySet<string>): ReadonlyMap<string, NoticeBody> {
-  const notices = new Map<string, NoticeBody>();
+export function noticesOf(
+  survey: Survey,
+  now: number,
+  told: ReadonlySet<string>,
+  outbox?: OutboxTrouble,
+): ReadonlyMap<string, NoticeBody> {
+  const notices = new Map(outbox ? outboxNotices(outbox, now) : []);
   const passing: SurveyedGrant[] = [];
   const failing: SurveyedGrant[] = [];
   const owners: SurveyedGrant[] = [];

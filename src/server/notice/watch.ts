@@ -7,6 +7,7 @@ import type { Clock } from '../../base/clock.ts';
 import { newId } from '../../store/id.ts';
 import type { Store } from '../../store/types.ts';
 import type { Survey } from '../survey.ts';
+import type { OutboxTrouble } from './outbox.ts';
 import { isSuperseded, type NoticeBody, noticeBody, noticesOf } from './causes.ts';
 
 export interface WatchDeps {
@@ -23,12 +24,12 @@ export interface WatchDeps {
 const KEEP_MS = 90 * 86_400_000;
 
 /** Raises what is new and resolves what is over. @throws store.unavailable */
-export async function tellChanges(deps: WatchDeps, survey: Survey): Promise<void> {
+export async function tellChanges(deps: WatchDeps, survey: Survey, outbox?: OutboxTrouble): Promise<void> {
   const { store, audit, clock } = deps;
   const now = clock.now();
   const open = await store.notices.open();
   const known = new Set(open.map(({ cause }) => cause));
-  const wanted = noticesOf(survey, now, known);
+  const wanted = noticesOf(survey, now, known, outbox);
   for (const [cause, plain] of wanted) {
     if (known.has(cause)) continue;
     const body = await withLink(deps, plain);

@@ -107,7 +107,9 @@ export function grantTable(engine: Engine): GrantTable {
         const done = await (
           which.type === 'failing'
             ? later.where('failing', '=', 1).where('application_id', '=', which.applicationId)
-            : later.where('renewed_at', '>', which.time)
+            : which.type === 'these'
+              ? later.where('id', 'in', [...which.ids])
+              : later.where('renewed_at', '>', which.time)
         ).executeTakeFirst();
         return Number(done.numUpdatedRows);
       }),

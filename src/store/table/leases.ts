@@ -22,7 +22,13 @@ export function leaseTable(engine: Engine): LeaseTable {
                   fence: sql<number>`leases.fence + 1`,
                   until: eb.ref('excluded.until'),
                 }))
-                .where('leases.until', '<=', leaseTime()),
+                // A lease that stands further ahead than any is taken for was dated by a clock that ran ahead: it is void.
+                .where((eb) =>
+                  eb.or([
+                    eb('leases.until', '<=', leaseTime()),
+                    eb('leases.until', '>', sql<number>`${leaseTime()} + ${sql.lit(LONGEST_LEASE_MS)}`),
+                  ]),
+                ),
             )
             .returningAll()
             .executeTakeFirst(),
@@ -42,6 +48,15 @@ export function leaseTable(engine: Engine): LeaseTable {
             .executeTakeFirst(),
         ),
       ),
+    ahead: () =>
+      read(async (db) => {
+        const rows = await db
+          .selectFrom('leases')
+          .select('name')
+          .where('until', '>', sql<number>`${leaseTime()} + ${sql.lit(LONGEST_LEASE_MS)}`)
+          .execute();
+        return rows.map(({ name }) => name);
+      }),
     release: ({ name, owner, fence }) =>
       read(async (db) => {
         await db
@@ -77,6 +92,8 @@ export async function holdsLease(
 }
 
 const RELEASED = 0;
+/** No lease is taken for longer, with room for the clocks of several machines. */
+const LONGEST_LEASE_MS = 5 * 60_000;
 
 function lease(row: LeaseRow | undefined): Lease | undefined {
   return row && { name: row.name, owner: row.owner, fence: row.fence, until: row.until };

@@ -213,6 +213,20 @@ export function outboxTable(engine: Engine): OutboxTable {
                 .executeTakeFirst();
         return { result: done !== undefined, changed: false };
       }),
+    late: ({ since }) =>
+      read(async (db) => {
+        const rows = await db
+          .selectFrom('outbox_messages')
+          .select(['mailbox', sql<number>`count(*)`.as('count'), sql<number>`min(created_at)`.as('since')])
+          .where('state', '=', 'queued')
+          .where('attempts', '>', 0)
+          .where('created_at', '<', since)
+          .groupBy('mailbox')
+          .orderBy('mailbox')
+          .limit(MOST_LATE)
+          .execute();
+        return rows;
+      }),
     entries: (prefix) =>
       read((db) =>
         db
@@ -324,6 +338,8 @@ export function outboxTable(engine: Engine): OutboxTable {
   return table;
 }
 
+/** Mailboxes that are told of at a time. */
+const MOST_LATE = 100;
 /** Mailboxes named in one statement. */
 const BOXES = 500;
 

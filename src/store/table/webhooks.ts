@@ -97,6 +97,16 @@ export function webhookTable(engine: Engine): WebhookTable {
         }
         return { result: rows.map(webhookDelivery), changed: false };
       }),
+    recall: ({ now, latest }) =>
+      write(undefined, async (trx) => {
+        const { numUpdatedRows } = await trx
+          .updateTable('webhook_deliveries')
+          .set({ next_at: now })
+          .where('state', '=', 'pending')
+          .where('next_at', '>', latest)
+          .executeTakeFirst();
+        return { result: Number(numUpdatedRows), changed: false };
+      }),
     due: (now) =>
       read(async (db) => {
         const pending = db
