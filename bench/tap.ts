@@ -26,6 +26,8 @@ export function benchTap(): void {
         toClient: ignore,
         toServer: ignore,
         changed: ignore,
+        flows: ignore,
+        asked: ignore,
         leaves: () => false,
         end: (text) => fail(`the session ended: ${text}`),
       },

@@ -54,6 +54,13 @@ export interface RunningRelay {
   heard(bytes: Buffer): void;
   /** Ends it as the client asked, with these last words; the server's side is the caller's, who must be sure that it is silent. */
   releaseServer(lastWords: string): Socket;
+  /** The server is taken for gone, though its connection does not say so. */
+  loseServer(): void;
+  /** Octets that went through in either direction. */
+  readonly octets: number;
+  /** The one or the other does not take what was sent to it. */
+  readonly clientStuck: boolean;
+  readonly serverStuck: boolean;
   /** Reads nothing more from the client for a while. */
   pauseClient(paused: boolean): void;
 }
@@ -196,6 +203,22 @@ class Relay implements RunningRelay {
     this.#clientPaused = paused;
     if (paused) this.#client.pause();
     else this.drained(this.#server);
+  }
+
+  loseServer(): void {
+    if (!this.#over && !this.#lose()) this.#finish('server-closed');
+  }
+
+  get octets(): number {
+    return this.#toClient + this.#toServer;
+  }
+
+  get clientStuck(): boolean {
+    return this.#client.writableLength > 0;
+  }
+
+  get serverStuck(): boolean {
+    return !this.#alone && this.#server.writableLength > 0;
   }
 
   /** Octets of one side, for the other. */

@@ -2,6 +2,7 @@
  * IMAP sessions at the provider that their program has left with LOGOUT, kept signed in for a moment: the next program of the
  * same mailbox goes on in one of them, without connection, handshake and sign-in (docs/sessions.md).
  */
+import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
@@ -25,6 +26,8 @@ export interface Returned extends SignedIn {
   readonly socket: Socket;
   /** A mailbox is selected in it. */
   readonly selected: boolean;
+  /** Its program gave no command but LOGOUT. */
+  readonly unused: boolean;
 }
 
 interface Resting {
@@ -45,12 +48,15 @@ const SURELY_ALIVE_MS = 2_000;
 const ANSWER_MS = 3_000;
 /** A token that ends sooner takes the session with it. */
 const LEAST_LEFT_MS = 60_000;
-/** What a server may have to say of a mailbox before it answers. */
+/** What a server may have to say of a mailbox before it answers; anything else is an answer to something we know nothing of. */
+const HARMLESS = /^\* (?:\d+ (?:EXISTS|EXPUNGE|RECENT|FETCH)\b|OK\b|FLAGS\b)/i;
 const MOST_UNTAGGED = 1_000;
 const LINE_OCTETS = 64 * 1024;
-/** Of our commands here; no client is known to use it. */
+/** Begins our tags here; no client is known to use it. */
 const TAG = 'pstn-r';
 const LOGOUT = `${TAG} LOGOUT\r\n`;
+/** Of a tag's end, in octets: an answer to it that was not caused by our command would have to be guessed. */
+const UNGUESSABLE = 9;
 /** One for all: an error with its stack costs more than the rest of what it takes to rest. */
 const TAKEN = gatewayError('gateway.provider-unreachable', 'the session rests no more');
 
@@ -80,12 +86,13 @@ export class ReusableSessions {
   }
 
   /** Takes a session back in which nothing is under way. Never rejects; one that cannot be kept is ended. */
-  async give(address: string, { socket, selected, ...signedIn }: Returned): Promise<void> {
+  async give(address: string, { socket, selected, unused, ...signedIn }: Returned): Promise<void> {
     const conn = new Conn(socket, { clock: this.#options.clock });
     const returning = { address, closed: false };
     this.#returning.add(returning);
     try {
-      if (selected) await this.#ask(conn, 'UNSELECT', this.#closing.signal);
+      // Its answer proves that the server is between two commands, whatever it made of those before.
+      if (selected || !unused) await this.#ask(conn, selected ? 'UNSELECT' : 'NOOP', this.#closing.signal);
       if (returning.closed) throw gatewayError('gateway.provider-unreachable', 'the mailbox was closed');
       this.#keep(address, { ...signedIn, conn, reused: true });
     } catch (error) {
@@ -195,13 +202,14 @@ export class ReusableSessions {
     conn.setIdle(ANSWER_MS);
     try {
       signal.throwIfAborted();
-      await conn.write(`${TAG} ${command}\r\n`);
+      const tag = `${TAG}${randomBytes(UNGUESSABLE).toString('hex')}`;
+      await conn.write(`${tag} ${command}\r\n`);
       for (let lines = 0; lines < MOST_UNTAGGED; lines++) {
         const line = (await conn.line(LINE_OCTETS, signal))?.toString('latin1');
         if (line === undefined) throw protocolError('wire.closed', 'the server closed the connection');
-        if (/^pstn-r OK\b/i.test(line)) return;
+        if (line.startsWith(`${tag} OK`)) return;
         // A literal would have to be read over, and comes with no answer to these commands.
-        if (!line.startsWith('* ') || line.endsWith('}')) throw protocolError('wire.syntax', 'not the answer expected');
+        if (!HARMLESS.test(line) || line.endsWith('}')) throw protocolError('wire.syntax', 'not the answer expected');
       }
       throw protocolError('wire.syntax', `${command} was not answered`);
     } finally {

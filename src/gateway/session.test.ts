@@ -181,7 +181,7 @@ test('a provider that dies does not end an IMAP session', async (t) => {
   const client = await signedIn(bench);
   provider.crash();
   await eventually(() => provider.open === 0);
-  assert.equal(await client.ask('b NOOP', /./), 'did b NOOP');
+  assert.equal(await client.ask('b NOOP', /./), 'b OK did NOOP');
   assert.equal(provider.accepted, 2);
   const [moved] = bench.audit.of('session.moved');
   assert.equal(moved!.data!['cause'], 'server-gone');
@@ -217,7 +217,7 @@ test('a program that ends its side still gets the last replies', async (t) => {
   client.conn.socket.end(`${LOGIN}\r\nb NOOP\r\n`);
   const lines = await client.until(/<end>/);
   assert.match(lines[0]!, /^a OK/);
-  assert.deepEqual(lines.slice(1), ['did b NOOP', '<end>']);
+  assert.deepEqual(lines.slice(1), ['b OK did NOOP', '<end>']);
   await eventually(() => bench.audit.of('session.ended').length === 1);
 });
 
@@ -244,7 +244,7 @@ test('drain refuses new connections, lets sessions end, then says goodbye', asyn
   const { port } = bench.gateway.addresses[0]!;
   const late = connect(port, '127.0.0.1');
   await assert.rejects(once(late, 'connect'), { code: 'ECONNREFUSED' });
-  assert.equal(await busy.ask('b NOOP', /./), 'did b NOOP');
+  assert.equal(await busy.ask('b NOOP', /./), 'b OK did NOOP');
   assert.equal(drained, false);
   await busy.ask('z LOGOUT', /bye/);
   await draining;
@@ -261,7 +261,7 @@ test('a new certificate serves new connections, a broken one is ignored, open se
   bench.replaceCertificate({ cert: 'nonsense', key: 'nonsense' });
   assert.equal(serial(await signedIn(bench)), serial(after));
   assert.ok(bench.log.some(({ level, message }) => level === 'error' && message.includes('the old one stays')));
-  assert.equal(await before.ask('b NOOP', /./), 'did b NOOP');
+  assert.equal(await before.ask('b NOOP', /./), 'b OK did NOOP');
 });
 
 test('a certificate that does not load stops the start', async () => {
@@ -313,7 +313,7 @@ test('hostile input ends in a protocol reply, and other sessions do not notice',
     attack((data) => void socket.write(data));
     await eventually(() => heard.split('\r\n').length > 2 || socket.destroyed);
     assert.match(heard, /^\* OK/, name);
-    assert.equal(await bystander.ask('n NOOP', /./), 'did n NOOP', name);
+    assert.equal(await bystander.ask('n NOOP', /./), 'n OK did NOOP', name);
     socket.destroy();
   }
   await eventually(() => bench.gateway.sessions === 1 && bench.meter.closed === HOSTILE.length);
@@ -350,7 +350,7 @@ test('200 programs at once get in and are heard', async (t) => {
   const answers = await Promise.all(clients.map((client, i) => client.ask(`n${i} NOOP`, /./)));
   assert.deepEqual(
     answers,
-    clients.map((_, i) => `did n${i} NOOP`),
+    clients.map((_, i) => `n${i} OK did NOOP`),
   );
   for (const client of clients) client.destroy();
   await eventually(() => provider.open === 0 && bench.meter.closed === 200);
@@ -386,6 +386,6 @@ test('large transfers pass both ways in constant memory while one side is slow',
   const piece = Buffer.alloc(1 << 20, 'y');
   for (let left = size; left > 0; left -= piece.length) await up.conn.write(piece);
   await up.conn.write('\r\n');
-  assert.equal(await up.line(), `did p PUT {${size}+}`);
+  assert.equal(await up.line(), `p OK did PUT {${size}+}`);
   assert.equal(provider.taken, size);
 });

@@ -99,9 +99,15 @@ for (const protocol of PROTOCOLS) {
         test(`${one.name}, tls ${tls}`, async () => {
           const client = await ready(protocol, tls);
           assert.match(await signIn(client, protocol, one), OK[protocol]);
-          assert.equal(await client.ask('hello there', /./), 'did hello there');
+          assert.equal(
+            await client.ask('hello there', /./),
+            protocol === 'imap' ? 'hello OK did there' : 'did hello there',
+          );
           const ended = bench.audit.next('session.ended');
-          assert.equal(await client.ask(protocol === 'imap' ? 'z LOGOUT' : 'QUIT', /./), 'bye');
+          assert.match(
+            await client.ask(protocol === 'imap' ? 'z LOGOUT' : 'QUIT', protocol === 'imap' ? /^z / : /./),
+            /bye$/,
+          );
           assert.equal(await client.line(), '<end>');
           assert.equal((await ended).outcome, 'ok');
         });
@@ -156,8 +162,8 @@ test('commands sent together with the sign-in reach the provider in order', asyn
   const imap = await ready('imap', 'implicit');
   await imap.send(`a LOGIN ${ADDRESS} ${PASSWORD}`, 'b SELECT INBOX', 'c NOOP');
   assert.match((await imap.until(/^a /)).at(-1)!, /^a OK/);
-  assert.equal(await imap.line(), 'did b SELECT INBOX');
-  assert.equal(await imap.line(), 'did c NOOP');
+  assert.equal(await imap.line(), 'b OK did SELECT INBOX');
+  assert.equal(await imap.line(), 'c OK did NOOP');
   const pop3 = await ready('pop3', 'none');
   await pop3.send(`USER ${ADDRESS}`, `PASS ${PASSWORD}`, 'STAT', 'LIST');
   assert.match(await pop3.line(), /^\+OK/);
@@ -229,7 +235,7 @@ test('audit and log of one session share its id', async () => {
     assert.equal(data!['remoteAddress'], '127.0.0.1');
   }
   assert.equal(own.at(-1)!.data!['bytesToServer'], 'y WAIT\r\nz LOGOUT\r\n'.length);
-  assert.equal(own.at(-1)!.data!['bytesToClient'], 'did y WAIT\r\nbye\r\n'.length);
+  assert.equal(own.at(-1)!.data!['bytesToClient'], 'y OK did WAIT\r\n* BYE bye\r\nz OK bye\r\n'.length);
   assert.deepEqual(
     bench.log.filter(({ fields }) => fields['sessionId'] === sessionId).map(({ message }) => message),
     ['signed in', 'session ended'],

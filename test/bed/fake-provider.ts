@@ -130,7 +130,7 @@ export async function fakeProvider(
     if (signedIn === 'closed') return conn.end();
     await commands(conn);
   };
-  /** `t GET n`: n octets in a literal. `t PUT {n+}` and n octets. `QUIT` or `t LOGOUT`. Anything else is echoed. */
+  /** `t GET n`: n octets in a literal. `t PUT {n+}` and n octets. `QUIT` or `t LOGOUT`. Anything else is echoed, in IMAP as an answer. */
   const commands = async (conn: Conn): Promise<void> => {
     for (;;) {
       const line = (await conn.line(65536))?.toString();
@@ -142,7 +142,8 @@ export async function fakeProvider(
         continue;
       }
       const [tag, verb, size = ''] = line.split(' ');
-      if (tag === 'QUIT' || verb === 'LOGOUT') return conn.end('bye\r\n');
+      if (tag === 'QUIT' || verb === 'LOGOUT')
+        return conn.end(protocol === 'imap' ? `* BYE bye\r\n${tag} OK bye\r\n` : 'bye\r\n');
       const octets = Number(size.replace(/[{}+]/g, ''));
       if (verb === 'GET') {
         await conn.write(`* 1 FETCH (BODY[] {${octets}}\r\n`);
@@ -152,7 +153,7 @@ export async function fakeProvider(
         for await (const piece of conn.stream(octets)) taken += piece.length;
         await conn.line(0);
       }
-      await conn.write(`did ${line}\r\n`);
+      await conn.write(protocol === 'imap' ? `${tag} OK did ${line.slice(tag!.length + 1)}\r\n` : `did ${line}\r\n`);
     }
   };
   server.listen(options.port ?? 0, '127.0.0.1');

@@ -50,6 +50,8 @@ export class KeptSession {
   readonly #serve: Serve;
   #upstream: { near: MemorySocket; far: MemorySocket } | undefined;
   #cutAfter: number | undefined;
+  #silent: object | undefined;
+  #instead: string | undefined;
   #stop: (() => void) | undefined;
 
   private constructor(serve: Serve) {
@@ -117,6 +119,21 @@ export class KeptSession {
     this.#upstream?.far.destroy();
   }
 
+  /** Nothing passes between server and gateway any more, and neither is told. */
+  silence(): void {
+    this.#silent = this.#upstream;
+  }
+
+  /** The server says this, whatever it means. */
+  say(text: string): void {
+    this.#upstream?.near.feed(Buffer.from(text, 'latin1'));
+  }
+
+  /** It says this instead of what it would say next. */
+  saysNext(text: string): void {
+    this.#instead = text;
+  }
+
   /** It breaks after so many octets of what the server says next. */
   cutAfter(octets: number): void {
     this.#cutAfter = octets;
@@ -139,13 +156,19 @@ export class KeptSession {
     const refusal = this.refusals.shift();
     if (refusal) throw refusal;
     const [near, far] = memoryPair();
-    this.#upstream = { near, far };
+    const pair = { near, far };
+    this.#upstream = pair;
     far.on('error', () => undefined);
     near.on('error', () => undefined);
     const feed = far.onWritten;
     let dead = false;
     far.onWritten = (bytes) => {
-      if (dead) return undefined;
+      if (dead || this.#silent === pair) return undefined;
+      if (this.#instead !== undefined) {
+        const instead = Buffer.from(this.#instead, 'latin1');
+        this.#instead = undefined;
+        return feed(instead);
+      }
       if (this.#cutAfter === undefined) return feed(bytes);
       const some = bytes.subarray(0, this.#cutAfter);
       this.#cutAfter -= some.length;
@@ -160,7 +183,7 @@ export class KeptSession {
     const hear = near.onWritten;
     near.onWritten = (bytes) => {
       this.heard[session] += bytes.toString('latin1');
-      hear(bytes);
+      if (this.#silent !== pair) hear(bytes);
     };
     const visitor = { socket: far, raw: far, secure: () => Promise.reject(new Error('no TLS here')) };
     const line = new Line(visitor, this.site.faults, this.tenantClock, {});

@@ -36,6 +36,18 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'UID SEARCH',
 ]);
 const MOST_REPEATED = 8192;
+/** Besides those, not sent again because few servers have them. */
+const READING: ReadonlySet<string> = new Set([
+  'GETACL',
+  'GETMETADATA',
+  'GETQUOTA',
+  'GETQUOTAROOT',
+  'MYRIGHTS',
+  'SORT',
+  'THREAD',
+  'UID SORT',
+  'UID THREAD',
+]);
 
 /** The verbs, or their first words, that programs use most and that pass as long as nobody waits for news. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -96,6 +108,11 @@ export function isPassing(word: string): boolean {
   return PASSING.has(word);
 }
 
+/** Whether it is known to ask for nothing more of the client than its literals, IDLE apart. */
+export function isKnown(verb: string): boolean {
+  return TRACELESS.has(verb) || verb === 'ENABLE';
+}
+
 export function isNever(verb: string): boolean {
   return NEVER.has(verb);
 }
@@ -103,6 +120,11 @@ export function isNever(verb: string): boolean {
 /** Whether another mailbox, or none, is selected after it; CLOSE and UNSELECT, of which nobody hears more, apart. */
 export function leavesMailbox(verb: string): boolean {
   return verb === 'SELECT' || verb === 'EXAMINE' || verb === 'LOGOUT';
+}
+
+/** Whether it only reads: nothing is lost when it is given again. */
+export function isReading({ verb }: Command): boolean {
+  return REPEATABLE.has(verb) || READING.has(verb);
 }
 
 /** Whether it may be sent again when the server went away without a word of an answer. */

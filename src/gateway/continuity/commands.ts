@@ -3,7 +3,9 @@
  * RFC 7888), so that the session can be held between two of them. No I/O.
  */
 import { announcedLiteral, type Segment } from '../../protocol/imap/token.ts';
+import { isOneLine } from './framing.ts';
 import { isLoneLine, textOf } from './lines.ts';
+import { Unfinished } from './unfinished.ts';
 
 /** One command of the client. */
 export interface Command {
@@ -12,10 +14,12 @@ export interface Command {
   readonly verb: string;
   /** Its text without tag and CRLF up to the first literal. */
   readonly line: string;
-  /** Text and literals as received, tag included; complete only when the command is and `small`. */
+  /** Text and literals as received, tag included; literals are complete only when the command is and `small`. */
   readonly segments: readonly Segment[];
   /** False when a literal was too large to be kept. */
   readonly small: boolean;
+  /** It has a literal for which the client does not wait to be asked (RFC 7888). */
+  readonly unasked: boolean;
 }
 
 /** `drop`: swallow it; a text goes to the server instead of its first line. */
@@ -32,28 +36,32 @@ export interface CommandSink {
   complete(command: Command): void;
   /** The line that ends an IDLE. */
   done(): void;
-  /** A line that is no command. */
-  unreadable(): void;
-  /** What the client sends cannot be told apart any more. */
-  lost(): void;
+  /** What the client sends may be told apart by the server in another way: it is to be drained, and passes as it is. */
+  doubtful(): void;
+  /** A line has more octets than are kept; this is its beginning. */
+  tooLong(start: string): void;
 }
 
 interface Growing extends Command {
   segments: Segment[];
   small: boolean;
+  unasked: boolean;
 }
 
 /**
- * `command`: a command is to come. `literal`: octets are. `waiting`: a literal was announced, the server has not asked for it yet.
- * `rest`: a command goes on after a literal. `idle`: the line that ends an IDLE is to come.
+ * `command`: a command is to come. `literal`: octets are. `rest`: a command goes on after a literal. `idle`: the line that ends an
+ * IDLE is to come. `asking`: a literal was announced that the server has to ask for, or an IDLE that it has to take. What the
+ * client sends without waiting for that is kept back: only the server's word says what it is.
  */
-type Mode = 'command' | 'literal' | 'waiting' | 'rest' | 'idle';
+type Mode = 'command' | 'literal' | 'asking' | 'rest' | 'idle';
 
+const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
 const CLOSING_BRACE = 0x7d;
 const NOTHING = Buffer.alloc(0);
-const COMMAND = /^([^ ]+) (UID +[a-z]+|[a-z][a-z0-9-]*)/i;
+/** RFC 9051 §9: a tag is of any ASTRING-CHAR but `+`. */
+const COMMAND = /^([^\x00-\x20\x7f-\xff(){%*"\\+]+) (UID +[a-z]+|[a-z][a-z0-9.-]*)(?= |$)/i;
 /** Message sets of a hundred thousand single messages fit. */
 const MOST_LINE = 1024 * 1024;
 /** Tag and verb. */
@@ -69,8 +77,10 @@ export class CommandFilter {
   /** The current command is swallowed, to its end. */
   #dropping = false;
   /** A line whose end has not come, or what waits while stopped. */
-  #held: Buffer = NOTHING;
+  readonly #held = new Unfinished();
   #stopped = false;
+  /** Nothing is looked at any more. */
+  #drained = false;
   /** The only command of the chunk at hand, which passes as it is: the sink hears of it when it has been passed on. */
   #later: Buffer | undefined;
 
@@ -83,9 +93,23 @@ export class CommandFilter {
     return this.#mode === 'command' || this.#mode === 'idle';
   }
 
+  /** True when nothing more of a command is due from the client before the server says something. */
+  get whole(): boolean {
+    return this.#mode !== 'literal' && this.#mode !== 'rest';
+  }
+
   /** Octets that have come and were not passed on. */
   get pending(): number {
     return this.#held.length;
+  }
+
+  /** Of these, what waits for us or for the server, not for the rest of its line. */
+  get withheld(): number {
+    return this.#waits ? this.#held.length : 0;
+  }
+
+  get #waits(): boolean {
+    return this.#mode === 'asking' || (this.#stopped && this.between);
   }
 
   /** The verb of the command that waits, as far as it has come. */
@@ -99,7 +123,9 @@ export class CommandFilter {
 
   get #next(): RegExpExecArray | undefined {
     if (this.#mode !== 'command' || this.#held.length === 0) return undefined;
-    return COMMAND.exec(this.#held.toString('latin1', 0, LONGEST_START)) ?? undefined;
+    const line = this.#held.start(LONGEST_START);
+    const end = line.search(/\r?\n/);
+    return COMMAND.exec(end === -1 ? line : line.slice(0, end)) ?? undefined;
   }
 
   /** Nothing is let through from the next beginning of a command, or end of an IDLE, on. */
@@ -107,34 +133,46 @@ export class CommandFilter {
     this.#stopped = true;
   }
 
-  /** @returns what waits, which is looked at no more */
+  /** @returns what waits, which is looked at no more, as is all that follows */
   drain(): Buffer {
-    const waiting = this.#held;
-    this.#held = NOTHING;
-    return waiting;
+    this.#drained = true;
+    return this.#held.take();
   }
 
   /** @returns what waited and may pass now */
   resume(): Buffer {
     this.#stopped = false;
-    return this.push(NOTHING);
+    return this.more();
   }
 
-  /** The server asks for what was announced. */
-  continued(): void {
-    if (this.#mode === 'waiting') this.#mode = this.#literal > 0 ? 'literal' : 'rest';
+  /** @returns what waited for the server and may pass now */
+  more(): Buffer {
+    return this.#held.length === 0 || this.#waits ? NOTHING : this.#scan(NOTHING);
   }
 
-  /** The server has answered: a literal it did not ask for will not come, an IDLE is over. */
-  answered(tag: string): void {
-    if (this.#current?.tag !== tag) return;
-    if (this.#mode === 'waiting' || this.#mode === 'idle') this.#over();
+  /** The server asks for what was announced. @returns false when nothing was */
+  continued(): boolean {
+    if (this.#mode !== 'asking') return false;
+    this.#mode = this.#current!.verb === 'IDLE' ? 'idle' : this.#literal > 0 ? 'literal' : 'rest';
+    return true;
+  }
+
+  /**
+   * The server has answered: a literal it did not ask for will not come, an IDLE is over.
+   * @returns `early` when the command had not come to its end, `refused` when its literal was not asked for
+   */
+  answered(tag: string): 'early' | 'refused' | 'whole' {
+    if (this.#current?.tag !== tag || this.#mode === 'command') return 'whole';
+    if (this.#mode !== 'asking' && this.#mode !== 'idle') return this.#dropping ? 'whole' : 'early';
+    const refused = this.#current.verb !== 'IDLE';
+    this.#over();
+    return refused ? 'refused' : 'whole';
   }
 
   /** A command is answered by us: if it is still under way, what is to come of it is swallowed. */
   abandon(tag: string): void {
     if (this.#current?.tag !== tag) return;
-    if (this.#mode === 'waiting' || this.#mode === 'idle') this.#over();
+    if (this.#mode === 'asking' || this.#mode === 'idle') this.#over();
     else if (this.#mode !== 'command') this.#dropping = true;
   }
 
@@ -144,7 +182,8 @@ export class CommandFilter {
     if (bytes === undefined) return;
     this.#later = undefined;
     const line = textOf(bytes, 0, bytes.length - 1);
-    const command = commandOf(line)!;
+    const command = bytes.length - line.length === 2 && isOneLine(line, false) ? commandOf(line) : undefined;
+    if (command === undefined) return this.#sink.doubtful();
     command.segments.push(line);
     this.#sink.begun(command);
     this.#sink.complete(command);
@@ -176,8 +215,15 @@ export class CommandFilter {
   }
 
   #scan(bytes: Buffer): Buffer {
-    const data = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
-    this.#held = NOTHING;
+    if (this.#held.length > 0) {
+      const waits = this.#waits;
+      if (bytes.length > 0 && (waits || bytes.indexOf(LF) === -1)) {
+        this.#held.add(bytes);
+        if (!waits && this.#held.length > MOST_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
+        return NOTHING;
+      }
+    }
+    const data = this.#held.length === 0 ? bytes : this.#held.takeWith(bytes);
     const end = data.length;
     const out: Buffer[] = [];
     let from = 0;
@@ -187,7 +233,7 @@ export class CommandFilter {
       if (instead !== undefined) out.push(Buffer.from(instead, 'latin1'));
       from = to;
     };
-    while (at < end) {
+    while (at < end && !this.#drained) {
       if (this.#mode === 'literal') {
         const octets = Math.min(this.#literal, end - at);
         this.#keep(data.subarray(at, at + octets));
@@ -197,21 +243,15 @@ export class CommandFilter {
         if (this.#literal === 0) this.#mode = 'rest';
         continue;
       }
-      if (this.#mode === 'waiting') {
-        this.#sink.lost(); // the client did not wait: whether these octets are a literal is for the server to decide
-        this.#over();
-        break;
-      }
-      const lf = this.#stopped && this.between ? -1 : data.indexOf(LF, at);
+      const lf = this.#waits ? -1 : data.indexOf(LF, at);
       if (lf === -1) {
-        if (end - at > MOST_LINE && !this.#stopped) this.#sink.lost();
-        else {
-          this.#held = Buffer.from(data.subarray(at));
-          skip(end);
-        }
+        this.#held.add(data.subarray(at));
+        skip(end);
+        if (!this.#waits && end - at > MOST_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
         break;
       }
-      const decision = this.#line(textOf(data, at, lf));
+      const line = textOf(data, at, lf);
+      const decision = this.#line(line, data[lf - 1] === CR);
       if (decision === 'drop') skip(lf + 1);
       else if (decision !== 'forward') skip(lf + 1, `${decision.instead}\r\n`);
       at = lf + 1;
@@ -221,33 +261,40 @@ export class CommandFilter {
     return Buffer.concat(out);
   }
 
-  #line(line: string): Decision {
+  #line(line: string, ended: boolean): Decision {
     if (this.#mode === 'idle') {
       this.#over();
-      this.#sink.done();
+      if (!ended || line.toUpperCase() !== 'DONE') this.#sink.doubtful();
+      else this.#sink.done();
       return 'forward';
     }
     let decision: Decision = this.#dropping ? 'drop' : 'forward';
     const literal = announcedLiteral(line);
+    const alike = ended && isOneLine(literal?.text ?? line, literal !== undefined);
     if (this.#mode === 'command') {
-      const command = commandOf(line);
+      const command = alike ? commandOf(line) : undefined;
       if (command === undefined) {
-        this.#sink.unreadable();
-        return 'forward'; // the server says BAD
+        this.#sink.doubtful();
+        return 'forward';
       }
       decision = this.#sink.begin(command);
       if (decision !== 'drop') this.#sink.begun(command);
       this.#current = command;
       this.#dropping = decision === 'drop';
+    } else if (!alike && !this.#dropping) {
+      this.#sink.doubtful();
+      return 'forward';
     }
-    this.#current!.segments.push(literal?.text ?? line);
+    const current = this.#current!;
+    current.segments.push(literal?.text ?? line);
     if (literal === undefined) this.#end();
     else if (literal.waits && this.#dropping) this.#over();
     else {
       this.#literal = literal.octets;
-      if (literal.octets > MOST_KEPT) this.#current!.small = false;
-      else this.#current!.segments.push(NOTHING);
-      if (literal.waits) this.#mode = 'waiting';
+      current.unasked ||= !literal.waits;
+      current.small &&= literal.octets <= MOST_KEPT;
+      current.segments.push(NOTHING);
+      if (literal.waits) this.#mode = 'asking';
       else this.#mode = literal.octets > 0 ? 'literal' : 'rest';
     }
     return decision;
@@ -264,7 +311,7 @@ export class CommandFilter {
     this.#over();
     if (dropped) return;
     if (command.verb === 'IDLE') {
-      this.#mode = 'idle';
+      this.#mode = 'asking';
       this.#current = command;
     }
     this.#sink.complete(command);
@@ -285,5 +332,5 @@ function commandOf(line: string): Growing | undefined {
   const tag = found[1]!;
   const name = found[2]!.toUpperCase();
   const verb = name.startsWith('UID') ? name.replace(/ +/, ' ') : name;
-  return { tag, verb, line: line.slice(tag.length + 1), segments: [], small: true };
+  return { tag, verb, line: line.slice(tag.length + 1), segments: [], small: true, unasked: false };
 }

@@ -1,13 +1,13 @@
 /** Sessions that go on: by name what happens when a token or a server ends, and in random play that the client's view stays true. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { KeptSession, SessionOver, settle, sorted } from '../../../test/bed/kept-session.ts';
+import { KeptSession, type Serve, SessionOver, settle, sorted } from '../../../test/bed/kept-session.ts';
 import { gatewayError } from '../errors.ts';
 
 const HOUR = 3_600_000;
 
-async function start(t: TestContext, messages = 3): Promise<KeptSession> {
-  const session = await KeptSession.start();
+async function start(t: TestContext, messages = 3, serve?: Serve): Promise<KeptSession> {
+  const session = await KeptSession.start(serve);
   t.after(() => session.close());
   for (let n = 0; n < messages; n++) session.mailbox.inbox.add(Buffer.from(`Subject: ${n}\r\n\r\nhello\r\n`), 0);
   return session;
@@ -202,6 +202,135 @@ test('an APPEND that is cut is refused, and the rest of its literal is not taken
   await settle();
   await session.program.raw('z9 LOGOUT\r\nz8 LOGOUT\r\n\r\n');
   assert.match(await session.program.answer('z1'), /^NO \[UNAVAILABLE\]/);
+  assert.match(await session.program.ask('NOOP'), /^OK/);
+  checkView(session);
+});
+
+/** The server's side falls silent without closing: nothing reaches it any more, nothing comes from it. */
+async function fallSilent(session: KeptSession): Promise<void> {
+  session.silence();
+  await settle();
+}
+
+test('L11: in a half-open connection a command that reads is sent again on a new session within two minutes', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  await session.pass(11_000);
+  await fallSilent(session);
+  const before = session.clock.now();
+  const noop = session.program.ask('NOOP');
+  while (session.moves.length === 0 && session.clock.now() - before < 900_000) await session.pass(5_000);
+  assert.match(await noop, /^OK/);
+  assert.ok(session.clock.now() - before <= 95_000, `${session.clock.now() - before} ms`);
+  await fallSilent(session);
+  const fetch = session.program.ask('FETCH 1 (FLAGS)');
+  await settle();
+  await session.pass(95_000);
+  assert.match(await fetch, /^OK/);
+  checkView(session);
+});
+
+test('L11: in a half-open connection a command that changes something is answered NO, and the session goes on', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  await session.pass(11_000);
+  await fallSilent(session);
+  const store = session.program.ask('STORE 1 +FLAGS (\\Flagged)');
+  await settle();
+  await session.pass(95_000);
+  assert.match(await store, /^NO \[UNAVAILABLE\] .* may have been done or not/);
+  const noop = session.program.ask('NOOP');
+  await session.pass(1_000);
+  assert.match(await noop, /^OK/);
+  checkView(session);
+});
+
+test('L11: an IDLE whose server is gone without a word is noticed when it is renewed', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  const idle = await session.program.idle();
+  assert.ok('tag' in idle);
+  await session.pass(10_000);
+  await fallSilent(session);
+  await session.pass(31 * 60_000);
+  assert.deepEqual(session.moves, ['server-gone']);
+  session.mailbox.inbox.add(Buffer.from('x'), 0);
+  await settle();
+  assert.match(await session.program.done(idle.tag), /^OK/);
+  checkView(session);
+});
+
+test('L11: a client that takes two minutes over its literal is not taken for a silent server', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  await session.program.raw('z1 APPEND INBOX {30+}\r\nhalf of it');
+  await session.pass(150_000);
+  await session.program.raw(`${'x'.repeat(20)}\r\n`);
+  assert.match(await session.program.answer('z1'), /^OK/);
+  assert.deepEqual(session.moves, []);
+});
+
+test('B11: a FETCH that was complete but for its last line is told to be sent again, because it changes nothing', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  await session.pass(11_000);
+  await session.program.ask('FETCH 1 (FLAGS)');
+  session.cutAfter(`${session.program.lines[0]!}\r\n`.length);
+  const answer = await session.program.ask('FETCH 1 (FLAGS)');
+  assert.match(answer, /^NO \[UNAVAILABLE\] .* this command changes nothing, send it again$/);
+  assert.match(await session.program.ask('FETCH 1 (FLAGS)'), /^OK/);
+});
+
+/** Takes lines of any length, and says OK to all of them. */
+const patient: Serve = async (conn) => {
+  await conn.write('* OK ready\r\n');
+  for (;;) {
+    const line = (await conn.line(4 * 1024 * 1024))?.toString('latin1');
+    if (line === undefined) return;
+    const [tag, verb] = line.split(' ');
+    const told =
+      verb === 'SELECT'
+        ? '* 3 EXISTS\r\n'
+        : verb === 'CAPABILITY'
+          ? '* CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2\r\n'
+          : '';
+    await conn.write(`${told}${tag} OK done\r\n`);
+  }
+};
+
+test('L20: a command over 64 KiB in two parts passes, one over the limit is refused with BYE', async (t) => {
+  const session = await start(t, 0, patient);
+  const set = Array.from({ length: 12_000 }, () => 12345).join(',');
+  await session.program.raw(`z1 UID FETCH ${set.slice(0, 66_000)}`);
+  await settle();
+  await session.program.raw(`${set.slice(66_000)} (FLAGS)\r\n`);
+  assert.match(await session.program.answer('z1'), /^OK/);
+  for (let part = 0; part < 17; part++)
+    await session.program.raw(`${part === 0 ? 'z2 SEARCH ' : ''}${'1,'.repeat(32_768)}`);
+  assert.match(await session.program.answer('z2'), /^BAD \[TOOBIG\]/);
+  await assert.rejects(session.program.answer('z3'), /\* BYE \[TOOBIG\]/);
+});
+
+test('L20: what is sent while the gateway asks the server itself passes afterwards, however much it is', async (t) => {
+  const session = await start(t, 0, patient);
+  assert.match(await session.program.ask('SELECT INBOX'), /^OK/);
+  await session.clock.advance(2_000); // it asks for UIDs now
+  const command = `z1 UID FETCH ${'1,'.repeat(40_000)}1 (FLAGS)\r\n`;
+  await session.program.raw(command);
+  assert.match(await session.program.answer('z1'), /^OK/);
+  await session.program.raw(command.replace('z1', 'z2'));
+  assert.match(await session.program.answer('z2'), /^OK/);
+});
+
+test('L12: what is not IMAP never reaches the program: a command that reads is sent again, another is answered NO', async (t) => {
+  const session = await start(t);
+  await selected(session);
+  await session.pass(11_000);
+  session.say('Server Unavailable. 15\r\n');
+  assert.match(await session.program.ask('NOOP'), /^OK/);
+  assert.deepEqual(session.moves, ['server-gone']);
+  session.saysNext('HTTP/1.1 503 Service Unavailable\r\n\r\n');
+  assert.match(await session.program.ask('STORE 1 +FLAGS (\\Flagged)'), /^NO \[UNAVAILABLE\]/);
   assert.match(await session.program.ask('NOOP'), /^OK/);
   checkView(session);
 });

@@ -11,6 +11,7 @@ import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.
 import type { RunningRelay } from '../relay.ts';
 import { changesFor } from './changes.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
+import { Silence } from './silence.ts';
 import { Stop } from './stop.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
@@ -32,6 +33,7 @@ const MOST_TURNS = 5;
 /** More than this is not read from a client that is held. */
 const MOST_PENDING = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
+const STRANGE = 'imap.unavailable';
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
@@ -48,16 +50,20 @@ export class Continuity implements SessionKeeper {
   #since: number;
   #shortLives = 0;
   #goneAt: number | undefined;
+  /** The last word of a server that does not answer. */
+  #silentSince: number | undefined;
   #working = false;
   /** The client speaks just now; what it said while it was held comes at moments at which the server cannot be let go of. */
   #hearing = false;
   /** The LOGOUT that the server does not hear of. */
-  #left: { readonly tag: string; readonly selected: boolean } | undefined;
+  #left: { readonly tag: string; readonly selected: boolean; readonly unused: boolean } | undefined;
   /** What came up while something else was under way. */
   #next: (() => Promise<void>) | undefined;
   #gaveUp = false;
   #planned: Timer | undefined;
   #waiting: (() => void)[] = [];
+  #paused = false;
+  readonly #silence: Silence;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -68,11 +74,18 @@ export class Continuity implements SessionKeeper {
         toClient: (text) => this.#relay.toClient(text),
         toServer: (bytes) => this.#relay.toServer(bytes),
         changed: () => this.#changed(),
-        leaves: (tag, selected) => this.#leaves(tag, selected),
+        flows: () => this.#resumeClient(),
+        asked: () => this.#silence.begin(),
+        leaves: (tag, selected, unused) => this.#leaves(tag, selected, unused),
         end: (text) => this.#end(text),
       },
       TAG,
     );
+    this.#silence = new Silence(options.clock, {
+      waiting: () => !this.#relay.clientStuck && (this.#tap.awaits || this.#relay.serverStuck),
+      octets: () => this.#relay.octets,
+      silent: (since) => this.#serverSilent(since),
+    });
     this.#upkeep = new Upkeep(options.clock, this.#tap, (task) => this.#work(task));
     this.#plan();
   }
@@ -86,6 +99,7 @@ export class Continuity implements SessionKeeper {
     this.#stop.stop();
     this.#planned?.cancel();
     this.#upkeep.close();
+    this.#silence.close();
   }
 
   /** The last line, when a line can be said. */
@@ -103,7 +117,10 @@ export class Continuity implements SessionKeeper {
       if (logoutTag !== undefined) this.#end(farewell(logoutTag));
       else this.#work(this.#succeed);
     }
-    if (this.#tap.pending > MOST_PENDING) this.#relay.pauseClient(true);
+    if (this.#tap.withheld > MOST_PENDING) {
+      this.#paused = true;
+      this.#relay.pauseClient(true);
+    }
     return out;
   }
 
@@ -125,7 +142,7 @@ export class Continuity implements SessionKeeper {
 
   serverGone(): 'end' | 'replace' {
     const { clock, log, shortLifeMs } = this.#options;
-    const { leaving, movable, farewell } = this.#tap;
+    const { leaving, movable, farewell, strange } = this.#tap;
     if (leaving) return 'end';
     const now = clock.now();
     this.#shortLives = now - this.#since < (shortLifeMs ?? SHORT_LIFE_MS) ? this.#shortLives + 1 : 0;
@@ -134,8 +151,9 @@ export class Continuity implements SessionKeeper {
       else if (!movable) this.#tap.tell('* BYE the provider closed the connection\r\n');
       return 'end';
     }
-    this.#goneAt = now;
-    log.info({ farewell, idling: this.#tap.idling }, 'the provider ended the session');
+    this.#goneAt = this.#silentSince ?? now;
+    if (strange === undefined) log.info({ farewell, idling: this.#tap.idling }, 'the provider ended the session');
+    else log.warn({ code: STRANGE, said: oneLine(strange) }, 'the provider answered with something that is not IMAP');
     this.#planned?.cancel();
     if (this.#wanted) this.#work(this.#succeed);
     this.#wake();
@@ -205,7 +223,7 @@ export class Continuity implements SessionKeeper {
           (retryAt?.getTime() ?? 0) - clock.now(),
         );
         log.warn({ code, attempt }, `the session could not be moved: ${message}`);
-        if (this.#goneAt !== undefined && clock.now() + wait - Math.max(started, this.#goneAt) > PATIENCE_MS) {
+        if (this.#goneAt !== undefined && clock.now() + wait - this.#waitsSince(started) > PATIENCE_MS) {
           this.#end(this.#tap.farewell ?? `* BYE [UNAVAILABLE] ${oneLine(message)}\r\n`);
           return;
         }
@@ -314,27 +332,42 @@ export class Continuity implements SessionKeeper {
     this.#signedIn = signedInOf(connection);
     this.#since = this.#options.clock.now();
     this.#gaveUp = false;
+    this.#silentSince = undefined;
     this.#plan();
     this.#changed();
   }
 
-  #leaves(tag: string, selected: boolean): boolean {
+  #leaves(tag: string, selected: boolean, unused: boolean): boolean {
     const { wantsBack } = this.#options;
     if (!this.#hearing || this.#working || wantsBack?.(this.#signedIn, selected) !== true) return false;
-    this.#left = { tag, selected };
+    this.#left = { tag, selected, unused };
     return true;
   }
 
   /** After a LOGOUT: the client gets its answer, the server's session goes on for another. */
   #return(): void {
     if (this.#left === undefined) return;
-    const { tag, selected } = this.#left;
+    const { tag, selected, unused } = this.#left;
     const socket = this.#relay.releaseServer(farewell(tag));
-    this.#options.onReturned?.({ ...this.#signedIn, socket, selected });
+    this.#options.onReturned?.({ ...this.#signedIn, socket, selected, unused });
+  }
+
+  /** Since when the client has waited for a server, whatever was tried. */
+  #waitsSince(started: number): number {
+    return this.#silentSince ?? Math.max(started, this.#goneAt!);
   }
 
   #resumeClient(): void {
-    if (this.#goneAt === undefined) this.#relay.pauseClient(false);
+    if (!this.#paused || this.#tap.withheld > MOST_PENDING) return;
+    this.#paused = false;
+    this.#relay.pauseClient(false);
+  }
+
+  /** The server owes an answer and has not said a word since: it is taken for gone. */
+  #serverSilent(since: number): void {
+    this.#options.log.warn({ since: new Date(since).toISOString() }, 'the provider does not answer any more');
+    this.#silentSince = since;
+    this.#relay.loseServer();
   }
 
   /** The next hand-over: spread, because many sessions share a token. */

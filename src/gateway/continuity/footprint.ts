@@ -1,6 +1,7 @@
 /** What a client's commands have left in its session at the server, apart from the mailbox that is selected. */
 import type { Command } from './commands.ts';
 import { knowsModSeq, leavesNoTrace, savesResult } from './commands-known.ts';
+import { mayHaveLiterals } from './framing.ts';
 
 export class Footprint {
   /** Extensions that ENABLE turned on (RFC 5161), in capitals. */
@@ -8,6 +9,7 @@ export class Footprint {
   #modSeq = false;
   #saved = false;
   #traceless = true;
+  #used = false;
   #worked: boolean | undefined;
 
   get enabled(): ReadonlySet<string> {
@@ -29,28 +31,39 @@ export class Footprint {
     return this.#traceless;
   }
 
+  /** No command was given. */
+  get unused(): boolean {
+    return !this.#used;
+  }
+
   /** Every command so far was refused. */
   get useless(): boolean {
     return this.#worked === false;
   }
 
   begun(command: Command): void {
+    this.#used = true;
     this.#saved ||= savesResult(command);
     this.#modSeq ||= knowsModSeq(command);
   }
 
   /** A command was passed on whole. */
   completed(command: Command): void {
-    this.#traceless &&= leavesNoTrace(command);
+    this.#traceless &&= leavesNoTrace(command) && (command.segments.length === 1 || mayHaveLiterals(command.verb));
   }
 
-  /** A line that is no command. */
-  unreadable(): void {
-    this.#traceless = false;
-  }
-
-  answered(status: string): void {
+  /**
+   * Only an OK proves that the server has read a literal as one: what it refuses it may have read as commands. BAD says that it
+   * did not understand, and no program needs a session of which that was said.
+   */
+  answered({ unasked }: Command, status: string): void {
     this.#worked = this.#worked === true || status === 'OK';
+    if (status === 'BAD' || (unasked && status !== 'OK')) this.#traceless = false;
+  }
+
+  /** A literal was announced and not asked for. */
+  refused(): void {
+    this.#traceless = false;
   }
 
   /** An untagged line of the server. */

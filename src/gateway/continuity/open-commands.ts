@@ -2,6 +2,8 @@
 import { isRepeatable } from './commands-known.ts';
 import type { Command } from './commands.ts';
 
+const SPACE = 0x20;
+
 interface Open {
   readonly command: Command;
   /** Octets the client had received when it began. */
@@ -9,26 +11,41 @@ interface Open {
 }
 
 export class OpenCommands {
-  #open: readonly Open[] = [];
+  /** By tag. */
+  #open = new Map<string, Open>();
 
   get count(): number {
-    return this.#open.length;
+    return this.#open.size;
   }
 
   begin(command: Command, received: number): void {
-    this.#open = [...this.#open, { command, received }];
+    this.#open.set(command.tag, { command, received });
+  }
+
+  has(tag: string): boolean {
+    return this.#open.has(tag);
+  }
+
+  /** Whether this line of a server begins with the tag of the command that has waited longest, and a status. */
+  isAnsweredBy(line: Buffer): boolean {
+    const tag = this.#open.keys().next().value;
+    if (tag === undefined || line.length < tag.length + 4) return false;
+    for (let at = 0; at < tag.length; at++) if (line[at] !== tag.charCodeAt(at)) return false;
+    if (line[tag.length] !== SPACE) return false;
+    const status = line.toString('latin1', tag.length + 1, tag.length + 4);
+    return status === 'OK ' || status === 'NO ' || status === 'BAD';
   }
 
   /** @returns the command of this tag, which is over */
   answered(tag: string): Command | undefined {
-    const found = this.#open.find(({ command }) => command.tag === tag);
-    if (found !== undefined) this.#open = this.#open.filter((each) => each !== found);
+    const found = this.#open.get(tag);
+    this.#open.delete(tag);
     return found?.command;
   }
 
   /** All but one. */
   others(than: Command | undefined): readonly Command[] {
-    return this.#open.map(({ command }) => command).filter((command) => command !== than);
+    return [...this.#open.values()].map(({ command }) => command).filter((command) => command !== than);
   }
 
   /**
@@ -37,15 +54,12 @@ export class OpenCommands {
    * @returns the others, which are over
    */
   giveUp(received: number, except: Command | undefined): readonly Command[] {
-    const kept: Open[] = [];
     const lost: Command[] = [];
-    for (const open of this.#open) {
-      const { command } = open;
-      const untouched = open.received === received || command.verb === 'NOOP';
-      if (command === except || (lost.length === 0 && untouched && isRepeatable(command))) kept.push(open);
-      else lost.push(command);
+    for (const { command, received: before } of this.#open.values()) {
+      const untouched = before === received || command.verb === 'NOOP';
+      if (command !== except && (lost.length > 0 || !untouched || !isRepeatable(command))) lost.push(command);
     }
-    this.#open = kept;
+    for (const { tag } of lost) this.#open.delete(tag);
     return lost;
   }
 }

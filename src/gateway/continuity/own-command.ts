@@ -27,6 +27,11 @@ export class OwnCommand {
     return this.#tag === tag;
   }
 
+  /** Whether a client's tag could be taken for one of ours. */
+  isLike(tag: string): boolean {
+    return tag.startsWith(this.#prefix);
+  }
+
   /** @param continuation whether a continuation request is the answer (the client's IDLE, taken up again with the client's tag) */
   begin(tag: string, continuation: boolean, done: (answer: Answer) => void): void {
     this.#tag = tag;

@@ -17,3 +17,8 @@ export function answerOf(text: string): { readonly tag: string; readonly status:
   const status = text.slice(tag.length + 1, tag.length + 4).trimEnd();
   return { tag, status: status.toUpperCase() as Answer };
 }
+
+/** What only an IMAP server says: a tagged status. */
+export function isTagged(text: string): boolean {
+  return /^[!-~]{1,200} (?:OK|NO|BAD)(?: |$)/i.test(text);
+}

@@ -7,8 +7,8 @@ import { isLoneLine, textOf } from './lines.ts';
 export interface ResponseSink {
   /** FETCH responses are wanted line by line too. */
   readonly fetches: boolean;
-  /** An answer may be for a command of ours. */
-  readonly asks: boolean;
+  /** Whether this line is the answer to a command of the client, and nothing else. */
+  answers(line: Buffer): boolean;
   /** One line that matters, without CRLF, one octet per character. Gives what the client is to get instead: itself, other text, or nothing. */
   line(text: string): string | undefined;
   /** A line that should matter is too long to be looked at: from here on the session cannot be followed. */
@@ -105,8 +105,8 @@ export class ResponseFilter {
       this.between &&
       this.#held === undefined &&
       this.#inserts.length === 0 &&
-      !this.#sink.asks &&
-      isLoneLine(bytes, OPENING_BRACKET)
+      isLoneLine(bytes, OPENING_BRACKET) &&
+      this.#sink.answers(bytes)
     );
   }
 
@@ -191,8 +191,9 @@ export class ResponseFilter {
     if (data[at] !== STAR) return 'yes'; // tagged, a continuation request, or nothing known
     const end = lf === -1 ? data.length : lf;
     const unsure = lf === -1 ? 'unsure' : 'no';
+    if (at + 1 < end && data[at + 1] !== SPACE) return 'yes'; // not IMAP
     let word = at + 2;
-    if (word >= end) return unsure;
+    if (word >= end) return lf === -1 ? 'unsure' : 'yes';
     if (isDigit(data[word]!)) {
       while (word < end && isDigit(data[word]!)) word += 1;
       if (word + 1 >= end) return unsure;

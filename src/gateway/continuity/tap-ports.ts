@@ -5,8 +5,12 @@ export interface TapPorts {
   toServer(bytes: Buffer): void;
   /** A command was answered, an IDLE began or ended: what waits for such a moment may look again. */
   changed(): void;
-  /** The client says LOGOUT, with or without a mailbox selected. @returns true when the server is not to hear of it */
-  leaves(tag: string, selected: boolean): boolean;
+  /** The client says LOGOUT, with or without a mailbox selected, or first of all. @returns true when the server is not to hear of it */
+  leaves(tag: string, selected: boolean, unused: boolean): boolean;
+  /** Less is kept back from the client's octets than before. */
+  flows(): void;
+  /** A command has gone to the server: an answer is awaited. */
+  asked(): void;
   /** The client cannot go on: it gets this as its last line. */
   end(text: string): void;
 }

@@ -4,18 +4,29 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isNever, isPassing, leavesMailbox, visibleExtensions } from './commands-known.ts';
+import {
+  byNumber,
+  isKnown,
+  isNever,
+  isPassing,
+  isReading,
+  leavesMailbox,
+  visibleExtensions,
+} from './commands-known.ts';
 import { Footprint } from './footprint.ts';
+import { isRead } from './framing.ts';
 import { MailboxNews } from './news.ts';
 import { OpenCommands } from './open-commands.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
-import { answerOf, STATUS } from './response-lines.ts';
+import { answerOf, isTagged, STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
 import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
-import { EXPUNGED, LOST, NEVER_TOLD, NOT_FOLLOWED } from './words.ts';
+import { EXPUNGED, LOST, LOST_READING, NEVER_TOLD, NOT_FOLLOWED, NOT_IMAP, TOO_LONG, TOO_LONG_END } from './words.ts';
+
+const LOGOUT_OCTETS = 'LOGOUT'.length;
 
 export class ImapTap implements ResponseSink, CommandSink {
   readonly #ports: TapPorts;
@@ -32,6 +43,8 @@ export class ImapTap implements ResponseSink, CommandSink {
   #received = 0;
   #loggingOut = false;
   #farewell: string | undefined;
+  /** A line of the server that was not IMAP. */
+  #strange: string | undefined;
   #ground: 'server' | 'none' | 'blind' = 'server';
 
   /** @param prefix of our tags, unlike any client's */
@@ -61,6 +74,11 @@ export class ImapTap implements ResponseSink, CommandSink {
     return this.#commands.pending;
   }
 
+  /** Of these, what waits for us or for the server's word, however long that takes. */
+  get withheld(): number {
+    return this.#commands.withheld;
+  }
+
   /** True when a line of ours would not cut a response in two. */
   get speakable(): boolean {
     return this.#ground !== 'blind' && this.#responses.between;
@@ -80,6 +98,11 @@ export class ImapTap implements ResponseSink, CommandSink {
   /** The server's BYE, when it said one unasked. */
   get farewell(): string | undefined {
     return this.#farewell;
+  }
+
+  /** What it said instead of IMAP. */
+  get strange(): string | undefined {
+    return this.#strange;
   }
 
   get place(): Place {
@@ -129,10 +152,14 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   release(): void {
     this.#holds -= 1;
-    if (this.#holds > 0) return;
-    const bytes = this.#commands.resume();
+    if (this.#holds === 0) this.#flow(this.#commands.resume());
+  }
+
+  /** Octets of the client that were kept back may pass. */
+  #flow(bytes: Buffer): void {
     if (bytes.length > 0) this.#ports.toServer(bytes);
     this.#commands.passed();
+    this.#ports.flows();
   }
 
   /** Sends a command of ours, to be called when quiet. The client is held meanwhile and does not see the answer. */
@@ -181,13 +208,19 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#idle = undefined;
       this.#tell(`${tag} OK IDLE ended\r\n`);
     }
-    for (const command of this.#open.giveUp(this.#received, this.#idle?.command)) this.#refuse(command, LOST);
+    for (const command of this.#open.giveUp(this.#received, this.#idle?.command))
+      this.#refuse(command, isReading(command) ? LOST_READING : LOST);
     return 'held';
   }
 
   /** True when commands wait for an answer, an accepted IDLE apart. */
   get busy(): boolean {
     return this.#open.count > (this.idling ? 1 : 0);
+  }
+
+  /** True when the server owes an answer, to the client or to us. */
+  get awaits(): boolean {
+    return this.#ground === 'server' && ((this.busy && this.#commands.whole) || this.#own.pending);
   }
 
   /** What the old server says of the mailbox from here on is not for the client: its successor says it too. */
@@ -258,7 +291,12 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#tell(`* ENABLED\r\n${tag} OK ENABLE completed\r\n`);
       return 'drop';
     }
-    if (verb === 'LOGOUT' && this.#untouched && this.#ports.leaves(tag, this.#mailbox.current !== undefined)) {
+    if (
+      command.line.length === LOGOUT_OCTETS &&
+      verb === 'LOGOUT' &&
+      this.#untouched &&
+      this.#ports.leaves(tag, this.#mailbox.current !== undefined, this.#footprint.unused)
+    ) {
       this.#commands.stop();
       return 'drop';
     }
@@ -268,22 +306,31 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   begun(command: Command): void {
-    const { verb } = command;
+    const { tag, verb } = command;
+    if (this.#open.has(tag) || this.#own.isLike(tag)) return this.doubtful();
     this.#footprint.begun(command);
     this.#loggingOut ||= verb === 'LOGOUT';
     this.#mailbox.used(verb);
     this.#open.begin(command, this.#received);
+    this.#ports.asked();
     if (verb === 'IDLE') this.#idle = { command, accepted: false, ending: false };
   }
 
   complete(command: Command): void {
     this.#footprint.completed(command);
+    if (!isRead(command)) this.doubtful();
     this.#deliver();
     this.#mailbox.asked(command);
   }
 
-  unreadable(): void {
-    this.#footprint.unreadable();
+  doubtful(): void {
+    if (this.#ground === 'none') this.#ports.end(NOT_FOLLOWED);
+    else if (this.#ground === 'server') this.lost();
+  }
+
+  tooLong(start: string): void {
+    const tag = /^[^ ]{1,100}(?= )/.exec(start)?.[0];
+    this.#ports.end(tag === undefined ? TOO_LONG_END : `${tag} ${TOO_LONG}\r\n${TOO_LONG_END}`);
   }
 
   done(): void {
@@ -292,8 +339,8 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   // What the server sends.
 
-  get asks(): boolean {
-    return this.#own.pending;
+  answers(line: Buffer): boolean {
+    return !this.#own.pending && this.#open.isAnsweredBy(line);
   }
 
   get fetches(): boolean {
@@ -301,6 +348,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   line(text: string): string | undefined {
+    if (this.#ground === 'blind') return text;
     if (text.startsWith('* ')) return this.#untagged(text);
     if (text.startsWith('+')) return this.#continuation(text);
     const { tag, status } = answerOf(text);
@@ -308,14 +356,29 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#ports.changed();
       return undefined;
     }
-    const command = this.#open.answered(tag);
-    if (command === undefined) return text;
-    this.#footprint.answered(status);
+    const tagged = isTagged(text);
+    const command = tagged ? this.#open.answered(tag) : undefined;
+    if (!tagged) return this.#notImap(text);
+    if (command === undefined) {
+      this.doubtful(); // to nothing we saw
+      return text;
+    }
+    this.#footprint.answered(command, status);
     if (this.#idle?.command === command) this.#idle = undefined;
-    this.#commands.answered(tag);
+    const read = this.#commands.answered(tag);
+    if (read === 'refused') this.#footprint.refused();
     this.#mailbox.answered(command, status, text);
+    if (read === 'early' || (command.unasked && status === 'BAD')) this.doubtful();
+    else if (this.#commands.pending > 0) this.#flow(this.#commands.more());
     this.#ports.changed();
     return withoutHidden(text);
+  }
+
+  /** What the program cannot understand it does not get: the server is taken for gone. */
+  #notImap(text: string): undefined {
+    if (this.#loggingOut || text === '') return;
+    this.#strange ??= text;
+    this.#farewell ??= NOT_IMAP;
   }
 
   lost(): void {
@@ -324,8 +387,7 @@ export class ImapTap implements ResponseSink, CommandSink {
     this.#own.answered('gone');
     const unfinished = this.#responses.restart();
     if (unfinished.length > 0) this.#ports.toClient(unfinished.toString('latin1'));
-    const waiting = this.#commands.drain();
-    if (waiting.length > 0) this.#ports.toServer(waiting);
+    this.#flow(this.#commands.drain());
   }
 
   #untagged(text: string): string | undefined {
@@ -336,9 +398,11 @@ export class ImapTap implements ResponseSink, CommandSink {
         this.#farewell = text;
         return undefined;
       }
+      if (/^\* BAD/i.test(text)) this.doubtful(); // a line that has no tag for the server
       this.#mailbox.noted(text);
       return withoutHidden(text);
     }
+    if (text.length < 3) return this.#notImap(text);
     if (/^\* FLAGS /i.test(text)) this.#mailbox.noted(text);
     this.#footprint.told(text);
     return withoutHidden(text);
@@ -346,10 +410,16 @@ export class ImapTap implements ResponseSink, CommandSink {
 
   #continuation(text: string): string | undefined {
     if (this.#own.continued()) return undefined;
-    if (this.#idle !== undefined && !this.#idle.accepted) {
+    const others = this.#open.count > 1 ? this.#open.others(undefined) : [];
+    if (!this.#commands.continued() || others.some(({ verb }) => !isKnown(verb))) {
+      this.doubtful(); // for something else than what we would send now
+      return text;
+    }
+    if (this.#idle?.accepted === false) {
       this.#idle.accepted = true;
       this.#ports.changed();
-    } else this.#commands.continued();
+    }
+    if (this.#commands.pending > 0) this.#flow(this.#commands.more());
     return text;
   }
 
@@ -391,6 +461,7 @@ export class ImapTap implements ResponseSink, CommandSink {
         this.release();
         resolve(answer);
       });
+      this.#ports.asked();
       this.#ports.toServer(Buffer.from(text, 'latin1'));
     });
   }
