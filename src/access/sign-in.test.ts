@@ -169,6 +169,7 @@ test('mailboxes that are suspended or removed are told of, each once, and those 
     remoteAddress: '192.0.2.1',
   });
   assert.ok(found.type === 'accepted');
+  await looked();
   await suspendGrant(deps, 'grant_1', 'on leave');
   await heard(1);
   assert.equal(signIn.suspended(found.mailbox), 'on leave');
@@ -233,4 +234,53 @@ test('labels and networks are checked before anything is stored', async () => {
   await assert.rejects(make({ label: ' ' }), (error) => isError(error, 'access.label'));
   await assert.rejects(make({ networks: ['not/a/network'] }), (error) => isError(error, 'access.network'));
   assert.deepEqual(await store.appPasswords.list(), []);
+});
+
+/** Lets what was started be done; the store is in memory. */
+async function looked(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+/** Changes of other processes are heard of after a while: here, never. */
+async function deafSignIn(): Promise<string[]> {
+  const told: string[] = [];
+  signIn.close();
+  Object.assign(store, { watch: () => ({ stop: () => undefined }) });
+  signIn = await openSignIn({ store, vault, clock });
+  signIn.onRevoked((ids) => void told.push(...ids));
+  signIn.onClosed((addresses) => void told.push(...addresses));
+  return told;
+}
+
+test('S11: an app password made, used and revoked before its making was heard of ends its sessions', async () => {
+  const told = await deafSignIn();
+  const { row, password } = await make();
+  assert.equal(outcome(await attempt(password)), 'accepted');
+  await revokeAppPassword({ store, audit, clock }, row.id);
+  await looked();
+  assert.deepEqual(told, [row.id]);
+});
+
+test('S11: a mailbox made, used and removed before its making was heard of ends its sessions', async () => {
+  const told = await deafSignIn();
+  const address = 'new@contoso.test';
+  const { password } = await make({ mailboxes: ['*'] });
+  await looked();
+  await store.mailboxes.insert({ ...(await store.mailboxes.find(ALICE))!, address });
+  assert.equal(outcome(await attempt(password, { user: address })), 'accepted');
+  await store.mailboxes.remove(address);
+  await looked();
+  assert.deepEqual(told, [address]);
+});
+
+test('S11: a sign-in that is answered while its app password is revoked is told of it once its session is there', async () => {
+  const told: string[] = [];
+  const { row, password } = await make();
+  assert.equal(outcome(await attempt(password)), 'accepted');
+  await looked();
+  await revokeAppPassword({ store, audit, clock }, row.id);
+  await looked();
+  signIn.onRevoked((ids) => void told.push(...ids)); // the session of a sign-in that was under way
+  await clock.advance(1_000);
+  assert.deepEqual(told, [row.id]);
 });

@@ -35,6 +35,8 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): 
 const TOUCH_EVERY_MS = 60_000;
 /** Expiry is looked at this often; revocation arrives by itself. */
 const LOOK_EVERY_MS = 1000;
+/** A revoked app password is told of again for this long; a sign-in has its session well before. */
+const LATELY_MS = 2 * LOOK_EVERY_MS;
 /** A failed load is tried again after the first of these, doubling up to the second. */
 const RETRY_MS = { first: 250, most: 5000 };
 /** A suspension says itself that mailboxes changed. Should that have been lost, it is seen this long after another change. */
@@ -52,6 +54,13 @@ class SignInCheck implements SignIn {
   readonly #closedMailboxes = new Set<(addresses: readonly string[]) => void>();
   #passwords = new Map<string, AppPassword>();
   #mailboxes = new Map<string, Mailbox>();
+  /**
+   * App passwords with the mailboxes they opened before memory knew of them. What was made and revoked between two looks at the
+   * store was never in memory, and would be missed: a look that begins after the sign-in judges it.
+   */
+  readonly #strangers = new Map<string, { readonly id: string; readonly address: string }>();
+  /** Revoked a moment ago, and when: a sign-in that was being answered then has its session only now. */
+  readonly #lately = new Map<string, number>();
   /** Reasons by grant. */
   #suspended = new Map<string, string>();
   /** Grants change with every renewal, so that is no reason to look at once. */
@@ -89,8 +98,10 @@ class SignInCheck implements SignIn {
     // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
     const hash = hashOf(this.#key, password);
     const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
-    const row = (trusted ? this.#passwords.get(hash) : undefined) ?? (await this.#fresh(hash));
-    const mailbox = (trusted ? this.#known(address) : undefined) ?? (await this.#deps.store.mailboxes.opened(address));
+    const known = trusted ? this.#passwords.get(hash) : undefined;
+    const row = known ?? (await this.#fresh(hash));
+    const open = trusted ? this.#known(address) : undefined;
+    const mailbox = open ?? (await this.#deps.store.mailboxes.opened(address));
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
     if (row === undefined && mailbox === undefined && trusted && this.#empty) {
@@ -102,6 +113,7 @@ class SignInCheck implements SignIn {
     }
     this.#slowDown.succeeded(client);
     this.#touch(row);
+    if (known === undefined || open === undefined) this.#judgeLater(row.id, address);
     return { type: 'accepted', mailbox, appPassword: row };
   }
 
@@ -153,6 +165,7 @@ class SignInCheck implements SignIn {
       this.#stale = false;
       this.#grantsChanged = false;
       this.#loadedAt = this.#deps.clock.now();
+      const strangers = [...this.#strangers];
       const [passwords, mailboxes, grants] = await Promise.all([
         this.#deps.store.appPasswords.list(),
         this.#deps.store.mailboxes.list(),
@@ -161,15 +174,18 @@ class SignInCheck implements SignIn {
       this.#empty = passwords.length === 0 && mailboxes.length === 0;
       const valid = passwords.filter((row) => this.#isValid(row));
       const ids = new Set(valid.map(({ id }) => id));
-      const gone = [...this.#passwords.values()].filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+      const before = [...[...this.#passwords.values()].map(({ id }) => id), ...strangers.map(([, { id }]) => id)];
+      const gone = [...new Set(before)].filter((id) => !ids.has(id));
       this.#passwords = new Map(valid.map((row) => [row.hash, row]));
-      const known = [...this.#mailboxes.keys()];
+      const known = [...new Set([...this.#mailboxes.keys(), ...strangers.map(([, { address }]) => address)])];
       this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
       this.#suspended = new Map(
         grants.flatMap(({ id, state }) => (state.type === 'suspended' ? [[id, state.reason] as const] : [])),
       );
       this.#failingSince = undefined;
       this.#retry?.cancel();
+      for (const [key] of strangers) this.#strangers.delete(key);
+      for (const id of gone) this.#lately.set(id, this.#loadedAt);
       tell(this.#revoked, gone);
       tell(
         this.#closedMailboxes,
@@ -184,6 +200,14 @@ class SignInCheck implements SignIn {
     const pattern = own ? undefined : catchAllOf(address);
     const catchAll = pattern === undefined ? undefined : this.#mailboxes.get(pattern);
     return own ?? (catchAll && openedBy(catchAll, address));
+  }
+
+  /** Has the store asked about somebody who has just been let in, once their session is there. */
+  #judgeLater(id: string, address: string): void {
+    this.#strangers.set(`${id} ${address}`, { id, address });
+    setImmediate(() => {
+      if (!this.#closed) this.#reload(RETRY_MS.first);
+    });
   }
 
   /** One made a moment ago in another process may not have been heard of yet. */
@@ -212,7 +236,7 @@ class SignInCheck implements SignIn {
   }
 
   #isOpen(address: string): boolean {
-    const mailbox = this.#mailboxes.get(address);
+    const mailbox = this.#known(address);
     return mailbox !== undefined && this.suspended(mailbox) === undefined;
   }
 
@@ -221,10 +245,8 @@ class SignInCheck implements SignIn {
       this.#reload(RETRY_MS.first);
     const expired = [...this.#passwords.values()].filter((row) => !this.#isValid(row));
     for (const row of expired) this.#passwords.delete(row.hash);
-    tell(
-      this.#revoked,
-      expired.map(({ id }) => id),
-    );
+    tell(this.#revoked, [...expired.map(({ id }) => id), ...this.#lately.keys()]);
+    for (const [id, at] of this.#lately) if (this.#deps.clock.now() - at > LATELY_MS) this.#lately.delete(id);
     if (!this.#closed) this.#timer = this.#deps.clock.after(LOOK_EVERY_MS, this.#look);
   };
 

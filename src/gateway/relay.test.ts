@@ -7,7 +7,8 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { certificates } from '../../test/bed/fake-provider.ts';
 import { ManualClock, systemClock } from '../base/clock.ts';
 import { connect as connectTo } from '../protocol/tls/connect.ts';
-import { relay, type RelayEnd, type RelayOptions, type RelaySide, type RunningRelay } from './relay.ts';
+import { relay } from './relay.ts';
+import type { RelayEnd, RelayOptions, RelaySide, RunningRelay } from './relay-types.ts';
 
 const NOTHING = Buffer.alloc(0);
 

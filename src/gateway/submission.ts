@@ -3,7 +3,7 @@ import { asError } from '../base/error.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { AppPassword, Mailbox } from '../store/types.ts';
 import { gatewayError } from './errors.ts';
-import type { RelayEnd } from './relay.ts';
+import type { RelayEnd } from './relay-types.ts';
 
 export interface SubmissionSession {
   readonly mailbox: Mailbox;

@@ -8,8 +8,9 @@ import { asError, isError, type PosternError } from '../../base/error.ts';
 import { oneLine } from '../../protocol/sign-in.ts';
 import { gatewayError } from '../errors.ts';
 import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.ts';
-import type { RunningRelay } from '../relay.ts';
+import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
+import { Moments } from './moments.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { Silence } from './silence.ts';
 import { Stop } from './stop.ts';
@@ -61,7 +62,7 @@ export class Continuity implements SessionKeeper {
   #next: (() => Promise<void>) | undefined;
   #gaveUp = false;
   #planned: Timer | undefined;
-  #waiting: (() => void)[] = [];
+  readonly #moments: Moments;
   #paused = false;
   readonly #silence: Silence;
 
@@ -81,6 +82,7 @@ export class Continuity implements SessionKeeper {
       },
       TAG,
     );
+    this.#moments = new Moments(options.clock, this.#stop);
     this.#silence = new Silence(options.clock, {
       waiting: () => !this.#relay.clientStuck && (this.#tap.awaits || this.#relay.serverStuck),
       octets: () => this.#relay.octets,
@@ -156,7 +158,7 @@ export class Continuity implements SessionKeeper {
     else log.warn({ code: STRANGE, said: oneLine(strange) }, 'the provider answered with something that is not IMAP');
     this.#planned?.cancel();
     if (this.#wanted) this.#work(this.#succeed);
-    this.#wake();
+    this.#moments.happened();
     return 'replace';
   }
 
@@ -267,7 +269,7 @@ export class Continuity implements SessionKeeper {
         if ((await successor.enter(place, signal)) === 'changed')
           throw new Hopeless('the mailbox has changed at the provider; connect again');
       }
-      await this.#until(() => this.#goneAt !== undefined || tap.quiet);
+      await this.#moments.until(() => this.#goneAt !== undefined || tap.quiet);
       if (!tap.movable) throw new Hopeless('this session has state that cannot be given to another; connect again');
       if (!successor.alive) throw gatewayError('gateway.provider-unreachable', 'the new session ended again');
       if (!tap.isIn(place)) continue;
@@ -295,7 +297,7 @@ export class Continuity implements SessionKeeper {
         this.#resumeClient();
       }
       if (clock.now() > until) return 'postponed';
-      await this.#untilChanged(LATER_MS);
+      await this.#moments.next(LATER_MS);
     }
   }
 
@@ -385,36 +387,7 @@ export class Continuity implements SessionKeeper {
 
   #changed(): void {
     this.#upkeep.changed();
-    this.#wake();
-  }
-
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) await this.#untilChanged();
-  }
-
-  /** Waits until something happens in the session, or so many milliseconds. @throws the reason it is over */
-  #untilChanged(mostMs?: number): Promise<void> {
-    const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(asError(signal.reason));
-      const done = (): void => {
-        timer?.cancel();
-        signal.removeEventListener('abort', abort);
-        resolve();
-      };
-      const abort = (): void => {
-        timer?.cancel();
-        reject(asError(signal.reason));
-      };
-      const timer = mostMs === undefined ? undefined : this.#options.clock.after(mostMs, done);
-      signal.addEventListener('abort', abort, { once: true });
-      this.#waiting.push(done);
-    });
-  }
-
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#moments.happened();
   }
 
   #end(text: string): void {

@@ -5,7 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Protocol } from '../../store/types.ts';
 import { gatewayError } from '../errors.ts';
 import type { Provider, ProviderConnection, SignedIn } from '../provider.ts';
-import type { Tap } from '../relay.ts';
+import type { Tap } from '../relay-types.ts';
 import type { Returned } from '../reuse.ts';
 import { Continuity } from './continuity.ts';
 import { Pop3Keeper } from './pop3.ts';

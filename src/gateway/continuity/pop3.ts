@@ -3,7 +3,7 @@
  * §4, §6). What can be done is to say so: a command left without an answer gets one, marked as temporary (RFC 3206). Commands
  * that come together (PIPELINING, RFC 2449 §6.6) reach a server that does not announce it one at a time.
  */
-import type { RunningRelay } from '../relay.ts';
+import type { RunningRelay } from '../relay-types.ts';
 import type { SessionKeeper } from './keeper.ts';
 
 const LF = 0x0a;

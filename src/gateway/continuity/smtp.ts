@@ -4,7 +4,7 @@
  * the program sends again what it has no answer for (RFC 5321 §3.8, §4.2.4.2).
  */
 import { asError } from '../../base/error.ts';
-import type { RunningRelay } from '../relay.ts';
+import type { RunningRelay } from '../relay-types.ts';
 import type { KeeperOptions, SessionKeeper } from './keeper.ts';
 import { SmtpDialogue, type SmtpRules } from './smtp-dialogue.ts';
 import { Stop } from './stop.ts';

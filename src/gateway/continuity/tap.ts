@@ -4,191 +4,88 @@
  */
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import {
-  byNumber,
-  isKnown,
-  isNever,
-  isPassing,
-  isReading,
-  leavesMailbox,
-  visibleExtensions,
-} from './commands-known.ts';
-import { Footprint } from './footprint.ts';
+import { byNumber, isKnown, isNever, isPassing, isReading, visibleExtensions } from './commands-known.ts';
 import { isRead } from './framing.ts';
-import { MailboxNews } from './news.ts';
-import { OpenCommands } from './open-commands.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
 import { answerOf, isTagged, STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
-import { Selecting } from './selecting.ts';
 import type { Selection } from './selection.ts';
-import type { Place } from './successor.ts';
 import type { TapPorts } from './tap-ports.ts';
+import { TapState } from './tap-state.ts';
 import { EXPUNGED, LOST, LOST_READING, NEVER_TOLD, NOT_FOLLOWED, NOT_IMAP, TOO_LONG, TOO_LONG_END } from './words.ts';
 
 const LOGOUT_OCTETS = 'LOGOUT'.length;
 
-export class ImapTap implements ResponseSink, CommandSink {
+export class ImapTap extends TapState implements ResponseSink, CommandSink {
   readonly #ports: TapPorts;
-  readonly #responses = new ResponseFilter(this);
-  readonly #commands = new CommandFilter(this);
-  readonly #mailbox = new Selecting();
-  readonly #news = new MailboxNews(this.#mailbox);
-  readonly #footprint = new Footprint();
-  readonly #open = new OpenCommands();
-  #idle: { readonly command: Command; accepted: boolean; ending: boolean } | undefined;
-  readonly #own: OwnCommand;
-  #holds = 0;
-  #suspended = false;
-  #received = 0;
-  #loggingOut = false;
-  #farewell: string | undefined;
-  /** A line of the server that was not IMAP. */
-  #strange: string | undefined;
-  #ground: 'server' | 'none' | 'blind' = 'server';
+  protected readonly responses = new ResponseFilter(this);
+  protected readonly commands = new CommandFilter(this);
+  protected readonly own: OwnCommand;
 
   /** @param prefix of our tags, unlike any client's */
   constructor(ports: TapPorts, prefix: string) {
+    super();
     this.#ports = ports;
-    this.#own = new OwnCommand(prefix);
-  }
-
-  /** True while the client's IDLE is open and the server has taken it. */
-  get idling(): boolean {
-    return this.#idle?.accepted === true && !this.#idle.ending;
-  }
-
-  /** True at the moments at which the server may be replaced: nothing is under way, or IDLE. */
-  get quiet(): boolean {
-    return !this.busy && this.#commands.between && this.#responses.between && !this.#own.pending;
-  }
-
-  /** The tag of a LOGOUT that waits: there is no need of a server for that. */
-  get logoutTag(): string | undefined {
-    const { nextVerb, nextTag } = this.#commands;
-    return nextVerb === 'LOGOUT' && !this.busy ? nextTag : undefined;
-  }
-
-  /** Octets the client has sent that were not passed on. */
-  get pending(): number {
-    return this.#commands.pending;
-  }
-
-  /** Of these, what waits for us or for the server's word, however long that takes. */
-  get withheld(): number {
-    return this.#commands.withheld;
-  }
-
-  /** True when a line of ours would not cut a response in two. */
-  get speakable(): boolean {
-    return this.#ground !== 'blind' && this.#responses.between;
-  }
-
-  /** False for a session that cannot be followed, is about to end by itself, or never worked. */
-  get movable(): boolean {
-    const { portable, useless } = this.#footprint;
-    return portable && !useless && this.#ground !== 'blind' && !this.#loggingOut && this.#mailbox.known;
-  }
-
-  /** The client has said LOGOUT. */
-  get leaving(): boolean {
-    return this.#loggingOut;
-  }
-
-  /** The server's BYE, when it said one unasked. */
-  get farewell(): string | undefined {
-    return this.#farewell;
-  }
-
-  /** What it said instead of IMAP. */
-  get strange(): string | undefined {
-    return this.#strange;
-  }
-
-  get place(): Place {
-    const { enabled, condstore } = this.#footprint;
-    // Whoever is about to go to another mailbox must not hear of this one any more.
-    const leaving = leavesMailbox(this.#commands.nextVerb ?? '');
-    return { enabled: new Set(enabled), selection: leaving ? undefined : this.#mailbox.selection(condstore) };
-  }
-
-  /** True when the session is still where it was. */
-  isIn({ enabled, selection }: Place): boolean {
-    return enabled.size === this.#footprint.enabled.size && selection?.view === this.place.selection?.view;
-  }
-
-  /** True when UIDs of the selected mailbox's messages should be asked for. */
-  get unnumbered(): boolean {
-    return this.#mailbox.unnumbered;
-  }
-
-  /** Whether the client can know nothing but the number of messages whose UIDs we do not know. */
-  get freeEnd(): boolean {
-    return this.#mailbox.untouched;
+    this.own = new OwnCommand(prefix);
   }
 
   fromClient(bytes: Buffer): Buffer {
-    return this.#ground === 'blind' ? bytes : this.#commands.push(bytes);
+    return this.ground === 'blind' ? bytes : this.commands.push(bytes);
   }
 
   fromServer(bytes: Buffer): Buffer {
-    if (this.#ground === 'blind') return bytes;
-    const out = this.#responses.push(bytes);
-    this.#received += out.length;
+    if (this.ground === 'blind') return bytes;
+    const out = this.responses.push(bytes);
+    this.received += out.length;
     return out;
   }
 
   /** What `fromClient` or `fromServer` gave has been passed on. */
   passed(): void {
-    this.#commands.passed();
-    this.#responses.passed();
+    this.commands.passed();
+    this.responses.passed();
   }
 
   /** Lets nothing of the client through from its next command on; every call needs its `release`. */
   hold(): void {
-    this.#holds += 1;
-    this.#commands.stop();
+    this.holds += 1;
+    this.commands.stop();
   }
 
   release(): void {
-    this.#holds -= 1;
-    if (this.#holds === 0) this.#flow(this.#commands.resume());
+    this.holds -= 1;
+    if (this.holds === 0) this.#flow(this.commands.resume());
   }
 
   /** Octets of the client that were kept back may pass. */
   #flow(bytes: Buffer): void {
     if (bytes.length > 0) this.#ports.toServer(bytes);
-    this.#commands.passed();
+    this.commands.passed();
     this.#ports.flows();
   }
 
   /** Sends a command of ours, to be called when quiet. The client is held meanwhile and does not see the answer. */
   ask(text: string): Promise<Answer> {
-    const tag = this.#own.newTag();
+    const tag = this.own.newTag();
     return this.#ask(tag, `${tag} ${text}\r\n`, false);
   }
 
   /** Asks for the UIDs that are not known, or at least for one: the server says what else is new, but expunges nothing meanwhile. */
   number(): Promise<Answer> {
-    const { firstUnknown, count } = this.#mailbox.current!.view;
+    const { firstUnknown, count } = this.mailbox.current!.view;
     return this.ask(count === 0 ? 'NOOP' : `FETCH ${Math.min(firstUnknown, count)}:* (UID)`);
   }
 
   /** Ends the IDLE at the server; the client's own stays open. */
   suspendIdle(): Promise<Answer> {
-    this.#suspended = true;
-    return this.#ask(this.#idle!.command.tag, 'DONE\r\n', false);
-  }
-
-  /** True while the client's IDLE is open and the server is not in it. */
-  get suspended(): boolean {
-    return this.#suspended && this.idling && this.#ground === 'server';
+    this.suspendedIdle = true;
+    return this.#ask(this.idle!.command.tag, 'DONE\r\n', false);
   }
 
   /** Has the server take the client's IDLE (again). */
   resumeIdle(): Promise<Answer> {
-    const { command } = this.#idle!;
-    this.#suspended = this.#ground !== 'server';
+    const { command } = this.idle!;
+    this.suspendedIdle = this.ground !== 'server';
     return this.#ask(command.tag, `${command.tag} IDLE\r\n`, true);
   }
 
@@ -197,40 +94,30 @@ export class ImapTap implements ResponseSink, CommandSink {
    * @returns `over` when the client cannot be spoken to (half a response is out) or has said LOGOUT
    */
   serverGone(): 'over' | 'held' {
-    if (this.#ground !== 'server' || this.#loggingOut || !this.#responses.between) return 'over';
-    this.#ground = 'none';
-    this.#responses.restart();
+    if (this.ground !== 'server' || this.loggingOut || !this.responses.between) return 'over';
+    this.ground = 'none';
+    this.responses.restart();
     this.hold();
-    this.#own.answered('gone');
-    if (this.#idle?.ending === true) {
-      const { tag } = this.#idle.command;
-      this.#open.answered(tag);
-      this.#idle = undefined;
+    this.own.answered('gone');
+    if (this.idle?.ending === true) {
+      const { tag } = this.idle.command;
+      this.open.answered(tag);
+      this.idle = undefined;
       this.#tell(`${tag} OK IDLE ended\r\n`);
     }
-    for (const command of this.#open.giveUp(this.#received, this.#idle?.command))
+    for (const command of this.open.giveUp(this.received, this.idle?.command))
       this.#refuse(command, isReading(command) ? LOST_READING : LOST);
     return 'held';
   }
 
-  /** True when commands wait for an answer, an accepted IDLE apart. */
-  get busy(): boolean {
-    return this.#open.count > (this.idling ? 1 : 0);
-  }
-
-  /** True when the server owes an answer, to the client or to us. */
-  get awaits(): boolean {
-    return this.#ground === 'server' && ((this.busy && this.#commands.whole) || this.#own.pending);
-  }
-
   /** What the old server says of the mailbox from here on is not for the client: its successor says it too. */
   mute(): void {
-    this.#news.mute();
+    this.news.mute();
   }
 
   /** The old server goes on after all, unless a successor has taken over. */
   unmute(): void {
-    for (const line of this.#news.unmute()) {
+    for (const line of this.news.unmute()) {
       const told = this.line(line);
       if (told !== undefined) this.#tell(`${told}\r\n`);
     }
@@ -241,25 +128,25 @@ export class ImapTap implements ResponseSink, CommandSink {
    * @param lines what brings the client's view up to date, in order
    */
   follow(selection: Selection | undefined, lines: readonly string[], expunging: boolean): void {
-    const fromNone = this.#ground === 'none';
-    this.#ground = 'server';
-    this.#farewell = undefined;
-    this.#responses.restart();
-    this.#news.unmute();
-    this.#mailbox.follow(selection);
+    const fromNone = this.ground === 'none';
+    this.ground = 'server';
+    this.lastWord = undefined;
+    this.responses.restart();
+    this.news.unmute();
+    this.mailbox.follow(selection);
     if (lines.length > 0) {
-      if ((expunging || this.#news.waiting) && !this.idling) this.#news.keep(lines);
+      if ((expunging || this.news.waiting) && !this.idling) this.news.keep(lines);
       else this.#tell(lines.map((line) => `${line}\r\n`).join(''));
     }
     if (!fromNone) return;
-    for (const command of this.#open.others(this.idling ? this.#idle!.command : undefined)) {
-      if (this.#news.waiting && byNumber(command)) {
-        this.#open.answered(command.tag);
+    for (const command of this.open.others(this.idling ? this.idle!.command : undefined)) {
+      if (this.news.waiting && byNumber(command)) {
+        this.open.answered(command.tag);
         this.#refuse(command, EXPUNGED);
         continue;
       }
       this.#deliver();
-      this.#mailbox.asked(command);
+      this.mailbox.asked(command);
       this.#ports.toServer(Buffer.from(`${command.tag} ${command.line}\r\n`, 'latin1'));
     }
   }
@@ -272,7 +159,7 @@ export class ImapTap implements ResponseSink, CommandSink {
   // What the client sends.
 
   passes(verb: string): boolean {
-    return isPassing(verb) && !this.#news.waiting;
+    return isPassing(verb) && !this.news.waiting;
   }
 
   begin(command: Command): Decision {
@@ -281,8 +168,8 @@ export class ImapTap implements ResponseSink, CommandSink {
       this.#tell(`${tag} BAD this command is not available here\r\n`);
       return 'drop';
     }
-    if (this.#news.waiting && byNumber(command)) {
-      if (this.#news.refuse()) this.#tell(`${tag} ${EXPUNGED}\r\n`);
+    if (this.news.waiting && byNumber(command)) {
+      if (this.news.refuse()) this.#tell(`${tag} ${EXPUNGED}\r\n`);
       else this.#ports.end(NEVER_TOLD);
       return 'drop';
     }
@@ -295,37 +182,37 @@ export class ImapTap implements ResponseSink, CommandSink {
       command.line.length === LOGOUT_OCTETS &&
       verb === 'LOGOUT' &&
       this.#untouched &&
-      this.#ports.leaves(tag, this.#mailbox.current !== undefined, this.#footprint.unused)
+      this.#ports.leaves(tag, this.mailbox.current !== undefined, this.footprint.unused)
     ) {
-      this.#commands.stop();
+      this.commands.stop();
       return 'drop';
     }
     if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
-    const numbers = verb === 'IDLE' && this.unnumbered && !this.#own.pending;
+    const numbers = verb === 'IDLE' && this.unnumbered && !this.own.pending;
     return numbers ? { instead: this.#numberBefore(command) } : 'forward';
   }
 
   begun(command: Command): void {
     const { tag, verb } = command;
-    if (this.#open.has(tag) || this.#own.isLike(tag)) return this.doubtful();
-    this.#footprint.begun(command);
-    this.#loggingOut ||= verb === 'LOGOUT';
-    this.#mailbox.used(verb);
-    this.#open.begin(command, this.#received);
+    if (this.open.has(tag) || this.own.isLike(tag)) return this.doubtful();
+    this.footprint.begun(command);
+    this.loggingOut ||= verb === 'LOGOUT';
+    this.mailbox.used(verb);
+    this.open.begin(command, this.received);
     this.#ports.asked();
-    if (verb === 'IDLE') this.#idle = { command, accepted: false, ending: false };
+    if (verb === 'IDLE') this.idle = { command, accepted: false, ending: false };
   }
 
   complete(command: Command): void {
-    this.#footprint.completed(command);
+    this.footprint.completed(command);
     if (!isRead(command)) this.doubtful();
     this.#deliver();
-    this.#mailbox.asked(command);
+    this.mailbox.asked(command);
   }
 
   doubtful(): void {
-    if (this.#ground === 'none') this.#ports.end(NOT_FOLLOWED);
-    else if (this.#ground === 'server') this.lost();
+    if (this.ground === 'none') this.#ports.end(NOT_FOLLOWED);
+    else if (this.ground === 'server') this.lost();
   }
 
   tooLong(start: string): void {
@@ -334,130 +221,130 @@ export class ImapTap implements ResponseSink, CommandSink {
   }
 
   done(): void {
-    if (this.#idle !== undefined) this.#idle.ending = true;
+    if (this.idle !== undefined) this.idle.ending = true;
   }
 
   // What the server sends.
 
   answers(line: Buffer): boolean {
-    return !this.#own.pending && this.#open.isAnsweredBy(line);
+    return !this.own.pending && this.open.isAnsweredBy(line);
   }
 
   get fetches(): boolean {
-    return this.#own.pending || this.#news.watching || this.unnumbered;
+    return this.own.pending || this.news.watching || this.unnumbered;
   }
 
   line(text: string): string | undefined {
-    if (this.#ground === 'blind') return text;
+    if (this.ground === 'blind') return text;
     if (text.startsWith('* ')) return this.#untagged(text);
     if (text.startsWith('+')) return this.#continuation(text);
     const { tag, status } = answerOf(text);
-    if (this.#own.isTag(tag) && this.#own.answered(status) === 'ours') {
+    if (this.own.isTag(tag) && this.own.answered(status) === 'ours') {
       this.#ports.changed();
       return undefined;
     }
     const tagged = isTagged(text);
-    const command = tagged ? this.#open.answered(tag) : undefined;
+    const command = tagged ? this.open.answered(tag) : undefined;
     if (!tagged) return this.#notImap(text);
     if (command === undefined) {
       this.doubtful(); // to nothing we saw
       return text;
     }
-    this.#footprint.answered(command, status);
-    if (this.#idle?.command === command) this.#idle = undefined;
-    const read = this.#commands.answered(tag);
-    if (read === 'refused') this.#footprint.refused();
-    this.#mailbox.answered(command, status, text);
+    this.footprint.answered(command, status);
+    if (this.idle?.command === command) this.idle = undefined;
+    const read = this.commands.answered(tag);
+    if (read === 'refused') this.footprint.refused();
+    this.mailbox.answered(command, status, text);
     if (read === 'early' || (command.unasked && status === 'BAD')) this.doubtful();
-    else if (this.#commands.pending > 0) this.#flow(this.#commands.more());
+    else if (this.commands.pending > 0) this.#flow(this.commands.more());
     this.#ports.changed();
     return withoutHidden(text);
   }
 
   /** What the program cannot understand it does not get: the server is taken for gone. */
   #notImap(text: string): undefined {
-    if (this.#loggingOut || text === '') return;
-    this.#strange ??= text;
-    this.#farewell ??= NOT_IMAP;
+    if (this.loggingOut || text === '') return;
+    this.odd ??= text;
+    this.lastWord ??= NOT_IMAP;
   }
 
   lost(): void {
-    if (this.#news.waiting) this.#ports.end(NOT_FOLLOWED);
-    this.#ground = 'blind';
-    this.#own.answered('gone');
-    const unfinished = this.#responses.restart();
+    if (this.news.waiting) this.#ports.end(NOT_FOLLOWED);
+    this.ground = 'blind';
+    this.own.answered('gone');
+    const unfinished = this.responses.restart();
     if (unfinished.length > 0) this.#ports.toClient(unfinished.toString('latin1'));
-    this.#flow(this.#commands.drain());
+    this.#flow(this.commands.drain());
   }
 
   #untagged(text: string): string | undefined {
-    const news = this.#news.heard(text, { asked: this.#open.count > 0, own: this.#own.pending });
+    const news = this.news.heard(text, { asked: this.open.count > 0, own: this.own.pending });
     if (typeof news !== 'object') return news;
     if (STATUS.test(text)) {
-      if (/^\* BYE/i.test(text) && !this.#loggingOut) {
-        this.#farewell = text;
+      if (/^\* BYE/i.test(text) && !this.loggingOut) {
+        this.lastWord = text;
         return undefined;
       }
       if (/^\* BAD/i.test(text)) this.doubtful(); // a line that has no tag for the server
-      this.#mailbox.noted(text);
+      this.mailbox.noted(text);
       return withoutHidden(text);
     }
     if (text.length < 3) return this.#notImap(text);
-    if (/^\* FLAGS /i.test(text)) this.#mailbox.noted(text);
-    this.#footprint.told(text);
+    if (/^\* FLAGS /i.test(text)) this.mailbox.noted(text);
+    this.footprint.told(text);
     return withoutHidden(text);
   }
 
   #continuation(text: string): string | undefined {
-    if (this.#own.continued()) return undefined;
-    const others = this.#open.count > 1 ? this.#open.others(undefined) : [];
-    if (!this.#commands.continued() || others.some(({ verb }) => !isKnown(verb))) {
+    if (this.own.continued()) return undefined;
+    const others = this.open.count > 1 ? this.open.others(undefined) : [];
+    if (!this.commands.continued() || others.some(({ verb }) => !isKnown(verb))) {
       this.doubtful(); // for something else than what we would send now
       return text;
     }
-    if (this.#idle?.accepted === false) {
-      this.#idle.accepted = true;
+    if (this.idle?.accepted === false) {
+      this.idle.accepted = true;
       this.#ports.changed();
     }
-    if (this.#commands.pending > 0) this.#flow(this.#commands.more());
+    if (this.commands.pending > 0) this.#flow(this.commands.more());
     return text;
   }
 
   /** Nothing is under way, and nothing that was has left a trace. */
   get #untouched(): boolean {
-    return this.#footprint.none && this.movable && this.quiet && this.#holds === 0;
+    return this.footprint.none && this.movable && this.quiet && this.holds === 0;
   }
 
   #deliver(): void {
-    const lines = this.#news.take();
+    const lines = this.news.take();
     if (lines.length > 0) this.#tell(lines.map((line) => `${line}\r\n`).join(''));
   }
 
   #refuse(command: Command, words: string): void {
     this.#tell(`${command.tag} ${words}\r\n`);
-    this.#mailbox.answered(command, 'NO', '');
-    if (this.#idle?.command === command) this.#idle = undefined;
-    this.#commands.abandon(command.tag);
+    this.mailbox.answered(command, 'NO', '');
+    if (this.idle?.command === command) this.idle = undefined;
+    this.commands.abandon(command.tag);
   }
 
   #tell(text: string): void {
-    const now = this.#responses.insert(text);
+    const now = this.responses.insert(text);
     if (now !== '') this.#ports.toClient(now);
   }
 
   #numberBefore(idle: Command): string {
-    const tag = this.#own.newTag();
-    const { firstUnknown } = this.#mailbox.current!.view;
+    const tag = this.own.newTag();
+    const { firstUnknown } = this.mailbox.current!.view;
     this.hold();
-    this.#own.begin(tag, false, () => this.release());
+    this.own.begin(tag, false, () => this.release());
     return `${tag} FETCH ${firstUnknown}:* (UID)\r\n${idle.tag} IDLE`;
   }
 
   #ask(tag: string, text: string, continuation: boolean): Promise<Answer> {
-    if (this.#ground !== 'server') return Promise.resolve('gone');
+    if (this.ground !== 'server') return Promise.resolve('gone');
     this.hold();
     return new Promise((resolve) => {
-      this.#own.begin(tag, continuation, (answer) => {
+      this.own.begin(tag, continuation, (answer) => {
         this.release();
         resolve(answer);
       });

@@ -1,0 +1,46 @@
+/** Waiting for a moment in a session at which something can be done. */
+import type { Clock } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import type { Stop } from './stop.ts';
+
+export class Moments {
+  readonly #clock: Clock;
+  readonly #stop: Stop;
+  #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock, stop: Stop) {
+    this.#clock = clock;
+    this.#stop = stop;
+  }
+
+  /** Something happened in the session. */
+  happened(): void {
+    if (this.#waiting.length === 0) return;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** @throws the reason the session is over */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await this.next();
+  }
+
+  /** Waits until something happens, or so many milliseconds. @throws the reason the session is over */
+  next(mostMs?: number): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(asError(signal.reason));
+      const done = (): void => {
+        timer?.cancel();
+        signal.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = (): void => {
+        timer?.cancel();
+        reject(asError(signal.reason));
+      };
+      const timer = mostMs === undefined ? undefined : this.#clock.after(mostMs, done);
+      signal.addEventListener('abort', abort, { once: true });
+      this.#waiting.push(done);
+    });
+  }
+}

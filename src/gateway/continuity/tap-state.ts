@@ -1,0 +1,120 @@
+/** What is known of an IMAP session at a moment: what is under way in it, whether it may be spoken in, moved or given away. */
+import type { Command, CommandFilter } from './commands.ts';
+import { leavesMailbox } from './commands-known.ts';
+import { Footprint } from './footprint.ts';
+import { MailboxNews } from './news.ts';
+import { OpenCommands } from './open-commands.ts';
+import type { OwnCommand } from './own-command.ts';
+import type { ResponseFilter } from './responses.ts';
+import { Selecting } from './selecting.ts';
+import type { Place } from './successor.ts';
+
+export abstract class TapState {
+  protected abstract readonly responses: ResponseFilter;
+  protected abstract readonly commands: CommandFilter;
+  protected abstract readonly own: OwnCommand;
+  protected readonly mailbox = new Selecting();
+  protected readonly news = new MailboxNews(this.mailbox);
+  protected readonly footprint = new Footprint();
+  protected readonly open = new OpenCommands();
+  protected idle: { readonly command: Command; accepted: boolean; ending: boolean } | undefined;
+  protected holds = 0;
+  protected suspendedIdle = false;
+  protected received = 0;
+  protected loggingOut = false;
+  /** The server's BYE. */
+  protected lastWord: string | undefined;
+  /** A line of the server that was not IMAP. */
+  protected odd: string | undefined;
+  /** `blind`: client and server may see different commands; octets only pass. */
+  protected ground: 'server' | 'none' | 'blind' = 'server';
+
+  /** True while the client's IDLE is open and the server has taken it. */
+  get idling(): boolean {
+    return this.idle?.accepted === true && !this.idle.ending;
+  }
+
+  /** True at the moments at which the server may be replaced: nothing is under way, or IDLE. */
+  get quiet(): boolean {
+    return !this.busy && this.commands.between && this.responses.between && !this.own.pending;
+  }
+
+  /** The tag of a LOGOUT that waits: there is no need of a server for that. */
+  get logoutTag(): string | undefined {
+    const { nextVerb, nextTag } = this.commands;
+    return nextVerb === 'LOGOUT' && !this.busy ? nextTag : undefined;
+  }
+
+  /** Octets the client has sent that were not passed on. */
+  get pending(): number {
+    return this.commands.pending;
+  }
+
+  /** Of these, what waits for us or for the server's word, however long that takes. */
+  get withheld(): number {
+    return this.commands.withheld;
+  }
+
+  /** True when a line of ours would not cut a response in two. */
+  get speakable(): boolean {
+    return this.ground !== 'blind' && this.responses.between;
+  }
+
+  /** False for a session that cannot be followed, is about to end by itself, or never worked. */
+  get movable(): boolean {
+    const { portable, useless } = this.footprint;
+    return portable && !useless && this.ground !== 'blind' && !this.loggingOut && this.mailbox.known;
+  }
+
+  /** The client has said LOGOUT. */
+  get leaving(): boolean {
+    return this.loggingOut;
+  }
+
+  /** The server's BYE, when it said one unasked. */
+  get farewell(): string | undefined {
+    return this.lastWord;
+  }
+
+  /** What it said instead of IMAP. */
+  get strange(): string | undefined {
+    return this.odd;
+  }
+
+  get place(): Place {
+    const { enabled, condstore } = this.footprint;
+    // Whoever is about to go to another mailbox must not hear of this one any more.
+    const leaving = leavesMailbox(this.commands.nextVerb ?? '');
+    return { enabled: new Set(enabled), selection: leaving ? undefined : this.mailbox.selection(condstore) };
+  }
+
+  /** True when the session is still where it was. */
+  isIn({ enabled, selection }: Place): boolean {
+    return enabled.size === this.footprint.enabled.size && selection?.view === this.place.selection?.view;
+  }
+
+  /** True when UIDs of the selected mailbox's messages should be asked for. */
+  get unnumbered(): boolean {
+    return this.mailbox.unnumbered;
+  }
+
+  /** Whether the client can know nothing but the number of messages whose UIDs we do not know. */
+  get freeEnd(): boolean {
+    return this.mailbox.untouched;
+  }
+
+  /** True when commands wait for an answer, an accepted IDLE apart. */
+  get busy(): boolean {
+    return this.open.count > (this.idling ? 1 : 0);
+  }
+
+  /** True when the server owes an answer, to the client or to us. */
+  get awaits(): boolean {
+    return this.ground === 'server' && ((this.busy && this.commands.whole) || this.own.pending);
+  }
+
+  /** True while the client's IDLE is open and the server is not in it. */
+  get suspended(): boolean {
+    return this.suspendedIdle && this.idling && this.ground === 'server';
+  }
+}
