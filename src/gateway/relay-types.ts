@@ -1,6 +1,7 @@
 /** What a relay of octets is given, and what it can be told. */
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import type { Account } from '../protocol/wire/budget.ts';
 
 export interface RelayEnd {
   readonly bytesToClient: number;

@@ -5,7 +5,6 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
 import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
-import type { Account } from '../protocol/wire/budget.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
