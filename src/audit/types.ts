@@ -25,6 +25,7 @@ export type AuditType =
    */
   | 'api.changed'
   | 'mailbox.added'
+  | 'mailbox.moved'
   | 'mailbox.removed'
   /** Closed, or opened again, on purpose. */
   | 'mailbox.suspended'
@@ -32,6 +33,7 @@ export type AuditType =
   | 'application.added'
   | 'application.removed'
   | 'application.credential-added'
+  | 'application.changed'
   | 'application.credential-activated'
   | 'application.credential-removed'
   /** The provider no longer takes a credential, and another one was used instead. */

@@ -208,9 +208,11 @@ function sharedProfile(preset: Preset, settings: ApplicationSettings) {
 function mailOf(protocol: Protocol, preset: Preset, settings: ApplicationSettings): ProviderProfile['mail'] {
   const own = settings[protocol];
   const known = preset.mail[protocol];
-  if (!own) return known ? { [protocol]: { ...known, trust: {} } } : {};
+  // The CA of the application is for its mail servers too.
+  const ca = own?.ca ?? settings.ca;
+  if (!own) return known ? { [protocol]: { ...known, trust: ca ? { ca } : {} } } : {};
   const trust: TlsPolicy = {
-    ...(own.ca ? { ca: own.ca } : {}),
+    ...(ca ? { ca } : {}),
     ...(own.fingerprints ? { fingerprints: own.fingerprints.map((f) => f.replaceAll(':', '').toLowerCase()) } : {}),
   };
   return { [protocol]: { host: own.host, port: own.port, tls: own.tls, trust } };

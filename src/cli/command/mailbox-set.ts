@@ -1,9 +1,12 @@
 /** `postern mailbox set`: how mail of a mailbox leaves, and as whom. */
 import { Command, Option } from 'commander';
 import { checkAddress } from '../../outbox/address.ts';
+import { moveMailbox } from '../../oauth/change-application.ts';
+import type { Instance } from '../../server/instance.ts';
+import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../find.ts';
+import { findApplication, findMailbox } from '../find.ts';
 import { collect } from '../value.ts';
 
 interface SetOptions {
@@ -11,13 +14,14 @@ interface SetOptions {
   readonly sendAs?: readonly string[];
   readonly notAs?: readonly string[];
   readonly route?: readonly string[];
+  readonly provider?: string;
 }
 
 const ROUTES = ['smtp', 'graph', 'relay'];
 
 export function set(): Command {
   return new Command('set')
-    .description('change how mail of a mailbox leaves')
+    .description('change how mail of a mailbox leaves, or which application opens it')
     .argument('<address>')
     .addOption(
       new Option(
@@ -32,16 +36,18 @@ export function set(): Command {
       'how its mail leaves the outbox: smtp, graph or relay; repeat in the order to try (default: smtp, at Microsoft then graph)',
       collect,
     )
+    .option('--provider <name>', 'open it through this application from now on, with the consent there is')
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
+      '\nExample:\n  $ postern mailbox set alice@example.com --provider work\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
     )
     .action(async (address: string, options: SetOptions, command: Command) => {
       const context = new Context(command);
-      const { outgoing, route, sendAs = [], notAs = [] } = options;
-      if (outgoing === undefined && route === undefined && sendAs.length + notAs.length === 0)
+      const { outgoing, route, sendAs = [], notAs = [], provider } = options;
+      const settingsAsked = outgoing !== undefined || route !== undefined || sendAs.length + notAs.length > 0;
+      if (!settingsAsked && provider === undefined)
         throw cliError('cli.usage', 'say what is to change', {
-          hint: 'give --outgoing, --route, --send-as or --not-as',
+          hint: 'give --outgoing, --route, --send-as, --not-as or --provider',
         });
       const unknown = route?.find((name) => !ROUTES.includes(name));
       if (unknown !== undefined)
@@ -51,6 +57,11 @@ export function set(): Command {
         if (route?.includes('relay') === true && !instance.config.outbox.relay)
           throw cliError('cli.usage', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
         const found = await findMailbox(instance, address);
+        const moved = provider === undefined ? undefined : await move(context, instance, found, provider);
+        if (!settingsAsked) {
+          context.result({ address: found.address, provider, moved }, []);
+          return;
+        }
         const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
         const gone = new Set(notAs.map((one) => one.toLowerCase()));
         const senders = [...new Set([...before, ...sendAs.map((one) => one.toLowerCase())])].filter(
@@ -77,4 +88,29 @@ export function set(): Command {
         );
       });
     });
+}
+
+/** The mailboxes that went along: one consent opens all of them. */
+async function move(
+  context: Context,
+  instance: Instance,
+  mailbox: Mailbox,
+  provider: string,
+): Promise<readonly string[]> {
+  const to = await findApplication(instance.store, provider);
+  const { moved } = await moveMailbox(instance, mailbox, to);
+  for (const { address } of moved)
+    await instance.audit.record({
+      type: 'mailbox.moved',
+      outcome: 'ok',
+      mailbox: address,
+      data: { application: to.name },
+    });
+  const others = moved.filter(({ address }) => address !== mailbox.address).map(({ address }) => address);
+  context.say(
+    moved.length === 0
+      ? `${mailbox.address} is opened through ${to.name} already`
+      : `${mailbox.address} is opened through ${to.name} now${others.length === 0 ? '' : `, and with the same consent ${others.join(', ')}`}`,
+  );
+  return moved.map(({ address }) => address);
 }

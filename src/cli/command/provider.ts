@@ -16,6 +16,7 @@ import {
   settingsOf,
 } from '../new-application.ts';
 import { countdown, credential } from './credential.ts';
+import { set } from './provider-set.ts';
 
 export function provider(): Command {
   return new Command('provider')
@@ -24,6 +25,7 @@ export function provider(): Command {
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
+    .addCommand(set())
     .addCommand(credential())
     .addCommand(remove());
 }

@@ -1,0 +1,116 @@
+/** `postern provider set`: correct an application in place. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { changeApplication } from '../../oauth/change-application.ts';
+import { resolveProvider } from '../../oauth/provider.ts';
+import { presets } from '../../oauth/providers.ts';
+import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { findApplication } from '../find.ts';
+import { addSettingsOptions, checkProviderName, type SettingsOptions, settingsOf } from '../new-application.ts';
+import { collect } from '../value.ts';
+
+interface SetOptions extends SettingsOptions {
+  readonly name?: string;
+  readonly preset?: string;
+  readonly clientId?: string;
+  readonly tenant?: string;
+  readonly unset?: readonly string[];
+}
+
+/** What --unset takes: every setting that has a value of the preset behind it. */
+const UNSET = [
+  ...['authority', 'issuer', 'ca', 'imap', 'pop3', 'smtp', 'tenant', 'resource', 'scopes', 'graph', 'mechanisms'],
+  ...['sendingLimits', 'savesSent', 'inactivityDays'],
+] as const;
+
+export function set(): Command {
+  const command = new Command('set')
+    .description('correct an application in place; consents, mailboxes and app passwords stay')
+    .argument('<name>')
+    .option('--name <name>', 'call it something else')
+    .addOption(new Option('--preset <provider>', 'another provider').choices(presets.map(({ id }) => id)))
+    .option('--client-id <id>', 'another application (client) id; consents were given to the old one')
+    .option('--tenant <tenant>', 'Microsoft: directory id or domain')
+    .option('--authority <url>', 'authority other than the preset’s')
+    .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)')
+    .option('--unset <list>', `take a setting back to what the preset says: ${UNSET.join(', ')}`, unsettable);
+  return addSettingsOptions(command)
+    .addHelpText(
+      'after',
+      `
+What is not named stays as it is. A running gateway uses the new settings within two seconds. Secrets and certificates are changed
+by: postern provider credential.
+
+Example:
+  $ postern provider set work --imap mail.example.com:993/implicit --ca ca.pem
+  $ postern provider set work --tenant example.com
+  $ postern provider set work --unset imap,ca
+`,
+    )
+    .action(async (name: string, options: SetOptions, command: Command) => {
+      const context = new Context(command);
+      const { unset = [], preset, clientId, tenant } = options;
+      const settings = settingsOf(options);
+      const asked = [options.name, preset, clientId, tenant].some((value) => value !== undefined);
+      if (!asked && unset.length === 0 && Object.keys(settings).length === 0)
+        throw cliError('cli.usage', 'say what is to change', {
+          hint: 'postern provider set --help lists the settings',
+        });
+      if (options.name !== undefined) checkProviderName(options.name);
+      await context.withInstance(async (instance) => {
+        const before = await findApplication(instance.store, name);
+        if (options.name !== undefined && options.name !== before.name) {
+          if (await instance.store.applications.byName(options.name))
+            throw cliError('cli.usage', `there is a provider ${options.name} already`, {
+              hint: 'choose another --name',
+            });
+        }
+        const { application, fields, consentsLost } = await changeApplication(instance, before, {
+          ...(options.name === undefined ? {} : { name: options.name }),
+          ...(preset === undefined ? {} : { provider: preset }),
+          ...(clientId === undefined ? {} : { clientId }),
+          ...(unset.includes('tenant') ? { tenant: null } : tenant === undefined ? {} : { tenant }),
+          settings,
+          unset,
+        });
+        if (fields.length > 0)
+          await instance.audit.record({
+            type: 'application.changed',
+            outcome: 'ok',
+            data: { id: application.id, name: application.name, fields },
+          });
+        const { issuer, mail } = resolveProvider(application);
+        const servers = Object.entries(mail).map(([protocol, { host, port, tls }]) => ({ protocol, host, port, tls }));
+        context.result(
+          {
+            name: application.name,
+            provider: application.provider,
+            clientId: application.clientId,
+            tenant: application.tenant ?? null,
+            issuer,
+            servers,
+            changed: fields,
+            consentsLost: consentsLost.map(({ address }) => address),
+          },
+          fields.length === 0
+            ? [`${application.name} is as it was`]
+            : [
+                `${application.name}: changed ${fields.join(', ')}`,
+                ...servers.map(({ protocol, host, port, tls }) => `${protocol.padEnd(10)} ${host}:${port} ${tls}`),
+              ],
+        );
+        for (const { address } of consentsLost)
+          context.say(
+            `the consent of ${address} was given to what it was before; sign in again: postern mailbox reconsent ${address}`,
+          );
+        if (fields.length > 0 && consentsLost.length === 0) context.say('next: postern check');
+      });
+    });
+}
+
+function unsettable(text: string, before: readonly string[] = []): readonly string[] {
+  const names = collect(text, before);
+  const unknown = names.find((one) => !(UNSET as readonly string[]).includes(one));
+  if (unknown === undefined) return names;
+  throw new InvalidArgumentError(`name ${UNSET.join(', ')}.`);
+}

@@ -1,0 +1,152 @@
+/** Correcting an application in place: consents, mailboxes and app passwords stay as they are. */
+import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
+import { PROTOCOLS } from '../store/types.ts';
+import { oauthError } from './errors.ts';
+import { isAppOnly } from './flows.ts';
+import { applicationSettings, resolveProvider } from './provider.ts';
+
+export interface ApplicationChange {
+  readonly name?: string;
+  readonly provider?: string;
+  readonly clientId?: string;
+  /** `null` takes it away. */
+  readonly tenant?: string | null;
+  /** Joined with the settings there are; a server without a CA or fingerprints of its own keeps those it had. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Settings that are as the preset says again. */
+  readonly unset?: readonly string[];
+}
+
+export interface Changed {
+  readonly application: Application;
+  /** Names of what is different now. */
+  readonly fields: readonly string[];
+  /** Whose consents were given to the client or organisation of before, so that they cannot be renewed any more. */
+  readonly consentsLost: readonly Mailbox[];
+}
+
+/**
+ * Nothing is stored unless the whole makes sense. Running processes use it within two seconds.
+ * @throws oauth.unknown-provider, oauth.misconfigured, store.conflict (name taken)
+ */
+export async function changeApplication(
+  { store }: { readonly store: Store },
+  before: Application,
+  change: ApplicationChange,
+): Promise<Changed> {
+  const unset = new Set(change.unset ?? []);
+  const joined = joinSettings(before.settings, change.settings ?? {});
+  const settings = Object.fromEntries(Object.entries(joined).filter(([name]) => !unset.has(name)));
+  const after: Application = {
+    ...before,
+    name: change.name ?? before.name,
+    provider: change.provider ?? before.provider,
+    clientId: change.clientId ?? before.clientId,
+    tenant: change.tenant === undefined ? before.tenant : (change.tenant ?? undefined),
+    settings,
+  };
+  const profile = resolveProvider(after);
+  const checked = { ...after, settings: applicationSettings.parse(settings) };
+  const fields = differences(before, checked);
+  if (fields.length === 0) return { application: before, fields, consentsLost: [] };
+  const { name, provider, clientId, tenant } = checked;
+  await store.applications.update(before.id, { name, provider, clientId, tenant, settings: checked.settings });
+  const another = before.clientId !== clientId || before.provider !== provider;
+  const delegated = (await store.grants.overview()).filter(
+    (grant) => grant.applicationId === before.id && !isAppOnly(grant.flow),
+  );
+  const lost = another || elsewhere(before, profile.authorizationServer) ? delegated : [];
+  const mailboxes = await Promise.all(lost.map(({ id }) => store.mailboxes.byGrant(id)));
+  return { application: checked, fields, consentsLost: mailboxes.flat() };
+}
+
+function elsewhere(before: Application, server: string): boolean {
+  try {
+    return resolveProvider(before).authorizationServer !== server;
+  } catch {
+    // What could not be resolved has given no consent.
+    return false;
+  }
+}
+
+function joinSettings(
+  before: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const joined = { ...before, ...given };
+  for (const protocol of PROTOCOLS) {
+    const server = joined[protocol];
+    if (typeof server !== 'object' || server === null) continue;
+    const kept = (before[protocol] ?? {}) as Readonly<Record<string, unknown>>;
+    const { ca, fingerprints } = kept;
+    joined[protocol] = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(fingerprints === undefined ? {} : { fingerprints }),
+      ...server,
+      // A CA that is given is for all of them.
+      ...(given['ca'] === undefined ? {} : { ca: given['ca'] }),
+    };
+  }
+  return joined;
+}
+
+function differences(before: Application, after: Application): readonly string[] {
+  const names = new Set([...Object.keys(before.settings), ...Object.keys(after.settings)]);
+  const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+  return [
+    ...(['name', 'provider', 'clientId', 'tenant'] as const).filter((field) => before[field] !== after[field]),
+    ...[...names].filter((name) => !same(before.settings[name], after.settings[name])),
+  ];
+}
+
+/**
+ * Moves a mailbox to another application of the same client, with its consent, or to one at which its identity has consented
+ * already. @throws oauth.misconfigured when neither is so: then its owner has to consent
+ */
+export async function moveMailbox(
+  { store }: { readonly store: Store },
+  mailbox: Mailbox,
+  to: Application,
+): Promise<{ readonly moved: readonly Mailbox[] }> {
+  const grant = await store.grants.find(mailbox.grantId);
+  if (!grant) throw oauthError('oauth.misconfigured', `the consent of ${mailbox.address} is gone`);
+  if (grant.applicationId === to.id) return { moved: [] };
+  missing(mailbox.protocols, to);
+  const already = (await store.grants.list()).find(
+    (one) => one.applicationId === to.id && one.identity === grant.identity && one.state.type === 'active',
+  );
+  if (already) {
+    await store.mailboxes.update(mailbox.address, { grantId: already.id });
+    if ((await store.mailboxes.byGrant(grant.id)).length === 0) await store.grants.remove(grant.id);
+    return { moved: [mailbox] };
+  }
+  const from = await store.applications.find(grant.applicationId);
+  if (from?.clientId !== to.clientId || elsewhere(from, resolveProvider(to).authorizationServer)) {
+    // A refresh token is bound to the client it was given to (RFC 6749 §6).
+    throw oauthError(
+      'oauth.misconfigured',
+      `the consent of ${mailbox.address} was given to another client than that of ${to.name}`,
+      {
+        hint: `have it given again; app passwords and settings stay: postern mailbox reconsent ${mailbox.address} --provider ${to.name}`,
+      },
+    );
+  }
+  await rebind(store, grant, to.id);
+  return { moved: await store.mailboxes.byGrant(grant.id) };
+}
+
+async function rebind(store: Store, grant: Grant, applicationId: string): Promise<void> {
+  for (let now: Grant | undefined = grant; now; now = await store.grants.find(grant.id)) {
+    if ((await store.grants.update(now.id, now.generation, { applicationId })) === 'written') return;
+  }
+  throw oauthError('oauth.misconfigured', 'the consent was removed meanwhile');
+}
+
+function missing(protocols: readonly Protocol[], to: Application): void {
+  const { mail } = resolveProvider(to);
+  const lacking = protocols.filter((protocol) => mail[protocol] === undefined);
+  if (lacking.length === 0) return;
+  throw oauthError('oauth.misconfigured', `${to.name} has no ${lacking.join(' and no ')} server`, {
+    hint: `give it one: postern provider set ${to.name} --${lacking[0]} HOST:PORT/implicit`,
+  });
+}
