@@ -34,9 +34,13 @@ export interface Tap {
   serverGone(): 'end' | 'replace';
   /** Silence is no reason to end the session just now. */
   readonly mayBeSilent: boolean;
+  /** What is under way: nothing, because the client waits for news; nothing, between two commands; or something, or nobody knows. */
+  readonly rest?: 'waiting' | 'between' | 'none';
 }
 
 export interface RunningRelay {
+  /** Nothing is under way, and has not been since this was asked last: ending it now interrupts no work. */
+  rests(): boolean;
   /** Ends it from outside, with a last line for the client where the protocol has one. */
   cut(goodbye?: string, reason?: RelayEnd['reason']): void;
   toClient(text: string): void;

@@ -44,6 +44,8 @@ class Relay implements RunningRelay {
   #toClient = 0;
   #toServer = 0;
   #seen = 0;
+  /** Octets in both directions when somebody asked whether it rests. */
+  #asked = -1;
   #idle: Timer;
   #over = false;
   #clientPaused = false;
@@ -80,6 +82,14 @@ class Relay implements RunningRelay {
     this.#flush();
     if (goodbye !== undefined && this.#client.writable) this.#client.write(goodbye);
     this.#finish(reason);
+  }
+
+  rests(): boolean {
+    const total = this.#toClient + this.#toServer;
+    const still = total === this.#asked;
+    this.#asked = total;
+    const rest = this.#tap?.rest ?? 'none';
+    return rest === 'waiting' || (rest === 'between' && still);
   }
 
   toClient(text: string): void {

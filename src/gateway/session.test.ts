@@ -233,9 +233,11 @@ test('connections beyond the limits are refused in the protocol’s words, also 
   assert.match(await (await bench.client()).line(), /^\* OK/);
 });
 
-test('drain refuses new connections, lets sessions end, then says goodbye', async (t) => {
+test('W10: drain refuses new connections, ends idle sessions at once, lets work under way end, then says goodbye', async (t) => {
   const { bench } = await scene(t, {}, { limits: { drainMs: 60_000 } });
+  const idle = await signedIn(bench);
   const busy = await signedIn(bench);
+  busy.conn.socket.write('b NO'); // a command under way
   const waiting = await bench.client();
   await waiting.line();
   let drained = false;
@@ -244,9 +246,11 @@ test('drain refuses new connections, lets sessions end, then says goodbye', asyn
   const { port } = bench.gateway.addresses[0]!;
   const late = connect(port, '127.0.0.1');
   await assert.rejects(once(late, 'connect'), { code: 'ECONNREFUSED' });
-  assert.equal(await busy.ask('b NOOP', /./), 'b OK did NOOP');
+  assert.deepEqual(await idle.until(/<end>/), ['* BYE [UNAVAILABLE] the server is shutting down', '<end>']);
   assert.equal(drained, false);
-  await busy.ask('z LOGOUT', /bye/);
+  assert.equal(await busy.ask('OP', /./), 'b OK did NOOP');
+  // At the latest when its work is done.
+  await busy.until(/<end>/);
   await draining;
   assert.equal(bench.meter.opened, bench.meter.closed);
 });

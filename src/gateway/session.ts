@@ -22,9 +22,9 @@ import { mailRules } from './mail-rules.ts';
 import { type ProviderConnection, signedInOf } from './provider.ts';
 import { relay } from './relay.ts';
 import type { RelayEnd, RunningRelay } from './relay-types.ts';
-import type { SigningIn } from './signing-in.ts';
 import { type RunningSubmission, submit } from './submission.ts';
 import { SessionRecord } from './session-record.ts';
+import { beginSigningIn, type SigningIn } from './signing-in.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ListenerConfig } from './types.ts';
 import {
@@ -67,22 +67,17 @@ export class Session {
     this.#place = place;
     this.#record = new SessionRecord(around.deps, this.id, listener.protocol, this.#remoteAddress);
     this.#account = around.budget.account(neighbourhood(this.#remoteAddress));
-    this.#signingIn = {
-      plain,
-      reading: new AbortController(),
-      gone: new AbortController(),
-      conn: undefined,
-      provider: undefined,
-      submitter: undefined,
-      verifying: false,
-      timer: undefined,
-      leftMs: around.limits.signInMs,
-    };
+    this.#signingIn = beginSigningIn(plain, around.limits.signInMs);
   }
 
   /** True once signed in on both sides. */
   get relaying(): boolean {
     return this.#relay !== undefined;
+  }
+
+  /** Nothing is under way, and nothing was since this was asked last. */
+  rests(): boolean {
+    return this.#relay?.rests() === true;
   }
 
   /** Whether it came in with one of these app passwords, or to one of these mailboxes. */

@@ -19,3 +19,17 @@ export interface SigningIn {
   timer: Timer | undefined;
   leftMs: number;
 }
+
+export function beginSigningIn(plain: Socket, leftMs: number): SigningIn {
+  return {
+    plain,
+    reading: new AbortController(),
+    gone: new AbortController(),
+    conn: undefined,
+    provider: undefined,
+    submitter: undefined,
+    verifying: false,
+    timer: undefined,
+    leftMs,
+  };
+}

@@ -168,12 +168,25 @@ class RunningGateway implements Gateway {
     const all = Promise.all([...closed, empty]);
     // Whoever has not signed in yet loses nothing by starting again elsewhere.
     for (const session of this.#open.values()) if (!session.relaying) session.end('shutdown');
+    const resting = this.#endResting();
     await this.#within(all, limits.drainMs);
+    resting.stop();
     for (const session of this.#open.values()) session.drop('shutdown');
     this.#closing.abort(gatewayError('gateway.provider-unreachable', 'the gateway is shutting down'));
     await this.#within(all, LAST_WORDS_MS);
     for (const socket of this.#open.keys()) socket.destroy();
     await all;
+  }
+
+  /** Ends sessions that have nothing under way, now and as soon as that is so: they lose nothing by starting again elsewhere. */
+  #endResting(): { stop(): void } {
+    const { clock } = this.#around.deps;
+    const look = (): void => {
+      timer = clock.after(REST_MS, look);
+      for (const session of this.#open.values()) if (session.rests()) session.end('shutdown');
+    };
+    let timer = clock.after(0, look);
+    return { stop: () => timer.cancel() };
   }
 
   /** Waits for the work, but no longer than `ms`. */
@@ -280,5 +293,7 @@ class RunningGateway implements Gateway {
 
 /** A name that may stand in EHLO: with a dot, no address (RFC 5321 §2.3.5). */
 const FULL_NAME = /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$/i;
+/** A program that works sends its next command sooner than this. */
+const REST_MS = 250;
 /** Goodbyes get this long to leave. */
 const LAST_WORDS_MS = 5_000;

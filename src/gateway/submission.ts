@@ -25,6 +25,8 @@ export interface Submission {
 }
 
 export interface RunningSubmission {
+  /** May be ended at any time: a message that is being taken is taken to its end first. */
+  rests(): boolean;
   /** Never rejects. */
   readonly end: Promise<RelayEnd>;
   /** Ends it from outside, with a last line; a message that is being taken is not. */
@@ -52,6 +54,7 @@ export function submit(conn: Conn, submission: Submission, session: SubmissionSe
   };
   return {
     end: serve(),
+    rests: () => true,
     cut(goodbye) {
       last = goodbye;
       stop.abort(gatewayError('gateway.sign-in-too-slow', 'the session was ended'));

@@ -138,6 +138,12 @@ export class Continuity implements SessionKeeper {
     return this.#tap.farewell !== undefined;
   }
 
+  get rest(): 'waiting' | 'between' | 'none' {
+    const { idling, pending, quiet, speakable } = this.#tap;
+    if (!quiet || !speakable || pending > 0) return 'none';
+    return idling ? 'waiting' : 'between';
+  }
+
   get mayBeSilent(): boolean {
     return this.#tap.idling;
   }

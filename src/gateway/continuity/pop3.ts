@@ -33,6 +33,10 @@ export class Pop3Keeper implements SessionKeeper {
   #tail: Buffer = NOTHING;
   /** What the client has sent behind the command under way. */
   #held: Buffer = NOTHING;
+  /** Deletions count at QUIT only: ending the session before would undo them. */
+  #deleting = false;
+  /** Of the commands that came last, where the server takes several: its response ends in a dot. */
+  #lastHasLines = false;
   readonly serverEnding = false;
   readonly mayBeSilent = false;
 
@@ -47,6 +51,7 @@ export class Pop3Keeper implements SessionKeeper {
 
   fromClient(bytes: Buffer): Buffer {
     this.#waiting = true;
+    if (bytes.length <= LONGEST_COMMAND) this.#lookAt(bytes.toString('latin1'));
     this.#quitting ||= bytes.length < 64 && /^QUIT\r?\n$/im.test(bytes.toString('latin1'));
     if (this.#pipelines) return bytes;
     this.#held = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
@@ -58,6 +63,8 @@ export class Pop3Keeper implements SessionKeeper {
     this.#waiting = false;
     this.#lineEnded = bytes.at(-1) === LF;
     if (this.#due !== 'none') this.#answered(bytes);
+    else if (this.#pipelines)
+      this.#tail = Buffer.concat([this.#tail, bytes.subarray(-STOP.length)]).subarray(-STOP.length);
     return bytes;
   }
 
@@ -75,12 +82,25 @@ export class Pop3Keeper implements SessionKeeper {
     return 'end';
   }
 
+  get rest(): 'between' | 'none' {
+    if (this.#waiting || this.#deleting || this.#quitting || !this.#lineEnded) return 'none';
+    if (!this.#pipelines) return this.#due === 'none' && this.#held.length === 0 ? 'between' : 'none';
+    return !this.#lastHasLines || this.#tail.equals(STOP) ? 'between' : 'none';
+  }
+
   goodbye(): undefined {
     return undefined;
   }
 
   close(): void {
     this.#held = NOTHING;
+  }
+
+  #lookAt(commands: string): void {
+    this.#deleting = commands.search(/^RSET\b/im) === -1 && (this.#deleting || /^DELE\b/im.test(commands));
+    if (!this.#pipelines) return;
+    this.#lastHasLines = MANY_LINES.test(commands.trimEnd().split('\n').at(-1)!);
+    this.#tail = NOTHING;
   }
 
   /** What is no command is for the server to refuse. */

@@ -94,6 +94,10 @@ export class SmtpKeeper implements SessionKeeper {
     return 'replace';
   }
 
+  get rest(): 'between' | 'none' {
+    return this.#dialogue.idle && this.#waiting.length === 0 ? 'between' : 'none';
+  }
+
   goodbye(text: string | undefined): string | undefined {
     return this.#dialogue.speakable ? text : undefined;
   }
