@@ -9,6 +9,9 @@ export interface InstallationFacts {
   /** File of an SQLite database. */
   readonly databasePath: string | undefined;
   readonly certificatePath: string;
+  readonly certificateKeyPath: string;
+  /** What programs call this machine by; the certificate should be for all of them. */
+  readonly certificateNames: readonly string[];
   /** Made by us and renewed by `serve`. */
   readonly ownCertificate: boolean;
   readonly listeners: readonly {

@@ -1,6 +1,8 @@
 /** The files of an installation: who may read them, room on the disk, the gateway's certificate. */
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { PosternError } from '../base/error.ts';
+import { checkPair, covers } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import type { Found } from './step.ts';
@@ -86,7 +88,23 @@ function freeMib(folder: string): number {
 }
 
 /** @throws check.certificate */
-export function judgeCertificate({ certificatePath, ownCertificate }: InstallationFacts, now: number): Found {
+function wholePair(cert: string, key: string): X509Certificate {
+  try {
+    return checkPair({ cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }).leaf;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = error instanceof PosternError ? message : `a file cannot be read (${code ?? message})`;
+    throw checkError('check.certificate', `the gateway’s certificate cannot be used: ${why}`, {
+      detail: { file: cert, key },
+      hint: `put a whole chain into ${cert} and its key into ${key}; a running gateway keeps the pair from before until then`,
+      cause: error,
+    });
+  }
+}
+
+/** @throws check.certificate */
+export function judgeCertificate(installation: InstallationFacts, now: number): Found {
+  const { certificateKeyPath, certificateNames, certificatePath, ownCertificate } = installation;
   const stat = statSync(certificatePath, { throwIfNoEntry: false });
   if (!stat) {
     if (ownCertificate) return { says: 'made at the first `postern serve`', facts: { file: certificatePath } };
@@ -94,7 +112,7 @@ export function judgeCertificate({ certificatePath, ownCertificate }: Installati
       hint: `see tls.certificate in postern.yaml: ls -l ${certificatePath}`,
     });
   }
-  const certificate = new X509Certificate(readFileSync(certificatePath));
+  const certificate = wholePair(certificatePath, certificateKeyPath);
   const until = certificate.validToDate.getTime();
   const days = Math.floor((until - now) / DAY_MS);
   const facts = {
@@ -105,6 +123,25 @@ export function judgeCertificate({ certificatePath, ownCertificate }: Installati
   if (days < 0)
     throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, { detail: facts });
   const says = `valid for ${days} days`;
+  const missing = certificateNames.filter((name) => !covers(certificate, name));
+  if (missing.length > 0)
+    return {
+      says: `${says}, but not for ${missing.join(', ')}`,
+      facts: { ...facts, missing },
+      warning: {
+        id: 'home.certificate-names',
+        cause: `the gateway’s certificate is not for ${missing.join(', ')}: programs that connect to this name refuse it`,
+        blame: 'operator',
+        remedy: [
+          ownCertificate
+            ? {
+                do: 'start the gateway again; it makes a certificate for its names, from the same local CA',
+                run: 'postern serve',
+              }
+            : { do: 'get a certificate for this name, or set `hostname` in postern.yaml to the name programs use' },
+        ],
+      },
+    };
   if (days >= (ownCertificate ? 7 : 14)) return { says, facts };
   return {
     says,

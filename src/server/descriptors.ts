@@ -15,12 +15,16 @@ const FEW_CONNECTIONS = 500;
 /** Below this many free ones the process is not ready for more. */
 export const FEW_DESCRIPTORS = 10;
 
+export interface Descriptors {
+  readonly limit: number | undefined;
+  readonly open: number | undefined;
+}
+
 /** Open connections that fit into the limit of open files, `wanted` at most. */
 export function connectionsFor(
   wanted: number | undefined,
   log: Log,
-  limit = descriptorLimit(),
-  open = openDescriptors(),
+  { limit, open }: Descriptors = { limit: descriptorLimit(), open: openDescriptors() },
 ): number {
   const most = wanted ?? defaultLimits.maxConnections;
   if (limit === undefined || open === undefined) return most;

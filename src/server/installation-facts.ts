@@ -1,6 +1,7 @@
 /** The configuration as a check of the installation looks at it. */
 import { join } from 'node:path';
 import type { InstallationFacts } from '../check/home-facts.ts';
+import { certificateNames } from './certificate.ts';
 import type { Config } from './config.ts';
 import type { Environment } from './home.ts';
 import { databaseFile } from './installation-mark.ts';
@@ -12,6 +13,10 @@ export function installationFacts(config: Config, environment: Environment): Ins
     keyPath: key.source === 'file' ? key.path : undefined,
     databasePath: databaseFile(config),
     certificatePath: tls?.certificate ?? join(home.tls, 'server.pem'),
+    certificateKeyPath: tls?.key ?? join(home.tls, 'server.key'),
+    // An operator's certificate may be for any name: only one that is set can be compared.
+    certificateNames:
+      tls === undefined ? certificateNames(config) : config.hostname === undefined ? [] : [config.hostname],
     ownCertificate: tls === undefined,
     listeners,
     console: config.console,

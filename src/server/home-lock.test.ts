@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { Secret } from '../base/secret.ts';
+import { isError } from '../base/error.ts';
+import { type Config, readConfig } from './config.ts';
+import { homeOf } from './home.ts';
+import { runs, takeHomeLock } from './home-lock.ts';
+
+function configIn(t: TestContext): Config {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-lock-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return readConfig(homeOf({ HOME: folder }, folder), {});
+}
+
+/** Another process that takes the lock and says so; it notes this test as its worker. */
+async function holder(t: TestContext, home: string) {
+  const program = `
+    import { takeHomeLock } from ${JSON.stringify(join(import.meta.dirname, 'home-lock.ts'))};
+    import { readConfig } from ${JSON.stringify(join(import.meta.dirname, 'config.ts'))};
+    import { homeOf } from ${JSON.stringify(join(import.meta.dirname, 'home.ts'))};
+    const lock = takeHomeLock(readConfig(homeOf({}, ${JSON.stringify(home)}), {}));
+    lock.note([${process.pid}]);
+    process.stdout.write('taken');
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  return child;
+}
+
+test('W9: one process on one SQLite database; the lock goes with its process, however that ends', async (t) => {
+  const config = configIn(t);
+  const other = await holder(t, config.home.state);
+  assert.throws(
+    () => takeHomeLock(config),
+    (error: unknown) =>
+      isError(error, 'server.already-running') &&
+      error.message.includes(String(other.pid)) &&
+      /workers|PostgreSQL/.test(error.hint),
+  );
+  other.kill('SIGKILL');
+  await once(other, 'exit');
+  const lock = takeHomeLock(config)!;
+  assert.deepEqual(lock.leftBehind, [process.pid], 'its workers are known');
+  await lock[Symbol.asyncDispose]();
+  const again = takeHomeLock(config)!;
+  assert.deepEqual(again.leftBehind, [], 'an orderly end leaves nobody');
+  await again[Symbol.asyncDispose]();
+});
+
+test('W9: a process whose number is another’s by now is not taken for it', () => {
+  assert.equal(existsSync('/proc/self/stat'), true);
+  assert.equal(runs({ pid: process.pid, started: '1' }), false);
+});
+
+test('W9: on PostgreSQL several processes are meant, on ports of their own', async (t) => {
+  const base = { ...configIn(t), database: new Secret('postgres://postern@db/postern') };
+  const on = (port: number): Config => ({
+    ...base,
+    listeners: [{ protocol: 'imap', tls: 'none', host: '127.0.0.1', port }],
+    console: { ...base.console, port: 0 },
+  });
+  const [first, second] = [takeHomeLock(on(1143))!, takeHomeLock(on(2143))!];
+  assert.throws(
+    () => takeHomeLock(on(1143)),
+    (error: unknown) => isError(error, 'server.already-running'),
+  );
+  assert.equal(takeHomeLock(on(0)), undefined, 'free ports are in nobody’s way');
+  await first[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+});

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { ManualClock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { readConfig } from './config.ts';
+import { homeOf } from './home.ts';
+import { ensureKey, openInstance } from './instance.ts';
+import { openReadiness } from './readiness.ts';
+
+async function scene(t: TestContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-ready-'));
+  const config = readConfig(homeOf({ HOME: folder }, folder), {});
+  await ensureKey(config);
+  const clock = new ManualClock();
+  const instance = await openInstance({ config, clock });
+  const lost: PosternError[] = [];
+  const readiness = openReadiness(instance, (error) => lost.push(error));
+  t.after(async () => {
+    await readiness[Symbol.asyncDispose]();
+    await instance.close();
+    rmSync(folder, { recursive: true });
+  });
+  return { clock, lost, readiness, database: config.home.database };
+}
+
+test('L22: not ready as soon as the database file is deleted, and lost a moment later', async (t) => {
+  const { clock, database, lost, readiness } = await scene(t);
+  assert.deepEqual(await readiness.problems(), []);
+  unlinkSync(database);
+  await clock.advance(2000);
+  assert.match((await readiness.problems()).join(), /was deleted/);
+  assert.deepEqual(lost, []);
+  await clock.advance(2000);
+  assert.deepEqual(
+    lost.map(({ code, kind }) => [code, kind]),
+    [['server.database-gone', 'later']],
+  );
+  await clock.advance(60_000);
+  assert.equal(lost.length, 1);
+});
+
+test('L22: the same when it is replaced; one that is back in time is none of it', async (t) => {
+  const { clock, database, lost, readiness } = await scene(t);
+  renameSync(database, `${database}.away`);
+  await clock.advance(2000);
+  renameSync(`${database}.away`, database);
+  await clock.advance(10_000);
+  assert.deepEqual(lost, []);
+  copyFileSync(database, `${database}.copy`);
+  renameSync(`${database}.copy`, database);
+  await clock.advance(4000);
+  assert.match((await readiness.problems()).join(), /was replaced/);
+  assert.deepEqual(
+    lost.map(({ message }) => /was replaced by another/.test(message)),
+    [true],
+  );
+});
