@@ -4,6 +4,7 @@ import { replyTo } from '../base/replies.ts';
 import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
+import { editDistance } from '../base/edit-distance.ts';
 import { presetById } from '../oauth/providers.ts';
 import { type Topic, topics } from './topics.ts';
 
@@ -75,7 +76,7 @@ export function suggest(query: string, data: ExplainData): readonly string[] {
   const near = names
     .map(({ word, name }) => ({
       name,
-      distance: distance(lower, word) - (word.includes(lower) && lower.length > 2 ? 3 : 0),
+      distance: editDistance(lower, word) - (word.includes(lower) && lower.length > 2 ? 3 : 0),
     }))
     .filter((one) => one.distance <= Math.max(1, Math.floor(lower.length / 3)))
     .sort((a, b) => a.distance - b.distance)
@@ -253,16 +254,4 @@ function limitsTopic({ limits }: Catalogue): Topic {
     text: limits.map(({ presets, what }) => `${presetById(presets[0]!)?.name ?? presets[0]}: ${what}.`),
     commands: ['postern check ADDRESS'],
   };
-}
-
-/** Levenshtein's, in one row. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1)
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }

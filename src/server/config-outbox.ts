@@ -1,6 +1,6 @@
 /** The part of the configuration about mail that is accepted first and delivered then. */
 import { z } from 'zod';
-import { isLoopback, network, port } from './config-value.ts';
+import { hostName, isLoopback, listenAddress, network, port } from './config-value.ts';
 
 const device = z.strictObject({
   name: z
@@ -38,7 +38,7 @@ export const outboxSchema = z
       ),
     relay: z
       .strictObject({
-        host: z.string().min(1),
+        host: hostName,
         port: z.int().min(1).max(65535).default(587),
         tls: z.enum(['implicit', 'starttls', 'none']).default('starttls'),
         ca: z.string().min(1).optional().describe('PEM file of a CA to trust besides the system’s'),
@@ -59,7 +59,7 @@ export const outboxSchema = z
       ),
     devices: z
       .strictObject({
-        host: z.string().min(1).describe('numeric address to listen on'),
+        host: listenAddress.describe('numeric address to listen on'),
         port: port.default(2525).describe('0 picks a free port'),
         tls: z
           .enum(['none', 'starttls', 'implicit'])

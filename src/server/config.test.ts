@@ -51,3 +51,46 @@ test('the environment overrides the file, and secrets may come from files', () =
     rmSync(dir, { recursive: true });
   }
 });
+
+test('D4: every variable may come from a file, a misspelt one and a missing file are told', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'postern-config-'));
+  try {
+    const home = homeOf({}, dir);
+    const file = (text: string): string => {
+      const path = join(dir, `value-${Math.random()}`);
+      writeFileSync(path, `${text}\n`);
+      return path;
+    };
+    const config = readConfig(home, {
+      POSTERN_HOSTNAME_FILE: file('mail.example.com'),
+      POSTERN_WORKERS_FILE: file('2'),
+      POSTERN_LOG_LEVEL_FILE: file('warn'),
+      POSTERN_LOG_FORMAT_FILE: file('json'),
+    });
+    assert.deepEqual(
+      [config.hostname, config.workers, config.log.level, config.log.format],
+      ['mail.example.com', 2, 'warn', 'json'],
+    );
+    const hintOf = (env: Record<string, string>): string => {
+      try {
+        readConfig(homeOf(env, dir), env);
+      } catch (error) {
+        assert.ok(isError(error, 'server.config'));
+        return `${error.message} | ${error.hint}`;
+      }
+      return '';
+    };
+    assert.match(hintOf({ POSTERN_HOSTNAM: 'x' }), /no variable POSTERN_HOSTNAM \| did you mean POSTERN_HOSTNAME\?/);
+    assert.match(
+      hintOf({ POSTERN_CONFIG: '/no/such.yaml' }),
+      /POSTERN_CONFIG names \/no\/such\.yaml, and there is no such/,
+    );
+    assert.match(
+      hintOf({ POSTERN_LOG_LEVEL: 'loud' }),
+      /log\.level wrongly: "loud" is not one of .*\| .*POSTERN_LOG_LEVEL/,
+    );
+    assert.equal(hintOf({ POSTERN_PORT: 'tcp://10.0.0.1:143', POSTERN_SERVICE_HOST: '10.0.0.1' }), '');
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});

@@ -1,11 +1,13 @@
 /** `postern.yaml`: read, checked with line numbers, and joined with the environment. */
 import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { outboxSchema } from './config-outbox.ts';
-import { isLoopback, milliseconds, networks, port } from './config-value.ts';
+import { editDistance } from '../base/edit-distance.ts';
+import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
+import { issueText } from './config-words.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 import { accessRefused, isAccessRefused, requireAccess } from './ownership.ts';
@@ -18,9 +20,7 @@ const listener = z
       .describe(
         'none: plain text with STARTTLS offered, loopback only; starttls: sign-in only after STARTTLS; implicit: TLS from the first byte',
       ),
-    host: z
-      .string()
-      .min(1)
+    host: listenAddress
       .default('127.0.0.1')
       .describe('numeric address or localhost; 0.0.0.0 or :: for every interface'),
     port: port.describe('0 picks a free port'),
@@ -35,9 +35,7 @@ const listener = z
 
 /** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
 export const configSchema = z.strictObject({
-  hostname: z
-    .string()
-    .min(1)
+  hostname: hostName
     .optional()
     .describe('our name in greetings and in the certificate of the local CA; default: the machine’s name'),
   listeners: z
@@ -53,9 +51,7 @@ export const configSchema = z.strictObject({
     .describe('ports of the gateway; the default is all three protocols on loopback, plain with STARTTLS and with TLS'),
   console: z
     .strictObject({
-      host: z
-        .string()
-        .min(1)
+      host: listenAddress
         .default('127.0.0.1')
         .describe('where the HTTP API, /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
@@ -88,7 +84,7 @@ export const configSchema = z.strictObject({
     .describe('the port of the HTTP API and of monitoring'),
   webhooks: z
     .strictObject({
-      allow: networks.describe(
+      allow: privateNetworks.describe(
         'private networks that webhooks may go to, also by plain http; without it they go to public addresses by https',
       ),
     })
@@ -96,7 +92,7 @@ export const configSchema = z.strictObject({
     .describe('who is told by HTTP what becomes of mail'),
   database: z
     .string()
-    .min(1)
+    .regex(/^(?:sqlite:.|postgres(?:ql)?:\/\/.)/, 'write sqlite:/path/file.db or postgres://user@host/name')
     .optional()
     .describe('sqlite:/path/file.db or postgres://user@host/name; default: postern.db in the state folder'),
   key: z
@@ -209,6 +205,7 @@ export const configSchema = z.strictObject({
           to: z.array(z.string().regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')).min(1),
           from: z
             .string()
+            .regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')
             .optional()
             .describe('mailbox of Postern that sends it; default: any that works and may send'),
           owners: z
@@ -262,14 +259,19 @@ export interface Config extends Omit<FileConfig, 'database' | 'key'> {
  */
 export function readConfig(home: Home, env: Environment): Config {
   requireAccess(home);
-  const file = parseConfig(existsSync(home.config) ? readText(home.config) : '', home.config);
-  const level = nonEmpty(env['POSTERN_LOG_LEVEL']);
-  const format = nonEmpty(env['POSTERN_LOG_FORMAT']);
+  refuseMisspelt(env);
+  const exists = existsSync(home.config);
+  if (!exists && nonEmpty(env['POSTERN_CONFIG']) !== undefined)
+    throw serverError('server.config', `POSTERN_CONFIG names ${home.config}, and there is no such file`, {
+      hint: `correct or unset POSTERN_CONFIG; or write the file there: postern init`,
+    });
+  const file = parseConfig(exists ? readText(home.config) : '', home.config);
+  const text = (name: string): string | undefined => secretOf(env, name)?.reveal();
   const overridden = check(configSchema, {
     ...file,
-    ...pick('hostname', nonEmpty(env['POSTERN_HOSTNAME'])),
-    ...pick('workers', numberOf(env, 'POSTERN_WORKERS')),
-    log: { ...file.log, ...pick('level', level), ...pick('format', format) },
+    ...pick('hostname', text('POSTERN_HOSTNAME')),
+    ...pick('workers', numberOf(text('POSTERN_WORKERS'), 'POSTERN_WORKERS')),
+    log: { ...file.log, ...pick('level', text('POSTERN_LOG_LEVEL')), ...pick('format', text('POSTERN_LOG_FORMAT')) },
   });
   return {
     ...overridden,
@@ -289,14 +291,16 @@ export function parseConfig(text: string, path: string): FileConfig {
       hint: 'the file is not valid YAML: check indentation, colons and quotes',
     });
   }
-  const parsed = configSchema.safeParse(document.toJS() ?? {});
+  const value: unknown = document.toJS() ?? {};
+  const parsed = configSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const where = [...issue.path, ...(unknown === undefined ? [] : [unknown])] as (string | number)[];
   const line = lineOf(document, lines, where);
-  const what =
-    unknown === undefined ? `${where.join('.')}: ${issue.message}` : `there is no key called ${where.join('.')}`;
+  const words = issueText(issue, valueAt(value, issue.path), unknown === undefined ? [] : keysAt(issue.path));
+  const name = where.length === 0 ? 'the file' : where.join('.');
+  const what = unknown === undefined ? `${name}: ${words}` : `there is no key called ${name}; ${words}`;
   throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
     detail: { path: where.join('.'), line },
   });
@@ -309,18 +313,76 @@ function lineOf(
 ): number | undefined {
   // The key itself may be missing: then its nearest parent's line is told.
   for (let depth = path.length; depth > 0; depth--) {
-    const node: unknown = document.getIn(path.slice(0, depth), true);
-    const range = (node as { range?: [number, number, number] } | undefined)?.range;
-    if (range) return lines.linePos(range[0]).line;
+    const parent: unknown = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
+    const name = path[depth - 1];
+    const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === name) : undefined;
+    const node: unknown = pair?.key ?? document.getIn(path.slice(0, depth), true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return undefined;
 }
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[key];
+  }
+  return at;
+}
+
+/** Names of the keys that may stand in the group at a path, from the published schema. */
+function keysAt(path: readonly PropertyKey[]): readonly string[] {
+  let schema: JsonSchema | undefined = z.toJSONSchema(configSchema, {
+    io: 'input',
+    unrepresentable: 'any',
+  }) as JsonSchema;
+  for (const key of path) schema = typeof key === 'number' ? schema?.items : schema?.properties?.[String(key)];
+  return Object.keys(schema?.properties ?? {});
+}
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+}
+
+/** Variables we read; each also as NAME_FILE, a file whose first line is the value. */
+const VARIABLES = [
+  'POSTERN_DATABASE_URL',
+  'POSTERN_MASTER_KEY',
+  'POSTERN_PASSPHRASE',
+  'POSTERN_HOSTNAME',
+  'POSTERN_WORKERS',
+  'POSTERN_LOG_LEVEL',
+  'POSTERN_LOG_FORMAT',
+] as const;
+const OTHER_VARIABLES = ['POSTERN_HOME', 'POSTERN_CONFIG', 'POSTERN_NO_BROWSER'];
+
+/**
+ * A misspelt variable would be ignored in silence. Others of the name POSTERN_… are let be: Kubernetes and container links make
+ * some for a service called postern (POSTERN_PORT, POSTERN_SERVICE_HOST), and commands that notices run are given POSTERN_NOTICE_….
+ */
+function refuseMisspelt(env: Environment): void {
+  const known: readonly string[] = [...VARIABLES, ...VARIABLES.map((name) => `${name}_FILE`), ...OTHER_VARIABLES];
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('POSTERN_') || known.includes(name) || nonEmpty(env[name]) === undefined) continue;
+    const meant = known.find((one) => editDistance(name, one) <= MISSPELT);
+    if (meant !== undefined)
+      throw serverError('server.config', `there is no variable ${name}`, { hint: `did you mean ${meant}?` });
+  }
+}
+
+/** Letters that may be wrong in a name that is meant. */
+const MISSPELT = 2;
 
 function check(schema: typeof configSchema, value: unknown): FileConfig {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw serverError('server.config', `the environment sets ${issue.path.join('.')} wrongly: ${issue.message}`);
+  const words = issueText(issue, valueAt(value, issue.path));
+  throw serverError('server.config', `the environment sets ${issue.path.join('.')} wrongly: ${words}`, {
+    hint: `correct or unset POSTERN_${issue.path.join('_').toUpperCase()}`,
+  });
 }
 
 function keyOf(file: FileConfig, home: Home, env: Environment): KeyConfig {
@@ -375,10 +437,9 @@ function readText(path: string): string {
   }
 }
 
-function numberOf(env: Environment, name: string): number | undefined {
-  const text = nonEmpty(env[name]);
+function numberOf(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d+$/.test(text)) return Number(text);
+  if (/^\d{1,9}$/.test(text)) return Number(text);
   throw serverError('server.config', `${name} is not a number: ${text}`);
 }
 

@@ -1,0 +1,67 @@
+/** What is wrong with a value of the configuration, in words for the person who wrote it. */
+import type { z } from 'zod';
+import { nearest } from '../base/edit-distance.ts';
+
+/** Values of these keys may hold a password and are never repeated. */
+const SECRET = new Set(['database']);
+
+/**
+ * One sentence about an issue, without its key: what stands there and what would be right.
+ * @param value what the file has at the issue's path; undefined where nothing stands there
+ * @param known names of keys near the place, for one that is misspelt
+ */
+export function issueText(issue: z.core.$ZodIssue, value: unknown, known: readonly string[] = []): string {
+  const key = issue.path.at(-1);
+  const shown = typeof key === 'string' && SECRET.has(key) ? 'what stands there' : shownAs(value);
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const [name = ''] = issue.keys;
+      const near = nearest(name, known);
+      return near === undefined ? `known here: ${known.join(', ')}` : `did you mean ${near}?`;
+    }
+    case 'invalid_type':
+      return value === undefined || value === null
+        ? `it is missing; give ${TYPES[issue.expected] ?? issue.expected}`
+        : `${shown} is not ${TYPES[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return value === undefined
+        ? `it is missing; one of ${issue.values.map(String).join(', ')}`
+        : `${shown} is not one of ${issue.values.map(String).join(', ')}`;
+    case 'too_small':
+      return bound(issue, shown, 'at least', Number(issue.minimum));
+    case 'too_big':
+      return bound(issue, shown, 'at most', Number(issue.maximum));
+    case 'invalid_format':
+      return issue.format === 'url'
+        ? `${shown} is no address of the kind that belongs here; for example https://mail.example.com/`
+        : `${shown}: ${issue.message}`;
+    case 'invalid_union':
+      return value === undefined
+        ? 'it is missing'
+        : `${shown} is not one of the kinds that belong here; see docs/configuration.md`;
+    default:
+      return value === undefined || typeof value === 'object' ? issue.message : `${shown}: ${issue.message}`;
+  }
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a group of keys',
+};
+
+function bound(issue: { readonly origin: string }, shown: string, word: 'at least' | 'at most', limit: number): string {
+  if (issue.origin === 'string') return word === 'at least' ? 'it is empty' : `it is longer than ${limit} characters`;
+  if (issue.origin === 'array') return `it needs ${word} ${limit === 1 ? 'one entry' : `${limit} entries`}`;
+  return `${shown} is too ${word === 'at least' ? 'small' : 'large'}: ${word} ${limit}`;
+}
+
+function shownAs(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (Array.isArray(value)) return 'a list';
+  return value === null || value === undefined ? 'nothing' : 'a group of keys';
+}
