@@ -1,7 +1,7 @@
 /** The engine of every delegated grant and every standard provider, on `openid-client`. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { importPKCS8, SignJWT } from 'jose';
+import { importPKCS8 } from 'jose';
 import * as oidc from 'openid-client';
 import type { Clock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
@@ -15,6 +15,7 @@ import type { CodeRedemption, DelegatedEngine, DevicePrompt, TokenAnswer } from 
 import { oauthError } from './errors.ts';
 import type { Http } from './http.ts';
 import type { ProviderProfile } from './provider.ts';
+import { serviceAccountAssertion } from './service-account-assertion.ts';
 
 export interface OpenidEngineOptions {
   readonly profile: ProviderProfile;
@@ -340,33 +341,6 @@ async function certificateAuthentication(
     },
   });
 }
-
-/** RFC 7523 §3 as Google wants it (“Using OAuth 2.0 for server to server applications”): RS256, an hour at most, scope inside. */
-async function serviceAccountAssertion(
-  { email, keyId, privateKey }: Extract<ClientCredential, { type: 'service-account' }>,
-  ask: {
-    readonly audience: string;
-    readonly subject: string | undefined;
-    readonly scopes: readonly string[];
-    readonly now: number;
-  },
-): Promise<string> {
-  if (ask.subject === undefined)
-    throw oauthError('oauth.misconfigured', 'a service account acts for a person, and no mailbox was named');
-  const pem = createPrivateKey(privateKey.reveal()).export({ type: 'pkcs8', format: 'pem' }).toString();
-  const issuedAt = Math.floor(ask.now / 1000);
-  return new SignJWT({ scope: ask.scopes.join(' ') })
-    .setProtectedHeader({ alg: 'RS256', typ: 'JWT', ...(keyId === undefined ? {} : { kid: keyId }) })
-    .setIssuer(email)
-    .setSubject(ask.subject)
-    .setAudience(ask.audience)
-    .setIssuedAt(issuedAt)
-    .setExpirationTime(issuedAt + ASSERTION_S)
-    .sign(await importPKCS8(pem, 'RS256'));
-}
-
-/** It is used at once; Google allows an hour. */
-const ASSERTION_S = 300;
 
 /** RFC 7515 §4.1.8: base64url of the SHA-256 of the DER certificate. */
 export function certificateThumbprint(certificatePem: string): string {

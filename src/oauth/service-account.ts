@@ -1,4 +1,4 @@
-/** Google's JSON key of a service account, as the Cloud console hands it out. */
+/** Google's service accounts: their JSON key as the Cloud console hands it out. */
 import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';

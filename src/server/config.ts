@@ -1,16 +1,16 @@
 /** `postern.yaml`: read, checked with line numbers, and joined with the environment. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { outboxSchema } from './config-outbox.ts';
-import { editDistance } from '../base/edit-distance.ts';
 import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
 import { issueText } from './config-words.ts';
+import { firstLine, numberOf, readText, refuseMisspelt, secretOf } from './environment.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
-import { accessRefused, isAccessRefused, requireAccess } from './ownership.ts';
+import { requireAccess } from './ownership.ts';
 
 const listener = z
   .strictObject({
@@ -346,35 +346,6 @@ interface JsonSchema {
   readonly items?: JsonSchema;
 }
 
-/** Variables we read; each also as NAME_FILE, a file whose first line is the value. */
-const VARIABLES = [
-  'POSTERN_DATABASE_URL',
-  'POSTERN_MASTER_KEY',
-  'POSTERN_PASSPHRASE',
-  'POSTERN_HOSTNAME',
-  'POSTERN_WORKERS',
-  'POSTERN_LOG_LEVEL',
-  'POSTERN_LOG_FORMAT',
-] as const;
-const OTHER_VARIABLES = ['POSTERN_HOME', 'POSTERN_CONFIG', 'POSTERN_NO_BROWSER'];
-
-/**
- * A misspelt variable would be ignored in silence. Others of the name POSTERN_… are let be: Kubernetes and container links make
- * some for a service called postern (POSTERN_PORT, POSTERN_SERVICE_HOST), and commands that notices run are given POSTERN_NOTICE_….
- */
-function refuseMisspelt(env: Environment): void {
-  const known: readonly string[] = [...VARIABLES, ...VARIABLES.map((name) => `${name}_FILE`), ...OTHER_VARIABLES];
-  for (const name of Object.keys(env)) {
-    if (!name.startsWith('POSTERN_') || known.includes(name) || nonEmpty(env[name]) === undefined) continue;
-    const meant = known.find((one) => editDistance(name, one) <= MISSPELT);
-    if (meant !== undefined)
-      throw serverError('server.config', `there is no variable ${name}`, { hint: `did you mean ${meant}?` });
-  }
-}
-
-/** Letters that may be wrong in a name that is meant. */
-const MISSPELT = 2;
-
 function check(schema: typeof configSchema, value: unknown): FileConfig {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -407,40 +378,6 @@ function keyOf(file: FileConfig, home: Home, env: Environment): KeyConfig {
         },
       );
   }
-}
-
-/** The value of a variable, or of the file that NAME_FILE names. */
-function secretOf(env: Environment, name: string): Secret | undefined {
-  const path = nonEmpty(env[`${name}_FILE`]);
-  if (path !== undefined) return firstLine(path);
-  const value = nonEmpty(env[name]);
-  return value === undefined ? undefined : new Secret(value);
-}
-
-function firstLine(path: string): Secret {
-  return new Secret(readText(path).split(/\r?\n/)[0]!);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    if (isAccessRefused(cause)) throw accessRefused(path, cause);
-    throw serverError(
-      'server.config',
-      `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,
-      {
-        hint: `check that it exists and that this user may read it: ls -l ${path}`,
-        cause,
-      },
-    );
-  }
-}
-
-function numberOf(text: string | undefined, name: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw serverError('server.config', `${name} is not a number: ${text}`);
 }
 
 const below = (home: Home, path: string | undefined): string | undefined =>

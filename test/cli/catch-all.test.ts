@@ -28,8 +28,17 @@ before(async () => {
   const secret = join(folder.path, 'secret');
   writeFileSync(secret, 'sandbox~secret/for+contoso-only');
   await site.cli([
-    ...['provider', 'add', 'robot', '--preset', 'microsoft', '--client-id', '5a4db0c5-0000-4000-8000-000000000020'],
-    ...['--client-secret-file', secret, '--settings', settings],
+    'provider',
+    'add',
+    'robot',
+    '--preset',
+    'microsoft',
+    '--client-id',
+    '5a4db0c5-0000-4000-8000-000000000020',
+    '--client-secret-file',
+    secret,
+    '--settings',
+    settings,
   ]);
   await site.cli(['mailbox', 'add', EVERYBODY, '--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
   await site.cli(['mailbox', 'remove', 'sales@contoso.test']);

@@ -4,7 +4,6 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { openCircuits } from '../../src/oauth/circuit.ts';
-import { resumeMailbox, suspendMailbox } from '../../src/oauth/suspension.ts';
 import { openTokens, sealTokens } from '../../src/oauth/grant-tokens.ts';
 import type { Grant, Mailbox } from '../../src/store/types.ts';
 import type { ChildJob } from './child.ts';
@@ -306,32 +305,6 @@ describe('renewal', () => {
     const before = bed.server.requests.length;
     await Promise.all([bed.source(), bed.source()].map((source) => source.accessToken(box.mailbox, 'imap')));
     assert.equal(bed.server.requests.length, before);
-  });
-
-  test('D1: one of two mailboxes of an application is suspended and resumed; the other works on', async () => {
-    const { id, secret } = bed.server.clients.confidential;
-    const application = await bed.application({
-      clientId: id,
-      credential: { type: 'secret', secret: secretOf(secret) },
-    });
-    const one = await bed.connect({ application, address: 'one@contoso.test', flow: 'client-secret' });
-    const two = await bed.connect({ application, address: 'two@contoso.test', flow: 'client-secret' });
-    assert.equal(one.mailbox.grantId, two.mailbox.grantId);
-    const deps = { ...bed, clock: systemClock, emit: () => undefined };
-    await suspendMailbox(deps, one.mailbox, 'on leave');
-    const source = bed.source();
-    const now = async (address: string) => (await bed.store.mailboxes.find(address))!;
-    await assert.rejects(source.accessToken(await now('one@contoso.test'), 'imap'), {
-      code: 'oauth.suspended',
-      message: 'one@contoso.test is suspended: on leave',
-    });
-    await assert.rejects(source.renewedToken(await now('one@contoso.test'), 'imap'), { code: 'oauth.suspended' });
-    await source.accessToken(await now('two@contoso.test'), 'imap');
-    assert.equal((await bed.store.grants.find(one.grant.id))?.state.type, 'active');
-    await assert.rejects(suspendMailbox(deps, await now('one@contoso.test'), 'x'), { code: 'oauth.suspension' });
-    await resumeMailbox(deps, await now('one@contoso.test'));
-    assert.equal((await now('one@contoso.test')).suspended, undefined);
-    await source.accessToken(await now('one@contoso.test'), 'imap');
   });
 
   test('an app-only grant works again by itself after an administrator has enabled it', async () => {

@@ -252,7 +252,9 @@ export class SmtpDialogue {
   #command(line: Buffer): string | undefined {
     const text = line.toString('latin1').replace(/\r?\n$/, '');
     if (/[\r\0]/.test(text)) return '500 5.5.2 a line has a CR or NUL in it';
-    const [, name = '', argument = ''] = /^[ \t]*(\S*)[ \t]*(.*)$/.exec(text) ?? [];
+    const trimmed = text.trimStart();
+    const end = trimmed.search(/\s/);
+    const [name, argument] = end === -1 ? [trimmed, ''] : [trimmed.slice(0, end), trimmed.slice(end).trimStart()];
     const verb = name.toUpperCase();
     switch (verb) {
       case 'MAIL':
