@@ -40,6 +40,36 @@ export function moment(text: string): number {
   return at;
 }
 
+const DAY_MS = 86_400_000;
+
+/** A moment that has been, for lists: `2026-11-21`, `2026-11-21T09:30`, `24h` (ago), `yesterday`, `today`; UTC. */
+export function since(text: string): number {
+  return span(text)[0];
+}
+
+/** The end of what {@link since} names: of a day its last moment. */
+export function until(text: string): number {
+  return span(text)[1];
+}
+
+function span(text: string): readonly [number, number] {
+  const today = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+  if (text === 'today') return [today, today + DAY_MS];
+  if (text === 'yesterday') return [today - DAY_MS, today];
+  if (/^\d{1,6}[mhdw]$/.test(text)) {
+    const at = Date.now() - duration(text);
+    return [at, at];
+  }
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)?$/.test(text);
+  const at = isDay || isTime ? Date.parse(/Z|[+-]\d\d:\d\d$/.test(text) || isDay ? text : `${text}Z`) : Number.NaN;
+  if (Number.isNaN(at) || (isDay && new Date(at).toISOString().slice(0, 10) !== text))
+    throw new InvalidArgumentError(
+      'give a day (2026-11-21), a time (2026-11-21T09:30), yesterday, today, or how long ago (24h).',
+    );
+  return [at, isDay ? at + DAY_MS : at];
+}
+
 export function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('give a whole number.');
   return Number(text);

@@ -139,6 +139,7 @@ async function serveDevice(
         onlySender: rule.sender ?? mailbox.address,
         hostname,
         sessionId,
+        remoteAddress,
         admit: (recipients) => spend({ store, clock }, rule, recipients),
       },
       signal,

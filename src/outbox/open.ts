@@ -318,6 +318,7 @@ function messageOf(
     mailbox: mailbox.address,
     source,
     principal,
+    ...(request.remoteAddress === undefined ? {} : { remoteAddress: request.remoteAddress }),
     envelopeFrom: envelope.from,
     recipients: envelope.recipients.map(pending),
     messageId: arrival.header.messageId,
@@ -360,12 +361,13 @@ function fingerprintOf({ envelope, mailbox, notBefore }: AcceptRequest): string 
 }
 
 function factsOf(
-  { source }: AcceptRequest,
+  { source, remoteAddress }: AcceptRequest,
   message: Pick<OutboxMessage, 'size' | 'messageId' | 'state' | 'recipients'>,
 ) {
   const { messageId, recipients, size, state } = message;
   const due = state.type === 'queued' ? { notBefore: new Date(state.nextAt).toISOString() } : {};
-  return { source, size, messageId, recipients: recipients.length, ...due };
+  const from = remoteAddress === undefined ? {} : { remoteAddress };
+  return { source, ...from, size, messageId, recipients: recipients.length, ...due };
 }
 
 function tooLate(message: OutboxMessage, wish: string): PosternError {

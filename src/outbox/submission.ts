@@ -16,6 +16,8 @@ export interface SubmissionSession {
   readonly source: Extract<MessageSource, 'smtp' | 'device'>;
   readonly hostname: string;
   readonly sessionId: string;
+  /** Network address of the program or device. */
+  readonly remoteAddress: string;
   /** The one address it may be from, in the envelope and in its header; otherwise whatever the mailbox may send as. */
   readonly onlySender?: string;
   /** Refuses a message before it is taken: a device's quota. Gives what takes that back when the message is not taken. @throws */
@@ -75,6 +77,7 @@ export function serveSubmission(
             mailbox,
             source,
             principal,
+            remoteAddress: session.remoteAddress,
             checked: true,
             ...(onlySender === undefined ? {} : { onlySender }),
             envelope: {

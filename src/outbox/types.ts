@@ -35,6 +35,8 @@ export interface AcceptRequest {
   readonly onlySender?: string;
   /** Id of the app password, API key or device rule that hands it over. */
   readonly principal: string;
+  /** Network address it came from. */
+  readonly remoteAddress?: string;
   readonly lane?: MessageLane;
   /** Not before this moment, milliseconds since the epoch. */
   readonly notBefore?: number;

@@ -2,6 +2,7 @@
 
 /** Column types that the engines spell differently, and what follows a table's closing bracket. */
 export interface Dialect {
+  readonly engine: 'sqlite' | 'postgres';
   readonly integer: string;
   readonly blob: string;
   /** A number that the database counts up by itself, as primary key. */
@@ -10,12 +11,19 @@ export interface Dialect {
 }
 
 export const sqliteTypes: Dialect = {
+  engine: 'sqlite',
   integer: 'INTEGER',
   blob: 'BLOB',
   serial: 'INTEGER PRIMARY KEY AUTOINCREMENT',
   table: ' STRICT',
 };
-export const postgresTypes: Dialect = { integer: 'bigint', blob: 'bytea', serial: 'bigserial PRIMARY KEY', table: '' };
+export const postgresTypes: Dialect = {
+  engine: 'postgres',
+  integer: 'bigint',
+  blob: 'bytea',
+  serial: 'bigserial PRIMARY KEY',
+  table: '',
+};
 
 export interface Migration {
   readonly name: string;
@@ -160,4 +168,22 @@ export const migrations: readonly Migration[] = [
     name: '010-signed-audit',
     up: () => [],
   },
+  {
+    // Who sent what, when and from where.
+    name: '011-who-sent',
+    up: ({ engine }) => [
+      'ALTER TABLE outbox_messages ADD COLUMN remote_address text',
+      'CREATE INDEX outbox_remote ON outbox_messages (remote_address, seq) WHERE remote_address IS NOT NULL',
+      'CREATE INDEX outbox_principal ON outbox_messages (principal, seq)',
+      'CREATE INDEX outbox_created ON outbox_messages (created_at, seq)',
+      'CREATE INDEX audit_at ON audit (at, seq)',
+      `CREATE INDEX audit_password ON audit ((${auditFact(engine, 'appPasswordId')}), seq)`,
+      `CREATE INDEX audit_address ON audit ((${auditFact(engine, 'remoteAddress')}), seq)`,
+    ],
+  },
 ];
+
+/** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */
+export function auditFact(engine: Dialect['engine'], name: string): string {
+  return engine === 'postgres' ? `(data::json ->> '${name}')` : `json_extract(data, '$.${name}')`;
+}

@@ -72,6 +72,42 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
     const claim = (mailbox: string, limit = 10, now = NOW) =>
       outbox.claim({ mailbox, now, until: now + 60_000, owner: 'me', limit });
 
+    test('N12: what was sent, and what was done, by whom, from where, and when', async () => {
+      const from = (address: string, principal: string, createdAt: number) =>
+        fresh({ remoteAddress: address, principal, createdAt, state: { type: 'sent', at: createdAt } });
+      const made = [
+        from('192.0.2.7', 'device a', NOW),
+        from('192.0.2.7', 'apw_2', NOW + 10),
+        from('192.0.2.8', 'apw_2', NOW + 20),
+      ];
+      await outbox.insert(made);
+      const listed = async (filter: Parameters<Store['outbox']['list']>[0]) =>
+        (await outbox.list(filter, { limit: 10 })).map(({ id }) => made.findIndex(({ message }) => message.id === id));
+      assert.deepEqual(await listed({ remoteAddress: '192.0.2.7' }), [1, 0]);
+      assert.deepEqual(await listed({ principal: 'apw_2', remoteAddress: '192.0.2.7' }), [1]);
+      assert.deepEqual(await listed({ principal: 'apw_2', since: NOW + 11, until: NOW + 21 }), [2]);
+      assert.deepEqual(await listed({ remoteAddress: '192.0.2.7', until: NOW + 10 }), [0]);
+      assert.equal((await outbox.find(made[0]!.message.id))!.remoteAddress, '192.0.2.7');
+      const record = (at: number, data: Readonly<Record<string, unknown>>) => ({
+        at,
+        type: 'message.relayed',
+        outcome: 'ok' as const,
+        sessionId: undefined,
+        mailbox: 'n12@x.test',
+        data,
+      });
+      await store.audit.append([
+        record(NOW, { remoteAddress: '192.0.2.7', appPasswordId: 'apw_1' }),
+        record(NOW + 10, { remoteAddress: '192.0.2.8', appPasswordId: 'apw_1' }),
+        record(NOW + 20, { remoteAddress: '192.0.2.7' }),
+      ]);
+      const found = async (filter: Partial<Parameters<Store['audit']['latest']>[0]>) =>
+        (await store.audit.latest({ mailbox: 'n12@x.test', limit: 10, ...filter })).map(({ at }) => at - NOW);
+      assert.deepEqual(await found({ remoteAddress: '192.0.2.7' }), [20, 0]);
+      assert.deepEqual(await found({ appPasswordId: 'apw_1', since: NOW + 1 }), [10]);
+      assert.deepEqual(await found({ since: NOW, until: NOW + 20 }), [10, 0]);
+    });
+
     test('what is inserted is found whole, in order, with its octets and its first event', async () => {
       const batch = [fresh(), fresh({ lane: 'urgent', smtputf8: true, eightBit: false }), fresh()];
       const done = await outbox.insert(batch);

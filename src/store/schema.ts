@@ -126,6 +126,7 @@ export interface OutboxMessageRow {
   mailbox: string;
   source: string;
   principal: string;
+  remote_address: string | null;
   envelope_from: string;
   recipients: string;
   message_id: string;

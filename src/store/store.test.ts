@@ -12,6 +12,7 @@ import { ManualClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
 import { hashOf } from './chain.ts';
 import { newId } from './id.ts';
+import { auditFact } from './migrations.ts';
 import { openStore } from './open.ts';
 import type { Application, AppPassword, Grant, Mailbox, Store } from './types.ts';
 
@@ -314,6 +315,23 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       }
     });
 
+    test('N12: questions about who, where and when are answered by an index', async () => {
+      const isPostgres = engine === 'postgres';
+      const fact = (name: string) => auditFact(isPostgres ? 'postgres' : 'sqlite', name);
+      for (const [text, index] of [
+        [`SELECT * FROM audit WHERE ${fact('remoteAddress')} = 'x' ORDER BY seq DESC LIMIT 5`, 'audit_address'],
+        [`SELECT * FROM audit WHERE ${fact('appPasswordId')} = 'x' ORDER BY seq DESC LIMIT 5`, 'audit_password'],
+        ['SELECT * FROM audit WHERE at >= 1 AND at < 2 ORDER BY at DESC, seq DESC LIMIT 5', 'audit_at'],
+        [`SELECT * FROM outbox_messages WHERE remote_address = 'x' ORDER BY seq DESC LIMIT 5`, 'outbox_remote'],
+        [`SELECT * FROM outbox_messages WHERE principal = 'x' ORDER BY seq DESC LIMIT 5`, 'outbox_principal'],
+        [
+          'SELECT * FROM outbox_messages WHERE created_at >= 1 AND created_at < 2 ORDER BY created_at DESC, seq DESC LIMIT 5',
+          'outbox_created',
+        ],
+      ] as const)
+        assert.match(await planOf(url, text), new RegExp(index), text);
+    });
+
     test('refuses a database that a newer version has upgraded', async () => {
       const fresh = await benches[engine].url();
       await (await openStore(fresh)).close();
@@ -324,6 +342,23 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       );
     });
   });
+}
+
+/** How the engine would answer a query. */
+async function planOf(url: string, text: string): Promise<string> {
+  if (url.startsWith('sqlite:')) {
+    const file = new DatabaseSync(url.slice('sqlite:'.length));
+    const rows = file.prepare(`EXPLAIN QUERY PLAN ${text}`).all();
+    file.close();
+    return JSON.stringify(rows);
+  }
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  // A table of a few rows is read whole, whatever indexes it has.
+  await client.query('SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off');
+  const { rows } = await client.query(`EXPLAIN ${text}`);
+  await client.end();
+  return JSON.stringify(rows);
 }
 
 async function withSql(url: string, text: string): Promise<void> {

@@ -35,6 +35,8 @@ export interface OutboxMessage {
   readonly source: MessageSource;
   /** Who handed it over: id of the app password, API key or device rule. */
   readonly principal: string;
+  /** Network address of the program or device, where there was one. */
+  readonly remoteAddress?: string;
   /** Empty for reports (RFC 5321 §4.5.5). */
   readonly envelopeFrom: string;
   readonly recipients: readonly Recipient[];
@@ -121,6 +123,12 @@ export interface MessageFilter {
   readonly states?: readonly MessageState['type'][];
   readonly messageId?: string;
   readonly recipient?: string;
+  /** Id of an app password or API key, or `device` and the rule’s name. */
+  readonly principal?: string;
+  readonly remoteAddress?: string;
+  /** Accepted at this moment or later, and before this one. */
+  readonly since?: number;
+  readonly until?: number;
 }
 
 export interface MessageChange {

@@ -326,6 +326,12 @@ export interface AuditTable {
     readonly before?: number;
     readonly mailbox?: string;
     readonly sessionId?: string;
+    /** Facts of the record. */
+    readonly appPasswordId?: string;
+    readonly remoteAddress?: string;
+    /** At this moment or later, and before this one. */
+    readonly since?: number;
+    readonly until?: number;
     readonly limit: number;
   }): Promise<readonly AuditRecord[]>;
   /** Number and hash of the newest record as kept apart from the records, so that a cut end shows; undefined if that is gone. */

@@ -4,7 +4,7 @@ import { type ChainState, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { count } from '../value.ts';
+import { count, since, until } from '../value.ts';
 
 export function audit(): Command {
   return new Command('audit')
@@ -18,15 +18,26 @@ interface ShowOptions {
   readonly type?: string;
   readonly mailbox?: string;
   readonly session?: string;
+  readonly password?: string;
+  readonly address?: string;
+  readonly since?: number;
+  readonly until?: number;
   readonly limit: number;
 }
 
 function show(): Command {
   return new Command('show')
     .description('newest records last')
-    .addHelpText('after', '\nExample:\n  $ postern audit show --mailbox alice@example.com --limit 20\n')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern audit show --mailbox alice@example.com --limit 20\n  $ postern audit show --type message.relayed --address 192.0.2.7 --since yesterday\n',
+    )
     .option('--type <type>', 'only these, for example signin.local, token.requested')
     .option('--mailbox <address>', 'only of this mailbox')
+    .option('--password <id>', 'only by this app password: postern password list')
+    .option('--address <ip>', 'only from this network address')
+    .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
+    .option('--until <when>', 'the same; of a day its end', until)
     .option('--session <id>', 'only of this session; log lines carry the same id')
     .option('-n, --limit <count>', 'how many at most', count, 50)
     .action(async (options: ShowOptions, command: Command) => {
@@ -36,6 +47,10 @@ function show(): Command {
           limit: options.limit,
           ...(options.type === undefined ? {} : { type: options.type }),
           ...(options.mailbox === undefined ? {} : { mailbox: options.mailbox.toLowerCase() }),
+          ...(options.password === undefined ? {} : { appPasswordId: options.password }),
+          ...(options.address === undefined ? {} : { remoteAddress: options.address }),
+          ...(options.since === undefined ? {} : { since: options.since }),
+          ...(options.until === undefined ? {} : { until: options.until }),
           ...(options.session === undefined ? {} : { sessionId: options.session }),
         });
         const ordered = records.toReversed();

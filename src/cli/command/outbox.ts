@@ -7,7 +7,7 @@ import type { MessageEvent, MessageState, OutboxMessage } from '../../store/type
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findMailbox } from '../find.ts';
-import { between } from '../value.ts';
+import { between, since, until } from '../value.ts';
 
 /** Who did it, in the story of a message. */
 const BY = 'command line';
@@ -27,6 +27,18 @@ export function outbox(): Command {
     .addCommand(release());
 }
 
+interface ListOptions {
+  readonly state?: MessageState['type'];
+  readonly mailbox?: string;
+  readonly to?: string;
+  readonly messageId?: string;
+  readonly password?: string;
+  readonly address?: string;
+  readonly since?: number;
+  readonly until?: number;
+  readonly limit: number;
+}
+
 function list(): Command {
   return new Command('list')
     .description('messages, the newest first')
@@ -34,7 +46,12 @@ function list(): Command {
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--to <address>', 'only to this recipient')
     .option('--message-id <id>', 'only with this Message-ID, angle brackets included')
+    .option('--password <id>', 'only by this app password or API key, or "device NAME" of a rule')
+    .option('--address <ip>', 'only from this network address')
+    .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
+    .option('--until <when>', 'the same; of a day its end', until)
     .option('--limit <n>', 'how many', between(1, 1000), 50)
+<<<<<<< HEAD
     .addHelpText('after', '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n')
     .action(
       async (
@@ -79,6 +96,49 @@ function list(): Command {
         });
       },
     );
+=======
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n  $ postern outbox list --address 192.168.1.40 --since yesterday\n',
+    )
+    .action(async (options: ListOptions, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const { address, limit, mailbox, messageId, password, state, to } = options;
+        const filter = {
+          ...(mailbox === undefined ? {} : { mailbox: mailbox.toLowerCase() }),
+          ...(state === undefined ? {} : { states: [state] }),
+          ...(to === undefined ? {} : { recipient: to }),
+          ...(messageId === undefined ? {} : { messageId }),
+          ...(password === undefined ? {} : { principal: password }),
+          ...(address === undefined ? {} : { remoteAddress: address }),
+          ...(options.since === undefined ? {} : { since: options.since }),
+          ...(options.until === undefined ? {} : { until: options.until }),
+        };
+        const messages = await instance.outbox.list(filter, { limit });
+        const stats = await instance.outbox.stats(filter.mailbox);
+        context.result(
+          { stats, messages: messages.map(facts) },
+          messages.length === 0
+            ? []
+            : table(
+                ['ID', 'ACCEPTED', 'FROM', 'TO', 'OCTETS', 'STATE'],
+                messages.map((one) => [
+                  one.id,
+                  when(one.createdAt),
+                  one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
+                  recipientsOf(one),
+                  String(one.size),
+                  stateOf(one),
+                ]),
+              ),
+        );
+        const { queued, sending, held, oldestDueAt } = stats;
+        const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
+        context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
+      });
+    });
+>>>>>>> fb90e2b (Who sent what, when and from where: filters by time, app password and address for audit and outbox, answered by indexes; the address in a message's story)
 }
 
 function show(): Command {
@@ -98,6 +158,7 @@ function show(): Command {
         }
         const story = await box.events({ messageId: id, limit: 1000 });
         const diagnosis = whyNot(message, story);
+<<<<<<< HEAD
         const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
         context.result(
           { ...facts(message), diagnosis: diagnosis ?? null, resting: rests, events: story.map(eventFacts) },
@@ -121,6 +182,25 @@ function show(): Command {
             ),
           ],
         );
+=======
+        context.result({ ...facts(message), diagnosis: diagnosis ?? null, events: story.map(eventFacts) }, [
+          `${message.id}  ${stateOf(message)}`,
+          `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
+          ...message.recipients.map(
+            ({ address, state, reply }) => `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
+          ),
+          ...(diagnosis
+            ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
+            : []),
+          `  header    ${message.messageId}`,
+          `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}${message.remoteAddress === undefined ? '' : ` from ${message.remoteAddress}`}`,
+          `  deadline  ${when(message.deadline)} UTC`,
+          '',
+          ...story.map(
+            (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
+          ),
+        ]);
+>>>>>>> fb90e2b (Who sent what, when and from where: filters by time, app password and address for audit and outbox, answered by indexes; the address in a message's story)
       });
     });
 }

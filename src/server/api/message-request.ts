@@ -29,6 +29,7 @@ export function requestOf(
     mailbox,
     source: 'http',
     principal: c.get('key').id,
+    ...(c.env.peer.address === '' ? {} : { remoteAddress: c.env.peer.address }),
     lane: times.lane,
     ...(notBefore === undefined ? {} : { notBefore }),
     ...(deadline === undefined ? {} : { deadline }),

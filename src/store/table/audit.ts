@@ -1,9 +1,9 @@
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { headState, withMac } from '../audit-head.ts';
 import type { Engine } from '../engine.ts';
 import { hashOf } from '../chain.ts';
 import { storeError } from '../errors.ts';
-import { AUDIT_HEAD, AUDIT_START } from '../migrations.ts';
+import { AUDIT_HEAD, AUDIT_START, auditFact } from '../migrations.ts';
 import type { AuditRow, Schema } from '../schema.ts';
 import type { AuditHead, AuditKey, AuditRecord, AuditTable, ChainLink, NewAuditRecord } from '../types.ts';
 import { fromJson } from './json.ts';
@@ -52,7 +52,7 @@ export function auditTable(engine: Engine): AuditTable {
         // One walk along the index for each: together they are as short as what was asked for.
         const each = types?.map((type) => ({ ...filter, type })) ?? [filter];
         const found: AuditRecord[] = [];
-        for (const one of each) found.push(...(await newest(db, one)));
+        for (const one of each) found.push(...(await newest(engine, db, one)));
         return found.sort((a, b) => b.seq - a.seq).slice(0, filter.limit);
       }),
     head: () =>
@@ -69,15 +69,28 @@ async function after(db: Kysely<Schema>, seq: number, limit: number): Promise<Au
 }
 
 async function newest(
+  engine: Engine,
   db: Kysely<Schema>,
   filter: Omit<Parameters<AuditTable['latest']>[0], 'types'>,
 ): Promise<AuditRecord[]> {
-  let query = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(filter.limit);
+  const { since, until, appPasswordId, remoteAddress } = filter;
+  let query = db.selectFrom('audit').selectAll().limit(filter.limit);
+  // By time a span is one walk along its index; by number it would be a walk through everything younger.
+  query = (since === undefined && until === undefined ? query : query.orderBy('at', 'desc')).orderBy('seq', 'desc');
+  if (since !== undefined) query = query.where('at', '>=', since);
+  if (until !== undefined) query = query.where('at', '<', until);
+  if (appPasswordId !== undefined) query = query.where(fact(engine, 'appPasswordId'), '=', appPasswordId);
+  if (remoteAddress !== undefined) query = query.where(fact(engine, 'remoteAddress'), '=', remoteAddress);
   if (filter.type !== undefined) query = query.where('type', '=', filter.type);
   if (filter.mailbox !== undefined) query = query.where('mailbox', '=', filter.mailbox);
   if (filter.sessionId !== undefined) query = query.where('session_id', '=', filter.sessionId);
   if (filter.before !== undefined) query = query.where('seq', '<', filter.before);
   return (await query.execute()).map(record);
+}
+
+/** A fact of a record, spelled as the index over it is. */
+function fact({ name: engine }: Engine, name: 'appPasswordId' | 'remoteAddress') {
+  return sql<string | null>`${sql.raw(auditFact(engine, name))}`;
 }
 
 type Says = Omit<NewAuditRecord, 'at'>;

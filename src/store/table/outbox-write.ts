@@ -140,6 +140,7 @@ const COLUMNS: Readonly<Record<keyof Texts, readonly string[]>> = {
     'mailbox',
     'source',
     'principal',
+    'remote_address',
     'envelope_from',
     'recipients',
     'message_id',

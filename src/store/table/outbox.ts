@@ -90,7 +90,10 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     list: (filter, { before, limit }) =>
       read(async (db) => {
-        let query = filtered(db.selectFrom('outbox_messages').selectAll(), filter).orderBy('seq', 'desc').limit(limit);
+        let query = filtered(db.selectFrom('outbox_messages').selectAll(), filter).limit(limit);
+        // By time a span is one walk along its index; by number it would be a walk through everything younger.
+        const spans = before === undefined && (filter.since !== undefined || filter.until !== undefined);
+        query = (spans ? query.orderBy('created_at', 'desc') : query).orderBy('seq', 'desc');
         if (before !== undefined) query = query.where('seq', '<', before);
         return (await query.execute()).map(outboxMessage);
       }),
@@ -350,13 +353,17 @@ function after(prefix: string): string {
 
 function filtered<T>(
   query: SelectQueryBuilder<Schema, 'outbox_messages', T>,
-  { mailbox, mailboxes, states, messageId, recipient }: MessageFilter,
+  { mailbox, mailboxes, states, messageId, recipient, principal, remoteAddress, since, until }: MessageFilter,
 ): SelectQueryBuilder<Schema, 'outbox_messages', T> {
   let found = query;
   if (mailbox !== undefined) found = found.where('mailbox', '=', mailbox);
   if (mailboxes !== undefined) found = found.where('mailbox', 'in', [...mailboxes]);
   if (states !== undefined) found = found.where('state', 'in', [...states]);
   if (messageId !== undefined) found = found.where('message_id', '=', messageId);
+  if (principal !== undefined) found = found.where('principal', '=', principal);
+  if (remoteAddress !== undefined) found = found.where('remote_address', '=', remoteAddress);
+  if (since !== undefined) found = found.where('created_at', '>=', since);
+  if (until !== undefined) found = found.where('created_at', '<', until);
   // Recipients are JSON; an address is looked for as the string it is written as there.
   if (recipient !== undefined) found = found.where('recipients', 'like', `%${like(JSON.stringify(recipient))}%`);
   return found;
