@@ -1,4 +1,5 @@
 /** The credential our application shows at the provider, and how long it will do. */
+import { shellWord } from '../base/shell.ts';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose/jwt/decode';
 import { type ClientCredential, openCredentials } from '../oauth/application.ts';
@@ -80,7 +81,7 @@ function judgeEnd(
   if (end <= now)
     throw checkError('check.credential', `the ${what} of application ${name} ended on ${day}`, {
       detail: facts,
-      hint: `make a new one at the provider and give it to Postern: postern provider credential add ${name}`,
+      hint: `make a new one at the provider and give it to Postern: postern provider credential add ${shellWord(name)}`,
     });
   const says = `the ${what} is good until ${day}`;
   const days = Math.floor((end - now) / DAY_MS);
@@ -95,7 +96,7 @@ function judgeEnd(
       remedy: [
         {
           do: 'make a new one at the provider and give it to Postern beside the old one',
-          run: `postern provider credential add ${name}`,
+          run: `postern provider credential add ${shellWord(name)}`,
         },
       ],
     },

@@ -1,4 +1,5 @@
 /** `postern explain`: any code, reply or topic in plain words; pure functions over the catalogue and the topics. */
+import { shellWord } from '../base/shell.ts';
 import type { ErrorRow } from '../base/error.ts';
 import { replyTo } from '../base/replies.ts';
 import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
@@ -174,9 +175,9 @@ function faultExplanation({ id, title, stage, bites, does }: SandboxFault, catal
     title: `A fault of the sandbox: ${title}`,
     text: [`Where: ${stage}, ${bites}.`, `What happens: ${does}.`],
     commands: [
-      `postern sandbox fault set ${id}`,
+      `postern sandbox fault set ${shellWord(id)}`,
       'postern sandbox fault clear',
-      ...(row ? [`postern explain ${row.id}`] : []),
+      ...(row ? [`postern explain ${shellWord(row.id)}`] : []),
     ],
     ...(row ? { diagnosis: describeRow(row, {}, catalogue) } : {}),
   };
@@ -213,7 +214,7 @@ function smtpExplanations(query: string, catalogue: Catalogue): readonly Explana
         ...(known.length === 0 ? [] : ['Known with this code, told apart by the words after it:']),
         ...known.map(({ id, cause }) => `- ${id}: ${cause}`),
       ],
-      commands: known.slice(0, 3).map(({ id }) => `postern explain ${id}`),
+      commands: known.slice(0, 3).map(({ id }) => `postern explain ${shellWord(id)}`),
     },
   ];
 }

@@ -1,4 +1,5 @@
 /** The lane for devices that cannot sign in: never silent where it is open. */
+import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
@@ -13,7 +14,7 @@ export async function judgeDevices(
     const found = await store.mailboxes.opened(mailbox.toLowerCase());
     if (!found)
       throw checkError('check.devices', `the devices of ${name} send through ${mailbox}, which is not set up`, {
-        hint: `postern mailbox add ${mailbox}, or name another mailbox under outbox.devices in postern.yaml`,
+        hint: `postern mailbox add ${shellWord(mailbox)}, or name another mailbox under outbox.devices in postern.yaml`,
       });
     const declared = found.settings['sendAs'];
     const senders = [found.address, ...(Array.isArray(declared) ? declared : [])].map((one) =>
@@ -21,7 +22,7 @@ export async function judgeDevices(
     );
     if (!senders.includes(sender.toLowerCase()))
       throw checkError('check.devices', `the devices of ${name} send as ${sender}, which ${mailbox} may not`, {
-        hint: `postern mailbox set ${mailbox} --send-as ${sender}`,
+        hint: `postern mailbox set ${shellWord(mailbox)} --send-as ${shellWord(sender)}`,
       });
   }
   const who = rules.map(

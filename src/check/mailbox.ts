@@ -1,4 +1,5 @@
 /** `postern check ADDRESS`: everything between a mail program's sign-in and the provider's mailbox, in the order in which it is needed. */
+import { shellWord } from '../base/shell.ts';
 import { asError, isError } from '../base/error.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import type { Facts } from '../oauth/catalogue/diagnose.ts';
@@ -70,7 +71,7 @@ export async function* checkMailbox(
     yield steps.skipped(
       'sign-in',
       'sign-in',
-      `it stands for every address of its domain: postern check SOMEBODY${mailbox.address.slice(1)}`,
+      `it stands for every address of its domain: postern check ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)}`,
     );
   for (const protocol of everyAddress ? [] : (options.protocols ?? mailbox.protocols))
     yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });

@@ -1,4 +1,5 @@
 /** The token of a mailbox: to be had, renewable, and good for what it is needed for. */
+import { shellWord } from '../base/shell.ts';
 import { checkAccessToken, describeAccessToken } from '../oauth/access-token.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import type { ProviderProfile } from '../oauth/provider.ts';
@@ -60,7 +61,7 @@ export function judgeToken(token: AccessToken, profile: ProviderProfile, grant: 
       remedy: [
         {
           do: 'take the permission out of the registration if nothing else needs it, then consent again',
-          run: `postern mailbox reconsent ${mailbox.address}`,
+          run: `postern mailbox reconsent ${shellWord(mailbox.address)}`,
         },
       ],
     },

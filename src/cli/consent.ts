@@ -1,4 +1,5 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
+import { shellWord } from '../base/shell.ts';
 import { isError, PosternError } from '../base/error.ts';
 import type { ConnectRequest, Redirect } from '../oauth/connect-mailbox.ts';
 import { openCredential } from '../oauth/application.ts';
@@ -62,7 +63,7 @@ async function isFirst({ store }: Instance, { address }: ConsentRequest): Promis
 function forFirstConsent(thrown: unknown, { address, application, way }: ConsentRequest): unknown {
   if (!isError(thrown)) return thrown;
   const { code, kind, message, detail, retryAt, cause } = thrown;
-  const add = `postern mailbox add ${address} --provider ${application.name}${way === 'browser' ? '' : ` --flow ${way}`}`;
+  const add = `postern mailbox add ${shellWord(address)} --provider ${shellWord(application.name)}${way === 'browser' ? '' : ` --flow ${shellWord(way)}`}`;
   const hint = /postern mailbox reconsent \S+/.test(thrown.hint)
     ? thrown.hint.replace(/postern mailbox reconsent \S+(?: --flow \S+)?/, add)
     : code === 'oauth.consent-declined' || code === 'oauth.consent-expired'
@@ -89,7 +90,7 @@ async function flowOf({ vault }: Instance, { way, application }: ConsentRequest)
       return 'service-account';
     case undefined:
       throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
-        hint: `add one: postern provider credential add ${application.name} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
+        hint: `add one: postern provider credential add ${shellWord(application.name)} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
       });
   }
 }

@@ -1,4 +1,5 @@
 /** Finding what a person named. */
+import { shellWord } from '../base/shell.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
 import { cliError } from './errors.ts';
@@ -21,8 +22,8 @@ export async function findMailbox({ store }: Pick<Instance, 'store'>, address: s
   throw cliError('cli.not-found', `there is no mailbox ${address}`, {
     hint:
       known.length === 0
-        ? `add it: postern mailbox add ${address}`
-        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${address}`,
+        ? `add it: postern mailbox add ${shellWord(address)}`
+        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${shellWord(address)}`,
   });
 }
 

@@ -1,4 +1,5 @@
 /** `postern import emailproxy`: stores what the old file says, tries what can be tried, and tells the rest. */
+import { shellWord } from '../base/shell.ts';
 import { asError, isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ClientCredential } from '../oauth/application.ts';
@@ -108,11 +109,12 @@ async function take(
   const waits: Outcome = {
     ...base,
     state: 'waits',
-    next: `postern mailbox reconsent ${account.address}${account.flow === 'device-code' ? ' --flow device' : ''}`,
+    next: `postern mailbox reconsent ${shellWord(account.address)}${account.flow === 'device-code' ? ' --flow device' : ''}`,
   };
   const ready = isAppOnly(account.flow) ? application.credential !== undefined : opened.refreshToken !== undefined;
   if (!ready) return waits;
-  if (options.offline === true) return { ...base, state: 'untried', next: `postern check ${account.address}` };
+  if (options.offline === true)
+    return { ...base, state: 'untried', next: `postern check ${shellWord(account.address)}` };
   try {
     if (isAppOnly(account.flow)) {
       const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
@@ -123,12 +125,13 @@ async function take(
         flow: account.flow,
       });
     } else await instance.tokens.accessToken(mailbox, mailbox.protocols[0]!);
-    return { ...base, state: 'open', next: `postern check ${account.address}` };
+    return { ...base, state: 'open', next: `postern check ${shellWord(account.address)}` };
   } catch (thrown) {
     const error = asError(thrown);
     const notes = [...base.notes, error.message];
     // An outage passes, and the token was stored.
-    if (error.kind === 'later') return { ...base, notes, state: 'untried', next: `postern check ${account.address}` };
+    if (error.kind === 'later')
+      return { ...base, notes, state: 'untried', next: `postern check ${shellWord(account.address)}` };
     return { ...waits, notes };
   }
 }

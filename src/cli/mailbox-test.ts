@@ -1,4 +1,5 @@
 /** `postern mailbox test`: the sign-in part of a check on each protocol, in plain words. */
+import { shellWord } from '../base/shell.ts';
 import type { Finding } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../server/instance.ts';
@@ -50,7 +51,7 @@ export function describeTest(test: ProtocolTest, address: string): readonly stri
     case 'not-consented':
       return [
         `${name}  not set up: nobody consented to it`,
-        `      next: postern mailbox reconsent ${address} --protocols imap,pop3,smtp`,
+        `      next: postern mailbox reconsent ${shellWord(address)} --protocols imap,pop3,smtp`,
       ];
     case 'fails': {
       const { says, diagnosis } = test.failed;

@@ -1,4 +1,5 @@
 /** `postern register microsoft --apply` and `--verify`: the Azure CLI, the store, and what came of it. */
+import { shellWord } from '../base/shell.ts';
 import { openCredentials, type ClientCredential } from '../oauth/application.ts';
 import { addCredential } from '../oauth/credentials.ts';
 import { resolveProvider } from '../oauth/provider.ts';
@@ -165,7 +166,7 @@ function report(
   );
   const [address = 'ADDRESS'] = plan.mailboxes;
   context.say(
-    `next: postern mailbox add ${address} --provider ${options.provider}${plan.appOnly ? ' --flow app-only' : ''} --protocols ${plan.protocols.join(',')}`,
+    `next: postern mailbox add ${shellWord(address)} --provider ${shellWord(options.provider)}${plan.appOnly ? ' --flow app-only' : ''} --protocols ${plan.protocols.join(',')}`,
   );
 }
 

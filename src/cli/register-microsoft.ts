@@ -1,4 +1,5 @@
 /** `postern register microsoft`: the least registration, printed, made through the Azure CLI, or verified. */
+import { shellWord } from '../base/shell.ts';
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { readFlow } from '../oauth/flows.ts';
@@ -184,7 +185,7 @@ function print(context: Context, options: MicrosoftOptions): void {
       '## Then tell Postern',
       '',
       add,
-      `postern register microsoft --verify --provider ${options.provider}${options.flow === undefined ? '' : ` --flow ${options.flow}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
+      `postern register microsoft --verify --provider ${shellWord(options.provider)}${options.flow === undefined ? '' : ` --flow ${shellWord(options.flow)}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
     ],
   );
 }

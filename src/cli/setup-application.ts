@@ -1,4 +1,5 @@
 /** The application step of `postern init`: one that is here, one that was registered, or how to register one. */
+import { shellWord } from '../base/shell.ts';
 import type { ClientCredential } from '../oauth/application.ts';
 import { presetById, presets } from '../oauth/providers.ts';
 import { planRegistration } from '../oauth/register/plan.ts';
@@ -132,7 +133,7 @@ async function askClientId(
       'cli.needs-terminal',
       `an application at ${presetById(found.preset)?.name ?? found.preset} is needed`,
       {
-        hint: `${command}, then postern init --address ${address} --client-id CLIENT_ID`,
+        hint: `${command}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID`,
       },
     );
   }
@@ -179,7 +180,7 @@ function registerCommand({ preset, tenant }: FoundProvider, given: string | unde
   if (preset === 'outlook') return 'postern register microsoft --accounts personal';
   if (!preset.startsWith('microsoft')) return `postern register oidc ISSUER`;
   const cloud = cloudOf(preset);
-  return `postern register microsoft${cloud === 'global' ? '' : ` --cloud ${cloud}`} --tenant ${given ?? tenant ?? 'TENANT'}`;
+  return `postern register microsoft${cloud === 'global' ? '' : ` --cloud ${shellWord(cloud)}`} --tenant ${shellWord(given ?? tenant ?? 'TENANT')}`;
 }
 
 const cloudOf = (preset: string): CloudName =>

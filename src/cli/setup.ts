@@ -1,4 +1,5 @@
 /** The guided way from an installation to a mailbox that works: provider, application, consent, check, app password, mail program. */
+import { shellWord } from '../base/shell.ts';
 import { createAppPassword } from '../access/app-password.ts';
 import { systemClock } from '../base/clock.ts';
 import { checkMailbox } from '../check/mailbox.ts';
@@ -52,7 +53,7 @@ export async function setUp(
     const failed = report.findings.find(({ outcome }) => outcome === 'failed');
     if (failed) process.exitCode = replies[failed.error?.kind ?? 'refused'].exit;
     context.say('next: postern serve, and leave it running (docs/operations.md: as a service)');
-    context.say(`whenever something is wrong: postern check ${opened.address}`);
+    context.say(`whenever something is wrong: postern check ${shellWord(opened.address)}`);
   });
 }
 

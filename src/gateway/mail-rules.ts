@@ -1,4 +1,5 @@
 /** As whom relayed mail may be sent: what the outbox asks of a header, asked of one that only passes by. */
+import { shellWord } from '../base/shell.ts';
 import { maySendAs } from '../access/senders.ts';
 import { authorProblem } from '../protocol/mime/authors.ts';
 import { readFields } from '../protocol/mime/header-fields.ts';
@@ -36,7 +37,7 @@ export function relayedFacts({ from, to, recipients, octets, reply, taken }: Rel
 }
 
 function refusal(text: string, { address }: Mailbox): string {
-  return `550 5.7.60 ${shown(text)}; allow it with: postern mailbox set ${address} --send-as OTHER`;
+  return `550 5.7.60 ${shown(text)}; allow it with: postern mailbox set ${shellWord(address)} --send-as OTHER`;
 }
 
 function shown(text: string): string {

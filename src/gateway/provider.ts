@@ -1,4 +1,5 @@
 /** The way to the provider: token, connection, sign-in; one more try when a token that looked good is refused. */
+import { shellWord } from '../base/shell.ts';
 import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import { diagnose, remedyText } from '../oauth/catalogue/diagnose.ts';
@@ -220,7 +221,7 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const { id, cause, remedy } = diagnose(error, { address });
   const reply = error.detail['reply'];
-  const more = `\`postern check ${address}\` says more`;
+  const more = `\`postern check ${shellWord(address)}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));
   const facts = {
     detail: { code, diagnosis: id, ...(reply === undefined ? {} : { reply }) },

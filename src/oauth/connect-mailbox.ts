@@ -1,4 +1,5 @@
 /** Consent for one mailbox, from the first redirect to the stored grant. A second consent for a mailbox keeps what it had. */
+import { shellWord } from '../base/shell.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
@@ -120,7 +121,7 @@ async function connectDelegated(
   const existing = await existingGrant(deps.store, application.id, expected);
   if (existing?.state.type === 'suspended') {
     throw oauthError('oauth.suspended', `this grant is suspended: ${existing.state.reason}`, {
-      hint: `resume it first: postern mailbox resume ${address}`,
+      hint: `resume it first: postern mailbox resume ${shellWord(address)}`,
     });
   }
   const protocols = await protocolsOf(deps.store, existing, address, request.protocols);
@@ -262,7 +263,7 @@ function checkIdentity(identity: Identity | undefined, expected: string, address
     detail: { signedIn: identity.addresses, expected },
     hint: shared
       ? `sign in as ${expected}, or declare ${who} as the delegate of ${address}`
-      : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox add ${address} --shared-with ${who}`,
+      : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox add ${shellWord(address)} --shared-with ${shellWord(who)}`,
   });
 }
 
@@ -274,7 +275,7 @@ function checkSubject(identity: Identity | undefined, existing: Grant | undefine
     `another account than the one that consented before signed in for ${address}`,
     {
       detail: { expected: existing.identity },
-      hint: `sign in with the account that consented before; if the address now belongs to another account: postern mailbox remove ${address}, then postern mailbox add ${address}`,
+      hint: `sign in with the account that consented before; if the address now belongs to another account: postern mailbox remove ${shellWord(address)}, then postern mailbox add ${shellWord(address)}`,
     },
   );
 }

@@ -2,6 +2,7 @@
  * Roll-over of an application's credentials. Several are kept and live; the first is shown to the provider, and when the
  * provider refuses it the next one is, so that a secret or certificate is replaced without a moment in which nothing works.
  */
+import { shellWord } from '../base/shell.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
@@ -29,7 +30,7 @@ export async function addCredential(
   await change(deps, applicationId, (held, application) => {
     if (held.some((other) => isSame(other, added))) {
       throw oauthError('oauth.misconfigured', `application ${application.name} has this credential already`, {
-        hint: `see which: postern provider credential list ${application.name}`,
+        hint: `see which: postern provider credential list ${shellWord(application.name)}`,
       });
     }
     return options.first ? [added, ...held] : [...held, added];
@@ -52,7 +53,7 @@ export async function removeCredential(deps: CredentialDeps, applicationId: stri
     const gone = find(held, application, id);
     if (held.length === 1 && grants.length > 0) {
       throw oauthError('oauth.misconfigured', `it is the only credential of ${application.name}, which is in use`, {
-        hint: `add its successor first: postern provider credential add ${application.name} --help`,
+        hint: `add its successor first: postern provider credential add ${shellWord(application.name)} --help`,
       });
     }
     return held.filter((other) => other !== gone);
@@ -88,7 +89,10 @@ function find(held: readonly HeldCredential[], application: Application, id: str
   if (found) return found;
   const known = held.map(({ facts }) => facts.id).join(', ');
   throw oauthError('oauth.misconfigured', `application ${application.name} has no credential ${id}`, {
-    hint: known === '' ? `it has none: postern provider credential add ${application.name} --help` : `it has: ${known}`,
+    hint:
+      known === ''
+        ? `it has none: postern provider credential add ${shellWord(application.name)} --help`
+        : `it has: ${known}`,
   });
 }
 

@@ -1,4 +1,5 @@
 /** How a grant is doing and what will become of it, from what is stored alone. Pure: the same facts give the same answer. */
+import { shellWord } from '../base/shell.ts';
 import type { Application, CredentialFacts, Grant, Mailbox } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import { CLOCK_TOLERANCE_MS } from './schedule.ts';
@@ -58,7 +59,7 @@ const DAY_MS = 86_400_000;
 export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
   const { grant, mailbox = 'ADDRESS' } = facts;
   const { state } = grant;
-  const remedy = `sign in again: postern mailbox reconsent ${mailbox}`;
+  const remedy = `sign in again: postern mailbox reconsent ${shellWord(mailbox)}`;
   switch (state.type) {
     case 'needs-consent':
       return { type: 'needs-consent', since: state.since, code: state.code, reason: state.reason, remedy };
@@ -83,7 +84,7 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
         type: 'suspended',
         since: state.since,
         reason: state.reason,
-        remedy: `let its mailboxes work again: postern mailbox resume --grant ${mailbox}`,
+        remedy: `let its mailboxes work again: postern mailbox resume --grant ${shellWord(mailbox)}`,
       };
     case 'active':
     case 'renewing':
@@ -104,7 +105,7 @@ export function mailboxHealth(
   grant: GrantHealth | undefined,
 ): GrantHealth | undefined {
   if (!suspended) return grant;
-  return { type: 'suspended', ...suspended, remedy: `let it work again: postern mailbox resume ${address}` };
+  return { type: 'suspended', ...suspended, remedy: `let it work again: postern mailbox resume ${shellWord(address)}` };
 }
 
 /** One word for tables, lists and labels. */
@@ -139,7 +140,7 @@ function credentialEnds({ application }: HealthFacts, now: number): Risk | undef
     cause: over ? 'credential-expired' : 'credential-expiring',
     reason: `the credential of application ${application.name} ${over ? 'ended' : 'ends'} on ${day(end)}`,
     at: end,
-    remedy: `make a new one at the provider, then: postern provider credential add ${application.name} --help`,
+    remedy: `make a new one at the provider, then: postern provider credential add ${shellWord(application.name)} --help`,
     passing: false,
   };
 }
@@ -155,7 +156,7 @@ function consentEnds({ grant, mailbox = 'ADDRESS' }: HealthFacts, now: number): 
     cause: 'consent-ending',
     reason: `the provider ends this consent on ${day(end)}, whatever we do`,
     at: end,
-    remedy: `sign in again before: postern mailbox reconsent ${mailbox}`,
+    remedy: `sign in again before: postern mailbox reconsent ${shellWord(mailbox)}`,
     passing: false,
   };
 }

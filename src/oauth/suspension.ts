@@ -1,4 +1,5 @@
 /** Closing a mailbox, or a grant with all its mailboxes, on purpose, and opening it again with everything it had. */
+import { shellWord } from '../base/shell.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Grant, GrantState, Mailbox, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
@@ -20,7 +21,7 @@ export interface SuspensionDeps {
 export async function suspendMailbox(deps: SuspensionDeps, mailbox: Mailbox, reason: string): Promise<void> {
   if (mailbox.suspended)
     throw oauthError('oauth.suspension', `${mailbox.address} is suspended already: ${mailbox.suspended.reason}`, {
-      hint: `to open it again: postern mailbox resume ${mailbox.address}`,
+      hint: `to open it again: postern mailbox resume ${shellWord(mailbox.address)}`,
     });
   await deps.store.mailboxes.update(mailbox.address, { suspended: { since: deps.clock.now(), reason } });
   await deps.emit({ type: 'mailbox.suspended', address: mailbox.address, reason });
@@ -37,7 +38,7 @@ export function requireOpen({ address, suspended }: Mailbox): void {
   if (!suspended) return;
   throw oauthError('oauth.suspended', `${address} is suspended: ${suspended.reason}`, {
     detail: { since: suspended.since, reason: suspended.reason },
-    hint: `it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ${address}`,
+    hint: `it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ${shellWord(address)}`,
   });
 }
 

@@ -1,4 +1,5 @@
 /** Access tokens for the gateway: from memory in microseconds, renewed on use, one renewal at a time everywhere. */
+import { shellWord } from '../base/shell.ts';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { backoffMs } from '../base/backoff.ts';
@@ -341,7 +342,7 @@ function requireProtocol(mailbox: Mailbox, protocol: Protocol): void {
   if (mailbox.protocols.includes(protocol)) return;
   throw oauthError('oauth.not-granted', `${mailbox.address} is not set up for ${protocol}`, {
     detail: { protocol, protocols: mailbox.protocols },
-    hint: `consent to it: postern mailbox reconsent ${mailbox.address} --protocols ${[...mailbox.protocols, protocol].join(',')}`,
+    hint: `consent to it: postern mailbox reconsent ${shellWord(mailbox.address)} --protocols ${[...mailbox.protocols, protocol].join(',')}`,
   });
 }
 

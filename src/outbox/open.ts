@@ -1,4 +1,5 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
+import { shellWord } from '../base/shell.ts';
 import { createHash, type Hash } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
@@ -137,7 +138,7 @@ class StoredOutbox implements Outbox {
     if (from === '' || maySendAs(mailbox, from)) return;
     throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
       detail: { mailbox: mailbox.address, from },
-      hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${mailbox.address} --send-as ${from}`,
+      hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${shellWord(mailbox.address)} --send-as ${shellWord(from)}`,
     });
   }
 

@@ -1,4 +1,5 @@
 /** Configuration that is code: Python, nodemailer, and shell commands for Postfix and curl. */
+import { shellWord } from '../../base/shell.ts';
 import type { ClientConfig } from './programs.ts';
 import type { ClientSettings, Door } from './settings.ts';
 
@@ -115,8 +116,8 @@ export function forPostfix({ address, password, smtp, ca }: ClientSettings): Cli
     file: undefined,
     lines: [
       '# as root; the password goes into a file that only root reads',
-      `(umask 077; printf '%s\\n' ${word(`${relay} ${address}:${password}`)} > /etc/postfix/postern_password)`,
-      ...Object.entries(settings).map(([name, value]) => `postconf -e ${word(`${name} = ${value}`)}`),
+      `(umask 077; printf '%s\\n' ${shellWord(`${relay} ${address}:${password}`)} > /etc/postfix/postern_password)`,
+      ...Object.entries(settings).map(([name, value]) => `postconf -e ${shellWord(`${name} = ${value}`)}`),
       'postfix reload',
     ],
     notes: [
@@ -133,9 +134,9 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
   const common = (door: Door): string =>
     [
       'curl',
-      `--user ${word(address)}:"$POSTERN_APP_PASSWORD"`,
+      `--user ${shellWord(address)}:"$POSTERN_APP_PASSWORD"`,
       ...(door.security === 'starttls' ? ['--ssl-reqd'] : []),
-      ...(ca === undefined || door.security === 'plain' ? [] : [`--cacert ${word(ca)}`]),
+      ...(ca === undefined || door.security === 'plain' ? [] : [`--cacert ${shellWord(ca)}`]),
     ].join(' ');
   return {
     file: undefined,
@@ -145,7 +146,7 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
       ...(smtp
         ? [
             '# send a file to somebody',
-            `${common(smtp)} --mail-from ${word(address)} --mail-rcpt "$RECIPIENT" --upload-file message.eml '${url('smtp', smtp)}'`,
+            `${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --upload-file message.eml '${url('smtp', smtp)}'`,
           ]
         : []),
     ],
@@ -154,7 +155,3 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
     ],
   };
 }
-
-/** One word of a shell command. */
-const word = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,4 +1,5 @@
 /** `postern apikey`: keys for applications that use the HTTP API. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { createApiKey, revokeApiKey } from '../../access/api-key.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
@@ -68,7 +69,7 @@ function add(): Command {
         // The one place where it is shown.
         context.result({ ...facts(row), key: key.reveal() }, [key.reveal()]);
         context.say(
-          `shown once; send it as "Authorization: Bearer …"; revoke it with: postern apikey revoke ${row.id}`,
+          `shown once; send it as "Authorization: Bearer …"; revoke it with: postern apikey revoke ${shellWord(row.id)}`,
         );
       });
     });

@@ -1,4 +1,5 @@
 /** `postern client-config`: ready configuration for one mail program. */
+import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { createAppPassword } from '../../access/app-password.ts';
 import { systemClock } from '../../base/clock.ts';
@@ -52,7 +53,7 @@ export function clientConfig(): Command {
         for (const note of notes) context.say(note);
         if (made === undefined)
           context.say(
-            `${PLACEHOLDER} stands for: postern password add --mailbox ${mailbox.address} --label ${options.for}`,
+            `${PLACEHOLDER} stands for: postern password add --mailbox ${shellWord(mailbox.address)} --label ${shellWord(options.for)}`,
           );
       });
     });
@@ -89,7 +90,7 @@ export async function writeConfig(
       'cli.usage',
       `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
       {
-        hint: `open it for more: postern mailbox reconsent ${mailbox.address} --protocols ${program.protocols.join(',')}`,
+        hint: `open it for more: postern mailbox reconsent ${shellWord(mailbox.address)} --protocols ${program.protocols.join(',')}`,
       },
     );
   }

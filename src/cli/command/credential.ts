@@ -1,4 +1,5 @@
 /** `postern provider credential`: several live credentials, so that one is replaced while mail flows. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { openCredentials } from '../../oauth/application.ts';
 import { activateCredential, addCredential, removeCredential } from '../../oauth/credentials.ts';
@@ -51,7 +52,7 @@ function add(): Command {
         context.result(factsOf(added), [`added ${added.id} (${added.type}, ends ${ends(added)})`]);
         if (options.activate !== true) {
           context.say(
-            `it stands by; to use it first: postern provider credential activate ${application.name} ${added.id}`,
+            `it stands by; to use it first: postern provider credential activate ${shellWord(application.name)} ${shellWord(added.id)}`,
           );
         }
       });

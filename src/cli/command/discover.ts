@@ -1,4 +1,5 @@
 /** `postern discover`: provider and servers of a mail address. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import type { Candidate, Discovery } from '../../oauth/discover/types.ts';
 import { Context } from '../context.ts';
@@ -74,8 +75,8 @@ function nextStep({ preset, issuer }: Candidate, domain: string): string {
   if (preset === 'outlook') return 'postern register microsoft --accounts personal';
   if (preset.startsWith('microsoft')) {
     const cloud = preset === 'microsoft' ? '' : ` --cloud ${preset.slice('microsoft-'.length)}`;
-    return `postern register microsoft${cloud} --tenant ${domain}`;
+    return `postern register microsoft${cloud} --tenant ${shellWord(domain)}`;
   }
-  if (preset === 'oidc') return `postern register oidc ${issuer ?? 'ISSUER'}`;
-  return `postern provider add NAME --preset ${preset} --client-id CLIENT_ID`;
+  if (preset === 'oidc') return `postern register oidc ${shellWord(issuer ?? 'ISSUER')}`;
+  return `postern provider add NAME --preset ${shellWord(preset)} --client-id CLIENT_ID`;
 }

@@ -1,4 +1,5 @@
 /** `postern explain`: codes and topics in plain words. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import {
   allTopics,
@@ -54,7 +55,7 @@ function unknown(query: string, near: readonly string[], found: readonly Explana
     detail: { suggestions: names },
     ...(names.length === 0
       ? {}
-      : { hint: `did you mean ${names.map((name) => `\`postern explain ${name}\``).join(' or ')}?` }),
+      : { hint: `did you mean ${names.map((name) => `\`postern explain ${shellWord(name)}\``).join(' or ')}?` }),
   });
 }
 

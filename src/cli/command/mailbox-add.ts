@@ -1,4 +1,5 @@
 /** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-link.ts';
 import type { Instance } from '../../server/instance.ts';
@@ -46,7 +47,7 @@ export function add(): Command {
         const application = await findApplication(instance.store, options.provider ?? (await onlyProvider(instance)));
         if (await instance.store.mailboxes.find(address.toLowerCase())) {
           throw cliError('cli.usage', `${address} is here already`, {
-            hint: `to consent again, or to more protocols: postern mailbox reconsent ${address}`,
+            hint: `to consent again, or to more protocols: postern mailbox reconsent ${shellWord(address)}`,
           });
         }
         if (options.link) return printInvitation(context, instance, application, address, options);
@@ -68,8 +69,8 @@ export function add(): Command {
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
         context.say(
           made.address.startsWith('*@')
-            ? `next: postern mailbox test SOMEBODY${made.address.slice(1)}, then postern password add --mailbox '${made.address}' --label PROGRAM`
-            : `next: postern mailbox test ${made.address}, then postern password add --mailbox ${made.address} --label PROGRAM`,
+            ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
+            : `next: postern mailbox test ${shellWord(made.address)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
         );
       });
     });

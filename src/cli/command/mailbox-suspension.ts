@@ -1,4 +1,5 @@
 /** `postern mailbox suspend` and `resume`: nobody gets in for a while, and nothing is lost. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../oauth/suspension.ts';
 import type { Instance } from '../../server/instance.ts';
@@ -48,7 +49,7 @@ export function resume(): Command {
         else if (state?.type !== 'suspended') context.say(`${mailbox.address} is not suspended; nothing to do`);
         else
           throw cliError('cli.usage', `${mailbox.address} is closed because its whole grant is suspended`, {
-            hint: `to open it with every other mailbox of the grant: postern mailbox resume ${mailbox.address} --grant`,
+            hint: `to open it with every other mailbox of the grant: postern mailbox resume ${shellWord(mailbox.address)} --grant`,
           });
         report(context, await concerned(instance, mailbox, options.grant), 'open');
       });

@@ -1,4 +1,5 @@
 /** `postern mailbox`: addresses and the consent behind them. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
 import { replies } from '../../base/replies.ts';
@@ -132,7 +133,7 @@ function test(): Command {
         const found = await findOpened(instance, address);
         if (found.address.startsWith('*@'))
           throw cliError('cli.usage', `${found.address} stands for every address of its domain; name one of them`, {
-            hint: `postern mailbox test SOMEBODY${found.address.slice(1)}`,
+            hint: `postern mailbox test ${shellWord(`SOMEBODY${found.address.slice(1)}`)}`,
           });
         const tests = await Promise.all(
           (options.protocols ?? PROTOCOLS).map((protocol) => testProtocol(instance, found, protocol)),

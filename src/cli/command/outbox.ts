@@ -1,4 +1,5 @@
 /** `postern outbox`: what waits, what happened to it, and what can be done. */
+import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { type Diagnosis, diagnoseReply, stepText } from '../../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../../server/instance.ts';
@@ -213,7 +214,7 @@ function change(
   return new Command(name)
     .description(description)
     .argument('<id...>')
-    .addHelpText('after', `\nExample:\n  $ postern outbox ${name} msg_…\n`)
+    .addHelpText('after', `\nExample:\n  $ postern outbox ${shellWord(name)} msg_…\n`)
     .action(async (ids: readonly string[], _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
@@ -243,7 +244,7 @@ function hold(): Command {
         const { address } = await findMailbox(instance, which);
         await instance.outbox.holdMailbox(address, BY, options.reason);
         context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
-        return context.say(`new mail is still accepted; go on with: postern outbox release ${address}`);
+        return context.say(`new mail is still accepted; go on with: postern outbox release ${shellWord(address)}`);
       });
     });
 }

@@ -1,4 +1,5 @@
 /** `postern password`: app passwords, one for each program. */
+import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { createAppPassword, revokeAppPassword } from '../../access/app-password.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
@@ -71,7 +72,7 @@ function add(): Command {
         // The one place where it is shown.
         context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
         context.say(
-          `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${row.id}`,
+          `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${shellWord(row.id)}`,
         );
       });
     });

@@ -1,4 +1,5 @@
 /** `postern provider`: applications at providers. */
+import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
@@ -76,7 +77,7 @@ function add(): Command {
         context.result(facts(application), [`added ${name} (${preset})`]);
         if (credential?.type === 'secret' && options.secretExpires === undefined)
           context.say('nobody knows when this secret ends; with --secret-expires DATE you are told in time');
-        context.say(`next: postern mailbox add ADDRESS --provider ${name}`);
+        context.say(`next: postern mailbox add ADDRESS --provider ${shellWord(name)}`);
       });
     });
 }

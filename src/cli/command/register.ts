@@ -1,4 +1,5 @@
 /** `postern register`: our application at a provider, printed step by step or made. */
+import { shellWord } from '../../base/shell.ts';
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { resolveProvider } from '../../oauth/provider.ts';
@@ -46,9 +47,9 @@ function google(): Command {
       const context = new Context(command);
       checkProviderName(options.provider);
       const steps = googleSteps(options);
-      const add = `postern provider add ${options.provider} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
+      const add = `postern provider add ${shellWord(options.provider)} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
       context.result({ steps, next: add }, numbered([...steps, `Tell Postern: ${add}`]));
-      context.say(`then: postern mailbox add ADDRESS --provider ${options.provider}`);
+      context.say(`then: postern mailbox add ADDRESS --provider ${shellWord(options.provider)}`);
     });
 }
 
@@ -104,7 +105,7 @@ function oidc(): Command {
           );
           context.say(
             server.registrationEndpoint === undefined
-              ? `then: postern provider add ${options.provider} --preset oidc --issuer ${server.issuer} --client-id CLIENT_ID --help`
+              ? `then: postern provider add ${shellWord(options.provider)} --preset oidc --issuer ${shellWord(server.issuer)} --client-id CLIENT_ID --help`
               : 'nothing was registered; add --apply to do it',
           );
           return;
@@ -160,7 +161,7 @@ function oidc(): Command {
             context.say(
               'the token that could change or remove the registration was not kept; --management-token-file keeps it',
             );
-          context.say(`next: postern mailbox add ADDRESS --provider ${application.name}`);
+          context.say(`next: postern mailbox add ADDRESS --provider ${shellWord(application.name)}`);
         });
       } finally {
         await http.close();

@@ -1,4 +1,5 @@
 /** `postern sendmail`: what programs call as sendmail, into the outbox. */
+import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { maySendAs } from '../../access/senders.ts';
 import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
@@ -159,6 +160,6 @@ async function mailboxFor({ store }: Instance, named: string | undefined, from: 
       hint: `name it: --mailbox ADDRESS; ${there}`,
     });
   throw cliError('cli.not-found', `no mailbox sends as ${from}`, {
-    hint: `${there}; allow it: postern mailbox set ADDRESS --send-as ${from}`,
+    hint: `${there}; allow it: postern mailbox set ADDRESS --send-as ${shellWord(from ?? '')}`,
   });
 }

@@ -2,6 +2,7 @@
  * The configuration of email-oauth2-proxy (simonrob/email-oauth2-proxy, emailproxy.config) as what Postern needs: providers,
  * accounts, local ports. Pure: nothing is opened, nobody is asked. What cannot be taken over is said, with what to do instead.
  */
+import { shellWord } from '../../base/shell.ts';
 import { createHash } from 'node:crypto';
 import { Secret } from '../../base/secret.ts';
 import { PROTOCOLS } from '../../store/types.ts';
@@ -80,7 +81,7 @@ export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
         instead:
           name === '@'
             ? 'name the mailboxes: postern mailbox add ADDRESS --provider NAME'
-            : `for an application of its own (app-only): postern mailbox add '*${name}' --provider NAME --flow app-only; for people: postern mailbox add ADDRESS --provider NAME for each`,
+            : `for an application of its own (app-only): postern mailbox add ${shellWord(`*${name}`)} --provider NAME --flow app-only; for people: postern mailbox add ADDRESS --provider NAME for each`,
       });
       continue;
     }
@@ -187,7 +188,7 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
   if (preset === undefined) {
     return {
       why: `${new URL(tokenUrl).host} is no provider Postern knows`,
-      instead: `postern provider add NAME --preset oidc --issuer ISSUER --client-id ${clientId} --imap HOST:993/implicit, then postern mailbox add ${address}`,
+      instead: `postern provider add NAME --preset oidc --issuer ISSUER --client-id ${shellWord(clientId)} --imap HOST:993/implicit, then postern mailbox add ${shellWord(address)}`,
     };
   }
   const scopes = (values['oauth2_scope'] ?? '').split(/\s+/).filter((scope) => scope !== '');
@@ -233,7 +234,7 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
       ...(redirect === undefined || /^http:\/\/(?:localhost|127\.0\.0\.1)(?::\d+)?\/?$/.test(redirect)
         ? []
         : [
-            `its redirect URI is ${redirect}: postern mailbox reconsent ${address} --flow paste --redirect-uri ${redirect}`,
+            `its redirect URI is ${redirect}: postern mailbox reconsent ${shellWord(address)} --flow paste --redirect-uri ${shellWord(redirect)}`,
           ]),
     ],
   };

@@ -1,4 +1,5 @@
 /** The registration as something a person can follow: a shell script of `az` commands, and the clicks in the portal. */
+import { shellWord } from '../../base/shell.ts';
 import type { Argv } from './az-commands.ts';
 import * as az from './az-commands.ts';
 import { RESOURCES, requiredResourceAccess } from './permissions.ts';
@@ -97,7 +98,7 @@ const run = (argv: Argv): string => ['az', ...argv.map(word)].join(' ');
 /** One word of a shell command; the script's own variables are expanded, everything else is literal. */
 function word(text: string): string {
   if (OWN.test(text)) return `"${text.replace(/["\\`]|\$(?!(?:APP_ID|SP_ID|EXCHANGE_ID)\b)/g, '\\$&')}"`;
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  return shellWord(text);
 }
 
 const OWN = /\$(?:APP_ID|SP_ID|EXCHANGE_ID)\b/;
@@ -164,7 +165,7 @@ function credentialStep({ credential }: Plan): readonly string[] {
 /** The command that tells Postern about the finished application. */
 export function addCommand(plan: Plan, provider: string, clientId: string): string {
   return [
-    `postern provider add ${provider} --preset ${plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset} --client-id ${clientId}`,
+    `postern provider add ${shellWord(provider)} --preset ${shellWord(plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset)} --client-id ${shellWord(clientId)}`,
     ...(plan.tenant === undefined ? (plan.appOnly ? ['--tenant TENANT_ID'] : []) : [`--tenant ${plan.tenant}`]),
     ...credentialOption(plan),
   ].join(' ');

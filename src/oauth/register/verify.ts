@@ -2,6 +2,7 @@
  * Whether a registration took effect, seen from outside: metadata, what the token endpoint says to the application, what is
  * in its tokens; and with the Azure CLI what the directory says. Each check is a value; nothing here throws for a refusal.
  */
+import { shellWord } from '../../base/shell.ts';
 import { decodeJwt } from 'jose/jwt/decode';
 import { asError, isError } from '../../base/error.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -162,8 +163,8 @@ function mailboxCheck(plan: Plan): Check {
       ? 'what Exchange lets the application open shows only at sign-in'
       : 'whether people may consent by themselves shows only when one does',
     next: plan.appOnly
-      ? `postern mailbox add ${address} --flow app-only, then postern mailbox test ${address}`
-      : `postern mailbox add ${address}, then postern mailbox test ${address}`,
+      ? `postern mailbox add ${shellWord(address)} --flow app-only, then postern mailbox test ${shellWord(address)}`
+      : `postern mailbox add ${shellWord(address)}, then postern mailbox test ${shellWord(address)}`,
   };
 }
 

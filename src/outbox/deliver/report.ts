@@ -1,4 +1,5 @@
 /** Reports to the sender: RFC 3464 in RFC 6522, composed here, handed to the outbox as mail of its own. */
+import { shellWord } from '../../base/shell.ts';
 import { mailDate } from '../../base/mail-date.ts';
 import { trimEndOf } from '../../base/text.ts';
 import { createHash, randomBytes } from 'node:crypto';
@@ -125,7 +126,7 @@ export function compose(
     '',
     `${then} See its whole story with:`,
     '',
-    `  postern outbox show ${message.id}`,
+    `  postern outbox show ${shellWord(message.id)}`,
     '',
     `--${boundary}`,
     'Content-Type: message/delivery-status',

@@ -1,4 +1,5 @@
 /** What people should be told of at a moment, each cause once. Pure. */
+import { shellWord } from '../../base/shell.ts';
 import { z } from 'zod';
 import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
 import type { Application } from '../../store/types.ts';
@@ -202,7 +203,7 @@ function credentialEnds(
       type: 'credential.ending',
       summary: `the last credential of application ${name} ${when}`,
       reason: 'without a valid credential the provider gives no tokens to any of its mailboxes',
-      remedy: `make a new one at the provider, then: postern provider credential add ${name} --help; both work side by side`,
+      remedy: `make a new one at the provider, then: postern provider credential add ${shellWord(name)} --help; both work side by side`,
       deadline: iso(end),
       application: name,
       ...about(members),
