@@ -52,52 +52,6 @@ function list(): Command {
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--limit <n>', 'how many', between(1, 1000), 50)
-<<<<<<< HEAD
-    .addHelpText('after', '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n')
-    .action(
-      async (
-        options: { state?: MessageState['type']; mailbox?: string; to?: string; messageId?: string; limit: number },
-        command: Command,
-      ) => {
-        const context = new Context(command);
-        await context.withInstance(async (instance) => {
-          const { limit, mailbox, messageId, state, to } = options;
-          const filter = {
-            ...(mailbox === undefined ? {} : { mailbox: mailbox.toLowerCase() }),
-            ...(state === undefined ? {} : { states: [state] }),
-            ...(to === undefined ? {} : { recipient: to }),
-            ...(messageId === undefined ? {} : { messageId }),
-          };
-          const messages = await instance.outbox.list(filter, { limit });
-          const stats = await instance.outbox.stats(filter.mailbox);
-          const rests = await listRests(instance.store.outbox);
-          context.result(
-            { stats, resting: rests, messages: messages.map(facts) },
-            messages.length === 0
-              ? []
-              : table(
-                  ['ID', 'ACCEPTED', 'FROM', 'TO', 'OCTETS', 'STATE'],
-                  messages.map((one) => [
-                    one.id,
-                    when(one.createdAt),
-                    one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
-                    recipientsOf(one),
-                    String(one.size),
-                    stateOf(one),
-                  ]),
-                ),
-          );
-          const { queued, sending, held, oldestDueAt } = stats;
-          const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
-          context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
-          for (const rest of rests) {
-            context.say(restText(rest));
-            if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
-          }
-        });
-      },
-    );
-=======
     .addHelpText(
       'after',
       '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n  $ postern outbox list --address 192.168.1.40 --since yesterday\n',
@@ -118,8 +72,9 @@ function list(): Command {
         };
         const messages = await instance.outbox.list(filter, { limit });
         const stats = await instance.outbox.stats(filter.mailbox);
+        const rests = await listRests(instance.store.outbox);
         context.result(
-          { stats, messages: messages.map(facts) },
+          { stats, resting: rests, messages: messages.map(facts) },
           messages.length === 0
             ? []
             : table(
@@ -137,9 +92,12 @@ function list(): Command {
         const { queued, sending, held, oldestDueAt } = stats;
         const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
         context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
+        for (const rest of rests) {
+          context.say(restText(rest));
+          if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
+        }
       });
     });
->>>>>>> fb90e2b (Who sent what, when and from where: filters by time, app password and address for audit and outbox, answered by indexes; the address in a message's story)
 }
 
 function show(): Command {
@@ -159,7 +117,6 @@ function show(): Command {
         }
         const story = await box.events({ messageId: id, limit: 1000 });
         const diagnosis = whyNot(message, story);
-<<<<<<< HEAD
         const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
         context.result(
           { ...facts(message), diagnosis: diagnosis ?? null, resting: rests, events: story.map(eventFacts) },
@@ -175,7 +132,7 @@ function show(): Command {
               : []),
             ...rests.map((rest) => `  waits     ${restText(rest)}`),
             `  header    ${message.messageId}`,
-            `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}`,
+            `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}${message.remoteAddress === undefined ? '' : ` from ${message.remoteAddress}`}`,
             `  deadline  ${when(message.deadline)} UTC`,
             '',
             ...story.map(
@@ -183,25 +140,6 @@ function show(): Command {
             ),
           ],
         );
-=======
-        context.result({ ...facts(message), diagnosis: diagnosis ?? null, events: story.map(eventFacts) }, [
-          `${message.id}  ${stateOf(message)}`,
-          `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
-          ...message.recipients.map(
-            ({ address, state, reply }) => `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
-          ),
-          ...(diagnosis
-            ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
-            : []),
-          `  header    ${message.messageId}`,
-          `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}${message.remoteAddress === undefined ? '' : ` from ${message.remoteAddress}`}`,
-          `  deadline  ${when(message.deadline)} UTC`,
-          '',
-          ...story.map(
-            (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
-          ),
-        ]);
->>>>>>> fb90e2b (Who sent what, when and from where: filters by time, app password and address for audit and outbox, answered by indexes; the address in a message's story)
       });
     });
 }
