@@ -54,11 +54,27 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
   await store.ping();
   if (databasePath === undefined) return { says: `${store.engine} answers`, facts: { engine: store.engine } };
   const { size } = statSync(databasePath);
-  return judgeOpenness(databasePath, {
+  const { free, gives } = await store.space.state();
+  const found = judgeOpenness(databasePath, {
     says: `${store.engine} answers, ${Math.ceil(size / MIB)} MiB`,
-    facts: { engine: store.engine, octets: size },
+    facts: { engine: store.engine, octets: size, free },
   });
+  if (found.warning || gives !== 'compacted' || free < WORTH_IT || free < size / 2) return found;
+  return {
+    ...found,
+    says: `${found.says}, of which ${Math.ceil(free / MIB)} MiB hold nothing`,
+    warning: {
+      id: 'home.database-space',
+      cause:
+        'an earlier version made the database, so what was removed from it does not give its space back to the disk',
+      blame: 'operator',
+      remedy: [{ do: 'stop the server, then write the database anew', run: 'postern compact' }],
+    },
+  };
 }
+
+/** Free space of a database that is worth a line. */
+const WORTH_IT = 256 * MIB;
 
 /** Retries are minutes to hours apart; what was due for longer than this is not being delivered. */
 const OUTBOX_LATE_MS = 3_600_000;

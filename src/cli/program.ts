@@ -5,6 +5,7 @@ import { apikey } from './command/apikey.ts';
 import { audit } from './command/audit.ts';
 import { check } from './command/check.ts';
 import { clientConfig } from './command/client-config.ts';
+import { compact } from './command/compact.ts';
 import { completion } from './command/completion.ts';
 import { discover } from './command/discover.ts';
 import { events } from './command/events.ts';
@@ -67,6 +68,7 @@ export function program(): Command {
     events,
     notice,
     audit,
+    compact,
     sandbox,
     completion,
   ])

@@ -20,6 +20,7 @@ import { startDeliveryDuty } from './delivery.ts';
 import { startDevices } from './devices.ts';
 import { composeGateway } from './gateway.ts';
 import { takeHomeLock } from './home-lock.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { startConsole } from './http.ts';
 import { openInstance } from './instance.ts';
 import { openChannels } from './notice/channels.ts';
@@ -57,6 +58,14 @@ export const PARTS: readonly Part<Running, Role>[] = [
     },
     // Attempts under way may end: a message cut off here may have been sent or not.
     stopMs: () => 60_000,
+  },
+  {
+    name: 'housekeeping',
+    in: ONCE,
+    start({ instance }) {
+      const housekeeping = startHousekeeping(instance);
+      return endedBy(() => housekeeping.stop());
+    },
   },
   { name: 'renewal', in: ONCE, start: renewal, stopMs: () => 60_000 },
   {

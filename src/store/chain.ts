@@ -1,5 +1,5 @@
 /** How records of the audit chain hang together: one way to write a record, and one hash for it. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { AuditRecord } from './types.ts';
 
 /** JSON with sorted keys and no white space; the same text for the same facts, before and after a trip to the database. */
@@ -20,5 +20,5 @@ export function canonical(value: unknown): string {
 export function hashOf(record: Omit<AuditRecord, 'hash'>): string {
   const { seq, at, type, outcome, sessionId, mailbox, data } = record;
   const rest = canonical({ seq, at, type, outcome, sessionId, mailbox, data });
-  return createHash('sha256').update(record.previous).update('\n').update(rest).digest('hex');
+  return hash('sha256', `${record.previous}\n${rest}`);
 }

@@ -142,7 +142,8 @@ async function openFile(path: string): Promise<DatabaseSync> {
     try {
       // Changing to WAL needs the file alone for a moment and does not always wait by itself.
       file.exec(
-        `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA secure_delete = ON`,
+        // The first has an effect on a new file only, before anything else: `postern compact` converts an older one.
+        `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA secure_delete = ON`,
       );
       return file;
     } catch (error) {
@@ -174,7 +175,10 @@ function asKyselyWants(file: DatabaseSync): SqliteDatabase {
       const cached = cache.get(text);
       if (cached) return cached;
       // All our transactions write: taking the lock first waits for other writers instead of failing half-way.
-      const statement = prepared(file.prepare(text === 'begin' ? 'begin immediate' : text));
+      const statement = prepared(
+        file.prepare(text === 'begin' ? 'begin immediate' : text),
+        text.startsWith('PRAGMA incremental_vacuum'),
+      );
       if (cache.size >= STATEMENTS) cache.delete(cache.keys().next().value!);
       cache.set(text, statement);
       return statement;
@@ -183,9 +187,10 @@ function asKyselyWants(file: DatabaseSync): SqliteDatabase {
 }
 
 /** Asking a statement for its columns costs as much as a small query: once. */
-function prepared(statement: StatementSync) {
+function prepared(statement: StatementSync, isVacuum: boolean) {
   return {
-    reader: statement.columns().length > 0,
+    // Each page that is given back is a row without columns: it has to be asked for all of them.
+    reader: statement.columns().length > 0 || isVacuum,
     all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),
     run: (values: readonly unknown[]) => statement.run(...(values as SQLInputValue[])),
     iterate: (values: readonly unknown[]) => statement.iterate(...(values as SQLInputValue[])),

@@ -11,6 +11,7 @@ import { mailboxTable } from './table/mailboxes.ts';
 import { noticeTable } from './table/notices.ts';
 import { outboxTable } from './table/outbox.ts';
 import { settingTable } from './table/settings.ts';
+import { spaceTable } from './table/space.ts';
 import { suppressionTable } from './table/suppressions.ts';
 import { templateTable } from './table/templates.ts';
 import { uploadTable } from './table/uploads.ts';
@@ -28,6 +29,7 @@ export function tablesOn(engine: Engine): Tables {
     audit: auditTable(engine),
     leases: leaseTable(engine),
     settings: settingTable(engine),
+    space: spaceTable(engine),
     notices: noticeTable(engine),
     apiKeys: apiKeyTable(engine),
     templates: templateTable(engine),
@@ -52,6 +54,7 @@ export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[]
   audit: ['read', 'latest', 'head'],
   leases: [],
   settings: ['get'],
+  space: ['state'],
   notices: ['open'],
   apiKeys: ['find', 'byHash', 'list'],
   templates: ['find', 'list', 'versions'],

@@ -203,6 +203,7 @@ export interface Store {
   readonly appPasswords: AppPasswordTable;
   readonly audit: AuditTable;
   readonly leases: LeaseTable;
+  readonly space: SpaceTable;
   readonly settings: SettingTable;
   readonly outbox: OutboxTable;
   readonly notices: NoticeTable;
@@ -336,6 +337,23 @@ export interface AuditTable {
   }): Promise<readonly AuditRecord[]>;
   /** Number and hash of the newest record as kept apart from the records, so that a cut end shows; undefined if that is gone. */
   head(): Promise<AuditHead | undefined>;
+}
+
+/** What the database takes on disk. PostgreSQL sees to it by itself. */
+export interface Space {
+  readonly octets: number;
+  /** Octets of it that hold nothing. */
+  readonly free: number;
+  /** How they come back to the disk: `compacted` is what {@link SpaceTable.compact} has to do first. */
+  readonly gives: 'while running' | 'compacted' | 'by itself';
+}
+
+export interface SpaceTable {
+  state(): Promise<Space>;
+  /** Gives back about so many octets now; the file gets shorter at the next checkpoint. @returns how many, 0 where it cannot */
+  release(octets: number): Promise<number>;
+  /** Writes the file anew without free space. Takes long, keeps writers away, and needs as much room again. @throws store.full */
+  compact(): Promise<Space>;
 }
 
 export interface LeaseTable {

@@ -73,13 +73,16 @@ export function events(): Command {
         const head = (await store.audit.head())?.seq ?? 0;
         let last = options.after;
         if (last === undefined) {
-          // Backwards in pages until there are enough.
+          // Backwards in pages until there are enough; by type along the index, past any number of sign-ins.
           const found: AuditRecord[] = [];
-          for (let end = head; end > 0 && found.length < options.limit; end -= PAGE) {
-            const page = await store.audit.read(Math.max(0, end - PAGE), Math.min(PAGE, end));
-            found.unshift(...page.filter((record) => record.seq <= end && wanted(record)));
+          const types = options.all ? {} : { types: [...SHOWN] };
+          for (let before = head + 1; found.length < options.limit;) {
+            const page = await store.audit.latest({ ...types, before, limit: PAGE });
+            found.push(...page.filter(wanted));
+            if (page.length < PAGE) break;
+            before = page.at(-1)!.seq;
           }
-          for (const record of found.slice(-options.limit)) print(record);
+          for (const record of found.slice(0, options.limit).toReversed()) print(record);
           if (found.length === 0) context.say('nothing has happened yet');
           last = head;
         }
