@@ -4,6 +4,7 @@ import { isAbsolute, join } from 'node:path';
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
+import { auditSchema } from './config-audit.ts';
 import { outboxSchema } from './config-outbox.ts';
 import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
 import { issueText } from './config-words.ts';
@@ -162,19 +163,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('bounds of the gateway'),
-  audit: z
-    .strictObject({
-      keepDays: z
-        .int()
-        .min(1)
-        .max(36_500)
-        .default(400)
-        .describe(
-          'how long audit records stay; older ones are removed within an hour, and the rest still proves itself',
-        ),
-    })
-    .prefault({})
-    .describe('the record of consents, tokens, sign-ins and sessions'),
+  audit: auditSchema,
   outbox: outboxSchema,
   log: z
     .strictObject({
