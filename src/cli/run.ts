@@ -1,7 +1,7 @@
 /** The `postern` command: results on standard output, talk on standard error, sysexits codes, a next step in every error. */
+import { exitCodeOf } from './exit-code.ts';
 import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
-import { replyTo } from '../base/replies.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { cliError } from './errors.ts';
@@ -49,7 +49,7 @@ function usageError({ code, message }: CommanderError): PosternError {
 
 /** With --json the error is one object on standard error too: standard output holds results only. */
 function report(error: PosternError, json: boolean): void {
-  process.exitCode = replyTo(error).exit;
+  process.exitCode = exitCodeOf(error);
   if (json) {
     process.stderr.write(`${scrub(JSON.stringify({ error: error.toJSON() }))}\n`);
     return;

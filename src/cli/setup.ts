@@ -1,11 +1,11 @@
 /** The guided way from an installation to a mailbox that works: provider, application, consent, check, app password, mail program. */
 import { shellWord } from '../base/shell.ts';
+import { exitCodeOfKind } from './exit-code.ts';
 import { createAppPassword } from '../access/app-password.ts';
 import { systemClock } from '../base/clock.ts';
 import { checkMailbox } from '../check/mailbox.ts';
 import { reportOf } from '../check/step.ts';
 import type { CheckReport, Finding } from '../check/types.ts';
-import { replies } from '../base/replies.ts';
 import type { Instance } from '../server/instance.ts';
 import { PROTOCOLS, type Mailbox, type Protocol } from '../store/types.ts';
 import { programs } from './client-config/programs.ts';
@@ -51,7 +51,7 @@ export async function setUp(
         [],
       );
     const failed = report.findings.find(({ outcome }) => outcome === 'failed');
-    if (failed) process.exitCode = replies[failed.error?.kind ?? 'refused'].exit;
+    if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
     context.say('next: postern serve, and leave it running (docs/operations.md: as a service)');
     context.say(`whenever something is wrong: postern check ${shellWord(opened.address)}`);
   });

@@ -241,12 +241,7 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
   if (code === 'sasl.refused')
     return gatewayError('gateway.provider-refused', `the provider does not let ${address} in: ${why}`, options);
   if (kind === 'denied')
-    // What no row of the catalogue says may quote the provider, which is for the log only.
-    return gatewayError(
-      'gateway.consent-needed',
-      `the consent for ${address} has ended${id === code ? '' : `: ${why}`}`,
-      options,
-    );
+    return gatewayError('gateway.consent-needed', deniedText(code, id, address, id === code ? '' : why), options);
   if (kind === 'misuse' || kind === 'refused')
     return gatewayError('gateway.misconfigured', `the provider of ${address} cannot be used: ${why}`, options);
   return gatewayError('gateway.provider-unreachable', `the provider of ${address} is not available: ${why}`, options);
@@ -254,6 +249,31 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
 
 /** RFC 2449 §8.1.1, §8.1.2. */
 const POP3_BUSY = /^-ERR \[(IN-USE|LOGIN-DELAY)\]/i;
+
+/**
+ * What is the matter, by who has to act: a policy of the organisation, a device or a missing assignment is no consent that ended.
+ * What no row of the catalogue says may quote the provider, which is for the log only.
+ */
+export function deniedText(code: string, row: string, address: string, why: string): string {
+  const more = why === '' ? '' : `: ${why}`;
+  if (code === 'oauth.admin-consent') return `the organisation does not let ${address} in${more}`;
+  if (code === 'oauth.suspended') return `${address} is suspended here${more}`;
+  if (code !== 'oauth.needs-consent') return `${address} is not let in${more}`;
+  return why === '' || ENDED.has(row)
+    ? `the consent for ${address} has ended${more}`
+    : `${address} has to be signed in to again${more}`;
+}
+
+/** Rows of the catalogue where it is the consent itself that is over. */
+const ENDED: ReadonlySet<string> = new Set([
+  'microsoft.grant-revoked',
+  'microsoft.grant-inactive',
+  'microsoft.grant-malformed',
+  'microsoft.redirect-single-page',
+  'google.grant-ended',
+  'oauth.grant-ended',
+  'oauth.no-refresh-token',
+]);
 
 /** A peer's words as part of one line of ours: printable, bounded. */
 function oneLine(text: string): string {

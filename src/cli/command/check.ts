@@ -1,8 +1,8 @@
 /** `postern check`: what works, what does not, and what is wrong first. */
+import { exitCodeOfKind } from '../exit-code.ts';
 import { Command } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { isError, type PosternError } from '../../base/error.ts';
-import { replies } from '../../base/replies.ts';
 import { AT_A_TIME, inOrder, type Started } from '../../check/in-order.ts';
 import { reportOf } from '../../check/step.ts';
 import type { CheckOptions, CheckReport, Finding, Subject } from '../../check/types.ts';
@@ -113,7 +113,7 @@ async function gather(subject: Subject, steps: AsyncIterable<Finding>, screen: S
 /** The exit code is that of the first failure; the lines have said the rest. */
 function leave(reports: readonly CheckReport[]): void {
   const failed = reports.flatMap(({ findings }) => findings).find(({ outcome }) => outcome === 'failed');
-  if (failed) process.exitCode = replies[failed.error?.kind ?? 'refused'].exit;
+  if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
 }
 
 /** Lines as they come; on a terminal also what is being done. Silent with --json. */

@@ -1,8 +1,8 @@
 /** `postern mailbox`: addresses and the consent behind them. */
 import { shellWord } from '../../base/shell.ts';
+import { exitCodeOfKind } from '../exit-code.ts';
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
-import { replies } from '../../base/replies.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../server/survey.ts';
 import { PROTOCOLS, type Protocol } from '../../store/types.ts';
@@ -146,7 +146,7 @@ function test(): Command {
           tests.flatMap((one) => describeTest(one, found.address)),
         );
         const failed = tests.find((one) => one.outcome === 'fails');
-        if (failed) process.exitCode = replies[failed.failed.error!.kind].exit;
+        if (failed) process.exitCode = exitCodeOfKind(failed.failed.error!.kind, failed.failed.diagnosis?.passesWhen);
       });
     });
 }

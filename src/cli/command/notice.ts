@@ -1,7 +1,7 @@
 /** `postern notice`: what people are being told, and whether telling them works. */
+import { exitCodeOf } from '../exit-code.ts';
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
-import { replyTo } from '../../base/replies.ts';
 import { noticeBody } from '../../server/notice/causes.ts';
 import type { OutgoingNotice } from '../../server/notice/channel.ts';
 import { openChannels } from '../../server/notice/channels.ts';
@@ -87,7 +87,7 @@ function test(): Command {
           results.map(({ channel, error }) => `${channel}  ${error ? `failed: ${error.message}` : 'delivered'}`),
         );
         const failed = results.find(({ error }) => error)?.error;
-        if (failed) process.exitCode = replyTo(failed).exit;
+        if (failed) process.exitCode = exitCodeOf(failed);
       });
     });
 }

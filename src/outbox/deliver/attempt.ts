@@ -24,6 +24,8 @@ export interface AttemptDeps {
   /** Hands a report to the outbox; the same one again changes nothing. */
   report?(message: OutboxMessage, kind: ReportKind): Promise<void>;
   readonly meter?: DeliveryMeter;
+  /** The deadline as it is now: it is moved by time in which nothing could be tried. @throws store.unavailable */
+  deadline(message: OutboxMessage): Promise<number>;
   /** Nothing more of this mailbox until then. */
   pause(mailbox: Mailbox, until: number | 'blocked'): Promise<void>;
 }
@@ -32,6 +34,8 @@ export interface AttemptDeps {
 const PROBE_AFTER_MS = [2_000, 15_000] as const;
 /** Those who asked to hear of delay hear of it then. */
 const LATE_MS = 4 * 3_600_000;
+/** What a process that died had begun says nothing of whether there is time for another. */
+const NO_ATTEMPT = 0;
 /** An attempt that nobody knows the end of is made again after this, the probe having found nothing. */
 const UNKNOWN_AGAIN_MS = 5_000;
 
@@ -59,7 +63,14 @@ export async function attempt(
   if (begin === 'interrupted') {
     const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
     const noCopy = (await deps.routes(mailbox)).some(({ leavesNoCopy }) => leavesNoCopy);
-    return settle(deps, message, mailbox, 'none', await resolved(deps, outcome, message, mailbox, signal, noCopy), now);
+    return settle(
+      deps,
+      message,
+      mailbox,
+      'none',
+      await resolved(deps, outcome, message, mailbox, signal, noCopy),
+      NO_ATTEMPT,
+    );
   }
   const routes = [...(message.source === 'report' && deps.inbox ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
   const shut: NewMessageEvent[] = [];
@@ -211,7 +222,8 @@ async function settle(
 ): Promise<Attempted> {
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
-  const change = changeOf(message, outcome, now, begunAt, events);
+  const deadline = begunAt >= message.deadline ? await deps.deadline(message) : message.deadline;
+  const change = changeOf({ ...message, deadline }, outcome, now, begunAt, events);
   await tell(deps, { ...message, ...change }, outcome);
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
     await deps.pause(mailbox, now + outcome.retryAfterMs);

@@ -107,6 +107,7 @@ class DeliveryLoop implements Delivery {
       ...deps,
       routes: async (mailbox) => (await deps.routes(mailbox)).map((route) => this.#resting.guard(route)),
       ...(deps.inbox ? { inbox: this.#resting.guard(deps.inbox) } : {}),
+      deadline: (message) => this.#passing.deadline(message),
       settler: new Settler(deps.store.outbox),
       pause: this.#pause,
     };

@@ -5,8 +5,10 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
 import { inLedger } from '../ledger.ts';
+import { MOST_ASKED_MS } from './retry.ts';
 
 export interface PassingTimeDeps {
   readonly store: Pick<Store, 'outbox'>;
@@ -21,7 +23,7 @@ const ALIVE_MS = 30_000;
 /** Without a look for so long nothing could be tried; looks are at most 30 seconds apart. */
 const GAP_MS = 90_000;
 /** What is put off by itself, not by its sender, is due within this: the longest step with its scatter, and what a server asked. */
-const MOST_PUT_OFF_MS = 25 * 3_600_000;
+const MOST_PUT_OFF_MS = MOST_ASKED_MS + 2 * 3_600_000;
 
 export class PassingTime {
   readonly #deps: PassingTimeDeps;
@@ -35,20 +37,22 @@ export class PassingTime {
     this.#jumps = watchForJumps(deps.clock);
   }
 
+  /** The deadline of a message, moved by what was not lived through. @throws store.unavailable */
+  async deadline({ deadline, id }: Pick<OutboxMessage, 'id' | 'deadline'>): Promise<number> {
+    const { clock, log, store } = this.#deps;
+    await this.#notice(clock.now(), log);
+    return (await store.outbox.find(id))?.deadline ?? deadline;
+  }
+
   /** At every look for work, before anything is claimed. @throws store.unavailable */
   async look(): Promise<{ readonly first: boolean; readonly jumped: boolean }> {
     const { clock, log, store } = this.#deps;
     const { outbox } = store;
     const now = clock.now();
     const first = this.#aliveAt === undefined;
-    const before = this.#aliveAt ?? numberIn(await outbox.entry(ALIVE)) ?? now;
-    this.#aliveAt = now;
+    this.#aliveAt ??= numberIn(await outbox.entry(ALIVE)) ?? now;
+    await this.#notice(now, log);
     const jump = this.#jumps.look();
-    if (now - before > GAP_MS) {
-      await outbox.prolongDeadlines({ from: before, to: now });
-      const seconds = Math.round((now - before) / 1000);
-      log.info({ seconds }, 'nothing could be sent for a while; deadlines are moved by that');
-    }
     if (jump !== 0)
       log.warn(
         { bySeconds: Math.round(jump / 1000) },
@@ -63,6 +67,15 @@ export class PassingTime {
       await inLedger(outbox, ALIVE, () => ({ entry: String(now), result: undefined }));
     }
     return { first, jumped: jump !== 0 };
+  }
+
+  async #notice(now: number, log: Log): Promise<void> {
+    const before = this.#aliveAt ?? now;
+    this.#aliveAt = now;
+    if (now - before <= GAP_MS) return;
+    await this.#deps.store.outbox.prolongDeadlines({ from: before, to: now });
+    const seconds = Math.round((now - before) / 1000);
+    log.info({ seconds }, 'nothing could be sent for a while; deadlines are moved by that');
   }
 }
 

@@ -36,8 +36,8 @@ const RETRY = { baseMs: 5000, maxMs: 4 * 3_600_000 };
 const DEADLINE_MS = 3 * 86_400_000;
 /** Longer than any try takes; a process that dies leaves its tries to others after this. */
 const CLAIM_MS = 60_000;
-/** The longest pause, or what a receiver asked for: nobody is due later. */
-const MOST_PUT_OFF_MS = 25 * 3_600_000;
+/** A receiver's wish for patience counts for no longer, and so nothing is due later. */
+const MOST_PUT_OFF_MS = 6 * 3_600_000;
 const AT_ONCE = 8;
 /** One that fails gets one try at a time, so that it holds up nobody and is not flooded when it comes back. */
 const AT_ONCE_FAILING = 1;

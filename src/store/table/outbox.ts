@@ -254,7 +254,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           await trx
             .updateTable('outbox_messages')
             .set({ deadline: waited })
-            .where('state', '=', 'queued')
+            .where('finished_at', 'is', null)
             .where('created_at', '<', to)
             .$if(some !== undefined, (query) => query.where('mailbox', 'in', some!))
             .execute();
