@@ -30,9 +30,11 @@ export function serve(): Command {
       const config = read();
       const log = context.serverLog(config);
       const serving = await serveHere(config, log, { reread: read });
+      // Before anybody is told that it serves: who reads that may send a signal.
+      const stopped = untilStopped(serving, log);
       announce(context, serving, log);
       writeCompiledCode(); // a process that is killed would leave nothing for its next start
-      await untilStopped(serving, log);
+      await stopped;
     });
 }
 
