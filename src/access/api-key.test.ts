@@ -121,3 +121,33 @@ test('what a key is to allow is checked before anything is stored', async () => 
   for (const [change, code] of refused) await assert.rejects(make(change), (error) => isError(error, code));
   assert.deepEqual(await store.apiKeys.list(), []);
 });
+
+test('L24: a rate is one for the installation, however many processes there are', async () => {
+  const { key } = await make({ rate: 30 });
+  const processes = await Promise.all([1, 2, 3].map(() => openApiSignIn({ store, vault, clock })));
+  const pass = async (requests: number): Promise<number> => {
+    let accepted = 0;
+    for (let n = 0; n < requests; n++) {
+      const { type } = await processes[n % 3]!.verify(key, HERE);
+      if (type === 'accepted') accepted += 1;
+      if (n % 40 === 39) await clock.advance(1000);
+    }
+    return accepted;
+  };
+  assert.equal(await pass(360), 34, 'a minute’s at once, and one every two seconds of the nine');
+  for (const process of processes) process.close();
+});
+
+test('L24: a generous rate is counted without a write for each request', async () => {
+  const { key } = await make({ rate: 60_000 });
+  const { swapEntry } = store.outbox;
+  let writes = 0;
+  Object.assign(store.outbox, {
+    swapEntry: (...args: Parameters<typeof swapEntry>) => {
+      writes += 1;
+      return swapEntry(...args);
+    },
+  });
+  for (let n = 0; n < 1000; n++) assert.equal(await outcome(key), 'accepted');
+  assert.ok(writes <= 10, `${writes} writes`);
+});

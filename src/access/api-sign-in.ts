@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { Secret } from '../base/secret.ts';
+import { inLedger } from '../store/ledger.ts';
 import type { ApiKey } from '../store/types-api.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
@@ -31,6 +32,15 @@ const TRUST_MS = 5000;
 /** "Last used" is for people who clean up: to the minute is enough. */
 const TOUCH_EVERY_MS = 60_000;
 const MINUTE_MS = 60_000;
+/** A key with a generous rate writes this often a minute at most, however many requests it makes. */
+const TAKES_A_MINUTE = 600;
+/** What was taken and not used by then is lost. */
+const IN_HAND_MS = 5000;
+
+interface Bucket {
+  readonly left: number;
+  readonly at: number;
+}
 
 /** @throws vault.* */
 export async function openApiSignIn(deps: {
@@ -54,15 +64,15 @@ class ApiSignInCheck implements ApiSignIn {
   readonly #touched = new Map<string, number>();
   /** Grows with each change heard of, so that a row read before it is not kept after it. */
   #generation = 0;
-  /** Requests each key has left, at a moment. */
-  readonly #buckets = new Map<string, { readonly left: number; readonly at: number }>();
+  /** By key: requests taken from the installation's bucket and not used yet, or since when and how long it is empty. */
+  readonly #hands = new Map<string, { left: number; readonly until: number }>();
 
   constructor(store: Store, clock: Clock, log: Log, hashKey: KeyObject) {
     this.#store = store;
     this.#clock = clock;
     this.#log = log;
     this.#hashKey = hashKey;
-    this.#slowDown = new SlowDown(clock);
+    this.#slowDown = new SlowDown(clock, store.outbox, 'api-keys');
     this.#watch = store.watch('api-keys', () => {
       this.#generation++;
       this.#known.clear();
@@ -75,17 +85,18 @@ class ApiSignInCheck implements ApiSignIn {
     const reason = key === undefined ? 'unknown' : this.#refusalOf(key, remoteAddress);
     if (key === undefined || reason !== undefined) {
       // The client's failures alone count: there is no account that could be locked.
-      const wait = this.#slowDown.failed(client, client);
+      const wait = await this.#slowDown.failed(client, client);
       return wait ? { type: 'slow-down', waitMs: wait.waitMs } : { type: 'refused', reason: reason ?? 'unknown' };
     }
     this.#slowDown.succeeded(client);
     this.#touch(key);
-    const waitMs = this.#takeFrom(key);
+    const waitMs = await this.#takeFrom(key);
     return waitMs === 0 ? { type: 'accepted', key } : { type: 'over-rate', key, waitMs };
   }
 
   close(): void {
     this.#watch.stop();
+    this.#slowDown.close();
   }
 
   async #find(secret: Secret): Promise<ApiKey | undefined> {
@@ -108,14 +119,36 @@ class ApiSignInCheck implements ApiSignIn {
     return isWithin(remoteAddress, key.networks) ? undefined : 'wrong-network';
   }
 
-  /** A bucket that holds a minute's requests. Gives how long to wait for the next one; 0 when it was taken. */
-  #takeFrom({ id, rate }: ApiKey): number {
+  /**
+   * A bucket that holds a minute's requests, one for all processes of the installation; of a generous rate several are taken at a
+   * time. Gives how long to wait for the next one; 0 when it was taken. @throws store.unavailable
+   */
+  async #takeFrom({ id, rate }: ApiKey): Promise<number> {
     if (rate === undefined) return 0;
+    const hand = this.#hands.get(id);
     const now = this.#clock.now();
-    const before = this.#buckets.get(id) ?? { left: rate, at: now };
-    const left = Math.min(rate, before.left + ((now - before.at) * rate) / MINUTE_MS);
-    const waitMs = left >= 1 ? 0 : Math.ceil(((1 - left) * MINUTE_MS) / rate);
-    this.#buckets.set(id, { left: waitMs === 0 ? left - 1 : left, at: now });
+    if (hand !== undefined && now < hand.until) {
+      if (hand.left === 0) return hand.until - now;
+      hand.left -= 1;
+      if (hand.left === 0) this.#hands.delete(id);
+      return 0;
+    }
+    const several = Math.max(1, Math.floor(rate / TAKES_A_MINUTE));
+    const taken = await inLedger(this.#store.outbox, `rate/${id}`, (entry) => {
+      const before = entry === undefined ? { left: rate, at: now } : (JSON.parse(entry) as Bucket);
+      const grown = (Math.max(0, now - before.at) * rate) / MINUTE_MS;
+      const left = Math.min(rate, before.left + grown);
+      const result = Math.min(several, Math.floor(left));
+      const bucket: Bucket = { left: left - result, at: Math.max(now, before.at) };
+      // An empty bucket fills by itself: nothing is written for a request that is refused.
+      return result === 0
+        ? { entry: entry ?? JSON.stringify(bucket), result: { result, left } }
+        : { entry: JSON.stringify(bucket), result: { result, left } };
+    });
+    const waitMs = taken.result > 0 ? 0 : Math.ceil(((1 - taken.left) * MINUTE_MS) / rate);
+    this.#hands.set(id, { left: Math.max(0, taken.result - 1), until: now + (waitMs || IN_HAND_MS) });
+    // In hand, but used up: the bucket is asked again at once.
+    if (taken.result === 1) this.#hands.delete(id);
     return waitMs;
   }
 

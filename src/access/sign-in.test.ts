@@ -284,3 +284,37 @@ test('S11: a sign-in that is answered while its app password is revoked is told 
   await clock.advance(1_000);
   assert.deepEqual(told, [row.id]);
 });
+
+test('W8: failures are counted for the installation, whichever process hears of them', async () => {
+  await make();
+  const others = await Promise.all([1, 2].map(() => openSignIn({ store, vault, clock })));
+  const waits: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    const process = [signIn, ...others][i % 3]!;
+    const password = new Secret('11111111111111111111111111');
+    const result = await process.verify({ user: ALICE, password, protocol: 'imap', remoteAddress: '192.0.2.1' });
+    waits.push(result.type === 'slow-down' ? result.waitMs : 0);
+  }
+  for (const other of others) other.close();
+  assert.deepEqual(waits, [0, 0, 0, 0, 0, 500, 1000, 2000, 4000]);
+});
+
+test('W8: an ordinary sign-in writes no count, a flood of failures some twenty a second', async () => {
+  const { password } = await make();
+  const { swapEntry } = store.outbox;
+  let writes = 0;
+  Object.assign(store.outbox, {
+    swapEntry: (...args: Parameters<typeof swapEntry>) => {
+      writes += 1;
+      return swapEntry(...args);
+    },
+  });
+  for (let i = 0; i < 10; i++) assert.equal(outcome(await attempt(password)), 'accepted');
+  assert.equal(writes, 0);
+  const wrong = Array.from({ length: 500 }, (_, i) =>
+    attempt('1', { from: `198.51.100.${i % 250}`, user: `u${i}@x.test` }),
+  );
+  await Promise.all(wrong);
+  for (let i = 0; i < 100; i++) await attempt('1', { from: `198.51.101.${i}` });
+  assert.ok(writes <= 20, `${writes} writes`);
+});

@@ -82,7 +82,7 @@ class SignInCheck implements SignIn {
     this.#deps = deps;
     this.#log = deps.log ?? nullLog;
     this.#key = key;
-    this.#slowDown = new SlowDown(deps.clock);
+    this.#slowDown = new SlowDown(deps.clock, deps.store.outbox, 'programs');
     const changed = (): void => this.#reload(RETRY_MS.first);
     this.#watches = [
       deps.store.watch('app-passwords', changed),
@@ -108,7 +108,7 @@ class SignInCheck implements SignIn {
       throw accessError('access.empty', 'this gateway has no mailbox and no app password, so nobody can sign in yet');
     }
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
-      const wait = this.#slowDown.failed(client, address);
+      const wait = await this.#slowDown.failed(client, address);
       return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
     }
     this.#slowDown.succeeded(client);
@@ -139,6 +139,7 @@ class SignInCheck implements SignIn {
     this.#closed = true;
     this.#timer.cancel();
     this.#retry?.cancel();
+    this.#slowDown.close();
     for (const watch of this.#watches) watch.stop();
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { isWithin, readNetwork } from '../access/network.ts';
 import type { Store } from '../store/types.ts';
 import { outboxError } from './errors.ts';
-import { inLedger } from './ledger.ts';
+import { inLedger } from '../store/ledger.ts';
 
 export interface DeviceRule {
   readonly name: string;

@@ -276,3 +276,12 @@ test('N10, N8: a first consent by link says so, opens the mailbox, and the link 
   await store.mailboxes.remove(made.address);
   await shown(url, 404);
 });
+
+test('S13: 100 starts of one link block no other', async () => {
+  const application = await home.application({ name: 'another' });
+  const url = await link();
+  for (let at = 0; at < 110; at++) assert.equal((await post(url)).status, 303, `start ${at}`);
+  const invited = { address: 'sales@contoso.test', applicationId: application.id, protocols: ['imap'] as const };
+  const other = await invitationLink(home.instance, base, { ...invited, sharedWith: ALICE });
+  assert.equal((await post(other)).status, 303);
+});

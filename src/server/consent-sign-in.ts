@@ -12,11 +12,11 @@ import type { Mailbox } from '../store/types.ts';
 import { endInvitation, type Subject, subjectOf, withSlash } from './consent-link.ts';
 import { askPage, failurePage, messagePage, redirectPage, successPage } from './consent-pages.ts';
 import { explainFailure } from './consent-texts.ts';
+import { ConsentPlaces } from './consent-places.ts';
 import type { Instance } from './instance.ts';
 
 /** The life of an authorization code's request: who takes longer starts again from the link. */
 const SIGN_IN_MS = 10 * 60_000;
-const MOST_WAITING = 100;
 const COOKIE = 'postern-consent';
 
 export interface ConsentPages {
@@ -43,15 +43,17 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
   const redirectUri = withSlash(base);
   const root = new URL(redirectUri).pathname;
   const waiting = new Map<string, Waiting>();
+  const places = new ConsentPlaces();
   const stop = new AbortController();
 
   const start = async (subject: Open, link: string): Promise<Response> => {
-    if (waiting.size >= MOST_WAITING) {
+    const late = places.begin(subject.address);
+    if (late === undefined) {
       return messagePage(503, 'Too many sign-ins at once', 'Please open the link again in a few minutes.');
     }
     const cookie = randomBytes(16).toString('base64url');
     const shown = Promise.withResolvers<string>();
-    const done = signIn(subject, link, shown.resolve, cookie);
+    const done = signIn(subject, link, shown.resolve, cookie, late);
     done.catch(shown.reject);
     try {
       const location = await shown.promise;
@@ -65,8 +67,13 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     }
   };
 
-  const signIn = async (subject: Open, link: string, show: (url: string) => void, cookie: string): Promise<Mailbox> => {
-    const late = new AbortController();
+  const signIn = async (
+    subject: Open,
+    link: string,
+    show: (url: string) => void,
+    cookie: string,
+    late: AbortController,
+  ): Promise<Mailbox> => {
     const timer: Timer = clock.after(SIGN_IN_MS, () =>
       late.abort(oauthError('oauth.consent-expired', 'nobody finished the sign-in in time')),
     );
@@ -109,6 +116,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
       throw error;
     } finally {
       timer.cancel();
+      places.end(subject.address, late);
       if (state.value !== undefined) waiting.delete(state.value);
     }
   };

@@ -6,6 +6,7 @@ import { systemClock } from '../base/clock.ts';
 import type { ApiListener } from './api/listener.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import { serverError } from './errors.ts';
+import { type HttpLimits, HttpPlaces } from './http-places.ts';
 import { createServer } from './plain-http.ts';
 
 export interface ConsoleOptions {
@@ -14,6 +15,7 @@ export interface ConsoleOptions {
   /** With it TLS is spoken. */
   readonly tls?: CertificateInUse | undefined;
   readonly api?: ApiListener;
+  readonly limits?: HttpLimits | undefined;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
   /** What stands against serving, in plain words; empty when ready. */
@@ -32,7 +34,6 @@ export interface Console {
 /** A request may bring 150 MB, by a slow line; its header has to come at once. */
 const REQUEST_MS = 15 * 60_000;
 const HEADERS_MS = 5000;
-const MOST_CONNECTIONS = 2000;
 /** What is under way at an orderly stop may end. */
 const STOP_MS = 3000;
 
@@ -40,6 +41,10 @@ const STOP_MS = 3000;
 export async function startConsole(options: ConsoleOptions): Promise<Console> {
   const { tls } = options;
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    if (!places.begin(request, response) && !isHealth(request)) {
+      response.setHeader('connection', 'close').setHeader('retry-after', '5');
+      return problem(response, 503, 'too many connections to this port; try again later');
+    }
     answer(request, options, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else problem(response, 500, error instanceof Error ? error.message : 'unknown');
@@ -55,7 +60,7 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
   } else server = createServer(serve);
   server.requestTimeout = REQUEST_MS;
   server.headersTimeout = HEADERS_MS;
-  server.maxConnections = MOST_CONNECTIONS;
+  const places = new HttpPlaces(server, options.limits);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
@@ -87,6 +92,10 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
         server.closeIdleConnections();
       }),
   };
+}
+
+function isHealth({ method, url }: IncomingMessage): boolean {
+  return (method === 'GET' || method === 'HEAD') && (url === '/healthz' || url === '/readyz');
 }
 
 async function answer(request: IncomingMessage, options: ConsoleOptions, response: ServerResponse): Promise<void> {

@@ -1,5 +1,5 @@
 /** When the next message of a mailbox may leave: a ledger of what was sent lately, shared by all processes. */
-import { inLedger, type Ledger } from '../ledger.ts';
+import { inLedger, type Ledger } from '../../store/ledger.ts';
 import type { SendingLimits } from './types.ts';
 
 const MINUTE_MS = 60_000;

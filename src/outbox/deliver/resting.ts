@@ -7,7 +7,7 @@ import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
-import { inLedger } from '../ledger.ts';
+import { inLedger } from '../../store/ledger.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../rest.ts';
 import { silent } from './judge.ts';
 import type { Outcome, RestCause, Route, SendJob } from './types.ts';

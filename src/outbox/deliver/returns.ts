@@ -7,7 +7,7 @@ import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
 import { envelopeIdOf } from './envelope-id.ts';
-import { inLedger } from '../ledger.ts';
+import { inLedger } from '../../store/ledger.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
 import type { SignInAt } from './smtp-route.ts';
 

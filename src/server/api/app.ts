@@ -77,7 +77,6 @@ export function createApi(deps: ApiDeps): Api {
   });
   /** A length that is announced is looked at; counting would make a web stream of the body first. */
   const bounded: typeof counted = (c, next) => {
-    if (c.req.method === 'GET' || c.req.method === 'HEAD') return next();
     const length = c.req.header('content-length');
     if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next);
     if (Number(length) > MAX_JSON) throw tooLarge();
@@ -88,7 +87,9 @@ export function createApi(deps: ApiDeps): Api {
     await signIn(c, deps);
     operations.checkQuery(c);
     const isStreamed = checkBody(c);
-    return isStreamed ? next() : bounded(c, next);
+    return isStreamed || c.req.method === 'GET' || c.req.method === 'HEAD'
+      ? next()
+      : withRoom(deps, bodyOctets(c), () => bounded(c, next));
   });
   for (const resource of [
     messages,
@@ -117,6 +118,34 @@ export function createApi(deps: ApiDeps): Api {
     },
     document: () => documentOf(app, deps.version),
   };
+}
+
+/** A request waits this long for others to be done, then it is to come again. */
+const WAIT_FOR_ROOM_MS = 2000;
+const LOOK_FOR_ROOM_MS = 50;
+
+/** Octets a JSON body is counted as: as it comes, and once more as text. One without a length may have the most there is. */
+function bodyOctets(c: ApiContext): number {
+  const length = c.req.header('transfer-encoding') === undefined ? c.req.header('content-length') : undefined;
+  if (length === undefined) return c.req.header('transfer-encoding') === undefined ? 0 : MAX_JSON;
+  return 2 * Math.min(Number(length), MAX_JSON);
+}
+
+/** A body is not read before there is room for it. @throws api.busy */
+async function withRoom<T>({ budget, clock }: ApiDeps, octets: number, work: () => Promise<T>): Promise<T> {
+  if (budget === undefined) return work();
+  for (let waited = 0; !budget.take(octets); waited += LOOK_FOR_ROOM_MS) {
+    if (waited >= WAIT_FOR_ROOM_MS)
+      throw apiError('api.busy', 'there is no room for the body of this request just now', {
+        retryAt: new Date(clock.now() + WAIT_FOR_ROOM_MS),
+      });
+    await clock.sleep(LOOK_FOR_ROOM_MS);
+  }
+  try {
+    return await work();
+  } finally {
+    budget.give(octets);
+  }
 }
 
 function tooLarge(): Error {

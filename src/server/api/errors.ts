@@ -18,6 +18,10 @@ export const apiError = errorTable({
     kind: 'limit',
     hint: 'wait as long as Retry-After says; postern apikey add --rate gives a key another rate',
   },
+  'api.busy': {
+    kind: 'later',
+    hint: 'so many requests are under way that their bodies find no room; send it again as Retry-After says',
+  },
   'api.request': { kind: 'misuse', hint: 'GET /openapi.json describes what each operation takes' },
   'api.unknown-parameter': { kind: 'misuse', hint: 'GET /openapi.json lists the query parameters of each operation' },
   'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },

@@ -47,6 +47,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     signIn,
     egress,
     version,
+    budget: instance.budget,
     stopping: stopping.signal,
     ...(meter ? { meter } : {}),
   };

@@ -5,6 +5,7 @@ import { allows, type ApiSignIn, opens } from '../../access/api-sign-in.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Outbox } from '../../outbox/types.ts';
+import type { Budget } from '../../protocol/wire/budget.ts';
 import type { EgressPolicy } from '../../outbox/webhook/egress.ts';
 import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
@@ -23,6 +24,8 @@ export interface ApiDeps {
   /** Where webhooks may go. */
   readonly egress: EgressPolicy;
   readonly version: string;
+  /** Where the bodies of requests that are read whole are counted. */
+  readonly budget?: Pick<Budget, 'take' | 'give'>;
   readonly meter?: Pick<ApiMeter, 'request'>;
   /** Ends what waits: event streams, long polls. */
   readonly stopping: AbortSignal;

@@ -1,5 +1,5 @@
 /** Entries that several processes count in: read, changed, and written back if nobody was faster. */
-import type { OutboxTable } from '../store/types-outbox.ts';
+import type { OutboxTable } from './types-outbox.ts';
 
 export type Ledger = Pick<OutboxTable, 'entry' | 'swapEntry'>;
 
