@@ -5,6 +5,8 @@ import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { secureServer, type ServerContext } from '../protocol/tls/server.ts';
+import { type HandshakeFailure, HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
+import type { Budget } from '../protocol/wire/budget.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { Store } from '../store/types.ts';
@@ -23,6 +25,9 @@ export interface DeviceListenerDeps {
   readonly hostname: string;
   /** The gateway’s certificate. */
   readonly tls: ServerContext;
+  readonly budget?: Budget;
+  /** Counts failed handshakes. */
+  handshakeFailed?(protocol: string, reason: HandshakeFailure): void;
 }
 
 export interface DeviceListenerOptions {
@@ -42,6 +47,8 @@ export interface DeviceListener {
 
 /** Devices are few; more at once than this is something else. */
 const MOST_CONNECTIONS = 100;
+/** One that does not come to an end leaves room for the others. */
+const MOST_OF_ONE_ADDRESS = 20;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
 const IDLE_MS = 5 * 60_000;
 /** Handshakes with something that does not speak TLS end after this. */
@@ -58,8 +65,16 @@ export async function startDeviceListener(
   const closing = new AbortController();
   const sessions = new Set<Promise<void>>();
   const sockets = new Set<Socket>();
+  const handshakes = new HandshakeFailures({
+    clock: deps.clock,
+    log,
+    count: deps.handshakeFailed ?? (() => undefined),
+  });
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-    const visit = { socket, rules, tls, full: sockets.size >= MOST_CONNECTIONS, signal: closing.signal };
+    const address = socket.remoteAddress;
+    const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
+    const full = sockets.size >= MOST_CONNECTIONS || own >= MOST_OF_ONE_ADDRESS;
+    const visit = { socket, rules, tls, full, handshakes, signal: closing.signal };
     const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
     sessions.add(session);
     sockets.add(socket);
@@ -98,6 +113,7 @@ export async function startDeviceListener(
 
 interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
   readonly socket: Socket;
+  readonly handshakes: HandshakeFailures;
   /** As many as may be are here already. */
   readonly full: boolean;
   readonly signal: AbortSignal;
@@ -105,18 +121,27 @@ interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
 
 /** One connection. Never rejects. */
 async function serveDevice(
-  { outbox, store, clock, log, hostname, tls: context }: DeviceListenerDeps,
-  { socket, rules, full, signal, tls }: Visit,
+  { outbox, store, clock, log, hostname, tls: context, budget }: DeviceListenerDeps,
+  { socket, rules, full, handshakes, signal, tls }: Visit,
 ): Promise<void> {
   // Devices come to hand in mail, and do not stay.
-  const secure = (plain: Socket): Promise<TLSSocket> =>
-    secureServer(plain, context, { timeoutMs: HANDSHAKE_MS, roomy: true });
+  const secure = async (plain: Socket): Promise<TLSSocket> => {
+    try {
+      return await secureServer(plain, context, { timeoutMs: HANDSHAKE_MS, roomy: true });
+    } catch (error) {
+      handshakes.note('smtp', remoteAddress, asError(error));
+      throw error;
+    }
+  };
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
   const facts = { sessionId, protocol: 'smtp', remoteAddress };
   let conn: Conn | undefined;
   try {
-    conn = new Conn(tls === 'implicit' ? await secure(socket) : socket, { clock });
+    conn = new Conn(tls === 'implicit' ? await secure(socket) : socket, {
+      clock,
+      ...(budget && { account: budget.account(remoteAddress) }),
+    });
     conn.setIdle(IDLE_MS);
     const rule = ruleFor(rules, remoteAddress);
     const mailbox = rule && (await store.mailboxes.opened(rule.mailbox.toLowerCase()));
@@ -147,6 +172,8 @@ async function serveDevice(
     conn.end();
   } catch (error) {
     if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
+    else if (asError(error).kind === 'later' && !/^(?:wire|tls)\./.test(asError(error).code))
+      conn?.end(`421 4.3.0 ${hostname} cannot take mail from devices now, try again later\r\n`);
     else conn?.end();
     log.debug({ ...facts, code: asError(error).code }, 'a device’s connection ended early');
   }

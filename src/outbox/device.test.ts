@@ -5,7 +5,7 @@ import { type Certificates, certificates } from '../../test/bed/fake-provider.ts
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { ManualClock } from '../base/clock.ts';
-import { isError } from '../base/error.ts';
+import { isError, PosternError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
 import { type ServerContext, serverContext } from '../protocol/tls/server.ts';
 import { type DeviceListener, type DeviceListenerOptions, startDeviceListener } from './device-listener.ts';
@@ -172,4 +172,27 @@ test('plain text sent together with STARTTLS is refused; everything pipelined at
     `EHLO x\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<bob@contoso.test>\r\nDATA\r\nFrom: ${ALICE}\r\n\r\nhi\r\n.\r\nQUIT\r\n`,
   );
   assert.match(await wire.closed(), /queued as/);
+});
+
+test('L14, S13: a device whose database is away is told to come again; one address has a fifth of the places', async (t) => {
+  const { port, close } = await start(RULE);
+  t.after(close);
+  const { opened } = bed.store.mailboxes;
+  Object.assign(bed.store.mailboxes, {
+    opened: () => Promise.reject(new PosternError('store.unavailable', { kind: 'later', hint: 'wait' }, 'away')),
+  });
+  const away = await Wire.open({ host: '127.0.0.1', port });
+  assert.match(await away.until(/^\d{3} .*\r\n/), /^421 4\.3\.0 /);
+  Object.assign(bed.store.mailboxes, { opened });
+  const wires: Wire[] = [];
+  t.after(() => wires.forEach((wire) => wire.destroy()));
+  for (let at = 0; at < 19; at++) wires.push(await open(port));
+  const one = await Wire.open({ host: '127.0.0.1', port });
+  const other = await Wire.open({ host: '127.0.0.1', port });
+  wires.push(one, other);
+  const said = await Promise.all([one, other].map((wire) => wire.until(/^\d{3} .*\r\n/)));
+  assert.ok(
+    said.some((line) => line.startsWith('421 4.3.0 ')),
+    said.join(''),
+  );
 });

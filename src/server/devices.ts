@@ -2,6 +2,7 @@
 import { hostname as machineName } from 'node:os';
 import { type DeviceListener, startDeviceListener } from '../outbox/device-listener.ts';
 import { serverContext } from '../protocol/tls/server.ts';
+import type { GatewayMeter } from '../gateway/types.ts';
 import { asError } from '../base/error.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import type { Instance } from './instance.ts';
@@ -10,13 +11,17 @@ import type { Instance } from './instance.ts';
 export async function startDevices(
   instance: Instance,
   certificate: CertificateInUse,
+  meter: Pick<GatewayMeter, 'handshakeFailed'>,
 ): Promise<DeviceListener | undefined> {
   const { clock, config, log, outbox, store } = instance;
   const { devices } = config.outbox;
   if (devices === undefined) return undefined;
   const hostname = config.hostname ?? machineName();
   const tls = serverContext(certificate.current);
-  const listener = await startDeviceListener({ outbox, store, clock, log, hostname, tls }, devices);
+  const listener = await startDeviceListener(
+    { outbox, store, clock, log, hostname, tls, budget: instance.budget, handshakeFailed: meter.handshakeFailed },
+    devices,
+  );
   const watch = certificate.onChange(() => {
     try {
       tls.replace(certificate.current);

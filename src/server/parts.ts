@@ -72,7 +72,7 @@ export const PARTS: readonly Part<Running, Role>[] = [
     name: 'the devices’ listener',
     in: ONCE,
     async start(running) {
-      const devices = await startDevices(running.instance, running.certificate);
+      const devices = await startDevices(running.instance, running.certificate, running.metrics.meter);
       running.devicePort = devices?.port;
       return devices && endedBy(() => devices.close());
     },
