@@ -7,12 +7,8 @@ import type { Log } from '../../base/log.ts';
 import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
-<<<<<<< HEAD
-import { inLedger } from '../ledger.ts';
-import { MOST_ASKED_MS } from './retry.ts';
-=======
 import { inLedger } from '../../store/ledger.ts';
->>>>>>> c95a369 (One count of guesses and one rate of a key for the installation; the console port keeps a place for whoever comes next)
+import { MOST_ASKED_MS } from './retry.ts';
 
 export interface PassingTimeDeps {
   readonly store: Pick<Store, 'outbox'>;
