@@ -1,5 +1,5 @@
 /** The sandbox with a gateway in front: a home of its own, mailboxes consented without a person, one app password. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAppPassword } from '../access/app-password.ts';
@@ -10,7 +10,7 @@ import type { ListenerConfig } from '../gateway/types.ts';
 import { addApplication } from '../oauth/application.ts';
 import { connectMailbox } from '../oauth/connect-mailbox.ts';
 import type { Sandbox } from '../sandbox/index.ts';
-import { certificateFiles, type CertificateFiles } from '../server/certificate.ts';
+import { certificateFiles } from '../server/certificate.ts';
 import { readConfig, type Config } from '../server/config.ts';
 import { homeOf, makeHome } from '../server/home.ts';
 import { ensureKey, openInstance, type Instance } from '../server/instance.ts';
@@ -45,6 +45,7 @@ export async function startDemonstration(sandbox: Sandbox, options: Demonstratio
     const config = await prepare(sandbox, home, options.freePorts);
     const password = await furnish(sandbox, config, options.log);
     const serving = await serve(config, options.log, { clock: sandbox.clock });
+    await writeSettings(config, serving);
     return describe(home, sandbox, serving, password, tidy);
   } catch (error) {
     await tidy();
@@ -80,15 +81,19 @@ const addressesOf = (sandbox: Sandbox): readonly string[] => [
 /** Configuration of the home: the sandbox's own certificate, so that one CA is behind every TLS endpoint. */
 async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Promise<Config> {
   // The person's own settings must not leak into the demonstration.
-  const base = readConfig(homeOf({}, home), {});
+  const folders = homeOf({}, home);
+  // Ports of the last start are not those of this one.
+  if ((await readFile(folders.config, 'utf8').catch(() => '')).startsWith(MARK)) await rm(folders.config);
+  const base = readConfig(folders, {});
   makeHome(base.home);
-  const tls: Omit<CertificateFiles, 'ca'> = { cert: join(home, 'gateway.pem'), key: join(home, 'gateway.key') };
+  const tls = { cert: join(home, 'gateway.pem'), key: join(home, 'gateway.key'), ca: join(home, 'gateway-ca.pem') };
+  await writeFile(tls.ca, sandbox.caPem, { mode: 0o644 });
   await writeFile(tls.cert, sandbox.serverCertificate.cert, { mode: 0o600 });
   await writeFile(tls.key, sandbox.serverCertificate.key, { mode: 0o600 });
   const config: Config = {
     ...base,
     hostname: 'localhost',
-    tls: { certificate: tls.cert, key: tls.key },
+    tls: { certificate: tls.cert, key: tls.key, ca: tls.ca },
     log: { level: 'warn', format: 'auto' },
     limits: { ...base.limits, drainMs: 2000 },
     ...(freePorts
@@ -101,6 +106,23 @@ async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Prom
   await ensureKey(config);
   await certificateFiles(config, systemClock);
   return config;
+}
+
+const MARK = '# Written by the demonstration at each start, so that commands with --home know its ports.';
+
+/** What runs, for commands on this home: `client-config` and `check` read it. A person's own file stays. */
+async function writeSettings({ home, hostname, tls, limits, log }: Config, serving: Serving): Promise<void> {
+  const before = await readFile(home.config, 'utf8').catch(() => MARK);
+  if (!before.startsWith(MARK)) return;
+  const listeners = serving.listeners.map(({ protocol, tls: kind, host, port }) => ({
+    protocol,
+    tls: kind,
+    host,
+    port,
+  }));
+  // YAML is a superset of JSON.
+  const settings = { hostname, tls, listeners, console: { port: serving.consolePort }, limits, log };
+  await writeFile(home.config, `${MARK}\n${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
 }
 
 async function furnish(sandbox: Sandbox, config: Config, log: ServerLog): Promise<Secret> {

@@ -13,7 +13,7 @@ import { serverError } from './errors.ts';
 export interface CertificateFiles {
   readonly cert: string;
   readonly key: string;
-  /** The local CA, to be trusted by mail programs; undefined with the operator's own certificate. */
+  /** What mail programs have to trust: the local CA, or `tls.ca` of the operator; undefined where systems trust the certificate. */
   readonly ca: string | undefined;
 }
 
@@ -35,7 +35,7 @@ export async function certificateFiles(
   clock: Clock,
   existing: 'renew' | 'keep' = 'renew',
 ): Promise<CertificateFiles> {
-  if (config.tls) return { cert: config.tls.certificate, key: config.tls.key, ca: undefined };
+  if (config.tls) return { cert: config.tls.certificate, key: config.tls.key, ca: config.tls.ca };
   const { tls } = config.home;
   const file = (name: string): string => join(tls, name);
   const files = { cert: certificatePath(config), key: file('server.key'), ca: file('ca.pem') };

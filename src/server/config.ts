@@ -118,6 +118,11 @@ export const configSchema = z.strictObject({
     .strictObject({
       certificate: z.string().min(1).describe('PEM chain, leaf first'),
       key: z.string().min(1).describe('PEM private key'),
+      ca: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('PEM certificate of your own CA, for `postern client-config`; not needed for one that systems trust'),
     })
     .optional()
     .describe('your own certificate, read again when the files change; default: one from a local CA made on first run'),

@@ -18,7 +18,7 @@ const FILLED: Readonly<Record<string, string>> = {
 function advised(): readonly string[] {
   const { errors, calendar } = builtIn();
   const steps = [...errors, ...calendar].flatMap(({ remedy }) => remedy.flatMap(({ run }) => run ?? []));
-  return [...new Set([...steps, ...topics.flatMap(({ commands = [] }) => commands)])].filter((text) =>
+  return [...new Set([...steps, ...topics.flatMap(({ commands }) => commands)])].filter((text) =>
     /^(?:\w+=\S+ )*postern /.test(text),
   );
 }

@@ -1,4 +1,5 @@
 /** `postern client-config`: ready configuration for one mail program. */
+import { existsSync } from 'node:fs';
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { createAppPassword } from '../../access/app-password.ts';
@@ -42,6 +43,8 @@ export function clientConfig(): Command {
       await context.withInstance(async (instance) => {
         const mailbox = await findOpened(instance, address);
         const program = programs[options.for]!;
+        // What cannot be written is found out before a password is made that nobody would see.
+        await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
         const made = options.newPassword === true ? await newPassword(instance, mailbox, program) : undefined;
         const written = await writeConfig(instance, mailbox, program, { ...options, password: made ?? PLACEHOLDER });
         const { file, lines, notes } = written;
@@ -51,6 +54,9 @@ export function clientConfig(): Command {
         );
         if (file !== undefined) context.say(`for ${program.title}: ${file}`);
         for (const note of notes) context.say(note);
+        // Formats that keep the password out of the file: it is shown here or nowhere, with --quiet as well.
+        if (made !== undefined && !context.json && !lines.some((line) => line.includes(made)))
+          process.stderr.write(`postern: app password, shown once: ${made}\n`);
         if (made === undefined)
           context.say(
             `${PLACEHOLDER} stands for: postern password add --mailbox ${shellWord(mailbox.address)} --label ${shellWord(options.for)}`,
@@ -95,5 +101,10 @@ export async function writeConfig(
     );
   }
   const { ca } = await certificateFiles(config, systemClock, 'keep');
+  if (ca !== undefined && !existsSync(ca)) {
+    throw cliError('cli.usage', `the CA file ${ca} is not there, so the program could not verify the gateway`, {
+      hint: config.tls ? 'correct tls.ca in postern.yaml' : 'make it: postern init --no-mailbox',
+    });
+  }
   return program.write({ address: mailbox.address, password: options.password, imap, pop3, smtp, ca });
 }

@@ -18,10 +18,10 @@ interface SetOptions extends SettingsOptions {
 }
 
 /** What --unset takes: every setting that has a value of the preset behind it. */
-const UNSET = [
-  ...['authority', 'issuer', 'ca', 'imap', 'pop3', 'smtp', 'tenant', 'resource', 'scopes', 'graph', 'mechanisms'],
-  ...['sendingLimits', 'savesSent', 'inactivityDays'],
-] as const;
+const UNSET: readonly string[] =
+  'authority issuer ca imap pop3 smtp tenant resource scopes graph mechanisms sendingLimits savesSent inactivityDays'.split(
+    ' ',
+  );
 
 export function set(): Command {
   const command = new Command('set')
@@ -110,7 +110,7 @@ Example:
 
 function unsettable(text: string, before: readonly string[] = []): readonly string[] {
   const names = collect(text, before);
-  const unknown = names.find((one) => !(UNSET as readonly string[]).includes(one));
+  const unknown = names.find((one) => !UNSET.includes(one));
   if (unknown === undefined) return names;
   throw new InvalidArgumentError(`name ${UNSET.join(', ')}.`);
 }
