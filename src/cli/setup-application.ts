@@ -1,6 +1,7 @@
 /** The application step of `postern init`: one that is here, one that was registered, or how to register one. */
 import { shellWord } from '../base/shell.ts';
 import type { ClientCredential } from '../oauth/application.ts';
+import { changeApplication } from '../oauth/change-application.ts';
 import { presetById, presets } from '../oauth/providers.ts';
 import { planRegistration } from '../oauth/register/plan.ts';
 import { googleSteps } from '../oauth/register/google.ts';
@@ -34,24 +35,105 @@ export async function applicationFor(
   address: string,
 ): Promise<Application> {
   const all = await instance.store.applications.list();
-  const named = options.provider === undefined ? undefined : all.find(({ name }) => name === options.provider);
-  if (named) return named;
-  if (options.clientId === undefined && all.length > 0) {
-    const chosen = await dialogue.choose(
-      {
-        question: 'Which application?',
-        explanation: 'Applications that are known here; one of them may be registered for this mailbox’s organisation.',
-        option: '--provider NAME',
-      },
-      [
-        ...all.map(({ name, provider }) => ({ value: name, label: `${name} (${provider})` })),
-        { value: '', label: 'another one' },
-      ],
-      all[0]!.name,
-    );
-    if (chosen !== '') return findApplication(instance.store, chosen);
+  // What an interrupted start has left is gone on with: the same client is the same application.
+  const known = all.find(
+    ({ name, clientId }) =>
+      (options.provider === undefined || name === options.provider) &&
+      (options.clientId === undefined || clientId === options.clientId) &&
+      (options.provider !== undefined || options.clientId !== undefined),
+  );
+  if (known) return updated(context, instance, known, options);
+  if (options.clientId !== undefined || all.length === 0)
+    return newApplication(context, instance, dialogue, options, address);
+  const found = await providerOf(context, dialogue, options, address, 'quiet');
+  const fitting =
+    found === undefined
+      ? await ofSameDomain(instance, all, address)
+      : all.filter(({ provider }) => provider === found.preset);
+  if (!dialogue.interactive) {
+    const [only, ...others] = fitting;
+    if (only && others.length === 0) return only;
+    if (only)
+      throw cliError('cli.usage', `several applications are registered at ${nameOfPreset(only.provider)}`, {
+        hint: `say which with --provider: ${fitting.map(({ name }) => name).join(', ')}`,
+      });
+    throw noneFits(found, all, address);
   }
-  return newApplication(context, instance, dialogue, options, address);
+  const chosen = await dialogue.choose(
+    {
+      question: 'Which application?',
+      explanation:
+        found === undefined
+          ? 'Nothing is known about the provider of this address. Choose an application only if it is registered there.'
+          : `The mailbox is at ${nameOfPreset(found.preset)}. An application of another provider cannot open it.`,
+      option: '--provider NAME',
+    },
+    [
+      ...fitting.map(({ name, provider }) => ({ value: name, label: `${name} (${provider})`, hint: 'fits' })),
+      ...all
+        .filter((one) => !fitting.includes(one))
+        .map(({ name, provider }) => ({ value: name, label: `${name} (${provider})` })),
+      { value: '', label: 'another one' },
+    ],
+    fitting[0]?.name ?? '',
+  );
+  if (chosen !== '') return findApplication(instance.store, chosen);
+  return newApplication(context, instance, dialogue, options, address, found);
+}
+
+/** Applications that open other mailboxes of the same domain: as good as having discovered it. */
+async function ofSameDomain(
+  { store }: Instance,
+  all: readonly Application[],
+  address: string,
+): Promise<readonly Application[]> {
+  const domain = address.slice(address.lastIndexOf('@'));
+  const grants = new Map((await store.grants.overview()).map((grant) => [grant.id, grant.applicationId]));
+  const near = (await store.mailboxes.list()).filter((one) => one.address.endsWith(domain));
+  const ids = new Set(near.map(({ grantId }) => grants.get(grantId)));
+  return all.filter(({ id }) => ids.has(id));
+}
+
+/** Options given anew count, so that a wrong one is corrected by saying it again. */
+async function updated(
+  context: Context,
+  instance: Instance,
+  known: Application,
+  options: ApplicationOptions,
+): Promise<Application> {
+  const { application, fields } = await changeApplication(instance, known, {
+    ...(options.preset === undefined ? {} : { provider: options.preset }),
+    ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
+    settings: settingsOf(options),
+  });
+  context.say(
+    `going on with ${known.name}, which is here already${fields.length === 0 ? '' : `; changed ${fields.join(', ')}`}`,
+  );
+  if (fields.length > 0)
+    await instance.audit.record({
+      type: 'application.changed',
+      outcome: 'ok',
+      data: { id: known.id, name: known.name, fields },
+    });
+  return application;
+}
+
+const nameOfPreset = (preset: string): string => presetById(preset)?.name ?? preset;
+
+/** Never another provider's application in silence: it could open nothing there. */
+function noneFits(found: FoundProvider | undefined, all: readonly Application[], address: string): Error {
+  const names = all.map(({ name, provider }) => `${name} (${provider})`).join(', ');
+  if (found === undefined)
+    return cliError('cli.nothing-found', `nothing is known about the provider of ${address}`, {
+      hint: `if one of these is registered there, name it with --provider: ${names}; otherwise give --preset and --client-id`,
+    });
+  return cliError(
+    'cli.usage',
+    `${address} is at ${nameOfPreset(found.preset)}, and no application here is registered there: ${names}`,
+    {
+      hint: `${registerCommand(found, undefined)}, then postern init --address ${address} --client-id CLIENT_ID; or --provider NAME if you know better`,
+    },
+  );
 }
 
 async function newApplication(
@@ -60,8 +142,9 @@ async function newApplication(
   dialogue: Dialogue,
   options: ApplicationOptions,
   address: string,
+  known?: FoundProvider,
 ): Promise<Application> {
-  const found = await providerOf(context, dialogue, options, address);
+  const found = known ?? (await providerOf(context, dialogue, options, address));
   const clientId = options.clientId ?? (await askClientId(context, instance, dialogue, options, found, address));
   if (typeof clientId !== 'string') return clientId;
   const tenant = options.tenant ?? (found.tenant === undefined ? undefined : await askTenant(dialogue, found.tenant));
@@ -92,7 +175,22 @@ async function providerOf(
   dialogue: Dialogue,
   options: ApplicationOptions,
   address: string,
-): Promise<FoundProvider> {
+): Promise<FoundProvider>;
+/** `quiet`: nobody is asked, and what is not known is undefined. */
+async function providerOf(
+  context: Context,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  address: string,
+  quiet: 'quiet',
+): Promise<FoundProvider | undefined>;
+async function providerOf(
+  context: Context,
+  dialogue: Dialogue,
+  options: ApplicationOptions,
+  address: string,
+  quiet?: 'quiet',
+): Promise<FoundProvider | undefined> {
   const domain = address.slice(address.lastIndexOf('@') + 1);
   const tenantOf = (preset: string): string | undefined => (preset.startsWith('microsoft') ? domain : undefined);
   if (options.preset !== undefined) return { preset: options.preset, tenant: tenantOf(options.preset), settings: {} };
@@ -104,7 +202,13 @@ async function providerOf(
   for (const { name, evidence, caution } of candidates)
     context.say(`found ${name}, from ${evidence}${caution === undefined ? '' : `; careful: ${caution}`}`);
   const [best] = candidates;
+  if (quiet) return best && foundProvider(best, domain);
   if (!best) context.say(`nothing is known about ${domain}`);
+  if (!best && !dialogue.interactive) {
+    throw cliError('cli.nothing-found', `nothing is known about the provider of ${domain}`, {
+      hint: 'say which it is: --preset microsoft for Microsoft 365; postern discover ADDRESS shows what was tried',
+    });
+  }
   const chosen = await dialogue.choose(
     {
       question: 'Which provider?',

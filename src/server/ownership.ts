@@ -3,6 +3,7 @@ import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { isError, type PosternError } from '../base/error.ts';
+import { shellWord } from '../base/shell.ts';
 import { serverError } from './errors.ts';
 import type { Home } from './home.ts';
 
@@ -47,12 +48,12 @@ export function accessRefused(path: string, cause: unknown, args = process.argv.
   const owner = nearest.uid;
   const me = process.geteuid?.() ?? owner;
   if (nearest.missing && owner !== me) {
-    const folder = word(dirname(path) === nearest.path ? path : dirname(path));
+    const folder = shellWord(dirname(path) === nearest.path ? path : dirname(path));
     return serverError(
       'server.not-yours',
       `${path} cannot be made: ${nearest.path} belongs to ${nameOf(owner)}, and this command runs as ${nameOf(me)}`,
       {
-        hint: `make the folder first: sudo install -d -m 700 -o ${word(nameOf(me))} ${folder}; or choose another one with POSTERN_HOME`,
+        hint: `make the folder first: sudo install -d -m 700 -o ${shellWord(nameOf(me))} ${folder}; or choose another one with POSTERN_HOME`,
         detail: { path, owner: nameOf(owner) },
         cause,
       },
@@ -62,7 +63,7 @@ export function accessRefused(path: string, cause: unknown, args = process.argv.
     return serverError(
       'server.not-yours',
       `${nearest.path} is yours, but its mode ${nearest.mode.toString(8)} does not let you use ${path}`,
-      { hint: `chmod u+rwX ${word(nearest.path)}`, detail: { path, mode: nearest.mode.toString(8) }, cause },
+      { hint: `chmod u+rwX ${shellWord(nearest.path)}`, detail: { path, mode: nearest.mode.toString(8) }, cause },
     );
   }
   const name = nameOf(owner);
@@ -75,9 +76,9 @@ export function accessRefused(path: string, cause: unknown, args = process.argv.
 
 /** `sudo …`, with the same installation: the variables that name it are passed on, since sudo drops them. */
 export function asUser(name: string, args: readonly string[], set: Readonly<Record<string, string>> = named()): string {
-  const variables = Object.entries(set).map(([name, value]) => word(`${name}=${value}`));
+  const variables = Object.entries(set).map(([name, value]) => shellWord(`${name}=${value}`));
   const env = variables.length === 0 ? [] : ['env', ...variables];
-  return ['sudo', '-H', '-u', word(name), ...env, 'postern', ...args.map(word)].join(' ');
+  return ['sudo', '-H', '-u', shellWord(name), ...env, 'postern', ...args.map(shellWord)].join(' ');
 }
 
 function named(): Readonly<Record<string, string>> {
@@ -128,9 +129,4 @@ function nearestOf(path: string): {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') missing = true;
     }
   }
-}
-
-/** One word of a shell command. */
-export function word(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

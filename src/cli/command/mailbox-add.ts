@@ -1,6 +1,8 @@
 /** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
+import { presetOfDomain } from '../../oauth/discover/known.ts';
+import { presetById } from '../../oauth/providers.ts';
 import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-link.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { Application, Protocol } from '../../store/types.ts';
@@ -44,7 +46,10 @@ export function add(): Command {
     .action(async (address: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const application = await findApplication(instance.store, options.provider ?? (await onlyProvider(instance)));
+        const application = await findApplication(
+          instance.store,
+          options.provider ?? (await onlyProvider(instance, address)),
+        );
         if (await instance.store.mailboxes.find(address.toLowerCase())) {
           throw cliError('cli.usage', `${address} is here already`, {
             hint: `to consent again, or to more protocols: postern mailbox reconsent ${shellWord(address)}`,
@@ -76,9 +81,22 @@ export function add(): Command {
     });
 }
 
-async function onlyProvider({ store }: Instance): Promise<string> {
+/** Not one that certainly opens nothing there: some domains are known to be at one provider. */
+async function onlyProvider({ store }: Instance, address: string): Promise<string> {
   const all = await store.applications.list();
-  if (all.length === 1) return all[0]!.name;
+  const at = presetOfDomain(address.slice(address.lastIndexOf('@') + 1));
+  const [only] = all;
+  if (only && all.length === 1) {
+    // An application of a preset for everything (oidc) may be a fitting one all the same.
+    if (at === undefined || at === only.provider || only.provider === 'oidc') return only.name;
+    throw cliError(
+      'cli.usage',
+      `${address} is at ${presetById(at)?.name ?? at}, and ${only.name} is an application at ${presetById(only.provider)?.name ?? only.provider}`,
+      {
+        hint: `set one up for it: postern init --address ${address}; or --provider ${only.name} if you know better`,
+      },
+    );
+  }
   throw cliError('cli.usage', all.length === 0 ? 'no provider is set up' : 'several providers are set up', {
     hint:
       all.length === 0

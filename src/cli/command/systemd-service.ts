@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { Command } from 'commander';
 import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
-import { word } from '../../server/ownership.ts';
+import { shellWord } from '../../base/shell.ts';
 import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/systemd/installed.ts';
 import { Context } from '../context.ts';
 import { openDialogue } from '../dialogue.ts';
@@ -126,7 +126,7 @@ function status(): Command {
           `unit       ${unit.path} (${unit.scope})`,
           `home       ${unit.home ?? 'not said'}${unit.home === home.state ? ', this installation' : ''}`,
           ...(unit.user === undefined ? [] : [`runs as    ${unit.user}`]),
-          `command    ${unit.command.map(word).join(' ')}`,
+          `command    ${unit.command.map(shellWord).join(' ')}`,
           `state      ${active}${ready === undefined ? '' : `, ${ready}`}`,
           ...problems.map((problem) => `wrong      ${problem}`),
         ],
@@ -228,7 +228,7 @@ function requireRoot({ root }: ServiceOptions, scope: Scope, verb: 'install' | '
   const { state, config } = homeOf(process.env);
   const variables = [`POSTERN_HOME=${state}`, `POSTERN_CONFIG=${config}`];
   const words = ['sudo', 'env', ...variables, ...ownCommand(), 'service', verb, '--system', '--yes'];
-  throw cliError('cli.service', 'a service of the machine needs root', { hint: words.map(word).join(' ') });
+  throw cliError('cli.service', 'a service of the machine needs root', { hint: words.map(shellWord).join(' ') });
 }
 
 async function carryOut(
