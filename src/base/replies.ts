@@ -92,7 +92,8 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.sender': { smtp: '550 5.7.60', http: 403 },
   // Whoever asks is known: 401 would have a program ask for another key.
   'oauth.suspended': { http: 403 },
-  'outbox.suppressed': { smtp: '550 5.1.1' },
+  // Not 5.1.1: the address may exist, and somebody may have blocked it by hand (RFC 3463 §3.8).
+  'outbox.suppressed': { smtp: '550 5.7.1' },
   'outbox.too-large': { smtp: '552 5.3.4', http: 413 },
   'outbox.header': { smtp: '554 5.6.0', http: 422 },
   'outbox.bare-newline': { smtp: '550 5.6.11', http: 422 },

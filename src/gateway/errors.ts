@@ -34,6 +34,10 @@ export const gatewayError = errorTable({
     kind: 'limit',
     hint: 'the mail program did not sign in within the time allowed; it may simply connect again',
   },
+  'gateway.ended': {
+    kind: 'later',
+    hint: 'Postern stops, or has ended the connection for a reason its log names; the mail program connects again by itself',
+  },
   'gateway.consent-needed': {
     kind: 'denied',
     hint: 'the app password is right; renew the consent with `postern mailbox reconsent ADDRESS`',

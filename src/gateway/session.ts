@@ -361,10 +361,12 @@ export class Session {
 
   /** Says the last line and stops reading. */
   #stop(now: SigningIn, ending: Ending): void {
-    now.gone.abort(gatewayError('gateway.sign-in-too-slow', 'the connection was ended'));
+    // Only who was slow is told so in the log: an orderly stop is nobody's fault.
+    const code = ending === 'too-slow' ? 'gateway.sign-in-too-slow' : 'gateway.ended';
+    now.gone.abort(gatewayError(code, 'the connection was ended'));
     if (now.conn === undefined) now.plain.destroy();
     else now.conn.end(goodbye(this.#protocol, ending, this.#around.hostname));
-    now.reading.abort(gatewayError('gateway.sign-in-too-slow', `the connection was ended (${ending})`));
+    now.reading.abort(gatewayError(code, `the connection was ended (${ending})`));
   }
 
   #startTime(now: SigningIn): void {

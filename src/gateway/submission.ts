@@ -57,7 +57,7 @@ export function submit(conn: Conn, submission: Submission, session: SubmissionSe
     rests: () => true,
     cut(goodbye) {
       last = goodbye;
-      stop.abort(gatewayError('gateway.sign-in-too-slow', 'the session was ended'));
+      stop.abort(gatewayError('gateway.ended', 'the session was ended'));
     },
   };
 }

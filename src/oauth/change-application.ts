@@ -1,4 +1,5 @@
 /** Correcting an application in place: consents, mailboxes and app passwords stay as they are. */
+import { shellWord } from '../base/shell.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import { PROTOCOLS } from '../store/types.ts';
 import { oauthError } from './errors.ts';
@@ -127,7 +128,7 @@ export async function moveMailbox(
       'oauth.misconfigured',
       `the consent of ${mailbox.address} was given to another client than that of ${to.name}`,
       {
-        hint: `have it given again; app passwords and settings stay: postern mailbox reconsent ${mailbox.address} --provider ${to.name}`,
+        hint: `have it given again; app passwords and settings stay: postern mailbox reconsent ${shellWord(mailbox.address)} --provider ${shellWord(to.name)}`,
       },
     );
   }
@@ -147,6 +148,6 @@ function missing(protocols: readonly Protocol[], to: Application): void {
   const lacking = protocols.filter((protocol) => mail[protocol] === undefined);
   if (lacking.length === 0) return;
   throw oauthError('oauth.misconfigured', `${to.name} has no ${lacking.join(' and no ')} server`, {
-    hint: `give it one: postern provider set ${to.name} --${lacking[0]} HOST:PORT/implicit`,
+    hint: `give it one: postern provider set ${shellWord(to.name)} --${shellWord(lacking[0] ?? '')} HOST:PORT/implicit`,
   });
 }

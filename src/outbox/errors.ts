@@ -17,7 +17,7 @@ export const outboxError = errorTable({
   },
   'outbox.suppressed': {
     kind: 'refused',
-    hint: 'earlier mail to this address bounced or was complained about; see postern suppression list',
+    hint: 'postern suppression list says since when and why; postern suppression remove ADDRESS lets it get mail again',
   },
   'outbox.too-large': {
     kind: 'limit',

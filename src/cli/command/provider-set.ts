@@ -1,4 +1,5 @@
 /** `postern provider set`: correct an application in place. */
+import { shellWord } from '../../base/shell.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { changeApplication } from '../../oauth/change-application.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
@@ -101,7 +102,7 @@ Example:
         );
         for (const { address } of consentsLost)
           context.say(
-            `the consent of ${address} was given to what it was before; sign in again: postern mailbox reconsent ${address}`,
+            `the consent of ${address} was given to what it was before; sign in again: postern mailbox reconsent ${shellWord(address)}`,
           );
         if (fields.length > 0 && consentsLost.length === 0) context.say('next: postern check');
       });

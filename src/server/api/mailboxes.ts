@@ -20,7 +20,7 @@ import {
   problems,
   readCursor,
   time,
-  text,
+  holdReason,
 } from './schema.ts';
 
 const mailboxSchema = z
@@ -100,7 +100,7 @@ export function mailboxes(app: ApiApp, { store, clock, outbox, audit }: ApiDeps)
       operationId: 'holdMailbox',
       summary: 'Send nothing of this mailbox until it is released',
       tags,
-      request: { params: byAddress, body: jsonBody(z.object({ reason: text(500, 1) })) },
+      request: { params: byAddress, body: jsonBody(z.object({ reason: holdReason })) },
       responses: { ...gone, ...problems },
     }),
     async (c) => {

@@ -8,7 +8,7 @@ import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type ApiContext, type ApiDeps, need, recordChange } from './request.ts';
-import { json, jsonBody, problems, time, text } from './schema.ts';
+import { json, jsonBody, problems, time, text, holdReason } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const editInput = z
@@ -170,7 +170,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       operationId: 'holdMessage',
       summary: 'Keep it until somebody says retry',
       tags,
-      request: { params: byId, body: jsonBody(z.object({ reason: text(500, 1) })) },
+      request: { params: byId, body: jsonBody(z.object({ reason: holdReason })) },
       responses: changed,
     }),
     async (c) => {

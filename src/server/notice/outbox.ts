@@ -1,4 +1,5 @@
 /** What people should be told of outgoing mail: what rests, and what has waited for hours. Pure but for the questions to the store. */
+import { shellWord } from '../../base/shell.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../../outbox/rest.ts';
 import type { Store } from '../../store/types.ts';
 import type { NoticeBody } from './causes.ts';
@@ -62,7 +63,7 @@ function waiting({ count, mailbox, since }: OutboxTrouble['late'][number]): Noti
     type: 'outbox.waiting',
     summary: `${count === 1 ? 'a message' : `${count} messages`} of ${mailbox} could not be sent since ${new Date(since).toISOString()}`,
     reason: 'every attempt was put off',
-    remedy: `see why: postern outbox list --mailbox ${mailbox}`,
+    remedy: `see why: postern outbox list --mailbox ${shellWord(mailbox)}`,
     mailboxes: [mailbox],
     mailboxCount: 1,
   };
