@@ -95,7 +95,8 @@ async function prepare(sandbox: Sandbox, home: string, freePorts: boolean): Prom
     hostname: 'localhost',
     tls: { certificate: tls.cert, key: tls.key, ca: tls.ca },
     log: { level: 'warn', format: 'auto' },
-    limits: { ...base.limits, drainMs: 2000 },
+    // A fault that is set now is to be met by the next sign-in, not by one after a session has rested.
+    limits: { ...base.limits, drainMs: 2000, reuseMs: 0 },
     ...(freePorts
       ? {
           listeners: base.listeners.map((listener) => ({ ...listener, port: 0 })),

@@ -12,6 +12,7 @@ import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { gatewayError } from './errors.ts';
 import type { ReusableSessions } from './reuse.ts';
+import { tooManySessions } from './session-limit.ts';
 import { mailboxClosed } from './verdict.ts';
 
 /** What is known of a session signed in at the provider. */
@@ -40,12 +41,16 @@ export function signedInOf(connection: ProviderConnection): SignedIn {
 export interface ProviderOptions {
   readonly tokens: TokenSource;
   readonly clock: Clock;
+  /** The time of connections, when it is another. */
+  readonly wall?: Clock;
   /** Milliseconds for everything together. */
   readonly upstreamMs: number;
   /** Our full domain name for EHLO; an address literal is used without one. */
   readonly ehloName: string | undefined;
   /** Sessions that their programs have left; without it each sign-in opens one. */
   readonly reusable?: ReusableSessions;
+  /** Labels of the app passwords of a mailbox's open IMAP sessions, one for each session. */
+  holders?(address: string): readonly string[];
 }
 
 const clients = { imap, pop3, smtp };
@@ -96,18 +101,20 @@ export class Provider {
 
   /** Runs `work` until it is done, `signal` says stop or the time is over, and explains its failures. */
   async #bounded<T>(mailbox: Mailbox, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
-    const { clock, upstreamMs } = this.#options;
+    const { clock, wall = clock, upstreamMs } = this.#options;
     const stop = new AbortController();
     const forward = (): void => stop.abort(signal.reason);
     if (signal.aborted) forward();
     signal.addEventListener('abort', forward, { once: true });
-    const limit = clock.after(upstreamMs, () =>
+    const limit = wall.after(upstreamMs, () =>
       stop.abort(gatewayError('gateway.provider-unreachable', 'the provider did not answer in time')),
     );
     try {
       return await work(stop.signal);
     } catch (error) {
-      throw stop.signal.aborted ? asError(stop.signal.reason) : explain(asError(error), mailbox);
+      throw stop.signal.aborted
+        ? asError(stop.signal.reason)
+        : explain(asError(error), mailbox, (address) => this.#options.holders?.(address) ?? []);
     } finally {
       limit.cancel();
       signal.removeEventListener('abort', forward);
@@ -214,7 +221,11 @@ export class Provider {
  * The same failure as the mail program should take it: its app password was right, so nothing may look like a wrong one. Cause
  * and next step come from the catalogue, since the people who read a mail program's error seldom see our log.
  */
-function explain(error: PosternError, { address }: Mailbox): PosternError {
+function explain(
+  error: PosternError,
+  { address }: Mailbox,
+  holders: (address: string) => readonly string[],
+): PosternError {
   const { code, kind, retryAt } = error;
   if (code === 'oauth.suspended')
     return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
@@ -237,6 +248,13 @@ function explain(error: PosternError, { address }: Mailbox): PosternError {
     ...facts,
     hint: `the app password is right; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
   };
+  const crowd = tooManySessions(id, address, holders(address));
+  if (crowd !== undefined)
+    return gatewayError('gateway.provider-unreachable', oneLine(crowd.text), {
+      ...facts,
+      detail: { ...facts.detail, diagnosis: crowd.diagnosis },
+      hint: crowd.hint,
+    });
   const why = oneLine(cause);
   if (code === 'sasl.refused')
     return gatewayError('gateway.provider-refused', `the provider does not let ${address} in: ${why}`, options);

@@ -15,6 +15,8 @@ import type { ProviderConnection, SignedIn } from './provider.ts';
 
 export interface ReuseOptions {
   readonly clock: Clock;
+  /** The time of connections. */
+  readonly wall: Clock;
   readonly log: Log;
   /** Milliseconds a session is kept; 0: none is. */
   readonly keepMs: number;
@@ -87,7 +89,7 @@ export class ReusableSessions {
 
   /** Takes a session back in which nothing is under way. Never rejects; one that cannot be kept is ended. */
   async give(address: string, { socket, selected, unused, ...signedIn }: Returned): Promise<void> {
-    const conn = new Conn(socket, { clock: this.#options.clock });
+    const conn = new Conn(socket, { clock: this.#options.wall });
     const returning = { address, closed: false };
     this.#returning.add(returning);
     try {
@@ -121,7 +123,7 @@ export class ReusableSessions {
       this.#remove(address, resting);
       if (conn.closed || !conn.drained) conn.end();
       else if (connection.expiresAt !== expiresAt || !sameWay(connection.endpoint, endpoint)) conn.end(LOGOUT);
-      else if (this.#options.clock.now() - since < SURELY_ALIVE_MS) return connection;
+      else if (this.#options.wall.now() - since < SURELY_ALIVE_MS) return connection;
       else {
         try {
           await this.#ask(conn, 'NOOP', signal);
@@ -149,7 +151,7 @@ export class ReusableSessions {
   }
 
   #keep(address: string, connection: ProviderConnection): void {
-    const { clock, keepMs } = this.#options;
+    const { wall, keepMs } = this.#options;
     this.#closing.signal.throwIfAborted();
     if (connection.conn.closed || !connection.conn.drained)
       throw protocolError('wire.closed', 'the server ended the session, or speaks unasked');
@@ -161,9 +163,9 @@ export class ReusableSessions {
     }
     const resting: Resting = {
       connection,
-      since: clock.now(),
+      since: wall.now(),
       taken: new AbortController(),
-      timer: clock.after(keepMs, () => this.#dismiss(address, resting)),
+      timer: wall.after(keepMs, () => this.#dismiss(address, resting)),
     };
     // A mailbox that comes last in the map is the one used last, so that the first is the one to do without.
     const others = this.#resting.get(address) ?? [];

@@ -14,6 +14,8 @@ export class SessionRecord {
   readonly #remoteAddress: string;
   /** Whose session it is, once that is known. */
   appPasswordId: string | undefined;
+  /** What people call that app password. */
+  label: string | undefined;
 
   constructor(deps: GatewayDeps, sessionId: string, protocol: Protocol, remoteAddress: string) {
     this.#deps = deps;

@@ -86,6 +86,12 @@ export class Session {
     return [this.#record.appPasswordId, mailbox?.address, mailbox?.catchAll].some((name) => names.has(name));
   }
 
+  /** The label of its app password, when it is an open IMAP session of this mailbox. */
+  holder(address: string): string | undefined {
+    const holds = this.relaying && this.#protocol === 'imap' && this.#mailbox?.address === address;
+    return holds ? this.#record.label : undefined;
+  }
+
   /** Leads the connection from its first byte to the relay or to its end. Never rejects. */
   async run(): Promise<void> {
     const now = this.#signingIn!;
@@ -94,7 +100,7 @@ export class Session {
       this.#startTime(now);
       const { limits } = this.#around;
       const socket = tls === 'implicit' ? await this.#secure(now.plain) : now.plain;
-      const conn = new Conn(socket, { clock: this.#around.deps.clock, account: this.#account, crowded: 'refuse' });
+      const conn = new Conn(socket, { clock: this.#around.wall, account: this.#account, crowded: 'refuse' });
       now.conn = conn;
       const signedIn = await servers[this.#protocol].serveSignIn(conn, {
         hostname: this.#around.hostname,
@@ -204,11 +210,12 @@ export class Session {
       deps.log.warn({ ...this.#record.facts, user: shown, mechanism, reason }, 'sign-in refused');
       if (local.type === 'refused') return { type: 'refuse', error: wrongPassword() };
       this.#place.wait(); // whoever guesses holds nobody up meanwhile
-      await deps.clock.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
+      await this.#around.wall.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return { type: 'refuse', error: slowed(local.retryAt) };
     }
     this.#mailbox = local.mailbox;
     this.#record.appPasswordId = local.appPassword.id;
+    this.#record.label = local.appPassword.label;
     this.#record.note('signin.local', 'ok', this.#mailbox.address, { mechanism });
     const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
     // What is in memory may be older than the command that opened the mailbox again.
@@ -266,7 +273,7 @@ export class Session {
     this.#keeper = keeper;
     const running = relay(conn.detach(), provider.conn.detach(), {
       idleMs: limits.idleMs[this.#protocol],
-      clock: deps.clock,
+      clock: this.#around.wall,
       ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
       tap: keeper,
       account: this.#account,
@@ -307,6 +314,7 @@ export class Session {
     return keeperFor(protocol, {
       hostname,
       clock: deps.clock,
+      wall: this.#around.wall,
       get log() {
         return deps.log.child(facts); // hardly any session has something to say
       },
@@ -370,7 +378,7 @@ export class Session {
   }
 
   #startTime(now: SigningIn): void {
-    const { clock } = this.#around.deps;
+    const { wall: clock } = this.#around;
     const until = clock.now() + now.leftMs;
     const timer = clock.after(now.leftMs, () => this.#stop(now, 'too-slow'));
     now.timer = {

@@ -82,13 +82,17 @@ class RunningGateway implements Gateway {
 
   constructor(limits: GatewayLimits, deps: GatewayDeps) {
     const hostname = deps.hostname ?? machineName();
-    const reusable = new ReusableSessions({ clock: deps.clock, log: deps.log, keepMs: limits.reuseMs });
+    const wall = deps.wall ?? deps.clock;
+    const reusable = new ReusableSessions({ clock: deps.clock, wall, log: deps.log, keepMs: limits.reuseMs });
     const provider = new Provider({
       tokens: deps.tokens,
       clock: deps.clock,
+      wall,
       upstreamMs: limits.upstreamMs,
       ehloName: FULL_NAME.test(hostname) ? hostname : undefined,
       reusable,
+      holders: (address) =>
+        [...this.#open.values()].map((session) => session.holder(address)).filter((label) => label !== undefined),
     });
     const book = (protocol: 'smtp' | 'pop3'): ExtensionBook =>
       new ExtensionBook({
@@ -100,6 +104,7 @@ class RunningGateway implements Gateway {
       });
     this.#around = {
       deps,
+      wall,
       limits,
       hostname,
       tls: this.#certificate(deps),
@@ -192,7 +197,7 @@ class RunningGateway implements Gateway {
   /** Waits for the work, but no longer than `ms`. */
   async #within(work: Promise<unknown>, ms: number): Promise<void> {
     const enough = new AbortController();
-    const patience = this.#around.deps.clock.sleep(ms, enough.signal).catch(() => undefined);
+    const patience = this.#around.wall.sleep(ms, enough.signal).catch(() => undefined);
     await Promise.race([work, patience]);
     enough.abort();
   }
@@ -253,7 +258,7 @@ class RunningGateway implements Gateway {
     socket.once('close', () => (this.#refusals -= 1));
     try {
       const open = config.tls === 'implicit' ? await secureServer(socket, tls, { timeoutMs: REFUSAL_MS }) : socket;
-      new Conn(open, { clock: deps.clock }).end(refusal(config.protocol, 'too-many-connections', hostname));
+      new Conn(open, { clock: this.#around.wall }).end(refusal(config.protocol, 'too-many-connections', hostname));
     } catch (error) {
       deps.log.debug({ remoteAddress: address, code: asError(error).code }, 'the refused connection broke');
       socket.destroy();

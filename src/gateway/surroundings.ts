@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { Rarely } from '../base/rarely.ts';
 import type { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
 import type { ServerContext } from '../protocol/tls/server.ts';
@@ -10,6 +11,8 @@ import type { GatewayDeps, GatewayLimits } from './types.ts';
 /** What all sessions of a gateway share. */
 export interface Surroundings {
   readonly deps: GatewayDeps;
+  /** The time of connections. */
+  readonly wall: Clock;
   readonly limits: GatewayLimits;
   readonly hostname: string;
   readonly tls: ServerContext;

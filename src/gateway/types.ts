@@ -57,6 +57,8 @@ export interface GatewayDeps {
   readonly audit: Audit;
   readonly log: Log;
   readonly clock: Clock;
+  /** The time of connections: idle limits, time to sign in, sessions that rest. The same as `clock` unless that one can be moved. */
+  readonly wall?: Clock;
   readonly meter: GatewayMeter;
   /** PEM certificate chain and key for STARTTLS and implicit TLS; read again when `onChange` fires (hot reload). */
   readonly certificate: {

@@ -4,10 +4,14 @@ import type { Verdict } from '../protocol/sign-in.ts';
 import { gatewayError } from './errors.ts';
 import type { Ending } from './goodbye.ts';
 
-/** The code that says most: where one of ours stands for another room's, that one. */
+/**
+ * The code that says most: where one of ours stands for another room's, that one; the catalogue's where that would only say that
+ * a provider's words were not those of the protocol, or its last ones.
+ */
 export function codeOf(error: PosternError): string {
-  const original = error.detail['code'];
-  return typeof original === 'string' ? original : error.code;
+  const { code: original, diagnosis } = error.detail;
+  if (typeof original !== 'string') return error.code;
+  return original.startsWith('wire.') && typeof diagnosis === 'string' ? diagnosis : original;
 }
 
 /** A defect's own words are for the log. */

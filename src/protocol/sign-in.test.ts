@@ -229,3 +229,22 @@ for (const [protocol, ...ways] of [
 function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }
+
+test('B12: the longest ID there is, quoted or in literals, is taken before sign-in; other lines are not as long', async (t) => {
+  const fields = Array.from({ length: 30 }, (_, n) => `field-${n}`.padEnd(30, 'x'));
+  const value = 'v'.repeat(1024);
+  const quoted = `a ID (${fields.map((field) => `"${field}" "${value}"`).join(' ')})\r\n`;
+  const literals = `b ID (${fields.map((field) => `"${field}" {1024+}\r\n${value}`).join(' ')})\r\n`;
+  const conn = await enter(t, (await openDoor(t, 'imap', 'none')).port, 'none');
+  await conn.line(4096);
+  for (const [tag, command] of [
+    ['a', quoted],
+    ['b', literals],
+  ] as const) {
+    await conn.write(command);
+    assert.match(String(await conn.line(4096)), /^\* ID /);
+    assert.match(String(await conn.line(4096)), new RegExp(`^${tag} OK`));
+  }
+  await conn.write(`c NOOP ${'x'.repeat(20_000)}\r\n`);
+  assert.match(String(await conn.line(4096)), /^\* BYE /);
+});

@@ -1,5 +1,6 @@
 /** One process's gateway, composed: sign-in, tokens, audit, meter and certificate around the listeners. */
 import { openSignIn } from '../access/sign-in.ts';
+import { systemClock } from '../base/clock.ts';
 import { startGateway } from '../gateway/start.ts';
 import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
@@ -33,6 +34,7 @@ export async function composeGateway(
       audit,
       log,
       clock,
+      wall: systemClock,
       meter: metrics.meter,
       certificate: {
         read: () => certificate.current,

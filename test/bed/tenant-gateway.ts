@@ -12,6 +12,7 @@ import { openInstance } from '../../src/server/instance.ts';
 import { openLog } from '../../src/server/log.ts';
 import { openMetrics } from '../../src/server/metrics.ts';
 import type { AuditType } from '../../src/audit/types.ts';
+import type { AuditRecord } from '../../src/store/types.ts';
 import { privateFolder } from './process.ts';
 
 export interface TenantGateway {
@@ -23,13 +24,14 @@ export interface TenantGateway {
   pass(ms: number, gently?: boolean): Promise<void>;
   /** Audit records of this type so far. */
   count(type: AuditType): Promise<number>;
+  /** The last of them. */
+  latest(type: AuditType): Promise<AuditRecord>;
   stop(): Promise<void>;
 }
 
 const STEP_MS = 30_000;
 /** Real milliseconds a step gets: a sign-in over TLS takes some fifty. */
 const STEP_TAKES_MS = 40;
-const DAY = 86_400_000;
 
 export async function startTenantGateway(): Promise<TenantGateway> {
   const folder = privateFolder();
@@ -46,13 +48,7 @@ export async function startTenantGateway(): Promise<TenantGateway> {
       ...base,
       tls: { certificate: join(home, 'gateway.pem'), key: join(home, 'gateway.key') },
       // Programs sign in and poll in real seconds while hours pass.
-      limits: {
-        ...base.limits,
-        drainMs: 1000,
-        signInMs: DAY,
-        upstreamMs: DAY,
-        idleMs: { imap: DAY, pop3: DAY, smtp: DAY },
-      },
+      limits: { ...base.limits, drainMs: 1000 },
     };
     const { clock } = sandbox;
     const instance = await openInstance({ config, log, clock });
@@ -74,6 +70,10 @@ export async function startTenantGateway(): Promise<TenantGateway> {
       async count(type) {
         await instance.audit.flush();
         return (await instance.store.audit.latest({ type, limit: 10_000 })).length;
+      },
+      async latest(type) {
+        await instance.audit.flush();
+        return (await instance.store.audit.latest({ type, limit: 1 }))[0]!;
       },
       async stop() {
         await Promise.all([composed.drain(), clock.advance(10_000)]);

@@ -3,7 +3,7 @@
  * session at the provider takes its place, and the client is told what changed as if it had been one (docs/sessions.md).
  */
 import { backoffMs } from '../../base/backoff.ts';
-import type { Timer } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { oneLine } from '../../protocol/sign-in.ts';
 import { gatewayError } from '../errors.ts';
@@ -43,6 +43,7 @@ class Hopeless extends Error {}
 
 export class Continuity implements SessionKeeper {
   readonly #options: KeeperOptions;
+  readonly #wall: Clock;
   readonly #tap: ImapTap;
   readonly #upkeep: Upkeep;
   readonly #stop = new Stop();
@@ -69,7 +70,8 @@ export class Continuity implements SessionKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#signedIn = options.signedIn;
-    this.#since = options.clock.now();
+    this.#wall = options.wall ?? options.clock;
+    this.#since = this.#wall.now();
     this.#tap = new ImapTap(
       {
         toClient: (text) => this.#relay.toClient(text),
@@ -82,8 +84,8 @@ export class Continuity implements SessionKeeper {
       },
       TAG,
     );
-    this.#moments = new Moments(options.clock, this.#stop);
-    this.#silence = new Silence(options.clock, {
+    this.#moments = new Moments(this.#wall, this.#stop);
+    this.#silence = new Silence(this.#wall, {
       waiting: () => !this.#relay.clientStuck && (this.#tap.awaits || this.#relay.serverStuck),
       octets: () => this.#relay.octets,
       silent: (since) => this.#serverSilent(since),
@@ -149,10 +151,10 @@ export class Continuity implements SessionKeeper {
   }
 
   serverGone(): 'end' | 'replace' {
-    const { clock, log, shortLifeMs } = this.#options;
+    const { log, shortLifeMs } = this.#options;
     const { leaving, movable, farewell, strange } = this.#tap;
     if (leaving) return 'end';
-    const now = clock.now();
+    const now = this.#wall.now();
     this.#shortLives = now - this.#since < (shortLifeMs ?? SHORT_LIFE_MS) ? this.#shortLives + 1 : 0;
     if (!movable || this.#tap.serverGone() === 'over') {
       if (farewell !== undefined) this.#tap.tell(`${farewell}\r\n`);
@@ -202,7 +204,7 @@ export class Continuity implements SessionKeeper {
   async #succeed(): Promise<void> {
     const { clock, log } = this.#options;
     const { signal } = this.#stop;
-    const started = clock.now();
+    const started = this.#wall.now();
     for (let attempt = 0; !signal.aborted; attempt++) {
       let successor: Successor | undefined;
       try {
@@ -218,7 +220,7 @@ export class Continuity implements SessionKeeper {
           this.#plan();
           return;
         }
-        this.#options.onMoved(cause, connection, clock.now() - (this.#goneAt ?? started));
+        this.#options.onMoved(cause, connection, this.#wall.now() - (this.#goneAt ?? started));
         this.#settled(connection);
         return;
       } catch (error) {
@@ -231,11 +233,11 @@ export class Continuity implements SessionKeeper {
           (retryAt?.getTime() ?? 0) - clock.now(),
         );
         log.warn({ code, attempt }, `the session could not be moved: ${message}`);
-        if (this.#goneAt !== undefined && clock.now() + wait - this.#waitsSince(started) > PATIENCE_MS) {
+        if (this.#goneAt !== undefined && this.#wall.now() + wait - this.#waitsSince(started) > PATIENCE_MS) {
           this.#end(this.#tap.farewell ?? `* BYE [UNAVAILABLE] ${oneLine(message)}\r\n`);
           return;
         }
-        await clock.sleep(wait, signal).catch(() => undefined); // stopped: the loop ends
+        await this.#wall.sleep(wait, signal).catch(() => undefined); // stopped: the loop ends
       }
     }
   }
@@ -338,7 +340,7 @@ export class Continuity implements SessionKeeper {
 
   #settled(connection: ProviderConnection): void {
     this.#signedIn = signedInOf(connection);
-    this.#since = this.#options.clock.now();
+    this.#since = this.#wall.now();
     this.#gaveUp = false;
     this.#silentSince = undefined;
     this.#plan();

@@ -16,6 +16,8 @@ export type Cause = 'token-ends' | 'server-gone';
 
 export interface KeeperOptions {
   readonly clock: Clock;
+  /** The time of connections, when it is another. */
+  readonly wall?: Clock;
   readonly log: Log;
   /** Our name in last lines of SMTP. */
   readonly hostname: string;

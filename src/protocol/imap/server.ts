@@ -37,6 +37,9 @@ const TAG = /^[^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}$/;
 const CAPABILITY = /^[^\x00-\x20\x7f-\uffff(){%*"\\\]]+$/;
 /** RFC 7888 §5: LITERAL- stops at this size; beyond it a client must wait. Reading more before sign-in is never needed. */
 const LITERALS_PER_COMMAND = 4;
+/** RFC 2971 §3.3: 30 fields with 30 values. */
+const LITERALS_OF_ID = 60;
+const ID = /^[^ ]{1,64} ID(?: |$)/i;
 /** Octets of a command with its literals: the longest ID (RFC 2971 §3.3) has half of it. */
 const MOST_COMMAND = 64 * 1024;
 
@@ -90,16 +93,19 @@ class NotAuthenticated {
     let kept = 0;
     this.#conn.keep(0);
     for (;;) {
-      const octets = await this.#conn.line(lineOctets, signal);
+      const octets = await this.#conn.line(Math.max(lineOctets, MOST_COMMAND), signal);
       if (octets === undefined) return 'closed';
       kept += octets.length;
       const line = octets.toString('latin1');
+      const isId = ID.test(typeof segments[0] === 'string' ? segments[0] : line);
+      if (!isId && octets.length > lineOctets)
+        throw protocolError('wire.line-too-long', `a line is longer than ${lineOctets} octets`);
       const literal = announcedLiteral(line);
       if (!literal) return [...segments, line];
       if (
         literal.octets > literalOctets ||
         kept + literal.octets > MOST_COMMAND ||
-        segments.length / 2 >= LITERALS_PER_COMMAND
+        segments.length / 2 >= (isId ? LITERALS_OF_ID : LITERALS_PER_COMMAND)
       ) {
         const tooBig = protocolError(
           'wire.literal-too-long',

@@ -1,7 +1,13 @@
 /** Address lists of header fields (RFC 5322 §3.4), as ENVELOPE shows them. */
 
 export type Address =
-  | { readonly type: 'mailbox'; readonly name: string | undefined; readonly local: string; readonly domain: string }
+  | {
+      readonly type: 'mailbox';
+      readonly name: string | undefined;
+      readonly local: string;
+      readonly domain: string;
+      readonly route?: string;
+    }
   | { readonly type: 'group-start'; readonly name: string }
   | { readonly type: 'group-end' };
 
@@ -58,10 +64,12 @@ export function parseAddresses(value: string): Address[] {
     const spec = angle ?? words.join('');
     if (spec !== '') {
       const name = angle === undefined ? comment : words.join(' ') || comment;
-      const bare = spec.replace(/^@[^:]*:/, '');
+      const route = /^@[^:]*(?=:)/.exec(spec)?.[0];
+      const bare = route === undefined ? spec : spec.slice(route.length + 1);
       const at = bare.lastIndexOf('@');
       const local = at === -1 ? bare : bare.slice(0, at);
-      out.push({ type: 'mailbox', name, local: local.trim(), domain: at === -1 ? '' : bare.slice(at + 1).trim() });
+      const domain = at === -1 ? '' : bare.slice(at + 1).trim();
+      out.push({ type: 'mailbox', name, local: local.trim(), domain, ...(route === undefined ? {} : { route }) });
     }
     words = [];
     comment = angle = undefined;

@@ -33,7 +33,7 @@ test('an envelope takes sender and reply-to from From, unfolds, quotes', () => {
 test('addresses keep routes, comments and nonsense harmless', () => {
   assert.deepEqual(parseAddresses('a@b (Ann), <@r:c@d>, nonsense'), [
     { type: 'mailbox', name: 'Ann', local: 'a', domain: 'b' },
-    { type: 'mailbox', name: undefined, local: 'c', domain: 'd' },
+    { type: 'mailbox', name: undefined, local: 'c', domain: 'd', route: '@r' },
     { type: 'mailbox', name: undefined, local: 'nonsense', domain: '' },
   ]);
 });

@@ -57,7 +57,7 @@ function addresses(part: Part, name: string): string {
     if (address.type === 'group-start') return `(NIL NIL ${formatString(address.name)} NIL)`;
     if (address.type === 'group-end') return '(NIL NIL NIL NIL)';
     const host = address.domain || '.MISSING-HOST-NAME.';
-    return `(${formatNstring(address.name)} NIL ${formatString(address.local)} ${formatString(host)})`;
+    return `(${formatNstring(address.name)} ${formatNstring(address.route)} ${formatString(address.local)} ${formatString(host)})`;
   });
   return list.length === 0 ? 'NIL' : `(${list.join('')})`;
 }

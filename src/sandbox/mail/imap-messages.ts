@@ -132,7 +132,7 @@ function transfer(verb: 'COPY' | 'MOVE'): MessageCommand {
     const code = `[COPYUID ${target.uidValidity} ${uids.join(' ')}]`;
     if (verb === 'COPY') return { text: `OK ${code} COPY completed.` };
     // RFC 6851 §4.3: COPYUID comes before the EXPUNGE responses.
-    await conn.write(`* OK ${code}\r\n`);
+    await conn.write(`* OK ${code} Moved UIDs.\r\n`);
     view.folder.remove(originals);
     return { text: 'OK MOVE completed.' };
   };

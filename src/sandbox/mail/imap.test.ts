@@ -158,3 +158,38 @@ test('literals are bounded: before sign-in, of a command, of all uploads togethe
     sandbox.limits.uploadOctets = 512 * 1024 * 1024;
   }
 });
+
+test('B14: SENTON and its like go by the day as it is written; comments in addresses do not hide them; routes are shown', async () => {
+  const wire = await client.imap(ALICE);
+  await say(wire, 'CREATE Dated');
+  const letter =
+    'Date: Mon, 30 Nov 2026 23:30:00 -0800\r\nFrom: Al <@one.test,@two.test:alice(at home)@contoso.test>\r\nSubject: x\r\n\r\n\r\n';
+  wire.send(`x APPEND Dated {${letter.length}+}\r\n${letter}\r\n`);
+  await wire.until(/^x OK.*\r\n/m);
+  await say(wire, 'SELECT Dated');
+  assert.match(await say(wire, 'SEARCH SENTON 30-Nov-2026'), /^\* SEARCH 1\r\n/m);
+  assert.match(await say(wire, 'SEARCH SENTSINCE 1-Dec-2026'), /^\* SEARCH\r\n/m);
+  assert.match(await say(wire, 'SEARCH SENTBEFORE 1-Dec-2026'), /^\* SEARCH 1\r\n/m);
+  assert.match(await say(wire, 'FETCH 1 ENVELOPE'), /\("Al" "@one\.test,@two\.test" /);
+  assert.match(await say(wire, 'MOVE 1 INBOX'), /^\* OK \[COPYUID \d+ \d+ \d+\] \S+/m);
+});
+
+test('B14: SEARCH FROM finds an address with a comment in it', async () => {
+  const wire = await client.imap(ALICE);
+  await say(wire, 'CREATE Commented');
+  const letter = 'From: carol(at home)@contoso.test\r\nSubject: x\r\n\r\n\r\n';
+  wire.send(`x APPEND Commented {${letter.length}+}\r\n${letter}\r\n`);
+  await wire.until(/^x OK.*\r\n/m);
+  await say(wire, 'SELECT Commented');
+  assert.match(await say(wire, 'SEARCH FROM carol@contoso.test'), /^\* SEARCH 1\r\n/m);
+});
+
+test('N4: a fault of sign-in that is set ends a session in which nothing is selected, and no other', async () => {
+  const resting = await client.imap(ALICE);
+  const working = await client.imap(ALICE);
+  assert.match(await say(working, 'SELECT INBOX'), /^x OK/m);
+  sandbox.faults.set('imap-not-connected', { mailbox: ALICE });
+  assert.match(await resting.closed(), /^\* BYE Connection is closed\. 13\r\n$/m);
+  assert.match(await say(working, 'NOOP'), /^x OK/m);
+  sandbox.faults.clear();
+});

@@ -8,6 +8,8 @@ export type Waiting = 'between' | 'idle';
 
 /** Tokens live for hours; a test's that never expires must not overflow a timer. */
 const LONGEST_MS = 24 * 3_600_000;
+/** Faults that bite only whoever signs in: a session that rests between two programs would keep them from being met. */
+const OF_SIGN_IN = ['imap-disabled', 'imap-not-connected', 'imap4rev2'] as const;
 const EXPIRED = 'Session invalidated - AccessTokenExpired';
 
 /**
@@ -20,6 +22,8 @@ export class SessionEnd {
   readonly #selected: () => boolean;
   readonly #stop: () => void;
   readonly #expiry: Timer;
+  /** Those of its sign-in that were set when it began: it has met them, or was spared. */
+  readonly #known: ReadonlySet<string>;
   #waiting: { readonly how: Waiting; readonly cut: (bye: string) => void } | undefined;
 
   /** @param selected whether a mailbox is selected now: faults spare a session that has only just begun */
@@ -27,6 +31,8 @@ export class SessionEnd {
     this.#site = site;
     this.#admitted = admitted;
     this.#selected = selected;
+    const spot = { place: 'imap', addresses: [admitted.mailbox.address] } as const;
+    this.#known = new Set(OF_SIGN_IN.filter((fault) => site.faults.has(fault, spot)));
     this.#stop = site.faults.observe(() => this.#look());
     const left = Math.min(admitted.verdict.expiresAt - site.clock.now(), LONGEST_MS);
     this.#expiry = site.clock.after(left, () => this.#look());
@@ -53,11 +59,20 @@ export class SessionEnd {
     const waiting = this.#waiting;
     if (!waiting) return;
     const bye =
+      (waiting.how === 'between' ? this.#resting() : undefined) ??
       (waiting.how === 'idle' ? (this.#expired() ?? this.#bitten('access-token-expired')) : undefined) ??
       this.#bitten('imap-connection-closed');
     if (bye === undefined) return;
     this.#waiting = undefined;
     waiting.cut(bye);
+  }
+
+  /** A fault of sign-in was set, and nothing is selected. */
+  #resting(): string | undefined {
+    if (this.#selected()) return undefined;
+    const spot = { place: 'imap', addresses: [this.#admitted.mailbox.address] } as const;
+    const set = OF_SIGN_IN.some((fault) => this.#site.faults.has(fault, spot) && !this.#known.has(fault));
+    return set ? 'Connection is closed. 13' : undefined;
   }
 
   #expired(): string | undefined {

@@ -16,7 +16,9 @@ const replies = catalogue.filter(({ effect }) => effect.type === 'reply');
 /** RFC 1870, 6152, 3030, 6531, 3461, 4954: what EHLO offers has parameters. */
 const MAIL_PARAMETERS = ['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH'];
 const RECIPIENT_PARAMETERS = ['NOTIFY', 'ORCPT'];
-const PATH = /^<([^<>\s]*)>((?: .*)?)$/;
+/** A local part may be quoted, spaces and all (RFC 5321 §4.1.2). */
+const PATH = /^<((?:"(?:[^"\\]|\\.)*"@)?[^<>\s"]*)>((?: .*)?)$/;
+const ADDRESS = /^(?:"(?:[^"\\]|\\.)*"|[^@"]+)@[^@"]+$/;
 
 export async function serveSmtp(conn: Line, service: MailSite): Promise<void> {
   const submission = new Submission(conn, service);
@@ -224,7 +226,7 @@ class Submission {
     const transaction = this.#transaction;
     if (!transaction) return this.#say('503 5.5.2 Need mail command');
     const [, address = '', parameters] = PATH.exec(rest.replace(/^TO: */i, '')) ?? [];
-    if (!/^TO:/i.test(rest) || !/^[^@]+@[^@]+$/.test(address)) return this.#say('501 5.1.3 Invalid address');
+    if (!/^TO:/i.test(rest) || !ADDRESS.test(address)) return this.#say('501 5.1.3 Invalid address');
     if (!isKnown(parameters, RECIPIENT_PARAMETERS)) return this.#say('501 5.5.4 Invalid arguments');
     if (await this.#fault('recipient', [this.#admitted!.mailbox.address, address])) return undefined;
     if (transaction.recipients.length >= this.#service.ledger.limits.recipientsPerMessage)

@@ -188,3 +188,11 @@ test('recipients of one message', async () => {
     sandbox.limits.recipientsPerMessage = exchangeLimits.recipientsPerMessage;
   }
 });
+
+test('B14: a quoted local part is an address, spaces and all', async () => {
+  const wire = await open();
+  await say(wire, `MAIL FROM:<${ALICE}>`);
+  assert.match(await say(wire, 'RCPT TO:<"q q"@elsewhere.test>'), /^250/m);
+  assert.match(await say(wire, 'RCPT TO:<q q@elsewhere.test>'), /^501/m);
+  wire.destroy();
+});

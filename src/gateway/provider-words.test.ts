@@ -1,0 +1,57 @@
+/** What programs, log, audit and metric are told of an Exchange that lets nobody work: the sandbox tenant behind a gateway. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startTenantGateway, type TenantGateway } from '../../test/bed/tenant-gateway.ts';
+import { Wire } from '../../test/bed/wire.ts';
+
+let tenant: TenantGateway;
+before(async () => {
+  tenant = await startTenantGateway();
+});
+after(() => tenant.stop());
+
+async function signIn(): Promise<{ readonly wire: Wire; readonly answer: string }> {
+  const wire = await Wire.open(tenant.imap);
+  await wire.until(/^\* OK .*\r\n/);
+  wire.send(`a LOGIN ${tenant.user} ${tenant.password}\r\n`);
+  return { wire, answer: await wire.until(/^a .*\r\n/m) };
+}
+
+const rows = {
+  'imap-throttled': 'imap.throttled',
+  'imap-not-connected': 'imap.not-connected',
+  'imap-server-unavailable': 'imap.unavailable',
+} as const;
+for (const [fault, row] of Object.entries(rows))
+  test(`N5: with ${fault} the audit names ${row}`, async () => {
+    tenant.sandbox.faults.set(fault);
+    const { wire, answer } = await signIn();
+    wire.destroy();
+    tenant.sandbox.faults.clear();
+    assert.match(answer, /^a NO \[UNAVAILABLE\]/m);
+    assert.equal((await tenant.latest('signin.upstream')).data!['code'], row);
+  });
+
+test('B13: at the limit of sessions a program is told how many there are and who holds them', async () => {
+  const open: Wire[] = [];
+  tenant.sandbox.limits.imapConnections = 6;
+  for (let count = 0; count < 6; count++) {
+    const { wire, answer } = await signIn();
+    assert.match(answer, /^a OK/m);
+    open.push(wire);
+  }
+  const { wire, answer } = await signIn();
+  assert.match(answer, /^a NO \[UNAVAILABLE\] .* as many IMAP sessions open as the provider allows/m);
+  assert.match(answer, /6 are held here, by demonstration 1 \(6\)/);
+  assert.doesNotMatch(answer, /Add-MailboxPermission/);
+  assert.equal((await tenant.latest('signin.upstream')).data!['code'], 'imap.too-many-sessions');
+  for (const each of [wire, ...open]) each.destroy();
+});
+
+test('B15: an hour and a half of the tenant does not end a session that is not in IDLE', async () => {
+  const { wire } = await signIn();
+  await tenant.sandbox.clock.advance(90 * 60_000);
+  wire.send('b NOOP\r\n');
+  assert.match(await wire.until(/^b .*\r\n/m), /^b OK/m);
+  wire.destroy();
+});
