@@ -29,7 +29,7 @@ for (const [fault, row] of Object.entries(rows))
     wire.destroy();
     tenant.sandbox.faults.clear();
     assert.match(answer, /^a NO \[UNAVAILABLE\]/m);
-    assert.equal((await tenant.latest('signin.upstream')).data!['code'], row);
+    assert.equal((await tenant.latest('signin.upstream')).data['code'], row);
   });
 
 test('B13: at the limit of sessions a program is told how many there are and who holds them', async () => {
@@ -44,7 +44,7 @@ test('B13: at the limit of sessions a program is told how many there are and who
   assert.match(answer, /^a NO \[UNAVAILABLE\] .* as many IMAP sessions open as the provider allows/m);
   assert.match(answer, /6 are held here, by demonstration 1 \(6\)/);
   assert.doesNotMatch(answer, /Add-MailboxPermission/);
-  assert.equal((await tenant.latest('signin.upstream')).data!['code'], 'imap.too-many-sessions');
+  assert.equal((await tenant.latest('signin.upstream')).data['code'], 'imap.too-many-sessions');
   for (const each of [wire, ...open]) each.destroy();
 });
 

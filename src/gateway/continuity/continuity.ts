@@ -10,14 +10,14 @@ import { gatewayError } from '../errors.ts';
 import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.ts';
 import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
-import { Moments } from './moments.ts';
+import { Hopeless, Moments } from './moments.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { Silence } from './silence.ts';
 import { Stop } from './stop.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
-import { farewell } from './words.ts';
+import { farewell, tellOfEnd } from './words.ts';
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;
@@ -34,12 +34,8 @@ const MOST_TURNS = 5;
 /** More than this is not read from a client that is held. */
 const MOST_PENDING = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
-const STRANGE = 'imap.unavailable';
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
-
-/** Why a session cannot go on; the words are for the client. */
-class Hopeless extends Error {}
 
 export class Continuity implements SessionKeeper {
   readonly #options: KeeperOptions;
@@ -162,8 +158,7 @@ export class Continuity implements SessionKeeper {
       return 'end';
     }
     this.#goneAt = this.#silentSince ?? now;
-    if (strange === undefined) log.info({ farewell, idling: this.#tap.idling }, 'the provider ended the session');
-    else log.warn({ code: STRANGE, said: oneLine(strange) }, 'the provider answered with something that is not IMAP');
+    tellOfEnd(log, { farewell, strange, idling: this.#tap.idling });
     this.#planned?.cancel();
     if (this.#wanted) this.#work(this.#succeed);
     this.#moments.happened();

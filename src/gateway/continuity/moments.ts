@@ -3,6 +3,9 @@ import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Stop } from './stop.ts';
 
+/** Why a session cannot go on; the words are for the client. */
+export class Hopeless extends Error {}
+
 export class Moments {
   readonly #clock: Clock;
   readonly #stop: Stop;

@@ -1,4 +1,6 @@
-/** What an IMAP client is told by us. */
+/** What an IMAP client, and the log, are told by us. */
+import type { Log } from '../../base/log.ts';
+import { oneLine } from '../../protocol/sign-in.ts';
 
 /** RFC 9051 §6.1.3. */
 export function farewell(tag: string): string {
@@ -17,3 +19,15 @@ export const NOT_IMAP = '* BYE [UNAVAILABLE] the provider does not speak IMAP ju
 export const EXPUNGED = 'NO [EXPUNGEISSUED] messages were expunged meanwhile, numbers have changed; NOOP tells which';
 export const NEVER_TOLD = '* BYE messages were expunged and this session cannot be told; connect again\r\n';
 export const NOT_FOLLOWED = '* BYE this session cannot be followed any more; connect again\r\n';
+
+/** The catalogue's row for a server that speaks no IMAP. */
+const STRANGE = 'imap.unavailable';
+
+/** For the log: how a server ended its session. */
+export function tellOfEnd(
+  log: Log,
+  { strange, ...facts }: { farewell: string | undefined; strange: string | undefined; idling: boolean },
+): void {
+  if (strange === undefined) log.info(facts, 'the provider ended the session');
+  else log.warn({ code: STRANGE, said: oneLine(strange) }, 'the provider answered with something that is not IMAP');
+}
