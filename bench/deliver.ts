@@ -13,6 +13,7 @@ import { createTransport } from 'nodemailer';
 import { systemClock } from '../src/base/clock.ts';
 import { nullLog } from '../src/base/log.ts';
 import { type Delivery, startDelivery } from '../src/outbox/deliver/delivery.ts';
+import { DeliveryMarks } from '../src/outbox/deliver/proof.ts';
 import type { Route } from '../src/outbox/deliver/types.ts';
 import { relayRoute } from '../src/outbox/deliver/relay-route.ts';
 import { openStore } from '../src/store/open.ts';
@@ -124,6 +125,7 @@ export function deliverBy(route: Route, bed: OutboxBed): Delivery {
     clock: systemClock,
     log: nullLog,
     owner: 'bench',
+    marks: new DeliveryMarks(Buffer.alloc(32, 7)),
     routes: () => Promise.resolve([route]),
     limits: () =>
       Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: CONNECTIONS }),

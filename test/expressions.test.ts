@@ -13,9 +13,6 @@ const ALLOWED: Readonly<Record<string, { readonly octets: number; readonly reaso
 const COMPOSED: Readonly<Record<string, string>> = {
   "src/check/advice.ts new RegExp(affects.hosts, 'i')":
     'from the signed catalogue, whose own are judged; looks at host names',
-  "src/check/newest-message.ts new RegExp(`^${tag} OK\\\\b`, 'i')": 'the tag is one of ours, anchored',
-  "src/check/newest-message.ts new RegExp(`^(?:${tag} (?:NO|BAD)|\\\\* BYE)\\\\b`, 'i')":
-    'the tag is one of ours, anchored',
   "src/oauth/catalogue/diagnose.ts new RegExp(pattern, 'i')":
     'from the signed catalogue, whose own are judged; what it looks at is bounded',
   "src/oauth/catalogue/schema.ts new RegExp(text, 'i')": 'only compiled, to see whether it can be',

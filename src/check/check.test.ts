@@ -16,6 +16,7 @@ import { judgePasswords } from './app-passwords.ts';
 import { redactor } from './bundle/redact.ts';
 import { tar } from './bundle/tar.ts';
 import { allTopics, explain, searchExplanations, suggest } from './explain.ts';
+import { parseResponse } from '../protocol/imap/response.ts';
 import { isBodyStructure } from './newest-message.ts';
 import { reportOf, Steps } from './step.ts';
 
@@ -345,5 +346,9 @@ describe('BODYSTRUCTURE', () => {
     ['brackets that do not close', text.slice(0, -1), false],
     ['nothing', '', false],
   ] as const)
-    test(name, () => assert.equal(isBodyStructure(structure), good));
+    test(name, () => {
+      const response = parseResponse([`* 1 FETCH (UID 1 BODYSTRUCTURE ${structure})`]);
+      const items = response.type === 'fetch' ? response.items : new Map();
+      assert.equal(isBodyStructure(items.get('BODYSTRUCTURE')), good);
+    });
 });

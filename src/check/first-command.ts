@@ -2,10 +2,12 @@
  * The first command after sign-in. Exchange says OK to a token that may not open the mailbox and disconnects at the next
  * command, so a sign-in alone proves nothing.
  */
-import type { PosternError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import { protocolError } from '../protocol/errors.ts';
+import type { Response } from '../protocol/imap/response.ts';
+import { ImapSession } from '../protocol/imap/session.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import { checkError } from './errors.ts';
 import type { Found } from './step.ts';
@@ -27,19 +29,26 @@ export function lookInside(protocol: 'imap' | 'pop3', session: Session): Promise
 
 /** RFC 9051 §6.3.11. */
 async function imapStatus(session: Session): Promise<Found> {
-  await session.conn.write('c1 STATUS INBOX (MESSAGES UNSEEN)\r\n');
-  let messages: number | undefined;
-  for (let lines = 0; lines < MOST_LINES; lines += 1) {
-    const line = await read(session);
-    const count = /^\* STATUS .*\bMESSAGES (\d+)/i.exec(line)?.[1];
-    if (count !== undefined) messages = Number(count);
-    if (/^c1 OK\b/i.test(line))
-      return { says: `the inbox opens: ${messages ?? 'an unknown number of'} messages`, facts: { messages } };
-    // Exchange's front end says so without being IMAP.
-    if (/^Server Unavailable/i.test(line)) throw refusal(session.host, line);
-    if (/^(?:c1 (?:NO|BAD)|\* BYE)\b/i.test(line)) throw refusal(session.host, line.slice(line.indexOf(' ') + 1));
+  const imap = new ImapSession(session.conn, session.host);
+  const responses = await ask(imap, session, 'STATUS INBOX (MESSAGES UNSEEN)');
+  const status = responses.findLast((one) => one.type === 'other' && one.name === 'STATUS');
+  const count = /\bMESSAGES (\d+)/i.exec(status?.type === 'other' ? status.text : '')?.[1];
+  const messages = count === undefined ? undefined : Number(count);
+  return { says: `the inbox opens: ${messages ?? 'an unknown number of'} messages`, facts: { messages } };
+}
+
+/** What came before OK. @throws check.mailbox-closed, check.mailbox-busy, wire.* */
+export async function ask(imap: ImapSession, { host, signal }: Session, command: string): Promise<readonly Response[]> {
+  try {
+    const { responses, status, text } = await imap.run(command, { signal });
+    if (status === 'OK') return responses;
+    throw refusal(host, `${status} ${text}`);
+  } catch (error) {
+    // BYE, and what Exchange's front end says without being IMAP.
+    const reply = isError(error) ? error.detail['reply'] : undefined;
+    if (typeof reply === 'string' && isError(error) && error.code.startsWith('wire.')) throw refusal(host, reply);
+    throw error;
   }
-  throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
 }
 
 /** RFC 1939 §5. */

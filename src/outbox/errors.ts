@@ -56,6 +56,10 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'a message can be changed as long as it waits; see postern outbox show ID',
   },
+  'outbox.claim-lost': {
+    kind: 'later',
+    hint: 'another process looks after this message now and finds out whether it was sent; nothing needs to be done',
+  },
   'outbox.graph-unreachable': { kind: 'later', hint: 'check that this machine reaches Microsoft Graph by HTTPS' },
   'outbox.graph-refused': { kind: 'refused', hint: 'postern outbox show ID has the answer of Microsoft Graph' },
   'outbox.graph-unknown': {

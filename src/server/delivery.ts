@@ -6,6 +6,7 @@ import { Provider } from '../gateway/provider.ts';
 import { startDelivery } from '../outbox/deliver/delivery.ts';
 import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
+import { DeliveryMarks } from '../outbox/deliver/proof.ts';
 import { report } from '../outbox/deliver/report.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
@@ -33,7 +34,7 @@ const TOO_OLD_MS = 15 * 60_000;
 const LOOK_MS = 60_000;
 
 export function startDeliveryDuty(instance: Instance, registry: Registry): RunningDelivery {
-  const { clock, config, log, outbox, store, tokens } = instance;
+  const { clock, config, log, outbox, store, tokens, vault } = instance;
   const provider = new Provider({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
   const signIn: SignInAt = (mailbox, protocol, signal) => provider.signIn(mailbox, protocol, signal);
   const routes = openRoutes(instance, signIn);
@@ -46,7 +47,8 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
     leaseMs: LEASE_MS,
     everyMs: RENEW_MS,
     failed: 'delivery could not be watched over',
-    begin(owner) {
+    async begin(owner) {
+      const marks = await DeliveryMarks.open(vault);
       const delivery = startDelivery({
         store,
         outbox,
@@ -56,11 +58,12 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
         meter,
         routes: (mailbox) => routes.of(mailbox),
         limits: (mailbox) => limitsFor(instance, mailbox),
-        probe: probeWhereKept(instance, new ImapSentProbe(signIn, log)),
+        marks,
+        probe: probeWhereKept(instance, new ImapSentProbe({ signIn, outbox: store.outbox, marks, clock, log })),
         inbox: new InboxRoute(signIn, clock),
         report: (message, kind) => report({ store, outbox, clock, hostname }, message, kind),
       });
-      const returns = watchReturns({ store, signIn, clock, log });
+      const returns = watchReturns({ store, signIn, marks, clock, log });
       return endedBy(async () => {
         await Promise.all([delivery.close(), returns.close()]);
       });
@@ -102,11 +105,11 @@ async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<App
 /** Looks only where the provider keeps what it sent: elsewhere a message that is not there may have gone out all the same. */
 function probeWhereKept(instance: Instance, probe: SentProbe): SentProbe {
   return {
-    async look(message, mailbox, signal) {
-      const application = await applicationOf(instance, mailbox);
+    async look(attempt, signal) {
+      const application = await applicationOf(instance, attempt.mailbox);
       const own = application?.settings['savesSent'];
       const kept = savesSent(application?.provider ?? '', typeof own === 'boolean' ? own : undefined);
-      return kept ? probe.look(message, mailbox, signal) : 'unable';
+      return kept ? probe.look(attempt, signal) : 'unable';
     },
   };
 }

@@ -15,7 +15,7 @@ export interface ElectedWork {
   /** What the log says when a round fails; it comes again by itself. */
   readonly failed: string;
   /** Begins what runs for as long as this process is the one. */
-  begin?(owner: string): AsyncDisposable;
+  begin?(owner: string): AsyncDisposable | Promise<AsyncDisposable>;
   /** After each look at the lease, by whoever holds it and by the others. */
   round?(elected: boolean, signal: AbortSignal): Promise<void>;
   /** What else the elected one does from time to time; it does not throw. */
@@ -59,7 +59,7 @@ export function elect({ store, clock, log }: Pick<Instance, 'store' | 'clock' | 
       if (lease && !held) end();
       lease = held ?? (await store.leases.acquire(work.name, owner, work.leaseMs));
       // While what ran before is still ending, the next look begins it.
-      if (lease && !begun && !ending && work.begin && !stopping.signal.aborted) begun = work.begin(owner);
+      if (lease && !begun && !ending && work.begin && !stopping.signal.aborted) begun = await work.begin(owner);
       await work.round?.(lease !== undefined, stopping.signal);
     } catch (error) {
       fail(error);

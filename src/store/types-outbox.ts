@@ -24,6 +24,8 @@ export interface Recipient {
   readonly orcpt?: string;
   /** The server's last words about this recipient. */
   readonly reply?: string;
+  /** The attempt under way in which the server would take the message for this recipient, where it would not for all. */
+  readonly attempt?: number;
 }
 
 export interface OutboxMessage {

@@ -1,12 +1,12 @@
 /** Delivery on a clock moved by hand, with routes that answer what a test says, and note who tried when. */
 import type { TestContext } from 'node:test';
-import { letter, openOutboxBed } from './outbox.ts';
+import { MARKS, letter, openOutboxBed } from './outbox.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import type { Mailbox } from '../../src/store/types.ts';
 import { type Delivery, startDelivery } from '../../src/outbox/deliver/delivery.ts';
 import { outcomeOf, outcomeOfFailure } from '../../src/outbox/deliver/judge.ts';
-import type { Outcome, Route, SendJob } from '../../src/outbox/deliver/types.ts';
+import type { Outcome, Route, SendJob, SentProbe } from '../../src/outbox/deliver/types.ts';
 import { errorTable } from '../../src/base/error.ts';
 
 const unreachable = errorTable({ 'gateway.provider-unreachable': { kind: 'later', hint: 'wait' } });
@@ -51,9 +51,10 @@ interface Tried {
 
 export async function benchOf(
   t: TestContext,
-  answer: (job: SendJob, route: string) => Outcome | Promise<Outcome>,
+  answer: (job: SendJob, route: string, signal: AbortSignal) => Outcome | Promise<Outcome>,
   names: readonly string[] = ['smtp'],
   endpoint: (mailbox: Mailbox) => string = () => 'smtp.test:587',
+  probe?: SentProbe,
 ) {
   const clock = new ManualClock();
   const bed = await openOutboxBed({ clock });
@@ -64,9 +65,9 @@ export async function benchOf(
   const routes = names.map((name): Route => ({
     name,
     endpoint: (mailbox) => Promise.resolve(endpoint(mailbox)),
-    async send(job) {
+    async send(job, signal) {
       tried.push({ at: clock.now(), id: job.message.id, route: name, mailbox: job.mailbox.address });
-      return answer(job, name);
+      return answer(job, name, signal);
     },
     close: () => Promise.resolve(),
   }));
@@ -78,6 +79,8 @@ export async function benchOf(
       clock,
       log,
       owner: `me${deliveries.length}`,
+      marks: MARKS,
+      ...(probe ? { probe } : {}),
       limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 3 }),
       routes: () => Promise.resolve(routes),
     });

@@ -2,7 +2,10 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openOutbox, type OutboxDeps } from '../../src/outbox/open.ts';
+import { Job, type JobDeps } from '../../src/outbox/deliver/job.ts';
+import { DeliveryMarks } from '../../src/outbox/deliver/proof.ts';
 import type { AcceptRequest, Outbox } from '../../src/outbox/types.ts';
+import type { OutboxMessage } from '../../src/store/types-outbox.ts';
 import { newId } from '../../src/store/id.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Mailbox, Store } from '../../src/store/types.ts';
@@ -81,6 +84,15 @@ export async function openOutboxBed(
       await store.close();
     },
   };
+}
+
+/** Proves attempts, by a key of the tests. */
+export const MARKS = new DeliveryMarks(Buffer.alloc(32, 7));
+
+/** A message as a route gets it, whose claim lasts. */
+export function jobOf(deps: Pick<JobDeps, 'outbox'> & Partial<JobDeps>, message: OutboxMessage, mailbox: Mailbox): Job {
+  const whole: JobDeps = { marks: MARKS, clock: systemClock, change: () => Promise.resolve(message), ...deps };
+  return new Job(whole, message, mailbox, { lasts: true });
 }
 
 /** A small message; LF is written as CRLF. */

@@ -10,6 +10,7 @@ import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import type { Mailbox } from '../../src/store/types.ts';
 import type { OutboxMessage } from '../../src/store/types-outbox.ts';
 import { TenantClient } from '../bed/tenant-client.ts';
+import { jobOf } from '../bed/outbox.ts';
 import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
 
 const ALICE = 'alice@contoso.test';
@@ -51,15 +52,8 @@ async function send(text: string, to: readonly string[] = [BOB], more: Partial<O
     },
     [raw],
   );
-  return route.send(
-    {
-      message: { ...message, ...more },
-      mailbox: alice,
-      recipients: message.recipients,
-      body: () => home.instance.outbox.body(message),
-    },
-    new AbortController().signal,
-  );
+  const job = jobOf({ outbox: home.instance.outbox }, { ...message, ...more }, alice);
+  return route.send(job, new AbortController().signal);
 }
 
 const letter = (id: string, to = BOB): string =>
@@ -172,12 +166,7 @@ test('a token that is refused is replaced once', async () => {
     },
     [Buffer.from(letter('again'))],
   );
-  const job = {
-    message,
-    mailbox: alice,
-    recipients: message.recipients,
-    body: () => home.instance.outbox.body(message),
-  };
+  const job = jobOf({ outbox: home.instance.outbox }, message, alice);
   const outcome = await other.send(job, new AbortController().signal);
   await other.close();
   assert.equal(outcome.type, 'sent', words(outcome));

@@ -7,6 +7,7 @@ import { type Returns, watchReturns } from '../../src/outbox/deliver/returns.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import type { Mailbox } from '../../src/store/types.ts';
 import type { OutboxMessage } from '../../src/store/types-outbox.ts';
+import { MARKS } from '../bed/outbox.ts';
 import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
 
 const ALICE = 'alice@contoso.test';
@@ -21,7 +22,7 @@ before(async () => {
   alice = await home.connect(await home.application(), { address: ALICE });
   const { clock, store, tokens } = home.instance;
   const provider = new Provider({ tokens, clock, upstreamMs: 10_000, ehloName: undefined });
-  returns = watchReturns({ store, clock, log: nullLog, signIn: (...args) => provider.signIn(...args) });
+  returns = watchReturns({ store, marks: MARKS, clock, log: nullLog, signIn: (...args) => provider.signIn(...args) });
 });
 after(async () => {
   await returns.close();
@@ -90,17 +91,44 @@ Message-ID: ${messageId}
 const eventsOf = async ({ id }: OutboxMessage): Promise<readonly string[]> =>
   (await home.instance.outbox.events({ messageId: id, limit: 100 })).map(({ type }) => type);
 
+test('S6: a forged bounce that names a known Message-ID is shown and suppresses nobody', async () => {
+  const customer = 'customer@fabrikam.test';
+  const message = await sentMessage(customer);
+  // The Message-ID is in the message and in every answer to it; the id of the outbox in the reply to the program.
+  for (const guess of ['', `\nOriginal-Envelope-Id: ${message.id}`, `\nOriginal-Envelope-Id: ${message.id}.AAAA`]) {
+    const forged = { ...message, id: `forged${guess.length}` };
+    sandbox.mailStore.deliver(ALICE, report(forged, customer, 'failed', '5.1.1', '', guess));
+  }
+  await returns.look();
+  assert.equal(await isSuppressed(customer), false);
+  const events = await home.instance.outbox.events({ messageId: message.id, limit: 100 });
+  assert.deepEqual(
+    events.flatMap(({ data, type }) => (type === 'bounced' ? [data['proven']] : [])),
+    [false, false, false],
+  );
+  await sentMessage(customer);
+});
+
+test('S6: the server of one recipient, which knows the envelope id, says nothing about those of another', async () => {
+  const message = await sentMessage(['victim2@fabrikam.test', 'attacker@evil.test']);
+  const envelope = `\nOriginal-Envelope-Id: ${MARKS.envelopeId(message)}`;
+  sandbox.mailStore.deliver(ALICE, report(message, 'victim2@fabrikam.test', 'failed', '5.1.1', '', envelope));
+  await returns.look();
+  assert.equal(await isSuppressed('victim2@fabrikam.test'), false);
+});
+
 test('a report is tied to its message once, and an address that does not exist is not written to again', async () => {
   const gone = 'gone@fabrikam.test';
   const message = await sentMessage(gone);
+  const envelope = `\nOriginal-Envelope-Id: ${MARKS.envelopeId(message)}`;
   sandbox.mailStore.deliver(ALICE, report(message, gone, 'delayed', '4.4.7'));
   sandbox.mailStore.deliver(ALICE, Buffer.from('Subject: something else\r\n\r\nhi\r\n'));
-  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1'));
+  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1', '', envelope));
   await returns.look();
   await returns.look();
   assert.deepEqual(await eventsOf(message), ['accepted', 'deferred', 'bounced']);
   // The same report again, as after a lost mark or a second copy.
-  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1'));
+  sandbox.mailStore.deliver(ALICE, report(message, gone, 'failed', '5.1.1', '', envelope));
   await returns.look();
   assert.deepEqual(await eventsOf(message), ['accepted', 'deferred', 'bounced']);
   await assert.rejects(() => sentMessage(gone), { code: 'outbox.suppressed' });
@@ -157,7 +185,7 @@ test('a message handed over once for each recipient under one Message-ID is no p
 test('a server that gives back the envelope id is believed, with the original or without it', async () => {
   const gone = ['gone1@fabrikam.test', 'gone2@fabrikam.test'] as const;
   const message = await sentMessage(gone);
-  const envelope = `\nOriginal-Envelope-Id: ${message.id}`;
+  const envelope = `\nOriginal-Envelope-Id: ${MARKS.envelopeId(message)}`;
   sandbox.mailStore.deliver(ALICE, report(message, gone[0], 'failed', '5.1.1', '', envelope));
   const bare = { ...message, id: 'other', messageId: '<unknown@elsewhere.test>' };
   sandbox.mailStore.deliver(ALICE, report(bare, gone[1], 'failed', '5.1.1', '', envelope));

@@ -1,10 +1,10 @@
 /** One attempt at one message: routes in order, the outcome written down, the sender told. */
-import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
-import type { Outbox } from '../types.ts';
+import { type Hold, Job, type JobDeps } from './job.ts';
+import { findOut, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
@@ -12,9 +12,7 @@ import { MOST_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
 import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
-export interface AttemptDeps {
-  readonly outbox: Pick<Outbox, 'body'>;
-  readonly clock: Clock;
+export interface AttemptDeps extends JobDeps {
   readonly log: Log;
   readonly settler: Settler;
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
@@ -30,8 +28,6 @@ export interface AttemptDeps {
   pause(mailbox: Mailbox, until: number | 'blocked'): Promise<void>;
 }
 
-/** The provider's index of what was sent is not always there at once. */
-const PROBE_AFTER_MS = [2_000, 15_000] as const;
 /** Those who asked to hear of delay hear of it then. */
 const LATE_MS = 4 * 3_600_000;
 /** What a process that died had begun says nothing of whether there is time for another. */
@@ -56,32 +52,31 @@ export async function attempt(
   deps: AttemptDeps,
   message: OutboxMessage,
   mailbox: Mailbox,
+  hold: Hold,
   signal: AbortSignal,
   begin: 'fresh' | 'interrupted' = 'fresh',
 ): Promise<Attempted> {
   const now = deps.clock.now();
   if (begin === 'interrupted') {
-    const outcome: Outcome = { type: 'unknown', reply: silent('the process that was sending it ended') };
-    const noCopy = (await deps.routes(mailbox)).some(({ leavesNoCopy }) => leavesNoCopy);
-    return settle(
-      deps,
-      message,
-      mailbox,
-      'none',
-      await resolved(deps, outcome, message, mailbox, signal, noCopy),
-      NO_ATTEMPT,
-    );
+    const outcome = { type: 'unknown', reply: silent('the process that was sending it ended') } as const;
+    const ways = await deps.routes(mailbox);
+    const kept = ways.filter(({ leavesNoCopy }) => leavesNoCopy !== true).length;
+    const copies = kept === ways.length ? 'always' : kept > 0 ? 'sometimes' : 'never';
+    const job = new Job(deps, message, mailbox, hold);
+    const found = await findOut(deps, outcome, openAttempt(job, message.createdAt), copies, signal);
+    return settle(deps, message, mailbox, 'none', found, NO_ATTEMPT);
   }
   const routes = [...(message.source === 'report' && deps.inbox ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
   const shut: NewMessageEvent[] = [];
   let [tried, news] = [false, false];
   let restsUntil = Infinity;
   let closed: Outcome | undefined;
+  const job = new Job(deps, message, mailbox, hold);
   for (const [at, route] of routes.entries()) {
     const started = deps.clock.now();
-    const recipients = message.recipients.filter(({ state }) => state === 'pending');
-    const raw = await route.send({ message, mailbox, recipients, body: () => deps.outbox.body(message) }, signal);
-    const seen = await resolved(deps, raw, message, mailbox, signal, route.leavesNoCopy);
+    const raw = await route.send(job, signal);
+    const copies = route.leavesNoCopy === true ? 'never' : 'always';
+    const seen = raw.type === 'unknown' ? await findOut(deps, raw, openAttempt(job, started), copies, signal) : raw;
     const last = at === routes.length - 1;
     // A way that is shut today may take tomorrow what the last one can never take.
     const outcome = last && seen.type === 'unfit' && closed ? closed : seen;
@@ -100,15 +95,15 @@ export async function attempt(
       continue;
     }
     if (restsUntil < Infinity && isRest(outcome)) {
-      if (isOverdue(message, outcome, deps.clock.now())) return expire(deps, message, outcome.reply.text);
-      return rest(deps, message, route.name, outcome, { restsUntil, tried, events: news ? shut : undefined });
+      if (isOverdue(message, outcome, deps.clock.now())) return expire(deps, job.message, outcome.reply.text);
+      return rest(deps, job.message, route.name, outcome, { restsUntil, tried, events: news ? shut : undefined });
     }
     return settle(
       deps,
-      message,
+      job.message,
       mailbox,
       route.name,
-      outcome.type === 'unfit' ? noWay(outcome, recipients) : outcome,
+      outcome.type === 'unfit' ? noWay(outcome, job.recipients) : outcome,
       started,
       shut,
     );
@@ -166,48 +161,24 @@ async function rest(
           attempted(now, message, route, outcome),
           { at: now, type: 'deferred', data: { code, reason: outcome.reply.text, ...facts } },
         ];
-  const change: MessageChange = {
+  const change = withoutAttempts(message, {
     state: { type: 'queued', nextAt: message.createdAt },
     attempts: tried ? message.attempts : message.attempts - 1,
-  };
+  });
   await tell(deps, { ...message, ...change });
   const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
   return { settled: settled.then(() => undefined), restsUntil };
+}
+
+function openAttempt(job: Job, since: number): Parameters<typeof findOut>[2] {
+  const { mailbox, message } = job;
+  return { message, mailbox, recipients: namedIn(message), since, body: () => job.body() };
 }
 
 /** No route takes this message, today or tomorrow. */
 function noWay({ code, reply }: Outcome & { readonly type: 'unfit' }, recipients: readonly Recipient[]): Outcome {
   const each = recipients.map(({ address }) => ({ address, outcome: 'refused' as const, reply: reply.text }));
   return { type: 'refused', code, reply, recipients: each };
-}
-
-/** An outcome nobody knows, looked into where mail that was sent is kept. */
-async function resolved(
-  { clock, probe }: AttemptDeps,
-  outcome: Outcome,
-  message: OutboxMessage,
-  mailbox: Mailbox,
-  signal: AbortSignal,
-  leavesNoCopy = false,
-): Promise<Outcome> {
-  if (outcome.type !== 'unknown' || !probe) return outcome;
-  for (const wait of PROBE_AFTER_MS) {
-    await clock.sleep(wait, signal);
-    const seen = await probe.look(message, mailbox, signal);
-    if (seen === 'unable') return outcome;
-    if (seen === 'found') {
-      const reply = silent(`${outcome.reply.text}; it is among the sent messages`);
-      const recipients = message.recipients.filter(({ state }) => state === 'pending');
-      return {
-        type: 'sent',
-        reply,
-        recipients: recipients.map(({ address }) => ({ address, outcome: 'delivered', reply: reply.text })),
-      };
-    }
-  }
-  if (leavesNoCopy) return outcome;
-  const text = `${outcome.reply.text}; it is not among the sent messages`;
-  return { type: 'later', code: 'outbox.not-sent', reply: silent(text), retryAfterMs: UNKNOWN_AGAIN_MS };
 }
 
 async function settle(
@@ -223,7 +194,7 @@ async function settle(
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
   const deadline = begunAt >= message.deadline ? await deps.deadline(message) : message.deadline;
-  const change = changeOf({ ...message, deadline }, outcome, now, begunAt, events);
+  const change = withoutAttempts(message, changeOf({ ...message, deadline }, outcome, now, begunAt, events));
   await tell(deps, { ...message, ...change }, outcome);
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
     await deps.pause(mailbox, now + outcome.retryAfterMs);
@@ -246,6 +217,18 @@ function say(
   else log.info({ ...facts, code: 'code' in outcome ? outcome.code : outcome.type }, 'message put off');
 }
 
+/** Who was named in an attempt is of no interest once its end is known. */
+function withoutAttempts(message: OutboxMessage, change: MessageChange): MessageChange {
+  const recipients = change.recipients ?? message.recipients;
+  if (recipients.every(({ attempt }) => attempt === undefined)) return change;
+  return { ...change, recipients: recipients.map(withoutAttempt) };
+}
+
+function withoutAttempt(one: Recipient): Recipient {
+  const { attempt, ...rest } = one;
+  return attempt === undefined ? one : rest;
+}
+
 /** What becomes of the message, and the events that say so. */
 function changeOf(
   message: OutboxMessage,
@@ -256,13 +239,16 @@ function changeOf(
 ): MessageChange {
   if (outcome.type === 'sent' || outcome.type === 'refused') {
     const recipients = message.recipients.map((one) => after(one, outcome.recipients));
-    const refused = outcome.recipients.filter((one) => one.outcome === 'refused');
+    // What was said at RCPT is written down already where the message went on to others.
+    const waiting = new Set(message.recipients.flatMap(({ address, state }) => (state === 'pending' ? [address] : [])));
+    const refused = outcome.recipients.filter((one) => one.outcome === 'refused' && waiting.has(one.address));
     if (refused.length > 0 && outcome.type === 'sent')
       events.push({ at: now, type: 'refused', data: { recipients: refused } });
     if (recipients.some(({ state }) => state === 'pending'))
       return putOff(message, outcome, now, begunAt, events, recipients);
     if (recipients.some(({ state }) => state === 'delivered')) {
-      events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text } });
+      const proof = outcome.type === 'sent' && outcome.proof !== undefined ? { proof: outcome.proof } : {};
+      events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text, ...proof } });
       return { state: { type: 'sent', at: now }, recipients };
     }
     const code = outcome.type === 'refused' ? outcome.code : 'outbox.refused';
@@ -349,6 +335,7 @@ function attempted(
 ): NewMessageEvent {
   const { code, enhanced, text } = outcome.reply;
   const data = {
+    ...(outcome.type === 'sent' && outcome.proof !== undefined ? { proof: outcome.proof } : {}),
     route,
     attempt: attempts,
     outcome: outcome.type,

@@ -7,12 +7,14 @@ import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import { concerns } from '../rest.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
+import { CLAIM_MS, Claims, PROLONG_MS } from './claims.ts';
 import { pause, reserve } from './pace.ts';
 import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
 import { MOST_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
+import type { DeliveryMarks } from './proof.ts';
 import type { DeliveryMeter, Route, SendingLimits, SentProbe } from './types.ts';
 
 export interface DeliveryDeps {
@@ -25,6 +27,8 @@ export interface DeliveryDeps {
   /** The ways out of a mailbox, in the order in which they are tried. */
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
   limits(mailbox: Mailbox): Promise<SendingLimits>;
+  /** Proves attempts, by a key of this installation. */
+  readonly marks: DeliveryMarks;
   readonly probe?: SentProbe;
   /** Takes reports to the sender. */
   readonly inbox?: Route;
@@ -44,13 +48,12 @@ export interface Delivery {
   close(): Promise<void>;
 }
 
-/** A claim is good for this long and prolonged in time: after a crash others wait no longer. */
-const CLAIM_MS = 60_000;
-const PROLONG_MS = 20_000;
 /** Without any word from the store we look this often. */
 const LOOK_MS = 30_000;
 /** What others left unfinished is looked for this often. */
-const TAKE_OVER_MS = 5_000;
+const TAKE_OVER_MS = 3_000;
+/** A claim made right before this process began has run out by then. */
+const NEW_MS = 2 * CLAIM_MS;
 /** While mail pours in, every commit is news; looking once in so many milliseconds is soon enough. */
 const BREATH_MS = 50;
 const AT_ONCE = 50;
@@ -80,11 +83,12 @@ class DeliveryLoop implements Delivery {
   readonly #deps: DeliveryDeps;
   readonly #attempt: AttemptDeps;
   readonly #boxes = new Map<string, Box>();
-  readonly #claimed = new Set<string>();
+  readonly #claims: Claims;
   readonly #stop = new AbortController();
   readonly #watch: { stop(): void };
   #running = 0;
   #takeOverAt = 0;
+  readonly #begun: number;
   /** Mailboxes with due mail found no place among those under way. */
   #crowded = false;
   readonly #turns = new Turns();
@@ -94,13 +98,14 @@ class DeliveryLoop implements Delivery {
   #timer: Timer | undefined;
   #breath: Timer | undefined;
   #looked = 0;
-  #prolonger: Timer | undefined;
   #round: Promise<void> | undefined;
   #again = false;
   #rest: (() => void)[] = [];
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
+    this.#begun = deps.clock.now();
+    this.#claims = new Claims({ ...deps, outbox: deps.store.outbox });
     this.#passing = new PassingTime(deps);
     this.#resting = new Resting({ ...deps, opened: this.#opened });
     this.#attempt = {
@@ -108,12 +113,12 @@ class DeliveryLoop implements Delivery {
       routes: async (mailbox) => (await deps.routes(mailbox)).map((route) => this.#resting.guard(route)),
       ...(deps.inbox ? { inbox: this.#resting.guard(deps.inbox) } : {}),
       deadline: (message) => this.#passing.deadline(message),
+      change: (...change) => deps.store.outbox.change(...change),
       settler: new Settler(deps.store.outbox),
       pause: this.#pause,
     };
     this.#watch = deps.store.watch('outbox', this.#heard);
     this.#grants = deps.store.watch('grants', () => this.#resting.settingsChanged());
-    this.#prolong();
     this.wake();
   }
 
@@ -148,7 +153,7 @@ class DeliveryLoop implements Delivery {
     this.#stop.abort(new Error('delivery is being stopped'));
     await this.#round;
     while (this.#running > 0) await new Promise<void>((resolve) => this.#rest.push(resolve));
-    this.#prolonger?.cancel();
+    await this.#claims.close();
   }
 
   async #look(): Promise<void> {
@@ -175,12 +180,13 @@ class DeliveryLoop implements Delivery {
     await this.#lookAtClock();
     const now = clock.now();
     if (now >= this.#takeOverAt) {
-      const except = [...this.#claimed];
+      const except = this.#claims.ids;
       const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH, except });
       if (left.length < BATCH) this.#takeOverAt = now + TAKE_OVER_MS;
       for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
     }
-    let next = now + LOOK_MS;
+    // What a predecessor had in hand is free when its claim has run out: a process that is new here looks often enough for that.
+    let next = now < this.#begun + NEW_MS ? this.#takeOverAt : now + LOOK_MS;
     this.#crowded = false;
     const all = await outbox.dueMailboxes(now);
     await this.#letReleased(all, now);
@@ -205,13 +211,13 @@ class DeliveryLoop implements Delivery {
 
   /** What of the time of day cannot be true is put right, and time without delivery does not count towards deadlines. */
   async #lookAtClock(): Promise<void> {
-    const { clock, owner, store } = this.#deps;
+    const { clock } = this.#deps;
     const { first, jumped } = await this.#passing.look();
     if (first) await this.#resting.load();
     if (!jumped) return;
-    // Claims of ours that are alive are ours by the new time as well; those of others have a moment to say so.
+    // Those of others have a moment to say that they are alive.
     const now = clock.now();
-    await store.outbox.prolong(owner, [...this.#claimed], now + CLAIM_MS);
+    await this.#claims.clockWasSet(now);
     this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
     for (const box of this.#boxes.values()) box.waitUntil = 0;
     this.#resting.tryNow();
@@ -280,7 +286,7 @@ class DeliveryLoop implements Delivery {
       });
       const [first] = messages;
       if (!first) break;
-      for (const message of messages) this.#claimed.add(message.id);
+      for (const message of messages) this.#claims.hold(message.id, now);
       const recipients = first.recipients.filter(({ state }) => state === 'pending').length;
       const permission = await reserve(store.outbox, mailbox.address, recipients, limits, clock.now());
       if (permission.type === 'wait') {
@@ -303,17 +309,20 @@ class DeliveryLoop implements Delivery {
   }
 
   async #try(message: OutboxMessage, mailbox: Mailbox, begin?: 'interrupted'): Promise<Attempted> {
+    const claim = this.#claims.of(message.id);
+    const over = (): void => this.#claims.drop(message.id, claim);
     try {
-      const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, this.#stop.signal, begin);
+      const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, claim, this.#stop.signal, begin);
       if (restsUntil !== undefined) {
         const box = this.#boxOf(mailbox.address);
         box.waitUntil = restsUntil;
         box.rests = true;
         box.shutAt ??= this.#deps.clock.now();
       }
-      return { settled: settled.finally(() => this.#claimed.delete(message.id)) };
+      return { settled: settled.finally(over) };
     } catch (error) {
-      this.#claimed.delete(message.id);
+      if (this.#stop.signal.aborted) this.#claims.leave(message.id, claim);
+      over();
       throw error;
     }
   }
@@ -328,14 +337,15 @@ class DeliveryLoop implements Delivery {
         events: [],
       })),
     );
-    for (const { id } of messages) this.#claimed.delete(id);
+    for (const { id } of messages) this.#claims.drop(id);
   }
 
   /** A process died in the middle of this one. */
   async #interrupted(message: OutboxMessage): Promise<void> {
     const mailbox = await this.#deps.store.mailboxes.opened(message.mailbox);
     if (!mailbox) return;
-    this.#claimed.add(message.id);
+    const { clock } = this.#deps;
+    this.#claims.hold(message.id, clock.now());
     await (
       await this.#try(message, mailbox, 'interrupted')
     ).settled;
@@ -376,18 +386,6 @@ class DeliveryLoop implements Delivery {
     this.#timer?.cancel();
     if (this.#stop.signal.aborted) return;
     this.#timer = this.#deps.clock.after(Math.max(1, at - this.#deps.clock.now()), () => this.wake());
-  }
-
-  /** Keeps what is under way ours. */
-  #prolong(): void {
-    const { clock, log, owner, store } = this.#deps;
-    this.#prolonger = clock.after(PROLONG_MS, () => {
-      this.#prolong();
-      if (this.#claimed.size === 0) return;
-      store.outbox.prolong(owner, [...this.#claimed], clock.now() + CLAIM_MS).catch((error: unknown) => {
-        log.warn({ err: asError(error) }, 'claims could not be prolonged');
-      });
-    });
   }
 
   #settleIdle(): void {

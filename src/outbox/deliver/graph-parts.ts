@@ -28,6 +28,7 @@ export async function sendInParts(
   raw: Buffer,
   messageId: string,
   signal: AbortSignal,
+  mayFinish: () => void,
 ): Promise<GraphAnswer> {
   const email = await PostalMime.parse(raw, { attachmentEncoding: 'arraybuffer' });
   const json = (path: string, body: object): Promise<GraphAnswer> =>
@@ -51,6 +52,7 @@ export async function sendInParts(
   const path = `${user}/messages/${encodeURIComponent(String(draft.json['id']))}`;
   try {
     for (const attachment of email.attachments) await attach(http, access, path, attachment, json, signal);
+    mayFinish();
     return await http.ask(access, { method: 'POST', path: `${path}/send`, final: true }, signal);
   } catch (error) {
     // What was not sent must not stay among the drafts; that it could not be removed is no reason to fail differently.
@@ -97,7 +99,7 @@ function people(addresses: readonly Address[] = []): readonly object[] {
     .flatMap(({ address, name }) => (address ? [{ emailAddress: { address, ...(name === '' ? {} : { name }) } }] : []));
 }
 
-/** Graph takes fields of its own making only, at most five (microsoft-graph-docs, internetMessageHeader). */
+/** Graph takes fields of its own making only, at most five (microsoft-graph-docs, internetMessageHeader); our mark is the first. */
 function extraFields(headers: readonly { readonly key: string; readonly value: string }[]): readonly object[] {
   return headers
     .filter(({ key }) => key.startsWith('x-'))

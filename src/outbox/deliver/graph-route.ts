@@ -70,13 +70,14 @@ export class GraphRoute implements Route {
   }
 
   async #trySend(job: SendJob, signal: AbortSignal): Promise<Outcome> {
-    const octets: Uint8Array[] = [];
+    const octets: Uint8Array[] = [Buffer.from(job.mark(job.recipients))];
     for await (const piece of job.body()) octets.push(piece);
     const addressed = addressToAll(Buffer.concat(octets), job.recipients);
     if (addressed.type === 'misaddressed') return unfit(wordsOf(addressed));
     const { raw } = addressed;
     for (let tries = 0; ; tries++) {
       const access = await this.#access.of(job.mailbox);
+      job.mayFinish();
       const answer = await this.#sendOnce(access, job, raw, signal);
       if (answer === 'sealed')
         return unfit(`a signed or encrypted message of more than ${MOST_AT_ONCE} octets would be changed on this way`);
@@ -93,14 +94,14 @@ export class GraphRoute implements Route {
 
   async #sendOnce(
     access: GraphAccess,
-    { mailbox, message }: SendJob,
+    { mailbox, mayFinish, message }: Pick<SendJob, 'mailbox' | 'mayFinish' | 'message'>,
     raw: Buffer,
     signal: AbortSignal,
   ): Promise<GraphAnswer | 'sealed'> {
     const user = `/v1.0/users/${encodeURIComponent(mailbox.address)}`;
     if (raw.length > MOST_AT_ONCE) {
       if (isSealedMime(raw)) return 'sealed';
-      return sendInParts(this.#http, access, user, raw, message.messageId, signal);
+      return sendInParts(this.#http, access, user, raw, message.messageId, signal, mayFinish);
     }
     return this.#http.ask(
       access,

@@ -117,6 +117,15 @@ function judgeRecipient(
   return { outcome: { address, outcome, reply: reply.text }, ...(rest ? { rest } : {}) };
 }
 
+/** What a server said to recipients, before it takes or refuses the message as a whole. */
+export function outcomesAtRcpt(
+  recipients: readonly Recipient[],
+  replies: readonly SmtpReply[],
+  asked: Asked,
+): readonly RecipientOutcome[] {
+  return recipients.map((one, at) => judgeRecipient(one, replies[at], replies[at]!, asked).outcome);
+}
+
 const isGood = ({ code }: SmtpReply): boolean => code >= 200 && code < 300;
 
 /** "suggested back-off" of Exchange, in milliseconds (`Suggested Backoff Time: 271 milliseconds`), or a `Retry-After: n`. */

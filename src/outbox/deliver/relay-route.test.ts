@@ -9,6 +9,7 @@ import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { relayRoute } from './relay-route.ts';
 import type { Outcome } from './types.ts';
+import { jobOf } from '../../../test/bed/outbox.ts';
 
 /** A server that answers the beginning of each line by `answers`; `''` hangs up. */
 async function serve(t: TestContext, answers: readonly (readonly [string, string])[]) {
@@ -61,18 +62,16 @@ async function send(t: TestContext, port: number, signIn: 'device' | 'nobody' = 
     eightBit: false,
     smtputf8: false,
     dsn: {},
-  } as OutboxMessage;
-  return route.send(
-    {
-      message,
-      mailbox,
-      recipients,
-      body: async function* () {
-        yield octets;
-      },
+    id: 'msg_1',
+    bodyId: 'bod_1',
+    recipients,
+  } as unknown as OutboxMessage;
+  const outbox = {
+    body: async function* () {
+      yield octets;
     },
-    new AbortController().signal,
-  );
+  };
+  return route.send(jobOf({ outbox }, message, mailbox), new AbortController().signal);
 }
 
 const GO = ['DATA', '354 go on'] as const;

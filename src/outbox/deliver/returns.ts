@@ -2,18 +2,23 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import { ImapCommands } from '../../protocol/imap/command.ts';
+import { bodyOf } from '../../protocol/imap/response.ts';
+import { ImapSession } from '../../protocol/imap/session.ts';
+import { textOf } from '../../protocol/imap/response-value.ts';
+import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
-import { envelopeIdOf } from './envelope-id.ts';
 import { inLedger } from '../../store/ledger.ts';
+import type { DeliveryMarks } from './proof.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
 import type { SignInAt } from './smtp-route.ts';
 
 export interface ReturnsDeps {
   readonly store: Store;
   readonly signIn: SignInAt;
+  /** Knows the envelope ids that we gave. */
+  readonly marks: DeliveryMarks;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -89,19 +94,18 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
   const text = (await store.outbox.entry(name)) ?? 'null';
   const old = JSON.parse(text) as Mark | null;
   const { conn, endpoint } = await signIn(mailbox, 'imap', signal);
-  const imap = new ImapCommands(conn, endpoint.host);
+  const imap = new ImapSession(conn, endpoint.host);
   try {
-    const opened = await imap.run('EXAMINE INBOX', signal);
-    const says = [opened.text, ...opened.untagged].join('\n');
-    const validity = /\[UIDVALIDITY (\d+)\]/i.exec(says)?.[1];
+    const opened = await imap.run('EXAMINE INBOX', { signal });
+    const codes = opened.responses.map((one) => (one.type === 'status' ? one.code : undefined));
+    const validity = [...codes, opened.code].find((code) => code?.name === 'UIDVALIDITY')?.text;
     if (opened.status !== 'OK' || validity === undefined) return;
     const since = new Date(clock.now() - SENT_LATELY_MS);
     const key = old?.validity === validity ? `UID ${old.next}:*` : `SINCE ${dateOf(since)}`;
-    const searched = await imap.run(`UID SEARCH ${key}`, signal);
-    const uids = searched.untagged
-      .flatMap((line) => /^SEARCH((?: \d+)*)/i.exec(line)?.[1]?.trim().split(' ') ?? [])
-      .filter((uid) => uid !== '' && (old?.validity !== validity || Number(uid) >= old.next))
-      .map(Number)
+    const searched = await imap.run(`UID SEARCH ${key}`, { signal });
+    const uids = searched.responses
+      .flatMap((one) => (one.type === 'search' ? one.numbers : []))
+      .filter((uid) => old?.validity !== validity || uid >= old.next)
       .toSorted((a, b) => a - b)
       .slice(-MOST_NEW);
     for (const uid of await reportsAmong(imap, uids, signal)) {
@@ -117,31 +121,29 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
 }
 
 /** Those of the messages that are reports by their Content-Type, and are not ours. */
-async function reportsAmong(imap: ImapCommands, uids: readonly number[], signal: AbortSignal): Promise<number[]> {
+async function reportsAmong(imap: ImapSession, uids: readonly number[], signal: AbortSignal): Promise<number[]> {
   if (uids.length === 0) return [];
-  const fields = 'BODY.PEEK[HEADER.FIELDS (CONTENT-TYPE X-POSTERN-MESSAGE)]';
-  const { untagged } = await imap.run(`UID FETCH ${uids.join(',')} (UID ${fields})`, signal);
-  return untagged.flatMap((line) => {
-    const uid = /\bUID (\d+)/i.exec(line)?.[1];
-    const isReport = /content-type:\s*multipart\/(?:report|mixed)/i.test(line) && !/x-postern-message:/i.test(line);
-    return uid !== undefined && isReport ? [Number(uid)] : [];
+  const section = 'HEADER.FIELDS (CONTENT-TYPE X-POSTERN-MESSAGE)';
+  const { responses } = await imap.run(`UID FETCH ${uids.join(',')} (UID BODY.PEEK[${section}])`, { signal });
+  return responses.flatMap((one) => {
+    if (one.type !== 'fetch') return [];
+    const uid = textOf(one.items.get('UID'));
+    const header = parseMessage(bodyOf(one.items, section) ?? Buffer.alloc(0));
+    const isReport = /^multipart\/(?:report|mixed)\b/i.test(fieldOf(header, 'content-type') ?? '');
+    return uid !== undefined && isReport && fieldOf(header, 'x-postern-message') === undefined ? [Number(uid)] : [];
   });
 }
 
-async function messageOf(imap: ImapCommands, uid: number, signal: AbortSignal): Promise<Buffer | undefined> {
-  const { untagged } = await imap.run(`UID FETCH ${uid} (BODY.PEEK[]<0.${READ_OCTETS}>)`, signal);
-  for (const line of untagged) {
-    const found = /\bBODY\[\](?:<0>)? /i.exec(line);
-    if (found) return Buffer.from(line.slice(found.index + found[0].length));
-  }
-  return undefined;
+async function messageOf(imap: ImapSession, uid: number, signal: AbortSignal): Promise<Buffer | undefined> {
+  const { responses } = await imap.run(`UID FETCH ${uid} (UID BODY.PEEK[]<0.${READ_OCTETS}>)`, { signal });
+  return responses.map((one) => (one.type === 'fetch' ? bodyOf(one.items, '') : undefined)).find(Boolean);
 }
 
 /** Writes down what a report says of a message of ours, once. */
-async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returned: Returned): Promise<void> {
-  const tied = await messageAbout(store, mailbox, returned);
+async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, returned: Returned): Promise<void> {
+  const tied = await messageAbout(store, marks, mailbox, returned);
   if (!tied) return;
-  const { message, sure } = tied;
+  const { message, proven } = tied;
   const known = await store.outbox.events({
     messageId: message.id,
     types: ['bounced', 'complained', 'deferred'],
@@ -149,7 +151,7 @@ async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returne
   });
   if (returned.reportId !== undefined && known.some(({ data }) => data['report'] === returned.reportId)) return;
   const at = clock.now();
-  const facts = { report: returned.reportId, reporter: returned.reporter };
+  const facts = { report: returned.reportId, reporter: returned.reporter, proven };
   const ours = returned.recipients.filter(({ address }) => wasSentTo(message, address));
   const events: NewMessageEvent[] = [];
   if (returned.type === 'complaint')
@@ -165,12 +167,14 @@ async function tie({ clock, log, store }: ReturnsDeps, mailbox: Mailbox, returne
   const concerned = (returned.type === 'complaint' && returned.feedback !== 'not-spam' ? ours : failed).filter((one) =>
     isFinal(returned, one),
   );
-  if (sure) for (const one of concerned) await suppress(store, mailbox, one, returned, at);
-  else if (concerned.length > 0)
-    log.info(
-      { id: message.id, mailbox: mailbox.address, recipients: concerned.length },
-      'nobody is suppressed: others who got this message could have written the report',
-    );
+  for (const one of concerned) {
+    if (proven && isTheirs(message, one.address)) await suppress(store, mailbox, one, returned, at);
+    else
+      log.info(
+        { id: message.id, mailbox: mailbox.address, recipient: one.address },
+        'a report that anybody could have written: the address is not suppressed; postern suppression add does it by hand',
+      );
+  }
 }
 
 /** That an address does not exist; a full mailbox or a refused message is no reason never to write again. */
@@ -195,10 +199,10 @@ async function suppress(
 interface Tied {
   readonly message: OutboxMessage;
   /**
-   * Whether only a server on the way, or the recipient in question, can have written the report: it gives back our envelope id,
-   * or its Message-ID went to this one recipient. Anybody can send us something that looks like a report.
+   * It gives back the envelope id that we made, which only servers on the way know. Anybody can send us something else that
+   * looks like a report: a Message-ID is in every copy and every answer.
    */
-  readonly sure: boolean;
+  readonly proven: boolean;
 }
 
 /** One message may have been handed to us once for each recipient; more than this are not looked through. */
@@ -206,24 +210,34 @@ const MOST_ALIKE = 200;
 
 async function messageAbout(
   store: Store,
+  marks: DeliveryMarks,
   { address: mailbox }: Mailbox,
   { about, envelopeId, recipients }: Returned,
 ): Promise<Tied | undefined> {
   const concerns = (message: OutboxMessage): boolean => recipients.some(({ address }) => wasSentTo(message, address));
-  if (envelopeId !== undefined) {
-    const message = await store.outbox.find(envelopeId);
-    if (message?.mailbox === mailbox && envelopeIdOf(message) === envelopeId && concerns(message))
-      return { message, sure: true };
+  const ours = envelopeId === undefined ? undefined : marks.messageOfEnvelope(envelopeId);
+  if (ours !== undefined) {
+    const message = await store.outbox.find(ours);
+    if (message?.mailbox === mailbox && concerns(message)) return { message, proven: true };
   }
   for (const messageId of about) {
     const alike = await store.outbox.list({ mailbox, messageId }, { limit: MOST_ALIKE });
     const message = alike.find(concerns);
-    if (!message) continue;
-    const alone = alike.length === 1 && message.recipients.length === 1;
-    return { message, sure: alone || envelopeId === envelopeIdOf(message) };
+    if (message) return { message, proven: false };
   }
   return undefined;
 }
+
+/**
+ * The envelope id of a message is known to the servers of all its recipients: those of one domain say nothing about addresses of
+ * another.
+ */
+function isTheirs({ recipients }: OutboxMessage, address: string): boolean {
+  const domain = domainOf(address);
+  return recipients.every((one) => domainOf(one.address) === domain);
+}
+
+const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1).toLowerCase();
 
 /** Handed on for this recipient, not just accepted for it: what was never sent does not come back. */
 function wasSentTo({ recipients }: OutboxMessage, address: string): boolean {

@@ -1,12 +1,11 @@
 /** The provider's own submission server, signed in with the mailbox's grant; connections are kept for the next message. */
 import { asError } from '../../base/error.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { SmtpSender } from '../../protocol/smtp/send.ts';
+import { type SmtpReply, SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../../store/types.ts';
 import { authorOf } from './author.ts';
-import { envelopeIdOf } from './envelope-id.ts';
-import { outcomeOf, outcomeOfFailure } from './judge.ts';
+import { outcomeOf, outcomeOfFailure, outcomesAtRcpt } from './judge.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
 
 /** A connection signed in for a mailbox. */
@@ -67,12 +66,12 @@ export class SmtpRoute implements Route {
           {
             from: message.envelopeFrom,
             recipients,
-            size: message.size,
+            size: message.size + job.markOctets,
             eightBit: message.eightBit,
             smtputf8: message.smtputf8,
             ...message.dsn,
-            envid: envelopeIdOf(message),
-            body: job.body(),
+            envid: job.envelopeId,
+            body: (replies) => marked(job, replies),
           },
           signal,
         );
@@ -129,4 +128,17 @@ export class SmtpRoute implements Route {
       kept.sender.end();
     });
   }
+}
+
+/** What is sent once it is known for whom: refusals are written down first, and the mark names those that are left. */
+async function marked(job: SendJob, replies: readonly SmtpReply[]): Promise<AsyncIterable<Uint8Array>> {
+  const asked = { mailbox: job.mailbox, from: job.message.envelopeFrom };
+  const outcomes = outcomesAtRcpt(job.recipients, replies, asked);
+  const named = job.recipients.filter((_, at) => outcomes[at]!.outcome === 'delivered');
+  if (named.length < job.recipients.length) await job.named(outcomes);
+  return (async function* () {
+    yield Buffer.from(job.mark(named));
+    yield* job.body();
+    job.mayFinish();
+  })();
 }

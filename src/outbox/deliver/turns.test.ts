@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { letter, openOutboxBed } from '../../../test/bed/outbox.ts';
+import { letter, MARKS, openOutboxBed } from '../../../test/bed/outbox.ts';
 import { ManualClock } from '../../base/clock.ts';
 import { nullLog } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
@@ -52,6 +52,7 @@ test('a flood of one tenant does not hold up the other', async (t) => {
     clock,
     log: nullLog,
     owner: 'me',
+    marks: MARKS,
     atOnce: 2,
     limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 2 }),
     routes: () => Promise.resolve([{ name: 'smtp', send, close: () => Promise.resolve() }]),

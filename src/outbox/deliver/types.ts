@@ -1,6 +1,7 @@
 /** How a message leaves: routes, and what an attempt can end in. */
 import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
+import type { Verdict } from './proof.ts';
 
 /** What a server or service said, kept whole for the story of the message. */
 export interface ProviderReply {
@@ -52,6 +53,8 @@ export type Outcome =
       readonly dsnPassedOn?: boolean;
       /** Why some recipients have to wait, where that was not about them. */
       readonly rest?: RestCause;
+      /** How it is known where the provider's own word was lost: by our mark in its copy, or by a copy that fits but has none. */
+      readonly proof?: 'mark' | 'probable';
     }
   /** Not now: the message stays as it is. `retryAfterMs` where the provider named a time. */
   | ({
@@ -102,13 +105,42 @@ export interface SendJob {
   readonly message: OutboxMessage;
   readonly mailbox: Mailbox;
   readonly recipients: readonly Recipient[];
+  /** The octets as accepted; what is sent begins with {@link mark}. */
+  body(): AsyncIterable<Uint8Array>;
+  /** What servers call the envelope (RFC 3461 §4.4). */
+  readonly envelopeId: string;
+  /** The header field that proves a transaction for exactly these recipients, CRLF included (proof.ts). */
+  mark(recipients: readonly Recipient[]): string;
+  /** Octets of {@link mark}. */
+  readonly markOctets: number;
+  /**
+   * Writes down whom the provider refused and whom it would take the message for, before the last octet is sent: what was said at
+   * RCPT must outlive the connection and the process. To be called where not all were taken.
+   * @throws store.unavailable, outbox.claim-lost: then the message must not be finished
+   */
+  named(outcomes: readonly RecipientOutcome[]): Promise<void>;
+  /** To be asked right before the last octet. @throws outbox.claim-lost: somebody else looks after the message now */
+  mayFinish(): void;
+}
+
+/** An attempt whose end nobody saw. */
+export interface OpenAttempt {
+  readonly message: OutboxMessage;
+  readonly mailbox: Mailbox;
+  /** For whom the provider would have taken it. */
+  readonly recipients: readonly Recipient[];
+  /** When it began, at the earliest. */
+  readonly since: number;
   body(): AsyncIterable<Uint8Array>;
 }
 
 /** Who tells whether a message went out although its connection broke. */
 export interface SentProbe {
-  /** @returns `unable` when the mailbox cannot be looked into. Never rejects but with the signal's reason. */
-  look(message: OutboxMessage, mailbox: Mailbox, signal: AbortSignal): Promise<'found' | 'absent' | 'unable'>;
+  /**
+   * @returns what the sent mail says (proof.ts); `failed`: it could not be looked at just now; `unable`: it never can, or the
+   *   provider keeps none. Never rejects but with the signal's reason.
+   */
+  look(attempt: OpenAttempt, signal: AbortSignal): Promise<Verdict | 'failed' | 'unable'>;
 }
 
 /** What a provider lets one mailbox send. */

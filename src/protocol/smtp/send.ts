@@ -28,9 +28,11 @@ export interface Outgoing {
   readonly smtputf8: boolean;
   readonly ret?: 'FULL' | 'HDRS';
   readonly envid?: string;
-  /** RFC 5322 octets with CRLF. */
-  readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** RFC 5322 octets with CRLF; made when it is known what the server said to each recipient. */
+  readonly body: Octets | ((recipients: readonly SmtpReply[]) => Octets | Promise<Octets>);
 }
+
+type Octets = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 export type SendResult =
   /** The server took it for those recipients it took; the others have their refusals. */
@@ -136,7 +138,8 @@ export class SmtpSender {
       await this.#reply(signal);
       return this.#refused(decisive(mail, recipients), recipients, signal);
     }
-    const last = await this.#body(message.body, signal);
+    const { body } = message;
+    const last = await this.#body(typeof body === 'function' ? await body(recipients) : body, signal);
     // Whoever has left already has not seen the end, and so has taken nothing.
     if (this.#conn.closed)
       throw protocolError('wire.closed', `${this.#host} closed the connection before the end of the message`);
@@ -175,7 +178,7 @@ export class SmtpSender {
   }
 
   /** The octets with their dots stuffed, in blocks; gives the last block, with the dot that ends the message. */
-  async #body(body: Outgoing['body'], signal: AbortSignal | undefined): Promise<Buffer> {
+  async #body(body: Octets, signal: AbortSignal | undefined): Promise<Buffer> {
     let lineStart = true;
     let block: Buffer[] = [];
     let held = 0;

@@ -118,6 +118,27 @@ export const networkRows = {
     doors: ['authority'],
     effect: { type: 'behaviour' },
   },
+  'sent-copy-late': {
+    title: 'the copy in Sent Items appears late',
+    stage: 'network',
+    bites: 'a message that was taken, by SMTP or Graph',
+    does: 'the reply is as always; the copy is saved VALUE seconds later',
+    source: 'observed: Exchange Online under load; no bound is documented',
+    value: { means: 'seconds', default: 30 },
+    doors: ['smtp', 'graph'],
+    unseen: true,
+    effect: { type: 'behaviour' },
+  },
+  'sent-fields-removed': {
+    title: 'the provider removes header fields it does not know',
+    stage: 'network',
+    bites: 'a message that was taken, by SMTP or Graph',
+    does: 'fields whose names begin with `X-` are missing from what arrives and from the copy in Sent Items',
+    source: 'RFC 5321 §6.4 forbids it; gateways that filter content do it all the same',
+    doors: ['smtp', 'graph'],
+    unseen: true,
+    effect: { type: 'behaviour' },
+  },
 } as const satisfies Readonly<Record<string, FaultRow>>;
 
 export const graphRows = {
@@ -241,6 +262,14 @@ export const graphRows = {
       code: 'ErrorExceededMessageLimit',
       message: "The message can't be submitted because the sender's submission quota was exceeded.",
     },
+  },
+  'graph-message-lost': {
+    title: 'the connection breaks before Graph took the message',
+    stage: 'graph',
+    bites: 'sendMail and send',
+    does: 'a reset instead of 202; nothing was accepted or saved',
+    source: 'RFC 9110 §9.2.2',
+    effect: { type: 'behaviour' },
   },
   'graph-reply-lost': {
     title: 'the connection breaks after Graph took the message',

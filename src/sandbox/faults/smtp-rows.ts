@@ -273,6 +273,14 @@ export const smtpRows = {
     source: 'RFC 5321 §4.1.1.4, §6.1',
     effect: { type: 'behaviour' },
   },
+  'smtp-lost-beside-copy': {
+    title: 'a message is lost although a copy of it is in Sent Items',
+    stage: 'smtp',
+    bites: 'the end of a message whose Message-ID is in Sent Items already',
+    does: 'as `smtp-message-lost`: after a program saved its own copy, in the second part of a message with many recipients, or for another message with this Message-ID',
+    source: 'RFC 5321 §4.1.1.4, §6.1; RFC 9051 §6.3.12',
+    effect: { type: 'behaviour' },
+  },
   'smtp-reply-lost': {
     title: 'the connection breaks after the message was taken',
     stage: 'smtp',

@@ -69,5 +69,7 @@ export interface FaultRow {
   readonly byAddress?: false;
   /** True when setting it is all: it acts once, on what is open then. */
   readonly momentary?: true;
+  /** True where no reply is another than otherwise: only what is kept or arrives afterwards differs. */
+  readonly unseen?: true;
   readonly effect: Effect;
 }

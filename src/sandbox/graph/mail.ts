@@ -143,10 +143,18 @@ async function send(site: GraphSite, c: Context, sender: Sender, written: Buffer
       'ErrorExceededMessageLimit',
       "The message can't be submitted because the sender's submission quota was exceeded.",
     );
-  post(site.mail, sender, { from: mailbox, recipients, raw, copy: save ? full : undefined });
-  if (faults.bite('graph-reply-lost', { place: 'graph', addresses: [mailbox, ...recipients] }))
-    (c.env as Partial<HttpBindings> | undefined)?.incoming?.socket.destroy();
+  if (faults.bite('graph-message-lost', { place: 'graph', addresses: [mailbox, ...recipients] })) {
+    reset(c);
+    return c.body(null, 500);
+  }
+  post(site.mail, sender, { place: 'graph', from: mailbox, recipients, raw, copy: save ? full : undefined });
+  if (faults.bite('graph-reply-lost', { place: 'graph', addresses: [mailbox, ...recipients] })) reset(c);
   return c.body(null, 202);
+}
+
+/** The connection breaks; what is answered arrives nowhere. */
+function reset(c: Context): void {
+  (c.env as Partial<HttpBindings> | undefined)?.incoming?.socket.destroy();
 }
 
 const sendMailSchema = z.object({ message: messageSchema, saveToSentItems: z.boolean().default(true) });

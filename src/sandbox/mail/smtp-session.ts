@@ -9,7 +9,7 @@ import { admit, decodeLine, type Admitted } from './admission.ts';
 import type { Line } from './line.ts';
 import { LINE_OCTETS, type MailSite } from './site.ts';
 import { Transaction } from './smtp-transaction.ts';
-import { foreignAuthor, maySendAs, post } from './submission.ts';
+import { foreignAuthor, keepsCopyOf, maySendAs, post } from './submission.ts';
 
 const FAILURES = 10;
 const replies = catalogue.filter(({ effect }) => effect.type === 'reply');
@@ -288,16 +288,18 @@ class Submission {
     const { address } = sender.mailbox;
     const spot: Spot = { place: 'smtp', addresses: [address, transaction.from, ...transaction.recipients] };
     if (await this.#fault('done', spot.addresses, transaction.from)) return undefined;
+    const body = transaction.message();
     if (faults.bite('smtp-message-lost', spot)) return this.#conn.reset();
+    if (keepsCopyOf(sender.mailbox, body) && faults.bite('smtp-lost-beside-copy', spot)) return this.#conn.reset();
     if (ledger.open(address, 'smtp') > ledger.limits.smtpConnections) return this.#refuseAs('smtp-concurrent-limit');
     const date = mailDate(clock.now());
     const received = `Received: from ${this.#greeted ?? 'unknown'} (127.0.0.1)\r\n by ${hostname} with ESMTPSA id ${randomUUID()};\r\n ${date}\r\n`;
-    const body = transaction.message();
     const foreign = foreignAuthor(mail, sender, body);
     if (foreign !== undefined) return this.#refuseAs('smtp-send-as-denied', foreign);
     if (!ledger.takeRecipients(address, transaction.recipients.length)) return this.#refuseAs('smtp-sender-limit');
     const raw = Buffer.concat([Buffer.from(received), body]);
-    const id = post(this.#service, sender, { from: transaction.from, recipients: transaction.recipients, raw });
+    const { from, recipients } = transaction;
+    const id = post(this.#service, sender, { place: 'smtp', from, recipients, raw });
     if (faults.bite('smtp-reply-lost', spot)) return this.#conn.reset();
     return this.#say(`250 2.0.0 OK <${id}@${hostname}> [Hostname=${hostname}]`);
   }

@@ -1,0 +1,69 @@
+/** An attempt whose end nobody saw: the connection broke after the last octet, or the process ended. Found out, or told as unknown. */
+import type { Clock } from '../../base/clock.ts';
+import type { Recipient } from '../../store/types-outbox.ts';
+import { silent } from './judge.ts';
+import type { OpenAttempt, Outcome, SentProbe } from './types.ts';
+
+/**
+ * Waits before each look: a copy may appear late (Exchange's by half a minute under load). A message is not there only after
+ * the last of them, 75 seconds in all.
+ */
+const LOOK_AFTER_MS = [2_000, 8_000, 15_000, 25_000, 25_000] as const;
+
+/** For whom the provider would have taken the last attempt: those it took at RCPT where it refused others, else all that wait. */
+export function namedIn({ attempts, recipients }: OpenAttempt['message']): readonly Recipient[] {
+  const waiting = recipients.filter(({ state }) => state === 'pending');
+  const named = waiting.filter(({ attempt }) => attempt === attempts);
+  return named.length > 0 ? named : waiting;
+}
+
+/**
+ * @param outcome what is known without looking
+ * @param copies where what was taken is kept among the sent mail: `always`, only for some of the ways it may have gone, or never
+ */
+export async function findOut(
+  { clock, probe }: { readonly clock: Clock; readonly probe?: SentProbe },
+  outcome: Outcome & { readonly type: 'unknown' },
+  attempt: OpenAttempt,
+  copies: 'always' | 'sometimes' | 'never',
+  signal: AbortSignal,
+): Promise<Outcome> {
+  if (!probe || copies === 'never') return outcome;
+  let last: Awaited<ReturnType<SentProbe['look']>> = 'failed';
+  for (const wait of LOOK_AFTER_MS) {
+    await clock.sleep(wait, signal);
+    const seen = await probe.look(attempt, signal);
+    if (seen === 'unable') return outcome;
+    if (seen === 'found' || seen === 'probably') return proven(outcome, attempt, seen);
+    // What was seen once stays: a later look that fails takes nothing back.
+    if (seen !== 'failed') last = seen;
+  }
+  const { text } = outcome.reply;
+  if (last === 'failed') return { ...outcome, reply: silent(`${text}; the sent messages could not be looked at`) };
+  if (last === 'uncertain')
+    return {
+      ...outcome,
+      reply: silent(`${text}; a sent message with this Message-ID may be the program's own copy, so it proves nothing`),
+    };
+  if (copies === 'sometimes') return outcome;
+  return { type: 'later', code: 'outbox.not-sent', reply: silent(`${text}; it is not among the sent messages`) };
+}
+
+function proven(
+  { reply: { text } }: Outcome & { readonly type: 'unknown' },
+  { recipients }: OpenAttempt,
+  seen: 'found' | 'probably',
+): Outcome {
+  const reply = silent(
+    seen === 'found'
+      ? `${text}; the copy among the sent messages carries the mark of this attempt`
+      : `${text}; it was probably taken: a sent message has its Message-ID, size, date and recipients, ` +
+          'but the provider removed our mark',
+  );
+  return {
+    type: 'sent',
+    reply,
+    recipients: recipients.map(({ address }) => ({ address, outcome: 'delivered', reply: reply.text })),
+    proof: seen === 'found' ? 'mark' : 'probable',
+  };
+}

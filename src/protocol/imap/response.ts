@@ -1,0 +1,223 @@
+/** What a response of a server means (RFC 9051 §7): status, data and continuation, in both directions of reading one grammar. */
+import { isError } from '../../base/error.ts';
+import { protocolError } from '../errors.ts';
+import type { ResponseSegments } from './response-reader.ts';
+import { isList, isString, textOf, type Value, ValueReader } from './response-value.ts';
+
+/** `[UIDVALIDITY 12] …`: its name in capitals and what follows it, as written (RFC 9051 §7.1). */
+export interface ResponseCode {
+  readonly name: string;
+  readonly text: string;
+}
+
+export type Response =
+  /** `+ …` (RFC 9051 §7.6). */
+  | { readonly type: 'continuation'; readonly text: string }
+  /** The end of a command (§7.1). */
+  | {
+      readonly type: 'tagged';
+      readonly tag: string;
+      readonly status: 'OK' | 'NO' | 'BAD';
+      readonly code: ResponseCode | undefined;
+      readonly text: string;
+    }
+  | {
+      readonly type: 'status';
+      readonly status: 'OK' | 'NO' | 'BAD' | 'BYE' | 'PREAUTH';
+      readonly code: ResponseCode | undefined;
+      readonly text: string;
+    }
+  | { readonly type: 'capability'; readonly names: readonly string[] }
+  /** LIST, LSUB, XLIST. Undefined delimiter: the hierarchy is flat (§7.3.1). Names stay in modified UTF-7. */
+  | {
+      readonly type: 'list';
+      readonly flags: readonly string[];
+      readonly delimiter: string | undefined;
+      readonly name: string;
+    }
+  /** SEARCH and the ALL of ESEARCH (§7.3.4), in order of the server. */
+  | { readonly type: 'search'; readonly numbers: readonly number[] }
+  | { readonly type: 'message-count'; readonly name: 'EXISTS' | 'RECENT'; readonly number: number }
+  | { readonly type: 'expunge'; readonly number: number }
+  /** Items by their name in capitals (§7.5.2). */
+  | { readonly type: 'fetch'; readonly number: number; readonly items: ReadonlyMap<string, Value> }
+  /** Data of another name, or such whose form is not what the grammar says. */
+  | { readonly type: 'other'; readonly name: string; readonly text: string };
+
+/** Characters of a line that are told of. */
+const MAX_SHOWN = 200;
+/** More numbers than any search of ours gives back; a set like 1:4000000000 must not be written out. */
+const MAX_NUMBERS = 1_000_000;
+
+/**
+ * @throws wire.syntax for what is no response at all: no tag, no status, no name
+ */
+export function parseResponse(segments: ResponseSegments): Response {
+  const first = segments[0];
+  if (typeof first !== 'string') throw notOne('');
+  if (first === '+' || first.startsWith('+ ')) return { type: 'continuation', text: human(first.slice(2)) };
+  const space = first.indexOf(' ');
+  if (space < 1) throw notOne(first);
+  const tag = first.slice(0, space);
+  const [word, end] = wordAt(first, space + 1);
+  if (tag !== '*') {
+    if (word !== 'OK' && word !== 'NO' && word !== 'BAD') throw notOne(first);
+    return { type: 'tagged', tag, status: word, ...statusText(segments, end) };
+  }
+  switch (word) {
+    case 'OK':
+    case 'NO':
+    case 'BAD':
+    case 'BYE':
+    case 'PREAUTH':
+      return { type: 'status', status: word, ...statusText(segments, end) };
+    case '':
+      throw notOne(first);
+  }
+  try {
+    return /^\d{1,10}$/.test(word) ? numbered(segments, Number(word), end) : data(segments, word, end);
+  } catch (error) {
+    if (!isError(error, 'wire.syntax')) throw error;
+    return { type: 'other', name: word, text: whole(segments, end) };
+  }
+}
+
+function data(segments: ResponseSegments, name: string, end: number): Response {
+  switch (name) {
+    case 'CAPABILITY':
+      return { type: 'capability', names: whole(segments, end).split(' ').filter(Boolean) };
+    case 'LIST':
+    case 'LSUB':
+    case 'XLIST': {
+      const reader = new ValueReader(segments, end);
+      const flags = reader.value();
+      reader.expect(' ');
+      const delimiter = textOf(reader.value());
+      reader.expect(' ');
+      const mailbox = reader.value();
+      if (!isList(flags) || mailbox === undefined || isList(mailbox)) throw protocolError('wire.syntax', 'no LIST');
+      // A mailbox may be called NIL.
+      return {
+        type: 'list',
+        flags: flags.flatMap((flag) => textOf(flag) ?? []),
+        delimiter,
+        name: textOf(mailbox) ?? 'NIL',
+      };
+    }
+    case 'SEARCH':
+      return { type: 'search', numbers: numbersIn(whole(segments, end).split(' ')) };
+    case 'ESEARCH': {
+      // (TAG "q1") UID ALL 1:3,5
+      const words = whole(segments, end).split(' ');
+      const all = words.findIndex((one) => one.toUpperCase() === 'ALL');
+      return { type: 'search', numbers: all === -1 ? [] : numbersOfSet(words[all + 1] ?? '') };
+    }
+    default:
+      return { type: 'other', name, text: whole(segments, end) };
+  }
+}
+
+function numbered(segments: ResponseSegments, number: number, at: number): Response {
+  const [name, end] = wordAt(segments[0] as string, at);
+  switch (name) {
+    case 'EXISTS':
+    case 'RECENT':
+      return { type: 'message-count', name, number };
+    case 'EXPUNGE':
+      return { type: 'expunge', number };
+    case 'FETCH':
+      return { type: 'fetch', number, items: itemsOf(new ValueReader(segments, end)) };
+    default:
+      return { type: 'other', name, text: whole(segments, end) };
+  }
+}
+
+/** @throws wire.syntax */
+function itemsOf(reader: ValueReader): ReadonlyMap<string, Value> {
+  const items = new Map<string, Value>();
+  reader.expect('(');
+  while (!reader.skip(')')) {
+    const name = reader.itemName();
+    reader.expect(' ');
+    items.set(name, reader.value());
+    while (reader.skip(' '));
+  }
+  return items;
+}
+
+/** The response code, if there is one, and the words. */
+function statusText(
+  segments: ResponseSegments,
+  at: number,
+): { readonly code: ResponseCode | undefined; readonly text: string } {
+  const text = whole(segments, at);
+  if (!text.startsWith('[')) return { code: undefined, text };
+  const close = closingBracket(text);
+  if (close === -1) return { code: undefined, text };
+  const inner = text.slice(1, close);
+  const space = inner.indexOf(' ');
+  const name = (space === -1 ? inner : inner.slice(0, space)).toUpperCase();
+  return { code: { name, text: space === -1 ? '' : inner.slice(space + 1) }, text };
+}
+
+/** Where a code ends: a `]` inside a quoted string does not end it. */
+function closingBracket(text: string): number {
+  let inQuotes = false;
+  for (let at = 1; at < text.length; at++) {
+    const char = text[at];
+    if (char === '\\' && inQuotes) at += 1;
+    else if (char === '"') inQuotes = !inQuotes;
+    else if (char === ']' && !inQuotes) return at;
+  }
+  return text.indexOf(']');
+}
+
+/** The word at a place in capitals, and where what follows its space begins. */
+function wordAt(text: string, at: number): readonly [string, number] {
+  const space = text.indexOf(' ', at);
+  const end = space === -1 ? text.length : space;
+  return [text.slice(at, end).toUpperCase(), Math.min(end + 1, text.length)];
+}
+
+/** All that follows as text for people, literals put in. */
+function whole(segments: ResponseSegments, at: number): string {
+  const [first, ...others] = segments;
+  const rest = (first as string).slice(at);
+  const text = others.map((one) => (typeof one === 'string' ? one : (one.data?.toString('latin1') ?? '')));
+  return human(rest + text.join(''));
+}
+
+function numbersIn(words: readonly string[]): readonly number[] {
+  return words.filter((word) => /^\d{1,10}$/.test(word)).map(Number);
+}
+
+function numbersOfSet(set: string): readonly number[] {
+  const numbers: number[] = [];
+  for (const range of set.split(',')) {
+    const [from = NaN, to = from] = range.split(':').map(Number);
+    for (let one = Math.min(from, to); one <= Math.max(from, to); one++) {
+      if (numbers.length >= MAX_NUMBERS) throw protocolError('wire.syntax', 'a search gives too many numbers');
+      numbers.push(one);
+    }
+  }
+  return numbers;
+}
+
+/** The octets of a FETCH's `BODY[section]`, however the server wrote the section and the origin. */
+export function bodyOf(items: ReadonlyMap<string, Value>, section: string): Buffer | undefined {
+  const wanted = `BODY[${section.toUpperCase()}]`;
+  for (const [name, value] of items)
+    if (name === wanted || (name.startsWith(`${wanted}<`) && name.endsWith('>')))
+      return isString(value) ? value.data : undefined;
+  return undefined;
+}
+
+/** Octets come as latin1 text; servers write UTF-8. */
+function human(text: string): string {
+  return /[\x80-\xff]/.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text;
+}
+
+function notOne(line: string): Error {
+  const reply = line.slice(0, MAX_SHOWN);
+  return protocolError('wire.syntax', `no IMAP response: ${JSON.stringify(reply)}`, { detail: { reply } });
+}
