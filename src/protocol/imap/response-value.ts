@@ -87,16 +87,17 @@ export class ValueReader {
 
   #quoted(): Literal {
     this.expect('"');
-    let text = '';
+    const pieces: string[] = [];
     for (;;) {
-      text += this.#match(PLAIN);
+      pieces.push(this.#match(PLAIN));
       if (this.skip('"')) break;
       if (!this.skip('\\')) throw this.#wrong('a closing quote');
       const char = this.#text[this.#at++];
       if (char !== '"' && char !== '\\') throw this.#wrong('an escaped quote or backslash');
-      text += char;
+      pieces.push(char);
     }
-    return { octets: text.length, data: Buffer.from(text, 'latin1') };
+    const data = Buffer.from(pieces.join(''), 'latin1');
+    return { octets: data.length, data };
   }
 
   #literal(): Literal | undefined {
