@@ -21,7 +21,7 @@ import type { Outcome } from '../src/outbox/deliver/types.ts';
 import { newWebhookSecret, sealSecrets } from '../src/outbox/webhook/signature.ts';
 import { startWebhooks, testDelivery } from '../src/outbox/webhook/dispatch.ts';
 import { openStore } from '../src/store/open.ts';
-import { letter, openOutboxBed, type OutboxBed } from './bed/outbox.ts';
+import { MARKS, letter, openOutboxBed, type OutboxBed } from './bed/outbox.ts';
 import { type Postgres, startPostgres } from './bed/postgres.ts';
 import { fakeProvider } from './oauth/fake-provider.ts';
 import { plainVault } from './oauth/fixture.ts';
@@ -93,6 +93,7 @@ function delivering(t: TestContext, bed: OutboxBed, clock: ManualClock) {
       clock,
       log: nullLog,
       owner: randomBytes(4).toString('hex'),
+      marks: MARKS,
       limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 1 }),
       routes: () =>
         Promise.resolve([
