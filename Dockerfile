@@ -18,7 +18,6 @@ RUN install -d -o node -g node -m 0700 /var/lib/postern && ln -s /opt/postern/di
 USER node
 VOLUME /var/lib/postern
 EXPOSE 993 995 465 587
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10s \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:7993/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+HEALTHCHECK --interval=15s --timeout=8s --start-period=10s CMD ["postern", "ready"]
 ENTRYPOINT ["postern"]
 CMD ["serve"]

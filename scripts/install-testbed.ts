@@ -29,6 +29,9 @@ const NEEDS: readonly Need[] = [
   { package: 'getmail6', probe: 'getmail' },
   { package: 'fetchmail', probe: 'fetchmail' },
   { package: 'chromium', probe: 'chromium' },
+  // Shells whose completion is tested.
+  { package: 'zsh', probe: 'zsh' },
+  { package: 'fish', probe: 'fish' },
   // For the library that ends processes at an exact point, test/bed/sudden-death.c.
   { package: 'gcc', probe: 'gcc' },
   { package: 'libc6-dev', probe: '/usr/include/stdio.h' },

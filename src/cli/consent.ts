@@ -106,6 +106,7 @@ async function redirectFor(context: Context, { way, redirectUri }: ConsentReques
         context.say('the browser then ends at an address that does not load; copy that address');
         return askLine('paste it here: ');
       },
+      again: ({ message, hint }) => context.say(`${message}; ${hint}`),
     });
   }
   const { listenForRedirect } = await import('../oauth/loopback.ts');

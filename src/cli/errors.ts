@@ -18,6 +18,10 @@ export const cliError = errorTable({
   },
   'cli.test-failed': { kind: 'refused', hint: 'the lines above say what to do for each protocol' },
   'cli.service': { kind: 'misuse', hint: 'postern service install --dry-run shows what would be done' },
+  'cli.not-ready': {
+    kind: 'later',
+    hint: 'is it running? postern serve; what stands in the way is in its log, and postern check says more',
+  },
   'cli.no-sandbox': {
     kind: 'later',
     hint: 'start one: postern sandbox; with --port 0 it prints the control endpoint to give with --control',

@@ -1,16 +1,14 @@
 #!/usr/bin/env node
-/** Where a process of Postern begins: a worker of `serve`, or the command. */
-import cluster from 'node:cluster';
-import { keepCompiledCode } from '../server/compile-cache.ts';
-import { keepHeapSmall } from '../server/heap.ts';
-import { startWriterEarly } from '../store/writer-thread.ts';
+/** Where a process of Postern begins. Imports nothing of ours before it is known that this Node can read it. */
+import process from 'node:process';
 
-keepCompiledCode(process.env);
-// Before anything else is loaded: the heap grows while it loads, and does not shrink again.
-if (cluster.isWorker || process.argv.includes('serve')) {
-  keepHeapSmall();
-  startWriterEarly();
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+// crypto.argon2 came with 24.7; the oldest Node that understands this file itself is 14.8.
+if (major < 24 || (major === 24 && minor < 7)) {
+  process.stderr.write(
+    `postern: this is Node ${process.version}, and Postern needs Node 24.7 or later\n` +
+      'postern: next: install a newer Node (https://nodejs.org/en/download), or use a checkout of Postern, which brings its own\n',
+  );
+  process.exit(69);
 }
-
-if (cluster.isWorker) (await import('./command/serve.ts')).runWorker();
-else await (await import('./run.ts')).run(process.argv);
+await import('./start.ts');

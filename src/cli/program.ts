@@ -17,6 +17,7 @@ import { notice } from './command/notice.ts';
 import { outbox } from './command/outbox.ts';
 import { password } from './command/password.ts';
 import { provider } from './command/provider.ts';
+import { ready } from './command/ready.ts';
 import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
 import { sendmail } from './command/sendmail.ts';
@@ -48,6 +49,7 @@ export function program(): Command {
   for (const command of [
     init,
     serve,
+    ready,
     service,
     discover,
     register,

@@ -1,6 +1,6 @@
 /** Findings of a check as lines: one for each step, then what is wrong first and what to do. */
 import { styleText } from 'node:util';
-import type { CheckReport, Finding, FindingOutcome } from '../check/types.ts';
+import type { CheckReport, Finding, FindingOutcome, Subject } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Blame } from '../oauth/catalogue/schema.ts';
 
@@ -37,6 +37,38 @@ export function conclusion({ outcome, first, findings }: CheckReport): readonly 
     ...(first.passesWhen === undefined ? [] : [`  passes  by itself when ${first.passesWhen}`]),
     `  who     ${BLAMED[first.blame]}`,
     ...first.remedy.map((step, index) => `  ${index === 0 ? 'next' : '    '}    ${stepText(step)}`),
+  ];
+}
+
+export function nameOf(subject: Subject): string {
+  return subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`;
+}
+
+/** Several reports in short: how many work, then the steps and the advice of those where something is wrong. */
+export function overview(reports: readonly CheckReport[]): readonly string[] {
+  const mailboxes = reports.filter(({ subject }) => subject.type === 'mailbox');
+  const count = (outcome: CheckReport['outcome']): number => mailboxes.filter((one) => one.outcome === outcome).length;
+  const parts = [
+    `${count('ok')} work`,
+    ...(count('warnings') === 0 ? [] : [`${count('warnings')} work with warnings`]),
+    ...(count('failed') === 0 ? [] : [`${count('failed')} do not work`]),
+  ];
+  const wrong = reports.filter(({ outcome }) => outcome !== 'ok');
+  return [
+    ...(reports.some(({ subject, outcome }) => subject.type === 'installation' && outcome === 'ok')
+      ? ['The installation works.']
+      : []),
+    mailboxes.length === 0 ? 'There are no mailboxes.' : `Of ${mailboxes.length} mailboxes ${parts.join(', ')}.`,
+    ...wrong.flatMap((report) => [
+      '',
+      nameOf(report.subject),
+      ...report.findings
+        .filter(({ outcome }) => outcome === 'warning' || outcome === 'failed')
+        .flatMap((finding) => findingLines(finding)),
+      ...conclusion(report),
+    ]),
+    '',
+    'Every step: postern check ADDRESS, or postern check --details',
   ];
 }
 

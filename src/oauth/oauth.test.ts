@@ -14,7 +14,7 @@ import type { Http } from './http.ts';
 import { verifyIdToken } from './id-token.ts';
 import type { IdTokenChecks } from './id-token.ts';
 import { listenForRedirect } from './loopback.ts';
-import { readPasted } from './paste-back.ts';
+import { pasteBack, readPasted } from './paste-back.ts';
 import { resolveProvider } from './provider.ts';
 import { presets } from './providers.ts';
 import { compareScopes, scopesFor } from './scopes.ts';
@@ -345,5 +345,20 @@ describe('paste-back', () => {
       assert.throws(() => read(text), { code: 'oauth.redirect-invalid' }, text);
     }
     assert.throws(() => read('code=c&state=other'), { code: 'oauth.redirect-mismatch' });
+  });
+
+  test('N15: a wrong paste is told and asked for again; nothing pasted gives up', async () => {
+    const told: string[] = [];
+    const asking = (...pastes: string[]) =>
+      pasteBack({
+        redirectUri: 'http://localhost/',
+        ask: () => Promise.resolve(pastes.shift() ?? ''),
+        again: ({ code }) => told.push(code),
+      }).wait('https://login.example/authorize?state=s');
+    const answer = await asking('http://localhost/?code=c', 'https://elsewhere.example/', '?code=c&state=s');
+    assert.equal(answer.searchParams.get('code'), 'c');
+    assert.deepEqual(told, ['oauth.redirect-invalid', 'oauth.redirect-invalid']);
+    await assert.rejects(asking('nonsense', ''), { code: 'oauth.redirect-invalid' });
+    await assert.rejects(asking(...Array.from({ length: 9 }, () => 'wrong')), { code: 'oauth.redirect-invalid' });
   });
 });

@@ -1,14 +1,20 @@
 /** The redirect of hosts without a browser: the person signs in elsewhere and pastes the address the browser ended at. */
+import { asError, type PosternError } from '../base/error.ts';
 import { trimEndOf } from '../base/text.ts';
 import { oauthError } from './errors.ts';
 import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
+
+/** The sign-in page's answer ends within minutes; nobody pastes more often. */
+const MOST_ATTEMPTS = 5;
 
 export interface PasteBackOptions {
   /** As registered; nothing needs to listen there. */
   readonly redirectUri: string;
   /** Shows the address and gives back what the person pasted: the whole address, its query, or `code=…&state=…`. */
   readonly ask: (authorizationUrl: string) => Promise<string>;
+  /** Told what was wrong with what was pasted, before it is asked for again. Without it the first mistake ends the sign-in. */
+  readonly again?: (error: PosternError) => void;
 }
 
 export function pasteBack(options: PasteBackOptions): Redirect {
@@ -16,8 +22,17 @@ export function pasteBack(options: PasteBackOptions): Redirect {
     uri: options.redirectUri,
     async wait(authorizationUrl, signal) {
       signal?.throwIfAborted();
-      const pasted = await Promise.race([options.ask(authorizationUrl), abortOf(signal)]);
-      return readPasted(pasted, options.redirectUri, stateOf(authorizationUrl));
+      for (let attempt = 1; ; attempt += 1) {
+        const pasted = await Promise.race([options.ask(authorizationUrl), abortOf(signal)]);
+        try {
+          return readPasted(pasted, options.redirectUri, stateOf(authorizationUrl));
+        } catch (thrown) {
+          const error = asError(thrown);
+          // Nothing at all is how a person, or the end of a file, gives up.
+          if (options.again === undefined || pasted.trim() === '' || attempt >= MOST_ATTEMPTS) throw error;
+          options.again(error);
+        }
+      }
     },
     close: () => Promise.resolve(),
   };

@@ -185,7 +185,7 @@ describe('update-data', () => {
     writeFileSync(join(home, 'postern.yaml'), `data: { publishers: ['${key}'] }\n`);
     try {
       assert.deepEqual(parsed(await run(['update-data', file, '--json'])), {
-        before: 1,
+        before: builtIn().edition,
         now: 1000,
         published: builtIn().published,
         changed: true,

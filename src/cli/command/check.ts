@@ -11,12 +11,13 @@ import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
-import { conclusion, findingLines } from '../report.ts';
+import { conclusion, findingLines, nameOf, overview } from '../report.ts';
 import { between } from '../value.ts';
 import { findOpened } from '../find.ts';
 
 interface ScopeOptions {
   readonly installation?: boolean;
+  readonly details?: boolean;
   readonly fetch?: boolean;
   readonly timeout?: number;
 }
@@ -26,11 +27,12 @@ export function check(): Command {
     .description('find out what is wrong: with a mailbox, or with this installation and every mailbox')
     .argument('[address]', 'a mailbox; without one the installation and all mailboxes')
     .option('--installation', 'leave the mailboxes out')
+    .option('--details', 'every step of every mailbox, not only what is wrong')
     .option('--fetch', 'also fetch the newest message by IMAP; Exchange may send a read receipt for it')
     .option('--timeout <seconds>', 'for one connection (default: 45)', between(1, 600))
     .addHelpText(
       'after',
-      '\nNothing is changed and nothing is sent. Four mailboxes are looked at at a time. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check --json\n',
+      '\nNothing is changed and nothing is sent. Of several mailboxes a summary is printed, and what is wrong. Four mailboxes are looked at at a time. A token is asked for anew, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check\n  $ postern check --details\n  $ postern check --json\n',
     )
     .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
       const context = new Context(command);
@@ -54,8 +56,12 @@ export function check(): Command {
           return;
         }
         await context.withInstanceOrError(async (instance) => {
-          const reports = await everything(instance, context.config(), options.installation === true, run, screen);
+          const steps = options.details === true || options.installation === true;
+          const shown = steps ? screen : new Screen(context, 'titles');
+          const runs = { ...run, onStart: shown.begin };
+          const reports = await everything(instance, context.config(), options.installation === true, runs, shown);
           const [installation, ...mailboxes] = reports;
+          if (!steps) for (const text of overview(reports)) screen.line(text);
           context.result({ format: 1, installation, mailboxes }, []);
           leave(reports);
         });
@@ -99,7 +105,7 @@ async function mailboxReport(
 }
 
 async function gather(subject: Subject, steps: AsyncIterable<Finding>, screen: Screen): Promise<CheckReport> {
-  screen.line(subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`);
+  screen.title(nameOf(subject));
   const findings: Finding[] = [];
   for await (const finding of steps) {
     findings.push(finding);
@@ -116,34 +122,42 @@ function leave(reports: readonly CheckReport[]): void {
   if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
 }
 
-/** Lines as they come; on a terminal also what is being done. Silent with --json. */
+/** Lines as they come; on a terminal also what is being done. Silent with --json, and where only titles are wanted. */
 class Screen {
   readonly #context: Context;
   readonly #silent: boolean;
+  readonly #titles: boolean;
   readonly #progress: boolean;
   /** What is said while others speak. */
   #kept: string[] | undefined;
 
-  constructor(context: Context, waits = false) {
-    this.#kept = waits ? [] : undefined;
+  constructor(context: Context, how: 'steps' | 'waits' | 'titles' = 'steps') {
+    this.#kept = how === 'waits' ? [] : undefined;
+    this.#titles = how === 'titles';
     this.#context = context;
-    this.#silent = context.json;
+    this.#silent = context.json || this.#titles;
     this.#progress = !context.json && context.options.quiet !== true && process.stderr.isTTY;
   }
 
   readonly begin = (title: string): void => {
-    if (this.#progress && this.#kept === undefined) process.stderr.write(`\r\u001b[K  ${title} …`);
+    if (this.#progress && !this.#titles && this.#kept === undefined) process.stderr.write(`\r\u001b[K  ${title} …`);
   };
 
   /** Another one for the same place, which keeps its lines until it is told to speak. */
   waiting(): Screen {
-    return new Screen(this.#context, true);
+    return new Screen(this.#context, this.#titles ? 'titles' : 'waits');
   }
 
   speak(): void {
     const kept = this.#kept ?? [];
     this.#kept = undefined;
     for (const text of kept) this.line(text);
+  }
+
+  /** What the next lines are about. */
+  title(text: string): void {
+    if (this.#titles && this.#progress) process.stderr.write(`\r\u001b[K  ${text} …`);
+    this.line(text);
   }
 
   line(text: string): void {

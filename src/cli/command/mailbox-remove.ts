@@ -2,7 +2,9 @@
 import { Command } from 'commander';
 import type { Revocation } from '../../oauth/revocation.ts';
 import { endInvitation } from '../../server/consent-link.ts';
+import { askLine } from '../ask.ts';
 import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
 import { findMailbox } from '../find.ts';
 
 export function remove(): Command {
@@ -15,11 +17,14 @@ export function remove(): Command {
       '\nOpen sessions end. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n',
     )
     .argument('<address>')
-    .action(async (address: string, _options: object, command: Command) => {
+    .option('--yes', 'do not ask')
+    .action(async (address: string, options: { yes?: true }, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const { store, audit } = instance;
         const found = await findMailbox(instance, address);
+        // A script has nobody to ask, and says what it means.
+        if (process.stdin.isTTY && options.yes !== true) await confirm(context, found.address);
         await store.mailboxes.remove(found.address);
         const others = (await store.mailboxes.byGrant(found.grantId)).map((other) => other.address);
         const grant = others.length === 0 ? await store.grants.find(found.grantId) : undefined;
@@ -68,4 +73,11 @@ function words(revocation: Revocation): string {
     case 'failed':
       return `its tokens are forgotten here, but could not be revoked (${revocation.error.message}); ${revocation.byHand}`;
   }
+}
+
+/** @throws cli.usage (anything else was typed) */
+async function confirm(context: Context, address: string): Promise<void> {
+  context.say(`this ends the sessions of ${address} and forgets its consent; only its owner can give a new one`);
+  if ((await askLine(`type ${address} to remove it: `)).trim().toLowerCase() === address) return;
+  throw cliError('cli.usage', `${address} was not removed`, { hint: 'nothing was changed' });
 }

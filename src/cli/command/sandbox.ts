@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import { openLog } from '../../server/log.ts';
+import { COMMAND } from '../command-name.ts';
 import { Context } from '../context.ts';
 import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
@@ -155,11 +156,11 @@ function tour(tenant: Sandbox, { listeners, password, home, consolePort }: Demon
     '',
     'With a mail program:',
     '',
-    `  neomutt -n -F /dev/null -e 'set folder=imap://${at('imap')}/ imap_user=${alice} imap_pass=${secret} ssl_starttls=no ssl_force_tls=no' -f imap://${at('imap')}/INBOX`,
+    `  neomutt -n -F /dev/null -e 'set folder=imap://${at('imap')}/ imap_user=${alice} imap_pass=${secret} ssl_starttls=no ssl_force_tls=no smtp_url=smtp://${alice}@${at('smtp')}/ smtp_pass=${secret} smtp_authenticators=plain from=${alice} use_from=yes' -f imap://${at('imap')}/INBOX`,
     `  Thunderbird and others: IMAP server ${host}, port ${imapPort}, no encryption, normal password`,
     '',
-    `Make it fail: npm run -s postern -- sandbox fault set imap-throttled --times 1 --control ${tenant.control}`,
-    `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: npm run -s postern -- --home ${home} audit show`,
+    `Make it fail: ${COMMAND} sandbox fault set imap-throttled --times 1 --control ${tenant.control}`,
+    `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: ${COMMAND} --home ${home} audit show`,
     'Ctrl-C ends it.',
   ];
 }
