@@ -131,7 +131,7 @@ function noneFits(found: FoundProvider | undefined, all: readonly Application[],
     'cli.usage',
     `${address} is at ${nameOfPreset(found.preset)}, and no application here is registered there: ${names}`,
     {
-      hint: `${registerCommand(found, undefined)}, then postern init --address ${address} --client-id CLIENT_ID; or --provider NAME if you know better`,
+      hint: `${registerCommand(found, undefined)}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID; or --provider NAME if you know better`,
     },
   );
 }

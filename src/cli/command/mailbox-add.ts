@@ -93,7 +93,7 @@ async function onlyProvider({ store }: Instance, address: string): Promise<strin
       'cli.usage',
       `${address} is at ${presetById(at)?.name ?? at}, and ${only.name} is an application at ${presetById(only.provider)?.name ?? only.provider}`,
       {
-        hint: `set one up for it: postern init --address ${address}; or --provider ${only.name} if you know better`,
+        hint: `set one up for it: postern init --address ${shellWord(address)}; or --provider ${shellWord(only.name)} if you know better`,
       },
     );
   }
