@@ -196,3 +196,27 @@ test('L14, S13: a device whose database is away is told to come again; one addre
     said.join(''),
   );
 });
+
+test('D2: mail that is refused uses nothing of the quota up; what was accepted does', async () => {
+  const rule = { ...RULE, name: 'scanners', perHour: 4 };
+  const own = await start(rule);
+  try {
+    for (let at = 0; at < 5; at++) {
+      const wire = await open(own.port);
+      wire.send('EHLO scanner\r\n');
+      await wire.until(/^250 .*\r\n/m);
+      assert.match(await send(wire, ['bob@contoso.test'], 'From: <eve@contoso.test>'), /^550 /);
+      wire.send('QUIT\r\n');
+      await wire.closed();
+    }
+    const wire = await open(own.port);
+    wire.send('EHLO scanner\r\n');
+    await wire.until(/^250 .*\r\n/m);
+    for (let at = 0; at < 4; at++) assert.match(await send(wire, ['bob@contoso.test']), /^250 /);
+    assert.match(await send(wire, ['bob@contoso.test']), /^452 4\.7\.1/);
+    wire.send('QUIT\r\n');
+    await wire.closed();
+  } finally {
+    await own.close();
+  }
+});

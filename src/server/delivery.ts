@@ -8,6 +8,7 @@ import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
 import { DeliveryMarks } from '../outbox/deliver/proof.ts';
 import { report } from '../outbox/deliver/report.ts';
+import { listRests } from '../outbox/rest.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
 import { watchReturns } from '../outbox/deliver/returns.ts';
@@ -139,7 +140,7 @@ async function warnOfAge({ clock, log, outbox }: Instance): Promise<void> {
   }
 }
 
-function openDeliveryMeter(registry: Registry, { clock, outbox }: Instance): DeliveryMeter {
+function openDeliveryMeter(registry: Registry, { clock, outbox, store }: Instance): DeliveryMeter {
   const attempts = new Histogram({
     name: 'postern_outbox_attempt_seconds',
     help: 'Attempts to send a message by route, outcome and code.',
@@ -171,6 +172,20 @@ function openDeliveryMeter(registry: Registry, { clock, outbox }: Instance): Del
       async collect() {
         const { oldestDueAt } = await outbox.stats();
         this.set(oldestDueAt === undefined ? 0 : (clock.now() - oldestDueAt) / 1000);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'postern_outbox_resting',
+      help: 'What refuses mail and is tried now and then only: mailboxes, organisations (tenant), routes of a mailbox, servers (endpoint).',
+      labelNames: ['scope'],
+      registers: [],
+      aggregator: 'max',
+      async collect() {
+        const rests = await listRests(store.outbox);
+        for (const scope of ['mailbox', 'tenant', 'route', 'endpoint'] as const)
+          this.set({ scope }, rests.filter((rest) => rest.scope === scope).length);
       },
     }),
   );

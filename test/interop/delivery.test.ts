@@ -4,6 +4,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { type FaultId, type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import { listRests } from '../../src/outbox/rest.ts';
 import { type RunningDelivery, startDeliveryDuty } from '../../src/server/delivery.ts';
 import type { Mailbox } from '../../src/store/types.ts';
 import type { OutboxMessage } from '../../src/store/types-outbox.ts';
@@ -186,11 +187,52 @@ test('thirty minutes without any server: tried again, then sent', async () => {
     await delay(10);
     clock.leap(10_000);
   }
-  assert.equal((await home.instance.outbox.find(message.id))!.state.type, 'queued');
+  // A try may be under way at this moment.
+  assert.match((await home.instance.outbox.find(message.id))!.state.type, /^(?:queued|sending)$/);
   sandbox.faults.clear();
   assert.equal((await done(message)).state.type, 'sent');
   assert.equal(arrivals(message), 1);
 });
+
+for (const [fault, row] of [
+  ['smtp-sender-limit', 'smtp.daily-quota'],
+  ['smtp-mailbox-full', 'smtp.mailbox-full'],
+  ['smtp-sender-blocked', 'smtp.sender-blocked'],
+  ['smtp-tenant-blocked', 'smtp.tenant-blocked'],
+  ['smtp-domain-unregistered', 'smtp.domain-unregistered'],
+] as const satisfies readonly (readonly [FaultId, string])[])
+  test(`L8: ${fault} with 40 messages waiting: none fails, none is lost, few are tried`, async () => {
+    const { store } = home.instance;
+    // What rested because of the tests before is tried, and does so no longer.
+    clock.leap(61 * 60_000);
+    assert.equal((await done(await accept())).state.type, 'sent');
+    const before = reports().length;
+    const found = async (): Promise<boolean> => (await listRests(store.outbox)).some((rest) => rest.row === row);
+    sandbox.faults.set(fault);
+    const messages: OutboxMessage[] = [];
+    for (let at = 0; at < 40; at++) messages.push(await accept());
+    for (let step = 0; step < 400 && !(await found()); step++) {
+      await delay(10);
+      clock.leap(500);
+    }
+    assert.ok(await found());
+    for (let step = 0; step < 40; step++) {
+      await delay(5);
+      clock.leap(30_000);
+    }
+    const waiting = await home.instance.outbox.list({ states: ['queued', 'sending'] }, { limit: 100 });
+    assert.equal(waiting.length, 40);
+    const tries = waiting.reduce((sum, { attempts }) => sum + attempts, 0);
+    assert.ok(tries <= 10, `${tries} tries in twenty minutes`);
+    sandbox.faults.clear();
+    await home.instance.outbox.retry(messages[0]!.id, 'me');
+    for (const message of messages) assert.equal((await done(message)).state.type, 'sent');
+    assert.equal(
+      messages.reduce((sum, message) => sum + arrivals(message), 0),
+      40,
+    );
+    assert.deepEqual([await found(), reports().length], [false, before]);
+  });
 
 test('larger than the provider takes: refused before it is sent, and the sender hears why', async (t) => {
   const { messageOctets } = sandbox.limits;
