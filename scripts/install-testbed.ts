@@ -21,6 +21,8 @@ const NEEDS: readonly Need[] = [
   { package: 'postfix', probe: '/usr/lib/postfix/sbin/master' },
   { package: 'postgresql', probe: '/usr/lib/postgresql/*/bin/initdb' },
   { package: 'curl', probe: 'curl' },
+  { package: 'sqlite3', probe: 'sqlite3' },
+  { package: 'systemd', probe: 'systemd-analyze' },
   { package: 'python3', probe: 'python3' },
   { package: 'neomutt', probe: 'neomutt' },
   { package: 'mutt', probe: 'mutt' },
