@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { readConfig } from '../src/server/config.ts';
+import { defaultLimits } from '../src/gateway/start.ts';
+import { Budget } from '../src/protocol/wire/budget.ts';
+import { parseConfig, readConfig } from '../src/server/config.ts';
+import { HTTP_LIMITS } from '../src/server/http-places.ts';
 import { homeOf } from '../src/server/home.ts';
 import { Templates } from './bed/helm.ts';
 
@@ -151,4 +154,19 @@ test('chart, image and package agree; a reference that is in no values is found'
     () => new Templates(typo, { Values: values() }).render('a.yaml'),
     /unknown reference \.Values\.replica/,
   );
+});
+
+/** Bytes, as docs/reliability.md has them: what a process takes with nobody connected, and each connection from TLS to TLS. */
+const START = 160 * 2 ** 20;
+const CONNECTION = 100 * 1024;
+
+test('S4: as many connections as are allowed, with all that may be held for them, fit into the memory limit', () => {
+  const limit = String(at(rendered().get('statefulset.yaml'), ...CONTAINER, 'resources', 'limits', 'memory'));
+  const memory = Number(/^(\d+)Mi$/.exec(limit)?.[1]) * 2 ** 20;
+  const text = String(at(rendered().get('configmap.yaml'), 'data', 'postern.yaml'));
+  const { limits } = parseConfig(text, 'postern.yaml');
+  const { octets } = new Budget(limits.heldOctets === undefined ? {} : { octets: limits.heldOctets });
+  const console = HTTP_LIMITS.connections * 30 * 1024;
+  const needed = START + (limits.maxConnections ?? defaultLimits.maxConnections) * CONNECTION + octets + console;
+  assert.ok(needed <= memory, `${Math.ceil(needed / 2 ** 20)} MiB of ${limit}`);
 });

@@ -88,7 +88,11 @@ class MailSession {
     const { hostname, lineOctets, signal } = this.#options;
     try {
       for (;;) {
-        if (this.#conn.drained || this.#replies.length >= MOST_REPLIES) await this.#flush();
+        if (this.#conn.drained) await this.#flush();
+        else if (this.#replies.length >= MOST_REPLIES) {
+          await this.#flush();
+          await new Promise((turn) => setImmediate(turn)); // others have their turn between a thousand commands of one
+        }
         const line = await this.#conn.line(lineOctets, signal);
         if (line === undefined) break;
         if (!(await this.#answer(line.toString('utf8')))) break;
