@@ -166,7 +166,7 @@ export async function signIn(
   } catch (error) {
     wire?.destroy();
     return {
-      answer: `broken: ${String((error as NodeJS.ErrnoException).code ?? (error as Error).message)}`,
+      answer: `broken: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`,
       wire: undefined,
     };
   }

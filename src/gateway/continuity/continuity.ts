@@ -137,9 +137,7 @@ export class Continuity implements SessionKeeper {
   }
 
   get rest(): 'waiting' | 'between' | 'none' {
-    const { idling, pending, quiet, speakable } = this.#tap;
-    if (!quiet || !speakable || pending > 0) return 'none';
-    return idling ? 'waiting' : 'between';
+    return this.#tap.rest;
   }
 
   get mayBeSilent(): boolean {
