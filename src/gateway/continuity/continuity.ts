@@ -33,7 +33,6 @@ const LATER_MS = 5_000;
 const MOST_TURNS = 5;
 /** More than this is not read from a client that is held. */
 const MOST_PENDING = 64 * 1024;
-const NOTHING = Buffer.alloc(0);
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
@@ -323,7 +322,7 @@ export class Continuity implements SessionKeeper {
     const { selection } = successor;
     const { socket, rest } = successor.detach();
     this.#goneAt = undefined;
-    this.#relay.replaceServer({ socket, rest: NOTHING }, gone ? undefined : `${TAG}0 LOGOUT\r\n`);
+    this.#relay.replaceServer({ socket, rest: Buffer.alloc(0) }, gone ? undefined : `${TAG}0 LOGOUT\r\n`);
     const idling = tap.idling;
     tap.follow(selection, lines, expunging);
     this.#relay.heard(rest);
@@ -355,7 +354,7 @@ export class Continuity implements SessionKeeper {
     this.#options.onReturned?.({ ...this.#signedIn, socket, selected, unused });
   }
 
-  /** Since when the client has waited for a server, whatever was tried. */
+  /** Since when the client has waited for a server. */
   #waitsSince(started: number): number {
     return this.#silentSince ?? Math.max(started, this.#goneAt!);
   }

@@ -1,0 +1,162 @@
+/**
+ * Programs that know every trick, and servers that disagree with us about what they said: the next program in a session that is
+ * used again sees exactly what it would see in a fresh one.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { settle } from '../../test/bed/kept-session.ts';
+import { type MemorySocket, memoryPair } from '../../test/bed/memory-socket.ts';
+import { QuirkyImap, type Quirks } from '../../test/bed/quirky-imap.ts';
+import { ManualClock } from '../base/clock.ts';
+import { nullLog } from '../base/log.ts';
+import { Continuity } from './continuity/continuity.ts';
+import type { SignedIn } from './provider.ts';
+import { relay } from './relay.ts';
+import { ReusableSessions } from './reuse.ts';
+
+const ADDRESS = 'alice@contoso.test';
+const HOUR = 3_600_000;
+const PROBE = 'p1 NOOP\r\np2 FETCH 1 (FLAGS)\r\np3 SELECT INBOX\r\np4 FETCH 1 (FLAGS)\r\n';
+
+const quirks: fc.Arbitrary<Quirks> = fc.record({
+  refused: fc.constantFrom('run', 'discarded'),
+  nonSync: fc.boolean(),
+  quoted: fc.boolean(),
+  skips: fc.boolean(),
+  idles: fc.boolean(),
+  bare: fc.boolean(),
+});
+
+/** What is smuggled in. */
+const inside = fc.constantFrom(
+  'ENABLE CONDSTORE\r\n',
+  'SELECT INBOX\r\n',
+  'APPEND INBOX {600+}\r\n',
+  'APPEND INBOX {60}\r\n',
+  'NOOP\r\n',
+  'IDLE\r\n',
+);
+const head = fc.constantFrom(
+  'STATUS "',
+  'STATUS INBOX (',
+  'STATUS ',
+  'NOOP ',
+  'NOOP x ',
+  'SUBSCRIBE INBOX ',
+  'SUBSCRIBE ',
+  'APPEND INBOX ',
+  'APPEND INBOX x ',
+  'SELECT ',
+  'ENABLE ',
+  'IDLE ',
+  'XFOO ',
+);
+const PLAIN = ['NOOP', 'SELECT INBOX', 'UNSELECT', 'STATUS "INBOX" (MESSAGES)', 'STATUS {5+}\r\nINBOX (MESSAGES)'];
+const piece = (tag: string): fc.Arbitrary<string> =>
+  fc.oneof(
+    { weight: 12, arbitrary: fc.constantFrom(...PLAIN).map((text) => `${tag} ${text}\r\n`) },
+    fc.constant(`${tag} ENABLE CONDSTORE\r\n`),
+    fc
+      .tuple(head, inside, fc.constantFrom('+', ''), fc.constantFrom('', ')', '"'))
+      .map(
+        ([before, text, plus, after]) => `${tag} ${before}{${text.length + 4}${plus}}\r\ny${tag} ${text}${after}\r\n`,
+      ),
+    inside.map((text) => `${tag} IDLE x\r\ny ${text}`),
+    inside.map((text) => `${tag} IDLE\r\ny ${text}DONE\r\n`),
+    fc.constant(`${tag} IDLE\r\nDONE\r\n`),
+    fc.tuple(fc.constantFrom('\r', '\n', '\0', '\r\0'), inside).map(([end, text]) => `${tag} NOOP${end}y ${text}`),
+    inside.map((text) => `* ${text}`),
+    inside.map((text) => `pstn-1 ${text}`),
+    inside.map((text) => `${tag} NOOP\r\n${tag} ${text}`),
+  );
+const conversation = fc.array(
+  fc.tuple(
+    fc.nat(9).chain((n) => piece(`a${n}`)),
+    fc.boolean(),
+  ),
+  { minLength: 1, maxLength: 4 },
+);
+
+function server(how: Quirks): MemorySocket {
+  const [near, far] = memoryPair();
+  QuirkyImap.serve(far, how);
+  return near;
+}
+
+async function heard(socket: MemorySocket, already: Buffer): Promise<string> {
+  let text = already.toString('latin1');
+  socket.on('data', (bytes: Buffer) => void (text += bytes.toString('latin1')));
+  socket.resume();
+  socket.write(PROBE);
+  await settle(20);
+  socket.destroy();
+  return text;
+}
+
+/** What the next program hears; undefined when it gets a session of its own. */
+async function next(how: Quirks, said: readonly (readonly [string, boolean])[]): Promise<string | undefined> {
+  const clock = new ManualClock();
+  const endpoint = {
+    protocol: 'imap',
+    host: 'h',
+    port: 1,
+    tls: 'implicit',
+    user: ADDRESS,
+    mechanisms: [],
+    trust: {},
+  } as const;
+  const signedIn: SignedIn = {
+    endpoint,
+    mechanism: 'XOAUTH2',
+    capabilities: ['UNSELECT'],
+    expiresAt: clock.now() + HOUR,
+    reused: false,
+  };
+  const reusable = new ReusableSessions({ clock, wall: clock, log: nullLog, keepMs: 90_000 });
+  const [near, far] = memoryPair();
+  const keeper = new Continuity({
+    clock,
+    log: nullLog,
+    hostname: 'gate.example',
+    signedIn,
+    signIn: () => Promise.reject(new Error('no more sessions')),
+    wantsBack: (now, selected) => reusable.wants(now, selected),
+    onReturned: (session) => void reusable.give(ADDRESS, session),
+    onMoved: () => assert.fail('there is nowhere to go'),
+  });
+  relay(
+    { socket: near, rest: Buffer.alloc(0) },
+    { socket: server(how), rest: Buffer.alloc(0) },
+    { idleMs: HOUR, clock, tap: keeper, onEnd: () => keeper.close() },
+  );
+  far.resume();
+  for (const [text, waits] of said) {
+    far.write(Buffer.from(text, 'latin1'));
+    if (waits) await settle(8);
+  }
+  far.write('z LOGOUT\r\n');
+  await settle(20);
+  const taken = await reusable.take(ADDRESS, endpoint, signedIn.expiresAt, new AbortController().signal);
+  reusable.close();
+  far.destroy();
+  if (taken === 'none') return undefined;
+  const { socket, rest } = taken.conn.detach();
+  return heard(socket as MemorySocket, rest);
+}
+
+const RUNS = 600;
+
+test('S2: the next program in a session sees what it would see in a fresh one, whatever the one before did', async () => {
+  let reused = 0;
+  await fc.assert(
+    fc.asyncProperty(quirks, conversation, async (how, said) => {
+      const got = await next(how, said);
+      if (got === undefined) return;
+      reused += 1;
+      assert.equal(got, await heard(server(how), Buffer.alloc(0)));
+    }),
+    { numRuns: RUNS },
+  );
+  assert.ok(reused > 20, `${reused} of ${RUNS} were used again`);
+});
