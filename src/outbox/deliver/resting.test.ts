@@ -18,7 +18,7 @@ for (const [what, reply, scope, tries] of [
   ['external recipients', '550 5.7.233 tenant exceeded its daily limit', 'tenant', 30],
   ['onmicrosoft.com recipients', '550 5.7.236 tenant exceeded its daily limit', 'tenant', 30],
 ] as const) {
-  test(`L8: ${what}: 40 messages wait for a day, few tries are made, all arrive afterwards`, async (t) => {
+  test(`L8: ${what}: 40 messages wait, few tries are made, all arrive afterwards`, async (t) => {
     let shut = true;
     const { accept, bed, clock, start, tried } = await bench(t, (job) => (shut ? said(reply)(job) : sent(job)));
     const other = await bed.addMailbox('bob@contoso.test');
@@ -44,7 +44,8 @@ for (const [what, reply, scope, tries] of [
       scope === 'tenant' ? [stranger.address] : [other.address, stranger.address].toSorted(),
     );
     shut = true;
-    await pass(clock, delivery, DAY - 2 * HOUR, 20 * 60_000);
+    // The whole day once; what is the same for all shows in hours.
+    await pass(clock, delivery, what === 'daily quota' ? DAY - 2 * HOUR : 3 * HOUR, 20 * 60_000);
     const mine = tried.filter(({ id }) => ids.includes(id));
     assert.ok(mine.length <= tries + 3, `${mine.length} tries`);
     assert.deepEqual(new Set(mine.slice(3).map(({ id }) => id)).size, 1, 'the oldest tries for all');
@@ -171,12 +172,12 @@ test('L8: both ways shut and the message unfit for the last: it waits, it does n
   for (const id of ids) assert.equal((await bed.outbox.find(id))!.state.type, 'queued');
 });
 
-test('L13: 1,000 queued in 20 mailboxes and the port refused: one connection at a time, few log lines, quick recovery', async (t) => {
+test('L13: 400 queued in 20 mailboxes and the port refused: one connection at a time, few log lines, quick recovery', async (t) => {
   let up = false;
   const { accept, bed, clock, lines, start, tried } = await bench(t, (job) => (up ? sent(job) : refusedPort(job)));
   const boxes = [bed.mailbox];
   for (let at = 1; at < 20; at++) boxes.push(await bed.addMailbox(`box${at}@contoso.test`));
-  for (const box of boxes) await accept(50, box);
+  for (const box of boxes) await accept(20, box);
   const delivery = start();
   const begun = clock.now();
   await pass(clock, delivery, 60_000, 1_000);
