@@ -6,6 +6,8 @@ export interface InstallationFacts {
   readonly home: { readonly state: string; readonly config: string };
   /** File of the master key; undefined when it comes from elsewhere. */
   readonly keyPath: string | undefined;
+  /** Why the passphrase, where there is one, can be guessed. */
+  readonly passphraseWeakness: string | undefined;
   /** File of an SQLite database. */
   readonly databasePath: string | undefined;
   readonly certificatePath: string;

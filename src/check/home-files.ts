@@ -1,6 +1,7 @@
 /** The files of an installation: who may read them, room on the disk, the gateway's certificate. */
 import type { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { PosternError } from '../base/error.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
@@ -38,7 +39,27 @@ export function judgeOpenness(path: string, found: Found, command = 'chmod 600')
 }
 
 /** The vault refuses an exposed key as well; this says so before it matters. @throws check.exposed */
-export function judgeKey({ keyPath: path, databasePath }: Pick<InstallationFacts, 'keyPath' | 'databasePath'>): Found {
+export function judgeKey({
+  keyPath: path,
+  databasePath,
+  passphraseWeakness,
+}: Pick<InstallationFacts, 'keyPath' | 'databasePath' | 'passphraseWeakness'>): Found {
+  if (passphraseWeakness !== undefined)
+    return {
+      says: `comes from a passphrase that can be guessed: ${passphraseWeakness}`,
+      facts: { file: null, passphrase: 'weak' },
+      warning: {
+        id: 'home.passphrase-weak',
+        cause: `whoever has a copy of the database can guess the passphrase: ${passphraseWeakness}`,
+        blame: 'operator',
+        remedy: [
+          {
+            do: 'use a longer passphrase, or a key file, at the next new installation; keep copies of this database as close as its passphrase until then',
+            run: 'openssl rand -base64 24',
+          },
+        ],
+      },
+    };
   if (path === undefined) return { says: 'does not lie in a file of this installation', facts: { file: null } };
   if (!existsSync(path))
     throw checkError('check.key-missing', `there is no master key ${path}`, {
@@ -50,7 +71,20 @@ export function judgeKey({ keyPath: path, databasePath }: Pick<InstallationFacts
     });
   const mode = statSync(path).mode & 0o777;
   const facts = { file: path, mode: mode.toString(8) };
-  if ((mode & 0o077) === 0) return { says: `${path} is for its owner only`, facts };
+  if ((mode & 0o077) === 0) {
+    const isBeside = databasePath !== undefined && dirname(databasePath) === dirname(path);
+    return {
+      says: `${path} is for its owner only${isBeside ? '; it lies beside the database' : ''}`,
+      facts: { ...facts, besideDatabase: isBeside },
+      ...(isBeside
+        ? {
+            notes: [
+              `a backup of ${dirname(path)} holds the database and the key that opens it: leave the key out of it and keep it elsewhere, or set key.path`,
+            ],
+          }
+        : {}),
+    };
+  }
   throw checkError('check.exposed', `other users of this machine may read the master key (mode ${mode.toString(8)})`, {
     detail: facts,
     hint: `chmod 600 ${path}`,

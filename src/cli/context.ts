@@ -1,4 +1,5 @@
 /** What every command gets: where the home is, how to speak, and how to open the installation. */
+import { printable, printableJson, printableLines } from '../base/printable.ts';
 import type { Command } from 'commander';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -31,13 +32,14 @@ export class Context {
 
   /** Results: standard output, as one JSON value with --json, otherwise as lines. */
   result(value: unknown, lines: readonly string[]): void {
-    if (this.json) process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
-    else if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+    if (this.json)
+      process.stdout.write(`${printableJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
+    else if (lines.length > 0) process.stdout.write(`${printableLines(lines.join('\n'))}\n`);
   }
 
   /** Talk: standard error, none with --quiet. */
   say(line: string): void {
-    if (this.options.quiet !== true) process.stderr.write(`postern: ${line}\n`);
+    if (this.options.quiet !== true) process.stderr.write(`postern: ${printableLines(line)}\n`);
   }
 
   /** Opens the installation for one piece of work and closes it whatever happens. */
@@ -75,7 +77,7 @@ export class Context {
 
 /** Rows as aligned columns under a heading. */
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
-  const all = [heading, ...rows];
+  const all = [heading, ...rows].map((row) => row.map(printable));
   const widths = heading.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   return all.map((row) =>
     row

@@ -1,4 +1,5 @@
 /** Findings of a check as lines: one for each step, then what is wrong first and what to do. */
+import { printable } from '../base/printable.ts';
 import { styleText } from 'node:util';
 import type { CheckReport, Finding, FindingOutcome, Subject } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
@@ -25,15 +26,15 @@ const WORDS: Readonly<
 /** The line of a step and its notes. `styleText` leaves colours out where standard output is no terminal or NO_COLOR is set. */
 export function findingLines({ outcome, title, says, notes = [] }: Finding): readonly string[] {
   const { word, colour } = WORDS[outcome];
-  const line = `  ${styleText(colour, word.padEnd(8), { stream: process.stdout })} ${title.padEnd(24)} ${oneLine(says)}`;
-  return [line, ...notes.map((note) => `${' '.repeat(13)}- ${oneLine(note)}`)];
+  const line = `  ${styleText(colour, word.padEnd(8), { stream: process.stdout })} ${title.padEnd(24)} ${printable(says)}`;
+  return [line, ...notes.map((note) => `${' '.repeat(13)}- ${printable(note)}`)];
 }
 
 export function conclusion({ outcome, first, findings }: CheckReport): readonly string[] {
   if (!first) return [`Everything works: ${findings.length} steps.`];
   return [
     ...(outcome === 'warnings' ? ['Everything works, but look at this:'] : []),
-    first.sentence,
+    printable(first.sentence),
     ...(first.passesWhen === undefined ? [] : [`  passes  by itself when ${first.passesWhen}`]),
     `  who     ${BLAMED[first.blame]}`,
     ...first.remedy.map((step, index) => `  ${index === 0 ? 'next' : '    '}    ${stepText(step)}`),
@@ -70,9 +71,4 @@ export function overview(reports: readonly CheckReport[]): readonly string[] {
     '',
     'Every step: postern check ADDRESS, or postern check --details',
   ];
-}
-
-/** A peer's words must not move the cursor. */
-function oneLine(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f]+/g, ' ');
 }

@@ -1,5 +1,6 @@
 /** The `postern` command: results on standard output, talk on standard error, sysexits codes, a next step in every error. */
 import { exitCodeOf } from './exit-code.ts';
+import { printableJson, printableLines } from '../base/printable.ts';
 import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
@@ -51,14 +52,15 @@ function usageError({ code, message }: CommanderError): PosternError {
 function report(error: PosternError, json: boolean): void {
   process.exitCode = exitCodeOf(error);
   if (json) {
-    process.stderr.write(`${scrub(JSON.stringify({ error: error.toJSON() }))}\n`);
+    process.stderr.write(`${printableJson(scrub(JSON.stringify({ error: error.toJSON() })))}\n`);
     return;
   }
-  process.stderr.write(`postern: ${scrub(error.message)}\n`);
-  if (error.hint !== '') process.stderr.write(`postern: next: ${scrub(error.hint)}\n`);
+  process.stderr.write(`postern: ${printableLines(scrub(error.message))}\n`);
+  if (error.hint !== '') process.stderr.write(`postern: next: ${printableLines(scrub(error.hint))}\n`);
   if (error.retryAt)
     process.stderr.write(`postern: this passes by itself; try again after ${error.retryAt.toISOString()}\n`);
-  if (error.kind === 'bug' && error.cause instanceof Error) process.stderr.write(`${scrub(error.cause.stack ?? '')}\n`);
+  if (error.kind === 'bug' && error.cause instanceof Error)
+    process.stderr.write(`${printableLines(scrub(error.cause.stack ?? ''))}\n`);
 }
 
 function crash(error: unknown, json: boolean): never {

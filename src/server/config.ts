@@ -105,6 +105,7 @@ export const configSchema = z.strictObject({
       z.strictObject({
         source: z.literal('passphrase'),
         file: z.string().min(1).describe('file whose first line is the passphrase'),
+        insecureWeakPassphrase: z.boolean().default(false).describe('take one that can be guessed for a new vault'),
       }),
       z.strictObject({ source: z.literal('environment') }),
       z.strictObject({
@@ -249,7 +250,7 @@ type FileConfig = z.infer<typeof configSchema>;
 
 export type KeyConfig =
   | { readonly source: 'file'; readonly path: string }
-  | { readonly source: 'passphrase'; readonly passphrase: Secret }
+  | { readonly source: 'passphrase'; readonly passphrase: Secret; readonly insecureWeak?: boolean }
   | { readonly source: 'environment'; readonly value: Secret }
   | { readonly source: 'credential'; readonly name: string };
 
@@ -367,13 +368,14 @@ function keyOf(file: FileConfig, home: Home, env: Environment): KeyConfig {
   const value = secretOf(env, 'POSTERN_MASTER_KEY');
   if (value) return { source: 'environment', value };
   const passphrase = secretOf(env, 'POSTERN_PASSPHRASE');
-  if (passphrase) return { source: 'passphrase', passphrase };
+  const insecureWeak = file.key?.source === 'passphrase' && file.key.insecureWeakPassphrase;
+  if (passphrase) return { source: 'passphrase', passphrase, insecureWeak };
   const { key } = file;
   switch (key.source) {
     case 'file':
       return { source: 'file', path: below(home, key.path) ?? home.key };
     case 'passphrase':
-      return { source: 'passphrase', passphrase: firstLine(below(home, key.file)!) };
+      return { source: 'passphrase', passphrase: firstLine(below(home, key.file)!), insecureWeak };
     case 'credential':
       return { source: 'credential', name: key.name };
     case 'environment':

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { InstallationFacts } from '../check/home-facts.ts';
 import { certificateNames } from './certificate.ts';
+import { weaknessOf } from '../vault/passphrase.ts';
 import type { Config } from './config.ts';
 import type { Environment } from './home.ts';
 import { databaseFile } from './installation-mark.ts';
@@ -11,6 +12,7 @@ export function installationFacts(config: Config, environment: Environment): Ins
   return {
     home,
     keyPath: key.source === 'file' ? key.path : undefined,
+    passphraseWeakness: key.source === 'passphrase' ? weaknessOf(key.passphrase.reveal()) : undefined,
     databasePath: databaseFile(config),
     certificatePath: tls?.certificate ?? join(home.tls, 'server.pem'),
     certificateKeyPath: tls?.key ?? join(home.tls, 'server.key'),

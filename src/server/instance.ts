@@ -206,7 +206,7 @@ function keySource(key: KeyConfig): KeySource {
     case 'file':
       return fileKey(key.path);
     case 'passphrase':
-      return passphraseKey(key.passphrase);
+      return passphraseKey(key.passphrase, { insecureWeak: key.insecureWeak === true });
     case 'environment':
       return environmentKey(key.value);
     case 'credential':

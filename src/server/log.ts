@@ -1,4 +1,5 @@
 /** The log: JSON lines by pino, or text for a terminal; every finished line goes through the scrubber. */
+import { printable } from '../base/printable.ts';
 import cluster from 'node:cluster';
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino } from 'pino';
@@ -92,10 +93,10 @@ function asText(line: string): string {
   const { level, time, msg, ...facts } = JSON.parse(line) as Record<string, unknown>;
   const colour = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim';
   const rest = Object.entries(facts)
-    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([key, value]) => `${key}=${printable(typeof value === 'string' ? value : JSON.stringify(value))}`)
     .join(' ');
   const word = styleText(colour, String(level).padEnd(5));
-  return `${String(time).slice(11, 19)} ${word} ${String(msg)}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
+  return `${String(time).slice(11, 19)} ${word} ${printable(String(msg))}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
 }
 
 /**

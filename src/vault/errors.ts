@@ -10,6 +10,10 @@ export const vaultError = errorTable({
     kind: 'misuse',
     hint: 'make the key file readable by its owner only: chmod 600 FILE',
   },
+  'vault.weak-passphrase': {
+    kind: 'misuse',
+    hint: 'take a longer one, for example of five random words, or: openssl rand -base64 24; key.insecureWeakPassphrase: true takes it as it is',
+  },
   'vault.wrong-key': {
     kind: 'misuse',
     hint: 'this is not the key the database was set up with; give the right one, or restore database and key from the same backup',

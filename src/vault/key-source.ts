@@ -5,12 +5,13 @@ import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Secret } from '../base/secret.ts';
 import { argon2id, type Cost, newCost } from './argon2.ts';
+import { weaknessOf } from './passphrase.ts';
 import { vaultError } from './errors.ts';
 
 /** One place a master key can be had from. */
 export interface KeySource {
   readonly kind: 'file' | 'passphrase' | 'environment' | 'credential';
-  /** The cost a new vault is to be made with; undefined when the key needs no derivation. */
+  /** The cost a new vault is to be made with; undefined when the key needs no derivation. @throws vault.weak-passphrase */
   newCost(): Cost | undefined;
   /** The 32 octets. `cost` is what {@link newCost} gave when the vault was made. @throws vault.locked, vault.exposed */
   key(cost: Cost | undefined): Promise<Uint8Array>;
@@ -44,11 +45,19 @@ export function environmentKey(value: Secret): KeySource {
   return plain('environment', async () => readKey(Buffer.from(value.reveal()), 'the variable'));
 }
 
-/** A passphrase, stretched by argon2id (RFC 9106) with a salt kept in the vault's header. */
-export function passphraseKey(passphrase: Secret): KeySource {
+/**
+ * A passphrase, stretched by argon2id (RFC 9106) with a salt kept in the vault's header. A weak one opens what was made with it,
+ * but nothing new is made with it, unless `insecureWeak`.
+ */
+export function passphraseKey(passphrase: Secret, options: { readonly insecureWeak?: boolean } = {}): KeySource {
   return {
     kind: 'passphrase',
-    newCost,
+    newCost() {
+      const weakness = weaknessOf(passphrase.reveal());
+      if (weakness !== undefined && passphrase.reveal() !== '' && !options.insecureWeak)
+        throw vaultError('vault.weak-passphrase', `the passphrase is too weak: ${weakness}`);
+      return newCost();
+    },
     async key(cost) {
       if (passphrase.reveal() === '') throw vaultError('vault.locked', 'the passphrase is empty');
       if (cost === undefined) throw vaultError('vault.wrong-key', 'the vault was not made with a passphrase');

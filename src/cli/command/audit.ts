@@ -1,4 +1,5 @@
 /** `postern audit`: what happened, and proof that nobody changed the record of it. */
+import { printable } from '../../base/printable.ts';
 import { Command } from 'commander';
 import { type ChainState, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
@@ -103,5 +104,6 @@ function line({ seq, at, type, outcome, mailbox, sessionId, data }: AuditRecord)
   const rest = Object.entries(data)
     .filter(([, value]) => value !== undefined && value !== null)
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  return [seq, new Date(at).toISOString(), type, outcome, mailbox ?? '-', sessionId ?? '-', ...rest].join(' ');
+  const words = [seq, new Date(at).toISOString(), type, outcome, mailbox ?? '-', sessionId ?? '-', ...rest];
+  return printable(words.join(' '));
 }

@@ -1,4 +1,5 @@
 /** `postern events`: what happened to grants, providers and credentials, as it happens. */
+import { printable, printableJson } from '../../base/printable.ts';
 import { Command } from 'commander';
 import type { AuditType } from '../../audit/types.ts';
 import type { AuditRecord } from '../../store/types.ts';
@@ -67,8 +68,8 @@ export function events(): Command {
         const wanted = (record: AuditRecord): boolean =>
           (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
         const print = (record: AuditRecord): void => {
-          if (context.json) process.stdout.write(`${JSON.stringify(record)}\n`);
-          else process.stdout.write(`${line(record)}\n`);
+          if (context.json) process.stdout.write(`${printableJson(JSON.stringify(record))}\n`);
+          else process.stdout.write(`${printable(line(record))}\n`);
         };
         const head = (await store.audit.head())?.seq ?? 0;
         let last = options.after;

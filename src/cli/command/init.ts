@@ -97,7 +97,7 @@ async function makeInstallation(context: Context): Promise<Made> {
     lines: [
       `configuration  ${config.home.config}${madeConfig ? ' (new)' : ''}`,
       `database       ${config.database.reveal().startsWith('sqlite:') ? config.home.database : 'PostgreSQL'}`,
-      `master key     ${config.key.source === 'file' ? config.key.path : `from the ${config.key.source}`}${key === 'made' ? ' (new; back it up, nothing opens without it)' : ''}`,
+      `master key     ${config.key.source === 'file' ? config.key.path : `from the ${config.key.source}`}${key === 'made' ? ' (new; nothing opens without it: back it up, apart from the database)' : ''}`,
       ...(certificate.ca === undefined
         ? []
         : [`local CA       ${certificate.ca} (import it in mail programs that use TLS)`]),

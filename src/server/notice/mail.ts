@@ -1,4 +1,5 @@
 /** Notices by mail, sent at once through a mailbox that works, other than the one they are about where there is a choice. */
+import { printable, printableLines } from '../../base/printable.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import type { TokenSource } from '../../oauth/types.ts';
@@ -127,7 +128,7 @@ async function compose(from: string, to: readonly string[], notice: OutgoingNoti
   const composer = new MailComposer({
     from: { name: 'Postern', address: from },
     to: [...to],
-    subject: `Postern: ${status === 'raised' ? '' : 'over: '}${shortened(body.summary)}`,
+    subject: `Postern: ${status === 'raised' ? '' : 'over: '}${shortened(printable(body.summary))}`,
     date: new Date(now),
     messageId: status === 'raised' ? raised : `<${id}.over@${domain}>`,
     ...(status === 'raised' ? {} : { inReplyTo: raised, references: raised }),
@@ -148,11 +149,17 @@ function textOf({ body, status, at, id }: OutgoingNotice): string {
   const many = mailboxCount > mailboxes.length ? [`  and ${mailboxCount - mailboxes.length} more`] : [];
   const lines =
     status === 'resolved'
-      ? [`This is over since ${new Date(at).toUTCString()}:`, '', `  ${summary}`, '', 'Nothing needs to be done.']
-      : [
-          `${summary}.`,
+      ? [
+          `This is over since ${new Date(at).toUTCString()}:`,
           '',
-          `What to do: ${remedy}`,
+          `  ${printable(summary)}`,
+          '',
+          'Nothing needs to be done.',
+        ]
+      : [
+          `${printable(summary)}.`,
+          '',
+          `What to do: ${printableLines(remedy)}`,
           ...(link === undefined ? [] : ['', 'Or let the owner of the mailbox open this and sign in:', '', link]),
           ...(link?.startsWith('http:') ? ['(it opens on the machine that runs Postern only)'] : []),
           ...(deadline === undefined

@@ -45,6 +45,8 @@ export function unitText(spec: UnitSpec): string {
     '# A wrong setting, a taken port or another server on this database does not pass by itself.',
     'RestartPreventExitStatus=64',
     'LimitNOFILE=65536',
+    '# A core dump holds tokens and the master key.',
+    'LimitCORE=0',
     'UMask=0077',
     'NoNewPrivileges=yes',
     '',
