@@ -48,7 +48,7 @@ for (const [what, reply, scope, tries] of [
     await pass(clock, delivery, what === 'daily quota' ? DAY - 2 * HOUR : 3 * HOUR, 20 * 60_000);
     const mine = tried.filter(({ id }) => ids.includes(id));
     assert.ok(mine.length <= tries + 3, `${mine.length} tries`);
-    assert.deepEqual(new Set(mine.slice(3).map(({ id }) => id)).size, 1, 'the oldest tries for all');
+    assert.ok(new Set(mine.slice(3).map(({ id }) => id)).size <= 1, 'the oldest tries for all');
     shut = false;
     await pass(clock, delivery, 3 * HOUR, 10 * 60_000);
     assert.equal((await bed.outbox.stats()).queued, 0);
