@@ -39,6 +39,12 @@ export abstract class TapState {
     return !this.busy && this.commands.between && this.responses.between && !this.own.pending;
   }
 
+  /** What is under way; `none` also for a session that cannot be followed. */
+  get rest(): 'waiting' | 'between' | 'none' {
+    if (!this.quiet || !this.speakable || this.pending > 0) return 'none';
+    return this.idling ? 'waiting' : 'between';
+  }
+
   /** The tag of a LOGOUT that waits: there is no need of a server for that. */
   get logoutTag(): string | undefined {
     const { nextVerb, nextTag } = this.commands;
