@@ -38,9 +38,9 @@ export async function consent(context: Context, instance: Instance, request: Con
       ...(request.sharedWith === undefined ? {} : { sharedWith: request.sharedWith }),
       ...(redirect === undefined ? {} : { redirect }),
       device: ({ message, userCode, verificationUri }) => {
-        context.say(message === '' ? `open ${verificationUri} and enter ${userCode}` : message);
-        context.say('enter the code only on that page, and only if you started this yourself');
-        context.say('waiting until you have signed in…');
+        context.ask(message === '' ? `open ${verificationUri} and enter ${userCode}` : message);
+        context.ask('enter the code only on that page, and only if you started this yourself');
+        context.ask('waiting until you have signed in…');
       },
       signal: stop.signal,
     };
@@ -101,20 +101,20 @@ async function redirectFor(context: Context, { way, redirectUri }: ConsentReques
     return pasteBack({
       redirectUri: redirectUri ?? 'http://localhost/',
       async ask(url) {
-        context.say('open this in a browser on any machine and sign in:');
+        context.ask('open this in a browser on any machine and sign in:');
         process.stderr.write(`\n${url}\n\n`);
-        context.say('the browser then ends at an address that does not load; copy that address');
+        context.ask('the browser then ends at an address that does not load; copy that address');
         return askLine('paste it here: ');
       },
-      again: ({ message, hint }) => context.say(`${message}; ${hint}`),
+      again: ({ message, hint }) => context.ask(`${message}; ${hint}`),
     });
   }
   const { listenForRedirect } = await import('../oauth/loopback.ts');
   return listenForRedirect({
     async open(url) {
-      context.say('sign in with the browser window that opens now; if none does, open this on this machine:');
+      context.ask('sign in with the browser window that opens now; if none does, open this on this machine:');
       process.stderr.write(`\n${url}\n\n`);
-      context.say('no browser on this machine? stop with Ctrl-C and add --flow paste');
+      context.ask('no browser on this machine? stop with Ctrl-C and add --flow paste');
       await openBrowser(url);
     },
   });

@@ -14,6 +14,15 @@ export interface GlobalOptions {
   readonly quiet?: boolean;
 }
 
+/** Talk of a command with --json. */
+const held: string[] = [];
+
+/** After success what was held back is said; after a failure the error stands alone on standard error. */
+export function endTalk(succeeded: boolean): void {
+  const lines = held.splice(0);
+  if (succeeded) for (const line of lines) process.stderr.write(`postern: ${printableLines(line)}\n`);
+}
+
 export class Context {
   readonly options: GlobalOptions;
 
@@ -37,9 +46,16 @@ export class Context {
     else if (lines.length > 0) process.stdout.write(`${printableLines(lines.join('\n'))}\n`);
   }
 
-  /** Talk: standard error, none with --quiet. */
+  /** Talk: standard error, none with --quiet. With --json it is held back until the command has done its work ({@link endTalk}). */
   say(line: string): void {
-    if (this.options.quiet !== true) process.stderr.write(`postern: ${printableLines(line)}\n`);
+    if (this.options.quiet === true) return;
+    if (this.json) held.push(line);
+    else this.ask(line);
+  }
+
+  /** What a person has to do now for the command to go on: said at once, whatever the options. */
+  ask(line: string): void {
+    process.stderr.write(`postern: ${printableLines(line)}\n`);
   }
 
   /** Opens the installation for one piece of work and closes it whatever happens. */

@@ -5,6 +5,7 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
+import { endTalk } from './context.ts';
 import { cliError } from './errors.ts';
 import { program } from './program.ts';
 
@@ -19,7 +20,9 @@ export async function run(argv: readonly string[]): Promise<void> {
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
     await program().parseAsync([...argv]);
+    endTalk(true);
   } catch (error) {
+    endTalk(false);
     if (error instanceof CommanderError) {
       // Help and version are no errors, and help shown for want of a command has said it all.
       if (error.exitCode === 0) return;

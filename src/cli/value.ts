@@ -1,4 +1,5 @@
 /** Reading option values: protocols, durations, endpoints. Every refusal says what would be right. */
+import { readFlow } from '../oauth/flows.ts';
 import { InvalidArgumentError } from 'commander';
 import { cliError } from './errors.ts';
 import { PROTOCOLS, type Protocol } from '../store/types.ts';
@@ -107,4 +108,10 @@ export function mailServer(text: string): {
       'write HOST:PORT/implicit or HOST:PORT/starttls, for example mail.example.com:993/implicit.',
     );
   return { host: match[1]!, port: Number(match[2]), tls: match[3] === 'starttls' ? 'starttls' : 'implicit' };
+}
+
+/** How a person consents, in short or by the flow's full name. @throws oauth.flow-refused (implicit, password, unknown) */
+export function way(text: string): string {
+  if (!['browser', 'paste', 'device', 'app-only'].includes(text)) readFlow(text);
+  return text;
 }

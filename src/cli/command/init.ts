@@ -12,7 +12,7 @@ import { addCredentialOptions } from '../credential-options.ts';
 import { openDialogue } from '../dialogue.ts';
 import { addSettingsOptions } from '../new-application.ts';
 import type { SetupOptions } from '../setup.ts';
-import { protocols } from '../value.ts';
+import { protocols, way } from '../value.ts';
 
 interface InitOptions extends SetupOptions {
   readonly yes?: true;
@@ -34,7 +34,7 @@ export function init(): Command {
     .option('--client-id <id>', 'the application (client) id of your registration')
     .option('--tenant <tenant>', 'Microsoft: directory id or domain (default: the domain of the address)')
     .option('--protocols <list>', 'imap, pop3, smtp (default: imap,smtp)', protocols)
-    .option('--flow <way>', 'browser, paste (no browser here), device, app-only (default: what this machine can)')
+    .option('--flow <way>', 'browser, paste (no browser here), device, app-only (default: what this machine can)', way)
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .addOption(
       new Option('--for <program>', 'mail program to write a configuration for').choices(Object.keys(programs)),

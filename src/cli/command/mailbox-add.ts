@@ -10,7 +10,7 @@ import { consent } from '../consent.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../find.ts';
-import { mailAddress, protocols } from '../value.ts';
+import { mailAddress, protocols, way } from '../value.ts';
 import { linkBase, sayReach } from './mailbox-link.ts';
 import { mailboxFacts } from './mailbox-facts.ts';
 
@@ -32,7 +32,7 @@ export function add(): Command {
     .argument('<address>')
     .option('--provider <name>', 'application to use (default: the only one)')
     .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
-    .option('--flow <way>', FLOW, 'browser')
+    .option('--flow <way>', FLOW, way, 'browser')
     .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .option(

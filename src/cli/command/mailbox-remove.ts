@@ -77,7 +77,7 @@ function words(revocation: Revocation): string {
 
 /** @throws cli.usage (anything else was typed) */
 async function confirm(context: Context, address: string): Promise<void> {
-  context.say(`this ends the sessions of ${address} and forgets its consent; only its owner can give a new one`);
+  context.ask(`this ends the sessions of ${address} and forgets its consent; only its owner can give a new one`);
   if ((await askLine(`type ${address} to remove it: `)).trim().toLowerCase() === address) return;
   throw cliError('cli.usage', `${address} was not removed`, { hint: 'nothing was changed' });
 }

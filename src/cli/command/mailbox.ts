@@ -12,7 +12,7 @@ import { cliError } from '../errors.ts';
 import { findApplication, findMailbox, findOpened } from '../find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
-import { protocols } from '../value.ts';
+import { protocols, way } from '../value.ts';
 import { add, type AddOptions, FLOW } from './mailbox-add.ts';
 import { mailboxFacts } from './mailbox-facts.ts';
 import { printLink } from './mailbox-link.ts';
@@ -161,7 +161,7 @@ function reconsent(): Command {
     .argument('<address>')
     .option('--provider <name>', 'through another application from now on (default: as before)')
     .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
-    .option('--flow <way>', FLOW)
+    .option('--flow <way>', FLOW, way)
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .option(
       '--link',

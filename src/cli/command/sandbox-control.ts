@@ -31,7 +31,16 @@ function list(): Command {
     .description('every fault there is, and those that are set')
     .addOption(control())
     .option('--set', 'only those that are set now')
-    .option('--stage <stage>', 'only of this stage: authority, imap, pop3, smtp, graph, network')
+    .addOption(
+      new Option('--stage <stage>', 'only of this stage').choices([
+        'authority',
+        'imap',
+        'pop3',
+        'smtp',
+        'graph',
+        'network',
+      ]),
+    )
     .addHelpText('after', '\nExample:\n  $ postern sandbox fault list --stage smtp\n')
     .action(async (options: ControlOptions & { readonly set?: boolean; readonly stage?: string }, command: Command) => {
       const context = new Context(command);

@@ -57,7 +57,7 @@ export function supportBundle(): Command {
           now,
         });
       const bundle = await context.withInstanceOrError(make);
-      writeFileSync(path, bundle.archive, { mode: 0o600, flag: 'wx' });
+      writeNew(path, bundle.archive);
       context.result({ file: path, octets: bundle.archive.length, files: bundle.files, problems: bundle.problems }, [
         path,
       ]);
@@ -215,4 +215,18 @@ function lastLines(text: string): string {
 
 function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** @throws cli.usage (it is there already, or cannot be made there) */
+function writeNew(path: string, octets: Uint8Array): void {
+  try {
+    writeFileSync(path, octets, { mode: 0o600, flag: 'wx' });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === 'EEXIST' ? 'it is there already' : code === 'ENOENT' ? 'there is no such folder' : code;
+    throw cliError('cli.usage', `${path} cannot be written: ${why ?? 'unknown reason'}`, {
+      hint: 'name another file with --output',
+      cause,
+    });
+  }
 }
