@@ -11,6 +11,7 @@ import { faults } from '../src/sandbox/index.ts';
 import { apiDocument } from '../src/server/api/app.ts';
 import { configSchema } from '../src/server/config.ts';
 import { version } from '../src/server/version.ts';
+import { manPage } from './man-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
@@ -19,6 +20,7 @@ const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead
 export function pages(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/cli.md', commandPage()],
+    ['docs/postern.1', manPage(program(), version, EXIT_CODES)],
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorPage()],
     ['docs/sandbox-faults.md', faultPage()],
@@ -38,6 +40,18 @@ const page = (lines: readonly string[]): string => `${lines.join('\n').trimEnd()
 
 // The command line
 
+const EXIT_CODES = [
+  ['0', 'done'],
+  ['64', 'misuse: an option, a name or the configuration is wrong'],
+  ['65', 'one of our limits'],
+  ['69', 'refused for good by the other side'],
+  ['70', 'a defect in Postern'],
+  ['75', 'passes by itself; try again later'],
+  ['76', 'the other side broke its protocol'],
+  ['77', 'the owner of the account has to sign in or consent'],
+  ['130', 'stopped at once on a second Ctrl-C'],
+] as const;
+
 function commandPage(): string {
   const root = program();
   return page([
@@ -50,17 +64,7 @@ function commandPage(): string {
     '',
     ...optionTable(root.options),
     '',
-    '| exit code | meaning |',
-    '|---|---|',
-    '| 0 | done |',
-    '| 64 | misuse: an option, a name or the configuration is wrong |',
-    '| 65 | one of our limits |',
-    '| 69 | refused for good by the other side |',
-    '| 70 | a defect in Postern |',
-    '| 75 | passes by itself; try again later |',
-    '| 76 | the other side broke its protocol |',
-    '| 77 | the owner of the account has to sign in or consent |',
-    '| 130 | stopped at once on a second Ctrl-C |',
+    ...rows(['exit code', 'meaning'], EXIT_CODES),
     '',
     ...root.commands.flatMap((command) => section(command, 'postern')),
   ]);
