@@ -3,6 +3,7 @@ import { printable } from '../../base/printable.ts';
 import { Command } from 'commander';
 import { type ChainState, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
+import { withIsoTimes } from '../iso-times.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { count, since, until } from '../value.ts';
@@ -55,7 +56,7 @@ function show(): Command {
           ...(options.session === undefined ? {} : { sessionId: options.session }),
         });
         const ordered = records.toReversed();
-        context.result(ordered, ordered.map(line));
+        context.result(withIsoTimes(ordered), ordered.map(line));
         if (records.length === 0) context.say('no such record');
       });
     });
@@ -70,12 +71,15 @@ function verify(): Command {
       await context.withInstance(async ({ store, auditKey }) => {
         const result = await verifyChain(store.audit, auditKey);
         if (result.type === 'broken') {
-          context.result(result, []);
+          context.result(withIsoTimes(result), []);
           throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
             detail: { seq: result.seq },
           });
         }
-        context.result(result, [`intact: ${result.records} records, head ${result.head}`, ...remarks(result)]);
+        context.result(withIsoTimes(result), [
+          `intact: ${result.records} records, head ${result.head}`,
+          ...remarks(result),
+        ]);
       });
     });
 }

@@ -3,6 +3,7 @@ import { printable, printableJson } from '../../base/printable.ts';
 import { Command } from 'commander';
 import type { AuditType } from '../../audit/types.ts';
 import type { AuditRecord } from '../../store/types.ts';
+import { withIsoTimes } from '../iso-times.ts';
 import { Context } from '../context.ts';
 import { count } from '../value.ts';
 
@@ -68,7 +69,7 @@ export function events(): Command {
         const wanted = (record: AuditRecord): boolean =>
           (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
         const print = (record: AuditRecord): void => {
-          if (context.json) process.stdout.write(`${printableJson(JSON.stringify(record))}\n`);
+          if (context.json) process.stdout.write(`${printableJson(JSON.stringify(withIsoTimes(record)))}\n`);
           else process.stdout.write(`${printable(line(record))}\n`);
         };
         const head = (await store.audit.head())?.seq ?? 0;

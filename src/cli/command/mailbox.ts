@@ -7,6 +7,7 @@ import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../server/survey.ts';
 import { PROTOCOLS, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
+import { withIsoTimes } from '../iso-times.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication, findMailbox, findOpened } from '../find.ts';
@@ -49,7 +50,7 @@ function list(): Command {
             return {
               ...mailboxFacts(one),
               health: healthFacts(mailboxHealth(one, found?.health)),
-              state: found?.grant.state ?? null,
+              state: withIsoTimes(found?.grant.state ?? null),
             };
           }),
           all.length === 0
@@ -95,7 +96,7 @@ function show(): Command {
                     flow: grant.flow,
                     identity: grant.identity,
                     scopes: grant.scopes,
-                    state: grant.state,
+                    state: withIsoTimes(grant.state),
                     renewedAt: iso(grant.renewal?.renewedAt),
                     renewAt: iso(grant.renewAt),
                   },
