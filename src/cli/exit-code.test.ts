@@ -45,4 +45,7 @@ test('N17: "the recipient does not exist" is never said of the mailbox itself', 
     detail: { reply: '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found' },
   });
   assert.match(diagnose(refused, { address: 'a@x.test' }).cause, /the account has no mailbox/);
+  // What else is about recipients says nothing of the mailbox.
+  const inside = made('sasl.refused', 'x', { detail: { reply: '550 5.5.105 External recipients are not allowed' } });
+  assert.equal(diagnose(inside).id, 'smtp.internal-only');
 });

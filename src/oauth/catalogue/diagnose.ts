@@ -48,6 +48,7 @@ export function describeRow(row: CatalogueRow, facts: Facts = {}, data: Catalogu
   };
 }
 
+const RECIPIENT_UNKNOWN = 'smtp.recipient-unknown';
 const MAILBOX_MISSING = 'graph.mailbox-missing';
 
 /** Any failure in plain words. What the catalogue does not know is told by the error itself. */
@@ -55,8 +56,7 @@ export function diagnose(error: PosternError, facts: Facts = {}): Diagnosis {
   const evidence = evidenceOf(error);
   const found = findRow(evidence);
   // A session is about its mailbox: whoever does not exist there is the mailbox, not a recipient.
-  const row =
-    found?.refuses?.whose === 'recipient' ? catalogue().errors.find(({ id }) => id === MAILBOX_MISSING) : found;
+  const row = found?.id === RECIPIENT_UNKNOWN ? catalogue().errors.find(({ id }) => id === MAILBOX_MISSING) : found;
   const host = facts.host ?? evidence.host;
   if (row) return describeRow(row, { ...facts, ...(host === undefined ? {} : { host }) });
   return {
