@@ -6,6 +6,7 @@ import type * as Clack from '@clack/prompts';
 import type { Secret } from '../base/secret.ts';
 import { readSecret } from './ask.ts';
 import { cliError } from './errors.ts';
+import { wrap } from './wrap.ts';
 
 export interface Question {
   readonly question: string;
@@ -131,7 +132,9 @@ type Prompts = typeof Clack;
 /** Loaded when something is asked; says the explanation first. */
 async function prompts({ explanation, option }: Question): Promise<Prompts> {
   const library = await import('@clack/prompts');
-  library.log.message([explanation, `(${option})`], { output: process.stderr });
+  // The library breaks at the edge of the terminal, in the middle of words: its own frame takes four columns.
+  const lines = wrap(explanation, (process.stderr.columns ?? 80) - 4);
+  library.log.message([...lines, `(${option})`], { output: process.stderr });
   return library;
 }
 

@@ -15,6 +15,7 @@ import { faults } from '../../sandbox/faults/catalogue.ts';
 import { Context, table } from '../context.ts';
 import { ERROR_TABLES } from '../error-tables.ts';
 import { BLAMED } from '../report.ts';
+import { wrap } from '../wrap.ts';
 
 export function explain(): Command {
   return new Command('explain')
@@ -72,7 +73,7 @@ function lines({ name, title, text, commands, diagnosis }: Explanation): readonl
     `  ${name}`,
     '',
     ...text.flatMap((paragraph) => [
-      ...wrapped(paragraph),
+      ...wrap(paragraph, WIDTH),
       ...(paragraph.startsWith('- ') || /^\d{4}-/.test(paragraph) ? [] : ['']),
     ]),
     ...(diagnosis
@@ -89,18 +90,4 @@ function lines({ name, title, text, commands, diagnosis }: Explanation): readonl
   ];
 }
 
-const WIDTH = 96;
-
-/** Paragraphs of at most {@link WIDTH} columns; points of a list hang. */
-function wrapped(text: string): readonly string[] {
-  const indent = text.startsWith('- ') ? '  ' : '';
-  const result: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > WIDTH) {
-      result.push(line);
-      line = `${indent}${word}`;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...result, line];
-}
+const WIDTH = Math.min(96, process.stdout.columns ?? 80);
