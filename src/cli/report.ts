@@ -50,9 +50,9 @@ export function overview(reports: readonly CheckReport[]): readonly string[] {
   const mailboxes = reports.filter(({ subject }) => subject.type === 'mailbox');
   const count = (outcome: CheckReport['outcome']): number => mailboxes.filter((one) => one.outcome === outcome).length;
   const parts = [
-    `${count('ok')} work`,
+    `${count('ok')} ${count('ok') === 1 ? 'works' : 'work'}`,
     ...(count('warnings') === 0 ? [] : [`${count('warnings')} work with warnings`]),
-    ...(count('failed') === 0 ? [] : [`${count('failed')} do not work`]),
+    ...(count('failed') === 0 ? [] : [`${count('failed')} ${count('failed') === 1 ? 'does' : 'do'} not work`]),
   ];
   const wrong = reports.filter(({ outcome }) => outcome !== 'ok');
   return [

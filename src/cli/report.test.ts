@@ -1,0 +1,55 @@
+/** What `postern check` prints of many mailboxes. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CheckReport, Finding } from '../check/types.ts';
+import { overview } from './report.ts';
+
+const step = (title: string, outcome: Finding['outcome']): Finding => ({
+  step: title,
+  title,
+  outcome,
+  says: `${title} says so`,
+  facts: {},
+  milliseconds: 1,
+});
+const report = (
+  subject: CheckReport['subject'],
+  outcome: CheckReport['outcome'],
+  ...wrong: Finding[]
+): CheckReport => ({
+  subject,
+  format: 1,
+  at: '2026-11-30T00:00:00.000Z',
+  outcome,
+  findings: [...Array.from({ length: 20 }, (_, index) => step(`step ${index}`, 'ok')), ...wrong],
+  ...(wrong.length === 0
+    ? {}
+    : {
+        first: {
+          step: wrong[0]!.step,
+          sentence: 'The consent has ended.',
+          blame: 'user' as const,
+          remedy: [{ do: 'sign in again', run: 'postern mailbox reconsent x@y.test' }],
+        },
+      }),
+});
+
+test('N13: of a hundred mailboxes the summary comes first, then only what is wrong', () => {
+  const mailboxes = Array.from({ length: 100 }, (_, index) => {
+    const subject = { type: 'mailbox' as const, address: `m${index}@example.com` };
+    return index === 7 ? report(subject, 'failed', step('token', 'failed')) : report(subject, 'ok');
+  });
+  const lines = overview([report({ type: 'installation', home: '/home' }, 'ok'), ...mailboxes]);
+  assert.equal(lines[0], 'The installation works.');
+  assert.equal(lines[1], 'Of 100 mailboxes 99 work, 1 does not work.');
+  assert.ok(lines.length < 15, lines.join('\n'));
+  const text = lines.join('\n');
+  assert.match(text, /m7@example\.com\n.*failed.*token/);
+  assert.match(text, /postern mailbox reconsent x@y\.test/);
+  assert.doesNotMatch(text, /step 3|m8@/);
+});
+
+test('N13: nothing wrong is three lines', () => {
+  const lines = overview([report({ type: 'installation', home: '/home' }, 'ok')]);
+  assert.deepEqual(lines.slice(0, 2), ['The installation works.', 'There are no mailboxes.']);
+});
