@@ -18,8 +18,6 @@ const COMPOSED: Readonly<Record<string, string>> = {
   "src/oauth/catalogue/schema.ts new RegExp(text, 'i')": 'only compiled, to see whether it can be',
   "src/outbox/template/plain-text.ts new RegExp(`</${name}\\\\b`, 'gi')":
     'the name is one of five of ours; no repetition',
-  "src/outbox/template/plain-text.ts new RegExp(`(?:^|\\\\s)${name}\\\\s*=\\\\s*(?:\"([^\"]*)\"|'([^']*)'|([^\\\\s\"'>]+))`, 'i')":
-    'the name is href or alt; both are judged',
   "src/server/api/messages.ts new RegExp(`^(?:${STATES.join('|')})(?:,(?:${STATES.join('|')}))*$`)":
     'words of ours, anchored, a comma before each repetition',
   "src/server/api/operations.ts new RegExp(`^${path.replaceAll(/\\{\\w+\\}/g, '[^/]+').replaceAll('.', String.raw`\\.`)}$`)":

@@ -4,7 +4,7 @@ import type { OutboxTable } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
 import { BodyWriter, recordOf, type Written } from './body.ts';
 import { outboxError } from './errors.ts';
-import { HeaderReader } from '../protocol/mime/header-fields.ts';
+import { HeaderReader, MAX_HEADER } from '../protocol/mime/header-fields.ts';
 import { type Header, type HeaderOptions, OctetCheck, readHeader } from './header.ts';
 
 export interface Arrival extends Written {
@@ -68,7 +68,7 @@ export async function takeIn(
     if (!header) {
       const end = reader.add(octets);
       if (end === undefined) {
-        if (reader.endless) throw outboxError('outbox.header', 'the header does not come to an end');
+        if (reader.endless) throw outboxError('outbox.header', `the header has more than ${MAX_HEADER} octets`);
         continue;
       }
       const begin = reader.octets;

@@ -1,6 +1,6 @@
 /** Who a finished message is from and to, as its own header says: the envelope where none is given. */
 import { readAddressList } from '../protocol/mime/address-list.ts';
-import { type Field, newestResending, readFields, valuesOf } from '../protocol/mime/header-fields.ts';
+import { type Field, MAX_HEADER, newestResending, readFields, valuesOf } from '../protocol/mime/header-fields.ts';
 import { isAddress } from './address.ts';
 import { outboxError } from './errors.ts';
 
@@ -11,8 +11,9 @@ export interface HeaderAddresses {
   readonly recipients: readonly string[];
 }
 
-/** @param octets the header @throws outbox.header, outbox.address */
+/** @param octets the header, of at most {@link MAX_HEADER} @throws outbox.header, outbox.address */
 export function headerAddresses(octets: Uint8Array): HeaderAddresses {
+  if (octets.length > MAX_HEADER) throw outboxError('outbox.header', `the header has more than ${MAX_HEADER} octets`);
   const fields = readFields(Buffer.from(octets).toString('latin1'));
   if ('problem' in fields)
     throw outboxError('outbox.header', `line ${fields.line} of the message ${fields.problem}`, {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { ManualClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
+import { parseAddresses } from '../protocol/mime/address.ts';
 import { readAddressList } from '../protocol/mime/address-list.ts';
 import { HeaderReader, MAX_HEADER } from '../protocol/mime/header-fields.ts';
 import type { Mailbox } from '../store/types.ts';
@@ -290,6 +291,28 @@ test('S1: reading a header takes time by its length, whatever it holds', () => {
         b < 20 * a + 500,
         `${JSON.stringify(run)} ${JSON.stringify(end)}: ${a} ms, eight times as long ${b} ms`,
       );
+    }
+});
+
+test('S1: what is longer than a header may be is refused before it is read', () => {
+  const header = (octets: number): Buffer => Buffer.from(`To: ${'a@b.test,'.repeat(octets)}`.slice(0, octets));
+  assert.ok(headerAddresses(header(MAX_HEADER)).recipients.length > 0);
+  assert.throws(() => headerAddresses(header(MAX_HEADER + 1)), { code: 'outbox.header' });
+  const list = 'a@b.test,'.repeat(MAX_HEADER / 8);
+  assert.equal(readAddressList(list.slice(0, MAX_HEADER)).problem, undefined);
+  assert.match(readAddressList(list.slice(0, MAX_HEADER + 1)).problem!, /more than \d+ characters/);
+  assert.equal(parseAddresses(list).length, parseAddresses(list.slice(0, MAX_HEADER)).length);
+});
+
+test('S1: however it is cut, a header has its bound', () => {
+  const header = (octets: number): Buffer => Buffer.from(`X: ${'a'.repeat(octets - 7)}\r\n\r\n`);
+  for (const size of [1000, 100_000, 2 * MAX_HEADER])
+    for (const octets of [MAX_HEADER, MAX_HEADER + 1]) {
+      const reader = new HeaderReader();
+      let end: number | undefined;
+      for (let at = 0; at < octets; at += size) end = reader.add(header(octets).subarray(at, at + size));
+      assert.equal(end, octets > MAX_HEADER ? undefined : octets);
+      assert.equal(reader.endless, octets > MAX_HEADER);
     }
 });
 

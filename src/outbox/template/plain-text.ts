@@ -51,8 +51,8 @@ export function plainTextOf(html: string): string {
       page.end(2);
       page.say('----');
       page.end(2);
-    } else if (name === 'img') page.say(attribute(attributes, 'alt') ?? '');
-    else if (name === 'a' && !isEnd) link = { href: attribute(attributes, 'href') ?? '', from: page.length };
+    } else if (name === 'img') page.say(attribute(attributes, ALT) ?? '');
+    else if (name === 'a' && !isEnd) link = { href: attribute(attributes, HREF) ?? '', from: page.length };
     else if (name === 'a' && link) {
       const words = page.since(link.from).trim();
       const isShown = link.href.endsWith(words) && words !== '';
@@ -109,24 +109,47 @@ type Token =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'tag'; readonly name: string; readonly isEnd: boolean; readonly attributes: string };
 
+/** The longest name that is looked at; no element that means something here has a longer one. */
+const MAX_NAME = 22;
+
 /** Linear in the length of the text: what is never closed ends it. */
 function* tokens(html: string): Generator<Token> {
   let from = 0;
   for (let at = html.indexOf('<'); at >= 0; at = html.indexOf('<', at + 1)) {
-    const name = /^<\/?([a-z][a-z0-9]*)/i.exec(html.slice(at, at + 24))?.[1]?.toLowerCase();
-    const isComment = html.startsWith('<!', at);
-    if (name === undefined && !isComment) continue;
-    yield { type: 'text', text: html.slice(from, at) };
-    const isEnd = html[at + 1] === '/';
+    const isEnd = html.charCodeAt(at + 1) === SLASH;
+    const begin = isEnd ? at + 2 : at + 1;
+    const length = nameLength(html, begin);
+    const isComment = html.charCodeAt(at + 1) === EXCLAMATION;
+    if (length === 0 && !isComment) continue;
+    if (from < at) yield { type: 'text', text: html.slice(from, at) };
     let end = isComment ? commentEnd(html, at) : tagEnd(html, at);
-    if (name !== undefined) {
-      yield { type: 'tag', name, isEnd, attributes: html.slice(at + name.length + (isEnd ? 2 : 1), end - 1) };
+    if (length > 0) {
+      const name = html.slice(begin, begin + length).toLowerCase();
+      yield { type: 'tag', name, isEnd, attributes: html.slice(begin + length, end - 1) };
       if (!isEnd && HIDDEN.has(name)) end = hiddenEnd(html, end, name);
     }
     from = end;
     at = end - 1;
   }
   yield { type: 'text', text: html.slice(from) };
+}
+
+const EXCLAMATION = 0x21;
+const DOUBLE_QUOTE = 0x22;
+const SINGLE_QUOTE = 0x27;
+const SLASH = 0x2f;
+const GREATER = 0x3e;
+
+/** A letter, then letters and digits; 0 where there is no name. */
+function nameLength(html: string, begin: number): number {
+  let at = begin;
+  for (; at < begin + MAX_NAME; at++) {
+    const code = html.charCodeAt(at);
+    const lower = code | 0x20;
+    const isLetter = lower >= 0x61 && lower <= 0x7a && code < 0x80;
+    if (!isLetter && (at === begin || !(code >= 0x30 && code <= 0x39))) break;
+  }
+  return at - begin;
 }
 
 const orEnd = (index: number, html: string, after: number): number => (index < 0 ? html.length : index + after);
@@ -138,12 +161,12 @@ function commentEnd(html: string, at: number): number {
 }
 
 function tagEnd(html: string, at: number): number {
-  let quote = '';
+  let quote = 0;
   for (let index = at; index < html.length; index++) {
-    const character = html[index]!;
-    if (quote !== '') quote = character === quote ? '' : quote;
-    else if (character === '"' || character === "'") quote = character;
-    else if (character === '>') return index + 1;
+    const code = html.charCodeAt(index);
+    if (quote !== 0) quote = code === quote ? 0 : quote;
+    else if (code === DOUBLE_QUOTE || code === SINGLE_QUOTE) quote = code;
+    else if (code === GREATER) return index + 1;
   }
   return html.length;
 }
@@ -155,13 +178,17 @@ function hiddenEnd(html: string, from: number, name: string): number {
   return found === null ? html.length : tagEnd(html, found.index);
 }
 
-function attribute(text: string, name: string): string | undefined {
-  const match = new RegExp(`(?:^|\\s)${name}\\s*=\\s*(?:"([^"]*)"|'([^']*)'|([^\\s"'>]+))`, 'i').exec(text);
+const ALT = /(?:^|\s)alt\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/i;
+const HREF = /(?:^|\s)href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/i;
+
+function attribute(text: string, pattern: RegExp): string | undefined {
+  const match = text.includes('=') ? pattern.exec(text) : null;
   const value = match?.[1] ?? match?.[2] ?? match?.[3];
   return value === undefined ? undefined : entities(value).trim();
 }
 
 function entities(text: string): string {
+  if (!text.includes('&')) return text;
   return text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,8}));/gi, (whole, decimal, hex, name) => {
     if (typeof name === 'string') return ENTITIES[name.toLowerCase()] ?? whole;
     const code = typeof decimal === 'string' ? Number(decimal) : Number.parseInt(String(hex), 16);

@@ -2,6 +2,7 @@
  * Address lists as they decide who a message is from and whom it goes to (RFC 5322 §3.4). Where readers disagree about a text it
  * is refused, so that nobody sees another address than the one that was checked. In linear time. No I/O.
  */
+import { MAX_HEADER } from './header-fields.ts';
 
 export interface ListedAddress {
   /** Display name, or the comment that stands for one; empty where there is none. */
@@ -20,6 +21,12 @@ export interface AddressList {
   readonly problem: string | undefined;
 }
 
+/**
+ * Octets of a header's own bound, and as many characters of a list at most: with a thousand addresses a list has 40 KiB. What is
+ * read at once may not hold up others.
+ */
+const MAX_LIST = MAX_HEADER;
+
 interface Token {
   readonly kind: 'word' | 'quoted' | 'comment' | 'angle';
   /** Without quotes, brackets and escapes. */
@@ -32,8 +39,9 @@ interface Token {
 
 class Wrong extends Error {}
 
-/** @param text a field's value, unfolded */
+/** @param text a field's value, unfolded; of more characters than a whole header may have it is refused */
 export function readAddressList(text: string): AddressList {
+  if (text.length > MAX_LIST) return { addresses: [], grouped: false, problem: `more than ${MAX_LIST} characters` };
   const addresses: ListedAddress[] = [];
   let grouped = false;
   let open = false;
@@ -71,57 +79,84 @@ export function formatAddress({ name, address }: Pick<ListedAddress, 'name' | 'a
 }
 const ATOMS = /^[\w!#$%&'*+/=?^`{|}~-]+(?: [\w!#$%&'*+/=?^`{|}~-]+)*$/;
 
-const SPACE = new Set([' ', '\t', '\r', '\n']);
-const ENDS_WORD = new Set([' ', '\t', '\r', '\n', '"', '(', ')', '<', '>', ',', ';', ':', '[', ']', '\\']);
+/** What a character below 128 does outside of quotes and brackets; all others are parts of words. */
+const IN_WORD = 0;
+const SPACE = 1;
+const MARK = 2;
+const OTHER = 3;
+const DOES = new Uint8Array(128);
+for (const char of ' \t\r\n') DOES[char.charCodeAt(0)] = SPACE;
+for (const char of ',;:') DOES[char.charCodeAt(0)] = MARK;
+for (const char of '"()<>[]\\') DOES[char.charCodeAt(0)] = OTHER;
+const does = (code: number): number => (code < 128 ? DOES[code]! : IN_WORD);
 
+/** @throws Wrong, once what is wrong is reached */
 function* tokensOf(text: string): Generator<Token | ',' | ';' | ':'> {
   let apart = false;
   for (let at = 0; at < text.length;) {
-    const char = text[at]!;
-    if (SPACE.has(char)) {
+    const from = at;
+    const kind = does(text.charCodeAt(at));
+    if (kind === SPACE) {
       apart = true;
       at += 1;
-      continue;
-    }
-    if (char === ',' || char === ';' || char === ':') {
-      yield char;
+    } else if (kind === MARK) {
+      yield text[at] as ',' | ';' | ':';
       apart = false;
       at += 1;
-      continue;
+    } else if (kind === IN_WORD) {
+      do at += 1;
+      while (at < text.length && does(text.charCodeAt(at)) === IN_WORD);
+      const word = text.slice(from, at);
+      yield { kind: 'word', text: word, raw: word, apart };
+      apart = false;
+    } else {
+      const { end, ...token } = enclosed(text, from);
+      at = end + 1;
+      yield { ...token, raw: text.slice(from, at), apart };
+      apart = token.kind === 'comment';
     }
-    const from = at;
-    let token: Omit<Token, 'raw' | 'apart'>;
-    if (char === '"') {
-      const end = quotedEnd(text, at);
-      token = { kind: 'quoted', text: text.slice(at + 1, end).replaceAll(/\\([^])/g, '$1') };
-      at = end + 1;
-    } else if (char === '(') {
-      const end = commentEnd(text, at);
-      token = { kind: 'comment', text: text.slice(at + 1, end).replaceAll(/\\([^])/g, '$1') };
-      at = end + 1;
-    } else if (char === '<') {
-      const end = angleEnd(text, at);
-      token = { kind: 'angle', text: text.slice(at + 1, end) };
-      at = end + 1;
-    } else if (char === '[') {
-      const end = text.indexOf(']', at);
-      if (end === -1) throw new Wrong('a [ without its ]');
-      token = { kind: 'word', text: text.slice(at, end + 1) };
-      at = end + 1;
-    } else if (ENDS_WORD.has(char)) throw new Wrong(`a ${char} in the wrong place`);
-    else {
-      while (at < text.length && !ENDS_WORD.has(text[at]!)) at += 1;
-      token = { kind: 'word', text: text.slice(from, at) };
-    }
-    yield { ...token, raw: text.slice(from, at), apart };
-    apart = token.kind === 'comment';
   }
 }
 
+/** What a quote or bracket at `from` begins; its last character is at `end`. @throws Wrong */
+function enclosed(text: string, from: number): Pick<Token, 'kind' | 'text'> & { readonly end: number } {
+  switch (text[from]) {
+    case '"': {
+      const end = quotedEnd(text, from);
+      return { kind: 'quoted', text: unescaped(text.slice(from + 1, end)), end };
+    }
+    case '(': {
+      const end = commentEnd(text, from);
+      return { kind: 'comment', text: unescaped(text.slice(from + 1, end)), end };
+    }
+    case '<': {
+      const end = angleEnd(text, from);
+      return { kind: 'angle', text: text.slice(from + 1, end), end };
+    }
+    case '[': {
+      const end = text.indexOf(']', from);
+      if (end === -1) throw new Wrong('a [ without its ]');
+      return { kind: 'word', text: text.slice(from, end + 1), end };
+    }
+    default:
+      throw new Wrong(`a ${text[from]} in the wrong place`);
+  }
+}
+
+const unescaped = (text: string): string => (text.includes('\\') ? text.replaceAll(/\\([^])/g, '$1') : text);
+
+const QUOTE = 0x22;
+const OPENING = 0x28;
+const CLOSING = 0x29;
+const LESS = 0x3c;
+const GREATER = 0x3e;
+const BACKSLASH = 0x5c;
+
 function quotedEnd(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at++) {
-    if (text[at] === '\\') at += 1;
-    else if (text[at] === '"') return at;
+    const code = text.charCodeAt(at);
+    if (code === BACKSLASH) at += 1;
+    else if (code === QUOTE) return at;
   }
   throw new Wrong('a quotation mark without its end');
 }
@@ -129,26 +164,28 @@ function quotedEnd(text: string, from: number): number {
 function commentEnd(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {
-    if (text[at] === '\\') at += 1;
-    else if (text[at] === '(') depth += 1;
-    else if (text[at] === ')' && (depth -= 1) === 0) return at;
+    const code = text.charCodeAt(at);
+    if (code === BACKSLASH) at += 1;
+    else if (code === OPENING) depth += 1;
+    else if (code === CLOSING && (depth -= 1) === 0) return at;
   }
   throw new Wrong('a comment without its end');
 }
 
 function angleEnd(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at++) {
-    const char = text[at];
-    if (char === '>') return at;
-    if (char === '"') at = quotedEnd(text, at);
-    else if (char === '(') at = commentEnd(text, at);
-    else if (char === '<') break;
+    const code = text.charCodeAt(at);
+    if (code === GREATER) return at;
+    if (code === QUOTE) at = quotedEnd(text, at);
+    else if (code === OPENING) at = commentEnd(text, at);
+    else if (code === LESS) break;
   }
   throw new Wrong('a < without its >');
 }
 
 /** @throws Wrong */
 function addressOf(tokens: readonly Token[]): ListedAddress | undefined {
+  if (tokens.length === 0) return undefined;
   const comments = tokens.filter(({ kind }) => kind === 'comment');
   const parts = tokens.filter(({ kind }) => kind !== 'comment');
   if (parts.length === 0) return undefined;

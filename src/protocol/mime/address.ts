@@ -1,4 +1,5 @@
 /** Address lists of header fields (RFC 5322 §3.4), as ENVELOPE shows them. */
+import { MAX_HEADER } from './header-fields.ts';
 
 export type Address =
   | {
@@ -53,7 +54,10 @@ function* tokens(value: string): Generator<Token> {
   }
 }
 
-/** Lenient: what is no address is still shown, with an empty domain. One octet per character in and out. */
+/**
+ * Lenient: what is no address is still shown, with an empty domain. One octet per character in and out. What is longer than a whole
+ * header may be is read as far as that.
+ */
 export function parseAddresses(value: string): Address[] {
   const out: Address[] = [];
   let words: string[] = [];
@@ -74,7 +78,7 @@ export function parseAddresses(value: string): Address[] {
     words = [];
     comment = angle = undefined;
   };
-  for (const { type, text } of tokens(value)) {
+  for (const { type, text } of tokens(value.length > MAX_HEADER ? value.slice(0, MAX_HEADER) : value)) {
     if (type === 'quoted') words.push(text.replace(/\\(.)/gs, '$1'));
     else if (type === 'comment') comment = text;
     else if (type === 'route') angle = text;

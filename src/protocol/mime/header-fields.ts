@@ -31,7 +31,7 @@ export class HeaderReader {
     return this.#length > MAX_HEADER;
   }
 
-  /** @returns where the header ends, once it does */
+  /** @returns where the header ends, once it does within {@link MAX_HEADER}, however the pieces are cut */
   add(piece: Uint8Array): number | undefined {
     const before = this.#length;
     const length = before + piece.length;
@@ -45,7 +45,8 @@ export class HeaderReader {
       this.#octets = larger;
     } else this.#octets.set(piece, before);
     this.#length = length;
-    return headerEnd(this.octets, before);
+    const end = headerEnd(this.octets, before);
+    return end !== undefined && end > MAX_HEADER ? undefined : end;
   }
 }
 
