@@ -130,6 +130,9 @@ async function signIn(protocol: Protocol, respond: (line: string) => string | un
   }
 }
 
+/** Nobody is written to yet: whom the server does not know there is the mailbox itself. */
+const AT_SIGN_IN: Readonly<Record<string, string>> = { 'smtp.recipient-unknown': 'graph.mailbox-missing' };
+
 describe('in answer to the sign-in', () => {
   for (const row of errors)
     for (const match of row.match)
@@ -141,7 +144,7 @@ describe('in answer to the sign-in', () => {
             test(`${row.id}: ${protocol}: ${example.slice(0, 60)}`, async () => {
               const error = await signIn(protocol, (line) => SCRIPTS[protocol].answer(line, example));
               const found = diagnose(error, { address: 'a@example.com' });
-              assert.equal(found.id, row.id, `${error.code}: ${error.message}`);
+              assert.equal(found.id, AT_SIGN_IN[row.id] ?? row.id, `${error.code}: ${error.message}`);
               assert.doesNotMatch(JSON.stringify(found), /[{](?:address|host)[}]/);
             });
           }
