@@ -276,7 +276,7 @@ export function deniedText(code: string, row: string, address: string, why: stri
   const more = why === '' ? '' : `: ${why}`;
   if (code === 'oauth.admin-consent') return `the organisation does not let ${address} in${more}`;
   if (code === 'oauth.suspended') return `${address} is suspended here${more}`;
-  if (code !== 'oauth.needs-consent') return `${address} is not let in${more}`;
+  if (code !== 'oauth.needs-consent' && code !== 'oauth.answer-lost') return `${address} is not let in${more}`;
   return why === '' || ENDED.has(row)
     ? `the consent for ${address} has ended${more}`
     : `${address} has to be signed in to again${more}`;
@@ -284,6 +284,7 @@ export function deniedText(code: string, row: string, address: string, why: stri
 
 /** Rows of the catalogue where it is the consent itself that is over. */
 const ENDED: ReadonlySet<string> = new Set([
+  'oauth.lost-answer',
   'microsoft.grant-revoked',
   'microsoft.grant-inactive',
   'microsoft.grant-malformed',
