@@ -42,14 +42,19 @@ const SIGN_IN: Readonly<Record<Protocol, readonly [string, RegExp]>> = {
 for (const protocol of ['imap', 'pop3', 'smtp'] as const)
   test(`S13: ${protocol}: of those who do not sign in the oldest makes room, and who does sign in is not kept out`, async (t) => {
     const bench = await scene(t, { protocol }, { limits: { maxWaitingPerAddress: 5 } });
-    const silent = await Promise.all(Array.from({ length: 5 }, () => bench.client()));
-    for (const client of silent) await client.line();
+    // One after the other: who has connected first need not have been accepted first.
+    const silent: Awaited<ReturnType<Bench['client']>>[] = [];
+    for (let at = 0; at < 5; at++) {
+      const client = await bench.client();
+      silent.push(client);
+      await client.line();
+    }
     const inside = await bench.client();
     await inside.line();
     assert.match((await silent[0]!.until(/^(?:\* BYE|421|<end>)/)).at(-1)!, GONE[protocol]);
     assert.match(await inside.ask(...SIGN_IN[protocol]), SIGN_IN[protocol][1]);
     for (let at = 0; at < 20; at++) await (await bench.client()).line();
-    assert.match(await inside.ask('b NOOP', /./), /did b NOOP/);
+    assert.match(await inside.ask('b NOOP', /NOOP|<end>/), /did (?:b )?NOOP/);
     assert.ok(bench.meter.limits.every((limit) => limit === 'waiting'));
     assert.equal(bench.log.filter(({ level }) => level === 'warn').length, 1, 'said once a minute, not each time');
   });

@@ -209,3 +209,46 @@ async function unchanged(figure: () => number): Promise<number> {
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+test('S4: a thousand answers of ours to one chunk are a few writes, and others have a turn before the next chunk', async () => {
+  const [client, program] = await pair();
+  const [upstream, provider] = await pair();
+  let writes = 0;
+  const write = client.write.bind(client);
+  client.write = ((...args: Parameters<typeof write>) => {
+    writes += 1;
+    return write(...args);
+  }) as typeof client.write;
+  let running: RunningRelay | undefined;
+  let paused = 0;
+  const answer = `a BAD ${'x'.repeat(50)}\r\n`;
+  const end = Promise.withResolvers<RelayEnd>();
+  relay(
+    { socket: client, rest: NOTHING },
+    { socket: upstream, rest: NOTHING },
+    {
+      idleMs: 60_000,
+      clock: systemClock,
+      onEnd: end.resolve,
+      tap: {
+        attach: (relay) => void (running = relay),
+        fromClient(bytes) {
+          for (let at = 0; at < bytes.length / 8; at++) running!.toClient(answer);
+          if (client.isPaused()) paused += 1;
+          return Buffer.from('.');
+        },
+        fromServer: (bytes) => bytes,
+        serverEnding: false,
+        serverGone: () => 'end',
+        mayBeSilent: false,
+      },
+    },
+  );
+  const commands = 20_000;
+  provider.resume().on('end', () => provider.end());
+  program.end('command\n'.repeat(commands));
+  assert.equal((await text(program)).length, commands * answer.length);
+  assert.ok(writes <= (commands * answer.length) / (16 * 1024) + 40, `${writes} writes`);
+  assert.ok(paused > 1, 'it was not read on at once');
+  await end.promise;
+});

@@ -33,6 +33,9 @@ const LARGE_OCTETS = 48 * 1024;
  */
 type Memory = 'kept' | 'free' | 'borrowed' | 'lent';
 
+/** Answers of ours to what one chunk brought leave together, so many octets at a time: a thousand refusals are not a thousand writes. */
+const WORDS_OCTETS = 16 * 1024;
+
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
 
@@ -51,6 +54,11 @@ class Relay implements RunningRelay {
   #clientPaused = false;
   /** The client does not read what it is told by us, and is not read until it does. */
   #clientDeaf = false;
+  /** What the tap has said to the client about the chunk at hand. */
+  #words = '';
+  #joinsWords = false;
+  /** The client made us say a lot at once, and is read on when others had their turn. */
+  #turn: NodeJS.Immediate | undefined;
   /** The server has gone and nobody has taken its place yet. */
   #alone = false;
   /** Bulk data on its way; idle sessions have none. */
@@ -74,7 +82,7 @@ class Relay implements RunningRelay {
     intakeOf(side)?.deliver();
     if (side.destroyed) this.closed(side, side.errored !== null);
     else if (side.readableEnded) this.ended(side);
-    else if (side !== this.#client || !(this.#clientPaused || this.#clientDeaf)) side.resume();
+    else if (side !== this.#client || this.#clientFlows) side.resume();
   }
 
   cut(goodbye?: string, reason: RelayEnd['reason'] = 'cut'): void {
@@ -94,12 +102,39 @@ class Relay implements RunningRelay {
 
   toClient(text: string): void {
     this.#toClient += text.length;
+    this.#words += text;
+    if (!this.#joinsWords) this.#say();
+    else if (this.#words.length >= WORDS_OCTETS) {
+      this.#say();
+      this.#yield();
+    }
+  }
+
+  /** Writes what was said so far. */
+  #say(): void {
+    const text = this.#words;
+    if (text === '') return;
+    this.#words = '';
     this.#downward?.flush();
     if (!this.#client.writable || this.#client.write(text, 'latin1') || this.#client.writableLength <= WAITING_OCTETS)
       return;
     this.#clientDeaf = true;
     this.#client.pause();
     this.#stand();
+  }
+
+  /** Of a socket that has more, libuv reads 32 chunks before it looks at the next socket. */
+  #yield(): void {
+    this.#client.pause();
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined;
+      const takes = this.#upward?.blocked !== true && this.#server.writableLength <= WAITING_OCTETS;
+      if (!this.#over && this.#clientFlows && takes) this.#client.resume();
+    });
+  }
+
+  get #clientFlows(): boolean {
+    return !this.#clientPaused && !this.#clientDeaf && this.#turn === undefined;
   }
 
   toServer(bytes: Buffer): void {
@@ -171,8 +206,11 @@ class Relay implements RunningRelay {
   /** Octets of one side, for the other. */
   pass(from: Wired, received: Buffer, memory: Memory = 'kept'): void {
     const fromClient = from === this.#client;
+    this.#joinsWords = true;
     const bytes =
       this.#tap === undefined ? received : fromClient ? this.#tap.fromClient(received) : this.#tap.fromServer(received);
+    this.#joinsWords = false;
+    this.#say();
     if (bytes.length > 0) this.#forward(fromClient, bytes, bytes === received ? memory : 'borrowed');
     this.#tap?.passed?.();
     if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
@@ -230,6 +268,7 @@ class Relay implements RunningRelay {
   }
 
   #flush(): void {
+    this.#say();
     this.#downward?.flush();
     this.#upward?.flush();
   }
@@ -239,7 +278,7 @@ class Relay implements RunningRelay {
     if (gathering?.blocked === true || side.writableLength > WAITING_OCTETS) return;
     this.#options.account?.goesOn();
     if (side === this.#server) {
-      if (!this.#clientPaused && !this.#clientDeaf) this.#client.resume();
+      if (this.#clientFlows) this.#client.resume();
       return;
     }
     this.#server.resume();
@@ -314,6 +353,7 @@ class Relay implements RunningRelay {
     if (this.#over) return;
     this.#over = true;
     this.#idle.cancel();
+    clearImmediate(this.#turn);
     this.#flush();
     this.#close(this.#client);
     if (released === undefined) this.#close(this.#server);

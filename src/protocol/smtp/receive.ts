@@ -86,12 +86,15 @@ class MailSession {
 
   async serve(): Promise<Received> {
     const { hostname, lineOctets, signal } = this.#options;
+    let inARow = 0;
     try {
       for (;;) {
-        if (this.#conn.drained) await this.#flush();
-        else if (this.#replies.length >= MOST_REPLIES) {
+        if (this.#conn.drained) {
           await this.#flush();
-          await new Promise((turn) => setImmediate(turn)); // others have their turn between a thousand commands of one
+          inARow = 0;
+        } else {
+          if (this.#replies.length >= MOST_REPLIES) await this.#flush();
+          if (++inARow % COMMANDS_IN_A_ROW === 0) await new Promise((turn) => setImmediate(turn));
         }
         const line = await this.#conn.line(lineOctets, signal);
         if (line === undefined) break;
@@ -365,6 +368,8 @@ class ChunkedMessage {
  * once the socket takes no more of them. Far above what the recipients of a message, pipelined, are answered.
  */
 const MOST_REPLIES = 16 * 1024;
+/** Then others have their turn: a millisecond of one peer. The commands of a message for a hundred recipients come in one go. */
+const COMMANDS_IN_A_ROW = 128;
 const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH']);
 const NOTIFY = new Set(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
 /** RFC 3461 §4.4: characters. */
