@@ -39,8 +39,8 @@ async function deaf({ host, port }: Address): Promise<Socket> {
 /** Writes the same again and again as fast as it is taken. */
 async function pour(socket: Socket, piece: Buffer, stop: AbortSignal): Promise<void> {
   while (!stop.aborted && !socket.destroyed) {
-    if (!socket.write(piece))
-      await Promise.race([once(socket, 'drain'), once(socket, 'close'), delay(100)]).catch(() => undefined);
+    socket.write(piece);
+    while (socket.writableNeedDrain && !socket.destroyed && !stop.aborted) await delay(10);
   }
 }
 

@@ -1,46 +1,4 @@
-/** Seconds of each way to make a gateway hold more than it should; a minute of each is in the soak. */
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { LOADS, type Target, underLoad } from '../bed/hostile-load.ts';
-import { residentBytes } from '../bed/postern.ts';
-import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+/** Seconds of each way to make a gateway hold more than it should; minutes of each are in the soak. */
+import { testEachLoad } from '../bed/each-load.ts';
 
-/** As long as `npm run soak` has it: a minute each, with as many connections as one address may have. */
-const isSoak = process.env['POSTERN_SOAK_MINUTES'] !== undefined;
-const [connections, ms] = isSoak ? [2600, 60_000] : [600, 3000];
-/** What may be held for peers, what so many connections cost with their TLS-less buffers, and a collection that is late. */
-const LINE = 64 + connections * 0.1 + 96;
-
-let gateway: SandboxGateway;
-let target: Target;
-before(async () => {
-  gateway = await startSandboxGateway();
-  const { door, facts } = gateway;
-  const made = await gateway.cli([
-    'password',
-    'add',
-    '--mailbox',
-    door.user,
-    '--label',
-    'outbox',
-    '--outgoing',
-    'outbox',
-    '--json',
-  ]);
-  const { password: outboxPassword } = JSON.parse(made.stdout.toString()) as { password: string };
-  const { imap, smtp } = facts.gateway;
-  target = { imap, smtp, user: door.user, password: door.password, outboxPassword, pid: gateway.pid };
-});
-after(() => gateway?.stop());
-
-for (const name of Object.keys(LOADS))
-  test(name, async (t) => {
-    const before = residentBytes(target.pid);
-    const { peak, slowest } = await underLoad(name, target, connections, ms);
-    const grown = (peak - before) / 2 ** 20;
-    t.diagnostic(
-      `${Math.round(before / 2 ** 20)} MiB, then ${Math.round(grown)} more; slowest answer ${Math.round(slowest)} ms`,
-    );
-    assert.ok(grown < LINE, `grew by ${Math.round(grown)} MiB`);
-    assert.ok(gateway.running);
-  });
+testEachLoad(600, 3000);
