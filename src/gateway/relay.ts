@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
 import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
+import { Answers, type Speaker } from './answers.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
@@ -33,13 +34,10 @@ const LARGE_OCTETS = 48 * 1024;
  */
 type Memory = 'kept' | 'free' | 'borrowed' | 'lent';
 
-/** Answers of ours to what one chunk brought leave together, so many octets at a time: a thousand refusals are not a thousand writes. */
-const WORDS_OCTETS = 16 * 1024;
-
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
 
-class Relay implements RunningRelay {
+class Relay implements RunningRelay, Speaker {
   readonly #client: Wired;
   #server: Wired;
   readonly #options: RelayOptions;
@@ -54,11 +52,7 @@ class Relay implements RunningRelay {
   #clientPaused = false;
   /** The client does not read what it is told by us, and is not read until it does. */
   #clientDeaf = false;
-  /** What the tap has said to the client about the chunk at hand. */
-  #words = '';
-  #joinsWords = false;
-  /** The client made us say a lot at once, and is read on when others had their turn. */
-  #turn: NodeJS.Immediate | undefined;
+  readonly #answers = new Answers(this);
   /** The server has gone and nobody has taken its place yet. */
   #alone = false;
   /** Bulk data on its way; idle sessions have none. */
@@ -102,19 +96,10 @@ class Relay implements RunningRelay {
 
   toClient(text: string): void {
     this.#toClient += text.length;
-    this.#words += text;
-    if (!this.#joinsWords) this.#say();
-    else if (this.#words.length >= WORDS_OCTETS) {
-      this.#say();
-      this.#yield();
-    }
+    this.#answers.add(text, this.#client);
   }
 
-  /** Writes what was said so far. */
-  #say(): void {
-    const text = this.#words;
-    if (text === '') return;
-    this.#words = '';
+  say(text: string): void {
     this.#downward?.flush();
     if (!this.#client.writable || this.#client.write(text, 'latin1') || this.#client.writableLength <= WAITING_OCTETS)
       return;
@@ -123,18 +108,13 @@ class Relay implements RunningRelay {
     this.#stand();
   }
 
-  /** Of a socket that has more, libuv reads 32 chunks before it looks at the next socket. */
-  #yield(): void {
-    this.#client.pause();
-    this.#turn ??= setImmediate(() => {
-      this.#turn = undefined;
-      const takes = this.#upward?.blocked !== true && this.#server.writableLength <= WAITING_OCTETS;
-      if (!this.#over && this.#clientFlows && takes) this.#client.resume();
-    });
+  readOn(): void {
+    const takes = this.#upward?.blocked !== true && this.#server.writableLength <= WAITING_OCTETS;
+    if (!this.#over && this.#clientFlows && takes) this.#client.resume();
   }
 
   get #clientFlows(): boolean {
-    return !this.#clientPaused && !this.#clientDeaf && this.#turn === undefined;
+    return !this.#clientPaused && !this.#clientDeaf && !this.#answers.yields;
   }
 
   toServer(bytes: Buffer): void {
@@ -206,11 +186,10 @@ class Relay implements RunningRelay {
   /** Octets of one side, for the other. */
   pass(from: Wired, received: Buffer, memory: Memory = 'kept'): void {
     const fromClient = from === this.#client;
-    this.#joinsWords = true;
+    this.#answers.join();
     const bytes =
       this.#tap === undefined ? received : fromClient ? this.#tap.fromClient(received) : this.#tap.fromServer(received);
-    this.#joinsWords = false;
-    this.#say();
+    this.#answers.leave();
     if (bytes.length > 0) this.#forward(fromClient, bytes, bytes === received ? memory : 'borrowed');
     this.#tap?.passed?.();
     if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
@@ -268,7 +247,7 @@ class Relay implements RunningRelay {
   }
 
   #flush(): void {
-    this.#say();
+    this.#answers.flush();
     this.#downward?.flush();
     this.#upward?.flush();
   }
@@ -353,7 +332,7 @@ class Relay implements RunningRelay {
     if (this.#over) return;
     this.#over = true;
     this.#idle.cancel();
-    clearImmediate(this.#turn);
+    this.#answers.close();
     this.#flush();
     this.#close(this.#client);
     if (released === undefined) this.#close(this.#server);
