@@ -19,6 +19,8 @@ export interface NewAppPassword {
   readonly networks: readonly string[];
   /** How mail handed over with it leaves; default: as its mailbox says. */
   readonly outgoing?: 'direct' | 'outbox';
+  /** Its program's own copy in Sent is left out where the provider keeps one of the same message. */
+  readonly dropOwnSentCopy?: boolean;
   /** Milliseconds since the epoch. */
   readonly expiresAt?: number;
 }
@@ -49,17 +51,26 @@ export async function createAppPassword(
     protocols: request.protocols,
     networks: request.networks.map(readNetwork),
     ...(request.outgoing === undefined ? {} : { outgoing: request.outgoing }),
+    ...(request.dropOwnSentCopy === true ? { dropOwnSentCopy: true } : {}),
     createdAt: deps.clock.now(),
     expiresAt: request.expiresAt,
     revokedAt: undefined,
     lastUsedAt: undefined,
   };
   await deps.store.appPasswords.insert(row);
-  const { id, mailboxes, protocols, networks } = row;
+  const { id, mailboxes, protocols, networks, dropOwnSentCopy } = row;
   await deps.audit.record({
     type: 'app-password.created',
     outcome: 'ok',
-    data: { id, label, mailboxes, protocols, networks, expiresAt: row.expiresAt ?? null },
+    data: {
+      id,
+      label,
+      mailboxes,
+      protocols,
+      networks,
+      expiresAt: row.expiresAt ?? null,
+      ...(dropOwnSentCopy === true ? { dropOwnSentCopy } : {}),
+    },
   });
   return { password, row };
 }

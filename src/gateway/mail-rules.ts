@@ -32,8 +32,15 @@ export function mailRules(mailbox: Mailbox): SmtpRules {
 }
 
 /** What the audit log keeps of a relayed message. */
-export function relayedFacts({ from, to, recipients, octets, reply, taken }: RelayedMessage) {
-  return { from, to, recipients, octets, ...(taken ? {} : { reply: shown(reply) }) };
+export function relayedFacts({ from, to, recipients, octets, messageId, reply, taken }: RelayedMessage) {
+  return {
+    from,
+    to,
+    recipients,
+    octets,
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(taken ? {} : { reply: shown(reply) }),
+  };
 }
 
 function refusal(text: string, { address }: Mailbox): string {

@@ -57,6 +57,7 @@ export class Session {
   #relay: RunningRelay | RunningSubmission | undefined;
   #keeper: SessionKeeper | undefined;
   #mailbox: Mailbox | undefined;
+  #dropsCopies = false;
   #since = 0;
 
   constructor(around: Surroundings, listener: ListenerConfig, plain: Socket, place: Place) {
@@ -216,6 +217,7 @@ export class Session {
     this.#mailbox = local.mailbox;
     this.#record.appPasswordId = local.appPassword.id;
     this.#record.label = local.appPassword.label;
+    this.#dropsCopies = local.appPassword.dropOwnSentCopy === true;
     this.#record.note('signin.local', 'ok', this.#mailbox.address, { mechanism });
     const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
     // What is in memory may be older than the command that opened the mailbox again.
@@ -323,6 +325,7 @@ export class Session {
       wantsBack: (now, selected) => reusable.wants(now, selected),
       mail: mailRules(mailbox),
       onMessage: (message) => this.#record.relayed(mailbox.address, message),
+      ...(this.#dropsCopies && { keepsCopy: async (copy) => (await deps.sentCopies?.keeps(mailbox, copy)) ?? 'no' }),
       onReturned: (session) => void reusable.give(mailbox.address, session),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });

@@ -7,6 +7,7 @@ import type { MailEndpoint, TokenSource } from '../oauth/types.ts';
 import type { HandshakeFailure } from '../protocol/tls/handshake-failure.ts';
 import type { Budget } from '../protocol/wire/budget.ts';
 import type { Protocol } from '../store/types.ts';
+import type { SentCopies } from './continuity/sent-copy.ts';
 import type { Submission } from './submission.ts';
 
 export interface ListenerConfig {
@@ -72,6 +73,8 @@ export interface GatewayDeps {
   endpoints?(protocol: Protocol): Promise<readonly MailEndpoint[]>;
   /** Takes mail for the outbox; without it all mail is relayed. */
   readonly submission?: Submission;
+  /** What mailboxes have sent, for app passwords with which a program's own copy is left out; without it none is. */
+  readonly sentCopies?: SentCopies;
   /** Octets that may be held for peers, shared with whatever else of this process talks to some. Default: one of its own. */
   readonly budget?: Budget;
   /** The name in greetings, and towards providers when it is a full domain name. Default: the machine's. */

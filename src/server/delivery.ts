@@ -4,7 +4,7 @@ import { Gauge, Histogram, type Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
 import { Provider } from '../gateway/provider.ts';
 import { startDelivery } from '../outbox/deliver/delivery.ts';
-import { limitsOf, savesSent } from '../outbox/deliver/limits.ts';
+import { limitsOf } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
 import { DeliveryMarks } from '../outbox/deliver/proof.ts';
 import { report } from '../outbox/deliver/report.ts';
@@ -13,10 +13,11 @@ import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
 import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
 import { watchReturns } from '../outbox/deliver/returns.ts';
 import type { DeliveryMeter, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
-import type { Application, Mailbox } from '../store/types.ts';
+import type { Mailbox } from '../store/types.ts';
 import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import { endedBy } from './part.ts';
+import { applicationOf, keepsSent } from './sent-copies.ts';
 import { openRoutes } from './routes.ts';
 
 export interface RunningDelivery {
@@ -98,19 +99,11 @@ async function limitsFor(instance: Instance, mailbox: Mailbox): Promise<SendingL
   return limitsOf(application?.provider ?? '', typeof own === 'object' && own !== null ? own : {});
 }
 
-async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<Application | undefined> {
-  const grant = await store.grants.find(mailbox.grantId);
-  return grant && store.applications.find(grant.applicationId);
-}
-
 /** Looks only where the provider keeps what it sent: elsewhere a message that is not there may have gone out all the same. */
 function probeWhereKept(instance: Instance, probe: SentProbe): SentProbe {
   return {
     async look(attempt, signal) {
-      const application = await applicationOf(instance, attempt.mailbox);
-      const own = application?.settings['savesSent'];
-      const kept = savesSent(application?.provider ?? '', typeof own === 'boolean' ? own : undefined);
-      return kept ? probe.look(attempt, signal) : 'unable';
+      return (await keepsSent(instance, attempt.mailbox)) ? probe.look(attempt, signal) : 'unable';
     },
   };
 }

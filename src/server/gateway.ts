@@ -9,6 +9,7 @@ import type { CertificateInUse } from './certificate-in-use.ts';
 import { connectionsFor } from './descriptors.ts';
 import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics.ts';
+import { sentCopiesOf } from './sent-copies.ts';
 import { goesToOutbox, submissionOf } from './outbox.ts';
 
 export interface ComposedGateway {
@@ -42,6 +43,7 @@ export async function composeGateway(
       },
       endpoints: (protocol) => endpointsOf(instance, protocol),
       submission: submissionOf(instance),
+      sentCopies: sentCopiesOf(instance),
       budget: instance.budget,
       ...(config.hostname === undefined ? {} : { hostname: config.hostname }),
     });

@@ -181,6 +181,10 @@ export const migrations: readonly Migration[] = [
       `CREATE INDEX audit_address ON audit ((${auditFact(engine, 'remoteAddress')}), seq)`,
     ],
   },
+  {
+    name: '012-own-sent-copy',
+    up: ({ integer }) => [`ALTER TABLE app_passwords ADD COLUMN drop_own_sent_copy ${integer}`],
+  },
 ];
 
 /** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */

@@ -77,6 +77,7 @@ export interface AppPasswordRow {
   protocols: string;
   networks: string;
   outgoing: string | null;
+  drop_own_sent_copy: number | null;
   created_at: number;
   expires_at: number | null;
   revoked_at: number | null;

@@ -132,6 +132,8 @@ export interface AppPassword {
   readonly networks: readonly string[];
   /** How mail handed over with it leaves; undefined: as its mailbox says. */
   readonly outgoing?: 'direct' | 'outbox' | undefined;
+  /** The program's own copy in Sent is left out where the provider keeps one of the same message. */
+  readonly dropOwnSentCopy?: boolean | undefined;
   readonly createdAt: number;
   readonly expiresAt: number | undefined;
   readonly revokedAt: number | undefined;

@@ -5,7 +5,7 @@ import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { Continuity } from '../../src/gateway/continuity/continuity.ts';
-import type { Cause } from '../../src/gateway/continuity/keeper.ts';
+import type { Cause, KeeperOptions } from '../../src/gateway/continuity/keeper.ts';
 import type { ProviderConnection } from '../../src/gateway/provider.ts';
 import { relay } from '../../src/gateway/relay.ts';
 import type { RelayEnd } from '../../src/gateway/relay-types.ts';
@@ -78,7 +78,8 @@ export class KeptSession {
     };
   }
 
-  static async start(serve: Serve = serveImap): Promise<KeptSession> {
+  /** @param more of what the keeper is given */
+  static async start(serve: Serve = serveImap, more: Partial<KeeperOptions> = {}): Promise<KeptSession> {
     const session = new KeptSession(serve);
     const connection = await session.#open();
     const continuity = new Continuity({
@@ -93,6 +94,7 @@ export class KeptSession {
       shortLifeMs: 0,
       signIn: () => session.#open(),
       onMoved: (cause) => void session.moves.push(cause),
+      ...more,
     });
     const [near, far] = memoryPair();
     session.program = new Program(new Conn(far));

@@ -24,6 +24,7 @@ interface AddOptions {
   readonly network?: readonly string[];
   readonly expires?: number;
   readonly outgoing?: 'direct' | 'outbox';
+  readonly dropOwnSentCopy?: boolean;
   readonly label: string;
 }
 
@@ -44,6 +45,10 @@ function add(): Command {
         'outbox',
       ]),
     )
+    .option(
+      '--drop-own-sent-copy',
+      'leave out the copy its program stores in Sent (IMAP) when the provider keeps one of the same message',
+    )
     .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', duration)
     .requiredOption('--label <text>', 'which program it is for')
     .addHelpText(
@@ -57,6 +62,11 @@ function add(): Command {
           hint: 'give --mailbox ADDRESS (repeatable) or --all',
         });
       }
+      if (options.dropOwnSentCopy === true && !options.protocols.includes('imap')) {
+        throw cliError('cli.usage', '--drop-own-sent-copy is about copies that are stored by IMAP', {
+          hint: 'leave it out, or add imap to --protocols',
+        });
+      }
       await context.withInstance(async (instance) => {
         const mailboxes = options.all === true ? ['*'] : [];
         for (const address of options.mailbox ?? []) mailboxes.push((await findOpened(instance, address)).address);
@@ -67,6 +77,7 @@ function add(): Command {
           protocols: options.protocols,
           networks: options.network ?? [],
           ...(options.outgoing === undefined ? {} : { outgoing: options.outgoing }),
+          ...(options.dropOwnSentCopy === true ? { dropOwnSentCopy: true } : {}),
           ...(expiresAt === undefined ? {} : { expiresAt }),
         });
         // The one place where it is shown.
@@ -95,13 +106,14 @@ function list(): Command {
           rows.length === 0
             ? []
             : table(
-                ['ID', 'LABEL', 'MAILBOXES', 'PROTOCOLS', 'NETWORKS', 'LAST USED', 'STATE'],
+                ['ID', 'LABEL', 'MAILBOXES', 'PROTOCOLS', 'NETWORKS', 'OWN SENT COPY', 'LAST USED', 'STATE'],
                 rows.map((row) => [
                   row.id,
                   row.label,
                   row.mailboxes.join(','),
                   row.protocols.join(','),
                   row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
+                  row.dropOwnSentCopy === true ? 'dropped' : 'kept',
                   when(row.lastUsedAt),
                   stateOf(row, now) === 'valid' && row.expiresAt !== undefined
                     ? `until ${when(row.expiresAt)}`
@@ -151,6 +163,7 @@ function facts({
   mailboxes,
   protocols,
   networks,
+  dropOwnSentCopy,
   createdAt,
   expiresAt,
   lastUsedAt,
@@ -162,6 +175,7 @@ function facts({
     mailboxes,
     protocols,
     networks,
+    dropOwnSentCopy: dropOwnSentCopy === true,
     createdAt: time(createdAt),
     expiresAt: time(expiresAt),
     lastUsedAt: time(lastUsedAt),

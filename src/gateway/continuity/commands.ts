@@ -5,6 +5,7 @@
 import { announcedLiteral, type Segment } from '../../protocol/imap/token.ts';
 import { isOneLine } from './framing.ts';
 import { isLoneLine, textOf } from './lines.ts';
+import { SetApart } from './set-apart.ts';
 import { Unfinished } from './unfinished.ts';
 
 /** One command of the client. */
@@ -22,8 +23,11 @@ export interface Command {
   readonly unasked: boolean;
 }
 
-/** `drop`: swallow it; a text goes to the server instead of its first line. */
-export type Decision = 'forward' | 'drop' | { readonly instead: string };
+/**
+ * `drop`: swallow it; `apart`: the server does not hear of it before `decide`, and its client need not wait to be asked for its
+ * literal; a text goes to the server instead of its first line.
+ */
+export type Decision = 'forward' | 'drop' | 'apart' | { readonly instead: string };
 
 export interface CommandSink {
   /** True when commands of this verb, in capitals, pass whatever else they say: `begin` need not be asked. Of `UID FETCH` the first word. */
@@ -38,6 +42,10 @@ export interface CommandSink {
   done(): void;
   /** What the client sends may be told apart by the server in another way: it is to be drained, and passes as it is. */
   doubtful(): void;
+  /** The header of a command that was set apart has come, or as much of it as is looked at: `decide` is to follow. */
+  judge(command: Command, header: Buffer | undefined): void;
+  /** A command that was set apart and that the server is not to get has come to its end, or goes on where it cannot. */
+  swallowed(command: Command, goesOn: boolean): void;
   /** A line has more octets than are kept; this is its beginning. */
   tooLong(start: string): void;
 }
@@ -76,6 +84,10 @@ export class CommandFilter {
   #current: Growing | undefined;
   /** The current command is swallowed, to its end. */
   #dropping = false;
+  /** The current command, of which the server knows nothing. */
+  #apart: SetApart | undefined;
+  /** The server has still to ask for a literal that its client was asked for by us, and that is here. */
+  #promised = false;
   /** A line whose end has not come, or what waits while stopped. */
   readonly #held = new Unfinished();
   #stopped = false;
@@ -109,7 +121,7 @@ export class CommandFilter {
   }
 
   get #waits(): boolean {
-    return this.#mode === 'asking' || (this.#stopped && this.between);
+    return this.#mode === 'asking' || (this.#stopped && this.between) || this.#apart?.judging === true;
   }
 
   /** The verb of the command that waits, as far as it has come. */
@@ -139,6 +151,30 @@ export class CommandFilter {
     return this.#held.take();
   }
 
+  /** True while the server does not know of all that the client has said, or was asked for: none of it could pass as it is. */
+  get apart(): boolean {
+    return this.#promised || this.#apart !== undefined;
+  }
+
+  /** What is to become of the command that was set apart. @returns what the server gets now */
+  decide(drop: boolean): Buffer {
+    const apart = this.#apart!;
+    apart.judging = false;
+    if (drop) return this.more();
+    this.#apart = undefined;
+    this.#dropping = false;
+    this.#sink.begun(this.#current!);
+    const [first, kept] = apart.take();
+    if (!apart.waits) return Buffer.concat([first, kept, this.more()]);
+    const rest = this.#held.take();
+    this.#held.add(kept);
+    this.#held.add(rest);
+    this.#literal = apart.octets;
+    this.#mode = 'asking';
+    this.#promised = true;
+    return first;
+  }
+
   /** @returns what waited and may pass now */
   resume(): Buffer {
     this.#stopped = false;
@@ -150,9 +186,14 @@ export class CommandFilter {
     return this.#held.length === 0 || this.#waits ? NOTHING : this.#scan(NOTHING);
   }
 
-  /** The server asks for what was announced. @returns false when nothing was */
-  continued(): boolean {
+  /** The server asks for what was announced. @returns false when nothing was, `promised` when the client was told so before */
+  continued(): boolean | 'promised' {
     if (this.#mode !== 'asking') return false;
+    if (this.#promised) {
+      this.#promised = false;
+      this.#mode = 'literal';
+      return 'promised';
+    }
     this.#mode = this.#current!.verb === 'IDLE' ? 'idle' : this.#literal > 0 ? 'literal' : 'rest';
     return true;
   }
@@ -165,15 +206,23 @@ export class CommandFilter {
     if (this.#current?.tag !== tag || this.#mode === 'command') return 'whole';
     if (this.#mode !== 'asking' && this.#mode !== 'idle') return this.#dropping ? 'whole' : 'early';
     const refused = this.#current.verb !== 'IDLE';
-    this.#over();
+    this.#unasked();
     return refused ? 'refused' : 'whole';
   }
 
   /** A command is answered by us: if it is still under way, what is to come of it is swallowed. */
   abandon(tag: string): void {
     if (this.#current?.tag !== tag) return;
-    if (this.#mode === 'asking' || this.#mode === 'idle') this.#over();
+    if (this.#mode === 'asking' || this.#mode === 'idle') this.#unasked();
     else if (this.#mode !== 'command') this.#dropping = true;
+  }
+
+  /** Nobody asks for what was announced: it will not come, unless its client was asked for it by us. */
+  #unasked(): void {
+    if (!this.#promised) return this.#over();
+    this.#promised = false;
+    this.#dropping = true;
+    this.#mode = 'literal';
   }
 
   /** What `push` or `resume` gave has been passed on; to be called after each, while the chunk is still there, before anything else. */
@@ -234,13 +283,14 @@ export class CommandFilter {
       from = to;
     };
     while (at < end && !this.#drained) {
-      if (this.#mode === 'literal') {
+      if (this.#mode === 'literal' && !this.#waits) {
         const octets = Math.min(this.#literal, end - at);
         this.#keep(data.subarray(at, at + octets));
         if (this.#dropping) skip(at + octets);
         at += octets;
         this.#literal -= octets;
         if (this.#literal === 0) this.#mode = 'rest';
+        if (this.#apart?.isReady(this.#literal === 0) === true) this.#sink.judge(this.#current!, this.#apart.header);
         continue;
       }
       const lf = this.#waits ? -1 : data.indexOf(LF, at);
@@ -253,7 +303,7 @@ export class CommandFilter {
       const line = textOf(data, at, lf);
       const decision = this.#line(line, data[lf - 1] === CR);
       if (decision === 'drop') skip(lf + 1);
-      else if (decision !== 'forward') skip(lf + 1, `${decision.instead}\r\n`);
+      else if (typeof decision === 'object') skip(lf + 1, `${decision.instead}\r\n`);
       at = lf + 1;
     }
     if (out.length === 0) return from === 0 ? data : data.subarray(from);
@@ -278,7 +328,10 @@ export class CommandFilter {
         return 'forward';
       }
       decision = this.#sink.begin(command);
-      if (decision !== 'drop') this.#sink.begun(command);
+      if (decision === 'apart') {
+        this.#apart = new SetApart(line, literal!);
+        decision = 'drop';
+      } else if (decision !== 'drop') this.#sink.begun(command);
       this.#current = command;
       this.#dropping = decision === 'drop';
     } else if (!alike && !this.#dropping) {
@@ -288,19 +341,25 @@ export class CommandFilter {
     const current = this.#current!;
     current.segments.push(literal?.text ?? line);
     if (literal === undefined) this.#end();
-    else if (literal.waits && this.#dropping) this.#over();
-    else {
+    else if (literal.waits && this.#dropping && this.#apart?.isNew !== true) {
+      const apart = this.#apart;
+      this.#over();
+      if (apart !== undefined) this.#sink.swallowed(current, true);
+    } else {
       this.#literal = literal.octets;
       current.unasked ||= !literal.waits;
       current.small &&= literal.octets <= MOST_KEPT;
       current.segments.push(NOTHING);
-      if (literal.waits) this.#mode = 'asking';
+      if (this.#apart !== undefined) current.small = false;
+      this.#apart?.goesOn();
+      if (literal.waits && this.#apart === undefined) this.#mode = 'asking';
       else this.#mode = literal.octets > 0 ? 'literal' : 'rest';
     }
     return decision;
   }
 
   #keep(octets: Buffer): void {
+    this.#apart?.keep(octets);
     const { segments, small } = this.#current!;
     if (small) segments[segments.length - 1] = Buffer.concat([segments.at(-1) as Buffer, octets]);
   }
@@ -308,7 +367,9 @@ export class CommandFilter {
   #end(): void {
     const command = this.#current!;
     const dropped = this.#dropping;
+    const apart = this.#apart;
     this.#over();
+    if (apart !== undefined) this.#sink.swallowed(command, apart.more);
     if (dropped) return;
     if (command.verb === 'IDLE') {
       this.#mode = 'asking';
@@ -319,8 +380,8 @@ export class CommandFilter {
 
   #over(): void {
     this.#mode = 'command';
-    this.#current = undefined;
-    this.#dropping = false;
+    this.#current = this.#apart = undefined;
+    this.#dropping = this.#promised = false;
     this.#literal = 0;
   }
 }

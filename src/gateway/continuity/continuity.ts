@@ -12,6 +12,7 @@ import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
 import { Hopeless, Moments } from './moments.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
+import { copiesJudged } from './sent-copy.ts';
 import { Silence } from './silence.ts';
 import { Stop } from './stop.ts';
 import { type Place, Successor } from './successor.ts';
@@ -76,6 +77,7 @@ export class Continuity implements SessionKeeper {
         asked: () => this.#silence.begin(),
         leaves: (tag, selected, unused) => this.#leaves(tag, selected, unused),
         end: (text) => this.#end(text),
+        ...copiesJudged(options, this.#wall, this.#stop, () => this.#tap),
       },
       TAG,
     );

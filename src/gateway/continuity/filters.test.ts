@@ -43,6 +43,7 @@ test('responses pass unchanged, and the lines that matter are the same, however 
         const lines: string[] = [];
         const filter = new ResponseFilter({
           fetches,
+          lists: false,
           answers: () => true,
           line(text) {
             lines.push(text);
@@ -68,6 +69,7 @@ test('responses pass unchanged, and the lines that matter are the same, however 
 test('a chunk of message data is passed on as the very same buffer', () => {
   const filter = new ResponseFilter({
     fetches: false,
+    lists: false,
     answers: () => true,
     line: (text) => text,
     lost: () => assert.fail('lost'),
@@ -81,6 +83,7 @@ test('a chunk of message data is passed on as the very same buffer', () => {
 test('lines are left out, replaced and put in between responses only', () => {
   const filter = new ResponseFilter({
     fetches: false,
+    lists: false,
     answers: () => true,
     line: (text) => (text.startsWith('p') ? undefined : text.replace('COMPRESS ', '')),
     lost: () => assert.fail('lost'),
@@ -95,6 +98,7 @@ test('a line that matters and does not end is given up, not kept for ever', () =
   let lost = false;
   const filter = new ResponseFilter({
     fetches: false,
+    lists: false,
     answers: () => true,
     line: (text) => text,
     lost: () => void (lost = true),
@@ -125,6 +129,8 @@ test('commands are the same however they are cut, and holding loses nothing', ()
           complete: (command) => void verbs.push(`end of ${command.tag}`),
           done: () => assert.fail('no IDLE here'),
           doubtful: () => assert.fail('doubtful'),
+          judge: () => assert.fail('set apart'),
+          swallowed: () => assert.fail('set apart'),
           tooLong: () => assert.fail('too long'),
         });
         let out = '';
@@ -159,6 +165,8 @@ test('only a whole command alone that needs no decision passes unasked', () => {
     begun: ({ tag, verb, line }) => void heard.push(`${tag} ${verb} ${line}`),
     complete: ({ tag, segments }) => void heard.push(`${tag} ${segments.length}`),
     done: () => undefined,
+    judge: () => assert.fail('set apart'),
+    swallowed: () => assert.fail('set apart'),
     tooLong: () => assert.fail('too long'),
     doubtful: () => void heard.push('doubtful'),
   });
@@ -201,6 +209,8 @@ test('a literal that the server refuses leaves the client between commands', () 
     complete: () => undefined,
     done: () => undefined,
     doubtful: () => assert.fail('doubtful'),
+    judge: () => assert.fail('set apart'),
+    swallowed: () => assert.fail('set apart'),
     tooLong: () => assert.fail('too long'),
   });
   filter.push(Buffer.from('a APPEND x {3}\r\n'));

@@ -9,6 +9,7 @@ import type { Tap } from '../relay-types.ts';
 import type { Returned } from '../reuse.ts';
 import { Continuity } from './continuity.ts';
 import { Pop3Keeper } from './pop3.ts';
+import type { OwnCopy, SentCopies } from './sent-copy.ts';
 import { SmtpKeeper } from './smtp.ts';
 import type { RelayedMessage, SmtpRules } from './smtp-dialogue.ts';
 
@@ -31,6 +32,8 @@ export interface KeeperOptions {
   /** Whether a session that its client leaves is wanted for another client, and where it goes then. */
   wantsBack?(signedIn: SignedIn, selected: boolean): boolean;
   onReturned?(session: Returned): void;
+  /** Of IMAP: what the provider keeps of what was sent; copies of that which the program stores too are left out. */
+  readonly keepsCopy?: (copy: OwnCopy) => ReturnType<SentCopies['keeps']>;
   /** A successor took over after so many milliseconds. */
   onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
   /** An IMAP session that lives shorter than this counts as one the provider does not want; 10 s. */

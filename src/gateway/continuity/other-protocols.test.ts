@@ -185,7 +185,7 @@ const rules = mailRules({
 
 test('N12: a relayed message leaves a record with sender, recipients and size, however it is cut', async (t) => {
   const said = `MAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nRCPT TO:<gone@y.test>\r\nRCPT TO:<c@y.test>\r\nDATA\r\n`;
-  const text = `From: ${ALICE}\r\n\r\n..dot\r\n.not the end\r\n.\r\n`;
+  const text = `From: ${ALICE}\r\nMessage-ID: <1@x.test>\r\n\r\n..dot\r\n.not the end\r\n.\r\n`;
   for (const size of [1, 2, 3, 1000]) {
     const smtp = scene(t, 'smtp', rules);
     for (let at = 0; at < said.length; at += size) await smtp.say(said.slice(at, at + size));
@@ -195,7 +195,13 @@ test('N12: a relayed message leaves a record with sender, recipients and size, h
     await smtp.reply('250 2.0.0 taken\r\n250 reset\r\n');
     assert.equal(smtp.servers[0]!.heard, said + all);
     assert.equal(smtp.heard(), '250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n250 2.0.0 taken\r\n250 reset\r\n');
-    const facts = { from: ALICE, to: ['b@y.test', 'c@y.test'], recipients: 2, octets: text.length };
+    const facts = {
+      from: ALICE,
+      to: ['b@y.test', 'c@y.test'],
+      recipients: 2,
+      octets: text.length,
+      messageId: '<1@x.test>',
+    };
     assert.deepEqual(smtp.relayed, [{ ...facts, reply: '250 2.0.0 taken', taken: true }]);
   }
   const chunked = scene(t, 'smtp', rules);

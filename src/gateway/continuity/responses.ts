@@ -7,6 +7,8 @@ import { isLoneLine, textOf } from './lines.ts';
 export interface ResponseSink {
   /** FETCH responses are wanted line by line too. */
   readonly fetches: boolean;
+  /** LIST responses are. */
+  readonly lists: boolean;
   /** Whether this line is the answer to a command of the client, and nothing else. */
   answers(line: Buffer): boolean;
   /** One line that matters, without CRLF, one octet per character. Gives what the client is to get instead: itself, other text, or nothing. */
@@ -204,7 +206,9 @@ export class ResponseFilter {
     let stop = word;
     while (stop < end && data[stop]! > SPACE && stop - word <= LONGEST_WORD) stop += 1;
     if (stop === end && lf === -1) return 'unsure';
-    return WORDS.has(data.toString('latin1', word, stop).toUpperCase()) ? 'yes' : 'no';
+    const name = data.toString('latin1', word, stop).toUpperCase();
+    if (name === 'LIST' && this.#sink.lists) return 'fetch';
+    return WORDS.has(name) ? 'yes' : 'no';
   }
 }
 

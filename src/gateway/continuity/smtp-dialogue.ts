@@ -31,6 +31,8 @@ export interface RelayedMessage {
   readonly recipients: number;
   /** Octets of its text. */
   readonly octets: number;
+  /** Of its header, with angle brackets; undefined where there is none, or more than one. */
+  readonly messageId: string | undefined;
   /** The last line of the answer. */
   readonly reply: string;
   readonly taken: boolean;
@@ -337,7 +339,8 @@ export class SmtpDialogue {
 
   /** @returns the reply */
   #finish(reply: string, taken: boolean, text: SmtpText | undefined): string {
-    if (this.#transaction) this.#ended.push({ ...this.#transaction, octets: text?.octets ?? 0, reply, taken });
+    if (this.#transaction)
+      this.#ended.push({ ...this.#transaction, octets: text?.octets ?? 0, messageId: text?.messageId, reply, taken });
     this.#transaction = undefined;
     if (this.#mode === 'refused') this.#mode = 'command';
     return reply;

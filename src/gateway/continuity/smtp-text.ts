@@ -1,5 +1,5 @@
 /** The text of one relayed message as it passes: where it ends (RFC 5321 §4.5.2, RFC 3030 §2), and its header. No I/O. */
-import { HeaderReader, MAX_HEADER } from '../../protocol/mime/header-fields.ts';
+import { HeaderReader, MAX_HEADER, oneField } from '../../protocol/mime/header-fields.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -26,6 +26,8 @@ export class SmtpText {
   #closing: 0 | 1 | 2 = 0;
   /** Of the text so far. */
   octets = 0;
+  /** Once the header has come. */
+  messageId: string | undefined;
 
   /** @param judge is given the whole header */
   constructor(judge: (header: Buffer) => string | undefined) {
@@ -53,7 +55,9 @@ export class SmtpText {
     const { octets, endless } = this.#header;
     this.#header = undefined;
     if (end === undefined && endless) return `554 5.6.0 the header has more than ${MAX_HEADER} octets`;
-    return this.#judge(octets.subarray(0, end));
+    const header = octets.subarray(0, end);
+    this.messageId = oneField(header, 'message-id');
+    return this.#judge(header);
   }
 
   #findEnd(bytes: Buffer): { readonly end: number | undefined; readonly ambiguous: boolean } {

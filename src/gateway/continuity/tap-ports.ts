@@ -1,3 +1,5 @@
+import type { AppendCommand } from './sent-copy.ts';
+
 /** What the tap of an IMAP session may do by itself. */
 export interface TapPorts {
   /** Whole lines of ours, one octet per character. */
@@ -13,4 +15,9 @@ export interface TapPorts {
   asked(): void;
   /** The client cannot go on: it gets this as its last line. */
   end(text: string): void;
+  /**
+   * Whether this message, about to be stored, is to be left out. Never rejects. Without it nothing is asked.
+   * @param header undefined when it is too long
+   */
+  mayDrop?(append: AppendCommand, header: Buffer | undefined): Promise<boolean>;
 }

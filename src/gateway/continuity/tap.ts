@@ -7,12 +7,24 @@ import { type Command, CommandFilter, type CommandSink, type Decision } from './
 import { byNumber, isKnown, isNever, isPassing, isReading, visibleExtensions } from './commands-known.ts';
 import { isRead } from './framing.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
+import { appendOf, ListedFolders } from './sent-copy.ts';
 import { answerOf, isTagged, STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import type { Selection } from './selection.ts';
 import type { TapPorts } from './tap-ports.ts';
 import { TapState } from './tap-state.ts';
-import { EXPUNGED, LOST, LOST_READING, NEVER_TOLD, NOT_FOLLOWED, NOT_IMAP, TOO_LONG, TOO_LONG_END } from './words.ts';
+import {
+  EXPUNGED,
+  LOST,
+  LOST_READING,
+  NEVER_TOLD,
+  NOT_FOLLOWED,
+  NOT_IMAP,
+  NOT_STORED,
+  ONE_AT_A_TIME,
+  TOO_LONG,
+  TOO_LONG_END,
+} from './words.ts';
 
 const LOGOUT_OCTETS = 'LOGOUT'.length;
 
@@ -21,6 +33,9 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   protected readonly responses = new ResponseFilter(this);
   protected readonly commands = new CommandFilter(this);
   protected readonly own: OwnCommand;
+  readonly listed = new ListedFolders();
+  /** No server is there to take the message that is swallowed. */
+  #refused = false;
 
   /** @param prefix of our tags, unlike any client's */
   constructor(ports: TapPorts, prefix: string) {
@@ -187,6 +202,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
       this.commands.stop();
       return 'drop';
     }
+    if (verb === 'APPEND' && this.#setApart(command)) return 'apart';
     if (extensions !== undefined) return { instead: `${tag} ENABLE ${extensions.join(' ')}` };
     const numbers = verb === 'IDLE' && this.unnumbered && !this.own.pending;
     return numbers ? { instead: this.#numberBefore(command) } : 'forward';
@@ -208,6 +224,20 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
     if (!isRead(command)) this.doubtful();
     this.#deliver();
     this.mailbox.asked(command);
+  }
+
+  judge(command: Command, header: Buffer | undefined): void {
+    void this.#ports.mayDrop!(appendOf(command.line)!, header).then((drop) => {
+      if (this.ground === 'blind') return;
+      this.#refused = !drop && this.ground === 'none';
+      this.#flow(this.commands.decide(drop || this.#refused));
+    });
+  }
+
+  swallowed({ tag }: Command, goesOn: boolean): void {
+    this.#deliver();
+    this.#tell(`${tag} ${goesOn ? ONE_AT_A_TIME : this.#refused ? NOT_STORED : 'OK APPEND completed'}\r\n`);
+    this.#ports.changed();
   }
 
   doubtful(): void {
@@ -232,6 +262,10 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
 
   get fetches(): boolean {
     return this.own.pending || this.news.watching || this.unnumbered;
+  }
+
+  get lists(): boolean {
+    return this.listed.wanted;
   }
 
   line(text: string): string | undefined {
@@ -269,7 +303,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   }
 
   lost(): void {
-    if (this.news.waiting) this.#ports.end(NOT_FOLLOWED);
+    if (this.news.waiting || this.commands.apart) this.#ports.end(NOT_FOLLOWED);
     this.ground = 'blind';
     this.own.answered('gone');
     const unfinished = this.responses.restart();
@@ -289,6 +323,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
       this.mailbox.noted(text);
       return withoutHidden(text);
     }
+    if (this.listed.heard(text)) return undefined;
     if (text.length < 3) return this.#notImap(text);
     if (/^\* FLAGS /i.test(text)) this.mailbox.noted(text);
     this.footprint.told(text);
@@ -298,7 +333,8 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   #continuation(text: string): string | undefined {
     if (this.own.continued()) return undefined;
     const others = this.open.count > 1 ? this.open.others(undefined) : [];
-    if (!this.commands.continued() || others.some(({ verb }) => !isKnown(verb))) {
+    const continued = this.commands.continued();
+    if (!continued || others.some(({ verb }) => !isKnown(verb))) {
       this.doubtful(); // for something else than what we would send now
       return text;
     }
@@ -307,7 +343,15 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
       this.#ports.changed();
     }
     if (this.commands.pending > 0) this.#flow(this.commands.more());
-    return text;
+    return continued === 'promised' ? undefined : text;
+  }
+
+  /** A message is about to be stored that may have to be left out; its text comes to us first. */
+  #setApart({ tag, line }: Command): boolean {
+    if (this.#ports.mayDrop === undefined || !this.quiet || this.holds > 0 || this.own.isLike(tag)) return false;
+    const append = this.ground === 'server' ? appendOf(line) : undefined;
+    if (append?.waits === true) this.#tell('+ OK\r\n');
+    return append !== undefined;
   }
 
   /** Nothing is under way, and nothing that was has left a trace. */

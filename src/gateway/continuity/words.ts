@@ -12,6 +12,10 @@ export const LOST =
 /** The same for a command that only reads, when a part of its answer had come. */
 export const LOST_READING =
   'NO [UNAVAILABLE] the connection to the provider was lost before the answer was complete; this command changes nothing, send it again';
+/** A message that was to be stored is here, and no server. */
+export const NOT_STORED =
+  'NO [UNAVAILABLE] the connection to the provider was lost and the message was not stored; try again';
+export const ONE_AT_A_TIME = 'NO [CANNOT] with this app password messages are stored one at a time; none of these was';
 export const TOO_LONG = 'BAD [TOOBIG] a command line may have 1048576 octets; literals may be longer';
 export const TOO_LONG_END = '* BYE [TOOBIG] a command line was too long; connect again\r\n';
 /** In place of a line that is not IMAP. */

@@ -108,6 +108,14 @@ export function readFields(
   return fields;
 }
 
+/** The value of a field that occurs exactly once in a whole header; undefined otherwise, and where the header cannot be read. */
+export function oneField(header: Buffer, name: string): string | undefined {
+  const fields = readFields(header.toString('latin1'), { skipUnreadable: true });
+  if ('problem' in fields) return undefined;
+  const found = fields.filter((field) => field.name === name);
+  return found.length === 1 ? found[0]!.value : undefined;
+}
+
 function fieldOf(lines: readonly string[], line: number): Field | FieldProblem {
   const [first] = lines;
   const colon = first!.indexOf(':');
