@@ -191,7 +191,8 @@ class SignInCheck implements SignIn {
       tell(
         this.#closedMailboxes,
         // Those closed before as well: one may have been open for a moment between two looks, and let somebody in.
-        known.filter((address) => !this.#isOpen(address)),
+        // One whose own mailbox is gone is closed too, whatever else would open its address now.
+        known.filter((address) => !this.#mailboxes.has(address) || !this.#isOpen(address)),
       );
     }
   }

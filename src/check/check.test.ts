@@ -101,6 +101,31 @@ describe('redaction', () => {
       assert.match(clean(`before ${text} after`), /^before \S{0,2}(?:\[secret\]\s?)+\S{0,2} after$/, text);
   });
 
+  test('A9: forms, escapes, colours and labels do not hide a secret', () => {
+    const microsoft = 'sandbox~secret/for+contoso-only';
+    const clean = redactor([new Secret(microsoft)]);
+    const password = 'hjk7qpabcdefghjkmnpqrs0123';
+    for (const text of [
+      new URLSearchParams({ client_secret: microsoft }).toString(),
+      `{"line":"first\\n${password}"}`,
+      `user=alice%3A${password}`,
+      `pw-${password}`,
+      `\u001b[32m${password}\u001b[0m`,
+      `\\u0022${password}\\u0022`,
+      `sasl-${Buffer.from(`\0alice@example.com\0${password}`).toString('base64')}`,
+      `/x/${Buffer.from(`\0alice@example.com\0${password}`).toString('base64')}`,
+    ]) {
+      const said = clean(text);
+      assert.match(said, /\[secret\]/, text);
+      assert.ok(!said.includes(password) && !said.includes('contoso') && !/AG[A-Za-z0-9+/]{30}/.test(said), said);
+    }
+    for (const text of [
+      'apw_abcdefghjkmnpqrs0123456789',
+      'sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+    ])
+      assert.equal(clean(text), text);
+  });
+
   test('S7: shapes of secrets nobody told us', () => {
     const clean = redactor([]);
     const password = 'abcdefghjkmnpqrs0123456789';

@@ -25,9 +25,13 @@ export function outcomeOf(verdict: Verdict): 'ok' | 'refused' | 'slowed' | 'fail
   return verdict.error.code === 'gateway.slowed' ? 'slowed' : 'failed';
 }
 
+/** 26 characters of the alphabet of app passwords: pasted into the wrong field, or after the address in one. */
+const APP_PASSWORD = /[0-9a-hjkmnp-tv-z](?:-?[0-9a-hjkmnp-tv-z]){25}/i;
+
 /** A user name that is no address may be a password in the wrong field, and is not written down. */
 export function asAddress(user: string): string {
-  return /^[^\s@]+@[^\s@]+$/.test(user) ? user.slice(0, 254) : '[no address]';
+  const isAddress = user.length <= 254 && /^[^\s@]+@[a-z0-9.-]+$/i.test(user) && !APP_PASSWORD.test(user);
+  return isAddress ? user : '[no address]';
 }
 
 export function wrongPassword(): PosternError {

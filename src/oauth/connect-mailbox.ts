@@ -152,6 +152,8 @@ async function connectDelegated(
       },
     );
   }
+  // A sign-in takes minutes, and what an administrator decided meanwhile counts.
+  await requireUnchanged(deps.store, known, address);
   const grant = await storeGrant(deps, existing, {
     applicationId: application.id,
     flow: request.flow,
@@ -167,7 +169,7 @@ async function connectDelegated(
   }
   return {
     grant,
-    mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared'),
+    mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared', known),
   };
 }
 
@@ -309,7 +311,20 @@ interface NewTokens {
   readonly inactivityMs: number | undefined;
 }
 
-/** A new consent is newer than anything a renewal may be writing: it wins, whatever the generation. */
+/** @throws oauth.suspended, oauth.removed (since the sign-in began) */
+async function requireUnchanged(store: Store, known: Mailbox | undefined, address: string): Promise<void> {
+  const now = await store.mailboxes.find(address);
+  if (now) requireOpen(now);
+  else if (known) throw removed(address);
+}
+
+function removed(address: string): Error {
+  return oauthError('oauth.removed', `${address} was removed during the sign-in`, {
+    hint: `to open it again: postern mailbox add ${shellWord(address)}`,
+  });
+}
+
+/** A new consent is newer than anything a renewal may be writing: it wins, unless the grant was closed on purpose meanwhile. */
 async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given: NewTokens): Promise<Grant> {
   const now = deps.clock.now();
   const id = existing?.id ?? newId('grant');
@@ -327,6 +342,8 @@ async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given:
     return grant;
   }
   for (let current: Grant | undefined = existing; current; current = await deps.store.grants.find(id)) {
+    if (current.state.type === 'suspended')
+      throw oauthError('oauth.suspended', `this grant was suspended during the sign-in: ${current.state.reason}`);
     if ((await deps.store.grants.update(id, current.generation, change)) !== 'written') continue;
     if (current.state.type !== 'active' && deps.emit) {
       await deps.emit({
@@ -347,10 +364,12 @@ async function storeMailbox(
   request: Pick<ConnectRequest, 'address' | 'protocols'>,
   grant: Grant,
   access: Mailbox['access'],
+  known?: Mailbox,
 ): Promise<Mailbox> {
   const { store } = deps;
   const protocols = [...new Set(request.protocols)];
   const before = await store.mailboxes.find(request.address);
+  if (!before && known) throw removed(request.address);
   if (!before) {
     const mailbox: Mailbox = {
       address: request.address,

@@ -14,6 +14,7 @@ export const oauthError = errorTable({
     kind: 'denied',
     hint: 'it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ADDRESS',
   },
+  'oauth.removed': { kind: 'denied', hint: 'whoever runs this gateway removed the mailbox; ask there' },
   'oauth.suspension': { kind: 'misuse', hint: 'see which mailboxes are suspended: postern mailbox list' },
   'oauth.consent-declined': { kind: 'denied', hint: 'start again and accept the permissions on the consent page' },
   'oauth.consent-expired': { kind: 'denied', hint: 'the sign-in took too long; start again and finish it in time' },

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { OpenAPIClientAxios } from 'openapi-client-axios';
 import { Registry } from 'prom-client';
 import { Agent, fetch } from 'undici';
-import { createApiKey } from '../../src/access/api-key.ts';
+import { createApiKey, revokeApiKey } from '../../src/access/api-key.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type ApiListener, openApi } from '../../src/server/api/listener.ts';
 import { certificateFiles } from '../../src/server/certificate.ts';
@@ -153,6 +153,29 @@ test('events arrive as they happen, and go on where a stream was cut', async () 
   assert.match(events[0]!, /^event: message\.accepted$/m);
   const again = await read({ 'last-event-id': id }, 1);
   assert.equal(again[0], events[1]);
+});
+
+test('A3: a stream ends when its key is revoked, and a long poll gets no more either', async () => {
+  const revoked = await createApiKey(instance, {
+    label: 'listener',
+    actions: ['events:read'],
+    mailboxes: ['*'],
+    networks: [],
+  });
+  const headers = { authorization: `Bearer ${revoked.key.reveal()}` };
+  const response = await fetch(`${base}/v1/events?after=latest`, {
+    headers: { ...headers, accept: 'text/event-stream' },
+  });
+  const poll = fetch(`${base}/v1/events?after=latest&wait=20`, { headers });
+  const reader = response.body!.getReader();
+  await reader.read();
+  await revokeApiKey(instance, revoked.row.id);
+  await send(hello);
+  let text = '';
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read())
+    text += Buffer.from(piece.value).toString();
+  assert.doesNotMatch(text, /message\.accepted/);
+  assert.equal((await poll).status, 401);
 });
 
 test('a large message passes, a broken off one leaves nothing', async () => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
 import type { Redirect } from '../../src/oauth/connect-mailbox.ts';
+import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../src/oauth/suspension.ts';
+import type { Application } from '../../src/store/types.ts';
 import { openBed, secretOf } from './fixture.ts';
 import type { Bed } from './fixture.ts';
 
@@ -170,6 +172,52 @@ describe('consent, other ways', () => {
     assert.doesNotMatch((await source.accessToken(mailbox, 'imap')).value.reveal(), /\./);
     const endpoint = await source.endpoint(mailbox, 'imap');
     assert.deepEqual([endpoint.host, endpoint.port, endpoint.user], ['mail.contoso.test', 993, 'alice@contoso.test']);
+  });
+
+  test('S8: a second consent by another account of the same address is refused, and changes nothing', async () => {
+    const application = await bed.application();
+    const { grant } = await bed.connect({ application });
+    assert.equal(await bed.store.grants.update(grant.id, grant.generation, { subject: 'somebody-else' }), 'written');
+    await assert.rejects(bed.connect({ application }), {
+      code: 'oauth.wrong-identity',
+      message: /another account than the one that consented before/,
+    });
+    assert.equal((await bed.store.grants.find(grant.id))?.subject, 'somebody-else');
+  });
+
+  test('A2: what was suspended or removed during the sign-in stays so', async () => {
+    const deps = { store: bed.store, vault: bed.vault, clock: systemClock, emit: () => undefined };
+    const during = async (application: Application, act: () => Promise<unknown>) =>
+      bed.connect({
+        application,
+        redirect: {
+          uri: 'http://localhost/',
+          wait: async (url) => {
+            const answer = await bed.server.approve(url);
+            await act();
+            return answer;
+          },
+          close: () => Promise.resolve(),
+        },
+      });
+    const first = await bed.application();
+    const { grant, mailbox } = await bed.connect({ application: first });
+    await assert.rejects(
+      during(first, () => suspendMailbox(deps, mailbox, 'left')),
+      { code: 'oauth.suspended' },
+    );
+    await resumeMailbox(deps, mailbox);
+    await assert.rejects(
+      during(first, () => suspendGrant(deps, grant.id, 'left')),
+      { code: 'oauth.suspended' },
+    );
+    assert.equal((await bed.store.grants.find(grant.id))?.state.type, 'suspended');
+    await resumeGrant(deps, grant.id);
+    await assert.rejects(
+      during(first, () => bed.store.mailboxes.remove(mailbox.address)),
+      { code: 'oauth.removed' },
+    );
+    assert.equal(await bed.store.mailboxes.find(mailbox.address), undefined);
   });
 
   test('an answer with another state, or from another issuer, is refused', async () => {

@@ -112,7 +112,8 @@ async function knownSecrets({ store, vault }: BundleDeps): Promise<{ secrets: Se
     });
     for (const { credential } of held ?? []) {
       if (credential.type === 'secret') secrets.push(credential.secret);
-      if (credential.type === 'certificate') secrets.push(credential.privateKey);
+      if (credential.type === 'certificate' || credential.type === 'service-account')
+        secrets.push(credential.privateKey);
     }
   }
   return { secrets, problems };

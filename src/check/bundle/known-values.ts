@@ -79,7 +79,16 @@ function formsOf(value: string): readonly string[] {
     // Only what does not depend on the neighbours.
     return padded.toString('base64').slice(Math.ceil((offset * 8) / 6), Math.floor((padded.length * 8) / 6));
   });
-  return [value, JSON.stringify(value).slice(1, -1), encodeURIComponent(value), octets.toString('hex'), ...base64];
+  // Forms (application/x-www-form-urlencoded) encode more than addresses do, ~ among them.
+  const form = new URLSearchParams([['', value]]).toString().slice(1);
+  return [
+    value,
+    JSON.stringify(value).slice(1, -1),
+    encodeURIComponent(value),
+    form,
+    octets.toString('hex'),
+    ...base64,
+  ];
 }
 
 interface Folded {

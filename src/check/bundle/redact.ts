@@ -19,13 +19,22 @@ export function redactor(
     return isPlainSignIn(inside) || plain(inside) !== inside || rename(inside) !== inside;
   };
   // What is encoded is looked into before its neighbours are masked, and masked whole.
-  return (text) => rename(plain(text.replace(ENCODED, (word) => (holdsSecret(decoded(word)) ? MASK : word))));
+  return (text) => rename(plain(text.replace(ENCODED, (word) => (readings(word).some(holdsSecret) ? MASK : word))));
 }
 
 const MASK = '[secret]';
 
 /** What is long enough for a SASL or Basic response with a password in it. */
 const ENCODED = /[A-Za-z0-9+/_-]{16,}={0,2}/g;
+
+/** Something joined in front by a character of the alphabet (`sasl-AGFs…`, `/x/AGFs…`) shifts the octets: read behind it too. */
+function readings(word: string): readonly Buffer[] {
+  const joints = [...word.slice(0, JOINED).matchAll(/[-_/+]/g)].map(({ index }) => index + 1);
+  return [0, ...joints].map((from) => decoded(word.slice(from)));
+}
+
+/** A label in front is no longer than this. */
+const JOINED = 24;
 
 function decoded(word: string): Buffer {
   return Buffer.from(word, /[-_]/.test(word) ? 'base64url' : 'base64');
@@ -39,8 +48,7 @@ function isPlainSignIn(text: string): boolean {
 
 /** Takes out what has the shape of a secret, even when nobody told us. */
 function shapes(text: string): string {
-  const clean = scrub(text)
-    .replace(APP_PASSWORD, (found) => (looksLikeAppPassword(found) ? MASK : found))
+  const clean = withoutAppPasswords(scrub(text))
     .replace(API_KEY, MASK)
     .replace(WEBHOOK_SECRET, MASK)
     .replace(CONSENT_LINK, `$1${MASK}`)
@@ -51,7 +59,17 @@ function shapes(text: string): string {
 }
 
 /** 26 characters of our base 32 by themselves, in any case, together or in groups; ids have a prefix, hashes are longer. */
-const APP_PASSWORD = /(?<![\w-])[0-9a-hjkmnp-tv-z](?:[- ]?[0-9a-hjkmnp-tv-z]){25}(?![\w-])/gi;
+const APP_PASSWORD = /(?<![a-z0-9_])[0-9a-hjkmnp-tv-z](?:[- ]?[0-9a-hjkmnp-tv-z]){25}(?![a-z0-9_])/gi;
+/** Escapes of JSON, addresses and terminals end in letters and digits, which would hide where a word begins. */
+const ESCAPE = /\\u[0-9a-f]{4}|\\[nrtbf]|%[0-9a-f]{2}|\x1b\[[0-9;]{0,12}m/gi;
+
+function withoutAppPasswords(text: string): string {
+  const words = text.replace(ESCAPE, (escape) => '\0'.repeat(escape.length));
+  const spans = [...words.matchAll(APP_PASSWORD)]
+    .filter(([found]) => looksLikeAppPassword(found))
+    .map(({ 0: found, index }) => ({ from: index, to: index + found.length }));
+  return masked(text, spans, MASK);
+}
 
 /** Words and numbers that happen to use the same alphabet stay: by chance a password has 18 letters and 8 digits. */
 function looksLikeAppPassword(text: string): boolean {

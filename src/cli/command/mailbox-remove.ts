@@ -43,6 +43,11 @@ export function remove(): Command {
         context.result({ removed: found.address, grantRemoved: grant !== undefined, ...facts(revocation) }, [
           `removed ${found.address}`,
         ]);
+        const { catchAll } = (await store.mailboxes.opened(found.address)) ?? {};
+        if (catchAll !== undefined)
+          context.say(
+            `${catchAll} opens ${found.address} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
+          );
         if (others.length > 0) context.say(`its grant stays, because it also opens ${others.join(', ')}`);
         else if (revocation) context.say(words(revocation));
       });

@@ -83,7 +83,14 @@ export function events(app: ApiApp, deps: ApiDeps): void {
       const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);
       if (isStream) {
         waiting += 1;
-        return stream(deps, filter, from, ended, () => void (waiting -= 1));
+        return stream(
+          deps,
+          filter,
+          from,
+          ended,
+          () => keyHolds(deps, c.get('key').id),
+          () => void (waiting -= 1),
+        );
       }
       const look = () => deps.outbox.events({ ...filter, after: from, limit: asked.limit });
       let items = asked.wait > 0 ? [] : await look();
@@ -93,6 +100,7 @@ export function events(app: ApiApp, deps: ApiDeps): void {
         try {
           const until = deps.clock.now() + asked.wait * 1000;
           for (;;) {
+            if (!(await keyHolds(deps, c.get('key').id))) throw apiError('api.key', 'the key was revoked or has ended');
             items = await look();
             const left = until - deps.clock.now();
             if (items.length > 0 || left <= 0 || ended.aborted) break;
@@ -123,6 +131,12 @@ async function filterOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageI
   };
 }
 
+/** Whether the key of a request that goes on for long may still be used. @throws store.unavailable */
+async function keyHolds({ store, clock }: ApiDeps, id: string): Promise<boolean> {
+  const row = await store.apiKeys.find(id);
+  return row !== undefined && row.revokedAt === undefined && (row.expiresAt ?? Infinity) > clock.now();
+}
+
 /** Last-Event-ID wins: it is what a client sends that was cut off and goes on. */
 async function positionOf(c: ApiContext, deps: ApiDeps, { after }: Query): Promise<number> {
   const last = c.req.header('last-event-id');
@@ -134,7 +148,14 @@ async function positionOf(c: ApiContext, deps: ApiDeps, { after }: Query): Promi
 }
 
 /** Server-sent events (HTML Living Standard §9.2). A client that reads slowly is waited for, not buffered for. */
-function stream(deps: ApiDeps, filter: Filter, from: number, ended: AbortSignal, done: () => void): Response {
+function stream(
+  deps: ApiDeps,
+  filter: Filter,
+  from: number,
+  ended: AbortSignal,
+  holds: () => Promise<boolean>,
+  done: () => void,
+): Response {
   const encoder = new TextEncoder();
   const stop = new AbortController();
   const over = AbortSignal.any([ended, stop.signal]);
@@ -143,7 +164,8 @@ function stream(deps: ApiDeps, filter: Filter, from: number, ended: AbortSignal,
     let after = from;
     let quietSince = deps.clock.now();
     yield `retry: 2000\n\n`;
-    while (!over.aborted) {
+    // Asked before each look: a key that was revoked or has ended hears nothing more.
+    while (!over.aborted && (await holds())) {
       const found = await deps.outbox.events({ ...filter, after, limit: AT_ONCE });
       for (const event of found) {
         const shown = shownEvent(event);
