@@ -84,7 +84,8 @@ export class Session {
   /** Whether it came in with one of these app passwords, or to one of these mailboxes. */
   uses(names: ReadonlySet<string | undefined>): boolean {
     const mailbox = this.#mailbox;
-    return [this.#record.appPasswordId, mailbox?.address, mailbox?.catchAll].some((name) => names.has(name));
+    // One that a catch-all mailbox opened ends with that: its own address may be that of a mailbox which has just been removed.
+    return names.has(this.#record.appPasswordId) || names.has(mailbox?.catchAll ?? mailbox?.address);
   }
 
   /** The label of its app password, when it is an open IMAP session of this mailbox. */
