@@ -12,6 +12,8 @@ export interface SubmissionSession {
   readonly hostname: string;
   readonly sessionId: string;
   readonly remoteAddress: string;
+  /** Told when a message begins and when it is answered. */
+  underWay?(is: boolean): void;
 }
 
 /** Whoever takes mail; composed by the server room, because the gateway does not know the outbox. */
@@ -25,7 +27,7 @@ export interface Submission {
 }
 
 export interface RunningSubmission {
-  /** May be ended at any time: a message that is being taken is taken to its end first. */
+  /** No message is under way. */
   rests(): boolean;
   /** Never rejects. */
   readonly end: Promise<RelayEnd>;
@@ -36,9 +38,11 @@ export interface RunningSubmission {
 export function submit(conn: Conn, submission: Submission, session: SubmissionSession): RunningSubmission {
   const stop = new AbortController();
   let last: string | undefined;
+  let busy = false;
+  const underWay = (is: boolean): void => void (busy = is);
   const serve = async (): Promise<RelayEnd> => {
     try {
-      const { octets } = await submission.serve(conn, session, stop.signal);
+      const { octets } = await submission.serve(conn, { ...session, underWay }, stop.signal);
       conn.end();
       return { bytesToClient: 0, bytesToServer: octets, reason: 'client-closed' };
     } catch (error) {
@@ -54,7 +58,7 @@ export function submit(conn: Conn, submission: Submission, session: SubmissionSe
   };
   return {
     end: serve(),
-    rests: () => true,
+    rests: () => !busy,
     cut(goodbye) {
       last = goodbye;
       stop.abort(gatewayError('gateway.ended', 'the session was ended'));

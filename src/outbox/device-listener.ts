@@ -41,6 +41,8 @@ export interface DeviceListenerOptions {
 
 export interface DeviceListener {
   readonly port: number;
+  /** Takes no new connections, and ends those that have no message under way, now or as soon as that is so. Resolves with the last. */
+  ease(): Promise<void>;
   /** Ends what is under way; a message that is not acknowledged yet comes again. */
   close(): Promise<void>;
 }
@@ -62,8 +64,8 @@ export async function startDeviceListener(
   { host, port, rules, tls }: DeviceListenerOptions,
 ): Promise<DeviceListener> {
   const { log } = deps;
-  const closing = new AbortController();
-  const sessions = new Set<Promise<void>>();
+  const sessions = new Map<Promise<void>, Ending>();
+  let easing = false;
   const sockets = new Set<Socket>();
   const handshakes = new HandshakeFailures({
     clock: deps.clock,
@@ -74,9 +76,14 @@ export async function startDeviceListener(
     const address = socket.remoteAddress;
     const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
     const full = sockets.size >= MOST_CONNECTIONS || own >= MOST_OF_ONE_ADDRESS;
-    const visit = { socket, rules, tls, full, handshakes, signal: closing.signal };
+    const ending: Ending = { busy: false, stop: new AbortController() };
+    const underWay = (is: boolean): void => {
+      ending.busy = is;
+      if (easing && !is) end(ending);
+    };
+    const visit = { socket, rules, tls, full, handshakes, signal: ending.stop.signal, underWay };
     const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
-    sessions.add(session);
+    sessions.set(session, ending);
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
@@ -98,17 +105,35 @@ export async function startDeviceListener(
   const bound = (server.address() as AddressInfo).port;
   for (const { mailbox, name, networks, perHour, sender = mailbox } of rules)
     log.warn({ rule: name, networks, sender, perHour, host, port: bound, tls }, 'devices may send without signing in');
+  let closed: Promise<void> | undefined;
+  const ease = async (): Promise<void> => {
+    easing = true;
+    closed ??= new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const ending of sessions.values()) if (!ending.busy) end(ending);
+    await Promise.all(sessions.keys());
+  };
   return {
     port: bound,
+    ease,
     async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      closing.abort(outboxError('outbox.device-port', 'the listener for devices is closing'));
-      await Promise.all(sessions.values());
+      const last = ease();
+      for (const ending of sessions.values()) end(ending);
+      await last;
       // Who does not close its side would keep us waiting.
       for (const socket of sockets) socket.destroySoon();
       await closed;
     },
   };
+}
+
+interface Ending {
+  readonly stop: AbortController;
+  /** A message is under way. */
+  busy: boolean;
+}
+
+function end({ stop }: Ending): void {
+  stop.abort(outboxError('outbox.device-port', 'the listener for devices is closing'));
 }
 
 interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
@@ -117,12 +142,13 @@ interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
   /** As many as may be are here already. */
   readonly full: boolean;
   readonly signal: AbortSignal;
+  readonly underWay: (is: boolean) => void;
 }
 
 /** One connection. Never rejects. */
 async function serveDevice(
   { outbox, store, clock, log, hostname, tls: context, budget }: DeviceListenerDeps,
-  { socket, rules, full, handshakes, signal, tls }: Visit,
+  { socket, rules, full, handshakes, signal, tls, underWay }: Visit,
 ): Promise<void> {
   // Devices come to hand in mail, and do not stay.
   const secure = async (plain: Socket): Promise<TLSSocket> => {
@@ -166,6 +192,7 @@ async function serveDevice(
         sessionId,
         remoteAddress,
         admit: (recipients) => spend({ store, clock }, rule, recipients),
+        underWay,
       },
       signal,
     );

@@ -129,6 +129,25 @@ test('a port that is taken is an error by name; closing says goodbye', async () 
   assert.match(await wire.closed(), /^421 4\.3\.2 /);
 });
 
+test('W10: eased, idle devices are told to leave at once, a message under way is taken to its end, nobody comes in', async () => {
+  const short = await start(RULE);
+  const [idle, silent, busy] = [await open(short.port), await open(short.port), await open(short.port)];
+  idle.send('EHLO scanner\r\n');
+  await idle.until(/^250 .*\r\n/m);
+  busy.send(`MAIL FROM:<${ALICE}>\r\nRCPT TO:<bob@contoso.test>\r\nDATA\r\n`);
+  await busy.until(/^354 .*\r\n/m);
+  let eased = false;
+  const last = short.ease().then(() => (eased = true));
+  for (const wire of [idle, silent]) assert.match(await wire.closed(), /^421 4\.3\.2 .* is shutting down\r\n$/m);
+  await assert.rejects(Wire.open({ host: '127.0.0.1', port: short.port }), { code: 'ECONNREFUSED' });
+  assert.equal(eased, false);
+  // The last octets come with half a command behind them: the answer to what was taken must not be lost.
+  busy.send(`From: <${ALICE}>\r\n\r\nlast page\r\n.\r\nNO`);
+  assert.match(await busy.closed(), /^250 2\.0\.0 queued as \S+\r\n421 4\.3\.2 /);
+  await last;
+  await short.close();
+});
+
 test('STARTTLS is offered and used; without it tls: starttls takes nothing; tls: implicit needs no word', async () => {
   await clock.advance(3_600_000);
   const strict = await start(RULE, 'starttls');

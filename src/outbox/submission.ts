@@ -22,6 +22,8 @@ export interface SubmissionSession {
   readonly onlySender?: string;
   /** Refuses a message before it is taken: a device's quota. Gives what takes that back when the message is not taken. @throws */
   admit?(recipients: number): Promise<() => Promise<void>>;
+  /** Told when a message begins and when it is answered. */
+  underWay?(is: boolean): void;
 }
 
 export interface SubmissionDeps {
@@ -52,6 +54,7 @@ export function serveSubmission(
     maxOctets: outbox.maxOctets,
     lineOctets: LINE_OCTETS,
     signal,
+    ...(session.underWay && { underWay: session.underWay }),
     async mail({ address }) {
       try {
         outbox.checkSender(mailbox, address, onlySender);

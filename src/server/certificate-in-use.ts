@@ -35,9 +35,14 @@ const SAY_AGAIN_MS = DAY_MS;
 
 /**
  * Reads the pair, waiting a while for one that is whole, and watches it.
- * @throws server.config (a file cannot be read), server.certificate
+ * @throws server.config (a file cannot be read), server.certificate, the signal's reason
  */
-export async function openCertificate(files: CertificateFiles, clock: Clock, log: Log): Promise<WatchedCertificate> {
+export async function openCertificate(
+  files: CertificateFiles,
+  clock: Clock,
+  log: Log,
+  signal?: AbortSignal,
+): Promise<WatchedCertificate> {
   let last = '';
   for (let waited = 0; ; waited += AGAIN_MS) {
     try {
@@ -48,7 +53,7 @@ export async function openCertificate(files: CertificateFiles, clock: Clock, log
       if (waited >= PATIENCE_MS) throw error;
       if (message !== last) log.warn({}, `${message}; waiting ${(PATIENCE_MS - waited) / 1000} s for it`);
       last = message;
-      await clock.sleep(AGAIN_MS);
+      await clock.sleep(AGAIN_MS, signal);
     }
   }
 }

@@ -3,7 +3,9 @@ import { hostname as machineName } from 'node:os';
 import { type DeviceListener, startDeviceListener } from '../outbox/device-listener.ts';
 import { serverContext } from '../protocol/tls/server.ts';
 import type { GatewayMeter } from '../gateway/types.ts';
+import { systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
+import { defaultLimits } from '../gateway/start.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import type { Instance } from './instance.ts';
 
@@ -31,8 +33,13 @@ export async function startDevices(
   });
   return {
     port: listener.port,
+    ease: listener.ease,
     async close() {
       watch.stop();
+      const enough = new AbortController();
+      const patience = systemClock.sleep(config.limits.drainMs ?? defaultLimits.drainMs, enough.signal);
+      await Promise.race([listener.ease(), patience.catch(() => undefined)]);
+      enough.abort();
       await listener.close();
     },
   };

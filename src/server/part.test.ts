@@ -43,6 +43,27 @@ test('L18: when one part cannot start, those before it are ended in reverse, and
   assert.deepEqual(story, ['+a', '+b', '-b', '-a']);
 });
 
+test('W10: told to stop while it starts, what has started is ended in reverse, also when that was the last part', async () => {
+  for (const last of [false, true]) {
+    const { story, part } = scene();
+    const asked = new AbortController();
+    const parts = [
+      part('a'),
+      part('b', {
+        start() {
+          story.push('+b');
+          asked.abort(new Error('not wanted any more'));
+          return endedBy(() => void story.push('-b'));
+        },
+      }),
+      ...(last ? [] : [part('c')]),
+    ];
+    const { signal } = asked;
+    await assert.rejects(startParts(parts, 'one', undefined, { log: nullLog, signal }), /not wanted any more/);
+    assert.deepEqual(story, ['+a', '+b', '-b', '-a']);
+  }
+});
+
 test('W3: a part that does not end holds nobody up for longer than its time, and what fails is logged', async () => {
   const { story, part } = scene();
   const said: string[] = [];

@@ -24,14 +24,15 @@ export interface RunningParts {
 const STOP_MS = 10_000;
 
 /**
- * Starts every part of this role. When one fails, those before it are ended in reverse and its failure is thrown.
- * @throws whatever a part fails with
+ * Starts every part of this role. When one fails, or when `signal` says that it is not wanted any more, those before it are ended
+ * in reverse.
+ * @throws whatever a part fails with, the signal's reason
  */
 export async function startParts<Context, Role extends string>(
   parts: readonly Part<Context, Role>[],
   role: Role,
   context: Context,
-  { log, clock = systemClock }: { readonly log: Log; readonly clock?: Clock },
+  { log, clock = systemClock, signal }: { readonly log: Log; readonly clock?: Clock; readonly signal?: AbortSignal },
 ): Promise<RunningParts> {
   const running: { readonly part: Part<Context, Role>; readonly handle: AsyncDisposable }[] = [];
   let stopped: Promise<void> | undefined;
@@ -45,9 +46,11 @@ export async function startParts<Context, Role extends string>(
   try {
     for (const part of parts) {
       if (!part.in.includes(role)) continue;
+      signal?.throwIfAborted();
       const handle = await part.start(context);
       if (handle) running.push({ part, handle });
     }
+    signal?.throwIfAborted();
   } catch (error) {
     await stop();
     throw error;

@@ -73,9 +73,10 @@ export const PARTS: readonly Part<Running, Role>[] = [
     in: ONCE,
     async start(running) {
       const devices = await startDevices(running.instance, running.certificate, running.metrics.meter);
-      running.devicePort = devices?.port;
+      running.devices = devices;
       return devices && endedBy(() => devices.close());
     },
+    stopMs: drainTime,
   },
   { name: 'the gateway', in: ['single', 'worker'], start: gateway, stopMs: drainTime },
   {
@@ -87,6 +88,12 @@ export const PARTS: readonly Part<Running, Role>[] = [
       return running.workers;
     },
     stopMs: (running) => drainTime(running) + 10_000,
+  },
+  {
+    // Devices hear of the stop at its beginning, like idle programs; what they are handing over has the programs' time.
+    name: 'the goodbye to devices',
+    in: ONCE,
+    start: (running) => endedBy(() => void running.devices?.ease()),
   },
   { name: 'the record of the start', in: ONCE, start: record },
   {
@@ -116,7 +123,7 @@ async function certificate(running: Running): Promise<AsyncDisposable> {
   const { config, log } = running;
   // By the system's clock: whoever connects goes by it, too.
   const files = await ownFiles(running);
-  const watched = await openCertificate(files, systemClock, log);
+  const watched = await openCertificate(files, systemClock, log, running.unwanted);
   running.certificate = running.watched = watched;
   const fresh = keepCertificateFresh(config, systemClock, log);
   return endedBy(async () => {

@@ -4,6 +4,7 @@ import type { PosternError } from '../base/error.ts';
 import { defaultLimits } from '../gateway/start.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import type { CertificateInUse, WatchedCertificate } from './certificate-in-use.ts';
+import type { DeviceListener } from '../outbox/device-listener.ts';
 import type { Config } from './config.ts';
 import type { HomeLock } from './home-lock.ts';
 import type { Instance } from './instance.ts';
@@ -22,6 +23,8 @@ export interface RunningOptions {
   readonly clock: Clock;
   /** The configuration as its file is now. @throws server.config */
   readonly reread: () => Config;
+  /** Aborted when the start is not wanted any more. */
+  readonly unwanted?: AbortSignal;
   /** A worker's, from its primary. */
   readonly certificate?: CertificateInUse;
   readonly listeners?: readonly ListenerConfig[];
@@ -40,6 +43,8 @@ export class Running {
   readonly log: ServerLog;
   readonly clock: Clock;
   readonly reread: () => Config;
+  /** For parts that wait while they start. */
+  readonly unwanted: AbortSignal;
   readonly metrics: Metrics = openMetrics(version);
   readonly #lost = Promise.withResolvers<PosternError>();
   phase: 'starting' | 'running' | 'stopping' = 'starting';
@@ -55,18 +60,19 @@ export class Running {
   /** Where the gateway is to listen, then where it does. */
   listeners: readonly ListenerConfig[];
   consolePort = 0;
-  devicePort: number | undefined;
+  devices: Pick<DeviceListener, 'ease' | 'port'> | undefined;
   /** Where people reach the console. */
   consoleBase = '';
   /** Sessions open now, as far as this process carries them. */
   sessions: () => number = () => 0;
 
-  constructor({ role, config, log, clock, reread, certificate, listeners }: RunningOptions) {
+  constructor({ role, config, log, clock, reread, unwanted, certificate, listeners }: RunningOptions) {
     this.role = role;
     this.config = config;
     this.log = log;
     this.clock = clock;
     this.reread = reread;
+    this.unwanted = unwanted ?? new AbortController().signal;
     this.listeners = listeners ?? config.listeners;
     if (certificate) this.certificate = certificate;
   }

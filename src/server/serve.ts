@@ -28,24 +28,26 @@ export interface ServeOptions {
   readonly clock?: Clock;
   /** The configuration as its file is now. */
   readonly reread?: () => Config;
+  /** Aborted when it is to stop before it serves: what has started is ended, and {@link serve} throws the reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * All or nothing: when a part cannot start, those before it are ended.
- * @throws server.*, gateway.*, vault.*, store.*, outbox.device-port
+ * @throws server.*, gateway.*, vault.*, store.*, outbox.device-port, the signal's reason
  */
 export async function serve(config: Config, log: ServerLog, options: ServeOptions = {}): Promise<Serving> {
-  const { clock = systemClock, reread = () => config } = options;
+  const { clock = systemClock, reread = () => config, signal } = options;
   const role = config.workers > 1 ? 'primary' : 'single';
-  const running = new Running({ role, config, log, clock, reread });
-  const parts = await startParts(PARTS, role, running, { log }).catch((error: unknown) => {
+  const running = new Running({ role, config, log, clock, reread, ...(signal && { unwanted: signal }) });
+  const parts = await startParts(PARTS, role, running, { log, ...(signal && { signal }) }).catch((error: unknown) => {
     throw asStartFailure(error);
   });
   running.phase = 'running';
   return {
     listeners: running.listeners,
     consolePort: running.consolePort,
-    devicePort: running.devicePort,
+    devicePort: running.devices?.port,
     lost: running.lost,
     reload: () => reload(running),
     async stop() {

@@ -29,14 +29,17 @@ const PINGS_UNTIL_LOST = 30;
 /** Workers that outlived their primary end by themselves at once, unless they are frozen. */
 const LEFT_BEHIND_MS = 2000;
 
-/** Claims the ports and starts all workers, or none. @throws gateway.*, server.worker-failed, and what a worker fails with */
+/** Claims the ports and starts all workers, or none. @throws gateway.*, server.worker-failed, what a worker fails with, and why the start is unwanted */
 export async function startWorkers(running: Running): Promise<Workers> {
   await endLeftBehind(running);
   running.listeners = await claim(running.config.listeners);
   cluster.setupPrimary({ serialization: 'advanced' });
   const pool = new Pool(running);
   try {
-    await pool.start();
+    const unwanted = new Promise<never>((_, reject) => {
+      running.unwanted.addEventListener('abort', () => reject(asError(running.unwanted.reason)), { once: true });
+    });
+    await Promise.race([pool.start(), unwanted]);
   } catch (error) {
     await pool[Symbol.asyncDispose]();
     throw error;

@@ -4,7 +4,7 @@ import type { Config } from '../../server/config.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
 import { work } from '../../server/worker.ts';
-import { asError } from '../../base/error.ts';
+import { asError, baseError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { Context } from '../context.ts';
 import { between } from '../value.ts';
@@ -29,7 +29,16 @@ export function serve(): Command {
       };
       const config = read();
       const log = context.serverLog(config);
-      const serving = await serveHere(config, log, { reread: read });
+      const early = new EarlyStop(log);
+      const serving = await serveHere(config, log, { reread: read, signal: early.signal }).catch((error: unknown) => {
+        if (!early.signal.aborted) throw error;
+      });
+      early.end();
+      if (serving === undefined) {
+        log.info({}, 'stopped before it served');
+        log.flush();
+        return;
+      }
       // Before anybody is told that it serves: who reads that may send a signal.
       const stopped = untilStopped(serving, log);
       announce(context, serving, log);
@@ -57,6 +66,47 @@ function announce(context: Context, serving: Serving, log: ServerLog): void {
     const devices = serving.devicePort === undefined ? {} : { devices: { port: serving.devicePort } };
     context.result({ listeners, console: { port: serving.consolePort }, ...devices, pid: process.pid }, []);
   }
+}
+
+/**
+ * Signals while it starts: what has started is ended in order, and the exit code is 0, as after any stop that was asked for. The
+ * system's own answer to them would leave work behind and look like a crash.
+ */
+class EarlyStop {
+  readonly #stop = new AbortController();
+  readonly #log: ServerLog;
+  #since = 0;
+
+  constructor(log: ServerLog) {
+    this.#log = log;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.#asked);
+    process.on('SIGHUP', this.#reload);
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** From here on somebody else listens. */
+  end(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#asked);
+    process.off('SIGHUP', this.#reload);
+  }
+
+  readonly #asked = (): void => {
+    if (this.signal.aborted) {
+      if (Date.now() - this.#since < SAME_SIGNAL_MS) return;
+      this.#log.warn({}, 'stopped at once on request');
+      this.#log.flush();
+      process.exit(130);
+    }
+    this.#since = Date.now();
+    this.#log.info({}, 'asked to stop while starting: what has started ends');
+    this.#stop.abort(baseError('base.aborted', 'asked to stop while starting'));
+  };
+
+  /** A start reads everything anyway. */
+  readonly #reload = (): void => undefined;
 }
 
 /** Two Ctrl-C within this time are one: a launcher passes on the signal that the terminal has already sent to everybody. */

@@ -42,7 +42,9 @@ export interface ReceiveOptions {
   /** Most octets of a command line. */
   readonly lineOctets: number;
   readonly signal?: AbortSignal;
-  /** These four must not reject. */
+  /** Told when a transaction begins and when it is over and answered: ended between the two, the sender has to begin again. */
+  underWay?(is: boolean): void;
+  /** These three must not reject. */
   mail(from: MailFrom): Promise<ReplyLine>;
   /** @param count recipients, this one included */
   rcpt(recipient: RcptTo, count: number): Promise<ReplyLine>;
@@ -107,7 +109,11 @@ class MailSession {
     } catch (error) {
       if (isUnreadable(error)) this.#say(`500 5.5.2 ${error.message}`);
       else if (isError(error, 'wire.timeout')) this.#say(`421 4.4.2 ${hostname} nothing was received for too long`);
-      else throw error;
+      else {
+        // What was taken is answered, or it comes again.
+        void this.#flush().catch(() => undefined);
+        throw error;
+      }
     } finally {
       await this.#reset();
     }
@@ -196,7 +202,10 @@ class MailSession {
       envid: decoded,
     };
     const reply = await this.#options.mail(from);
-    if (!isRefusal(reply)) this.#from = from;
+    if (!isRefusal(reply)) {
+      this.#from = from;
+      this.#options.underWay?.(true);
+    }
     this.#say(reply);
     return true;
   }
@@ -275,6 +284,7 @@ class MailSession {
     this.#recipients = [];
     this.#chunks = undefined;
     this.#say(reply);
+    this.#options.underWay?.(false);
   }
 
   async #reset(): Promise<void> {
@@ -282,6 +292,7 @@ class MailSession {
     this.#chunks = undefined;
     this.#from = undefined;
     this.#recipients = [];
+    this.#options.underWay?.(false);
   }
 
   #tooLarge(): ReplyLine {

@@ -174,6 +174,8 @@ export interface MailStore {
   readonly mailboxes: ReadonlyMap<string, Mailbox>;
   /** Mail accepted for other domains, kept instead of sent. */
   readonly outside: OutsideMail[];
+  /** Told of every transaction that is taken, by whichever way it came, before anybody gets it. */
+  readonly takers: Set<(mail: TakenMail) => void>;
   addMailbox(address: string, rights?: MailboxRights): Mailbox;
   find(address: string): Mailbox | undefined;
   /** Puts a message into the INBOX of `address`; undefined when there is no such mailbox. */
@@ -182,6 +184,13 @@ export interface MailStore {
     raw: Buffer,
     options?: { readonly at?: number; readonly flags?: Iterable<string> },
   ): Message | undefined;
+}
+
+/** What the provider has taken on, and for whom. */
+export interface TakenMail {
+  readonly place: 'smtp' | 'graph';
+  readonly recipients: readonly string[];
+  readonly raw: Buffer;
 }
 
 export interface OutsideMail {
@@ -207,6 +216,7 @@ export function createMailStore({ clock, missing }: MailStoreOptions): MailStore
   const store: MailStore = {
     mailboxes,
     outside: [],
+    takers: new Set(),
     find,
     addMailbox(address, rights = {}) {
       const mailbox = new Mailbox(address.toLowerCase(), rights, () => ++validity);

@@ -60,6 +60,7 @@ export function post(site: MailSite, sender: Sender, letter: Letter): string {
   const spot = { place: letter.place, addresses: [mailbox, letter.from, ...letter.recipients] };
   const passed = faults.bite('sent-fields-removed', spot) ? withoutUnknownFields : (raw: Buffer) => raw;
   const raw = passed(letter.raw);
+  for (const tell of mail.takers) tell({ place: letter.place, recipients: letter.recipients, raw });
   const deliver = (): void => {
     const outside = letter.recipients.filter((address) => !mail.deliver(address, raw));
     if (outside.length > 0) mail.outside.push({ from: letter.from, to: outside, raw, at: clock.now() });
