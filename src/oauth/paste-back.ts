@@ -38,8 +38,13 @@ export function pasteBack(options: PasteBackOptions): Redirect {
   };
 }
 
+/** Browsers and servers end at 8 KiB to 32 KiB. */
+const MAX_PASTED = 64 * 1024;
+
 /** @throws oauth.redirect-invalid, oauth.redirect-mismatch */
 export function readPasted(pasted: string, redirectUri: string, state: string | null): URL {
+  if (pasted.length > MAX_PASTED)
+    throw oauthError('oauth.redirect-invalid', 'the pasted text is longer than the address of a sign-in');
   const text = trimEndOf(pasted.trim().replace(/^["'<]+/, ''), `"'>`).replaceAll(/\s+/g, '');
   if (text === '') throw oauthError('oauth.redirect-invalid', 'nothing was pasted');
   const answer = new URL(redirectUri);

@@ -1,7 +1,7 @@
 /** A request costs by its length, whatever it holds: one that takes the square stops everything else. */
-import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ALICE, type ApiBed, type ApiClient, type Call, openApiBed, SHOP } from '../bed/api.ts';
+import { grows } from '../bed/growth.ts';
 
 let bed: ApiBed;
 let client: ApiClient;
@@ -92,26 +92,20 @@ function* places(value: unknown, path = ''): Generator<{ readonly path: string; 
         yield { path: place.path, with: (text) => ({ ...value, [name]: place.with(text) }) };
 }
 
+/** Milliseconds of the processor, of a request that is answered and of what the database's thread does for it, that are slow. */
+const SLOW = 250;
+
 test('S1: every text of every body takes time by its length', async () => {
-  const timed = async (operation: string, call: Call): Promise<number> => {
-    const started = performance.now();
-    await client.call(operation, call);
-    return performance.now() - started;
-  };
   for (const [operation, call] of Object.entries(BODIES))
     for (const place of places(call.json))
-      for (const run of RUNS) {
-        const fill = (length: number): Call => ({
-          ...call,
-          json: place.with(`${run.repeat(Math.ceil(length / run.length))}!`),
-        });
-        const took = await timed(operation, fill(LENGTH));
-        if (took < 400) continue;
-        // Slow, or only unlucky: what takes the square takes a sixty-fourth of this for an eighth of it.
-        const [small, again] = [await timed(operation, fill(LENGTH / 8)), await timed(operation, fill(LENGTH))];
-        assert.ok(
-          again < 20 * small + 400,
-          `${operation} ${place.path} ${JSON.stringify(run)}: ${small} ms, eight times as long ${again} ms`,
+      for (const run of RUNS)
+        await grows(
+          (length) => {
+            const given = { ...call, json: place.with(`${run.repeat(Math.ceil(length / run.length))}!`) };
+            return () => client.call(operation, given);
+          },
+          `${operation} ${place.path} ${JSON.stringify(run)}`,
+          [LENGTH / 4, LENGTH, LENGTH * 4],
+          SLOW,
         );
-      }
 });

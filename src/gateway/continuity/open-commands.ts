@@ -1,6 +1,7 @@
 /** The client's commands that the server has not answered yet, in the order they were sent. */
 import { isRepeatable } from './commands-known.ts';
 import type { Command } from './commands.ts';
+import { InTurn } from './in-turn.ts';
 
 const SPACE = 0x20;
 
@@ -12,14 +13,18 @@ interface Open {
 
 export class OpenCommands {
   /** By tag. */
-  #open = new Map<string, Open>();
+  readonly #open = new Map<string, Open>();
+  /** In the order they were sent, some that are over among them: a map is slow to find the first of what is left. */
+  readonly #order = new InTurn<Open>();
 
   get count(): number {
     return this.#open.size;
   }
 
   begin(command: Command, received: number): void {
-    this.#open.set(command.tag, { command, received });
+    const open = { command, received };
+    this.#open.set(command.tag, open);
+    this.#order.push(open);
   }
 
   has(tag: string): boolean {
@@ -28,7 +33,7 @@ export class OpenCommands {
 
   /** Whether this line of a server begins with the tag of the command that has waited longest, and a status. */
   isAnsweredBy(line: Buffer): boolean {
-    const tag = this.#open.keys().next().value;
+    const tag = this.#order.first?.command.tag;
     if (tag === undefined || line.length < tag.length + 4) return false;
     for (let at = 0; at < tag.length; at++) if (line[at] !== tag.charCodeAt(at)) return false;
     if (line[tag.length] !== SPACE) return false;
@@ -39,8 +44,18 @@ export class OpenCommands {
   /** @returns the command of this tag, which is over */
   answered(tag: string): Command | undefined {
     const found = this.#open.get(tag);
+    if (found === undefined) return undefined;
     this.#open.delete(tag);
-    return found?.command;
+    this.#forget();
+    return found.command;
+  }
+
+  /** Those that are over, up to the first that is not. */
+  #forget(): void {
+    for (let { first } = this.#order; first !== undefined; { first } = this.#order) {
+      if (this.#open.get(first.command.tag) === first) return;
+      this.#order.shift();
+    }
   }
 
   /** All but one. */
@@ -60,6 +75,7 @@ export class OpenCommands {
       if (command !== except && (lost.length > 0 || !untouched || !isRepeatable(command))) lost.push(command);
     }
     for (const { tag } of lost) this.#open.delete(tag);
+    this.#forget();
     return lost;
   }
 }

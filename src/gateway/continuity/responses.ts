@@ -3,6 +3,7 @@
  * data, lists, literals) goes by as the chunks it came in. No I/O, no copies on the bulk path.
  */
 import { isLoneLine, textOf } from './lines.ts';
+import { Unfinished } from './unfinished.ts';
 
 export interface ResponseSink {
   /** FETCH responses are wanted line by line too. */
@@ -19,20 +20,21 @@ export interface ResponseSink {
 
 const LF = 0x0a;
 const SPACE = 0x20;
-const NOTHING = Buffer.alloc(0);
 const STAR = 0x2a;
 const PLUS = 0x2b;
 const OPENING_BRACKET = 0x5b;
 const CLOSING_BRACE = 0x7d;
 
 /** COPYUID and VANISHED name sets of any length; Exchange's own commands end at 10 KiB. */
-const MOST_HELD = 256 * 1024;
+const MAX_HELD = 256 * 1024;
 /** `{4294967295}` and CR: as much of a line's end as an announced literal needs. */
 const TAIL = 14;
 
 /** Untagged responses that matter, by their word; numbered ones are told by the word after the number. */
 const WORDS: ReadonlySet<string> = new Set(['OK', 'NO', 'BAD', 'BYE', 'CAPABILITY', 'ENABLED', 'FLAGS', 'VANISHED']);
 const LONGEST_WORD = 10;
+/** Octets of the star, a space and a number, more than any has (RFC 9051 §9). */
+const MAX_NUMBER = 24;
 
 export class ResponseFilter {
   readonly #sink: ResponseSink;
@@ -43,7 +45,9 @@ export class ResponseFilter {
   /** The last octets of that line: a literal may be announced across two chunks. */
   #tail = '';
   /** The beginning of a line that matters, or may. */
-  #held: Buffer | undefined;
+  readonly #held = new Unfinished();
+  /** What is held is sure to matter: nothing needs to be looked at before the line's end. */
+  #certain = false;
   /** What passes of the chunk at hand has not left yet. */
   #scanning = false;
   /** Lines of ours that wait for the end of a response. */
@@ -69,9 +73,7 @@ export class ResponseFilter {
 
   /** Another server speaks from now on. Only to be called between responses. @returns the unfinished line of the last one */
   restart(): Buffer {
-    const unfinished = this.#held ?? NOTHING;
-    this.#held = undefined;
-    return unfinished;
+    return this.#held.take();
   }
 
   /** What `push` gave has been passed on; to be called after each, while the chunk is still there, before anything else. */
@@ -105,7 +107,7 @@ export class ResponseFilter {
       first !== STAR &&
       first !== PLUS &&
       this.between &&
-      this.#held === undefined &&
+      this.#held.length === 0 &&
       this.#inserts.length === 0 &&
       isLoneLine(bytes, OPENING_BRACKET) &&
       this.#sink.answers(bytes)
@@ -113,8 +115,11 @@ export class ResponseFilter {
   }
 
   #scan(bytes: Buffer): Buffer {
-    const data = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes]);
-    this.#held = undefined;
+    if (this.#certain && this.#held.length > 0 && this.#held.length + bytes.length <= MAX_HELD && !bytes.includes(LF)) {
+      this.#held.add(bytes);
+      return bytes.subarray(bytes.length);
+    }
+    const data = this.#held.length === 0 ? bytes : this.#held.takeWith(bytes);
     const end = data.length;
     const out: Buffer[] = [];
     /** Start of what passes and is not in `out` yet. */
@@ -132,8 +137,9 @@ export class ResponseFilter {
         const matters = this.#matters(data, at, lf);
         if (matters !== 'no') {
           if (lf === -1) {
-            if (end - at <= MOST_HELD) {
-              this.#held = Buffer.from(data.subarray(at));
+            if (end - at <= MAX_HELD) {
+              this.#held.add(data.subarray(at));
+              this.#certain = matters !== 'unsure';
               out.push(data.subarray(from, at));
               from = end;
               break;
@@ -198,6 +204,7 @@ export class ResponseFilter {
     if (word >= end) return lf === -1 ? 'unsure' : 'yes';
     if (isDigit(data[word]!)) {
       while (word < end && isDigit(data[word]!)) word += 1;
+      if (word - at > MAX_NUMBER) return 'yes'; // no number of IMAP's, and not to be counted again with each piece
       if (word + 1 >= end) return unsure;
       const letter = data[word + 1]! | SPACE;
       if (letter === LETTER_F) return this.#sink.fetches ? 'fetch' : 'no';

@@ -4,6 +4,7 @@
  * its turn. No I/O.
  */
 import { parsePath } from '../../protocol/smtp/envelope.ts';
+import { InTurn } from './in-turn.ts';
 import { SmtpText } from './smtp-text.ts';
 
 const CR = 0x0d;
@@ -56,7 +57,7 @@ interface Transaction {
 
 export class SmtpDialogue {
   readonly #rules: SmtpRules;
-  #due: Due[] = [];
+  readonly #due = new InTurn<Due>();
   #transaction: Transaction | undefined;
   /** Of the MAIL that was said last: a chunk may come before its answer. */
   #from = '';
@@ -238,7 +239,7 @@ export class SmtpDialogue {
       data = data.subarray(lf + 1);
       if (!/^\d{3}(?: |$)/.test(line)) continue;
       this.#answered(line);
-      for (let [next] = this.#due; next?.reply !== undefined; [next] = this.#due) {
+      for (let next = this.#due.first; next?.reply !== undefined; next = this.#due.first) {
         this.#due.shift();
         parts.push(all.subarray(from, passed), Buffer.from(`${next.reply}\r\n`, 'latin1'));
         from = passed;

@@ -61,7 +61,8 @@ export class SmtpText {
   }
 
   #findEnd(bytes: Buffer): { readonly end: number | undefined; readonly ambiguous: boolean } {
-    const bareCr = bytes.indexOf('\r.');
+    const firstDot = bytes.indexOf(DOT);
+    const bareCr = dotBehind(CR, bytes, firstDot - 1);
     let at = 0;
     if (this.#closing === 0 && bytes[0] === DOT) {
       const [second, first] = this.#before;
@@ -81,7 +82,7 @@ export class SmtpText {
         return { end: at + 1, ambiguous: bareCr !== -1 && bareCr < at };
       }
       if (at >= bytes.length) break;
-      const lf = bytes.indexOf('\n.', Math.max(0, at - 1));
+      const lf = dotBehind(LF, bytes, firstDot === -1 ? -2 : Math.max(0, at - 1, firstDot - 1));
       if (lf === -1) break;
       const before = lf > 0 ? bytes[lf - 1] : this.#before[1];
       if (before !== CR) return { end: undefined, ambiguous: true };
@@ -91,4 +92,23 @@ export class SmtpText {
     for (const octet of bytes.subarray(-2)) this.#before = [this.#before[1]!, octet];
     return { end: undefined, ambiguous: bareCr !== -1 };
   }
+}
+
+/** Dots that are looked at one by one; where there are more, the text is searched for both octets. */
+const FEW_DOTS = 16;
+
+/**
+ * Where an octet with a dot behind it stands. Files in base64 have no dots: to look for one octet takes a fraction of the time that
+ * looking for two does. @param from where the first may stand; -2: there is no dot @returns -1 when there is none
+ */
+function dotBehind(octet: typeof CR | typeof LF, bytes: Buffer, from: number): number {
+  if (from === -2) return -1;
+  let at = Math.max(1, from + 1);
+  for (let tries = 0; tries < FEW_DOTS; tries++) {
+    const dot = bytes.indexOf(DOT, at);
+    if (dot === -1) return -1;
+    if (bytes[dot - 1] === octet) return dot - 1;
+    at = dot + 1;
+  }
+  return bytes.indexOf(octet === CR ? '\r.' : '\n.', at - 1);
 }
