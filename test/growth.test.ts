@@ -3,9 +3,7 @@
  * texts in three sizes; four times the text may take eight times as long. Measured by this process's own processor time, the least
  * of several tries, and only where it is enough to be measured, so that a busy machine does not matter.
  */
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { expressions } from '../scripts/expressions.ts';
 import { grows } from './bed/growth.ts';
 import { PIECES, READERS } from './bed/readers.ts';
 import { DIALOGUES, SESSION_PIECES, SESSION_READERS } from './bed/session-readers.ts';
@@ -47,21 +45,3 @@ for (const [name, read] of Object.entries(SESSION_READERS))
 for (const [name, work] of Object.entries(DIALOGUES))
   test(`S12: ${name} take time by their number`, () =>
     grows((times) => () => work(times), name, [4 * KIB, 16 * KIB, 64 * KIB]));
-
-test('S1: looking for every place an expression fits takes time by the length of the text', async () => {
-  const found = expressions().found.filter(({ flags }) => /[gy]/.test(flags));
-  const all = new Map(found.map((each) => [each.text, each] as const));
-  assert.ok(all.size > 40, 'the sources were read');
-  for (const { text, at, pattern, flags } of all.values()) {
-    const expression = new RegExp(pattern, flags.replace('y', '').replace(/^(?!.*g)/, 'g'));
-    for (const piece of PIECES)
-      await grows(
-        (octets) => {
-          const given = textOf(piece, '!', octets);
-          return () => given.replace(expression, '');
-        },
-        `${at} ${text} ${JSON.stringify(piece)}`,
-        [8 * KIB, 32 * KIB, 128 * KIB],
-      );
-  }
-});
