@@ -147,6 +147,11 @@ function environmentOf(config: Config, env: PlanOptions['env']): Record<string, 
       hint: `write it to a file that only the owner reads and set ${name}_FILE to its path, then install again`,
     });
   }
+  const unclear = [...found(TAKEN), ...found(PROXY)].find(([, value]) => /[\x00-\x1f\x7f]/.test(value));
+  if (unclear)
+    throw cliError('cli.service', `${unclear[0]} holds a control character, which would end its line in the unit`, {
+      hint: `correct or unset ${unclear[0]}, then install again`,
+    });
   const withPassword = found(PROXY).find(([, value]) => /\/\/[^/@]+@/.test(value));
   if (withPassword)
     throw cliError('cli.service', `${withPassword[0]} holds a password, and any local user can read a unit`, {

@@ -1,4 +1,5 @@
 /** As whom relayed mail may be sent: what the outbox asks of a header, asked of one that only passes by. */
+import { asciiLine } from '../base/ascii-line.ts';
 import { shellWord } from '../base/shell.ts';
 import { maySendAs } from '../access/senders.ts';
 import { authorProblem } from '../protocol/mime/authors.ts';
@@ -19,13 +20,13 @@ export function mailRules(mailbox: Mailbox): SmtpRules {
     },
     header(header, sender) {
       const fields = readFields(header.toString('latin1'), { skipUnreadable: true });
-      if ('problem' in fields) return `554 5.6.0 line ${fields.line} of the message ${shown(fields.problem)}`;
+      if ('problem' in fields) return `554 5.6.0 line ${fields.line} of the message ${asciiLine(fields.problem, 400)}`;
       for (const name of ['from', 'sender'])
         if (fields.filter((field) => field.name === name).length > 1)
           return `554 5.6.0 the message has more than one ${name === 'from' ? 'From' : 'Sender'}`;
       const found = authorProblem(fields, { mayBe, nullSender: sender === '', localNames: 'refused' });
       if (!found) return undefined;
-      if (found.type === 'header') return `554 5.6.0 ${shown(found.problem)}`;
+      if (found.type === 'header') return `554 5.6.0 ${asciiLine(found.problem, 400)}`;
       return refusal(found.problem, mailbox);
     },
   };
@@ -39,14 +40,10 @@ export function relayedFacts({ from, to, recipients, octets, messageId, reply, t
     recipients,
     octets,
     ...(messageId === undefined ? {} : { messageId }),
-    ...(taken ? {} : { reply: shown(reply) }),
+    ...(taken ? {} : { reply: asciiLine(reply, 400) }),
   };
 }
 
 function refusal(text: string, { address }: Mailbox): string {
-  return `550 5.7.60 ${shown(text)}; allow it with: postern mailbox set ${shellWord(address)} --send-as OTHER`;
-}
-
-function shown(text: string): string {
-  return text.slice(0, 400).replace(/[^\x20-\x7e]+/g, ' ');
+  return `550 5.7.60 ${asciiLine(text, 400)}; allow it with: postern mailbox set ${shellWord(address)} --send-as OTHER`;
 }

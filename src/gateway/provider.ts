@@ -1,5 +1,6 @@
 /** The way to the provider: token, connection, sign-in; one more try when a token that looked good is refused. */
 import { shellWord } from '../base/shell.ts';
+import { asciiLine } from '../base/ascii-line.ts';
 import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import { diagnose, remedyText } from '../oauth/catalogue/diagnose.ts';
@@ -296,10 +297,5 @@ const ENDED: ReadonlySet<string> = new Set([
 
 /** A peer's words as part of one line of ours: printable, bounded. */
 function oneLine(text: string): string {
-  const line = text
-    .replaceAll('’', "'")
-    .replaceAll(/[“”]/g, '"')
-    .replace(/[^\x21-\x7e]+/g, ' ')
-    .trim();
-  return line.length > 200 ? `${line.slice(0, 200)}...` : line;
+  return asciiLine(text, 200);
 }

@@ -155,7 +155,7 @@ async function serveDevice(
     try {
       return await secureServer(plain, context, { timeoutMs: HANDSHAKE_MS, roomy: true });
     } catch (error) {
-      handshakes.note('smtp', remoteAddress, asError(error));
+      handshakes.note('device', remoteAddress, asError(error));
       throw error;
     }
   };

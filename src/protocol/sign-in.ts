@@ -1,4 +1,5 @@
 /** What the three server halves share: everything before sign-in, and how a verdict is put into words. */
+import { asciiLine } from '../base/ascii-line.ts';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
@@ -63,8 +64,7 @@ export function replyText(error: PosternError): string {
 
 /** Any text as part of a reply: printable ASCII, bounded. */
 export function oneLine(words: string): string {
-  const text = words.replaceAll('’', "'").replace(/[^\x20-\x7e]+/g, ' ');
-  return text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT - 3)}...` : text;
+  return asciiLine(words, MOST_TEXT);
 }
 
 /** RFC 5321 §4.5.3.1.5 and RFC 1939 §3 allow 512 octets for a reply line; codes and tag need some. */

@@ -108,7 +108,7 @@ test('N1: a service of another installation is not taken over in silence, nor is
 test('N1: what the shell alone knows goes along, and a secret of the shell is refused', async () => {
   const root = join(folder.path, 'shell');
   const install = ['service', 'install', '--root', root, '--dry-run', '--json'];
-  const env = { POSTERN_HOSTNAME: 'mail 100%.example "x"', HTTPS_PROXY: 'http://proxy.example:3128' };
+  const env = { POSTERN_HOSTNAME: 'mail.example.com', HTTPS_PROXY: 'http://proxy.example:3128/100% "x"' };
   const plan = json(await home.cli(install, { env }));
   const { environment } = parseUnit(plan['text'] as string);
   assert.equal(environment['POSTERN_HOSTNAME'], env.POSTERN_HOSTNAME);
@@ -116,6 +116,8 @@ test('N1: what the shell alone knows goes along, and a secret of the shell is re
   for (const [name, value] of [
     ['POSTERN_DATABASE_URL', `sqlite:${home.path}/postern.db`],
     ['HTTPS_PROXY', 'http://user:password@proxy.example:3128'],
+    // A12: a line end would begin a line of its own in the unit.
+    ['HTTP_PROXY', 'http://proxy.example\nExecStartPre=/bin/touch /tmp/x'],
   ] as const) {
     const { stderr } = await home.cli(install, { env: { [name]: value }, accept: [64] });
     assert.match(stderr, new RegExp(name));

@@ -3,6 +3,7 @@
  * programs that keep a connection need not know how long the provider keeps one. Within a transaction it ends with a 421, and
  * the program sends again what it has no answer for (RFC 5321 §3.8, §4.2.4.2).
  */
+import { asciiLine } from '../../base/ascii-line.ts';
 import { asError } from '../../base/error.ts';
 import type { RunningRelay } from '../relay-types.ts';
 import type { KeeperOptions, SessionKeeper } from './keeper.ts';
@@ -131,6 +132,6 @@ export class SmtpKeeper implements SessionKeeper {
   }
 
   #last(text: string): string {
-    return `421 4.4.2 ${this.#options.hostname} ${text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 300)}\r\n`;
+    return `421 4.4.2 ${this.#options.hostname} ${asciiLine(text, 300)}\r\n`;
   }
 }

@@ -19,27 +19,38 @@ for (const [reason, codes] of Object.entries(REASONS))
     for (const code of codes) assert.equal(reasonOf(code), reason);
   });
 
-test('B16: one line an hour for each address and reason, with how often it was; everything is counted', async () => {
+test('B16: one line an hour for each address, protocol and reason, with how often it was; everything is counted', async () => {
   const clock = new ManualClock();
   const lines: LogFields[] = [];
   const counted: string[] = [];
   const nothing = (): void => undefined;
   const warn = (fields: LogFields): void => void lines.push(fields);
-  const log = { debug: nothing, info: nothing, warn, error: nothing, child: () => log };
+  const log = { debug: nothing, info: warn, warn, error: nothing, child: () => log };
   const failures = new HandshakeFailures({ clock, log, count: (...what) => void counted.push(what.join(' ')) });
   const failed = (reason: string) => protocolError('tls.failed', 'failed', { detail: { reason, offered: 'TLS 1.0' } });
   for (let at = 0; at < 7; at++) failures.note('smtp', '192.0.2.1', failed('old-version'));
   failures.note('smtp', '192.0.2.2', failed('certificate-refused'));
+  failures.note('imap', '192.0.2.1', failed('old-version'));
+  failures.note('device', '192.0.2.1', failed('old-version'));
   failures.note('imap', '192.0.2.2', failed('left'));
+  failures.note('pop3', '192.0.2.2', failed('not-tls'));
   failures.note('imap', '192.0.2.2', protocolError('wire.closed', 'gone'));
   assert.deepEqual(
     lines.map(({ remoteAddress, reason, times }) => [remoteAddress, reason, times]),
     [
       ['192.0.2.1', 'old-version', 1],
       ['192.0.2.2', 'certificate-refused', 1],
+      ['192.0.2.1', 'old-version', 1],
+      ['192.0.2.1', 'old-version', 1],
+      ['192.0.2.2', 'left', 1],
+      ['192.0.2.2', 'not-tls', 1],
     ],
   );
-  assert.equal(counted.length, 9);
+  assert.equal(counted.length, 12);
+  // F7: what is advised fits what the program was doing.
+  assert.match(String(lines[0]!['hint']), /listener for devices/);
+  assert.match(String(lines[2]!['hint']), /tunnel/);
+  assert.match(String(lines[3]!['hint']), /this same listener/);
   await clock.advance(3_600_000);
   failures.note('smtp', '192.0.2.1', failed('old-version'));
   assert.equal(lines.at(-1)!['times'], 7);

@@ -1,4 +1,4 @@
-/** Why a program's TLS handshake failed, and how whoever runs this gets to know: one line an hour for each address, and a counter. */
+/** Why a program's TLS handshake failed, and how whoever runs this gets to know: one line an hour for each address and protocol, and a counter. */
 import type { Clock } from '../../base/clock.ts';
 import type { PosternError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
@@ -25,11 +25,20 @@ export function reasonOf(code: string | undefined): HandshakeFailure {
 
 const HOUR_MS = 60 * 60_000;
 
+/** What is left for a program that never learns TLS 1.2. `device`: it is in the lane for devices already. */
+const WITHOUT_TLS: Readonly<Record<string, string>> = {
+  smtp: 'let it send without TLS to the listener for devices (outbox.devices), in a network you trust',
+  device: 'let it send in plain text to this same listener: switch its encryption off, in a network you trust',
+  imap: 'run it on this machine, where it may go without TLS, or put a TLS tunnel such as stunnel on its own machine',
+};
+
 /** What to do, for those that somebody has to do something about. */
-const REMEDY: Partial<Record<HandshakeFailure, (offered: string) => readonly [message: string, hint: string]>> = {
-  'old-version': (offered) => [
+const REMEDY: Partial<
+  Record<HandshakeFailure, (offered: string, protocol: string) => readonly [message: string, hint: string]>
+> = {
+  'old-version': (offered, protocol) => [
     `a mail program or device speaks no TLS newer than ${offered}, and was turned away: 1.2 is the oldest taken here`,
-    'look for newer firmware, or TLS 1.2 in its settings; otherwise let it send without TLS to the listener for devices, in a network you trust (docs/operations.md, "Old devices and TLS")',
+    `look for newer firmware, or TLS 1.2 in its settings; otherwise ${WITHOUT_TLS[protocol] ?? WITHOUT_TLS['imap']} (docs/operations.md, "Old devices and TLS")`,
   ],
   'no-common-cipher': () => [
     'a mail program or device offers no cipher that is used here, and was turned away',
@@ -38,6 +47,14 @@ const REMEDY: Partial<Record<HandshakeFailure, (offered: string) => readonly [me
   'certificate-refused': () => [
     'a mail program or device does not trust the certificate of this gateway, and hung up',
     'import ca.pem there, or use a certificate it trusts; if the name is wrong, set hostname in postern.yaml to the name the program connects to',
+  ],
+  'not-tls': () => [
+    'a mail program or device speaks plain text to a port on which TLS begins with the first octet',
+    'choose “SSL/TLS” for this port in its settings, or give it the port where STARTTLS is offered',
+  ],
+  left: () => [
+    'a mail program or device connected to a port on which TLS begins with the first octet, and hung up before it began TLS',
+    'if it waited for a greeting, choose “SSL/TLS” in its settings instead of STARTTLS, or give it the other port; port scanners and health checks do the same and need nothing',
   ],
 };
 
@@ -62,11 +79,14 @@ export class HandshakeFailures {
     if (error.code !== 'tls.failed' || reason === undefined) return;
     this.#count(protocol, reason);
     const offered = typeof error.detail['offered'] === 'string' ? error.detail['offered'] : 'TLS 1.1';
-    const remedy = REMEDY[reason]?.(offered);
-    const times = remedy && this.#rarely.due(`${reason} ${remoteAddress}`);
+    const remedy = REMEDY[reason]?.(offered, protocol);
+    const times = remedy && this.#rarely.due(`${protocol} ${reason} ${remoteAddress}`);
     if (remedy === undefined || times === undefined) return;
     const [message, hint] = remedy;
     const facts = reason === 'old-version' ? { offered } : {};
-    this.#log.warn({ code: error.code, protocol, remoteAddress, reason, ...facts, times, hint }, message);
+    const fields = { code: error.code, protocol, remoteAddress, reason, ...facts, times, hint };
+    // Who hangs up may be anybody; the others are programs that somebody wants to work.
+    if (reason === 'left') this.#log.info(fields, message);
+    else this.#log.warn(fields, message);
   }
 }
