@@ -99,6 +99,28 @@ const MODSEQ = /\b(?:MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ)\b/i;
 /** Parameters of SELECT that do so too, and make it send VANISHED. */
 const AWARE = /\b(?:CONDSTORE|QRESYNC)\b/i;
 
+/** Commands on which a good server may work for minutes without a word: it searches, sorts, copies, or stores. */
+const SLOW: ReadonlySet<string> = new Set([
+  'APPEND',
+  'CLOSE',
+  'COPY',
+  'EXPUNGE',
+  'MOVE',
+  'SEARCH',
+  'SORT',
+  'THREAD',
+  'UID COPY',
+  'UID EXPUNGE',
+  'UID MOVE',
+  'UID SEARCH',
+  'UID SORT',
+  'UID THREAD',
+]);
+
+export function isSlow({ verb }: Command): boolean {
+  return SLOW.has(verb);
+}
+
 export function byNumber({ verb, line }: Command): boolean {
   return BY_NUMBER.has(verb) || (/^UID (?:SEARCH|SORT|THREAD)$/.test(verb) && NUMBER_ARGUMENT.test(line));
 }

@@ -245,6 +245,37 @@ test('L11: in a half-open connection a command that changes something is answere
   checkView(session);
 });
 
+/** Says nothing for so long before it answers SEARCH or COPY. */
+const slow =
+  (ms: number): Serve =>
+  async (conn, { clock }) => {
+    await conn.write('* OK ready\r\n');
+    for (;;) {
+      const line = (await conn.line(4096))?.toString('latin1');
+      if (line === undefined) return;
+      const [tag, verb] = line.split(' ');
+      if (verb === 'SEARCH' || verb === 'COPY') await clock.sleep(ms);
+      const told = verb === 'CAPABILITY' ? '* CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2\r\n' : '';
+      await conn.write(`${told}${tag} OK done\r\n`);
+    }
+  };
+
+test('L11: a server that works in silence on a SEARCH or COPY has nearly five minutes', async (t) => {
+  for (const command of ['SEARCH BODY x', 'COPY 1:* Archive']) {
+    const session = await start(t, 0, slow(280_000));
+    const answer = session.program.ask(command);
+    await settle();
+    await session.pass(280_000);
+    assert.match(await answer, /^OK done/);
+    assert.deepEqual(session.moves, []);
+  }
+  const lost = await start(t, 0, slow(HOUR / 4));
+  const copy = lost.program.ask('COPY 1:* Archive');
+  await settle();
+  await lost.pass(300_000);
+  assert.match(await copy, /^NO \[UNAVAILABLE\]/);
+});
+
 test('L11: an IDLE whose server is gone without a word is noticed when it is renewed', async (t) => {
   const session = await start(t);
   await selected(session);

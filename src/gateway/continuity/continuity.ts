@@ -84,6 +84,7 @@ export class Continuity implements SessionKeeper {
     this.#moments = new Moments(this.#wall, this.#stop);
     this.#silence = new Silence(this.#wall, {
       waiting: () => !this.#relay.clientStuck && (this.#tap.awaits || this.#relay.serverStuck),
+      slow: () => this.#tap.slow && !this.#relay.serverStuck,
       octets: () => this.#relay.octets,
       silent: (since) => this.#serverSilent(since),
     });

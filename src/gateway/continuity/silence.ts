@@ -4,6 +4,8 @@ import type { Clock, Timer } from '../../base/clock.ts';
 export interface SilencePorts {
   /** True while the server owes an answer. */
   waiting(): boolean;
+  /** True when what it owes may take a good server minutes. */
+  slow(): boolean;
   /** Octets that went through in either direction since the session began. */
   octets(): number;
   /** It has been silent for too long. @param since when the last octet went through, in milliseconds since the epoch */
@@ -18,6 +20,12 @@ const LOOK_MS = 15_000;
  * minutes that docs/sessions.md promises.
  */
 const MOST_SILENT_LOOKS = 6;
+/**
+ * For commands that work through a whole mailbox or write much: some servers say nothing before they are done. A server that is gone
+ * after it has acknowledged such a command is found by TCP keep-alive within 70 seconds all the same; that does not probe while the
+ * command itself is not acknowledged, which is why there is an end at all (285 to 300 seconds).
+ */
+const MOST_SLOW_LOOKS = 20;
 
 export class Silence {
   readonly #clock: Clock;
@@ -58,7 +66,7 @@ export class Silence {
       this.#since = this.#clock.now() - LOOK_MS;
     }
     this.#looks += 1;
-    if (this.#looks === MOST_SILENT_LOOKS) return this.#ports.silent(this.#since);
+    if (this.#looks >= (this.#ports.slow() ? MOST_SLOW_LOOKS : MOST_SILENT_LOOKS)) return this.#ports.silent(this.#since);
     this.#timer = this.#clock.after(LOOK_MS, this.#look);
   };
 }
