@@ -10,6 +10,7 @@ import { type MemorySocket, memoryPair } from '../../test/bed/memory-socket.ts';
 import { QuirkyImap, type Quirks } from '../../test/bed/quirky-imap.ts';
 import { ManualClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
+import { Conn } from '../protocol/wire/conn.ts';
 import { Continuity } from './continuity/continuity.ts';
 import type { SignedIn } from './provider.ts';
 import { relay } from './relay.ts';
@@ -78,6 +79,19 @@ const conversation = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
+function signedInUntil(expiresAt: number): SignedIn {
+  const endpoint = {
+    protocol: 'imap',
+    host: 'h',
+    port: 1,
+    tls: 'implicit',
+    user: ADDRESS,
+    mechanisms: [],
+    trust: {},
+  } as const;
+  return { endpoint, mechanism: 'XOAUTH2', capabilities: ['UNSELECT'], expiresAt, reused: false };
+}
+
 function server(how: Quirks): MemorySocket {
   const [near, far] = memoryPair();
   QuirkyImap.serve(far, how);
@@ -97,22 +111,8 @@ async function heard(socket: MemorySocket, already: Buffer): Promise<string> {
 /** What the next program hears; undefined when it gets a session of its own. */
 async function next(how: Quirks, said: readonly (readonly [string, boolean])[]): Promise<string | undefined> {
   const clock = new ManualClock();
-  const endpoint = {
-    protocol: 'imap',
-    host: 'h',
-    port: 1,
-    tls: 'implicit',
-    user: ADDRESS,
-    mechanisms: [],
-    trust: {},
-  } as const;
-  const signedIn: SignedIn = {
-    endpoint,
-    mechanism: 'XOAUTH2',
-    capabilities: ['UNSELECT'],
-    expiresAt: clock.now() + HOUR,
-    reused: false,
-  };
+  const signedIn = signedInUntil(clock.now() + HOUR);
+  const { endpoint } = signedIn;
   const reusable = new ReusableSessions({ clock, wall: clock, log: nullLog, keepMs: 90_000 });
   const [near, far] = memoryPair();
   const keeper = new Continuity({
@@ -159,4 +159,87 @@ test('S2: the next program in a session sees what it would see in a fresh one, w
     { numRuns: RUNS },
   );
   assert.ok(reused > 20, `${reused} of ${RUNS} were used again`);
+});
+
+type End = 'stays' | 'token-ends' | 'server-gone';
+
+/** What a program hears at last, when meanwhile its session goes on at another server or not; undefined when it had to end. */
+async function moved(
+  how: Quirks,
+  said: readonly (readonly [string, boolean])[],
+  end: End,
+): Promise<{ readonly heard: readonly string[]; readonly moves: number } | undefined> {
+  const clock = new ManualClock();
+  const signedIn = signedInUntil(clock.now() + HOUR);
+  const [near, far] = memoryPair();
+  const first = server(how);
+  let moves = 0;
+  let over = false;
+  const keeper = new Continuity({
+    clock,
+    log: nullLog,
+    hostname: 'gate.example',
+    shortLifeMs: 0,
+    signedIn,
+    signIn: () => Promise.resolve({ ...signedInUntil(clock.now() + 2 * HOUR), conn: new Conn(server(how), { clock }) }),
+    onMoved: () => (moves += 1),
+  });
+  relay(
+    { socket: near, rest: Buffer.alloc(0) },
+    { socket: first, rest: Buffer.alloc(0) },
+    {
+      idleMs: 10 * HOUR,
+      clock,
+      tap: keeper,
+      onEnd: () => {
+        over = true;
+        keeper.close();
+      },
+    },
+  );
+  let text = '';
+  far.on('data', (bytes: Buffer) => void (text += bytes.toString('latin1')));
+  far.resume();
+  for (const [one, waits] of said) {
+    far.write(Buffer.from(one, 'latin1'));
+    if (waits) await settle(8);
+  }
+  await settle(8);
+  await clock.advance(3_000); // the gateway asks for UIDs
+  await settle(20);
+  if (end === 'server-gone') first.destroy();
+  else if (end === 'token-ends') await clock.advance(HOUR - 3_000);
+  await settle(40);
+  text = '';
+  for (const line of PROBE.split(/(?<=\n)/)) {
+    if (!over) far.write(line);
+    await settle(30);
+  }
+  const ended = over;
+  far.destroy();
+  first.destroy();
+  keeper.close();
+  if (ended) return undefined;
+  // What changed meanwhile is told with the first answer: flags again, which is allowed.
+  const from = text.indexOf('p1 ');
+  return { heard: from === -1 ? [text] : text.slice(from).split('\r\n'), moves };
+}
+
+test('S2: a program whose session goes on at another server hears what it would have heard, whatever it said before', async () => {
+  let count = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      quirks,
+      conversation,
+      fc.constantFrom<End>('token-ends', 'server-gone'),
+      async (how, said, end) => {
+        const after = await moved(how, said, end);
+        if (after === undefined || after.moves === 0) return;
+        count += 1;
+        assert.deepEqual(after.heard, (await moved(how, said, 'stays'))?.heard);
+      },
+    ),
+    { numRuns: RUNS },
+  );
+  assert.ok(count > 20, `${count} of ${RUNS} were moved`);
 });

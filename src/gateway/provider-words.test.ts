@@ -32,7 +32,7 @@ for (const [fault, row] of Object.entries(rows))
     assert.equal((await tenant.latest('signin.upstream')).data['code'], row);
   });
 
-test('B13: at the limit of sessions a program is told how many there are and who holds them', async () => {
+test('B13: at the limit of sessions a program gets in when another one ends, or is told how many there are and who holds them', async () => {
   const open: Wire[] = [];
   tenant.sandbox.limits.imapConnections = 6;
   for (let count = 0; count < 6; count++) {
@@ -40,6 +40,11 @@ test('B13: at the limit of sessions a program is told how many there are and who
     assert.match(answer, /^a OK/m);
     open.push(wire);
   }
+  const later = signIn();
+  open.shift()!.send('b LOGOUT\r\n');
+  const next = await later;
+  assert.match(next.answer, /^a OK/m);
+  open.push(next.wire);
   const { wire, answer } = await signIn();
   assert.match(answer, /^a NO \[UNAVAILABLE\] .* as many IMAP sessions open as the provider allows/m);
   assert.match(answer, /6 are held here, by demonstration 1 \(6\)/);

@@ -11,6 +11,7 @@ import * as smtp from '../protocol/smtp/client.ts';
 import { connect, secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
+import { Crowd } from './crowd.ts';
 import { gatewayError } from './errors.ts';
 import type { ReusableSessions } from './reuse.ts';
 import { tooManySessions } from './session-limit.ts';
@@ -69,19 +70,48 @@ export class Provider {
   /** When a refused token of a mailbox was last thrown away, by protocol and address. */
   readonly #renewed = new Map<string, number>();
   readonly #capabilities = new Map<string, readonly string[]>();
+  readonly #crowd: Crowd;
 
   constructor(options: ProviderOptions) {
     this.#options = options;
+    this.#crowd = new Crowd(options.wall ?? options.clock);
   }
 
   /**
-   * Signs in at the provider of a mailbox, or goes on in a session that is signed in with the token that would be used. `signal`
-   * ends it early, with its reason.
+   * Signs in at the provider of a mailbox, or goes on in a session that is signed in with the token that would be used. At the
+   * provider's limit of sessions it waits a while for one of ours to end. `signal` ends it early, with its reason.
    * @throws gateway.consent-needed, gateway.provider-refused, gateway.provider-unreachable, gateway.misconfigured, and
    *   store.unavailable or base.bug unchanged; the original is the cause and its code in `detail.code`
    */
   signIn(mailbox: Mailbox, protocol: Protocol, signal: AbortSignal): Promise<ProviderConnection> {
-    return this.#bounded(mailbox, signal, (stop) => this.#signIn(mailbox, protocol, stop));
+    return this.#bounded(mailbox, signal, async (stop) => {
+      try {
+        return await this.#signIn(mailbox, protocol, stop);
+      } catch (error) {
+        const crowded = (failure: unknown): boolean => protocol === 'imap' && this.#isCrowded(failure, mailbox.address);
+        if (!crowded(error)) throw error;
+        return await this.#crowd.retry(
+          mailbox.address,
+          error,
+          crowded,
+          () => this.#signIn(mailbox, protocol, stop),
+          stop,
+        );
+      }
+    });
+  }
+
+  /** An IMAP session of this mailbox has ended, or rests. */
+  ended(address: string): void {
+    this.#crowd.ended(address);
+  }
+
+  /** Refused because of too many sessions, some of which are ours. */
+  #isCrowded(error: unknown, address: string): boolean {
+    const holders = this.#options.holders?.(address) ?? [];
+    if (holders.length === 0) return false;
+    const { id } = diagnose(asError(error), { address });
+    return tooManySessions(id, address, holders) !== undefined;
   }
 
   /**

@@ -327,7 +327,7 @@ export class Session {
       mail: mailRules(mailbox),
       onMessage: (message) => this.#record.relayed(mailbox.address, message),
       ...(this.#dropsCopies && { keepsCopy: async (copy) => (await deps.sentCopies?.keeps(mailbox, copy)) ?? 'no' }),
-      onReturned: (session) => void reusable.give(mailbox.address, session),
+      onReturned: (session) => void reusable.give(mailbox.address, session).then(() => provider.ended(mailbox.address)),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
@@ -343,6 +343,7 @@ export class Session {
     this.#relay = undefined;
     this.#keeper?.close();
     this.#keeper = undefined;
+    if (this.#protocol === 'imap' && this.#mailbox) this.#around.provider.ended(this.#mailbox.address);
     this.#record.note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
     deps.log.info({ ...this.#record.facts, mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);

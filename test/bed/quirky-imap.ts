@@ -111,13 +111,13 @@ export class QuirkyImap {
         return this.#say('* ENABLED CONDSTORE', `${tag} OK done`);
       case 'SELECT':
         this.#selected = true;
-        return this.#say('* 1 EXISTS', `${tag} OK [READ-WRITE] done`);
+        return this.#say('* 1 EXISTS', '* OK [UIDVALIDITY 1] ids', `${tag} OK [READ-WRITE] done`);
       case 'UNSELECT':
         this.#selected = false;
         return this.#say(`${tag} OK done`);
       case 'FETCH':
         return this.#selected
-          ? this.#say(`* 1 FETCH (FLAGS (${this.#enabled ? 'aware' : ''}))`, `${tag} OK done`)
+          ? this.#say(`* 1 FETCH (${this.#items(rest)})`, `${tag} OK done`)
           : this.#say(`${tag} BAD nothing is selected`);
       case 'IDLE':
         if (rest !== '' && !this.#quirks.idles) return this.#say(`${tag} BAD no arguments`);
@@ -132,6 +132,12 @@ export class QuirkyImap {
       default:
         return this.#say(`${tag} BAD unknown`);
     }
+  }
+
+  /** What is known of the only message. */
+  #items(asked: string): string {
+    const uid = asked.includes('UID') ? ['UID 7'] : [];
+    return [...uid, ...(asked.includes('FLAGS') ? [`FLAGS (${this.#enabled ? 'aware' : ''})`] : [])].join(' ');
   }
 
   #say(...lines: readonly string[]): void {

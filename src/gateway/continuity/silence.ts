@@ -66,7 +66,8 @@ export class Silence {
       this.#since = this.#clock.now() - LOOK_MS;
     }
     this.#looks += 1;
-    if (this.#looks >= (this.#ports.slow() ? MOST_SLOW_LOOKS : MOST_SILENT_LOOKS)) return this.#ports.silent(this.#since);
+    if (this.#looks >= (this.#ports.slow() ? MOST_SLOW_LOOKS : MOST_SILENT_LOOKS))
+      return this.#ports.silent(this.#since);
     this.#timer = this.#clock.after(LOOK_MS, this.#look);
   };
 }
