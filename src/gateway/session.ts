@@ -135,7 +135,6 @@ export class Session {
     }
   }
 
-  /** The program's socket is closed. */
   closed(): void {
     this.#account.close();
     this.#signingIn?.gone.abort(gatewayError('gateway.provider-unreachable', 'the mail program hung up'));

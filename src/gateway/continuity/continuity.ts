@@ -104,7 +104,6 @@ export class Continuity implements SessionKeeper {
     this.#silence.close();
   }
 
-  /** The last line, when a line can be said. */
   goodbye(text: string | undefined): string | undefined {
     return this.#tap.speakable ? text : undefined;
   }
