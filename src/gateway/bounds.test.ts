@@ -8,6 +8,7 @@ import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
 import { PosternError } from '../base/error.ts';
+import { Secret } from '../base/secret.ts';
 import { Budget } from '../protocol/wire/budget.ts';
 import type { Protocol } from '../store/types.ts';
 
@@ -90,6 +91,47 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const)
     }
     assert.equal(refused, 1);
     assert.deepEqual(bench.meter.limits, ['octets']);
+  });
+
+test('B12: a long line before sign-in counts against the budget as it comes, also in small pieces', async (t) => {
+  const budget = new Budget({ octets: 1024 * 1024 });
+  const bench = await scene(t, {}, { deps: { budget } });
+  const clients = [];
+  for (let at = 0; at < 8; at++) {
+    const client = await bench.client();
+    clients.push(client);
+    await client.line();
+    await client.conn.write(`a ID ("name" "${'x'.repeat(100)}`);
+    for (let octets = 0; octets < 50_000; octets += 1000)
+      await client.conn.write('x'.repeat(1000)).catch(() => undefined);
+    await eventually(() => bench.meter.limits.length > 0 || budget.held > (at + 1) * 46_000);
+    assert.ok(budget.held <= budget.octets / 8 + 64 * 1024, `${budget.held} octets are held`);
+  }
+  assert.ok(bench.meter.limits.length > 0, 'one address has an eighth');
+  assert.ok(bench.meter.limits.every((limit) => limit === 'octets'));
+  assert.match((await clients.at(-1)!.until(/^(?:\* BYE|<end>)/)).at(-1)!, UNFINISHED.imap[1]);
+});
+
+const EMPTY: Readonly<Record<Protocol, readonly [string, RegExp]>> = {
+  imap: [`a LOGIN ${ADDRESS} ""`, /^a NO \[AUTHENTICATIONFAILED\]/],
+  pop3: [`USER ${ADDRESS}\r\nPASS `, /^-ERR \[AUTH\]/],
+  smtp: [`AUTH PLAIN ${Buffer.from(`\0${ADDRESS}\0`).toString('base64')}`, /^535 5\.7\.8/],
+};
+
+for (const protocol of ['imap', 'pop3', 'smtp'] as const)
+  test(`B8: ${protocol}: an empty password is refused, counted, logged and in the audit log, as any other wrong one`, async (t) => {
+    const bench = await scene(t, { protocol });
+    const client = await bench.client();
+    await client.line();
+    const [command, refusal] = EMPTY[protocol];
+    assert.match(await client.ask(command, /^(?:a |-ERR|5)/), refusal);
+    assert.deepEqual(bench.meter.signIns, [`${protocol} refused gateway.wrong-password`]);
+    assert.deepEqual(
+      bench.audit.of('signin.local').map(({ outcome, data }) => [outcome, data!['reason']]),
+      [['failed', 'unknown-password']],
+    );
+    const { fields } = bench.log.find(({ message }) => message === 'sign-in refused')!;
+    assert.deepEqual([fields['user'], fields['remoteAddress']], [ADDRESS, '127.0.0.1']);
   });
 
 test('S4: what was held is given back when the connection ends', async (t) => {
@@ -185,6 +227,29 @@ test('L14: EHLO and CAPA do not need the database, and AUTH says that it passes'
   const maildrop = await pop3.client();
   await maildrop.line();
   assert.match(await maildrop.ask('CAPA', /./), /^\+OK/);
+});
+
+test('L14: what cannot be looked up in the middle of a sign-in ends it with words that say that it passes', async (t) => {
+  for (const [protocol, words] of [
+    ['smtp', /^421 4\.3\.2 gate\.example .*try again later/],
+    ['imap', /^\* BYE \[UNAVAILABLE\] .*try again later/],
+  ] as const) {
+    const bench = await scene(t, { protocol });
+    const accepted = await bench.signIn.verify({
+      user: ADDRESS,
+      password: new Secret(PASSWORD),
+      protocol,
+      remoteAddress: '127.0.0.1',
+    });
+    assert.equal(accepted.type, 'accepted');
+    if (accepted.type !== 'accepted') return;
+    // Suspended in memory; whether it still is has to be looked up.
+    bench.signIn.next.push({ ...accepted, mailbox: { ...accepted.mailbox, suspended: { since: 0, reason: 'x' } } });
+    bench.signIn.mailbox = away;
+    const client = await bench.client();
+    await client.line();
+    assert.match(await client.ask(SIGN_IN[protocol][0], /^(?:\* BYE|a |\d)/), words);
+  }
 });
 
 /** Waits a bounded time for something to become true. */

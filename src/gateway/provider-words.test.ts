@@ -60,3 +60,22 @@ test('B15: an hour and a half of the tenant does not end a session that is not i
   assert.match(await wire.until(/^b .*\r\n/m), /^b OK/m);
   wire.destroy();
 });
+
+test('B10: a maildrop that is in use at the provider is in use here, not a wrong password', async () => {
+  tenant.sandbox.faults.set('pop3-in-use');
+  const wire = await Wire.open(tenant.pop3);
+  await wire.until(/^\+OK .*\r\n/);
+  wire.send(`USER ${tenant.user}\r\n`);
+  await wire.until(/^\+OK.*\r\n/);
+  wire.send(`PASS ${tenant.password}\r\n`);
+  const answer = await wire.until(/^[+-].*\r\n/m);
+  tenant.sandbox.faults.clear();
+  assert.match(answer, /^-ERR \[IN-USE\] .* is open in another POP3 session/);
+  assert.equal((await tenant.latest('signin.upstream')).data['code'], 'sasl.unavailable');
+  // Nothing is left of it: the next one comes in.
+  wire.send(`USER ${tenant.user}\r\n`);
+  await wire.until(/^\+OK.*\r\n/);
+  wire.send(`PASS ${tenant.password}\r\n`);
+  assert.match(await wire.until(/^[+-].*\r\n/m), /^\+OK/);
+  wire.destroy();
+});

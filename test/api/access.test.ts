@@ -188,3 +188,23 @@ test('a body that is too large is refused, with and without a length', async () 
   const unknown = await ask('/v1/messages', init);
   assert.deepEqual([unknown.status, (await problem(unknown)).code], [413, 'api.too-large']);
 });
+
+test('S4: a request whose body has no room waits two seconds and is told when to come again', async () => {
+  const key = await bed.key();
+  const { octets } = bed.budget;
+  assert.ok(bed.budget.take(octets));
+  let over = false;
+  const answered = key.call('sendMessage', { json: hello }).finally(() => void (over = true));
+  for (let ms = 0; !over; ms += 50) {
+    assert.ok(ms <= 10_000);
+    await bed.clock.advance(50);
+    await new Promise((turn) => setImmediate(turn));
+  }
+  const { status, body, headers } = await answered;
+  assert.deepEqual([status, body.code, headers.get('retry-after')], [503, 'api.busy', '2']);
+  // What has no body is answered all the same.
+  await key.ok('listMessages');
+  bed.budget.give(octets);
+  await key.ok('sendMessage', { json: hello });
+  assert.equal(bed.budget.held, 0);
+});

@@ -10,6 +10,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openOutbox } from '../../src/outbox/open.ts';
+import { Budget } from '../../src/protocol/wire/budget.ts';
 import type { Outbox } from '../../src/outbox/types.ts';
 import { type Api, createApi } from '../../src/server/api/app.ts';
 import type { Peer } from '../../src/server/api/request.ts';
@@ -31,6 +32,7 @@ export interface ApiBed {
   readonly outbox: Outbox;
   readonly clock: ManualClock;
   readonly audited: AuditEntry[];
+  readonly budget: Budget;
   /** Operations of the document that were answered as they say. */
   readonly exercised: Set<string>;
   readonly document: OpenApi;
@@ -43,6 +45,7 @@ export async function openApiBed(): Promise<ApiBed> {
   const store = await openStore('sqlite::memory:', { clock });
   const vault = await openVault(store.settings, environmentKey(new Secret(randomBytes(32).toString('base64url'))));
   const audited: AuditEntry[] = [];
+  const budget = new Budget();
   const audit: Audit = {
     record: (entry) => Promise.resolve(void audited.push(entry)),
     note: (entry) => void audited.push(entry),
@@ -60,6 +63,7 @@ export async function openApiBed(): Promise<ApiBed> {
     clock,
     log: nullLog,
     outbox,
+    budget,
     signIn,
     egress: { allow: ['127.0.0.0/8'] },
     version: '0.0.0',
@@ -74,6 +78,7 @@ export async function openApiBed(): Promise<ApiBed> {
     outbox,
     clock,
     audited,
+    budget,
     exercised,
     document,
     async key(change = {}) {

@@ -18,6 +18,7 @@ import { privateFolder } from './process.ts';
 export interface TenantGateway {
   readonly sandbox: Sandbox;
   readonly imap: { readonly host: string; readonly port: number };
+  readonly pop3: { readonly host: string; readonly port: number };
   readonly user: string;
   readonly password: string;
   /** Lets time pass for tenant and gateway, in steps of half a minute where `gently`, so that what is due can be done. */
@@ -53,11 +54,15 @@ export async function startTenantGateway(): Promise<TenantGateway> {
     const { clock } = sandbox;
     const instance = await openInstance({ config, log, clock });
     const certificate = new GivenCertificate(readCertificate(await certificateFiles(config, clock)));
-    const listener = { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 0 } as const;
-    const composed = await composeGateway(instance, [listener], certificate, openMetrics('test'));
+    const listeners = (['imap', 'pop3'] as const).map(
+      (protocol) => ({ protocol, tls: 'none', host: '127.0.0.1', port: 0 }) as const,
+    );
+    const composed = await composeGateway(instance, listeners, certificate, openMetrics('test'));
+    const [imap, pop3] = composed.gateway.addresses.map(({ port }) => ({ host: '127.0.0.1', port }));
     return {
       sandbox,
-      imap: { host: '127.0.0.1', port: composed.gateway.addresses[0]!.port },
+      imap: imap!,
+      pop3: pop3!,
       user: sandbox.users[0]!.address,
       password,
       async pass(ms, gently = false) {

@@ -69,6 +69,32 @@ test('two processes on one PostgreSQL', { skip: without('dovecot-imapd', 'postfi
       assert.match(afterwards, /^a1 OK /);
     });
 
+    await t.test('L24: the rate of an API key is one for both', async () => {
+      const args = ['--allow', 'messages:read', '--mailbox', ALICE, '--label', 'rated', '--rate', '30', '--json'];
+      const { key } = JSON.parse((await home.cli(['apikey', 'add', ...args])).stdout.toString()) as { key: string };
+      const begun = performance.now();
+      let passed = 0;
+      for (let at = 0; at < 120; at++) {
+        const { api } = [first, second][at % 2]!;
+        const { status } = await fetch(`${api}/v1/messages`, { headers: { authorization: `Bearer ${key}` } });
+        assert.ok(status === 200 || status === 429, String(status));
+        if (status === 200) passed += 1;
+      }
+      const most = 30 + Math.ceil((performance.now() - begun) / 2000);
+      assert.ok(passed >= 30 && passed <= most, `${passed} of at most ${most}`);
+    });
+
+    await t.test('W8: wrong passwords are counted for both', async () => {
+      const answers: string[] = [];
+      for (let at = 0; at < 8; at++) {
+        const { wire, answer } = await signIn([first, second][at % 2]!.door, `wrong-password-${at}`);
+        wire.destroy();
+        answers.push(/\[(\w+)\]/.exec(answer)![1]!);
+      }
+      // Five are free; each process alone would have slowed none of its four.
+      assert.deepEqual(answers, [...Array<string>(5).fill('AUTHENTICATIONFAILED'), ...Array<string>(3).fill('LIMIT')]);
+    });
+
     await t.test('one audit chain of both processes is whole', async () => {
       const { stdout } = await home.cli(['audit', 'verify', '--json']);
       assert.equal((JSON.parse(stdout.toString()) as { type: string }).type, 'intact');

@@ -39,6 +39,7 @@ const CAPABILITY = /^[^\x00-\x20\x7f-\uffff(){%*"\\\]]+$/;
 const LITERALS_PER_COMMAND = 4;
 /** RFC 2971 §3.3: 30 fields with 30 values. */
 const LITERALS_OF_ID = 60;
+const LONGEST_TAG = 64;
 const ID = /^[^ ]{1,64} ID(?: |$)/i;
 /** Octets of a command with its literals: the longest ID (RFC 2971 §3.3) has half of it. */
 const MOST_COMMAND = 64 * 1024;
@@ -88,18 +89,16 @@ class NotAuthenticated {
 
   /** One command with its literals; `go-on` when it was refused before its end. */
   async #command(): Promise<Segment[] | 'closed' | 'go-on'> {
-    const { lineOctets, literalOctets, signal } = this.#options;
+    const { literalOctets, signal } = this.#options;
     const segments: Segment[] = [];
     let kept = 0;
     this.#conn.keep(0);
     for (;;) {
-      const octets = await this.#conn.line(Math.max(lineOctets, MOST_COMMAND), signal);
+      const octets = await this.#line(segments[0]);
       if (octets === undefined) return 'closed';
       kept += octets.length;
       const line = octets.toString('latin1');
-      const isId = ID.test(typeof segments[0] === 'string' ? segments[0] : line);
-      if (!isId && octets.length > lineOctets)
-        throw protocolError('wire.line-too-long', `a line is longer than ${lineOctets} octets`);
+      const isId = ID.test(String(segments[0] ?? line));
       const literal = announcedLiteral(line);
       if (!literal) return [...segments, line];
       if (
@@ -120,6 +119,18 @@ class NotAuthenticated {
       segments.push(literal.text, await this.#conn.counted(literal.octets, signal));
       kept += literal.octets;
       this.#conn.keep(kept);
+    }
+  }
+
+  /** A line of a command that begins so; no other than an ID may be longer than usual, and no more than that is kept of it. */
+  async #line(begins: Segment | undefined): Promise<Buffer | undefined> {
+    const { lineOctets, signal } = this.#options;
+    try {
+      return await this.#conn.line(lineOctets, signal);
+    } catch (error) {
+      const isLong = isError(error, 'wire.line-too-long') && lineOctets < MOST_COMMAND;
+      if (!isLong || !ID.test(String(begins ?? this.#conn.start(LONGEST_TAG + 4)))) throw error;
+      return this.#conn.line(MOST_COMMAND, signal);
     }
   }
 

@@ -70,6 +70,11 @@ export class Conn {
     return this.#framer.drained;
   }
 
+  /** How what was not read begins. */
+  start(octets: number): string {
+    return this.#framer.start(octets);
+  }
+
   get encrypted(): boolean {
     return (this.#socket as Partial<TLSSocket>).encrypted === true;
   }
@@ -287,7 +292,7 @@ export class Conn {
   /** Tells the account what is held. A peer that may be refused holds nothing more when there is no room for it. */
   #reckon(): void {
     if (this.#account === undefined) return;
-    this.#account.set(this.#framer.size + this.#kept);
+    this.#account.set(this.#framer.held + this.#kept);
     if (!this.#mayRefuse || !this.#account.over) return;
     this.#refused = protocolError('wire.no-room', 'the server holds too much for others just now');
     this.#framer.rest();

@@ -35,6 +35,16 @@ export class Framer {
     return this.#unread.length;
   }
 
+  /** Octets of memory that this takes: a buffer of ours is up to twice as large as what is in it. */
+  get held(): number {
+    return this.#own !== undefined && this.#unread.length > 0 ? this.#own.length : this.#unread.length;
+  }
+
+  /** How what waits begins; octets as in latin1. */
+  start(octets: number): string {
+    return this.#unread.toString('latin1', 0, octets);
+  }
+
   /** True when nothing is waiting: the only moment at which a connection may turn to TLS (RFC 3207 §5, CVE-2011-0411). */
   get drained(): boolean {
     return this.#unread.length === 0;
