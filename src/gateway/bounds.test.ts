@@ -199,7 +199,7 @@ test('B16: a program with old TLS is one counted, visible line: who, what it off
   assert.match(String(fields['hint']), /firmware/);
 });
 
-test('B16: what speaks no TLS at all is counted and not told of', async (t) => {
+test('B16: what speaks no TLS at all is counted, and told which setting it needs', async (t) => {
   const bench = await scene(t, { tls: 'implicit' });
   const plain = connectTcp(bench.gateway.addresses[0]!.port, '127.0.0.1');
   plain.write('a1 CAPABILITY\r\n');
