@@ -4,7 +4,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
-import { newId } from '../store/id.ts';
 import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessToken } from './access-token.ts';
@@ -15,13 +14,12 @@ import type { DevicePrompt, TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import type { Emit } from './events.ts';
 import { isAppOnly } from './flows.ts';
-import { sealTokens, tokensOf } from './grant-tokens.ts';
 import { verifyIdToken } from './id-token.ts';
 import type { Identity } from './id-token.ts';
 import type { Redirect } from './redirect.ts';
-import { afterConsent } from './renewal-record.ts';
 import { providerCode } from './renewal.ts';
 import { compareScopes, mailScopes, scopesFor } from './scopes.ts';
+import { requireUnchanged, storeGrant, storeMailbox } from './store-consent.ts';
 import { requireOpen } from './suspension.ts';
 
 export type { Redirect } from './redirect.ts';
@@ -301,98 +299,16 @@ async function protocolsOf(
   return [...new Set([...asked, ...others.filter((box) => box.address !== address).flatMap((box) => box.protocols)])];
 }
 
-interface NewTokens {
-  readonly applicationId: string;
-  readonly flow: Flow;
-  readonly identity: string;
-  readonly subject: string | undefined;
-  readonly scopes: readonly string[];
-  readonly answer: TokenAnswer;
-  readonly inactivityMs: number | undefined;
-}
-
-/** @throws oauth.suspended, oauth.removed (since the sign-in began) */
-async function requireUnchanged(store: Store, known: Mailbox | undefined, address: string): Promise<void> {
-  const now = await store.mailboxes.find(address);
-  if (now) requireOpen(now);
-  else if (known) throw removed(address);
-}
-
-function removed(address: string): Error {
-  return oauthError('oauth.removed', `${address} was removed during the sign-in`, {
-    hint: `to open it again: postern mailbox add ${shellWord(address)}`,
-  });
-}
-
-/** A new consent is newer than anything a renewal may be writing: it wins, unless the grant was closed on purpose meanwhile. */
-async function storeGrant(deps: ConnectDeps, existing: Grant | undefined, given: NewTokens): Promise<Grant> {
-  const now = deps.clock.now();
-  const id = existing?.id ?? newId('grant');
-  const { answer, inactivityMs, ...facts } = given;
-  const tokens = tokensOf(answer, undefined, now);
-  const change = {
-    ...facts,
-    state: { type: 'active', since: now, accessExpiresAt: tokens.expiresAt } as const,
-    tokens: await sealTokens(deps.vault, id, tokens),
-    ...afterConsent(id, answer, inactivityMs, now),
-  };
-  if (!existing) {
-    const grant: Grant = { ...change, id, generation: 1, createdAt: now };
-    await deps.store.grants.insert(grant);
-    return grant;
-  }
-  for (let current: Grant | undefined = existing; current; current = await deps.store.grants.find(id)) {
-    if (current.state.type === 'suspended')
-      throw oauthError('oauth.suspended', `this grant was suspended during the sign-in: ${current.state.reason}`);
-    if ((await deps.store.grants.update(id, current.generation, change)) !== 'written') continue;
-    if (current.state.type !== 'active' && deps.emit) {
-      await deps.emit({
-        type: 'grant.changed',
-        grantId: id,
-        from: current.state.type,
-        to: 'active',
-        reason: 'new consent',
-      });
-    }
-    return { ...current, ...change, generation: current.generation + 1 };
-  }
-  throw oauthError('oauth.needs-consent', 'the grant was removed during the sign-in');
-}
-
-async function storeMailbox(
-  deps: ConnectDeps,
-  request: Pick<ConnectRequest, 'address' | 'protocols'>,
-  grant: Grant,
-  access: Mailbox['access'],
-  known?: Mailbox,
-): Promise<Mailbox> {
-  const { store } = deps;
-  const protocols = [...new Set(request.protocols)];
-  const before = await store.mailboxes.find(request.address);
-  if (!before && known) throw removed(request.address);
-  if (!before) {
-    const mailbox: Mailbox = {
-      address: request.address,
-      grantId: grant.id,
-      access,
-      protocols,
-      settings: {},
-      createdAt: deps.clock.now(),
-    };
-    await store.mailboxes.insert(mailbox);
-    return mailbox;
-  }
-  await store.mailboxes.update(request.address, { grantId: grant.id, access, protocols });
-  if (before.grantId !== grant.id && (await store.mailboxes.byGrant(before.grantId)).length === 0) {
-    await store.grants.remove(before.grantId);
-  }
-  return { ...before, grantId: grant.id, access, protocols };
-}
-
 /** @throws oauth.misconfigured */
 function normalAddress(address: string): string {
   const text = address.trim().toLowerCase();
-  if (/^[^\s@]+@[^\s@]+$/.test(text)) return text;
+  if (/^[^\s@]+@[^\s@]+$/.test(text)) {
+    // No mail provider has a domain of one word: this is one that was cut off.
+    if (/@(?:[^.]+\.[^.]|localhost$)/.test(text)) return text;
+    throw oauthError('oauth.misconfigured', `${address} has no complete domain`, {
+      hint: `write it whole, such as ${text}.com`,
+    });
+  }
   throw oauthError('oauth.misconfigured', `${address} is not a mail address`, { hint: 'write it as name@domain' });
 }
 

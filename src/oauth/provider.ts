@@ -1,10 +1,34 @@
 /** A preset joined with what the operator set for one application: everything a flow or a sign-in needs to know. */
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Application, Protocol } from '../store/types.ts';
 import type { TlsPolicy } from '../base/tls-policy.ts';
+import { issueText, valueAt } from '../base/schema-words.ts';
+import { shellWord } from '../base/shell.ts';
 import { oauthError } from './errors.ts';
 import { presetById, presets } from './providers.ts';
 import type { Endpoints, MailServer, MicrosoftPreset, Preset, StandardPreset } from './providers.ts';
+
+/** PEM text in which every certificate can be read: half a file would be taken for a wrong server later. */
+const certificates = z
+  .string()
+  .refine(
+    isPem,
+    'it is not a PEM file of whole certificates (-----BEGIN CERTIFICATE----- … -----END CERTIFICATE-----)',
+  );
+
+function isPem(text: string): boolean {
+  const blocks = text.split('-----BEGIN CERTIFICATE-----').slice(1);
+  try {
+    return (
+      blocks.length > 0 &&
+      blocks.every((block) => new X509Certificate(`-----BEGIN CERTIFICATE-----${block}`).raw.length > 0)
+    );
+  } catch {
+    // Said by the schema's own words; the library's would quote the file.
+    return false;
+  }
+}
 
 const httpsUrl = z.url({ protocol: /^https$/ });
 const mailServer = z.strictObject({
@@ -12,7 +36,7 @@ const mailServer = z.strictObject({
   port: z.int().min(1).max(65535),
   tls: z.enum(['implicit', 'starttls']),
   /** PEM text of CAs to trust besides the system's. */
-  ca: z.string().optional(),
+  ca: certificates.optional(),
   /** SHA-256 fingerprints of leaf certificates, hex with or without colons. */
   fingerprints: z.array(z.string().regex(/^[0-9a-f]{2}(:?[0-9a-f]{2}){31}$/i)).optional(),
 });
@@ -25,7 +49,7 @@ export const applicationSettings = z.strictObject({
   /** Microsoft: `https://login…/tenant`. Elsewhere the same as `issuer`. */
   authority: httpsUrl.optional(),
   issuer: httpsUrl.optional(),
-  ca: z.string().optional(),
+  ca: certificates.optional(),
   /** Microsoft: prefix of scopes and audience. Elsewhere the audience access tokens must name. */
   resource: z.string().min(1).optional(),
   scopes: z
@@ -108,11 +132,14 @@ export function resolveProvider(
   }
   const parsed = applicationSettings.safeParse(application.settings);
   if (!parsed.success) {
-    const first = parsed.error.issues[0];
+    const first = parsed.error.issues[0]!;
     throw oauthError(
       'oauth.misconfigured',
-      `the settings of application ${application.name} are not valid: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`,
-      { detail: { issues: parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message })) } },
+      `the settings of application ${application.name} are not valid: ${first.path.join('.')}: ${issueText(first, valueAt(application.settings, first.path))}`,
+      {
+        hint: `correct it: postern provider set ${shellWord(application.name)} --help`,
+        detail: { issues: parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message })) },
+      },
     );
   }
   const settings = parsed.data;

@@ -7,7 +7,7 @@ import { Secret } from '../base/secret.ts';
 import { auditSchema } from './config-audit.ts';
 import { outboxSchema } from './config-outbox.ts';
 import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
-import { issueText } from './config-words.ts';
+import { issueText, valueAt } from '../base/schema-words.ts';
 import { firstLine, numberOf, readText, refuseMisspelt, secretOf } from './environment.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
@@ -328,15 +328,6 @@ function lineOf(
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return undefined;
-}
-
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  let at = value;
-  for (const key of path) {
-    if (typeof at !== 'object' || at === null) return undefined;
-    at = (at as Record<PropertyKey, unknown>)[key];
-  }
-  return at;
 }
 
 /** Names of the keys that may stand in the group at a path, from the published schema. */

@@ -1,6 +1,6 @@
 /** What is wrong with a value of the configuration, in words for the person who wrote it. */
 import type { z } from 'zod';
-import { nearest } from '../base/edit-distance.ts';
+import { nearest } from './edit-distance.ts';
 
 /** Values of these keys may hold a password and are never repeated. */
 const SECRET = new Set(['database']);
@@ -64,4 +64,14 @@ function shownAs(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (Array.isArray(value)) return 'a list';
   return value === null || value === undefined ? 'nothing' : 'a group of keys';
+}
+
+/** What stands at a path of a value that was read; undefined where nothing does. */
+export function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[key];
+  }
+  return at;
 }
