@@ -69,6 +69,9 @@ const VALUES: Readonly<Record<string, readonly [legal: unknown, illegal: unknown
   'key.name': ['postern-key', 7],
   'tls.certificate': ['/etc/tls/chain.pem', ''],
   'tls.key': ['/etc/tls/key.pem', 3],
+  'tls.ca': ['/etc/tls/ca.pem', 5],
+  'audit.keepDays': [400, 0],
+  'key.insecureWeakPassphrase': [true, 'yes'],
   'limits.maxConnections': [1, 0],
   'limits.maxConnectionsPerAddress': [1, 1.5],
   'limits.maxWaitingPerAddress': [1, -1],
@@ -119,6 +122,7 @@ const VALUES: Readonly<Record<string, readonly [legal: unknown, illegal: unknown
 const SOURCES: Readonly<Record<string, object>> = {
   'key.path': { source: 'file' },
   'key.file': { source: 'passphrase' },
+  'key.insecureWeakPassphrase': { source: 'passphrase', file: '/etc/postern/passphrase' },
   'key.name': { source: 'credential' },
 };
 const PAIRS: Readonly<Record<string, object>> = {
