@@ -34,7 +34,8 @@ export function explainFailure(error: PosternError, about: About): FailureText {
   const plain = plainText(error, about, provider);
   if (plain) return plain;
   const diagnosis = diagnose(error, factsOf(about.application, about.address));
-  if (error.kind === 'later')
+  // A certificate that is not trusted does not get better by waiting.
+  if (error.kind === 'later' && !diagnosis.id.startsWith('tls.'))
     return {
       title: 'Not just now',
       paragraphs: [
