@@ -11,8 +11,8 @@ import { growth, judge } from '../bed/soak-verdict.ts';
 const minutes = Number(process.env['POSTERN_SOAK_MINUTES'] ?? 60);
 const seed = Number(process.env['POSTERN_SOAK_SEED'] ?? randomInt(1 << 30));
 /**
- * The old generation is collected when it has grown by a multiple (src/server/heap.ts), so what is resident swings by about a
- * tenth. What is never freed grows with the time: over the third of an hour between the two medians, one KiB for each of the
+ * Up to 96 MiB of garbage lie about (src/server/heap.ts), so single samples swing by a quarter; medians over a third of the run
+ * differ by less than a tenth. What is never freed grows with the time: over the third of an hour between the two medians, one KiB for each of the
  * twenty rounds a second would be 24 MiB, a tenth of what is resident.
  */
 const MOST_GROWTH = 0.1;
