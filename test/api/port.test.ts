@@ -74,8 +74,8 @@ const example = (language: string, marker: string): string => {
   assert.ok(found, `docs/api.md has a ${language} example with ${marker}`);
   return found.replaceAll('http://127.0.0.1:7993', base).replaceAll('shop@example.com', SHOP);
 };
-const shell = async (script: string): Promise<string> =>
-  (await run('sh', ['-ec', script], { cwd: folder.path, env: { PATH: process.env.PATH, POSTERN_KEY: key } })).stdout;
+const shell = async (script: string, by = key): Promise<string> =>
+  (await run('sh', ['-ec', script], { cwd: folder.path, env: { PATH: process.env.PATH, POSTERN_KEY: by } })).stdout;
 const send = async (json: object): Promise<{ id: string }> => {
   const headers = { ...authorized(), 'content-type': 'application/json' };
   const response = await fetch(`${base}/v1/messages`, { method: 'POST', headers, body: JSON.stringify(json) });
@@ -153,6 +153,20 @@ test('events arrive as they happen, and go on where a stream was cut', async () 
   assert.match(events[0]!, /^event: message\.accepted$/m);
   const again = await read({ 'last-event-id': id }, 1);
   assert.equal(again[0], events[1]);
+});
+
+test('D9: the key of the page’s first command can do what the page’s next commands need', async () => {
+  const actions = /--allow ([\w:,]+)/.exec(example('sh', 'apikey add'))![1]!.split(',');
+  const made = await createApiKey(instance, { label: 'page', actions, mailboxes: [SHOP], networks: [] });
+  const by = made.key.reveal();
+  writeFileSync(join(folder.path, 'message.eml'), `From: ${SHOP}\nTo: bob@x.test\nSubject: file\n\nHello\n`);
+  writeFileSync(join(folder.path, 'plan.pdf'), 'plan');
+  for (const marker of ['order-4711', '@message.eml', '/v1/uploads']) {
+    const answer = JSON.parse(await shell(example('sh', marker).replaceAll('order-4711', 'order-4712'), by)) as object;
+    assert.ok('id' in answer, JSON.stringify(answer));
+  }
+  const events = await fetch(`${base}/v1/events?after=0`, { headers: { authorization: `Bearer ${by}` } });
+  assert.equal(events.status, 200);
 });
 
 test('A3: a stream ends when its key is revoked, and a long poll gets no more either', async () => {
