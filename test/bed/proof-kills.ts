@@ -46,7 +46,8 @@ const ROUTES = [['smtp'], ['smtp'], ['graph'], ['smtp', 'graph'], ['graph', 'smt
 const NOBODY = 'nobody@contoso.test';
 /** The process's time goes so many times faster than ours. */
 const PACE = 8;
-const LEAP_MS = 20_000;
+/** Between two processes: long enough that what rests after a fault is tried again while faults and kills go on. */
+const LEAP_MS = [20_000, 30 * 60_000] as const;
 const HOUR_MS = 3_600_000;
 const MAX_HOURS = 20;
 /** Long enough for all looks at the sent messages, 75 seconds of the process's time, on a busy machine. */
@@ -96,11 +97,12 @@ export async function killWhileProving(
       const large = kills >= LEAST_FOR_LARGE && past >= 0 && past < LARGE_KILLS;
       sandbox.limits.recipientsPerMessage = large ? exchangeLimits.recipientsPerMessage : PART;
       await round(run, kill, large && past === 0);
-      clock.leap(LEAP_MS);
+      clock.leap(LEAP_MS[0] + (LEAP_MS[1] - LEAP_MS[0]) * run.random());
       if (kill % 25 === 24)
         process.stderr.write(`delivery kill harness ${seed}: ${kill + 1} kills, ${run.known.size} acknowledged\n`);
     }
     sandbox.faults.clear();
+    sandbox.limits.recipientsPerMessage = exchangeLimits.recipientsPerMessage;
     await finish(home, clock, database);
     const found = await judge(sandbox, database, run.known, log);
     const { known, ownCopies } = run;
@@ -141,7 +143,7 @@ async function round(run: Run, kill: number, large: boolean): Promise<void> {
   const { clock, home, random, sandbox } = run;
   sandbox.faults.clear();
   for (const fault of FAULTS) {
-    if (random() >= 0.4) continue;
+    if (random() >= 0.25) continue;
     const value = VALUES[fault];
     sandbox.faults.set(fault, { probability: 0.3 + 0.7 * random(), ...(value === undefined ? {} : { value }) });
   }

@@ -168,6 +168,18 @@ test('L5: the end of the first part is not known, and was lost: nobody of it is 
   assert.deepEqual(got.toSorted(), to, 'everybody once');
 });
 
+test('L5: parts that are taken follow each other soon: the provider has refused nothing', async () => {
+  sandbox.limits.recipientsPerMessage = 3;
+  const to = Array.from({ length: 13 }, (_, at) => `member${at}@elsewhere.test`);
+  const sent = await accept(freshId(), 'in five parts', ...to);
+  await done(sent);
+  const waits = (await events(sent))
+    .filter(({ type }) => type === 'deferred')
+    .map(({ at, data }) => Date.parse(String(data['nextAt'])) - at);
+  assert.equal(waits.length, 4);
+  for (const wait of waits) assert.ok(wait < 40_000, `${wait} ms`);
+});
+
 test('L6: who was refused at RCPT is refused and reported, also where the end of the message is unknown', async () => {
   const nobody = 'nobody@contoso.test';
   for (const [fault, text] of [

@@ -283,10 +283,12 @@ function putOff(
     };
   }
   const asked = outcome.type === 'later' ? outcome.retryAfterMs : undefined;
+  // Some have it now: the others, a part of many or put off alone, are no trouble that lasts.
+  const failures = outcome.type === 'sent' ? 1 : message.attempts;
   const nextAt =
     outcome.type === 'later' && outcome.code === 'outbox.not-sent'
       ? now + UNKNOWN_AGAIN_MS
-      : nextAttempt(message.attempts, now, message.deadline, asked);
+      : nextAttempt(failures, now, message.deadline, asked);
   events.push({ at: now, type: 'deferred', data: { code, reason: outcome.reply.text, nextAt: iso(nextAt) } });
   return { state: { type: 'queued', nextAt }, recipients };
 }
