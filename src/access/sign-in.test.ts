@@ -285,6 +285,17 @@ test('S11: a sign-in that is answered while its app password is revoked is told 
   assert.deepEqual(told, [row.id]);
 });
 
+test('A4: the mailbox as it is now is known from memory, and follows each change', async () => {
+  assert.deepEqual(signIn.known(ALICE)?.settings, {});
+  await store.mailboxes.update(ALICE, { settings: { sendAs: [BOB] } });
+  await looked();
+  assert.deepEqual(signIn.known(ALICE)?.settings, { sendAs: [BOB] });
+  await store.mailboxes.update(ALICE, { settings: {} });
+  await looked();
+  assert.deepEqual(signIn.known(ALICE)?.settings, {});
+  assert.equal(signIn.known('nobody@contoso.test'), undefined);
+});
+
 test('W8: failures are counted for the installation, whichever process hears of them', async () => {
   await make();
   const others = await Promise.all([1, 2].map(() => openSignIn({ store, vault, clock })));

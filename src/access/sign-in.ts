@@ -121,6 +121,10 @@ class SignInCheck implements SignIn {
     return this.#deps.store.mailboxes.opened(address);
   }
 
+  known(address: string): Mailbox | undefined {
+    return this.#known(address);
+  }
+
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void } {
     this.#revoked.add(callback);
     return { stop: () => void this.#revoked.delete(callback) };

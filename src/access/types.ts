@@ -35,6 +35,8 @@ export interface SignIn {
   verify(attempt: SignInAttempt): Promise<SignInResult>;
   /** The mailbox as it is now, for sessions that sign in at its provider again. @throws store.unavailable */
   mailbox(address: string): Promise<Mailbox | undefined>;
+  /** The same from memory, which follows every change within about a second; undefined for one that memory does not know. */
+  known(address: string): Mailbox | undefined;
   /** Calls back with ids of app passwords that stopped being valid (revoked, expired), so that live sessions are cut. */
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void };
   /** Calls back with addresses of mailboxes that were removed or suspended, so that live sessions are cut. */

@@ -8,25 +8,31 @@ import type { Mailbox } from '../store/types.ts';
 import type { RelayedMessage, SmtpRules } from './continuity/smtp-dialogue.ts';
 
 /**
- * The mailbox and what is declared for it, in `MAIL FROM`, `From` and `Sender`; no sender only for reports. The rest of the header is
- * the provider's to judge: nothing here is added or changed. A message without From is left to it as well.
+ * The mailbox and what is declared for it, in `MAIL FROM`, `From` and `Sender`; no sender only for reports. Nothing is added or
+ * changed, so that a header which another program could read in another way is refused: a line that is no field, an empty line at
+ * its beginning. A message without From is left to the provider.
+ * @param current the mailbox as it is set up now
  */
-export function mailRules(mailbox: Mailbox): SmtpRules {
-  const mayBe = (address: string): boolean => maySendAs(mailbox, address);
+export function mailRules(current: () => Mailbox): SmtpRules {
   return {
     sender(address) {
-      if (address === '' || mayBe(address)) return undefined;
+      const mailbox = current();
+      if (address === '' || maySendAs(mailbox, address)) return undefined;
       return refusal(`${mailbox.address} may not send as ${address}`, mailbox);
     },
     header(header, sender) {
-      const fields = readFields(header.toString('latin1'), { skipUnreadable: true });
-      if ('problem' in fields) return `554 5.6.0 line ${fields.line} of the message ${asciiLine(fields.problem, 400)}`;
+      const mailbox = current();
+      const mayBe = (address: string): boolean => maySendAs(mailbox, address);
+      const text = header.toString('latin1');
+      if (text.startsWith('\r\n')) return '550 5.6.0 the message begins with an empty line where its header should be';
+      const fields = readFields(text, { mboxLine: 'refused' });
+      if ('problem' in fields) return `550 5.6.0 line ${fields.line} of the message ${asciiLine(fields.problem, 400)}`;
       for (const name of ['from', 'sender'])
         if (fields.filter((field) => field.name === name).length > 1)
-          return `554 5.6.0 the message has more than one ${name === 'from' ? 'From' : 'Sender'}`;
+          return `550 5.6.0 the message has more than one ${name === 'from' ? 'From' : 'Sender'}`;
       const found = authorProblem(fields, { mayBe, nullSender: sender === '', localNames: 'refused' });
       if (!found) return undefined;
-      if (found.type === 'header') return `554 5.6.0 ${asciiLine(found.problem, 400)}`;
+      if (found.type === 'header') return `550 5.6.0 ${asciiLine(found.problem, 400)}`;
       return refusal(found.problem, mailbox);
     },
   };

@@ -16,7 +16,7 @@ export interface RelayOptions {
   readonly idleGoodbye?: string;
   readonly clock: Clock;
   readonly tap?: Tap;
-  /** What waits for a side that does not read counts there. */
+  /** What waits for a side that does not read counts there, and what the tap holds. */
   readonly account?: Account;
   onEnd(end: RelayEnd): void;
 }
@@ -28,6 +28,8 @@ export interface Tap {
   fromServer(bytes: Buffer): Buffer;
   /** What one of them gave has been passed on: what can wait until then is done now. */
   passed?(): void;
+  /** Octets of memory that it holds for the client: what is not whole, what is not answered. */
+  readonly held?: number;
   /** True when the server has said that it goes; the rest of what it says does not count. */
   readonly serverEnding: boolean;
   /** The server has gone. `replace`: the client stays, and `Relay.replaceServer` follows, or `cut`. */

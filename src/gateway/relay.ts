@@ -7,6 +7,8 @@ import type { Timer } from '../base/clock.ts';
 import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
 import { Answers, type Speaker } from './answers.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
+import { Holding } from './holding.ts';
+import { type Memory, release } from './release.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
 /** Starts passing bytes. */
@@ -28,12 +30,6 @@ const BULK_OCTETS = 8 * 1024;
 /** Copying chunks from here on would cost more than writing them one by one. */
 const LARGE_OCTETS = 48 * 1024;
 
-/**
- * Whose the memory of octets is: `kept` ours, `free` ours and nobody else's, `borrowed` somebody's who writes over it when we
- * return, `lent` the room of our gathering.
- */
-type Memory = 'kept' | 'free' | 'borrowed' | 'lent';
-
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
 
@@ -53,6 +49,7 @@ class Relay implements RunningRelay, Speaker {
   /** The client does not read what it is told by us, and is not read until it does. */
   #clientDeaf = false;
   readonly #answers = new Answers(this);
+  readonly #held: Holding;
   /** The server has gone and nobody has taken its place yet. */
   #alone = false;
   /** Bulk data on its way; idle sessions have none. */
@@ -64,6 +61,7 @@ class Relay implements RunningRelay, Speaker {
     this.#server = server;
     this.#options = options;
     this.#tap = options.tap;
+    this.#held = new Holding(options.account);
     this.#tap?.attach(this);
     this.#idle = options.clock.after(options.idleMs, this.#checkIdle);
     this.#wire(client);
@@ -87,9 +85,8 @@ class Relay implements RunningRelay, Speaker {
   }
 
   rests(): boolean {
-    const total = this.#toClient + this.#toServer;
-    const still = total === this.#asked;
-    this.#asked = total;
+    const still = this.octets === this.#asked;
+    this.#asked = this.octets;
     const rest = this.#tap?.rest ?? 'none';
     return rest === 'waiting' || (rest === 'between' && still);
   }
@@ -114,7 +111,7 @@ class Relay implements RunningRelay, Speaker {
   }
 
   get #clientFlows(): boolean {
-    return !this.#clientPaused && !this.#clientDeaf && !this.#answers.yields;
+    return !this.#clientPaused && !this.#clientDeaf && !this.#held.crowded && !this.#answers.yields;
   }
 
   toServer(bytes: Buffer): void {
@@ -192,6 +189,7 @@ class Relay implements RunningRelay, Speaker {
     this.#answers.leave();
     if (bytes.length > 0) this.#forward(fromClient, bytes, bytes === received ? memory : 'borrowed');
     this.#tap?.passed?.();
+    this.#reckon();
     if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
   }
 
@@ -239,11 +237,19 @@ class Relay implements RunningRelay, Speaker {
     this.#stand();
   }
 
-  /** A side does not read: should that last while memory is short, the session ends. */
+  /** A side does not read, or does not end what it began: should that last while memory is short, the session ends. */
   #stand(): void {
-    const { account } = this.#options;
-    const queued = (this.#downward?.queued ?? 0) + (this.#upward?.queued ?? 0);
-    account?.stands(this.#client.writableLength + this.#server.writableLength + queued, () => this.cut());
+    const queued = (this.#downward?.queued ?? 0) + (this.#upward?.queued ?? 0) + this.#held.octets;
+    const octets = this.#client.writableLength + this.#server.writableLength + queued;
+    this.#options.account?.stands(octets, () => this.cut());
+  }
+
+  /** Tells the account what the tap holds. While too much is held for all, none may add to it. */
+  #reckon(): void {
+    if (this.#over || !this.#held.set(this.#tap?.held ?? 0)) return;
+    if (this.#held.octets > 0) this.#stand();
+    else this.drained(this.#server);
+    if (!this.#over && this.#held.waits(() => this.drained(this.#server))) this.#client.pause();
   }
 
   #flush(): void {
@@ -255,7 +261,8 @@ class Relay implements RunningRelay, Speaker {
   drained(side: Wired): void {
     const gathering = side === this.#client ? this.#downward : this.#upward;
     if (gathering?.blocked === true || side.writableLength > WAITING_OCTETS) return;
-    this.#options.account?.goesOn();
+    if (this.#held.octets === 0) this.#options.account?.goesOn();
+    else this.#stand();
     if (side === this.#server) {
       if (this.#clientFlows) this.#client.resume();
       return;
@@ -389,9 +396,4 @@ class IntakeReader implements Reader {
     else relay?.pass(this.#socket, place.subarray(0, octets), 'borrowed');
     lender?.settle();
   }
-}
-
-/** Gives back the memory of a chunk that a stream handed out, now instead of at some collection. */
-function release(bytes: Buffer): void {
-  if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) bytes.buffer.transfer(0);
 }

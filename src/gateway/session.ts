@@ -297,7 +297,7 @@ export class Session {
     deps.log.info({ ...this.#record.facts, mailbox: mailbox.address, appPasswordId: appPassword.id }, 'signed in');
     conn.setIdle(limits.idleMs.smtp);
     const running = submit(conn, deps.submission!, {
-      mailbox,
+      mailbox: () => deps.signIn.known(mailbox.address) ?? mailbox,
       appPassword,
       hostname,
       sessionId: this.id,
@@ -323,7 +323,7 @@ export class Session {
       signedIn: signedInOf(connection),
       signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
       wantsBack: (now, selected) => reusable.wants(now, selected),
-      mail: mailRules(mailbox),
+      mail: mailRules(() => deps.signIn.known(mailbox.address) ?? mailbox),
       onMessage: (message) => this.#record.relayed(mailbox.address, message),
       ...(this.#dropsCopies && { keepsCopy: async (copy) => (await deps.sentCopies?.keeps(mailbox, copy)) ?? 'no' }),
       onReturned: (session) => void reusable.give(mailbox.address, session).then(() => provider.ended(mailbox.address)),

@@ -6,7 +6,8 @@ import { gatewayError } from './errors.ts';
 import type { RelayEnd } from './relay-types.ts';
 
 export interface SubmissionSession {
-  readonly mailbox: Mailbox;
+  /** As it is set up now: what it may send as can change while a program stays. */
+  mailbox(): Mailbox;
   readonly appPassword: AppPassword;
   /** Our name in replies. */
   readonly hostname: string;

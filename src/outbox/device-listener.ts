@@ -9,7 +9,7 @@ import { type HandshakeFailure, HandshakeFailures } from '../protocol/tls/handsh
 import type { Budget } from '../protocol/wire/budget.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
-import type { Store } from '../store/types.ts';
+import type { Mailbox, Store } from '../store/types.ts';
 import { greetDevice } from './device-greeting.ts';
 import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
 import { outboxError } from './errors.ts';
@@ -162,7 +162,9 @@ async function serveDevice(
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
   const facts = { sessionId, protocol: 'smtp', remoteAddress };
+  const turnedAway = `421 4.3.0 ${hostname} cannot take mail from devices now\r\n`;
   let conn: Conn | undefined;
+  let followed: FollowedMailbox | undefined;
   try {
     conn = new Conn(tls === 'implicit' ? await secure(socket) : socket, {
       clock,
@@ -170,12 +172,14 @@ async function serveDevice(
     });
     conn.setIdle(IDLE_MS);
     const rule = ruleFor(rules, remoteAddress);
-    const mailbox = rule && (await store.mailboxes.opened(rule.mailbox.toLowerCase()));
-    if (rule === undefined || mailbox === undefined || full) {
+    const found = rule && (await followMailbox(store, rule.mailbox.toLowerCase(), log, () => conn?.end(turnedAway)));
+    followed = found;
+    const mailbox = found?.mailbox();
+    if (rule === undefined || found === undefined || mailbox === undefined || full) {
       const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
       log.warn({ ...facts, rule: rule?.name }, `a device was turned away: ${why}`);
       if (rule === undefined) conn.end(`554 5.7.1 ${hostname} takes no mail from this address without a sign-in\r\n`);
-      else conn.end(`421 4.3.0 ${hostname} cannot take mail from devices now\r\n`);
+      else conn.end(turnedAway);
       return;
     }
     const greeting = { hostname, secure, signal, maxOctets: outbox.maxOctets, lineOctets: LINE_OCTETS };
@@ -184,7 +188,7 @@ async function serveDevice(
       { outbox, log },
       conn,
       {
-        mailbox,
+        mailbox: () => found.mailbox() ?? mailbox,
         principal: `device ${rule.name}`,
         source: 'device',
         onlySender: rule.sender ?? mailbox.address,
@@ -203,5 +207,35 @@ async function serveDevice(
       conn?.end(`421 4.3.0 ${hostname} cannot take mail from devices now, try again later\r\n`);
     else conn?.end();
     log.debug({ ...facts, code: asError(error).code }, 'a device’s connection ended early');
+  } finally {
+    followed?.stop();
   }
+}
+
+interface FollowedMailbox {
+  /** As it is set up now; undefined once it is removed. */
+  mailbox(): Mailbox | undefined;
+  stop(): void;
+}
+
+/** @param removed is called when the mailbox is removed @throws store.unavailable */
+async function followMailbox(store: Store, address: string, log: Log, removed: () => void): Promise<FollowedMailbox> {
+  let mailbox: Mailbox | undefined;
+  const read = async (): Promise<void> => {
+    const before = mailbox;
+    mailbox = await store.mailboxes.opened(address);
+    if (before !== undefined && mailbox === undefined) removed();
+  };
+  const watch = store.watch('mailboxes', () => {
+    read().catch((error: unknown) => {
+      log.warn({ mailbox: address, code: asError(error).code }, 'a change of a device’s mailbox could not be read');
+    });
+  });
+  try {
+    await read();
+  } catch (error) {
+    watch.stop();
+    throw error;
+  }
+  return { mailbox: () => mailbox, stop: () => watch.stop() };
 }

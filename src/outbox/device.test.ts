@@ -84,6 +84,27 @@ test('another sender is refused, in the envelope, in From and in Sender', async 
   wire.destroy();
 });
 
+test('A4: a sender that is withdrawn, and a mailbox that is removed, count for devices that are connected', async () => {
+  await clock.advance(3_600_000);
+  const INFO = 'info@contoso.test';
+  const from = async (wire: Wire): Promise<string> => {
+    wire.send(`RSET\r\nMAIL FROM:<${INFO}>\r\n`);
+    await wire.until(/^250 .*\r\n/);
+    return wire.until(/^\d{3} .*\r\n/);
+  };
+  await bed.addMailbox('shared@contoso.test', { sendAs: [INFO] });
+  const shared = await start({ ...RULE, mailbox: 'shared@contoso.test', sender: INFO });
+  const wire = await open(shared.port);
+  assert.match(await from(wire), /^250 /);
+  await bed.store.mailboxes.update('shared@contoso.test', { settings: {} });
+  let reply = '';
+  for (let at = 0; at < 100 && !reply.startsWith('550'); at++) reply = await from(wire);
+  assert.match(reply, /^550 5\.7\.60 shared@contoso\.test may not send as info@contoso\.test/);
+  await bed.store.mailboxes.remove('shared@contoso.test');
+  assert.match(await wire.closed(), /421 4\.3\.0 /);
+  await shared.close();
+});
+
 test('the quota counts recipients, lasts over restarts, and gives room again after an hour', async () => {
   await clock.advance(3_600_000);
   let wire = await open();

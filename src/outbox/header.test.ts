@@ -135,6 +135,16 @@ describe('who a message is from', () => {
     );
   });
 
+  test('A1b, A1f: space before a colon is part of a field and does not leave; what is no field is refused', async () => {
+    await refused(`From : ${CEO}\nSubject: x`);
+    await refused(`From \t: ${CEO}\nSubject: x`);
+    assert.match(await taken(`From \t: ${ALICE}\nX-A : b`), /^From: alice@contoso\.test\r\nX-A: b\r\n/);
+    for (const line of ['From\x0b: ', 'From\xa0: ', 'From\n : ', 'no field\nFrom: '])
+      await refused(`${line}${CEO}`, {}, 'outbox.header');
+    // The header that leaves is our own, in front of what was meant as text.
+    assert.match(await taken(`\nFrom: ${CEO}`), /^From: alice@contoso\.test\r\nMessage-ID: [^\r]*\r\nDate: [^\r]*$/);
+  });
+
   test('B3: the line of an mbox in front of the header is left out', async () => {
     for (const line of ['From 1234abcd Mon Sep 17 00:00:00 2001', '>From alice Mon Sep 17 00:00:00 2001'])
       assert.match(await taken(`${line}\nFrom: ${ALICE}\nSubject: x`), /^From: alice@contoso\.test\r\nSubject: x\r\n/);

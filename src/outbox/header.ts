@@ -44,7 +44,7 @@ const AUTHORS = new Set(['from', 'sender', 'resent-from', 'resent-sender']);
 
 /**
  * Reads a whole header and gives the one to send: `Idempotency-Key` taken out, `From`, Message-ID and Date added where they are
- * missing or empty (RFC 6409 §8.2, §8.3), names without a domain completed, all else octet for octet.
+ * missing or empty (RFC 6409 §8.2, §8.3), names without a domain completed, space between a name and its colon taken out, all else octet for octet.
  * @throws outbox.header, outbox.sender when somebody is named who must not be
  */
 export function readHeader(octets: Buffer, options: HeaderOptions): Header {
@@ -71,7 +71,7 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     if (name === 'message-id') messageId = value;
     if (name === 'date') dated = true;
     if (name === 'from') authored = true;
-    kept.push(ADDRESSED.has(name) ? completed(field, options) : field.raw);
+    kept.push(ADDRESSED.has(name) ? completed(field, options) : written(field));
   }
   if (!authored && options.sender !== '') kept.push(`From: ${addedAuthor(options)}`);
   if (messageId === undefined) {
@@ -118,8 +118,8 @@ function completed(field: Field, { localDomain, mayBe, sender }: HeaderOptions):
   // Nearly all: an address, and no name without one.
   const { addresses, grouped, problem } = readAddressList(utf8(value));
   const isAuthor = AUTHORS.has(name);
-  if (problem !== undefined || grouped || !addresses.some(({ isLocal }) => isLocal)) return raw;
-  if (!isAuthor && localDomain === undefined) return raw;
+  if (problem !== undefined || grouped || !addresses.some(({ isLocal }) => isLocal)) return written(field);
+  if (!isAuthor && localDomain === undefined) return written(field);
   const one = (each: ListedAddress): Pick<ListedAddress, 'name' | 'address'> => {
     if (!each.isLocal) return each;
     const address = localDomain === undefined ? undefined : `${each.address}@${localDomain}`;
@@ -129,6 +129,11 @@ function completed(field: Field, { localDomain, mayBe, sender }: HeaderOptions):
   };
   const text = addresses.map((each) => formatAddress(one(each))).join(',\r\n ');
   return `${raw.slice(0, name.length)}: ${Buffer.from(text).toString('latin1')}`;
+}
+
+/** As it stood, without the space before its colon that not every reader takes for part of a field (RFC 5322 §4.5). */
+function written({ name, raw }: Field): string {
+  return raw[name.length] === ':' ? raw : raw.slice(0, name.length) + raw.slice(raw.indexOf(':'));
 }
 
 function wrong({ line, problem }: { readonly line: number; readonly problem: string }): Error {

@@ -351,7 +351,7 @@ function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
 /** As whom the header may speak. Reports are our own: they come from the mail system. */
 function authorsOf({ mailbox, onlySender, source }: AcceptRequest): ((address: string) => boolean) | undefined {
   if (source === 'report') return undefined;
-  if (onlySender !== undefined) return (address) => sameAddress(address, onlySender);
+  if (onlySender !== undefined) return (address) => sameAddress(address, onlySender) && maySendAs(mailbox, address);
   return (address) => maySendAs(mailbox, address);
 }
 

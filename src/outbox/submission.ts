@@ -10,7 +10,8 @@ import type { MessageSource } from '../store/types-outbox.ts';
 import type { Outbox } from './types.ts';
 
 export interface SubmissionSession {
-  readonly mailbox: Mailbox;
+  /** As it is set up now: what it may send as can change while a program stays. */
+  mailbox(): Mailbox;
   /** Id of the app password or device rule. */
   readonly principal: string;
   readonly source: Extract<MessageSource, 'smtp' | 'device'>;
@@ -41,10 +42,10 @@ export function serveSubmission(
   session: SubmissionSession,
   signal: AbortSignal,
 ): Promise<{ readonly octets: number }> {
-  const { mailbox, principal, source, hostname, onlySender, sessionId } = session;
+  const { principal, source, hostname, onlySender, sessionId } = session;
   const refuse = (error: unknown, what: string): string => {
     const failure = asError(error);
-    const facts = { sessionId, mailbox: mailbox.address, code: failure.code, hint: failure.hint };
+    const facts = { sessionId, mailbox: session.mailbox().address, code: failure.code, hint: failure.hint };
     if (failure.kind === 'bug') log.error({ ...facts, err: failure }, `${what}: ${failure.message}`);
     else log.warn(facts, `${what}: ${failure.message}`);
     return replyOf(failure);
@@ -57,7 +58,7 @@ export function serveSubmission(
     ...(session.underWay && { underWay: session.underWay }),
     async mail({ address }) {
       try {
-        outbox.checkSender(mailbox, address, onlySender);
+        outbox.checkSender(session.mailbox(), address, onlySender);
         return '250 2.1.0 sender OK';
       } catch (error) {
         return refuse(error, 'a sender was refused');
@@ -65,13 +66,14 @@ export function serveSubmission(
     },
     async rcpt({ address }, count) {
       try {
-        await outbox.checkRecipient(mailbox, address, count);
+        await outbox.checkRecipient(session.mailbox(), address, count);
         return '250 2.1.5 recipient OK';
       } catch (error) {
         return refuse(error, 'a recipient was refused');
       }
     },
     async message({ from, recipients }, octets) {
+      const mailbox = session.mailbox();
       let giveBack: (() => Promise<void>) | undefined;
       try {
         giveBack = await session.admit?.(recipients.length);

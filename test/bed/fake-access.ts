@@ -70,6 +70,10 @@ export class FakeSignIn implements SignIn {
     return Promise.resolve(this.current);
   }
 
+  known(): Mailbox | undefined {
+    return this.current;
+  }
+
   onRevoked(callback: (ids: readonly string[]) => void): { stop(): void } {
     this.#revoked = callback;
     return { stop: () => (this.#revoked = undefined) };

@@ -153,7 +153,11 @@ export async function fakeProvider(
         for await (const piece of conn.stream(octets)) taken += piece.length;
         await conn.line(0);
       }
-      await conn.write(protocol === 'imap' ? `${tag} OK did ${line.slice(tag!.length + 1)}\r\n` : `did ${line}\r\n`);
+      await conn.write(
+        protocol === 'imap'
+          ? `${tag} OK did ${line.slice(tag!.length + 1)}\r\n`
+          : `${protocol === 'smtp' ? '250 ' : ''}did ${line}\r\n`,
+      );
     }
   };
   server.listen(options.port ?? 0, '127.0.0.1');

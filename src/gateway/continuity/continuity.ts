@@ -32,8 +32,6 @@ const MOST_SHORT_LIVES = 5;
 const LATER_MS = 5_000;
 /** Mail that arrives while the old server is asked makes us ask again, but not for ever. */
 const MOST_TURNS = 5;
-/** More than this is not read from a client that is held. */
-const MOST_PENDING = 64 * 1024;
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
@@ -96,7 +94,6 @@ export class Continuity implements SessionKeeper {
     this.#relay = relay;
   }
 
-  /** The session is over. */
   close(): void {
     this.#stop.stop();
     this.#planned?.cancel();
@@ -118,10 +115,7 @@ export class Continuity implements SessionKeeper {
       if (logoutTag !== undefined) this.#end(farewell(logoutTag));
       else this.#work(this.#succeed);
     }
-    if (this.#tap.withheld > MOST_PENDING) {
-      this.#paused = true;
-      this.#relay.pauseClient(true);
-    }
+    if (this.#tap.full) this.#relay.pauseClient((this.#paused = true));
     return out;
   }
 
@@ -131,6 +125,11 @@ export class Continuity implements SessionKeeper {
 
   passed(): void {
     this.#tap.passed();
+    this.#resumeClient();
+  }
+
+  get held(): number {
+    return this.#tap.held;
   }
 
   get serverEnding(): boolean {
@@ -362,9 +361,8 @@ export class Continuity implements SessionKeeper {
   }
 
   #resumeClient(): void {
-    if (!this.#paused || this.#tap.withheld > MOST_PENDING) return;
-    this.#paused = false;
-    this.#relay.pauseClient(false);
+    if (!this.#paused || this.#tap.full) return;
+    this.#relay.pauseClient((this.#paused = false));
   }
 
   /** The server owes an answer and has not said a word since: it is taken for gone. */

@@ -88,6 +88,10 @@ export class Pop3Keeper implements SessionKeeper {
     return !this.#lastHasLines || this.#tail.equals(STOP) ? 'between' : 'none';
   }
 
+  get held(): number {
+    return this.#held.length;
+  }
+
   goodbye(): undefined {
     return undefined;
   }

@@ -52,6 +52,8 @@ export class ResponseFilter {
   #scanning = false;
   /** Lines of ours that wait for the end of a response. */
   #inserts: string[] = [];
+  /** Octets of these. */
+  waiting = 0;
   /** The only line of the chunk at hand, which passes as it is: the sink sees it when it has been passed on. */
   #later: Buffer | undefined;
 
@@ -68,6 +70,7 @@ export class ResponseFilter {
   insert(text: string): string {
     if (this.between && !this.#scanning) return text;
     this.#inserts.push(text);
+    this.waiting += text.length;
     return '';
   }
 
@@ -178,6 +181,7 @@ export class ResponseFilter {
   #flush(out: Buffer[], data: Buffer, from: number, at: number): number {
     out.push(data.subarray(from, at), Buffer.from(this.#inserts.join(''), 'latin1'));
     this.#inserts = [];
+    this.waiting = 0;
     return at;
   }
 

@@ -1,18 +1,21 @@
 /**
  * Where an SMTP session stands as it passes: which replies are due, whether a mail transaction is open, who a message is from and
  * whom it goes to (RFC 5321 §3.3, RFC 2920, RFC 3030). Commands are passed on as whole lines; what may not pass is answered here, in
- * its turn. No I/O.
+ * its turn. A message is judged by what the server has accepted: text and chunks wait until all before them is answered. No I/O.
  */
 import { parsePath } from '../../protocol/smtp/envelope.ts';
-import { InTurn } from './in-turn.ts';
+import { DueReplies } from './smtp-due.ts';
+import { chunkOf, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
 import { SmtpText } from './smtp-text.ts';
+import { Unfinished } from './unfinished.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const NOTHING = Buffer.alloc(0);
 const NOBODY: readonly RelayedMessage[] = [];
-/** RFC 4954 §4 allows 12,288 octets for AUTH, the longest line there is. */
-const MAX_LINE = 16 * 1024;
+/** RFC 5321 §4.5.3.1.4 allows 512 octets, and extensions add some; Postfix reads as many. What a server cuts it may run in two. */
+const MAX_LINE = 2048;
+const MAX_REPLY = 16 * 1024;
 /** Recipients whose addresses are kept for the record; more are counted. */
 const MAX_NAMED = 100;
 
@@ -39,16 +42,6 @@ export interface RelayedMessage {
   readonly taken: boolean;
 }
 
-interface Due {
-  readonly verb: string;
-  /** Of MAIL and RCPT. */
-  readonly address?: string;
-  /** Ours, said when its turn comes; the server knows nothing of it. */
-  readonly reply?: string;
-  /** Whose end it is. */
-  readonly text?: SmtpText | undefined;
-}
-
 interface Transaction {
   readonly from: string;
   readonly to: string[];
@@ -57,29 +50,44 @@ interface Transaction {
 
 export class SmtpDialogue {
   readonly #rules: SmtpRules;
-  readonly #due = new InTurn<Due>();
+  readonly #due = new DueReplies();
+  /** That of the server: its MAIL was accepted, and nothing has ended it. */
   #transaction: Transaction | undefined;
-  /** Of the MAIL that was said last: a chunk may come before its answer. */
-  #from = '';
-  /** `asked`: DATA was said and not answered; `text`: the text of a message passes; `refused`: nobody gets the rest of it. */
-  #mode: 'command' | 'asked' | 'text' | 'refused' = 'command';
+  /**
+   * `asked`: DATA was said and not answered; `text`: the text of a message passes; `refused`: nobody gets the rest of it;
+   * `held`: a command waits until all before it is answered, `full`: until some of it is.
+   */
+  #mode: 'command' | 'asked' | 'held' | 'full' | 'text' | 'refused' = 'command';
+  /** Of the transaction, once some of it has come. */
   #text: SmtpText | undefined;
+  /** This server takes chunks (RFC 3030). */
+  #chunking: boolean;
+  /** The answer to EHLO that comes just now says so. */
+  #announced = false;
   /** The reply for a text that was refused, at its end. */
   #objection: string | undefined;
-  /** What came behind DATA before its answer. */
-  #early: Buffer = NOTHING;
-  /** Octets of a BDAT chunk still to come, and whether it is the last. */
+  /** What came before an answer that it depends on. */
+  readonly #early = new Unfinished();
+  /** Octets of a BDAT chunk still to come, whether it is the last, and whether it goes to nobody. */
   #chunk = 0;
   #lastChunk = false;
-  #line: Buffer = NOTHING;
-  #reply: Buffer = NOTHING;
+  #chunkRefused = false;
+  readonly #line = new Unfinished();
+  readonly #reply = new Unfinished();
   #farewell: string | undefined;
   #lost = false;
   #quitting = false;
   #ended: RelayedMessage[] = [];
 
-  constructor(rules: SmtpRules) {
+  /** @param capabilities EHLO lines of the server */
+  constructor(rules: SmtpRules, capabilities: readonly string[] = []) {
     this.#rules = rules;
+    this.#chunking = hasChunking(capabilities);
+  }
+
+  /** Octets that are held for the program: what is not whole, and what it has not been answered. */
+  get held(): number {
+    return this.#line.memory + this.#early.memory + this.#due.octets + (this.#text?.memory ?? 0);
   }
 
   /** True when the server owes nothing and no mail transaction is open: another one could go on. */
@@ -99,7 +107,7 @@ export class SmtpDialogue {
 
   /** The whole text of a message has gone to the server: it may have been taken. */
   get delivering(): boolean {
-    return this.#due.some(({ verb }) => verb === '.' || verb === 'BDAT LAST');
+    return this.#due.hasMessage;
   }
 
   /** The server's 421 that nobody asked for. */
@@ -107,14 +115,15 @@ export class SmtpDialogue {
     return this.#farewell;
   }
 
-  /** Something came behind DATA before its answer; no more is to be read until then. */
+  /** Something came before an answer that it depends on; no more is to be read until then. */
   get early(): boolean {
     return this.#early.length > 0;
   }
 
   /** What came too early and can be looked at now. */
   get waiting(): boolean {
-    return this.#early.length > 0 && this.#mode !== 'asked';
+    if (this.#early.length === 0 || this.#mode === 'asked') return false;
+    return this.#mode === 'held' ? this.#due.length === 0 : this.#mode !== 'full' || this.#due.roomy;
   }
 
   /** The rest of a message goes to nobody: the server is to be dropped in the middle of its text. */
@@ -122,10 +131,11 @@ export class SmtpDialogue {
     return this.#mode === 'refused';
   }
 
-  /** Another server speaks from now on. */
-  restart(): void {
+  /** Another server speaks from now on. @param capabilities its EHLO lines */
+  restart(capabilities: readonly string[]): void {
     this.#farewell = undefined;
-    this.#reply = NOTHING;
+    this.#reply.take();
+    this.#chunking = hasChunking(capabilities);
   }
 
   /** Messages that were answered since the last call. */
@@ -137,9 +147,8 @@ export class SmtpDialogue {
   }
 
   takeEarly(): Buffer {
-    const early = this.#early;
-    this.#early = NOTHING;
-    return early;
+    if (this.#mode === 'held' || this.#mode === 'full') this.#mode = 'command';
+    return this.#early.take();
   }
 
   /**
@@ -153,9 +162,12 @@ export class SmtpDialogue {
     const done = () => ({ pass: pass.length === 1 ? pass[0]! : Buffer.concat(pass) });
     let say = '';
     let data = bytes;
+    /** All of it has passed so far, and nothing else. */
+    let same = this.#line.length === 0;
     while (data.length > 0) {
-      if (this.#mode === 'asked') {
-        this.#early = Buffer.concat([this.#early, data]);
+      if (this.#mode === 'asked' || this.#mode === 'held' || this.#mode === 'full') {
+        this.#early.add(data);
+        same = false;
         break;
       }
       if (this.#mode === 'text' || this.#mode === 'refused') {
@@ -175,13 +187,18 @@ export class SmtpDialogue {
           return { ...done(), say: `${say}${reply}\r\n`, rest: data };
         }
         this.#mode = 'command';
-        this.#due.push({ verb: '.', text: this.#text });
+        this.#due.add({ verb: '.', text: this.#text });
         this.#text = undefined;
         continue;
       }
       if (this.#chunk > 0) {
         const chunk = data.subarray(0, this.#chunk);
         this.#chunk -= chunk.length;
+        data = data.subarray(chunk.length);
+        if (this.#chunkRefused) {
+          same = false;
+          continue;
+        }
         const isLast = this.#lastChunk && this.#chunk === 0;
         const objection = this.#text!.counted(chunk, isLast);
         if (objection !== undefined) {
@@ -190,36 +207,43 @@ export class SmtpDialogue {
         }
         if (isLast) this.#text = undefined;
         pass.push(chunk);
-        data = data.subarray(chunk.length);
         continue;
       }
       const lf = data.indexOf(LF);
       const length = this.#line.length + (lf === -1 ? data.length : lf);
       if (length > MAX_LINE) return { ...done(), cut: '500 5.5.2 the line is too long' };
       if (lf === -1) {
-        this.#line = Buffer.concat([this.#line, data]);
+        this.#line.add(data);
+        same = false;
         break;
       }
-      const line =
-        this.#line.length === 0 ? data.subarray(0, lf + 1) : Buffer.concat([this.#line, data.subarray(0, lf + 1)]);
-      this.#line = NOTHING;
-      const reply = this.#command(line);
-      if (reply === undefined) pass.push(line);
-      else if (this.#due.length === 0) say += `${reply}\r\n`;
-      else this.#due.push({ verb: '', reply });
+      const whole = data.subarray(0, lf + 1);
+      const line = this.#line.length === 0 ? whole : this.#line.takeWith(whole);
+      const fate = this.#command(line);
+      if (fate.type === 'cut') return { ...done(), cut: fate.reply };
+      same &&= fate.type === 'pass' && fate.octets === whole;
+      if (fate.type === 'pass') pass.push(fate.octets);
+      else if (fate.type === 'hold') {
+        this.#mode = fate.until;
+        this.#early.add(line);
+      } else if (this.#due.length === 0) say += `${fate.reply}\r\n`;
+      else this.#due.add({ verb: '', reply: fate.reply });
       data = data.subarray(lf + 1);
     }
     // The very octets that came, where all of them pass: they need no copy.
-    const all =
-      pass.length > 1 && pass.reduce((sum, { length }) => sum + length, 0) === bytes.length && this.#line.length === 0;
-    const out = all && pass.every(({ buffer }) => buffer === bytes.buffer) ? { pass: bytes } : done();
+    const out = same ? { pass: bytes } : done();
     return say === '' ? out : { ...out, say };
   }
 
   /** @returns what the client gets: everything but a 421 that nobody asked for while the session was idle, and our replies in turn */
   fromServer(bytes: Buffer): Buffer {
     if (this.#lost) return bytes;
-    let data = this.#reply.length === 0 ? bytes : Buffer.concat([this.#reply, bytes]);
+    if (bytes.indexOf(LF) === -1) {
+      this.#reply.add(bytes);
+      this.#lost = this.#reply.length > MAX_REPLY;
+      return this.#lost ? this.#reply.take() : NOTHING;
+    }
+    let data = this.#reply.length === 0 ? bytes : this.#reply.takeWith(bytes);
     const all = data;
     const parts: Buffer[] = [];
     let from = 0;
@@ -232,79 +256,89 @@ export class SmtpDialogue {
       const line = data.toString('latin1', 0, data[lf - 1] === CR ? lf - 1 : lf);
       if (this.idle && line.startsWith('421')) {
         this.#farewell = line;
-        this.#reply = NOTHING;
         return told();
       }
       passed += lf + 1;
       data = data.subarray(lf + 1);
+      this.#announced ||= this.#due.first?.verb === 'EHLO' && hasChunking([line.slice(4)]);
       if (!/^\d{3}(?: |$)/.test(line)) continue;
       this.#answered(line);
       for (let next = this.#due.first; next?.reply !== undefined; next = this.#due.first) {
-        this.#due.shift();
+        this.#due.take();
         parts.push(all.subarray(from, passed), Buffer.from(`${next.reply}\r\n`, 'latin1'));
         from = passed;
       }
     }
-    this.#reply = Buffer.from(data);
-    this.#lost ||= this.#reply.length > MAX_LINE;
+    this.#lost ||= data.length > MAX_REPLY;
     if (this.#lost) passed = all.length;
+    else if (data.length > 0) this.#reply.add(data);
     return told();
   }
 
-  /** @param line with its line end @returns our reply to what may not pass */
-  #command(line: Buffer): string | undefined {
-    const text = line.toString('latin1').replace(/\r?\n$/, '');
-    if (/[\r\0]/.test(text)) return '500 5.5.2 a line has a CR or NUL in it';
-    const trimmed = text.trimStart();
-    const end = trimmed.search(/\s/);
-    const [name, argument] = end === -1 ? [trimmed, ''] : [trimmed.slice(0, end), trimmed.slice(end).trimStart()];
-    const verb = name.toUpperCase();
+  /** @param line with its line end */
+  #command(line: Buffer): Fate {
+    const command = readCommandLine(line);
+    if (this.#due.full) return { type: 'hold', until: 'full' };
+    if (typeof command === 'string') return { type: 'answer', reply: command };
+    const { verb, argument, octets } = command;
     switch (verb) {
       case 'MAIL':
       case 'RCPT': {
         const path = parsePath(verb === 'MAIL' ? 'FROM' : 'TO', Buffer.from(argument, 'latin1').toString('utf8'));
-        if (!path) return `501 5.5.4 ${verb} ${verb === 'MAIL' ? 'FROM' : 'TO'}:<address> was expected`;
+        if (!path)
+          return {
+            type: 'answer',
+            reply: `501 5.5.4 ${verb} ${verb === 'MAIL' ? 'FROM' : 'TO'}:<address> was expected`,
+          };
         const { address } = path;
         const objection = verb === 'MAIL' ? this.#rules.sender(address) : undefined;
-        if (objection !== undefined) return objection;
-        this.#due.push({ verb, address });
-        if (verb === 'MAIL') this.#from = address;
-        return undefined;
+        if (objection !== undefined) return { type: 'answer', reply: objection };
+        this.#due.add({ verb, address });
+        return { type: 'pass', octets };
       }
+      case 'BDAT':
+        return this.#due.length > 0 ? { type: 'hold', until: 'held' } : this.#beginChunk(argument, octets);
       case 'DATA':
         this.#mode = 'asked';
-        break;
-      case 'BDAT': {
-        const [, size = '0', last] = /^(\d{1,15})(?:[ \t]+(LAST))?[ \t]*$/i.exec(argument) ?? [];
-        this.#chunk = Number(size);
-        this.#lastChunk = last !== undefined;
-        this.#text ??= this.#newText();
-        const { counted, end } = { counted: this.#text, end: this.#lastChunk && this.#chunk === 0 };
-        // `BDAT 0 LAST`: the header is judged without another octet.
-        const objection = end ? counted.counted(NOTHING, true) : undefined;
-        if (objection !== undefined) return objection;
-        this.#due.push(this.#lastChunk ? { verb: 'BDAT LAST', text: counted } : { verb: 'BDAT' });
-        if (end) this.#text = undefined;
-        return undefined;
-      }
-      case 'RSET':
-      case 'EHLO':
-      case 'HELO':
-        this.#text = undefined;
         break;
       case 'QUIT':
         this.#quitting = true;
     }
-    this.#due.push({ verb });
-    return undefined;
+    this.#due.add({ verb });
+    return { type: 'pass', octets };
+  }
+
+  /** Nothing is due: what this server has accepted is known. */
+  #beginChunk(argument: string, octets: Buffer): Fate {
+    const chunk = chunkOf(argument);
+    // How much of what follows is text only the program knows.
+    if (chunk === undefined) return { type: 'cut', reply: '501 5.5.4 BDAT and a number of octets was expected' };
+    this.#chunk = chunk.octets;
+    this.#lastChunk = chunk.last;
+    this.#chunkRefused = !this.#chunking || this.#transaction === undefined;
+    if (!this.#chunking) return { type: 'answer', reply: '502 5.5.1 the provider does not take BDAT; use DATA' };
+    if (this.#chunkRefused) return { type: 'answer', reply: '503 5.5.1 MAIL and RCPT come before BDAT' };
+    this.#text ??= this.#newText();
+    const text = this.#text;
+    const end = chunk.last && chunk.octets === 0;
+    // `BDAT 0 LAST`: the header is judged without another octet.
+    const objection = end ? text.counted(NOTHING, true) : undefined;
+    if (objection !== undefined) {
+      this.#finish(objection, false, text);
+      return { type: 'cut', reply: objection };
+    }
+    this.#due.add(chunk.last ? { verb: 'BDAT LAST', text } : { verb: 'BDAT' });
+    if (end) this.#text = undefined;
+    return { type: 'pass', octets };
   }
 
   #newText(): SmtpText {
-    return new SmtpText((header) => this.#rules.header(header, this.#from));
+    const { from } = this.#transaction!;
+    return new SmtpText((header) => this.#rules.header(header, from));
   }
 
   #answered(reply: string): void {
-    const due = this.#due.shift();
+    const due = this.#due.take();
     const good = /^[23]/.test(reply);
     if (due === undefined) {
       // An answer to nothing we saw; a server may refuse a text before its end, and reads on to it.
@@ -313,7 +347,7 @@ export class SmtpDialogue {
     }
     switch (due.verb) {
       case 'MAIL':
-        if (good) this.#transaction = { from: due.address!, to: [], recipients: 0 };
+        if (good) this.#begin({ from: due.address!, to: [], recipients: 0 });
         return;
       case 'RCPT':
         if (!good || !this.#transaction) return;
@@ -322,7 +356,9 @@ export class SmtpDialogue {
         return;
       case 'DATA':
         this.#mode = good ? 'text' : 'command';
-        if (good) this.#text = this.#newText();
+        // A server that takes text without a sender is not followed.
+        if (good && this.#transaction === undefined) this.#lost = true;
+        else if (good) this.#text = this.#newText();
         return;
       case '.':
       case 'BDAT LAST':
@@ -331,18 +367,28 @@ export class SmtpDialogue {
       case 'BDAT':
         if (!good) this.#finish(reply, false, this.#text);
         return;
-      case 'RSET':
       case 'EHLO':
       case 'HELO':
-        if (good) this.#transaction = undefined;
+        if (good) this.#chunking = this.#announced;
+        this.#announced = false;
+        if (good) this.#begin(undefined);
+        return;
+      case 'RSET':
+        if (good) this.#begin(undefined);
     }
+  }
+
+  /** Nothing of what came before belongs to it. */
+  #begin(transaction: Transaction | undefined): void {
+    this.#transaction = transaction;
+    this.#text = undefined;
   }
 
   /** @returns the reply */
   #finish(reply: string, taken: boolean, text: SmtpText | undefined): string {
     if (this.#transaction)
       this.#ended.push({ ...this.#transaction, octets: text?.octets ?? 0, messageId: text?.messageId, reply, taken });
-    this.#transaction = undefined;
+    this.#begin(undefined);
     if (this.#mode === 'refused') this.#mode = 'command';
     return reply;
   }

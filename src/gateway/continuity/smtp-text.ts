@@ -1,9 +1,14 @@
-/** The text of one relayed message as it passes: where it ends (RFC 5321 §4.5.2, RFC 3030 §2), and its header. No I/O. */
+/**
+ * The text of one relayed message as it passes: where it ends (RFC 5321 §4.5.2, RFC 3030 §2), and its header as the server will read
+ * it. No I/O.
+ */
 import { HeaderReader, MAX_HEADER, oneField } from '../../protocol/mime/header-fields.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
+/** Of what comes at once: unstuffed it still has more than a header may have. Of three octets one may be such a dot. */
+const MOST_LOOKED_AT = 2 * MAX_HEADER;
 
 export interface Passed {
   /** Where the text ends in what came, the closing dot and its line included. */
@@ -22,6 +27,8 @@ export class SmtpText {
   #header: HeaderReader | undefined = new HeaderReader();
   /** The two octets before what comes: the text begins at the beginning of a line. */
   #before = [CR, LF];
+  /** The same for the header, of which the dots that only carry it are taken out. */
+  #lastOfHeader: readonly [number, number] = [CR, LF];
   /** Behind CRLF and a dot: 1, and a CR behind that: 2. */
   #closing: 0 | 1 | 2 = 0;
   /** Of the text so far. */
@@ -39,22 +46,49 @@ export class SmtpText {
     const { end, ambiguous } = this.#findEnd(bytes);
     const text = bytes.subarray(0, end);
     this.octets += text.length;
-    return { end, ambiguous, objection: ambiguous ? undefined : this.#look(text, end !== undefined) };
+    if (ambiguous || !this.#header) return { end, ambiguous, objection: undefined };
+    return {
+      end,
+      ambiguous,
+      objection: this.#look(this.#unstuffed(text.subarray(0, MOST_LOOKED_AT)), end !== undefined),
+    };
   }
 
   /** Octets of a BDAT chunk. @param last the message ends with them */
   counted(bytes: Buffer, last: boolean): string | undefined {
     this.octets += bytes.length;
-    return this.#look(bytes, last);
+    return this.#look(bytes.subarray(0, MOST_LOOKED_AT), last);
+  }
+
+  /** Octets of memory that the header has taken. */
+  get memory(): number {
+    return this.#header?.memory ?? 0;
+  }
+
+  /** What the server reads: of a line that begins with a dot the dot is taken out (RFC 5321 §4.5.2). */
+  #unstuffed(text: Buffer): Buffer {
+    const parts: Buffer[] = [];
+    let from = 0;
+    const leaveOut = (dot: number): void => {
+      parts.push(text.subarray(from, dot));
+      from = dot + 1;
+    };
+    const [second, last] = this.#lastOfHeader;
+    if (second === CR && last === LF && text[0] === DOT) leaveOut(0);
+    else if (last === CR && text[0] === LF && text[1] === DOT) leaveOut(1);
+    for (let line = text.indexOf('\r\n.', from); line !== -1; line = text.indexOf('\r\n.', from)) leaveOut(line + 2);
+    if (text.length === 1) this.#lastOfHeader = [last, text[0]!];
+    else if (text.length > 1) this.#lastOfHeader = [text.at(-2)!, text.at(-1)!];
+    return parts.length === 0 ? text : Buffer.concat([...parts, text.subarray(from)]);
   }
 
   #look(text: Buffer, last: boolean): string | undefined {
     if (!this.#header) return undefined;
-    const end = this.#header.add(text.subarray(0, MAX_HEADER + 4));
+    const end = this.#header.add(text);
     if (end === undefined && !last && !this.#header.endless) return undefined;
     const { octets, endless } = this.#header;
     this.#header = undefined;
-    if (end === undefined && endless) return `554 5.6.0 the header has more than ${MAX_HEADER} octets`;
+    if (end === undefined && endless) return `550 5.6.0 the header has more than ${MAX_HEADER} octets`;
     const header = octets.subarray(0, end);
     this.messageId = oneField(header, 'message-id');
     return this.#judge(header);

@@ -9,6 +9,7 @@ import type { RunningRelay } from '../relay-types.ts';
 import type { KeeperOptions, SessionKeeper } from './keeper.ts';
 import { SmtpDialogue, type SmtpRules } from './smtp-dialogue.ts';
 import { Stop } from './stop.ts';
+import { Unfinished } from './unfinished.ts';
 
 const NOTHING = Buffer.alloc(0);
 const ANYTHING: SmtpRules = { sender: () => undefined, header: () => undefined };
@@ -20,12 +21,12 @@ export class SmtpKeeper implements SessionKeeper {
   #relay!: RunningRelay;
   #gone = false;
   /** What the client sent while there was no server. */
-  #waiting: Buffer = NOTHING;
+  readonly #waiting = new Unfinished();
   readonly mayBeSilent = false;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    this.#dialogue = new SmtpDialogue(options.mail ?? ANYTHING);
+    this.#dialogue = new SmtpDialogue(options.mail ?? ANYTHING, options.signedIn.capabilities);
   }
 
   attach(relay: RunningRelay): void {
@@ -35,7 +36,7 @@ export class SmtpKeeper implements SessionKeeper {
   fromClient(bytes: Buffer): Buffer {
     if (this.#gone) {
       const first = this.#waiting.length === 0;
-      this.#waiting = Buffer.concat([this.#waiting, bytes]);
+      this.#waiting.add(bytes);
       this.#relay.pauseClient(true);
       if (first) void this.#succeed();
       return NOTHING;
@@ -66,12 +67,16 @@ export class SmtpKeeper implements SessionKeeper {
     return told;
   }
 
-  /** What a program sent behind DATA without waiting for the answer is text or commands only now. */
+  get held(): number {
+    return this.#dialogue.held + this.#waiting.memory;
+  }
+
+  /** What a program sent without waiting for an answer that it depends on is text or commands only now. */
   passed(): void {
     if (this.#gone || !this.#dialogue.waiting) return;
     const pass = this.fromClient(this.#dialogue.takeEarly());
     if (pass.length > 0) this.#relay.toServer(pass);
-    this.#relay.pauseClient(false);
+    if (!this.#gone && !this.#dialogue.early) this.#relay.pauseClient(false);
   }
 
   #tell(): void {
@@ -114,14 +119,12 @@ export class SmtpKeeper implements SessionKeeper {
     try {
       const connection = await signIn(undefined, this.#stop.signal);
       if (connection === 'not-renewed' || this.#stop.stopped) return;
-      this.#dialogue.restart();
+      this.#dialogue.restart(connection.capabilities);
       this.#gone = false;
       this.#relay.replaceServer(connection.conn.detach());
-      const waiting = this.#waiting;
-      this.#waiting = NOTHING;
-      const pass = this.fromClient(waiting);
+      const pass = this.fromClient(this.#waiting.take());
       if (pass.length > 0) this.#relay.toServer(pass);
-      this.#relay.pauseClient(false);
+      if (!this.#dialogue.early) this.#relay.pauseClient(false);
       onMoved('server-gone', connection, clock.now() - started);
     } catch (error) {
       if (this.#stop.stopped) return;

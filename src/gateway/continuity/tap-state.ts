@@ -9,6 +9,13 @@ import type { ResponseFilter } from './responses.ts';
 import { Selecting } from './selecting.ts';
 import type { Place } from './successor.ts';
 
+/** More than this is not read from a client that is held. */
+const MOST_PENDING = 64 * 1024;
+/** A thousand commands without an answer. No program is known that sends a tenth of it. */
+const MOST_OWED = 256 * 1024;
+/** A command under way, with its line and what is known of it. */
+const COMMAND_OCTETS = 256;
+
 export abstract class TapState {
   protected abstract readonly responses: ResponseFilter;
   protected abstract readonly commands: CommandFilter;
@@ -59,6 +66,21 @@ export abstract class TapState {
   /** Of these, what waits for us or for the server's word, however long that takes. */
   get withheld(): number {
     return this.commands.withheld;
+  }
+
+  /** Octets, about, that the client has not been answered: commands under way, and lines of ours that wait. */
+  get #owed(): number {
+    return this.open.count * COMMAND_OCTETS + this.responses.waiting;
+  }
+
+  /** Octets of memory that are held for the client: what is not passed on, in a buffer that doubles, and what is owed. */
+  get held(): number {
+    return 2 * this.pending + this.#owed;
+  }
+
+  /** The client has said so much that it is read on later. */
+  get full(): boolean {
+    return this.withheld > MOST_PENDING || this.#owed > MOST_OWED;
   }
 
   /** True when a line of ours would not cut a response in two. */

@@ -12,6 +12,11 @@ export class Unfinished {
     return this.#length;
   }
 
+  /** Octets of memory it has taken. */
+  get memory(): number {
+    return this.#memory.length;
+  }
+
   add(bytes: Buffer): void {
     const length = this.#length + bytes.length;
     if (length > this.#memory.length) {

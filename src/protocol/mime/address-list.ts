@@ -208,13 +208,14 @@ function addressOf(tokens: readonly Token[]): ListedAddress | undefined {
 
 /** `local@domain` with spaces and comments between its parts taken out (RFC 5322 §4.4). @throws Wrong */
 function specOf(parts: readonly Token[]): Pick<ListedAddress, 'address' | 'isLocal'> {
-  let text = '';
+  let before = '';
   for (const { kind, raw, apart } of parts) {
     if (kind === 'angle') throw new Wrong('a < in the wrong place');
-    if (apart && text !== '' && !/[.@]$/.test(text.slice(-1)) && !/^[.@]/.test(raw))
-      throw new Wrong(`two words without a comma between them (${text.slice(0, 40)} ${raw.slice(0, 40)})`);
-    text += raw;
+    if (apart && before !== '' && !/[.@]$/.test(before.slice(-1)) && !/^[.@]/.test(raw))
+      throw new Wrong(`two words without a comma between them (${before.slice(0, 40)} ${raw.slice(0, 40)})`);
+    before = raw;
   }
+  const text = parts.map(({ raw }) => raw).join('');
   const at = text.lastIndexOf('@');
   const local = at === -1 ? text : text.slice(0, at);
   const domain = at === -1 ? '' : text.slice(at + 1);

@@ -26,6 +26,11 @@ export class HeaderReader {
     return this.#octets.subarray(0, this.#length);
   }
 
+  /** Octets of memory it has taken. */
+  get memory(): number {
+    return this.#octets.length;
+  }
+
   /** More than a header may have came without its end. */
   get endless(): boolean {
     return this.#length > MAX_HEADER;
@@ -67,19 +72,27 @@ export interface FieldProblem {
 }
 
 export interface ReadOptions {
-  /** Lines that are no field are left out instead of being a problem: for a header that is not ours to refuse. */
+  /**
+   * The line `From alice Mon Jan 1 …` with which mbox files and `git format-patch` begin a message: it is no field. Refused where the
+   * header is passed on as it came.
+   */
+  readonly mboxLine?: 'left-out' | 'refused';
+  /** Lines that are no field are left out instead of being a problem: for looking something up, never for judging. */
   readonly skipUnreadable?: boolean;
 }
 
 const NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 
+/** `From : alice@x` is a field in the obsolete form (RFC 5322 §4.5.3), and no line of an mbox file. */
+const MBOX_LINE = /^>?From (?![ \t]*:)/;
+
 /**
- * Reads the fields of a whole header. The line with which mbox files and `git format-patch` begin a message is left out: it is
- * no field. @param text one octet per character, the empty line may be there or not @returns what is wrong, with its line
+ * Reads the fields of a whole header; space before the colon is allowed (RFC 5322 §4.5), a line that is neither a field nor the
+ * continuation of one is a problem. @param text one octet per character, the empty line may be there or not @returns what is wrong, with its line
  */
 export function readFields(
   text: string,
-  { skipUnreadable = false }: ReadOptions = {},
+  { mboxLine = 'left-out', skipUnreadable = false }: ReadOptions = {},
 ): readonly Field[] | FieldProblem {
   const lines = text.split('\r\n');
   const fields: Field[] = [];
@@ -87,7 +100,7 @@ export function readFields(
   let begun = 1;
   for (let at = 0; at <= lines.length; at++) {
     const line = lines[at] ?? '';
-    if (at === 0 && /^>?From /.test(line)) continue;
+    if (at === 0 && mboxLine === 'left-out' && MBOX_LINE.test(line)) continue;
     if (/[\r\n\0]/.test(line))
       return { line: at + 1, problem: 'has a line break or NUL in it that does not belong there' };
     if (line.startsWith(' ') || line.startsWith('\t')) {

@@ -31,9 +31,12 @@ export class Budget {
   readonly #byAddress = new Map<string, number>();
   #held = 0;
   #heldBefore = 0;
+  #waking = false;
   /** Accounts whose peer does not read, the longest first. */
   readonly #standing = new Map<Account, Standing>();
   #look: Timer | undefined;
+  /** Who goes on when there is room again, in the order in which they stopped. */
+  readonly #waiting = new Map<Account, () => void>();
 
   constructor({ octets = OCTETS, clock = systemClock }: BudgetOptions = {}) {
     this.octets = octets;
@@ -58,7 +61,7 @@ export class Budget {
   }
 
   give(octets: number): void {
-    this.#held -= octets;
+    this.changed(-octets, undefined);
   }
 
   /** For accounts. */
@@ -71,6 +74,30 @@ export class Budget {
       else this.#byAddress.delete(address);
     }
     if (by > 0 && this.#held > this.octets) this.#clear();
+    else if (by < 0) this.#wake();
+  }
+
+  /** Calls back once, when there is room again. */
+  whenRoom(account: Account, goOn: () => void): void {
+    this.#waiting.set(account, goOn);
+  }
+
+  forget(account: Account): void {
+    this.#waiting.delete(account);
+  }
+
+  /** Whoever goes on may fill it again at once: then the others wait on. */
+  #wake(): void {
+    if (this.#waiting.size === 0 || this.#held > this.octets || this.#waking) return;
+    this.#waking = true;
+    setImmediate(() => {
+      this.#waking = false;
+      for (const [account, goOn] of this.#waiting) {
+        if (this.#held > this.octets) return;
+        this.#waiting.delete(account);
+        goOn();
+      }
+    });
   }
 
   isOver(address: string | undefined): boolean {
@@ -159,8 +186,14 @@ export class Account {
     this.set(0);
   }
 
+  /** Calls back once, when the budget has room again. */
+  whenRoom(goOn: () => void): void {
+    this.#budget.whenRoom(this, goOn);
+  }
+
   /** Nothing is held any more. */
   close(): void {
+    this.#budget.forget(this);
     this.goesOn();
   }
 }

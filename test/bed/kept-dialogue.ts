@@ -1,0 +1,98 @@
+/** An SMTP or POP3 session kept by the gateway over memory; the test speaks for the program and for each server. */
+import type { TestContext } from 'node:test';
+import { ManualClock } from '../../src/base/clock.ts';
+import { nullLog } from '../../src/base/log.ts';
+import { keeperFor } from '../../src/gateway/continuity/keeper.ts';
+import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-dialogue.ts';
+import type { SignedIn } from '../../src/gateway/provider.ts';
+import { relay } from '../../src/gateway/relay.ts';
+import { Conn } from '../../src/protocol/wire/conn.ts';
+import { settle } from './kept-session.ts';
+import { type MemorySocket, memoryPair } from './memory-socket.ts';
+
+export interface Scene {
+  /** Sends as the program, and as the server in use. */
+  say(text: string): Promise<void>;
+  reply(text: string): Promise<void>;
+  /** What the program heard since the last call, and what the servers heard. */
+  heard(): string;
+  readonly servers: { heard: string; readonly far: MemorySocket }[];
+  cut(): Promise<void>;
+  refusal: Error | undefined;
+  readonly over: () => boolean;
+  /** What was relayed, as the audit log has it. */
+  readonly relayed: RelayedMessage[];
+}
+
+/** @param announced what every server can do */
+export function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRules, announced = ['CHUNKING']): Scene {
+  const servers: Scene['servers'] = [];
+  const server = (): Conn => {
+    const [near, far] = memoryPair();
+    const entry = { heard: '', far };
+    far.on('data', (bytes: Buffer) => void (entry.heard += bytes.toString('latin1'))).on('error', () => undefined);
+    near.on('error', () => undefined);
+    servers.push(entry);
+    return new Conn(near);
+  };
+  const clock = new ManualClock();
+  const [near, far] = memoryPair();
+  let heard = '';
+  let over = false;
+  far.on('data', (bytes: Buffer) => void (heard += bytes.toString('latin1'))).on('end', () => far.end());
+  const scene: Scene = {
+    servers,
+    refusal: undefined,
+    over: () => over,
+    relayed: [],
+    heard() {
+      const text = heard;
+      heard = '';
+      return text;
+    },
+    async say(text) {
+      far.write(text, 'latin1');
+      await settle();
+    },
+    async reply(text) {
+      servers.at(-1)!.far.write(text, 'latin1');
+      await settle();
+    },
+    async cut() {
+      servers.at(-1)!.far.destroy();
+      await settle();
+    },
+  };
+  const signedIn: SignedIn = {
+    expiresAt: clock.now() + 3_600_000,
+    mechanism: 'XOAUTH2',
+    capabilities: announced,
+    reused: false,
+    endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
+  };
+  const keeper = keeperFor(protocol, {
+    clock,
+    log: nullLog,
+    hostname: 'gate.example',
+    signedIn,
+    signIn: () => (scene.refusal ? Promise.reject(scene.refusal) : Promise.resolve({ ...signedIn, conn: server() })),
+    onMoved: () => undefined,
+    onMessage: (message) => void scene.relayed.push(message),
+    ...(mail ? { mail } : {}),
+  });
+  relay({ socket: near, rest: Buffer.alloc(0) }, server().detach(), {
+    idleMs: 60_000,
+    clock,
+    tap: keeper,
+    onEnd: () => {
+      over = true;
+      keeper.close();
+    },
+  });
+  t.after(() => {
+    far.destroy();
+    near.destroy();
+    for (const each of servers) each.far.destroy();
+  });
+  return scene;
+}
