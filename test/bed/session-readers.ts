@@ -73,6 +73,20 @@ function pop3(): Pop3Keeper {
   return keeper;
 }
 
+/** All of it comes before the first answer, and the server answers one command after the other. */
+function pop3Program(text: string): void {
+  let sent = true;
+  const keeper = new Pop3Keeper();
+  const toServer = (): void => void (sent = true);
+  keeper.attach({ pauseClient: ignore, toServer, toClient: ignore } as unknown as RunningRelay);
+  for (const piece of pieces(text)) keeper.fromClient(piece);
+  while (sent) {
+    sent = false;
+    keeper.fromServer(Buffer.from('+OK\r\n.\r\n'));
+    keeper.passed();
+  }
+}
+
 /** Says all of it to whoever reads the other end, and hangs up. */
 async function over(text: string, read: (conn: Conn) => Promise<unknown>, before = ''): Promise<void> {
   const socket = new MemorySocket();
@@ -174,6 +188,7 @@ export const SESSION_READERS: Readonly<Record<string, (text: string) => unknown>
     const smtp = dialogue();
     for (const piece of pieces(text)) smtp.fromServer(piece);
   },
+  'a POP3 program': pop3Program,
   'a POP3 server': (text) => {
     const keeper = pop3();
     keeper.fromClient(Buffer.from('RETR 1\r\n'));

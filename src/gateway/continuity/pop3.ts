@@ -33,6 +33,9 @@ export class Pop3Keeper implements SessionKeeper {
   #tail: Buffer = NOTHING;
   /** What the client has sent behind the command under way. */
   #held: Buffer = NOTHING;
+  /** And behind that, in pieces as they came: joined when no command is left before them, so that each octet is copied once. */
+  #behind: Buffer[] = [];
+  #behindOctets = 0;
   /** Deletions count at QUIT only: ending the session before would undo them. */
   #deleting = false;
   /** Of the commands that came last, where the server takes several: its response ends in a dot. */
@@ -54,8 +57,9 @@ export class Pop3Keeper implements SessionKeeper {
     if (bytes.length <= LONGEST_COMMAND) this.#lookAt(bytes.toString('latin1'));
     this.#quitting ||= bytes.length < 64 && /^QUIT\r?\n$/im.test(bytes.toString('latin1'));
     if (this.#pipelines) return bytes;
-    this.#held = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
-    if (this.#held.length > MOST_WAITING) this.#relay.pauseClient(true);
+    this.#behind.push(bytes);
+    this.#behindOctets += bytes.length;
+    if (this.#waitingOctets > MOST_WAITING) this.#relay.pauseClient(true);
     return this.#next();
   }
 
@@ -69,7 +73,7 @@ export class Pop3Keeper implements SessionKeeper {
   }
 
   passed(): void {
-    if (this.#due !== 'none' || this.#held.length === 0) return;
+    if (this.#due !== 'none' || this.#waitingOctets === 0) return;
     const next = this.#next();
     if (next.length === 0) return;
     this.#waiting = true;
@@ -84,7 +88,7 @@ export class Pop3Keeper implements SessionKeeper {
 
   get rest(): 'between' | 'none' {
     if (this.#waiting || this.#deleting || this.#quitting || !this.#lineEnded) return 'none';
-    if (!this.#pipelines) return this.#due === 'none' && this.#held.length === 0 ? 'between' : 'none';
+    if (!this.#pipelines) return this.#due === 'none' && this.#waitingOctets === 0 ? 'between' : 'none';
     return !this.#lastHasLines || this.#tail.equals(STOP) ? 'between' : 'none';
   }
 
@@ -97,7 +101,11 @@ export class Pop3Keeper implements SessionKeeper {
   }
 
   close(): void {
-    this.#held = NOTHING;
+    this.#drain();
+  }
+
+  get #waitingOctets(): number {
+    return this.#held.length + this.#behindOctets;
   }
 
   #lookAt(commands: string): void {
@@ -111,22 +119,34 @@ export class Pop3Keeper implements SessionKeeper {
   #drain(): Buffer {
     const held = this.#held;
     this.#held = NOTHING;
+    this.#behind = [];
+    this.#behindOctets = 0;
     return held;
   }
 
   /** The next command, when none is under way. */
   #next(): Buffer {
     if (this.#due !== 'none') return NOTHING;
+    if (this.#behindOctets > 0 && !this.#held.includes(LF)) this.#join();
     const held = this.#held;
     const end = held.indexOf(LF) + 1;
     if (end === 0 && held.length <= LONGEST_COMMAND) return NOTHING; // it is looked at when it is whole
     if (end === 0) return this.#drain();
     const command = end === held.length ? held : held.subarray(0, end);
     this.#held = end === held.length ? NOTHING : held.subarray(end);
-    if (this.#held.length <= MOST_WAITING) this.#relay.pauseClient(false);
+    if (this.#waitingOctets <= MOST_WAITING) this.#relay.pauseClient(false);
     this.#due = MANY_LINES.test(command.toString('latin1', 0, Math.min(LONGEST_START, end))) ? 'lines' : 'line';
     this.#tail = NOTHING;
     return command;
+  }
+
+  #join(): void {
+    this.#held =
+      this.#held.length === 0 && this.#behind.length === 1
+        ? this.#behind[0]!
+        : Buffer.concat([this.#held, ...this.#behind]);
+    this.#behind = [];
+    this.#behindOctets = 0;
   }
 
   /** A server that takes one command at a time says nothing behind the answer to it: only where a chunk ends matters. */
