@@ -11,6 +11,10 @@ export const checkError = errorTable({
     kind: 'refused',
     hint: 'the sign-in works but sending does not; the server’s own words say why',
   },
+  'check.endpoint': {
+    kind: 'misuse',
+    hint: 'correct port and TLS mode of the application: postern provider set NAME --help',
+  },
   'check.clock': { kind: 'misuse', hint: 'set the clock of this machine, best by NTP: timedatectl set-ntp true' },
   'check.metadata': {
     kind: 'misuse',

@@ -83,7 +83,9 @@ export function judgeSettings({ environment, listeners, console, logLevel }: Ins
         {
           do: facts.publicConsole
             ? 'bind the console to 127.0.0.1 and put a proxy with TLS in front'
-            : 'set log.level to info in postern.yaml',
+            : environment['POSTERN_LOG_LEVEL']
+              ? 'unset POSTERN_LOG_LEVEL'
+              : 'set log.level to info in postern.yaml',
         },
       ],
     },

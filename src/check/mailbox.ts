@@ -5,7 +5,7 @@ import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import type { Facts } from '../oauth/catalogue/diagnose.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { GraphAccesses } from '../oauth/graph-access.ts';
-import { grantHealth } from '../oauth/health.ts';
+import { grantHealth, type RiskCause } from '../oauth/health.ts';
 import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
 import { readGrant } from '../oauth/renewal.ts';
 import type { AccessToken } from '../oauth/types.ts';
@@ -151,7 +151,7 @@ async function describeHealth(
     return { says: `as told above: ${health.type}`, facts };
   const at = health.at === undefined ? null : new Date(health.at).toISOString();
   return {
-    says: at === null ? health.reason : `${health.reason}; mail stops at ${at.slice(0, 16).replace('T', ' ')}`,
+    says: at === null ? health.reason : `${health.reason}; ${endText(health.cause, at)}`,
     facts: { ...facts, cause: health.cause, at },
     warning: {
       id: `health.${health.cause}`,
@@ -161,6 +161,14 @@ async function describeHealth(
       remedy: [{ do: health.remedy }],
     },
   };
+}
+
+/** A token that cannot be renewed may be refused before its end: only what ends of itself has a date. */
+function endText(cause: RiskCause, at: string): string {
+  const moment = at.slice(0, 16).replace('T', ' ');
+  return cause === 'renewal-failing'
+    ? `the token at hand ends at ${moment}, and may be refused before`
+    : `mail stops at ${moment}`;
 }
 
 function describeGrant(grant: Grant, { name, provider }: Application): string {

@@ -11,6 +11,7 @@ import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { lookInside, tryEnvelope } from './first-command.ts';
 import { describeKnown, lookAtNewest, oddity } from './newest-message.ts';
+import { otherDoor } from './other-door.ts';
 import { reach, resolveName } from './reach.ts';
 import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
@@ -58,7 +59,7 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
   const open = reached.type === 'open' ? ` in ${reached.milliseconds} ms` : '';
   yield await steps.run(id('tcp'), tcp, () => ({ says: `${host}:${port} answers${open}`, facts: { host, port } }));
   if (reached.type === 'no-tls') {
-    yield steps.failed(id('tls'), `${name} TLS`, reached.error);
+    yield steps.failed(id('tls'), `${name} TLS`, (await otherDoor(reached.error, endpoint, stop)) ?? reached.error);
     return;
   }
   const signal = AbortSignal.any([timeLimit(host, timeoutMs), ...(stop ? [stop] : [])]);
@@ -90,6 +91,11 @@ async function* withConnection(
   const milliseconds = deps.clock.now() - startedAt;
   // With STARTTLS the handshake is part of the sign-in.
   const secure = conn.encrypted && !conn.socket.destroyed;
+  const wrong = isError(signedIn) ? await otherDoor(signedIn, endpoint, options.signal) : undefined;
+  if (wrong) {
+    yield { ...steps.failed(id('server'), `${name} server`, wrong), milliseconds };
+    return;
+  }
   if (isError(signedIn) && signedIn.code.startsWith('tls.')) {
     yield steps.failed(id('tls'), `${name} TLS`, signedIn);
     return;

@@ -61,7 +61,7 @@ export class Context {
   /** Opens the installation for one piece of work and closes it whatever happens. */
   async withInstance<T>(work: (instance: Instance) => Promise<T>): Promise<T> {
     const config = this.config();
-    const instance = await openInstance({ config, log: this.commandLog(config) });
+    const instance = await openInstance({ config, log: this.commandLog(config), existing: true });
     try {
       return await work(instance);
     } finally {
@@ -72,7 +72,7 @@ export class Context {
   /** As {@link withInstance}, for commands that have something to say of an installation that does not open, too. */
   async withInstanceOrError<T>(work: (instance: Instance | PosternError) => Promise<T>): Promise<T> {
     const config = this.config();
-    const instance = await openInstance({ config, log: this.commandLog(config) }).catch(asError);
+    const instance = await openInstance({ config, log: this.commandLog(config), existing: true }).catch(asError);
     if (isError(instance)) return work(instance);
     try {
       return await work(instance);

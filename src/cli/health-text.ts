@@ -1,5 +1,5 @@
 /** How a grant is doing, in words. */
-import type { GrantHealth } from '../oauth/health.ts';
+import type { GrantHealth, RiskCause } from '../oauth/health.ts';
 import { when } from './context.ts';
 
 /** One cell of a table. */
@@ -10,13 +10,16 @@ export function healthText(health: GrantHealth | undefined): string {
     case 'healthy':
       return 'healthy';
     case 'at-risk':
-      return `at risk${health.at === undefined ? '' : ` (${when(health.at)})`}: ${health.reason}`;
+      return `at risk${health.at === undefined ? '' : ` (${latest(health.cause)}${when(health.at)})`}: ${health.reason}`;
     case 'needs-consent':
       return `needs consent since ${when(health.since)}: ${health.reason}`;
     case 'suspended':
       return `suspended since ${when(health.since)}: ${health.reason}`;
   }
 }
+
+/** A token that cannot be renewed may be refused before its end. */
+const latest = (cause: RiskCause): string => (cause === 'renewal-failing' ? 'at the latest ' : '');
 
 /** For programs: the moments as ISO 8601. */
 export function healthFacts(health: GrantHealth | undefined): Record<string, unknown> | null {

@@ -76,7 +76,9 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
     return oauthError('oauth.misconfigured', `the provider refused our application (${error})${said}`, options);
   // Microsoft's own sentence is long and quotes ids; its number says the same. Others have only their words.
   const which = codes.length > 0 ? ` (AADSTS${codes[0]})` : ` (${error})${said}`;
-  return oauthError(CODES[known.outcome], `${known.cause}${which}`, { ...options, hint: remedyText(known.remedy) });
+  // RFC 6749 §5.2: with this word it is the token, whatever the number says.
+  const outcome = known.id === 'microsoft.request-invalid' && error === 'invalid_grant' ? 'consent' : known.outcome;
+  return oauthError(CODES[outcome], `${known.cause}${which}`, { ...options, hint: remedyText(known.remedy) });
 }
 
 const CODES = {

@@ -8,7 +8,7 @@ import { auditSchema } from './config-audit.ts';
 import { outboxSchema } from './config-outbox.ts';
 import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
 import { issueText, valueAt } from '../base/schema-words.ts';
-import { firstLine, numberOf, readText, refuseMisspelt, secretOf } from './environment.ts';
+import { firstLine, numberOf, readText, refuseMisspelt, secretOf, variableOf } from './environment.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 import { requireAccess } from './ownership.ts';
@@ -258,6 +258,8 @@ export interface Config extends Omit<FileConfig, 'database' | 'key'> {
   readonly home: Home;
   /** May hold a database password. */
   readonly database: Secret;
+  /** The variable that named the database instead of postern.yaml. */
+  readonly databaseVariable?: string | undefined;
   readonly key: KeyConfig;
 }
 
@@ -285,6 +287,7 @@ export function readConfig(home: Home, env: Environment): Config {
     ...overridden,
     home,
     database: new Secret(secretOf(env, 'POSTERN_DATABASE_URL')?.reveal() ?? file.database ?? `sqlite:${home.database}`),
+    databaseVariable: variableOf(env, 'POSTERN_DATABASE_URL'),
     key: keyOf(file, home, env),
   };
 }

@@ -35,6 +35,11 @@ export function refuseMisspelt(env: Environment): void {
 /** Letters that may be wrong in a name that is meant. */
 const MISSPELT = 2;
 
+/** The variable that sets this, as it is written in the environment; undefined when none does. */
+export function variableOf(env: Environment, name: string): string | undefined {
+  return [`${name}_FILE`, name].find((one) => nonEmpty(env[one]) !== undefined);
+}
+
 /** The value of a variable, or of the file that NAME_FILE names. */
 export function secretOf(env: Environment, name: string): Secret | undefined {
   const path = nonEmpty(env[`${name}_FILE`]);
@@ -66,5 +71,5 @@ export function readText(path: string): string {
 export function numberOf(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw serverError('server.config', `${name} is not a number: ${text}`);
+  throw serverError('server.config', `${name} is not a number: ${text}`, { hint: `correct or unset ${name}` });
 }

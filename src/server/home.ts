@@ -16,6 +16,8 @@ export interface Home {
   readonly tls: string;
   /** A newer edition of the catalogue, once `postern update-data` has put one there. */
   readonly catalogue: string;
+  /** The option or variable that named the folder; undefined for the usual one. */
+  readonly namedBy?: string;
 }
 
 /**
@@ -40,6 +42,7 @@ export function homeOf(env: Environment, given?: string): Home {
     key: join(state, 'key'),
     tls: join(state, 'tls'),
     catalogue: join(state, 'catalogue.json'),
+    ...(folder === undefined ? {} : { namedBy: given === undefined ? 'POSTERN_HOME' : '--home' }),
   };
 }
 

@@ -29,6 +29,10 @@ export function databaseFile({ database }: Pick<Config, 'database'>): string | u
   return path === ':memory:' ? undefined : path;
 }
 
+/** Where the database is named, for whoever has to correct it. */
+export const databaseSetting = ({ databaseVariable }: Pick<Config, 'databaseVariable'>): string =>
+  databaseVariable === undefined ? '`database` in postern.yaml' : `or unset ${databaseVariable}`;
+
 /** To be called before the database is opened, which would make an empty one. @throws server.database-missing */
 export function expectDatabase(config: Config): void {
   const file = databaseFile(config);
@@ -43,7 +47,7 @@ export function expectDatabase(config: Config): void {
     {
       detail: { database: file },
       hint: moved
-        ? `correct \`database\` in postern.yaml, or stop \`postern serve\` and move the file: mv ${mark.database} ${file}`
+        ? `correct ${databaseSetting(config)}, or stop \`postern serve\` and move the file: mv ${mark.database} ${file}`
         : `put the file back, or restore the last backup to ${file}; only to begin with an empty one, remove ${markPath(config)} first`,
     },
   );
@@ -62,7 +66,7 @@ export async function confirmDatabase(config: Config, store: Pick<Store, 'settin
         ? 'the database is empty, although this installation has been in use'
         : 'the database belongs to another installation',
       {
-        hint: `check \`database\` in postern.yaml and POSTERN_DATABASE_URL, or restore the last backup; if this database is meant, remove ${markPath(config)} first`,
+        hint: `check ${databaseSetting(config)}, or restore the last backup; if this database is meant, remove ${markPath(config)} first`,
       },
     );
   if (mark?.database === database) return;

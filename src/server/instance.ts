@@ -1,9 +1,10 @@
 /** Everything one process needs to work with a home: store, vault, tokens, audit. Commands and the gateway start from this. */
 import { dirname } from 'node:path';
-import { constants, existsSync } from 'node:fs';
+import { constants, existsSync, statSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
+import { shellWord } from '../base/shell.ts';
 import { auditKey, openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
 import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
@@ -30,7 +31,7 @@ import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { serverError } from './errors.ts';
-import { makeHome } from './home.ts';
+import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
 import { serviceInstallation } from './systemd/installed.ts';
@@ -42,6 +43,8 @@ export interface InstanceOptions {
   readonly log?: Log;
   /** As {@link StoreOptions.writer}; `here` unless given. */
   readonly writer?: 'here' | 'thread';
+  /** Only a home that is there: a mistyped folder is told, not made. */
+  readonly existing?: boolean;
   /** Hears of every OAuth event besides the audit log. */
   readonly onEvent?: (event: OAuthEvent) => void;
   /** Called when the database cannot come back in this process. */
@@ -78,6 +81,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   const { heldOctets } = config.limits;
   const clock = options.clock ?? systemClock;
   const log = options.log ?? nullLog;
+  if (options.existing === true && databaseFile(config) !== undefined) requireHome(config.home);
   makeHome(config.home);
   keepCatalogueAt({ path: config.home.catalogue, publishers: config.data.publishers });
   if (config.key.source === 'file') await requireKeyFile(config, config.key.path);
@@ -161,7 +165,7 @@ async function requireKeyFile(config: Config, path: string): Promise<void> {
   requireAccessTo(path, constants.R_OK);
   if (existsSync(path)) return;
   if (await hasVault(config)) throw keyMissing(config, path);
-  throw notInitialised(config.home.state);
+  throw notInitialised(config.home);
 }
 
 /** Whether the database was set up with a master key. Nothing is made where there is no database. */
@@ -192,13 +196,30 @@ function keyMissing(config: Config, path: string): PosternError {
   );
 }
 
-function notInitialised(state: string): PosternError {
+/** @throws server.not-initialised when the folder is not there */
+export function requireHome(home: Home): void {
+  try {
+    statSync(home.state);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw notInitialised(home);
+    // Anything else is told by whoever uses it.
+  }
+}
+
+function notInitialised({ state, namedBy }: Home): PosternError {
   const other = serviceInstallation();
   if (other !== undefined && other.home !== state)
     return serverError('server.not-initialised', `there is no Postern in ${state}`, {
       hint: `the service of this machine uses ${other.home}: ${other.run(process.argv.slice(2))}; or begin another installation: postern init`,
     });
-  return serverError('server.not-initialised', `there is no Postern in ${state} yet`);
+  if (namedBy === undefined) return serverError('server.not-initialised', `there is no Postern in ${state} yet`);
+  return serverError(
+    'server.not-initialised',
+    `there is no installation in ${state}, the folder that ${namedBy} names`,
+    {
+      hint: `correct ${namedBy}, or begin a new installation there: ${namedBy === '--home' ? `postern --home ${shellWord(state)} init` : 'postern init'}`,
+    },
+  );
 }
 
 function keySource(key: KeyConfig): KeySource {

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createHome, type Home, type Serving } from '../bed/installation.ts';
 import { ALICE } from '../bed/mail-site.ts';
+import type { CheckReport } from '../../src/check/types.ts';
 import { type Finished, privateFolder, runProgram } from '../bed/process.ts';
 import { startSandbox, type Sandbox } from '../../src/sandbox/index.ts';
 
@@ -136,4 +137,26 @@ test('N8: mailbox add --link prints a link for the owner, and only one that last
   assert.match(moving.stderr, /set console\.port in postern\.yaml/);
   const device = await home.cli(['mailbox', 'add', 'bob@contoso.test', '--link', '--flow', 'device'], { accept: [64] });
   assert.match(device.stderr, /leave --flow out/);
+});
+
+test('G6: a port of another TLS mode or another protocol is told as such, as our setting, with the command that corrects it', async () => {
+  const { host, port } = sandbox.mail.imap;
+  const { pop3, smtp } = sandbox.mail;
+  for (const [setting, sentence, right] of [
+    [`${host}:${port}/starttls`, /speaks IMAP with TLS from the first byte, and the settings say STARTTLS/, port],
+    [`${host}:${pop3.port}/implicit`, /is a port for POP3, and the settings say IMAP/, 993],
+    [`${host}:${smtp.port}/implicit`, /is a port for SMTP, and the settings say IMAP/, 993],
+  ] as const) {
+    await home.cli(['provider', 'set', 'work', '--imap', setting, '--json']);
+    const done = await home.cli(['check', ALICE, '--json'], { accept: [64, 69, 75, 76, 77, 78] });
+    const { first, findings } = json(done) as unknown as CheckReport;
+    assert.match(first?.sentence ?? '', sentence, setting);
+    assert.equal(first?.blame, 'operator');
+    assert.equal(first?.passesWhen, undefined);
+    assert.match(first?.remedy[0]?.do ?? '', new RegExp(`postern provider set work --imap ${host}:${right}/implicit$`));
+    // The step agrees with what is said above all.
+    const failed = findings.find(({ outcome }) => outcome === 'failed');
+    assert.match(failed?.says ?? '', sentence);
+  }
+  await home.cli(['provider', 'set', 'work', '--imap', `${host}:${port}/implicit`]);
 });

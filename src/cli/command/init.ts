@@ -5,6 +5,7 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { presets } from '../../oauth/providers.ts';
 import { certificateFiles } from '../../server/certificate.ts';
+import { makeHome } from '../../server/home.ts';
 import { ensureKey } from '../../server/instance.ts';
 import { programs } from '../client-config/programs.ts';
 import { Context } from '../context.ts';
@@ -78,6 +79,7 @@ interface Made {
 /** Configuration, key, local CA and database; what is there stays as it is. */
 async function makeInstallation(context: Context): Promise<Made> {
   const config = context.config();
+  makeHome(config.home);
   const key = await ensureKey(config);
   const madeConfig = !existsSync(config.home.config);
   if (madeConfig) {

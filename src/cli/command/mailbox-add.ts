@@ -129,5 +129,5 @@ async function printInvitation(
   context.say(
     `send it to ${sharedWith ?? normal}; it is good for a week, and closed once the mailbox is connected. A newer one for ${normal} ends it`,
   );
-  sayReach(context, base);
+  sayReach(context, instance, base);
 }

@@ -16,9 +16,12 @@ export function linkBase({ config }: Instance): string {
   return base;
 }
 
-export function sayReach(context: Context, base: string): void {
+export function sayReach(context: Context, { config }: Instance, base: string): void {
   if (!base.startsWith('http:')) return;
-  context.say('it works in a browser on this machine only; with console.publicUrl it works from anywhere');
+  context.say('it works in a browser on this machine only');
+  context.say(
+    `for owners elsewhere: set console.publicUrl in ${config.home.config} to the https address of a proxy in front of ${new URL(base).host}, register that address, with a slash at its end, as redirect URI of the application, and restart postern serve (docs/renewal.md)`,
+  );
 }
 
 export async function printLink(context: Context, instance: Instance, { address }: Mailbox): Promise<void> {
@@ -30,5 +33,5 @@ export async function printLink(context: Context, instance: Instance, { address 
     });
   }
   context.result({ address, link }, [link]);
-  sayReach(context, base);
+  sayReach(context, instance, base);
 }

@@ -20,7 +20,7 @@ export function ready(): Command {
     )
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      const { status, reasons } = await ask(context.config().console);
+      const { status, reasons } = await askReadiness(context.config().console);
       if (status !== 200)
         throw cliError('cli.not-ready', `the server is not ready: ${reasons.join('; ') || `it answers ${status}`}`, {
           detail: { reasons },
@@ -30,7 +30,11 @@ export function ready(): Command {
 }
 
 /** @throws cli.not-ready (no answer) */
-async function ask({ host, port, tls }: Config['console']): Promise<{ status: number; reasons: readonly string[] }> {
+export async function askReadiness({
+  host,
+  port,
+  tls,
+}: Config['console']): Promise<{ status: number; reasons: readonly string[] }> {
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   const url = `http${tls ? 's' : ''}://${isIPv6(name) ? `[${name}]` : name}:${port}/readyz`;
   // Loaded here and not above: no other command needs an HTTP client for this.

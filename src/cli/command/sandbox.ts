@@ -1,5 +1,7 @@
 /** `postern sandbox`: the emulated tenant, and with --gateway the whole demonstration. */
 import { Command } from 'commander';
+import { isError, PosternError } from '../../base/error.ts';
+import { shellWord } from '../../base/shell.ts';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import { openLog } from '../../server/log.ts';
@@ -45,6 +47,8 @@ export function sandbox(): Command {
         ports: free ? {} : defaultPorts,
         log,
         ...(options.dir === undefined ? {} : { dir: options.dir }),
+      }).catch((error: unknown) => {
+        throw withFreePorts(error, free);
       });
       let demonstration: Demonstration | undefined;
       try {
@@ -67,12 +71,29 @@ export function sandbox(): Command {
           },
           log,
         );
+      } catch (error) {
+        throw withFreePorts(error, free);
       } finally {
         await demonstration?.stop();
         await tenant.close();
         log.flush();
       }
     });
+}
+
+/** Ports that are taken: the command that was typed, with free ones. */
+export function withFreePorts(
+  error: unknown,
+  free: boolean,
+  args: readonly string[] = process.argv.slice(2),
+  script = process.env['npm_lifecycle_event'],
+): unknown {
+  if (free || !isError(error) || !error.code.endsWith('.port-taken')) return error;
+  // `npm start` gives the first two itself.
+  const typed = script === 'start' ? ['npm start --', ...args.slice(2)] : [COMMAND, ...args.map(shellWord)];
+  const hint = `stop the program that uses the port (ss -ltnp shows it), or use free ports: ${[...typed, '--port 0'].join(' ')}`;
+  const { code, kind, detail, message, cause } = error;
+  return new PosternError(code, { kind, hint }, message, { detail, cause });
 }
 
 /** The documented first line of --json. */

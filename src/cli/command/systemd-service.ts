@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command } from 'commander';
+import { asError, isError } from '../../base/error.ts';
 import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
 import { shellWord } from '../../base/shell.ts';
@@ -10,6 +11,7 @@ import { Context } from '../context.ts';
 import { openDialogue } from '../dialogue.ts';
 import { cliError } from '../errors.ts';
 import { ownCommand, planService, type ServicePlan } from '../service-plan.ts';
+import { askReadiness } from './ready.ts';
 import { hasManager, run, type Scope, systemctl } from '../systemctl.ts';
 
 export function service(): Command {
@@ -102,15 +104,22 @@ function status(): Command {
       );
       const unit = units.find((one) => one.home === home.state) ?? units[0];
       if (!unit) {
-        throw cliError('cli.service', 'no service of Postern is installed', { hint: 'postern service install' });
+        const up = (await readiness(context)) === 'ready';
+        throw cliError(
+          'cli.service',
+          `no service of Postern is installed${up ? '; postern serve is up all the same' : ''}`,
+          { hint: hasManager('system', process.env) ? 'postern service install' : withoutSystemd(up) },
+        );
       }
       const problems = problemsOf(unit, home.state);
-      const active = hasManager(unit.scope, process.env)
+      const managed = hasManager(unit.scope, process.env);
+      const active = managed
         ? (await run(systemctl(unit.scope, 'is-active', 'postern.service'))).output
         : 'unknown: systemd does not run here';
-      if (active !== 'active') problems.push(`the service is ${active}`);
-      const ready = active === 'active' ? await readiness(context) : undefined;
-      if (ready !== undefined && ready !== 'ready') problems.push(ready);
+      const ready = active === 'active' || !managed ? await readiness(context) : undefined;
+      if (!managed) problems.push(withoutSystemd(ready === 'ready'));
+      else if (active !== 'active') problems.push(`the service is ${active}`);
+      if (managed && ready !== undefined && ready !== 'ready') problems.push(ready);
       context.result(
         {
           scope: unit.scope,
@@ -132,7 +141,7 @@ function status(): Command {
         ],
       );
       if (problems.length > 0) process.exitCode = NOT_RUNNING;
-      if (active !== 'active' && hasManager(unit.scope, process.env))
+      if (active !== 'active' && managed)
         context.say(`its log: ${unit.scope === 'user' ? 'journalctl --user' : 'journalctl'} -u postern -n 50`);
     });
 }
@@ -276,19 +285,18 @@ function problemsOf(unit: InstalledUnit, home: string): string[] {
   ];
 }
 
-const READY_MS = 5000;
+/** Whether it is up all the same, and what to do where no systemd would start it. */
+const withoutSystemd = (up: boolean): string =>
+  up
+    ? 'systemd does not run here, and postern serve is up: whatever started it looks after it'
+    : 'systemd does not run here: have whatever starts programs on this machine run `postern serve`';
 
 /** What `/readyz` says. */
 async function readiness(context: Context): Promise<string> {
-  const config = readConfig(homeOf(process.env, context.options.home), process.env);
-  const { host, port, tls } = config.console;
-  if (tls || port === 0) return 'its console is not asked from here';
-  const at = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host;
-  try {
-    const response = await fetch(`http://${at}:${port}/readyz`, { signal: AbortSignal.timeout(READY_MS) });
-    const { problems } = (await response.json()) as { problems?: readonly string[] };
-    return response.ok ? 'ready' : `not ready: ${problems?.join('; ') ?? response.status}`;
-  } catch {
-    return `not ready yet: nothing answers at ${at}:${port}`;
-  }
+  const { console } = readConfig(homeOf(process.env, context.options.home), process.env);
+  if (console.port === 0) return 'its console is not asked from here';
+  const at = `${console.host}:${console.port}`;
+  const answer = await askReadiness(console).catch(asError);
+  if (isError(answer)) return `not ready yet: nothing answers at ${at}`;
+  return answer.status === 200 ? 'ready' : `not ready: ${answer.reasons.join('; ') || answer.status}`;
 }

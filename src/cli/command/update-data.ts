@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { installCatalogue, keepCatalogueAt } from '../../oauth/catalogue/catalogue.ts';
 import { LARGEST_EDITION_OCTETS } from '../../oauth/catalogue/signature.ts';
 import { oauthError } from '../../oauth/errors.ts';
-import { makeHome } from '../../server/home.ts';
+import { requireHome } from '../../server/instance.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 
@@ -24,7 +24,7 @@ export function updateData(): Command {
         throw cliError('cli.usage', 'no file or address was named', {
           hint: 'postern update-data FILE, or set data.url in postern.yaml',
         });
-      makeHome(home);
+      requireHome(home);
       const kept = { path: home.catalogue, publishers: data.publishers };
       keepCatalogueAt(kept);
       const { before, now } = installCatalogue(await fetchEdition(source), kept);

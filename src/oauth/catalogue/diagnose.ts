@@ -59,11 +59,12 @@ export function diagnose(error: PosternError, facts: Facts = {}): Diagnosis {
   const row = found?.id === RECIPIENT_UNKNOWN ? catalogue().errors.find(({ id }) => id === MAILBOX_MISSING) : found;
   const host = facts.host ?? evidence.host;
   if (row) return describeRow(row, { ...facts, ...(host === undefined ? {} : { host }) });
+  const passesWhen = error.kind === 'later' ? whenItPasses(error.code) : undefined;
   return {
     id: error.code,
     cause: error.message,
-    blame: BLAME[error.kind],
-    ...(error.kind === 'later' ? { passesWhen: 'the other side recovers' } : {}),
+    blame: OURS.test(error.code) ? 'operator' : BLAME[error.kind],
+    ...(passesWhen === undefined ? {} : { passesWhen }),
     remedy: error.hint === '' ? [] : [{ do: fill(error.hint, facts) }],
     sources: [],
   };
@@ -107,8 +108,17 @@ const BLAME: Readonly<Record<Kind, Blame>> = {
   later: 'provider',
   garbled: 'provider',
   limit: 'program',
-  bug: 'program',
+  bug: 'operator',
 };
+
+/** About this machine and this installation, whatever the kind: neither a provider nor a mail program can do anything. */
+const OURS = /^(?:access|audit|base|check|cli|home|sandbox|server|store|vault)\./;
+
+function whenItPasses(code: string): string {
+  if (code === 'store.full' || code === 'server.disk-full') return 'there is room on the disk';
+  if (code.startsWith('store.') || code.startsWith('server.database')) return 'the database is available again';
+  return OURS.test(code) ? 'what stands in the way on this machine is removed' : 'the other side recovers';
+}
 
 const UNKNOWN: Readonly<Record<keyof Facts, string>> = {
   address: 'ADDRESS',

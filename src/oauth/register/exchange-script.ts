@@ -35,6 +35,11 @@ export function exchangeScript(plan: Plan, ids: ExchangeIds = PLACEHOLDERS): str
           `$ObjectId  = ${quoted(ids.objectId)}`,
         ]
       : []),
+    ...(plan.mailboxes.length > 0
+      ? []
+      : [
+          '# A placeholder: put the real addresses here, or run the command again with --mailbox ADDRESS (repeatable).',
+        ]),
     `$Mailboxes = @(${(plan.mailboxes.length > 0 ? plan.mailboxes : ['mailbox@example.com']).map(quoted).join(', ')})`,
     '',
     `Connect-ExchangeOnline -ShowBanner:$false${plan.cloud.exchange === undefined ? '' : ` -ExchangeEnvironmentName ${plan.cloud.exchange}`}`,

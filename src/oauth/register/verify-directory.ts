@@ -1,5 +1,5 @@
 /** What the directory says of a registration, through the Azure CLI: permissions, consent, switches. */
-import { asError } from '../../base/error.ts';
+import { asError, type PosternError } from '../../base/error.ts';
 import type { Az } from './az.ts';
 import * as az from './az-commands.ts';
 import { changeOf } from './apply.ts';
@@ -19,8 +19,15 @@ export async function verifyInDirectory(
     return await look(cli, clientId, plan, signal);
   } catch (thrown) {
     const error = asError(thrown);
-    return [{ name: 'directory', outcome: 'unknown', found: error.message, next: error.hint }];
+    return [{ name: 'directory', outcome: 'unknown', found: error.message, next: nextOf(error) }];
   }
+}
+
+/** Looking needs no registration by the same way: only what is not looked at is told. */
+function nextOf({ code, hint }: PosternError): string {
+  return code === 'register.az-missing'
+    ? 'with the Azure CLI (https://aka.ms/azure-cli) this can look into the directory as well; everything else works without it'
+    : hint;
 }
 
 async function look(cli: Az, clientId: string, plan: Plan, signal: AbortSignal | undefined): Promise<readonly Check[]> {
