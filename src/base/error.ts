@@ -1,4 +1,5 @@
 /** How bad outcomes are named: one class, stable dotted codes, seven kinds. Each room declares its codes with {@link errorTable}. */
+import { pathOf, type Trouble, troubleOf } from './system-failure.ts';
 
 /**
  * Who has to act, which alone decides the reply on every protocol (see `replies.ts`):
@@ -62,12 +63,62 @@ export function isError(error: unknown, code?: string): error is PosternError {
   return error instanceof PosternError && (code === undefined || error.code === code);
 }
 
-/** Any thrown thing as our error: ours unchanged, the rest as a `bug` with the original as cause. */
+/** Any thrown thing as our error: ours unchanged, trouble of the machine in words, the rest as a `bug` with the original as cause. */
 export function asError(error: unknown): PosternError {
   if (error instanceof PosternError) return error;
+  const ofMachine = machineError(error);
+  if (ofMachine) return ofMachine;
   const text = error instanceof Error ? error.message : String(error);
   return baseError('base.bug', `unexpected: ${text}`, { cause: error });
 }
+
+/**
+ * A full, failing or read-only disk and descriptors that have run out, in words; undefined for anything else.
+ * @param path what could not be used, where the error itself does not name it
+ */
+export function machineError(error: unknown, path = pathOf(error)): PosternError | undefined {
+  const trouble = troubleOf(error);
+  const row = trouble === undefined ? undefined : OF_MACHINE[trouble];
+  if (row === undefined) return undefined;
+  const detail = path === undefined ? {} : { path };
+  return baseError(row.code, row.says(path ?? 'a file'), { hint: row.next(path), detail, cause: error });
+}
+
+const AGAIN = 'then run this again; a service manager starts Postern again by itself';
+const where = (path: string | undefined): string => (path === undefined ? '' : ` ${path}`);
+
+const OF_MACHINE: Partial<
+  Record<
+    Trouble,
+    {
+      readonly code: 'base.disk-full' | 'base.disk-failed' | 'base.read-only' | 'base.too-many-files';
+      readonly says: (what: string) => string;
+      readonly next: (path: string | undefined) => string;
+    }
+  >
+> = {
+  full: {
+    code: 'base.disk-full',
+    says: (what) => `${what} cannot be written: the disk or the quota is full`,
+    next: (path) => `make room (df -h${where(path)} shows how much there is; quota -s a quota), ${AGAIN}`,
+  },
+  failing: {
+    code: 'base.disk-failed',
+    says: (what) => `${what} cannot be read or written: the disk reports an input/output error`,
+    next: () => `look at the kernel log (dmesg, journalctl -k) and at the disk (smartctl -a DEVICE), ${AGAIN}`,
+  },
+  'read-only': {
+    code: 'base.read-only',
+    says: (what) => `${what} cannot be written: its file system is mounted read-only`,
+    next: (path) =>
+      `find the file system (findmnt -T ${path ?? 'PATH'}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so); mount it writable (mount -o remount,rw MOUNTPOINT; a container needs a volume there), ${AGAIN}`,
+  },
+  descriptors: {
+    code: 'base.too-many-files',
+    says: (what) => `${what} cannot be opened: this process or this machine has too many files open`,
+    next: () => `raise the limit (LimitNOFILE= in the service unit, or ulimit -n), ${AGAIN}`,
+  },
+};
 
 /** Codes any room may use. */
 export const baseError = errorTable({
@@ -75,5 +126,9 @@ export const baseError = errorTable({
     kind: 'bug',
     hint: 'this is a defect in Postern: please report it with the log lines around this moment',
   },
+  'base.disk-full': { kind: 'later', hint: 'make room on the disk (df -h shows it), then try again' },
+  'base.disk-failed': { kind: 'later', hint: 'look at the kernel log (dmesg) and at the disk, then try again' },
+  'base.read-only': { kind: 'later', hint: 'mount the file system writable, then try again' },
+  'base.too-many-files': { kind: 'later', hint: 'raise the limit of open files (LimitNOFILE=, ulimit -n)' },
   'base.aborted': { kind: 'later', hint: 'the work was stopped before it ended; try again' },
 });

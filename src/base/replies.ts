@@ -77,6 +77,8 @@ const elsewhere: Partial<Reply> = {
   smtpAuth: '454 4.7.0',
   smtp: '451 4.3.0',
 };
+const { http, imap, smtp, smtpAuth, pop3 } = replies.later;
+const LATER: Partial<Reply> = { http, imap, smtp, smtpAuth, pop3 };
 const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'gateway.consent-needed': elsewhere,
   'gateway.provider-refused': elsewhere,
@@ -86,6 +88,8 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'gateway.login-delay': { pop3: '-ERR [LOGIN-DELAY]' },
   // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
   'store.full': { http: 507, smtp: '452 4.3.1' },
+  // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
+  'store.damaged': LATER,
   'outbox.address': { smtp: '501 5.1.3', http: 422 },
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
   'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },

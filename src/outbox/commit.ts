@@ -21,8 +21,12 @@ export class GroupCommit {
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  constructor(insert: OutboxTable['insert']) {
+  readonly #confirm: () => void;
+
+  /** @param confirm throws when what has been written is not where it will be looked for: asked before and after each commit */
+  constructor(insert: OutboxTable['insert'], confirm: () => void = () => undefined) {
     this.#insert = insert;
+    this.#confirm = confirm;
   }
 
   /** Resolves when the message is durable. @throws store.* */
@@ -43,7 +47,8 @@ export class GroupCommit {
     while (this.#waiting.length > 0) {
       const group = this.#take();
       try {
-        const insertions = await this.#insert(group.map(({ message }) => message));
+        const insertions = await this.#write(group.map(({ message }) => message));
+        if (this.#refused(group)) continue;
         for (const [index, { resolve }] of group.entries()) resolve(insertions[index]!);
       } catch (error) {
         if (group.length === 1) group[0]!.reject(error);
@@ -54,9 +59,28 @@ export class GroupCommit {
     this.#running = undefined;
   }
 
+  /** Async, so that a refusal is a rejection: {@link add} has to know of the run before it is over. */
+  async #write(messages: readonly NewMessage[]): Promise<readonly Insertion[]> {
+    this.#confirm();
+    return this.#insert(messages);
+  }
+
+  /** Written, yet not to be acknowledged. */
+  #refused(group: readonly Waiting[]): boolean {
+    try {
+      this.#confirm();
+      return false;
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+      return true;
+    }
+  }
+
   async #alone({ message, resolve, reject }: Waiting): Promise<void> {
     try {
-      resolve((await this.#insert([message]))[0]!);
+      const [insertion] = await this.#write([message]);
+      this.#confirm();
+      resolve(insertion!);
     } catch (error) {
       reject(error);
     }

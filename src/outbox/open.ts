@@ -32,6 +32,8 @@ export interface OutboxDeps {
   readonly localDomain?: string | undefined;
   /** Finished messages are kept this many milliseconds. */
   readonly keepMs?: number;
+  /** Throws when the database is not the one that will be read later; asked before mail is acknowledged. */
+  readonly confirm?: (() => void) | undefined;
   /** Which of these addresses nothing may be sent to, from this mailbox or at all, with the reason. */
   suppressed?(addresses: readonly string[], mailbox?: string): Promise<ReadonlyMap<string, string>>;
 }
@@ -66,7 +68,7 @@ class StoredOutbox implements Outbox {
     this.#deps = deps;
     this.maxOctets = deps.maxOctets ?? MAX_OCTETS;
     this.localDomain = deps.localDomain;
-    this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages));
+    this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages), deps.confirm);
   }
 
   async accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted> {

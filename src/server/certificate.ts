@@ -3,7 +3,9 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { hostname as machineName } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
+import { machineError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { giveToOwner } from '../base/owner.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
 import { read, readCertificate } from './certificate-in-use.ts';
@@ -41,7 +43,10 @@ export async function certificateFiles(
   const files = { cert: certificatePath(config), key: file('server.key'), ca: file('ca.pem') };
   const names = certificateNames(config);
   if (isFresh(files, names, clock.now()) || (existing === 'keep' && isWhole(files))) return files;
-  mkdirSync(tls, { recursive: true, mode: 0o700 });
+  if (!existsSync(tls)) {
+    mkdirSync(tls, { recursive: true, mode: 0o700 });
+    giveToOwner(tls);
+  }
   if (!existsSync(files.ca)) {
     const made = await createAuthority(`Postern local CA (${machineName()})`, clock.now());
     // The key goes first: a CA certificate without its key would never be replaced.
@@ -118,12 +123,15 @@ export function isWhole(files: CertificateFiles): boolean {
 function write(path: string, text: string): void {
   try {
     writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
+    giveToOwner(`${path}.new`, path);
     renameSync(`${path}.new`, path);
   } catch (cause) {
     const { code = 'unknown reason' } = cause as NodeJS.ErrnoException;
-    rmSync(`${path}.new`, { force: true });
+    const ofMachine = machineError(cause, path);
+    // What cannot be written cannot be removed either.
+    if (code !== 'EROFS') rmSync(`${path}.new`, { force: true });
     if (code === 'ENOSPC' || code === 'EDQUOT')
       throw serverError('server.disk-full', `the disk of ${dirname(path)} is full`, { cause });
-    throw serverError('server.home', `${path} cannot be written (${code})`, { cause });
+    throw ofMachine ?? serverError('server.home', `${path} cannot be written (${code})`, { cause });
   }
 }

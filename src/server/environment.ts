@@ -1,5 +1,6 @@
 /** The environment variables that win over postern.yaml. */
 import { readFileSync } from 'node:fs';
+import { machineError } from '../base/error.ts';
 import { editDistance } from '../base/edit-distance.ts';
 import { Secret } from '../base/secret.ts';
 import { serverError } from './errors.ts';
@@ -57,6 +58,8 @@ export function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     if (isAccessRefused(cause)) throw accessRefused(path, cause);
+    const ofMachine = machineError(cause, path);
+    if (ofMachine) throw ofMachine;
     throw serverError(
       'server.config',
       `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,

@@ -16,6 +16,10 @@ export const serverError = errorTable({
     kind: 'misuse',
     hint: 'restore the master key from your backup; no other key opens this database: docs/backup.md',
   },
+  'server.key-unusable': {
+    kind: 'misuse',
+    hint: 'restore the master key from your backup; no other key opens this database: docs/backup.md',
+  },
   'server.port-taken': {
     kind: 'misuse',
     hint: 'see who holds the port with `ss -ltnp`, then stop that program or choose another port',
@@ -27,6 +31,10 @@ export const serverError = errorTable({
   'server.database-missing': {
     kind: 'misuse',
     hint: 'put the database back or restore the last backup',
+  },
+  'server.database-mark': {
+    kind: 'misuse',
+    hint: 'restore installation.json of the state folder from the last backup: docs/backup.md',
   },
   'server.database-gone': {
     kind: 'later',

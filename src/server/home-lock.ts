@@ -4,12 +4,16 @@
  * for another's. Several machines share a PostgreSQL database instead.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { giveToOwner } from '../base/owner.ts';
+import { troubleOf } from '../base/system-failure.ts';
+import { storeFailure } from '../store/failure.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
 import { databaseFile } from './installation-mark.ts';
+import { accessRefused, isAccessRefused } from './ownership.ts';
 
 /** A process as the system knows it: an id alone may be another's by now. */
 export interface KnownProcess {
@@ -25,7 +29,7 @@ export interface HomeLock extends AsyncDisposable {
   readonly leftBehind: readonly number[];
 }
 
-/** @throws server.already-running */
+/** @throws server.already-running, server.not-yours, server.home, store.*, base.* (trouble of the machine) */
 export function takeHomeLock(config: Config): HomeLock | undefined {
   const path = lockPath(config);
   if (path === undefined) return undefined;
@@ -35,7 +39,7 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
     lock.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
   } catch (cause) {
     lock.close();
-    if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY) throw cause;
+    if (troubleOf(cause) !== 'busy') throw storeFailure(cause, path);
     const holder = readNote(path)?.holder.pid;
     throw serverError(
       'server.already-running',
@@ -50,9 +54,10 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
     try {
       const text = JSON.stringify({ holder: { pid: process.pid }, workers: known });
       writeFileSync(`${path}.json.new`, text, { mode: 0o600 });
+      giveToOwner(`${path}.json.new`, `${path}.json`);
       renameSync(`${path}.json.new`, `${path}.json`);
     } catch {
-      rmSync(`${path}.json.new`, { force: true });
+      remove(`${path}.json.new`);
     }
   };
   write([]);
@@ -60,19 +65,32 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
     leftBehind,
     note: write,
     async [Symbol.asyncDispose]() {
-      rmSync(`${path}.json`, { force: true });
+      remove(`${path}.json`);
       lock.close();
     },
   };
 }
 
-const SQLITE_BUSY = 5;
+/** On a file system that has become read-only it stays, and names processes that no longer run. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // as above
+  }
+}
 
 function openLock(path: string): DatabaseSync {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (!existsSync(path)) {
+      closeSync(openSync(path, 'a', 0o600));
+      giveToOwner(path);
+    }
     return new DatabaseSync(path, { timeout: 0 });
   } catch (cause) {
+    if (isAccessRefused(cause)) throw accessRefused(path, cause);
+    if (troubleOf(cause) !== undefined) throw storeFailure(cause, path);
     throw serverError('server.home', `the folder ${dirname(path)} cannot be used`, { cause });
   }
 }

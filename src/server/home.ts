@@ -2,6 +2,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { machineError } from '../base/error.ts';
 import { serverError } from './errors.ts';
 import { accessRefused, isAccessRefused } from './ownership.ts';
 
@@ -53,7 +54,10 @@ export function makeHome(home: Home): void {
     if (!statSync(home.state).isDirectory()) throw new Error('not a folder');
   } catch (cause) {
     if (isAccessRefused(cause)) throw accessRefused(home.state, cause);
-    throw serverError('server.home', `the folder ${home.state} cannot be used`, { cause });
+    throw (
+      machineError(cause, home.state) ??
+      serverError('server.home', `the folder ${home.state} cannot be used`, { cause })
+    );
   }
 }
 

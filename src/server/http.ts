@@ -18,6 +18,8 @@ export interface ConsoleOptions {
   readonly limits?: HttpLimits | undefined;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
+  /** While true the API takes nothing. */
+  starting?(): boolean;
   /** What stands against serving, in plain words; empty when ready. */
   ready(): Promise<readonly string[]>;
   /** What does not stand against it yet, but should be known. */
@@ -100,7 +102,12 @@ function isHealth({ method, url }: IncomingMessage): boolean {
 
 async function answer(request: IncomingMessage, options: ConsoleOptions, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '/').split('?')[0]!;
-  if (options.api?.owns(path) === true) return options.api.handle(request, response);
+  if (options.api?.owns(path) === true) {
+    if (options.starting?.() !== true) return options.api.handle(request, response);
+    request.resume();
+    response.setHeader('retry-after', '1');
+    return problem(response, 503, 'Postern is starting; try again in a moment');
+  }
   const page = await options.pages?.(withoutBody(request));
   if (page) {
     response.writeHead(page.status, [...page.headers].flat());

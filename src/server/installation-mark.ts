@@ -4,11 +4,15 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { machineError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { giveToOwner } from '../base/owner.ts';
+import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
+import { isAccessRefused, ownerOf } from './ownership.ts';
 
 interface Mark {
   /** File of an SQLite database, or `postgres`. */
@@ -86,6 +90,7 @@ export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>,
 function remember(config: Config, mark: Mark, log: Log): void {
   try {
     writeFileSync(`${markPath(config)}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
+    giveToOwner(`${markPath(config)}.new`, markPath(config));
     renameSync(`${markPath(config)}.new`, markPath(config));
   } catch (error) {
     log.debug({ error }, 'the database could not be remembered now; it will be at the next start');
@@ -94,10 +99,39 @@ function remember(config: Config, mark: Mark, log: Log): void {
 
 const markPath = ({ home }: Config): string => join(home.state, 'installation.json');
 
+/** Only a file that is not there means that no database was opened here yet. @throws server.not-yours, server.database-mark, base.* */
 function readMark(config: Config): Mark | undefined {
+  const path = markPath(config);
+  let text: string;
   try {
-    return JSON.parse(readFileSync(markPath(config), 'utf8')) as Mark;
-  } catch {
-    return undefined; // no database was opened here yet
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw machineError(cause, path) ?? (isAccessRefused(cause) ? unreadable(path, cause) : damagedMark(path, cause));
   }
+  try {
+    const mark = JSON.parse(text) as Partial<Mark> | null;
+    if (typeof mark?.database === 'string' && typeof mark.installation === 'string') return mark as Mark;
+  } catch (cause) {
+    throw damagedMark(path, cause);
+  }
+  throw damagedMark(path, undefined);
+}
+
+/** The folder is this user's, so whoever wrote the file did it as somebody else: root, most likely. */
+function unreadable(path: string, cause: unknown): PosternError {
+  const owner = ownerOf(path);
+  return serverError('server.not-yours', `${path} cannot be read: it belongs to ${owner}`, {
+    hint: `give it to the owner of its folder: sudo chown --reference=${shellWord(dirname(path))} ${shellWord(path)}`,
+    detail: { path, owner },
+    cause,
+  });
+}
+
+function damagedMark(path: string, cause: unknown): PosternError {
+  return serverError('server.database-mark', `${path}, which names the database of this installation, is damaged`, {
+    hint: `restore it from the last backup; or, when \`database\` in postern.yaml is the right one and holds your mailboxes, remove it: rm ${shellWord(path)}`,
+    detail: { path },
+    ...(cause === undefined ? {} : { cause }),
+  });
 }

@@ -27,9 +27,11 @@ import {
   passphraseKey,
 } from '../vault/key-source.ts';
 import { HEADER } from '../vault/header.ts';
+import { vaultError } from '../vault/errors.ts';
 import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
+import { type DatabaseInPlace, watchDatabaseFile } from './database-file.ts';
 import { serverError } from './errors.ts';
 import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
@@ -55,6 +57,7 @@ export interface Instance {
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
+  readonly inPlace: DatabaseInPlace;
   readonly store: Store;
   readonly vault: Vault;
   readonly audit: Audit;
@@ -94,9 +97,13 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
     ...(options.writer && { writer: options.writer }),
     ...(options.lost && { lost: options.lost }),
   });
+  const inPlace = watchDatabaseFile(config);
   try {
     await confirmDatabase(config, store, log);
-    const vault = await openVault(store.settings, keySource(config.key));
+    const sealed = (await store.settings.get(HEADER)) !== undefined;
+    const vault = await openVault(store.settings, keySource(config.key)).catch((error: unknown) => {
+      throw sealed ? keyUnusable(config, error) : error;
+    });
     const key = await auditKey(vault, await isAuditSigned(config, store, log));
     const audit = openAudit(store.audit, clock, { log, key });
     const emit = async (event: OAuthEvent): Promise<void> => {
@@ -115,11 +122,13 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       localDomain: config.outbox.localDomain,
       keepMs: config.outbox.keepDays * 86_400_000,
       suppressed: openSuppressed(store),
+      confirm: inPlace.confirm,
     });
     return {
       config,
       clock,
       log,
+      inPlace,
       store,
       vault,
       audit,
@@ -154,7 +163,8 @@ export async function ensureKey(config: Config): Promise<'made' | 'there' | 'els
   try {
     await createKeyFile(config.key.path);
   } catch (error) {
-    if (isError(error) && isAccessRefused(error.cause)) throw accessRefused(config.key.path, error.cause);
+    if (isError(error) && isAccessRefused(error.cause) && !error.code.startsWith('base.'))
+      throw accessRefused(config.key.path, error.cause);
     throw error;
   }
   return 'made';
@@ -192,6 +202,37 @@ function keyMissing(config: Config, path: string): PosternError {
         ? `there is a key file ${usual}: correct key.path in postern.yaml, or leave it out`
         : `restore the key file from your backup to ${path} (mode 600), or correct key.path in postern.yaml; without it the consents in this database are lost, and to begin anew its file has to be moved away: docs/backup.md`,
       detail: { path, ...(elsewhere ? { found: usual } : {}) },
+    },
+  );
+}
+
+/** A key that does not open the database it stands beside: never the advice to make another. */
+function keyUnusable(config: Config, error: unknown): unknown {
+  // One that cannot be read at all, or is of another kind, has advice of its own.
+  const isWrong = isError(error, 'vault.wrong-key') && error.hint === vaultError.table['vault.wrong-key'].hint;
+  const isNone = isError(error, 'vault.locked') && 'octets' in error.detail;
+  if (!isWrong && !isNone) return error;
+  const { key } = config;
+  const database = databaseFile(config) ?? 'the PostgreSQL database';
+  const [said, where] =
+    key.source === 'file'
+      ? [`the key file ${key.path}`, key.path]
+      : key.source === 'credential'
+        ? [`the credential ${key.name}`, undefined]
+        : [key.source === 'passphrase' ? 'the passphrase' : 'the variable', undefined];
+  const restore =
+    where === undefined
+      ? 'give the key this database was set up with'
+      : `restore the key file from your backup to ${where} (mode 600), or correct key.path in postern.yaml`;
+  return serverError(
+    'server.key-unusable',
+    isNone
+      ? `${error.message}, and ${database} is sealed with another key`
+      : `${database} is sealed with another master key than ${said} holds`,
+    {
+      hint: `${restore}; no new key opens this database, and without the old one the consents in it are lost: docs/backup.md`,
+      detail: { database, ...(where === undefined ? {} : { path: where }), because: error.code },
+      cause: error,
     },
   );
 }

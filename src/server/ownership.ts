@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
-import { isError, type PosternError } from '../base/error.ts';
+import { isError, machineError, type PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { serverError } from './errors.ts';
 import type { Home } from './home.ts';
@@ -37,13 +37,8 @@ export function requireAccessTo(path: string, mode: number): void {
 /** Whose it is, and what to type. @param args of the command that was refused */
 export function accessRefused(path: string, cause: unknown, args = process.argv.slice(2)): PosternError {
   if (isError(cause)) return cause;
-  if ((cause as NodeJS.ErrnoException).code === 'EROFS') {
-    return serverError('server.not-yours', `${path} is on a file system that is mounted read-only`, {
-      hint: 'mount it writable, or set POSTERN_HOME to a folder on another one; a container needs a volume there',
-      detail: { path },
-      cause,
-    });
-  }
+  const ofMachine = machineError(cause, path);
+  if (ofMachine) return ofMachine;
   const nearest = nearestOf(path);
   const owner = nearest.uid;
   const me = process.geteuid?.() ?? owner;

@@ -158,6 +158,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
     api,
     metrics: () => running.workers?.metrics() ?? metrics.registry.metrics(),
     pages: async (request) => pages?.handle(request),
+    starting: () => running.phase === 'starting',
     ready: () => running.problems(),
     warnings: () => running.watched?.warnings() ?? [],
   }).catch(async (error: unknown) => {

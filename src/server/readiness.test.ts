@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
-import type { PosternError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
+import { replyTo } from '../base/replies.ts';
+import { GroupCommit } from '../outbox/commit.ts';
+import type { NewMessage } from '../store/types-outbox.ts';
 import { readConfig } from './config.ts';
 import { homeOf } from './home.ts';
 import { ensureKey, openInstance } from './instance.ts';
@@ -23,7 +26,7 @@ async function scene(t: TestContext) {
     await instance.close();
     rmSync(folder, { recursive: true });
   });
-  return { clock, lost, readiness, database: config.home.database };
+  return { clock, instance, lost, readiness, database: config.home.database };
 }
 
 test('L22: not ready as soon as the database file is deleted, and lost a moment later', async (t) => {
@@ -57,4 +60,20 @@ test('L22: the same when it is replaced; one that is back in time is none of it'
     lost.map(({ message }) => /was replaced by another/.test(message)),
     [true],
   );
+});
+
+test('P4: nothing is acknowledged while the database file is deleted, and again once it is back', async (t) => {
+  const { database, instance } = await scene(t);
+  const commit = new GroupCommit(
+    async (messages) => messages.map((_, seq) => ({ type: 'inserted', seq })),
+    () => instance.inPlace.confirm(),
+  );
+  const message = { chunks: [] } as unknown as NewMessage;
+  assert.equal((await commit.add(message)).type, 'inserted');
+  renameSync(database, `${database}.away`);
+  const refused = (error: unknown): boolean => isError(error, 'server.database-gone') && replyTo(error).http === 503;
+  const results = await Promise.allSettled([commit.add(message), commit.add(message), commit.add(message)]);
+  assert.ok(results.every((result) => result.status === 'rejected' && refused(result.reason)));
+  renameSync(`${database}.away`, database);
+  assert.equal((await commit.add(message)).type, 'inserted');
 });

@@ -1,5 +1,5 @@
 /** Whether this process can do its work: what `/readyz` says, and what makes a process end that cannot recover by itself. */
-import { statfsSync, statSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { asError, type PosternError } from '../base/error.ts';
 import { descriptorLimit, FEW_DESCRIPTORS, openDescriptors } from './descriptors.ts';
@@ -25,18 +25,10 @@ const LEAST_OCTETS = 1 << 20;
 export function openReadiness(instance: Instance, lost: (error: PosternError) => void): Readiness {
   const { clock, config, store } = instance;
   const file = databaseFile(config);
-  const identity = file === undefined ? undefined : identityOf(file);
+  const gone = (): string | undefined => instance.inPlace.gone();
   let missed = 0;
   let last: { readonly until: number; readonly answer: Promise<readonly string[]> } | undefined;
 
-  const gone = (): string | undefined => {
-    if (file === undefined) return undefined;
-    const now = identityOf(file);
-    if (now === identity) return undefined;
-    return now === undefined
-      ? `the database file ${file} was deleted`
-      : `the database file ${file} was replaced by another`;
-  };
   const look = (): void => {
     timer = clock.after(FILE_MS, look);
     const what = gone();
@@ -79,11 +71,6 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
       timer.cancel();
     },
   };
-}
-
-function identityOf(path: string): string | undefined {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat && `${stat.dev}:${stat.ino}`;
 }
 
 function roomProblem(file: string | undefined): string | undefined {

@@ -24,7 +24,8 @@ export const storeError = errorTable({
     hint: 'a newer Postern wrote this database; run that version or a later one, or restore the backup from before the upgrade',
   },
   'store.damaged': {
-    kind: 'bug',
-    hint: 'the database is damaged; stop Postern and restore the last backup',
+    // Of the operator and no defect, so that a service manager does not start it again for ever.
+    kind: 'misuse',
+    hint: 'the database is damaged; stop Postern and restore the last backup: docs/backup.md',
   },
 });

@@ -1,13 +1,20 @@
 /** What a database driver throws, as our error. Driver texts are kept as cause; connection strings never appear in them. */
-import { asError, type PosternError } from '../base/error.ts';
+import { accessSync, constants } from 'node:fs';
+import { asError, machineError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
+import { shellWord } from '../base/shell.ts';
+import { troubleOf } from '../base/system-failure.ts';
 import { storeError } from './errors.ts';
 
-/** Any error thrown by node:sqlite, pg or Kysely as a {@link PosternError}; ours pass unchanged. */
-export function storeFailure(error: unknown): PosternError {
+/**
+ * Any error thrown by node:sqlite, pg or Kysely as a {@link PosternError}; ours pass unchanged.
+ * @param path the SQLite file, where it is known
+ */
+export function storeFailure(error: unknown, path?: string): PosternError {
   if (!(error instanceof Error)) return asError(error);
   const { errcode, code } = error as { errcode?: unknown; code?: unknown };
-  if (typeof errcode === 'number') return sqliteFailure(errcode, error);
+  if (typeof errcode === 'number') return sqliteFailure(errcode, error, path);
+  if (path !== undefined && troubleOf(error) !== undefined) return fileFailure(error, path);
   if (typeof code === 'string') {
     const known = postgresFailure(code, error);
     if (known) return known;
@@ -30,44 +37,98 @@ const GONE =
 
 /** Primary result codes, https://sqlite.org/rescode.html */
 const SQLITE_BUSY = new Set([5, 6]);
+const FOREIGN_KEY = 787;
 
-function sqliteFailure(errcode: number, cause: Error): PosternError {
-  const detail = { sqlite: errcode };
-  switch (errcode & 0xff) {
-    case 5:
-    case 6:
+function sqliteFailure(errcode: number, cause: Error, path: string | undefined): PosternError {
+  if ((errcode & 0xff) === 19) return conflict(errcode === FOREIGN_KEY, { sqlite: errcode }, cause);
+  return troubleOf(cause) === undefined ? asError(cause) : fileFailure(cause, path);
+}
+
+/** Trouble with the file of a SQLite database, or with one beside it. */
+function fileFailure(cause: Error, path: string | undefined): PosternError {
+  const { errcode } = cause as { errcode?: number };
+  const detail = { ...(errcode === undefined ? {} : { sqlite: errcode }), ...(path === undefined ? {} : { path }) };
+  const file = path === undefined ? 'the database file' : `the database file ${path}`;
+  switch (troubleOf(cause)) {
+    case 'busy':
       return storeError('store.unavailable', 'the database is locked by another program', {
         hint: 'another program holds the database file (a backup or an sqlite3 shell?); let it finish',
         detail,
         cause,
       });
-    case 13:
+    case 'full':
       return storeError('store.full', 'the disk of the database is full', {
         hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
         detail,
         cause,
       });
-    case 10:
+    case 'failing':
       return storeError('store.unavailable', 'the disk of the database failed to read or write', {
         hint: 'check the disk (dmesg, df -h), then start Postern again',
         detail,
         cause,
       });
-    case 3:
-    case 8:
-    case 14:
-      return storeError('store.misconfigured', 'the database file cannot be opened for writing', {
-        hint: 'give the user Postern runs as the ownership of the database file and its directory (chown)',
+    case 'read-only':
+      return accessOf(path) === 'denied' ? unopened(file, path, detail, cause) : readOnly(file, path, detail, cause);
+    case 'unopened': {
+      // SQLite says the same of a missing right, a file system that takes nothing and descriptors that have run out.
+      const why = accessOf(path);
+      return why === 'read-only' ? readOnly(file, path, detail, cause) : unopened(file, path, detail, cause);
+    }
+    case 'damaged':
+      return storeError('store.damaged', `${file} is damaged or no database`, {
+        hint: restoreHint(path),
         detail,
         cause,
       });
-    case 11:
-    case 26:
-      return storeError('store.damaged', 'the database file is damaged or no database', { detail, cause });
-    case 19:
-      return conflict(errcode === 787, detail, cause);
-    default:
-      return asError(cause);
+    case 'descriptors':
+    case undefined:
+      return machineError(cause, path) ?? asError(cause);
+  }
+}
+
+function readOnly(
+  file: string,
+  path: string | undefined,
+  detail: Readonly<Record<string, unknown>>,
+  cause: Error,
+): PosternError {
+  return storeError('store.unavailable', `${file} cannot be written: its file system is mounted read-only`, {
+    hint: `find the file system (findmnt -T ${path === undefined ? 'PATH' : shellWord(path)}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so), mount it writable (mount -o remount,rw MOUNTPOINT), then start Postern again; a service manager does so by itself`,
+    detail,
+    cause,
+  });
+}
+
+function unopened(
+  file: string,
+  path: string | undefined,
+  detail: Readonly<Record<string, unknown>>,
+  cause: Error,
+): PosternError {
+  return storeError('store.misconfigured', `${file} cannot be opened for writing`, {
+    hint: `give the user Postern runs as the ownership of the database file and its directory: chown USER ${path === undefined ? 'FILE' : shellWord(path)}`,
+    detail,
+    cause,
+  });
+}
+
+/** What to do with a database that does not open any more. */
+function restoreHint(path: string | undefined): string {
+  if (path === undefined) return 'stop Postern and restore the last backup: docs/backup.md';
+  const [file, aside] = [shellWord(path), shellWord(`${path}.damaged`)];
+  return `stop Postern and restore the last backup: mv ${file} ${aside} && rm -f ${shellWord(`${path}-wal`)} ${shellWord(`${path}-shm`)} && cp -p BACKUP/postern.db ${file}, as the user Postern runs as; docs/backup.md has it all`;
+}
+
+/** What the operating system says of writing to this file. */
+function accessOf(path: string | undefined): 'denied' | 'read-only' | 'granted' | 'unknown' {
+  if (path === undefined) return 'unknown';
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return 'granted';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'EROFS' ? 'read-only' : code === 'EACCES' || code === 'EPERM' ? 'denied' : 'unknown';
   }
 }
 

@@ -1,11 +1,13 @@
 /** SQLite by way of node:sqlite: one file, one connection. */
-import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, type SqliteDatabase, SqliteDialect } from 'kysely';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import { giveToOwner } from '../base/owner.ts';
+import { troubleOf } from '../base/system-failure.ts';
 import { type Engine, makeEngine, migrate } from './engine.ts';
 import { storeError } from './errors.ts';
 import { isCollision, storeFailure } from './failure.ts';
@@ -40,7 +42,7 @@ export async function openSqlite(
     return opened;
   } catch (error) {
     if (file?.isOpen) file.close();
-    throw storeFailure(error);
+    throw storeFailure(error, path);
   }
 }
 
@@ -51,7 +53,7 @@ export function openSqliteReader(path: string, clock: Clock, log: Log): Opened {
     opened.look();
     return opened;
   } catch (error) {
-    throw storeFailure(error);
+    throw storeFailure(error, path);
   }
 }
 
@@ -116,13 +118,16 @@ const STATEMENTS = 200;
 function createPrivately(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const isNew = !existsSync(path);
     const fd = openSync(path, 'a', 0o600);
     try {
       if ((fstatSync(fd).mode & 0o077) !== 0) fchmodSync(fd, 0o600);
+      if (isNew) giveToOwner(path);
     } finally {
       closeSync(fd);
     }
   } catch (cause) {
+    if (troubleOf(cause) !== undefined) throw cause;
     throw storeError('store.misconfigured', `the database file ${path} cannot be created`, {
       hint: `give the user Postern runs as the directory: chown $(id -un) ${dirname(path)}`,
       cause,

@@ -1,8 +1,10 @@
 /** Where the master key comes from. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { machineError } from '../base/error.ts';
+import { giveToOwner } from '../base/owner.ts';
 import type { Secret } from '../base/secret.ts';
 import { argon2id, type Cost, newCost } from './argon2.ts';
 import { weaknessOf } from './passphrase.ts';
@@ -71,11 +73,13 @@ export function passphraseKey(passphrase: Secret, options: { readonly insecureWe
  * it may be the only one that opens a database. @throws vault.locked
  */
 export async function createKeyFile(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   let file: FileHandle;
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     file = await open(path, 'wx', 0o600);
   } catch (cause) {
+    const ofMachine = machineError(cause, path);
+    if (ofMachine) throw ofMachine;
     throw vaultError('vault.locked', `the key file ${path} cannot be made`, {
       hint:
         (cause as NodeJS.ErrnoException).code === 'EEXIST'
@@ -87,11 +91,20 @@ export async function createKeyFile(path: string): Promise<void> {
   try {
     await file.writeFile(`${randomBytes(KEY_OCTETS).toString('base64url')}\n`);
     await file.sync();
+    giveToOwner(path);
+    await syncDirectory(dirname(path));
+  } catch (cause) {
+    // Nothing was sealed with it yet; half a key file would stand in the way of the next try.
+    await rm(path, { force: true }).catch(() => undefined);
+    throw machineError(cause, path) ?? cause;
   } finally {
     await file.close();
   }
-  // The name is in the directory, which has to reach the disk as well.
-  const directory = await open(dirname(path), constants.O_RDONLY);
+}
+
+/** The name of a new file is in its directory, which has to reach the disk as well. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY);
   try {
     await directory.sync();
   } finally {
@@ -112,6 +125,8 @@ async function readKeyFile(path: string, mode: 'private' | 'any'): Promise<Uint8
   try {
     file = await open(path, constants.O_RDONLY);
   } catch (cause) {
+    const ofMachine = machineError(cause, path);
+    if (ofMachine) throw ofMachine;
     throw vaultError('vault.locked', `the key file ${path} cannot be read`, {
       hint:
         (cause as NodeJS.ErrnoException).code === 'ENOENT'
@@ -134,7 +149,9 @@ async function readKeyFile(path: string, mode: 'private' | 'any'): Promise<Uint8
     }
     const buffer = Buffer.alloc(MOST);
     const { bytesRead } = await file.read(buffer, 0, MOST, 0);
-    return readKey(buffer.subarray(0, bytesRead), basename(path));
+    return readKey(buffer.subarray(0, bytesRead), `the key file ${path}`);
+  } catch (error) {
+    throw machineError(error, path) ?? error;
   } finally {
     await file.close();
   }
@@ -146,7 +163,13 @@ function readKey(bytes: Buffer, where: string): Uint8Array {
   const text = bytes.toString('latin1').trim();
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
   if (/^[\w+/-]{43}=?$/.test(text)) return Buffer.from(text, 'base64url');
-  throw vaultError('vault.locked', `${where} does not hold a master key`, {
-    hint: 'a master key is 32 octets as base64 or hex; make one with: openssl rand -base64 32',
-  });
+  // Never how to make one: where a database is, a new key makes everything in it unreadable for good.
+  throw vaultError(
+    'vault.locked',
+    bytes.length === 0 ? `${where} is empty` : `${where} does not hold a master key (32 octets as base64 or hex)`,
+    {
+      hint: 'restore the master key from your backup: docs/backup.md; only where no database was ever set up, remove what is there and make one: postern init',
+      detail: { octets: bytes.length },
+    },
+  );
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { systemClock } from '../../base/clock.ts';
+import { giveToOwner } from '../../base/owner.ts';
 import { presets } from '../../oauth/providers.ts';
 import { certificateFiles } from '../../server/certificate.ts';
 import { makeHome } from '../../server/home.ts';
@@ -85,6 +86,7 @@ async function makeInstallation(context: Context): Promise<Made> {
   if (madeConfig) {
     mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
     writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx' });
+    giveToOwner(config.home.config);
   }
   const certificate = await certificateFiles(config, systemClock, 'keep');
   await context.withInstance(async () => undefined);

@@ -31,7 +31,9 @@ export function serve(): Command {
       const log = context.serverLog(config);
       const early = new EarlyStop(log);
       const serving = await serveHere(config, log, { reread: read, signal: early.signal }).catch((error: unknown) => {
-        if (!early.signal.aborted) throw error;
+        if (early.signal.aborted) return undefined;
+        early.end();
+        throw error;
       });
       early.end();
       if (serving === undefined) {

@@ -1,5 +1,6 @@
 /** The catalogue in force: what this version was built with, or a newer signed edition kept in the home. */
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { giveToOwner } from '../../base/owner.ts';
 import type { PosternError } from '../../base/error.ts';
 import { asError } from '../../base/error.ts';
 import { oauthError } from '../errors.ts';
@@ -49,6 +50,7 @@ export function installCatalogue(
   if (now.edition > before.edition) {
     // In one step, so that a running gateway never reads half a file.
     writeFileSync(`${home.path}.new`, text, { mode: 0o644 });
+    giveToOwner(`${home.path}.new`, home.path);
     renameSync(`${home.path}.new`, home.path);
   }
   return { before, now };
