@@ -37,3 +37,12 @@ test('G14: the command for free ports is the one that was typed', () => {
   assert.match(hint(['sandbox', '--gateway', '--dir', 'x'], 'start'), /: npm start -- --dir x --port 0$/);
   assert.match(hint(['sandbox', '--gateway', '--home', '/a b']), / sandbox --gateway --home '\/a b' --port 0$/);
 });
+
+test('G13: the application that an error names fills its place in the next step', () => {
+  const said = diagnose(
+    new PosternError('tls.untrusted', { kind: 'refused', hint: '' }, 'refused', {
+      detail: { reason: 'SELF_SIGNED_CERT_IN_CHAIN', application: 'work' },
+    }),
+  );
+  assert.match(said.remedy[0]?.run ?? '', /^postern provider set work --ca FILE$/);
+});

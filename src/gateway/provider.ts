@@ -143,9 +143,9 @@ export class Provider {
     try {
       return await work(stop.signal);
     } catch (error) {
-      throw stop.signal.aborted
-        ? asError(stop.signal.reason)
-        : explain(asError(error), mailbox, (address) => this.#options.holders?.(address) ?? []);
+      if (stop.signal.aborted) throw asError(stop.signal.reason);
+      const application = await this.#options.tokens.applicationName?.(mailbox);
+      throw explain(asError(error), mailbox, application, (address) => this.#options.holders?.(address) ?? []);
     } finally {
       limit.cancel();
       signal.removeEventListener('abort', forward);
@@ -255,18 +255,20 @@ export class Provider {
 function explain(
   error: PosternError,
   { address }: Mailbox,
+  application: string | undefined,
   holders: (address: string) => readonly string[],
 ): PosternError {
   const { code, kind, retryAt } = error;
   if (code === 'oauth.suspended')
     return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
-  const { id, cause, remedy } = diagnose(error, { address });
+  const named = application === undefined ? {} : { application };
+  const { id, cause, passesWhen, remedy } = diagnose(error, { address, ...named });
   const reply = error.detail['reply'];
   const more = `\`postern check ${shellWord(address)}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));
   const facts = {
-    detail: { code, diagnosis: id, ...(reply === undefined ? {} : { reply }) },
+    detail: { code, diagnosis: id, ...named, ...(reply === undefined ? {} : { reply }) },
     ...(retryAt === undefined ? {} : { retryAt }),
     cause: error,
   };
@@ -277,7 +279,7 @@ function explain(
     return gatewayError('gateway.login-delay', `the provider does not open ${address} again so soon`, facts);
   const options = {
     ...facts,
-    hint: `the app password is right; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
+    hint: `the app password is right; ${passesWhen === undefined ? 'this does not pass by itself' : `this passes by itself when ${oneLine(passesWhen)}`}; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
   };
   const crowd = tooManySessions(id, address, holders(address));
   if (crowd !== undefined)

@@ -133,6 +133,16 @@ class CachingTokenSource implements OpenedTokenSource {
     return endpointOf(await this.#profile(grant.applicationId), grant, mailbox, protocol);
   }
 
+  async applicationName(mailbox: Mailbox): Promise<string | undefined> {
+    try {
+      const grant = await this.#grant(mailbox.grantId);
+      return grant && (await this.#application(grant.applicationId)).name;
+    } catch (error) {
+      this.#deps.log.debug({ code: asError(error).code }, 'the application of a mailbox cannot be told');
+      return undefined;
+    }
+  }
+
   reject(token: AccessToken): void {
     const entry = this.#entries.get(token.grantId);
     if (!entry || entry.token.value.reveal() !== token.value.reveal()) return;

@@ -41,6 +41,8 @@ export interface TokenSource {
   renewedToken(mailbox: Mailbox, protocol: Protocol, signal?: AbortSignal): Promise<AccessToken>;
   /** Where to connect for this mailbox and protocol. @throws oauth.not-granted, oauth.misconfigured */
   endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint>;
+  /** What the mailbox's application is called here, for commands in next steps; undefined when it cannot be told. */
+  applicationName?(mailbox: Mailbox): Promise<string | undefined>;
   /**
    * The mail server refused this token although it looked valid: forget it, so that the next call renews. A token that replaced
    * a refused one is kept for a minute, because another would be refused as well.

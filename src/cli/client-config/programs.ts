@@ -1,4 +1,5 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
+import { shellWord } from '../../base/shell.ts';
 import type { Protocol } from '../../store/types.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import type { ClientSettings, Door, Security } from './settings.ts';
@@ -264,7 +265,7 @@ function forPrinter(settings: ClientSettings): ClientConfig {
             'The gateway listens on this machine only. For devices add a listener to postern.yaml: - { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }',
           ]
         : []),
-      'Limit the app password to the device: postern password add --mailbox ADDRESS --protocols smtp --network 192.168.1.40/32 --label PRINTER',
+      `Limit the app password to the device: postern password add --mailbox ${shellWord(settings.address)} --protocols smtp --network 192.168.1.40/32 --label PRINTER`,
       'Sender address: the mailbox itself, or one it may send as.',
       ...(settings.ca === undefined
         ? []

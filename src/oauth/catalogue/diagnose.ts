@@ -52,8 +52,10 @@ const RECIPIENT_UNKNOWN = 'smtp.recipient-unknown';
 const MAILBOX_MISSING = 'graph.mailbox-missing';
 
 /** Any failure in plain words. What the catalogue does not know is told by the error itself. */
-export function diagnose(error: PosternError, facts: Facts = {}): Diagnosis {
+export function diagnose(error: PosternError, given: Facts = {}): Diagnosis {
   const evidence = evidenceOf(error);
+  const { application } = evidence;
+  const facts = application === undefined ? given : { application, ...given };
   const found = findRow(evidence);
   // A session is about its mailbox: whoever does not exist there is the mailbox, not a recipient.
   const row = found?.id === RECIPIENT_UNKNOWN ? catalogue().errors.find(({ id }) => id === MAILBOX_MISSING) : found;

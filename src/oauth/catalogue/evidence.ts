@@ -14,6 +14,8 @@ export interface Evidence {
   readonly graph?: string;
   /** Whom it happened with. */
   readonly host?: string;
+  /** Our name of the application. */
+  readonly application?: string;
 }
 
 /** Reads an error and its causes; of each kind of fact the one nearest to the root counts. */
@@ -58,6 +60,7 @@ function factsOf({ detail }: PosternError): Evidence {
   const reply = textOf(detail['reply']);
   const sasl = (detail['failure'] as { readonly status?: unknown } | undefined)?.status;
   const graph = textOf(detail['graphCode']);
+  const application = textOf(detail['application']);
   const host = textOf(detail['host']) ?? hostOf(textOf(detail['url']));
   return {
     ...(aadsts ? { aadsts } : {}),
@@ -74,6 +77,7 @@ function factsOf({ detail }: PosternError): Evidence {
     ...(typeof sasl === 'string' ? { sasl } : {}),
     ...(graph === undefined ? {} : { graph }),
     ...(host === undefined ? {} : { host }),
+    ...(application === undefined ? {} : { application }),
   };
 }
 
