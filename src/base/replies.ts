@@ -91,6 +91,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
   'store.damaged': LATER,
   'outbox.address': { smtp: '501 5.1.3', http: 422 },
+  'outbox.local-name': { smtp: '501 5.1.3', http: 422 },
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
   'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
   'outbox.sender': { smtp: '550 5.7.60', http: 403 },

@@ -8,6 +8,7 @@ import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { endTalk } from './context.ts';
 import { cliError } from './errors.ts';
 import { program } from './program.ts';
+import { commandLine } from './started-as.ts';
 
 /** Runs one command to its end and sets the exit code. Never rejects. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -19,7 +20,8 @@ export async function run(argv: readonly string[]): Promise<void> {
   // Our timers hold no process up, and a command that waits for a person may have nothing else.
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
-    await program().parseAsync([...argv]);
+    const line = commandLine(argv);
+    if (line) await program().parseAsync([...line]);
     endTalk(true);
   } catch (error) {
     endTalk(false);

@@ -27,6 +27,7 @@ export interface ArrivalOptions {
   readonly dropBcc: boolean;
   /** Of the envelope. */
   readonly sender: string;
+  readonly reporter?: HeaderOptions['reporter'];
   readonly mayBe?: HeaderOptions['mayBe'];
   readonly authorName?: HeaderOptions['authorName'];
   readonly mayResend?: HeaderOptions['mayResend'];

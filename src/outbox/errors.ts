@@ -6,6 +6,10 @@ export const outboxError = errorTable({
     kind: 'misuse',
     hint: 'an address is local@domain (RFC 5321 §4.1.2), without a display name or line breaks',
   },
+  'outbox.local-name': {
+    kind: 'misuse',
+    hint: 'give the whole address, or name the domain that completes such names in postern.yaml: outbox: { localDomain: example.com }',
+  },
   'outbox.no-recipients': { kind: 'misuse', hint: 'name at least one recipient' },
   'outbox.too-many-recipients': {
     kind: 'limit',

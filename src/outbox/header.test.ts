@@ -102,7 +102,6 @@ describe('who a message is from', () => {
     await refused(`From: ${CEO}\nContent-Type: multipart/report; boundary=b`, nobody);
     await refused(`From: ${CEO}\nAuto-Submitted: auto-replied`, nobody);
     await refused(`From: ${ALICE}\nAuto-Submitted: no`, nobody);
-    await refused('From: MAILER-DAEMON@host.internal\nAuto-Submitted: auto-replied', nobody);
     await taken(`From: ${ALICE}\nAuto-Submitted: auto-replied`, nobody);
     await taken(
       `From: ${ALICE}\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b`,
@@ -111,10 +110,26 @@ describe('who a message is from', () => {
     // As Postfix 3.7 and dma write them.
     const postfix =
       'Date: Sat, 21 Nov 2026 10:00:00 +0000 (UTC)\nFrom: MAILER-DAEMON@host.internal (Mail Delivery System)\nSubject: Undelivered Mail Returned to Sender\nTo: bob@x.test\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status;\n\tboundary="2B5.1/host.internal"\nMessage-Id: <20261121100000.2B5@host.internal>';
-    assert.ok(
-      (await taken(postfix, nobody)).includes('\r\nFrom: MAILER-DAEMON@host.internal (Mail Delivery System)\r\n'),
-    );
+    await taken(postfix, nobody);
     await taken('From: MAILER-DAEMON <>\nContent-Type: multipart/report', nobody);
+  });
+
+  test('F2: a report of a local mail server comes from its mailbox, and says who wrote it', async () => {
+    const from = 'From: MAILER-DAEMON@vm.contoso.test (Mail Delivery System)';
+    for (const kind of ['Content-Type: multipart/report; boundary=b', 'Auto-Submitted: auto-replied'])
+      assert.ok(
+        (await taken(`${from}\n${kind}`, nobody)).startsWith(
+          `From: Mail Delivery System <${ALICE}>\r\nX-Original-${from}\r\n${kind}\r\n`,
+        ),
+      );
+    const dma = await taken('From: MAILER-DAEMON <>\nContent-Type: multipart/report', nobody);
+    assert.ok(dma.startsWith(`From: MAILER-DAEMON <${ALICE}>\r\nX-Original-From: MAILER-DAEMON <>\r\n`));
+    const missing = await taken('Content-Type: multipart/report; boundary=b', nobody);
+    assert.match(missing, /^From: Mail Delivery System <alice@contoso\.test>\r$/m);
+    const local = await taken('From: root (Anacron)\nAuto-Submitted: auto-generated', nobody);
+    assert.match(local, /^From: "root \(Anacron\)" <alice@contoso\.test>\r$/m);
+    // With a sender it is mail as any other.
+    await refused(`${from}\nAuto-Submitted: auto-replied`);
   });
 
   test('B2: names without a domain are completed; an author who is nobody’s address gives way to the sender', async () => {

@@ -3,7 +3,7 @@ import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { mailDate } from '../base/mail-date.ts';
 import { formatAddress, type ListedAddress, readAddressList } from '../protocol/mime/address-list.ts';
-import { authorProblem } from '../protocol/mime/authors.ts';
+import { authorProblem, isDaemon } from '../protocol/mime/authors.ts';
 import { type Field, readFields, repeatedField, utf8 } from '../protocol/mime/header-fields.ts';
 import { outboxError } from './errors.ts';
 
@@ -25,6 +25,8 @@ export interface HeaderOptions {
   readonly dropBcc: boolean;
   /** Of the envelope; empty for reports. */
   readonly sender: string;
+  /** Who a report without an envelope sender is from where its author may not be: the mailbox that sends it. */
+  readonly reporter?: string | undefined;
   /** Whether `From` and `Sender` may name an address; undefined: they were checked before. */
   readonly mayBe?: ((address: string) => boolean) | undefined;
   /** The original author may stay when somebody who may sends it anew (`Resent-From`). */
@@ -73,7 +75,8 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     if (name === 'from') authored = true;
     kept.push(ADDRESSED.has(name) ? completed(field, options) : written(field));
   }
-  if (!authored && options.sender !== '') kept.push(`From: ${addedAuthor(options)}`);
+  const author = authorOf(options);
+  if (!authored && author !== '') kept.push(`From: ${addedAuthor(options, author)}`);
   if (messageId === undefined) {
     messageId = `<${randomUUID()}@${options.domain}>`;
     kept.push(`Message-ID: ${messageId}`);
@@ -87,10 +90,16 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
   };
 }
 
-function addedAuthor({ authorName = '', sender }: HeaderOptions): string {
+/** Who stands in for an author that is nobody's address; empty for reports of our own. */
+function authorOf({ mayBe, reporter = '', sender }: HeaderOptions): string {
+  return sender === '' && mayBe ? reporter : sender;
+}
+
+function addedAuthor({ authorName, sender }: HeaderOptions, address: string): string {
+  const given = authorName ?? (sender === '' ? 'Mail Delivery System' : '');
   // oxlint-disable-next-line no-control-regex -- none of them may be in a header
-  const name = authorName.slice(0, 200).replaceAll(/[\x00-\x1f\x7f]/g, '');
-  return Buffer.from(formatAddress({ name, address: sender })).toString('latin1');
+  const name = given.slice(0, 200).replaceAll(/[\x00-\x1f\x7f]/g, '');
+  return Buffer.from(formatAddress({ name, address })).toString('latin1');
 }
 
 /** @throws outbox.header, outbox.sender */
@@ -99,7 +108,7 @@ function checkAuthors(fields: readonly Field[], options: HeaderOptions & { mayBe
     mayBe: options.mayBe,
     nullSender: options.sender === '',
     mayResend: options.mayResend === true,
-    localNames: options.sender === '' ? 'refused' : 'replaced',
+    localNames: authorOf(options) === '' ? 'refused' : 'replaced',
   });
   if (!found) return;
   const where = found.line === undefined ? '' : `line ${found.line}: `;
@@ -113,22 +122,30 @@ const AUTHOR_HINT =
 const REPORT_HINT = 'give the message a sender; only reports and automatic answers go without one (RFC 5321 §4.5.5)';
 
 /** A field with its local names completed; as it stood where it has none, or cannot be read. */
-function completed(field: Field, { localDomain, mayBe, sender }: HeaderOptions): string {
+function completed(field: Field, options: HeaderOptions): string {
+  const { localDomain, mayBe, sender } = options;
   const { name, value, raw } = field;
   // Nearly all: an address, and no name without one.
   const { addresses, grouped, problem } = readAddressList(utf8(value));
   const isAuthor = AUTHORS.has(name);
-  if (problem !== undefined || grouped || !addresses.some(({ isLocal }) => isLocal)) return written(field);
+  const author = authorOf(options);
+  // Providers refuse a message from MAILER-DAEMON of some machine, and a refused report is told to nobody.
+  const isStranger = (each: ListedAddress): boolean =>
+    isAuthor && sender === '' && author !== '' && isDaemon(each) && mayBe?.(each.address) !== true;
+  if (problem !== undefined || grouped || !addresses.some((each) => each.isLocal || isStranger(each)))
+    return written(field);
   if (!isAuthor && localDomain === undefined) return written(field);
   const one = (each: ListedAddress): Pick<ListedAddress, 'name' | 'address'> => {
+    if (isStranger(each)) return { name: each.name === '' ? each.address : each.name, address: author };
     if (!each.isLocal) return each;
     const address = localDomain === undefined ? undefined : `${each.address}@${localDomain}`;
     if (address !== undefined && (!isAuthor || mayBe?.(address) !== false)) return { ...each, address };
-    if (sender === '') return each;
-    return { name: each.name === '' ? each.address : `${each.address} (${each.name})`, address: sender };
+    if (author === '') return each;
+    return { name: each.name === '' ? each.address : `${each.address} (${each.name})`, address: author };
   };
   const text = addresses.map((each) => formatAddress(one(each))).join(',\r\n ');
-  return `${raw.slice(0, name.length)}: ${Buffer.from(text).toString('latin1')}`;
+  const whole = `${raw.slice(0, name.length)}: ${Buffer.from(text).toString('latin1')}`;
+  return addresses.some(isStranger) ? `${whole}\r\nX-Original-${written(field)}` : whole;
 }
 
 /** As it stood, without the space before its colon that not every reader takes for part of a field (RFC 5322 §4.5). */

@@ -91,6 +91,7 @@ class StoredOutbox implements Outbox {
           now,
           dropBcc: request.dropBcc === true,
           sender: envelope.from,
+          reporter: mailbox.address,
           mayBe: authorsOf(request),
           authorName: request.authorName,
           mayResend: request.source === 'sendmail',

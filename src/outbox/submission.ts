@@ -4,9 +4,12 @@ import type { Log } from '../base/log.ts';
 import { replyTo } from '../base/replies.ts';
 import { serveMail } from '../protocol/smtp/receive.ts';
 import { replyText } from '../protocol/sign-in.ts';
+import { sameAddress } from './address.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { MessageSource } from '../store/types-outbox.ts';
+import { maySendAs } from '../access/senders.ts';
+import { completeRecipient, completeSender } from './local-name.ts';
 import type { Outbox } from './types.ts';
 
 export interface SubmissionSession {
@@ -50,6 +53,15 @@ export function serveSubmission(
     else log.warn(facts, `${what}: ${failure.message}`);
     return replyOf(failure);
   };
+  const { localDomain } = outbox;
+  const senderOf = (address: string): string =>
+    completeSender(address, {
+      localDomain,
+      instead: onlySender ?? session.mailbox().address,
+      mayBe: (whole) =>
+        onlySender === undefined ? maySendAs(session.mailbox(), whole) : sameAddress(whole, onlySender),
+    });
+  const recipientOf = (address: string): string => completeRecipient(address, localDomain);
   return serveMail(conn, {
     hostname,
     maxOctets: outbox.maxOctets,
@@ -58,7 +70,7 @@ export function serveSubmission(
     ...(session.underWay && { underWay: session.underWay }),
     async mail({ address }) {
       try {
-        outbox.checkSender(session.mailbox(), address, onlySender);
+        outbox.checkSender(session.mailbox(), senderOf(address), onlySender);
         return '250 2.1.0 sender OK';
       } catch (error) {
         return refuse(error, 'a sender was refused');
@@ -66,7 +78,7 @@ export function serveSubmission(
     },
     async rcpt({ address }, count) {
       try {
-        await outbox.checkRecipient(session.mailbox(), address, count);
+        await outbox.checkRecipient(session.mailbox(), recipientOf(address), count);
         return '250 2.1.5 recipient OK';
       } catch (error) {
         return refuse(error, 'a recipient was refused');
@@ -86,9 +98,9 @@ export function serveSubmission(
             checked: true,
             ...(onlySender === undefined ? {} : { onlySender }),
             envelope: {
-              from: from.address,
+              from: senderOf(from.address),
               recipients: recipients.map(({ address, notify, orcpt }) => ({
-                address,
+                address: recipientOf(address),
                 ...(notify === undefined ? {} : { notify }),
                 ...(orcpt === undefined ? {} : { orcpt }),
               })),

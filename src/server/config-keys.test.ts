@@ -89,6 +89,7 @@ const VALUES: Readonly<Record<string, readonly [legal: unknown, illegal: unknown
   'outbox.maxOctets': [35_000_000, 10],
   'outbox.keepDays': [7, 0],
   'outbox.localDomain': ['example.com', 'local host'],
+  'outbox.localMailbox': ['alerts@example.com', 'root'],
   'outbox.relay.host': ['relay.example.com', 'relay example'],
   'outbox.relay.port': [25, 0],
   'outbox.relay.tls': ['implicit', 'ssl'],

@@ -36,6 +36,14 @@ export const outboxSchema = z
       .describe(
         'completes names without a domain (To: root), as cron and scripts write them; unless given, such a recipient is refused and headers keep the name',
       ),
+    localMailbox: z
+      .string()
+      .min(3)
+      .regex(/^[^\s@]+@[^\s@]+$/, 'the address of a mailbox')
+      .optional()
+      .describe(
+        'mailbox that postern sendmail sends through for senders without one (root, www-data, no From); unless given, the only mailbox that may send',
+      ),
     relay: z
       .strictObject({
         host: hostName,

@@ -1,7 +1,7 @@
 /** Files that the operating system keeps from this user: whose they are, and how to run the command as their owner. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { isError, machineError, type PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { serverError } from './errors.ts';
@@ -62,11 +62,26 @@ export function accessRefused(path: string, cause: unknown, args = process.argv.
     );
   }
   const name = nameOf(owner);
+  if (args.some((arg, at) => INPUT.test(`${args[at - 1]}=`) && resolve(arg) === resolve(path)))
+    return serverError('server.not-yours', `${path} belongs to ${name}, and ${nameOf(me)} may not read it`, {
+      hint: `let ${nameOf(me)} read it, and look into the folders above it: ${readable(path, nearest, nameOf(me))}`,
+      detail: { path, owner: name },
+      cause,
+    });
   return serverError('server.not-yours', `${path} belongs to ${name}, and this command runs as ${nameOf(me)}`, {
     hint: `run it as ${name}: ${asUser(name, args)}`,
     detail: { path, owner: name },
     cause,
   });
+}
+
+/** Options that name a file of somebody else’s to read. */
+const INPUT = /^--(?:ca|settings|cache-store)=/;
+
+/** A file that was named is meant to be read here, by whoever runs the installation. */
+function readable(path: string, nearest: { readonly path: string }, user: string): string {
+  const folder = nearest.path === path ? '' : ` && sudo chmod o+x ${shellWord(nearest.path)}`;
+  return `sudo chmod o+r ${shellWord(path)}${folder} (when it holds a secret: sudo chown ${shellWord(user)} ${shellWord(path)})`;
 }
 
 /** `sudo …`, with the same installation: the variables that name it are passed on, since sudo drops them. */

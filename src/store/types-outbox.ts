@@ -123,6 +123,8 @@ export interface MessageFilter {
   readonly mailbox?: string;
   readonly mailboxes?: readonly string[];
   readonly states?: readonly MessageState['type'][];
+  /** Of the envelope; empty: reports. */
+  readonly envelopeFrom?: string;
   readonly messageId?: string;
   readonly recipient?: string;
   /** Id of an app password or API key, or `device` and the rule’s name. */

@@ -27,6 +27,8 @@ export interface PostfixOptions {
 
 export interface Postfix {
   readonly ports: Readonly<Record<'submission' | 'smtps', number>>;
+  /** Folder of main.cf, for commands that configure it further (MAIL_CONFIG). */
+  readonly etc: string;
   log(): string;
   /** Messages it has taken and not passed on yet. */
   queued(): number;
@@ -60,10 +62,10 @@ async function start(options: PostfixOptions, ports: Postfix['ports']): Promise<
     throw error;
   }
   const queued = (): number =>
-    globSync(join(folder.path, 'spool/{incoming,active,deferred}/**'), { withFileTypes: true }).filter((one) =>
+    globSync(join(folder.path, 'spool/{maildrop,incoming,active,deferred}/**'), { withFileTypes: true }).filter((one) =>
       one.isFile(),
     ).length;
-  return { ports, log, queued, stop };
+  return { ports, etc, log, queued, stop };
 }
 
 function writeConfiguration(root: string, options: PostfixOptions, ports: Postfix['ports']): void {

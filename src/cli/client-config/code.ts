@@ -99,8 +99,8 @@ export function forPostfix({ address, password, smtp, ca }: ClientSettings): Cli
   const relay = `[${smtp?.host ?? ''}]:${smtp?.port ?? ''}`;
   const settings = {
     relayhost: relay,
-    // DNS alone may not know localhost or names from /etc/hosts.
-    smtp_host_lookup: 'dns, native',
+    // A machine without DNS would put off all mail to localhost, also with `dns, native`.
+    smtp_host_lookup: 'native',
     smtp_tls_wrappermode: smtp?.security === 'tls' ? 'yes' : 'no',
     // Encrypted, and the certificate fits the name in relayhost (postconf(5)).
     smtp_tls_security_level: 'secure',
@@ -110,18 +110,21 @@ export function forPostfix({ address, password, smtp, ca }: ClientSettings): Cli
     smtp_sasl_security_options: 'noanonymous',
     smtp_sasl_password_maps: 'texthash:/etc/postfix/postern_password',
     sender_canonical_classes: 'envelope_sender, header_sender',
-    sender_canonical_maps: `static:${address}`,
+    // The empty sender must stay empty, or a refused bounce is bounced for ever (RFC 5321 §4.5.5). `static:` matches it, and so does
+    // `/./`: Postfix asks for it as a quoted string (`""`).
+    sender_canonical_maps: 'regexp:/etc/postfix/postern_sender',
   };
   return {
     file: undefined,
     lines: [
       '# as root; the password goes into a file that only root reads',
       `(umask 077; printf '%s\\n' ${shellWord(`${relay} ${address}:${password}`)} > /etc/postfix/postern_password)`,
+      `printf '%s\\n' ${shellWord(`/^[^"@<>]/ ${address.replaceAll('$', '$$$$')}`)} > /etc/postfix/postern_sender`,
       ...Object.entries(settings).map(([name, value]) => `postconf -e ${shellWord(`${name} = ${value}`)}`),
       'postfix reload',
     ],
     notes: [
-      'every local sender (root, cron) becomes the mailbox, because the provider refuses others; drop sender_canonical_maps if yours may send as them',
+      'every local sender (root, cron) becomes the mailbox, because the provider refuses others; drop sender_canonical_maps if yours may send as them; bounces keep the empty sender they must have',
       'Debian: apt-get install libsasl2-modules, without which Postfix knows no way to sign in',
       'use smtp alone for it: postern password add --protocols smtp',
     ],

@@ -1,13 +1,11 @@
 /** `postern sendmail`: what programs call as sendmail, into the outbox. */
-import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
-import { maySendAs } from '../../access/senders.ts';
 import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
-import type { Instance } from '../../server/instance.ts';
-import type { Mailbox } from '../../store/types.ts';
+import { completeRecipient } from '../../outbox/local-name.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { readMail } from '../mail-input.ts';
+import { whoSends } from '../sendmail-sender.ts';
 import { collect } from '../value.ts';
 
 interface SendmailOptions {
@@ -38,16 +36,19 @@ export function sendmail(): Command {
       .option('-R, --return <part>', 'what a report contains: full or hdrs')
       .option('--envelope-id <id>', 'comes back in reports (-V of sendmail, which is --version here)')
       .option('-v, --verbose', 'say the id of the message')
-      // Taken and without meaning here: -o options, -b modes, -B body types, -m, -n, -U.
+      // Taken and without meaning here: -o options, -b modes, -B body types, the rest.
       .option('-o <option>', 'taken for compatibility; -oi is -i', collect)
       .option('-b <mode>', 'only -bm, reading a message')
       .option('-B <type>', 'taken for compatibility')
       .option('-m', 'taken for compatibility')
       .option('-n', 'taken for compatibility')
       .option('-U', 'taken for compatibility')
+      .option('-G', 'taken for compatibility')
+      .option('-O <option>', 'taken for compatibility')
+      .option('-L <tag>', 'taken for compatibility')
       .addHelpText(
         'after',
-        '\nUse it as sendmail_path of PHP, `set sendmail` of mutt, or a link called sendmail. The message is accepted when the\nexit code is 0: it is in the outbox then, and a running `postern serve` delivers it.\n\nExample:\n  $ printf "To: bob@example.com\\nSubject: hello\\n\\nhi\\n" | postern sendmail -t -f alice@example.com\n',
+        '\nUse it as sendmail_path of PHP, `set sendmail` of mutt, or link the command as sendmail (also mailq, newaliases):\n  ln -s "$(command -v postern)" /usr/local/sbin/sendmail\n-bp lists what waits, as mailq does; -q does nothing, because the outbox delivers by itself. The message is accepted when the\nexit code is 0: it is in the outbox then, and a running `postern serve` delivers it.\n\nExample:\n  $ printf "To: bob@example.com\\nSubject: hello\\n\\nhi\\n" | postern sendmail -t -f alice@example.com\n',
       )
       .action(
         async (
@@ -58,7 +59,7 @@ export function sendmail(): Command {
           const context = new Context(command);
           if (options.b !== undefined && options.b !== 'm')
             throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
-              hint: 'leave -b out, or use -bm',
+              hint: 'leave -b out, or use -bm; -bp lists what waits',
             });
           const dots = options.ignoreDots === true || options.o?.includes('i') === true;
           const { header, octets } = await readMail(process.stdin, dots);
@@ -68,15 +69,13 @@ export function sendmail(): Command {
             const to = [
               ...recipients.flatMap((text) => addressesOf(text)),
               ...(options.fromHeader === true ? found.recipients : []),
-            ].map((address) => complete(address, localDomain));
+            ].map((address) => completeRecipient(address, localDomain));
             const given = options.sender ?? options.r;
-            const from = given === undefined ? found.from : senderOf(given);
-            if (from === undefined)
-              throw cliError('cli.usage', 'the message has no sender', {
-                hint: 'give -f ADDRESS, or a From in the header',
-              });
-            const sender = from === '' ? '' : complete(from, localDomain);
-            const mailbox = await mailboxFor(instance, options.mailbox, sender === '' ? found.from : sender);
+            const { mailbox, sender } = await whoSends(instance, {
+              envelope: given === undefined ? undefined : senderOf(given),
+              header: found.from,
+              mailbox: options.mailbox,
+            });
             const notify = notifyOf(options.notify);
             const ret = returnOf(options.return);
             const { message, replayed } = await instance.outbox.accept(
@@ -129,37 +128,4 @@ function senderOf(text: string): string {
   const [address, ...more] = addressesOf(bare);
   if (address !== undefined && more.length === 0) return address;
   throw cliError('cli.usage', `-f ${bare} is not one address`, { hint: "give one address, or -f '<>' for a report" });
-}
-
-/** @throws cli.usage for a name without a domain where none is configured */
-function complete(address: string, localDomain: string | undefined): string {
-  if (address.includes('@')) return address;
-  if (localDomain !== undefined) return `${address}@${localDomain}`;
-  throw cliError('cli.usage', `${address} has no domain`, {
-    hint: `give the whole address, or say in postern.yaml with what such names are completed: outbox: { localDomain: example.com }`,
-  });
-}
-
-/**
- * The mailbox named, the one of the address, the one that declares it as another sender; for a report, whose sender is nobody, the
- * only one there is. @throws cli.not-found
- */
-async function mailboxFor({ store }: Instance, named: string | undefined, from: string | undefined): Promise<Mailbox> {
-  const own = await store.mailboxes.opened((named ?? from ?? '').toLowerCase());
-  if (own) return own;
-  const all = await store.mailboxes.list();
-  const declared = named === undefined && from !== undefined && all.find((mailbox) => maySendAs(mailbox, from));
-  if (declared) return declared;
-  const isReport = named === undefined && (from === undefined || /^mailer-daemon(?:@|$)/i.test(from));
-  if (isReport && all.length === 1) return all[0]!;
-  const known = all.map(({ address }) => address).slice(0, 10);
-  const there = `there are: ${known.join(', ') || 'none'}`;
-  if (named !== undefined) throw cliError('cli.not-found', `there is no mailbox ${named}`, { hint: there });
-  if (isReport)
-    throw cliError('cli.not-found', 'a report has no sender to find its mailbox by', {
-      hint: `name it: --mailbox ADDRESS; ${there}`,
-    });
-  throw cliError('cli.not-found', `no mailbox sends as ${from}`, {
-    hint: `${there}; allow it: postern mailbox set ADDRESS --send-as ${shellWord(from ?? '')}`,
-  });
 }

@@ -1,5 +1,6 @@
 /** One attempt at one message: routes in order, the outcome written down, the sender told. */
 import { asError } from '../../base/error.ts';
+import { sameAddress } from '../address.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
@@ -66,7 +67,7 @@ export async function attempt(
     const found = await findOut(deps, outcome, openAttempt(job, message.createdAt), copies, signal);
     return settle(deps, message, mailbox, 'none', found, NO_ATTEMPT);
   }
-  const routes = [...(message.source === 'report' && deps.inbox ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
+  const routes = [...(deps.inbox && isForInbox(message) ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
   const shut: NewMessageEvent[] = [];
   let [tried, news] = [false, false];
   let restsUntil = Infinity;
@@ -85,7 +86,8 @@ export async function attempt(
     if ('until' in outcome && outcome.until !== undefined) restsUntil = Math.min(restsUntil, outcome.until);
     if (outcome.type !== 'resting') {
       tried = true;
-      news ||= !('first' in outcome) || (outcome.first ?? true);
+      // The first attempt of a message leaves a line, also where what it met is known of others.
+      news ||= message.attempts === 1 || !('first' in outcome) || (outcome.first ?? true);
     }
     const another =
       outcome.type === 'closed' || outcome.type === 'unfit' || (outcome.type === 'resting' && outcome.closed);
@@ -114,6 +116,12 @@ export async function attempt(
     reply: silent(`${mailbox.address} has no way to send`),
   };
   return settle(deps, message, mailbox, 'none', none, now);
+}
+
+/** Reports to the mailbox itself, ours and those of a local mail server, go where it reads them: providers refuse them often. */
+function isForInbox({ envelopeFrom, mailbox, recipients, source }: OutboxMessage): boolean {
+  if (source === 'report') return true;
+  return envelopeFrom === '' && recipients.every(({ address }) => sameAddress(address, mailbox));
 }
 
 /** An outcome that is not about the message: it stays where it is in the queue. */
@@ -163,7 +171,8 @@ async function rest(
         ];
   const change = withoutAttempts(message, {
     state: { type: 'queued', nextAt: message.createdAt },
-    attempts: tried ? message.attempts : message.attempts - 1,
+    // What leaves no line does not count: the numbers of a story have no gaps.
+    attempts: tried && before !== undefined ? message.attempts : message.attempts - 1,
   });
   await tell(deps, { ...message, ...change });
   const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });

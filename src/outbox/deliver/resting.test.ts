@@ -241,3 +241,27 @@ test('L13: a restart does not forget what rests, and another server is not asked
     ['zoe@contoso.test'],
   );
 });
+
+test('F6: the attempts in a story are numbered without gaps, whatever was found out by other messages', async (t) => {
+  let shut = true;
+  const refused = said('550 5.1.8 Access denied, bad outbound sender');
+  const { accept, bed, clock, start, tried } = await bench(t, (job) => (shut ? refused(job) : sent(job)));
+  const ids = await accept(3);
+  const delivery = start();
+  await pass(clock, delivery, 6 * HOUR, HOUR / 2);
+  assert.ok(tried.length > 5, `${tried.length} tries`);
+  // The one that tried for all is gone: another does now.
+  await bed.outbox.cancel(ids[0]!, 'a test');
+  await pass(clock, delivery, 4 * HOUR, HOUR / 2);
+  shut = false;
+  await pass(clock, delivery, 3 * HOUR, HOUR / 2);
+  for (const id of ids) {
+    const { attempts } = (await bed.outbox.find(id))!;
+    const story = await bed.outbox.events({ messageId: id, types: ['attempted'], limit: 100 });
+    const numbers = story.map(({ data }) => data['attempt']);
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: attempts }, (_, at) => at + 1),
+    );
+  }
+});

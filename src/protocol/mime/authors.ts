@@ -35,7 +35,6 @@ export function authorProblem(fields: readonly Field[], rules: AuthorRules): Aut
         'the message has no envelope sender (MAIL FROM:<>) and is no report: neither multipart/report nor Auto-Submitted',
       line: undefined,
     };
-  const isReturn = isReport && reportKind(fields) === 'report';
   const isResent = rules.mayResend === true && fields.some(({ name }) => name === 'resent-from');
   let authors = 0;
   let hasSender = false;
@@ -54,7 +53,7 @@ export function authorProblem(fields: readonly Field[], rules: AuthorRules): Aut
     if (name === 'from') authors = addresses.length;
     for (const one of addresses) {
       if (one.isLocal && rules.localNames === 'replaced') continue;
-      if (rules.mayBe(one.address) || (isReturn && isDaemon(one))) continue;
+      if (rules.mayBe(one.address) || (isReport && isDaemon(one))) continue;
       return {
         type: 'sender',
         problem: `${field} names ${one.address === '' ? 'nobody' : one.address.slice(0, 254)}`,
@@ -88,7 +87,7 @@ function reportKind(fields: readonly Field[]): 'report' | 'automatic' | undefine
 }
 
 /** The mail system itself, under whatever name its machine has: Postfix, Exim, sendmail and dma write bounces from it. */
-function isDaemon({ name, address, isLocal }: ListedAddress): boolean {
+export function isDaemon({ name, address, isLocal }: ListedAddress): boolean {
   if (address === '') return name.toLowerCase() === 'mailer-daemon';
   return (isLocal ? address : address.slice(0, address.lastIndexOf('@'))).toLowerCase() === 'mailer-daemon';
 }

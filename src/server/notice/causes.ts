@@ -18,6 +18,7 @@ export const noticeBody = z.object({
     'credential.ending',
     'outbox.paused',
     'outbox.waiting',
+    'outbox.failed',
     'notice.test',
   ]),
   /** One sentence, lower case, no full stop. */
@@ -95,13 +96,17 @@ export function noticesOf(
   return notices;
 }
 
-/** A later warning about the same end takes the place of an earlier one, and one about many that of one about each. */
+/**
+ * What is over without being well again. A later warning about the same end takes the place of an earlier one, and one about many that of one
+ * about each; a message that failed is told once and stays failed.
+ */
 export function isSuperseded(cause: string, body: NoticeBody, current: ReadonlyMap<string, NoticeBody>): boolean {
   const [kind, ...about] = cause.split('/');
   if (kind === 'credential') {
     const same = `credential/${about.slice(0, 2).join('/')}/`;
     return [...current.keys()].some((other) => other.startsWith(same));
   }
+  if (kind === 'outbox-failed') return true;
   if (kind !== 'consent' && kind !== 'blocked') return false;
   return [...current].some(
     ([other, { application }]) => other.startsWith(`${kind}-many/`) && application === body.application,

@@ -29,17 +29,17 @@ const rest = (change: Partial<Rest>): Rest => ({
 const MISSING: readonly [string, Partial<NoticeBody>] = ['', {}];
 const late = { mailbox: 'a@x.test', count: 3, since: now - 5 * HOUR };
 const causes = (rests: readonly Rest[], waiting: readonly (typeof late)[] = []): readonly string[] =>
-  outboxNotices({ rests, late: waiting }, now).map(([cause]) => cause);
+  outboxNotices({ rests, late: waiting, untold: [] }, now).map(([cause]) => cause);
 
 test('L8: an account that is refused is told at once, with what to do and until when', () => {
-  const [[cause, body] = MISSING] = outboxNotices({ rests: [rest({})], late: [] }, now);
+  const [[cause, body] = MISSING] = outboxNotices({ rests: [rest({})], late: [], untold: [] }, now);
   assert.equal(cause, 'outbox/mailbox/a@x.test');
   assert.match(
     body.summary ?? '',
     /mail of a@x\.test waits since .* blocked this account; it does not pass by itself; next try/,
   );
   const quota = rest({ row: 'smtp.daily-quota', passesWhen: '24 hours have passed', passesMs: 24 * HOUR });
-  const [[, told] = MISSING] = outboxNotices({ rests: [quota], late: [] }, now);
+  const [[, told] = MISSING] = outboxNotices({ rests: [quota], late: [], untold: [] }, now);
   assert.equal(told.deadline, new Date(quota.since + 24 * HOUR).toISOString());
   assert.match(told.summary ?? '', /it passes by 2026-11-30 23:59 UTC/);
 });
@@ -86,4 +86,28 @@ test('L23: mail that is put off for hours is told, mail that waits for its turn 
   const [[cause, body] = MISSING] = outboxNotices(trouble, at);
   assert.equal(cause, `outbox-late/${bed.mailbox.address}`);
   assert.match(body.summary ?? '', /^a message of alice@contoso\.test could not be sent since /);
+});
+
+test('F2: a report that failed for good is told, because it has no sender who could be', async (t) => {
+  const clock = new ManualClock();
+  const bed = await openOutboxBed({ clock });
+  t.after(() => bed.close());
+  const envelope = { from: '', recipients: [{ address: 'bob@x.test' }] };
+  const report = letter(`From: ${bed.mailbox.address}\nAuto-Submitted: auto-replied\n\nx\n`);
+  const { message } = await bed.outbox.accept(bed.request({ envelope }), report);
+  const { message: other } = await bed.outbox.accept(bed.request(), letter());
+  const reason = '554 5.2.252 SendAsDenied';
+  for (const { id } of [message, other]) {
+    const { fence } = (await bed.store.outbox.find(id))!;
+    const state = { type: 'failed', at: clock.now(), code: 'outbox.refused', reason } as const;
+    assert.ok(await bed.store.outbox.change(id, fence, { state }, []));
+  }
+  const notices = async () => outboxNotices(await surveyOutbox(bed.store, clock.now()), clock.now());
+  const [[cause, body] = MISSING, ...more] = await notices();
+  assert.equal(more.length, 0);
+  assert.equal(cause, `outbox-failed/${message.id}`);
+  assert.deepEqual([body.type, body.reason], ['outbox.failed', reason]);
+  assert.match(body.summary ?? '', /^a report of alice@contoso\.test to bob@x\.test could not be delivered/);
+  await clock.advance(25 * HOUR);
+  assert.deepEqual(await notices(), []);
 });

@@ -1,11 +1,14 @@
 /** What people should be told of outgoing mail: what rests, and what has waited for hours. Pure but for the questions to the store. */
 import { shellWord } from '../../base/shell.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../../outbox/rest.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
 import type { NoticeBody } from './causes.ts';
 
 export interface OutboxTrouble {
   readonly rests: readonly Rest[];
+  /** Reports that failed: they have no sender who could be told (RFC 5321 §4.5.5). */
+  readonly untold: readonly OutboxMessage[];
   /** Mailboxes whose mail was tried and has waited for long. */
   readonly late: readonly { readonly mailbox: string; readonly count: number; readonly since: number }[];
 }
@@ -15,13 +18,28 @@ const PATIENCE_MS = 3_600_000;
 /** A message that was put off again and again for so long. */
 const LATE_MS = 4 * 3_600_000;
 
+/** A message fails within two days and five of waiting, unless its deadline is another. */
+const UNTOLD_SINCE_MS = 8 * 86_400_000;
+const TOLD_MS = 86_400_000;
+/** Many that fail together fail for one reason. */
+const MOST_UNTOLD = 20;
+
 /** @throws store.unavailable */
 export async function surveyOutbox({ outbox }: Pick<Store, 'outbox'>, now: number): Promise<OutboxTrouble> {
-  return { rests: await listRests(outbox), late: await outbox.late({ since: now - LATE_MS }) };
+  const reports = { states: ['failed'], envelopeFrom: '', since: now - UNTOLD_SINCE_MS } as const;
+  const failed = await outbox.list(reports, { limit: MOST_UNTOLD });
+  return {
+    rests: await listRests(outbox),
+    late: await outbox.late({ since: now - LATE_MS }),
+    untold: failed.filter(({ finishedAt = 0 }) => now - finishedAt < TOLD_MS),
+  };
 }
 
 /** By cause, as all notices. */
-export function outboxNotices({ late, rests }: OutboxTrouble, now: number): readonly (readonly [string, NoticeBody])[] {
+export function outboxNotices(
+  { late, rests, untold }: OutboxTrouble,
+  now: number,
+): readonly (readonly [string, NoticeBody])[] {
   const waits = new Set(late.map(({ mailbox }) => mailbox));
   const told = rests.filter((rest) => isNews(rest, now, waits));
   const named = new Set(told.map(({ mailbox }) => mailbox));
@@ -30,6 +48,7 @@ export function outboxNotices({ late, rests }: OutboxTrouble, now: number): read
     ...late
       .filter(({ mailbox }) => !named.has(mailbox))
       .map((one) => [`outbox-late/${one.mailbox}`, waiting(one)] as const),
+    ...untold.map((one) => [`outbox-failed/${one.id}`, failed(one)] as const),
   ];
 }
 
@@ -55,6 +74,19 @@ function paused(rest: Rest): NoticeBody {
     mailboxes: [mailbox],
     mailboxCount: 1,
     code: row,
+  };
+}
+
+function failed({ id, mailbox, recipients, state }: OutboxMessage): NoticeBody {
+  const [first] = recipients;
+  return {
+    type: 'outbox.failed',
+    summary: `a report of ${mailbox} to ${first?.address ?? 'nobody'} could not be delivered; a report has no sender who could be told`,
+    reason: state.type === 'failed' ? state.reason : 'it was refused',
+    remedy: `see the whole story: postern outbox show ${id}; send it again: postern outbox retry ${id}`,
+    mailboxes: [mailbox],
+    mailboxCount: 1,
+    ...(state.type === 'failed' ? { code: state.code } : {}),
   };
 }
 

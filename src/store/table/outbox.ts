@@ -353,13 +353,25 @@ function after(prefix: string): string {
 
 function filtered<T>(
   query: SelectQueryBuilder<Schema, 'outbox_messages', T>,
-  { mailbox, mailboxes, states, messageId, recipient, principal, remoteAddress, since, until }: MessageFilter,
+  {
+    mailbox,
+    mailboxes,
+    states,
+    envelopeFrom,
+    messageId,
+    recipient,
+    principal,
+    remoteAddress,
+    since,
+    until,
+  }: MessageFilter,
 ): SelectQueryBuilder<Schema, 'outbox_messages', T> {
   let found = query;
   if (mailbox !== undefined) found = found.where('mailbox', '=', mailbox);
   if (mailboxes !== undefined) found = found.where('mailbox', 'in', [...mailboxes]);
   if (states !== undefined) found = found.where('state', 'in', [...states]);
   if (messageId !== undefined) found = found.where('message_id', '=', messageId);
+  if (envelopeFrom !== undefined) found = found.where('envelope_from', '=', envelopeFrom);
   if (principal !== undefined) found = found.where('principal', '=', principal);
   if (remoteAddress !== undefined) found = found.where('remote_address', '=', remoteAddress);
   if (since !== undefined) found = found.where('created_at', '>=', since);

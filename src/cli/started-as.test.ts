@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { commandLine } from './started-as.ts';
+
+const run = (name: string, ...args: readonly string[]): readonly string[] | undefined =>
+  commandLine(['node', `/usr/sbin/${name}`, ...args])?.slice(2);
+
+test('F3: the command knows what it was started as, and the flags of sendmail in their own form', () => {
+  assert.deepEqual(run('postern', 'check', '-q'), ['check', '-q']);
+  assert.deepEqual(run('sendmail', '-oi', '-t'), ['sendmail', '-oi', '-t']);
+  const cron = ['-FCronDaemon', '-i', '-B8BITMIME', '-oem', 'root'];
+  assert.deepEqual(run('sendmail', ...cron), ['sendmail', ...cron]);
+  assert.deepEqual(run('postern', 'sendmail', '-V', 'env1', 'a@x.test'), [
+    'sendmail',
+    '--envelope-id',
+    'env1',
+    'a@x.test',
+  ]);
+  assert.deepEqual(run('sendmail', '-Venv1', '--', '-q'), ['sendmail', '--envelope-id', 'env1', '--', '-q']);
+  // A value is no flag, and what it says of a queue is of no concern.
+  assert.deepEqual(run('sendmail', '-f', '-bp', 'a@x.test'), ['sendmail', '-f', '-bp', 'a@x.test']);
+  const waiting = ['outbox', 'list', '--state', 'queued'];
+  assert.deepEqual(run('sendmail', '-bp'), waiting);
+  assert.deepEqual(run('mailq', '--json'), [...waiting, '--json']);
+  assert.equal(run('newaliases'), undefined);
+  for (const nothing of ['-bi', '-q', '-q30m']) assert.equal(run('sendmail', nothing), undefined);
+  assert.deepEqual(run('sendmail', '-bm', '-q', 'a@x.test'), ['sendmail', '-bm', 'a@x.test']);
+});

@@ -1,0 +1,96 @@
+/** `postern sendmail` as cron, PHP and a link call it, for users of the machine who have no mailbox. */
+import assert from 'node:assert/strict';
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import { createHome, type Home } from '../bed/installation.ts';
+import { type Finished, privateFolder, runProgram, type RunOptions } from '../bed/process.ts';
+
+const ALICE = 'alice@contoso.test';
+const CRON = 'From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@vm> backup\n\nout\n';
+const ANY = Array.from({ length: 128 }, (_, code) => code);
+const scratch = privateFolder();
+let sandbox: Sandbox;
+let home: Home;
+
+before(async () => {
+  sandbox = await startSandbox();
+  home = await createHome({
+    application: {
+      provider: 'microsoft',
+      clientId: sandbox.clients.public.id,
+      settings: { authority: sandbox.authority, ca: sandbox.caPem },
+    },
+    authority: { approve: (url) => sandbox.approve(url, ALICE) },
+  });
+  configure({ localDomain: 'contoso.test' });
+  symlinkSync(resolve(import.meta.dirname, '../../src/cli/main.ts'), join(scratch.path, 'sendmail'));
+});
+after(async () => {
+  home?.remove();
+  await sandbox?.close();
+  scratch.remove();
+});
+
+function configure(outbox: object): void {
+  writeFileSync(join(home.path, 'postern.yaml'), JSON.stringify({ outbox }));
+}
+
+/** Through the link, as the shell of cron would. */
+function linked(args: readonly string[], input: string, options: RunOptions = {}): Promise<Finished> {
+  const command = ['--disable-warning=ExperimentalWarning', join(scratch.path, 'sendmail'), ...args];
+  return runProgram(process.execPath, command, { input, env: { POSTERN_HOME: home.path }, ...options });
+}
+
+interface Taken {
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly text: string;
+}
+
+async function newest(): Promise<Taken> {
+  const { stdout } = await home.cli(['outbox', 'list', '--limit', '1', '--json']);
+  const { messages } = JSON.parse(stdout.toString()) as {
+    messages: readonly { id: string; envelopeFrom: string; recipients: readonly { address: string }[] }[];
+  };
+  const { id, envelopeFrom, recipients } = messages[0]!;
+  const body = await home.cli(['outbox', 'show', id, '--body']);
+  return { from: envelopeFrom, to: recipients.map(({ address }) => address), text: body.stdout.toString() };
+}
+
+test('F3, F4: cron calls a link named sendmail, and its mail is from the mailbox with its own name', async () => {
+  await linked(['-FCronDaemon', '-i', '-B8BITMIME', '-oem', 'root'], CRON);
+  const { from, to, text } = await newest();
+  assert.deepEqual([from, to], [ALICE, ['root@contoso.test']]);
+  assert.match(text, /^From: "root \(Cron Daemon\)" <alice@contoso\.test>\r\nTo: root@contoso\.test\r\n/);
+});
+
+test('F3: -bp lists what waits; -q and -bi have nothing to do', async () => {
+  const listed = await linked(['-bp'], '');
+  assert.match(listed.stdout.toString(), /^msg_\w+ .*root@contoso\.test/m);
+  for (const args of [['-q'], ['-bi']]) assert.equal((await linked(args, '')).stderr, '');
+});
+
+test('F4: PHP’s mail() without From, and with From: www-data', async () => {
+  const sendmail = (args: readonly string[], input: string) => home.cli(['sendmail', ...args], { input });
+  await sendmail(['-t', '-i'], 'To: bob@fabrikam.test\nSubject: x\n\nx\n');
+  const without = await newest();
+  assert.deepEqual([without.from, without.to], [ALICE, ['bob@fabrikam.test']]);
+  assert.match(without.text, /^From: alice@contoso\.test\r$/m);
+  await sendmail(['-t', '-i'], 'To: bob@fabrikam.test\nFrom: www-data\nSubject: x\n\nx\n');
+  assert.match((await newest()).text, /^From: www-data <alice@contoso\.test>\r$/m);
+  await sendmail(['-t', '-i', '-f', 'www-data'], `To: bob@fabrikam.test\nFrom: Alice <${ALICE}>\n\nx\n`);
+  assert.match((await newest()).text, /^From: Alice <alice@contoso\.test>\r$/m);
+});
+
+test('F4: what cannot be sent is refused with the key that helps, and never with --send-as for a local name', async () => {
+  configure({ localDomain: 'contoso.test', localMailbox: 'nobody@contoso.test' });
+  const refused = await home.cli(['sendmail', '-i', 'root'], { input: CRON, accept: ANY });
+  assert.equal(refused.code, 64);
+  assert.match(refused.stderr, /there is no mailbox nobody@contoso\.test, which outbox\.localMailbox names/);
+  assert.doesNotMatch(refused.stderr, /--send-as/);
+  configure({ localMailbox: ALICE });
+  const incomplete = await home.cli(['sendmail', '-i', 'root'], { input: CRON, accept: ANY });
+  assert.match(incomplete.stderr, /root has no domain[^]*outbox: \{ localDomain: example\.com \}/);
+});
