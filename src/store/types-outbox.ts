@@ -29,6 +29,8 @@ export interface Recipient {
 }
 
 export interface OutboxMessage {
+  /** Of one that was taken over: when the claim of the process that died had run out. Not stored. */
+  readonly claimEndedAt?: number;
   readonly id: string;
   /** Grows with every message of this database: the order of acceptance. */
   readonly seq: number;

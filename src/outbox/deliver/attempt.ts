@@ -64,7 +64,9 @@ export async function attempt(
     const kept = ways.filter(({ leavesNoCopy }) => leavesNoCopy !== true).length;
     const copies = kept === ways.length ? 'always' : kept > 0 ? 'sometimes' : 'never';
     const job = new Job(deps, message, mailbox, hold);
-    const found = await findOut(deps, outcome, openAttempt(job, message.createdAt), copies, signal);
+    const { claimEndedAt } = message;
+    const endedAt = claimEndedAt === undefined ? {} : { endedAt: claimEndedAt };
+    const found = await findOut(deps, outcome, { ...openAttempt(job, message.createdAt), ...endedAt }, copies, signal);
     return settle(deps, message, mailbox, 'none', found, NO_ATTEMPT);
   }
   const routes = [...(deps.inbox && isForInbox(message) ? [deps.inbox] : []), ...(await deps.routes(mailbox))];

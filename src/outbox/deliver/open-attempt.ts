@@ -5,10 +5,10 @@ import { silent } from './judge.ts';
 import type { OpenAttempt, Outcome, SentProbe } from './types.ts';
 
 /**
- * Waits before each look: a copy may appear late (Exchange's by half a minute under load). A message is not there only after
+ * When it is looked for after the end of the attempt: a copy may appear late (Exchange's by half a minute under load). A message is not there only after
  * the last of them, 75 seconds in all.
  */
-const LOOK_AFTER_MS = [2_000, 8_000, 15_000, 25_000, 25_000] as const;
+const LOOKS_MS = [2_000, 10_000, 25_000, 50_000, 75_000] as const;
 
 /** For whom the provider would have taken the last attempt: those it took at RCPT where it refused others, else all that wait. */
 export function namedIn({ attempts, recipients }: OpenAttempt['message']): readonly Recipient[] {
@@ -30,8 +30,13 @@ export async function findOut(
 ): Promise<Outcome> {
   if (!probe || copies === 'never') return outcome;
   let last: Awaited<ReturnType<SentProbe['look']>> = 'failed';
-  for (const wait of LOOK_AFTER_MS) {
-    await clock.sleep(wait, signal);
+  // What a process that died left is judged by the time that has passed since: one that is restarted again and again, or comes
+  // back after hours, does not begin to wait anew.
+  const endedAt = Math.min(attempt.endedAt ?? clock.now(), clock.now());
+  for (const [index, lookAt] of LOOKS_MS.entries()) {
+    const next = LOOKS_MS[index + 1];
+    if (next !== undefined && endedAt + next <= clock.now()) continue;
+    await clock.sleep(Math.max(0, endedAt + lookAt - clock.now()), signal);
     const seen = await probe.look(attempt, signal);
     if (seen === 'unable') return outcome;
     if (seen === 'found' || seen === 'probably') return proven(outcome, attempt, seen);

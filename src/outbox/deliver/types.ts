@@ -131,6 +131,8 @@ export interface OpenAttempt {
   readonly recipients: readonly Recipient[];
   /** When it began, at the earliest. */
   readonly since: number;
+  /** When it had ended at the latest, where that was before now. */
+  readonly endedAt?: number;
   body(): AsyncIterable<Uint8Array>;
 }
 

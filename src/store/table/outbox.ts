@@ -167,7 +167,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         const left = await unlocked(
           trx
             .selectFrom('outbox_messages')
-            .select('id')
+            .select(['id', 'state_at'])
             .where('state', '=', 'sending')
             .where((eb) => eb.or([eb('state_at', '<=', now), eb('state_at', '>', until)]))
             .$if(except.length > 0, (query) =>
@@ -176,8 +176,15 @@ export function outboxTable(engine: Engine): OutboxTable {
             .orderBy('state_at')
             .limit(limit),
         ).execute();
-        const ids = left.map(({ id }) => id);
-        return { result: await take(trx, ids, owner, until, 0), changed: false };
+        const ended = new Map(left.map(({ id, state_at }) => [id, state_at]));
+        const taken = await take(trx, [...ended.keys()], owner, until, 0);
+        return {
+          result: taken.map((message) => {
+            const claimEndedAt = ended.get(message.id) ?? now;
+            return claimEndedAt <= now ? { ...message, claimEndedAt } : message;
+          }),
+          changed: false,
+        };
       }),
     change: async (id, fence, change, events) => (await table.changeAll([{ id, fence, change, events }]))[0],
     changeAll: (changes) =>
