@@ -12,14 +12,14 @@ const clock = new ManualClock();
 before(async () => {
   real = await openStore('sqlite::memory:', { clock });
   await addMailboxes(real, clock.now());
-  const { find } = real.mailboxes;
-  Object.assign(real.mailboxes, { find: (address: string) => (asked++, find(address)) });
+  const { opened } = real.mailboxes;
+  Object.assign(real.mailboxes, { opened: (address: string) => (asked++, opened(address)) });
 });
 after(() => real.close());
 
 test('a mailbox is read once, until it changes or two seconds pass', async () => {
   const known = withKnownRows(real, clock);
-  const find = () => known.store.mailboxes.find(SHOP.toUpperCase());
+  const find = () => known.store.mailboxes.opened(SHOP.toUpperCase());
   await find();
   await find();
   assert.equal(asked, 1);
@@ -28,8 +28,8 @@ test('a mailbox is read once, until it changes or two seconds pass', async () =>
   await clock.advance(2000);
   await find();
   assert.equal(asked, 3);
-  await known.store.mailboxes.find('nobody@contoso.test');
-  await known.store.mailboxes.find('nobody@contoso.test');
+  await known.store.mailboxes.opened('nobody@contoso.test');
+  await known.store.mailboxes.opened('nobody@contoso.test');
   assert.equal(asked, 5, 'one that is not there may come any moment');
   await real.mailboxes.remove(SHOP);
   assert.equal(await find(), undefined);
