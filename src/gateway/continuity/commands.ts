@@ -153,7 +153,7 @@ export class CommandFilter {
 
   /** True while the server does not know of all that the client has said, or was asked for: none of it could pass as it is. */
   get apart(): boolean {
-    return this.#promised || this.#apart !== undefined;
+    return this.#promised || this.#dropping || this.#apart !== undefined;
   }
 
   /** What is to become of the command that was set apart. @returns what the server gets now */
@@ -200,14 +200,16 @@ export class CommandFilter {
 
   /**
    * The server has answered: a literal it did not ask for will not come, an IDLE is over.
-   * @returns `early` when the command had not come to its end, `refused` when its literal was not asked for
+   * @returns `early` when the command had not come to its end, or what follows it was sent as if its literal had been asked
+   *   for, `refused` when it was not
    */
   answered(tag: string): 'early' | 'refused' | 'whole' {
     if (this.#current?.tag !== tag || this.#mode === 'command') return 'whole';
     if (this.#mode !== 'asking' && this.#mode !== 'idle') return this.#dropping ? 'whole' : 'early';
     const refused = this.#current.verb !== 'IDLE';
+    const early = refused && !this.#promised && this.#held.length > 0;
     this.#unasked();
-    return refused ? 'refused' : 'whole';
+    return early ? 'early' : refused ? 'refused' : 'whole';
   }
 
   /** A command is answered by us: if it is still under way, what is to come of it is swallowed. */
@@ -301,7 +303,7 @@ export class CommandFilter {
         break;
       }
       const line = textOf(data, at, lf);
-      const decision = this.#line(line, data[lf - 1] === CR);
+      const decision = this.#line(line, lf > at && data[lf - 1] === CR);
       if (decision === 'drop') skip(lf + 1);
       else if (typeof decision === 'object') skip(lf + 1, `${decision.instead}\r\n`);
       at = lf + 1;
@@ -334,9 +336,9 @@ export class CommandFilter {
       } else if (decision !== 'drop') this.#sink.begun(command);
       this.#current = command;
       this.#dropping = decision === 'drop';
-    } else if (!alike && !this.#dropping) {
+    } else if (!alike) {
       this.#sink.doubtful();
-      return 'forward';
+      return decision;
     }
     const current = this.#current!;
     current.segments.push(literal?.text ?? line);

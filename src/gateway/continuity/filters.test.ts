@@ -223,6 +223,28 @@ test('a literal that the server refuses leaves the client between commands', () 
   assert.deepEqual(begun, ['a', 'b', 'c']);
 });
 
+test('S2: a literal that ends in CR does not make the LF behind it a line end, and a refused one with octets behind it is early', () => {
+  const heard: string[] = [];
+  const filter = new CommandFilter({
+    passes: () => false,
+    begin: () => 'forward',
+    begun: () => undefined,
+    complete: ({ tag }) => void heard.push(`complete ${tag}`),
+    done: () => undefined,
+    doubtful: () => void heard.push('doubtful'),
+    judge: () => assert.fail('set apart'),
+    swallowed: () => assert.fail('set apart'),
+    tooLong: () => assert.fail('too long'),
+  });
+  filter.push(Buffer.from('a XFOO {6}\r\n'));
+  assert.equal(filter.answered('a'), 'refused');
+  filter.push(Buffer.from('b XFOO {6}\r\nc NOOP'));
+  assert.equal(filter.answered('b'), 'early');
+  filter.more();
+  filter.push(Buffer.from('\r\nd APPEND x {4+}\r\nabc\r\n'));
+  assert.deepEqual(heard, ['complete c', 'doubtful']);
+});
+
 /** A mailbox as a list of UIDs, and what was known of it, against plain arrays. */
 test('the view follows EXISTS and EXPUNGE, and the difference leads from one view to the other', () => {
   const change = fc.oneof(
