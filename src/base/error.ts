@@ -68,6 +68,8 @@ export function asError(error: unknown): PosternError {
   if (error instanceof PosternError) return error;
   const ofMachine = machineError(error);
   if (ofMachine) return ofMachine;
+  if (error instanceof DOMException && error.name === 'TimeoutError')
+    return baseError('base.timeout', 'the other side did not answer in time', { cause: error });
   const text = error instanceof Error ? error.message : String(error);
   return baseError('base.bug', `unexpected: ${text}`, { cause: error });
 }
@@ -130,5 +132,6 @@ export const baseError = errorTable({
   'base.disk-failed': { kind: 'later', hint: 'look at the kernel log (dmesg) and at the disk, then try again' },
   'base.read-only': { kind: 'later', hint: 'mount the file system writable, then try again' },
   'base.too-many-files': { kind: 'later', hint: 'raise the limit of open files (LimitNOFILE=, ulimit -n)' },
+  'base.timeout': { kind: 'later', hint: 'it is tried again by itself; a command can be given again' },
   'base.aborted': { kind: 'later', hint: 'the work was stopped before it ended; try again' },
 });

@@ -5,7 +5,6 @@ import type { BearerSignedIn } from '../protocol/bearer-sign-in.ts';
 import * as imap from '../protocol/imap/client.ts';
 import * as pop3 from '../protocol/pop3/client.ts';
 import * as smtp from '../protocol/smtp/client.ts';
-import { protocolError } from '../protocol/errors.ts';
 import { secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
@@ -16,6 +15,7 @@ import { reach, resolveName } from './reach.ts';
 import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
+import { timeLimit } from '../protocol/wire/time-limit.ts';
 
 const clients = { imap, pop3, smtp };
 /** A person waits for this; Exchange may take half a minute. */
@@ -62,9 +62,9 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
     yield steps.failed(id('tls'), `${name} TLS`, (await otherDoor(reached.error, endpoint, stop)) ?? reached.error);
     return;
   }
-  const signal = AbortSignal.any([timeLimit(host, timeoutMs), ...(stop ? [stop] : [])]);
+  using limit = timeLimit(host, timeoutMs, stop);
   try {
-    yield* withConnection(check, endpoint, reached.conn, signal);
+    yield* withConnection(check, endpoint, reached.conn, limit.signal);
   } finally {
     reached.conn.end(QUIT[protocol]);
   }
@@ -139,16 +139,6 @@ function describeSignIn(
     facts,
     ...(note === undefined ? {} : { notes: [note] }),
   };
-}
-
-/** A time limit that says what it was for. */
-function timeLimit(host: string, timeoutMs: number): AbortSignal {
-  const stop = new AbortController();
-  const error = protocolError('wire.timeout', `${host} did not answer within ${Math.ceil(timeoutMs / 1000)} seconds`, {
-    detail: { host },
-  });
-  AbortSignal.timeout(timeoutMs).addEventListener('abort', () => stop.abort(error), { once: true });
-  return stop.signal;
 }
 
 /** @throws sasl.*, tls.*, wire.* */

@@ -8,6 +8,7 @@ import type { AccessToken } from '../oauth/types.ts';
 import type { Grant, Mailbox } from '../store/types.ts';
 import type { Found } from './step.ts';
 import type { CheckDeps, CheckOptions } from './types.ts';
+import { timeLimit } from '../protocol/wire/time-limit.ts';
 
 const TIMEOUT_MS = 45_000;
 
@@ -23,7 +24,8 @@ export async function obtainToken(
   { signal, timeoutMs = TIMEOUT_MS }: CheckOptions,
 ): Promise<{ readonly token: AccessToken; readonly found: Found }> {
   const protocol = mailbox.protocols[0]!;
-  const stop = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
+  using limit = timeLimit(`the authority of ${mailbox.address}`, timeoutMs, signal);
+  const stop = limit.signal;
   const startedAt = clock.now();
   const token = await (fresh
     ? tokens.renewedToken(mailbox, protocol, stop)

@@ -204,7 +204,9 @@ class StoredOutbox implements Outbox {
         : { state: { type: 'queued', nextAt: Math.max(now, notBefore) } }),
       ...(deadline === undefined ? {} : { deadline }),
       ...(lane === undefined ? {} : { lane }),
-      ...(recipients === undefined ? {} : { recipients: recipients.map(pending) }),
+      ...(recipients === undefined
+        ? {}
+        : { recipients: recipients.map((one) => ({ ...pending(one), ...doubtOf(message, one.address) })) }),
       ...octets,
     }));
   }
@@ -225,7 +227,7 @@ class StoredOutbox implements Outbox {
     for (;;) {
       const gone = await store.outbox.prune({ finishedBefore: now - keepMs, now, limit: TIDY_AT_ONCE });
       forgotten += gone;
-      if (gone < TIDY_AT_ONCE) return { orphans, forgotten };
+      if (gone === 0) return { orphans, forgotten };
     }
   }
 
@@ -349,6 +351,12 @@ function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
     ...(notify === undefined ? {} : { notify }),
     ...(orcpt === undefined ? {} : { orcpt }),
   };
+}
+
+/** What is not known of an address stays so when a message is changed. */
+function doubtOf({ recipients }: OutboxMessage, address: string): Pick<Recipient, 'mayHaveArrived'> {
+  const mayHaveArrived = recipients.find((one) => one.address === address)?.mayHaveArrived;
+  return mayHaveArrived === undefined ? {} : { mayHaveArrived };
 }
 
 /** As whom the header may speak. Reports are our own: they come from the mail system. */

@@ -1,7 +1,6 @@
 /** Whether this process can do its work: what `/readyz` says, and what makes a process end that cannot recover by itself. */
-import { statfsSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { asError, type PosternError } from '../base/error.ts';
+import { fits, roomOf, shortText } from '../store/room.ts';
 import { descriptorLimit, FEW_DESCRIPTORS, openDescriptors } from './descriptors.ts';
 import { serverError } from './errors.ts';
 import { databaseFile } from './installation-mark.ts';
@@ -18,8 +17,8 @@ const ANSWER_MS = 2000;
 const FILE_MS = 2000;
 /** A file that is put in place by renaming is away for a moment. */
 const LOOKS_UNTIL_GONE = 2;
-/** With less room a message of ordinary size is refused. */
-const LEAST_OCTETS = 1 << 20;
+/** Of an ordinary message: without room for it mail is refused. */
+const MESSAGE_OCTETS = 64 * 1024;
 
 /** @param lost called once, when only a new process can help */
 export function openReadiness(instance: Instance, lost: (error: PosternError) => void): Readiness {
@@ -76,10 +75,10 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
 function roomProblem(file: string | undefined): string | undefined {
   if (file === undefined) return undefined;
   try {
-    const { bavail, bsize } = statfsSync(dirname(file));
-    return bavail * bsize >= LEAST_OCTETS
+    const room = roomOf(file);
+    return fits(room, MESSAGE_OCTETS)
       ? undefined
-      : `the disk of the database is full: ${Math.floor((bavail * bsize) / 1024)} KiB are free in ${dirname(file)}`;
+      : `the disk of the database is full, mail is refused: of the disk of ${file} ${shortText(room)}`;
   } catch {
     return undefined; // the folder is gone: said of the file
   }

@@ -16,6 +16,11 @@ export interface Engine {
   readonly leaseTime: () => RawBuilder<number>;
   /** Runs `work` in one durable transaction; when it says so, everybody watching `topic` hears of it after the commit. */
   write<T>(topic: Topic | undefined, work: (trx: Transaction<Schema>) => Promise<Written<T>>): Promise<T>;
+  /**
+   * To be asked before so many octets are taken in from outside: room for finishing what was begun has to be left.
+   * @throws store.full
+   */
+  admit(octets: number): Promise<void>;
   /** Runs a query, with the driver's failures as ours. */
   read<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
 }
@@ -32,6 +37,8 @@ export interface EngineParts {
   readonly leaseTime: Engine['leaseTime'];
   /** Inside the transaction, after the revision was raised: PostgreSQL tells the other machines. */
   readonly announce?: (trx: Transaction<Schema>, topic: Topic) => Promise<void>;
+  /** Absent: the database looks after its disk itself. */
+  readonly admit?: (octets: number) => Promise<void>;
   /** After the commit: this process's own watchers. */
   readonly committed: (topic: Topic) => void;
 }
@@ -60,6 +67,7 @@ export function makeEngine(parts: EngineParts): Engine {
       if (topic !== undefined && done.changed) parts.committed(topic);
       return done.result;
     },
+    admit: (octets) => parts.admit?.(octets) ?? Promise.resolve(),
     read: (work) => attempt(() => work(db)),
   };
 }

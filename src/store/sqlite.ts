@@ -12,6 +12,7 @@ import { type Engine, makeEngine, migrate } from './engine.ts';
 import { storeError } from './errors.ts';
 import { isCollision, storeFailure } from './failure.ts';
 import { sqliteTypes } from './migrations.ts';
+import { fits, logPages, roomOf, shortText } from './room.ts';
 import type { Schema } from './schema.ts';
 import type { Topic } from './types.ts';
 import { makeWatchers, type Watchers } from './watch.ts';
@@ -36,7 +37,7 @@ export async function openSqlite(
   try {
     if (path !== ':memory:') createPrivately(path);
     file = await openFile(path);
-    const opened = assemble(file, clock, log, committed);
+    const opened = assemble(file, clock, log, committed, path === ':memory:' ? undefined : path);
     await opened.engine.db.transaction().execute((trx) => migrate(trx, sqliteTypes, clock.now()));
     opened.look();
     return opened;
@@ -63,6 +64,8 @@ function assemble(
   clock: Clock,
   log: Log,
   committed?: (topic: Topic) => void,
+  /** Of the file, where it is on a disk and written to. */
+  path?: string,
 ): Opened & { readonly look: () => void } {
   const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asKyselyWants(file) }) });
   const version = file.prepare('PRAGMA data_version');
@@ -89,8 +92,28 @@ function assemble(
   };
   const watchers = makeWatchers(log, arm, () => timer?.cancel());
 
+  let shrunkAt = -Infinity;
+  const admit = async (octets: number): Promise<void> => {
+    if (path === undefined || fits(roomOf(path), octets)) return;
+    // The log may hold what is in the file already; whoever reads just now keeps it for a moment.
+    if (performance.now() - shrunkAt > SHRINK_MS) {
+      shrunkAt = performance.now();
+      try {
+        await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(db);
+      } catch (error) {
+        log.debug({ err: storeFailure(error) }, 'the log of the database could not be made smaller');
+      }
+    }
+    const room = roomOf(path);
+    if (!fits(room, octets))
+      throw storeError('store.full', `the disk of the database is full: ${shortText(room)}`, {
+        hint: 'make room on the disk of the database (df -h shows it); what was accepted is delivered, and new mail is taken when there is room',
+      });
+  };
+
   const engine = makeEngine({
     name: 'sqlite',
+    admit,
     db,
     leaseTime: () => sql<number>`${clock.now()}`,
     committed: committed ?? watchers.committed,
@@ -111,6 +134,8 @@ function assemble(
 const POLL_MS = 500;
 /** How long a writer waits for another process's transaction; ours take milliseconds. */
 const BUSY_MS = 5_000;
+/** Making the log smaller waits for readers, at most as long as {@link BUSY_MS}: not for every message. */
+const SHRINK_MS = 10_000;
 /** Prepared statements kept; the tables need about sixty. */
 const STATEMENTS = 200;
 
@@ -136,10 +161,16 @@ function createPrivately(path: string): void {
 }
 
 /**
- * Pages of the log before they are copied into the file: 16 MB instead of 4. Pages that change again and again are copied less
- * often, which makes taking mail in a tenth faster; reading 16 MB again after a crash takes a few hundredths of a second.
+ * Pages of the log before they are copied into the file: 16 MB instead of 4, on a small disk less (room.ts). Pages that change
+ * again and again are copied less often, which makes taking mail in a tenth faster; reading 16 MB again after a crash takes a few
+ * hundredths of a second. A log that grew beyond that is cut back when it begins anew.
  */
-const CHECKPOINT_PAGES = 4000;
+function logSize(path: string): string {
+  if (path === ':memory:') return '';
+  const pages = logPages(path);
+  return `; PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = ${pages * PAGE_OCTETS}`;
+}
+const PAGE_OCTETS = 4096;
 
 async function openFile(path: string): Promise<DatabaseSync> {
   const file = new DatabaseSync(path, { timeout: BUSY_MS, enableForeignKeyConstraints: true });
@@ -148,7 +179,7 @@ async function openFile(path: string): Promise<DatabaseSync> {
       // Changing to WAL needs the file alone for a moment and does not always wait by itself.
       file.exec(
         // The first has an effect on a new file only, before anything else: `postern compact` converts an older one.
-        `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA secure_delete = ON`,
+        `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON${logSize(path)}`,
       );
       return file;
     } catch (error) {

@@ -5,7 +5,8 @@ export type MessageState =
   /** Waits for its turn, at the earliest at `nextAt`: fresh, put off, or scheduled. */
   | { readonly type: 'queued'; readonly nextAt: number }
   /** An attempt is under way in `owner`, which has it until `until`. After that the outcome of the attempt is unknown. */
-  | { readonly type: 'sending'; readonly owner: string; readonly until: number }
+  /** `ways`: those the attempt may take, as its owner wrote them down. */
+  | { readonly type: 'sending'; readonly owner: string; readonly until: number; readonly ways?: string }
   | { readonly type: 'held'; readonly since: number; readonly reason: string }
   | { readonly type: 'sent'; readonly at: number }
   /** Nobody got it, or only some did; each recipient says more. */
@@ -26,6 +27,8 @@ export interface Recipient {
   readonly reply?: string;
   /** The attempt under way in which the server would take the message for this recipient, where it would not for all. */
   readonly attempt?: number;
+  /** An attempt for this recipient ended without a known end, for this reason: it may have arrived, whatever came after. */
+  readonly mayHaveArrived?: string;
 }
 
 export interface OutboxMessage {
@@ -197,6 +200,8 @@ export interface OutboxTable {
     readonly until: number;
     readonly owner: string;
     readonly limit: number;
+    /** Written down with the claim, for whoever takes it over. */
+    readonly ways?: string;
   }): Promise<readonly OutboxMessage[]>;
   /** Prolongs claims that are still ours. */
   prolong(owner: string, ids: readonly string[], until: number): Promise<void>;

@@ -94,7 +94,9 @@ const saveOwnCopy = ({ raw }: Sent): void => void sandbox.mailStore.find(ALICE)!
 
 const events = ({ message }: Sent) => home.instance.outbox.events({ messageId: message.id, limit: 100 });
 const saysMayBeTwice = async (sent: Sent): Promise<boolean> =>
-  (await events(sent)).some(({ data }) => data['mayBeDuplicate'] === true);
+  (await events(sent)).some(
+    ({ data, type }) => type === 'deferred' && data['mayBeDuplicate'] === true && !('probablyNotSent' in data),
+  );
 
 const reportsAbout = (address: string): number =>
   sandbox.mailStore

@@ -124,8 +124,8 @@ function show(): Command {
             `${message.id}  ${stateOf(message)}`,
             `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
             ...message.recipients.map(
-              ({ address, state, reply }) =>
-                `  to        ${address}  ${state}${reply === undefined ? '' : `: ${reply}`}`,
+              ({ address, state, reply, mayHaveArrived: doubt }) =>
+                `  to        ${address}  ${state}${doubt === undefined || state === 'delivered' ? '' : ', but may have arrived'}${reply === undefined ? '' : `: ${reply}`}`,
             ),
             ...(diagnosis
               ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
@@ -280,6 +280,10 @@ function tell({ data, type }: MessageEvent): string {
     }
     case 'deferred':
       return `put off to ${String(data['nextAt'])}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
+    case 'sent':
+      return `${type}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
+    case 'failed':
+      return `${type}${data['mayHaveArrived'] === undefined ? '' : ' (it may have arrived)'}${words}`;
     default:
       return `${type}${by}${words}`;
   }

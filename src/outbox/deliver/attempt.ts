@@ -7,6 +7,7 @@ import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '.
 import { type Hold, Job, type JobDeps } from './job.ts';
 import { findOut, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
+import { copiesOf, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MOST_UNCOUNTED_MS, uncounted } from './resting.ts';
@@ -46,7 +47,8 @@ export interface Attempted {
 
 /**
  * Tries a claimed message. Its outcome is written down while the next message may already be on its way: many go in one commit.
- * `interrupted`: an earlier attempt, of a process that died, is to be resolved first.
+ * @param ways those that were written down with the claim, in order; `interrupted`: an earlier attempt, of a process that died, is
+ *   to be resolved first
  * @throws store.unavailable; the signal's reason
  */
 export async function attempt(
@@ -55,21 +57,19 @@ export async function attempt(
   mailbox: Mailbox,
   hold: Hold,
   signal: AbortSignal,
-  begin: 'fresh' | 'interrupted' = 'fresh',
+  ways: readonly Route[] | 'interrupted',
 ): Promise<Attempted> {
   const now = deps.clock.now();
-  if (begin === 'interrupted') {
+  if (ways === 'interrupted') {
     const outcome = { type: 'unknown', reply: silent('the process that was sending it ended') } as const;
-    const ways = await deps.routes(mailbox);
-    const kept = ways.filter(({ leavesNoCopy }) => leavesNoCopy !== true).length;
-    const copies = kept === ways.length ? 'always' : kept > 0 ? 'sometimes' : 'never';
+    const copies = copiesOf(message.state.type === 'sending' ? message.state.ways : undefined);
     const job = new Job(deps, message, mailbox, hold);
     const { claimEndedAt } = message;
     const endedAt = claimEndedAt === undefined ? {} : { endedAt: claimEndedAt };
     const found = await findOut(deps, outcome, { ...openAttempt(job, message.createdAt), ...endedAt }, copies, signal);
     return settle(deps, message, mailbox, 'none', found, NO_ATTEMPT);
   }
-  const routes = [...(deps.inbox && isForInbox(message) ? [deps.inbox] : []), ...(await deps.routes(mailbox))];
+  const routes = [...(deps.inbox && isForInbox(message) ? [deps.inbox] : []), ...ways];
   const shut: NewMessageEvent[] = [];
   let [tried, news] = [false, false];
   let restsUntil = Infinity;
@@ -205,9 +205,10 @@ async function settle(
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
   const deadline = begunAt >= message.deadline ? await deps.deadline(message) : message.deadline;
-  const change = withoutAttempts(message, changeOf({ ...message, deadline }, outcome, now, begunAt, events));
+  const known = { ...message, deadline, recipients: withDoubt(message.recipients, outcome, namedIn(message)) };
+  const change = withoutAttempts(known, changeOf(known, outcome, now, begunAt, events));
   await tell(deps, { ...message, ...change }, outcome);
-  if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && outcome.code !== 'outbox.not-sent')
+  if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && !isProbablyNotSent(outcome))
     await deps.pause(mailbox, now + outcome.retryAfterMs);
   else if (outcome.type === 'blocked' || outcome.type === 'closed') await deps.pause(mailbox, 'blocked');
   const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
@@ -254,24 +255,23 @@ function changeOf(
     const waiting = new Set(message.recipients.flatMap(({ address, state }) => (state === 'pending' ? [address] : [])));
     const refused = outcome.recipients.filter((one) => one.outcome === 'refused' && waiting.has(one.address));
     if (refused.length > 0 && outcome.type === 'sent')
-      events.push({ at: now, type: 'refused', data: { recipients: refused } });
+      events.push({ at: now, type: 'refused', data: { recipients: refused, ...mayHaveIt(recipients, refused) } });
     if (recipients.some(({ state }) => state === 'pending'))
       return putOff(message, outcome, now, begunAt, events, recipients);
     if (recipients.some(({ state }) => state === 'delivered')) {
       const proof = outcome.type === 'sent' && outcome.proof !== undefined ? { proof: outcome.proof } : {};
-      events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text, ...proof } });
+      const twice = message.recipients.some(
+        ({ address, mayHaveArrived, state }) =>
+          mayHaveArrived !== undefined &&
+          state === 'pending' &&
+          recipients.some((one) => one.address === address && one.state === 'delivered'),
+      );
+      const again = twice ? { mayBeDuplicate: true } : {};
+      events.push({ at: now, type: 'sent', data: { reply: outcome.reply.text, ...proof, ...again } });
       return { state: { type: 'sent', at: now }, recipients };
     }
     const code = outcome.type === 'refused' ? outcome.code : 'outbox.refused';
-    events.push({ at: now, type: 'failed', data: { code, reply: outcome.reply.text } });
-    return { state: { type: 'failed', at: now, code, reason: outcome.reply.text }, recipients };
-  }
-  if (outcome.type === 'unknown' && begunAt < message.deadline) {
-    // At least once: where nobody can look, it is sent again, and the story says that it may come twice.
-    const nextAt = nextAttempt(message.attempts, now, message.deadline);
-    const data = { reason: outcome.reply.text, mayBeDuplicate: true, nextAt: iso(nextAt) };
-    events.push({ at: now, type: 'deferred', data });
-    return { state: { type: 'queued', nextAt } };
+    return failed(now, code, outcome.reply.text, outcome.reply.text, recipients, events);
   }
   return putOff(message, outcome, now, begunAt, events, message.recipients);
 }
@@ -287,32 +287,47 @@ function putOff(
   const code = 'code' in outcome ? outcome.code : 'outbox.deferred';
   if (begunAt >= message.deadline) {
     const reason = `it could not be sent in time; last: ${outcome.reply.text}`;
-    events.push({ at: now, type: 'failed', data: { code: 'outbox.expired', reply: outcome.reply.text } });
-    return {
-      state: { type: 'failed', at: now, code: 'outbox.expired', reason },
-      recipients: givenUp(recipients, reason),
-    };
+    return failed(now, 'outbox.expired', reason, outcome.reply.text, givenUp(recipients, reason), events);
   }
   const asked = outcome.type === 'later' ? outcome.retryAfterMs : undefined;
   // Some have it now: the others, a part of many or put off alone, are no trouble that lasts.
   const failures = outcome.type === 'sent' ? 1 : message.attempts;
-  const nextAt =
-    outcome.type === 'later' && outcome.code === 'outbox.not-sent'
-      ? now + UNKNOWN_AGAIN_MS
-      : nextAttempt(failures, now, message.deadline, asked);
-  events.push({ at: now, type: 'deferred', data: { code, reason: outcome.reply.text, nextAt: iso(nextAt) } });
+  const nextAt = isProbablyNotSent(outcome)
+    ? now + UNKNOWN_AGAIN_MS
+    : nextAttempt(failures, now, message.deadline, asked);
+  // At least once: it is sent again, and the story says that it may come twice; also where a look found nothing, as there is no
+  // bound for how late a copy appears.
+  const doubt = {
+    ...(isInDoubt(outcome) ? { mayBeDuplicate: true } : {}),
+    ...(isProbablyNotSent(outcome) ? { probablyNotSent: true } : {}),
+  };
+  const about = outcome.type === 'unknown' ? {} : { code };
+  const data = { ...about, reason: outcome.reply.text, ...doubt, nextAt: iso(nextAt) };
+  events.push({ at: now, type: 'deferred', data });
   return { state: { type: 'queued', nextAt }, recipients };
+}
+
+/** The end of a message, and the event that tells of it. */
+function failed(
+  at: number,
+  code: string,
+  reason: string,
+  reply: string,
+  recipients: readonly Recipient[],
+  events: NewMessageEvent[],
+): MessageChange {
+  const { mayHaveArrived, ...end } = failure(code, reason, recipients);
+  const doubt = mayHaveArrived.length === 0 ? {} : { mayHaveArrived };
+  events.push({ at, type: 'failed', data: { code: end.code, reply, ...doubt } });
+  return { state: { type: 'failed', at, ...end }, recipients };
 }
 
 async function expire(deps: AttemptDeps, message: OutboxMessage, last: string): Promise<Attempted> {
   const at = deps.clock.now();
   const reason = `it could not be sent in time; last: ${last}`;
-  const change = {
-    state: { type: 'failed', at, code: 'outbox.expired', reason },
-    recipients: givenUp(message.recipients, reason),
-  } as const;
+  const events: NewMessageEvent[] = [];
+  const change = failed(at, 'outbox.expired', reason, last, givenUp(message.recipients, reason), events);
   await tell(deps, { ...message, ...change });
-  const events = [{ at, type: 'failed', data: { code: 'outbox.expired', reply: last } }] as const;
   const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
   return { settled: settled.then(() => undefined) };
 }

@@ -20,7 +20,9 @@ test('L16: of what is due the oldest goes first, also when it was put off', asyn
   await clock.advance(60_000);
   const second = start();
   await second.idle();
-  assert.deepEqual(tried[1]!.id, first);
+  // Three connections begin together.
+  const begun = tried.slice(1, 4).map(({ id }) => id);
+  assert.ok(begun.includes(first!), 'the oldest is among those that begin');
   assert.deepEqual(
     tried
       .slice(1)

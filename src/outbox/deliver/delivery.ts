@@ -8,6 +8,7 @@ import type { Outbox } from '../types.ts';
 import { concerns } from '../rest.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { CLAIM_MS, Claims, PROLONG_MS } from './claims.ts';
+import { waysText } from './doubt.ts';
 import { pause, reserve } from './pace.ts';
 import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
@@ -275,15 +276,12 @@ class DeliveryLoop implements Delivery {
     const { clock, owner, store } = this.#deps;
     const batch = limits.messagesPerMinute === undefined && limits.recipientsPerDay === undefined ? BATCH : 1;
     const unsettled = new Unsettled();
+    // The mailbox is as it was when this began, and so are its ways out.
+    const routes = await this.#attempt.routes(mailbox);
     while (!this.#stop.signal.aborted && box.waitUntil <= clock.now() && !unsettled.failed) {
       const now = clock.now();
-      const messages = await store.outbox.claim({
-        mailbox: mailbox.address,
-        now,
-        until: now + CLAIM_MS,
-        owner,
-        limit: batch,
-      });
+      const claim = { mailbox: mailbox.address, now, until: now + CLAIM_MS, owner, ways: waysText(routes) };
+      const messages = await store.outbox.claim({ ...claim, limit: batch });
       const [first] = messages;
       if (!first) break;
       for (const message of messages) this.#claims.hold(message.id, now);
@@ -300,7 +298,7 @@ class DeliveryLoop implements Delivery {
         // What waited for longer than anything does is given up without a try of its own.
         const waits = box.waitUntil > clock.now() && message.deadline + MOST_UNCOUNTED_MS > clock.now();
         if (this.#stop.signal.aborted || (waits && message !== first)) await this.#giveBack([message]);
-        else await unsettled.add(this.#try(message, mailbox));
+        else await unsettled.add(this.#try(message, mailbox, routes));
       }
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
@@ -308,11 +306,11 @@ class DeliveryLoop implements Delivery {
     await unsettled.end();
   }
 
-  async #try(message: OutboxMessage, mailbox: Mailbox, begin?: 'interrupted'): Promise<Attempted> {
+  async #try(message: OutboxMessage, mailbox: Mailbox, ways: readonly Route[] | 'interrupted'): Promise<Attempted> {
     const claim = this.#claims.of(message.id);
     const over = (): void => this.#claims.drop(message.id, claim);
     try {
-      const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, claim, this.#stop.signal, begin);
+      const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, claim, this.#stop.signal, ways);
       if (restsUntil !== undefined) {
         const box = this.#boxOf(mailbox.address);
         box.waitUntil = restsUntil;
@@ -346,9 +344,8 @@ class DeliveryLoop implements Delivery {
     if (!mailbox) return;
     const { clock } = this.#deps;
     this.#claims.hold(message.id, clock.now());
-    await (
-      await this.#try(message, mailbox, 'interrupted')
-    ).settled;
+    const { settled } = await this.#try(message, mailbox, 'interrupted');
+    await settled;
   }
 
   readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {

@@ -4,6 +4,7 @@ import type { Mailbox } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage, OutboxTable, Recipient } from '../../store/types-outbox.ts';
 import { outboxError } from '../errors.ts';
 import type { Outbox } from '../types.ts';
+import { mayHaveIt } from './doubt.ts';
 import { type DeliveryMarks, MARK_OCTETS } from './proof.ts';
 import type { RecipientOutcome, SendJob } from './types.ts';
 
@@ -61,7 +62,15 @@ export class Job implements SendJob {
     });
     const refused = outcomes.filter(({ outcome }) => outcome === 'refused');
     const events: NewMessageEvent[] =
-      refused.length === 0 ? [] : [{ at: this.#deps.clock.now(), type: 'refused', data: { recipients: refused } }];
+      refused.length === 0
+        ? []
+        : [
+            {
+              at: this.#deps.clock.now(),
+              type: 'refused',
+              data: { recipients: refused, ...mayHaveIt(recipients, refused) },
+            },
+          ];
     const changed = await this.#deps.change(id, fence, { recipients }, events);
     if (!changed) throw claimLost(this.#message);
     this.#message = changed;

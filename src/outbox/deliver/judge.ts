@@ -32,8 +32,16 @@ export function outcomeOf(result: SendResult, recipients: readonly Recipient[], 
   return { type: 'refused', code: 'outbox.refused', reply, recipients: each };
 }
 
-/** Why no transaction was possible: connection, sign-in, consent. */
-export function outcomeOfFailure(error: PosternError, now: number, mailbox: Mailbox): Outcome {
+/**
+ * Why no transaction was possible: connection, sign-in, consent.
+ * @param where `at the door`: the server was not heard of before, or did not let us in; that it breaks off there is nothing of the message's
+ */
+export function outcomeOfFailure(
+  error: PosternError,
+  now: number,
+  mailbox: Mailbox,
+  where: 'at the door' | 'inside' = 'inside',
+): Outcome {
   const { address } = mailbox;
   const said = error.detail['reply'];
   const text = typeof said === 'string' ? said : error.message;
@@ -51,7 +59,9 @@ export function outcomeOfFailure(error: PosternError, now: number, mailbox: Mail
     return { type: 'closed', code: inner, reply, rest: { scope: 'route', ...words, againMs: SHUT_MS } };
   const later = { type: 'later', code: inner, reply, ...retryAfter(waitMs) } as const;
   const passing = { ...words, passesWhen: passesWhen ?? 'the other side recovers' };
-  if (UNREACHED.test(inner)) return { ...later, rest: { scope: 'endpoint', ...passing, againMs: UNREACHED_MS } };
+  const silentServer = where === 'at the door' && (inner === 'wire.timeout' || error.code.startsWith('wire.'));
+  if (silentServer || UNREACHED.test(inner))
+    return { ...later, rest: { scope: 'endpoint', ...passing, againMs: UNREACHED_MS } };
   // A connection that broke in the middle of this message says nothing of others.
   if (inner === error.code && inner.startsWith('wire.')) return later;
   return { ...later, rest: { scope: 'mailbox', ...passing, againMs: TROUBLE_MS } };

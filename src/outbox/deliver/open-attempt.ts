@@ -1,12 +1,13 @@
 /** An attempt whose end nobody saw: the connection broke after the last octet, or the process ended. Found out, or told as unknown. */
 import type { Clock } from '../../base/clock.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
+import type { Copies } from './doubt.ts';
 import { silent } from './judge.ts';
 import type { OpenAttempt, Outcome, SentProbe } from './types.ts';
 
 /**
- * When it is looked for after the end of the attempt: a copy may appear late (Exchange's by half a minute under load). A message is not there only after
- * the last of them, 75 seconds in all.
+ * When it is looked for after the end of the attempt: a copy may appear late (Exchange's by half a minute under load; no bound is
+ * documented). After the last of them, at 75 seconds, a message is taken for not sent, and its story says that this is not certain.
  */
 const LOOKS_MS = [2_000, 10_000, 25_000, 50_000, 75_000] as const;
 
@@ -19,13 +20,12 @@ export function namedIn({ attempts, recipients }: OpenAttempt['message']): reado
 
 /**
  * @param outcome what is known without looking
- * @param copies where what was taken is kept among the sent mail: `always`, only for some of the ways it may have gone, or never
  */
 export async function findOut(
   { clock, probe }: { readonly clock: Clock; readonly probe?: SentProbe },
   outcome: Outcome & { readonly type: 'unknown' },
   attempt: OpenAttempt,
-  copies: 'always' | 'sometimes' | 'never',
+  copies: Copies,
   signal: AbortSignal,
 ): Promise<Outcome> {
   if (!probe || copies === 'never') return outcome;
@@ -51,7 +51,11 @@ export async function findOut(
       reply: silent(`${text}; a sent message with this Message-ID may be the program's own copy, so it proves nothing`),
     };
   if (copies === 'sometimes') return outcome;
-  return { type: 'later', code: 'outbox.not-sent', reply: silent(`${text}; it is not among the sent messages`) };
+  return {
+    type: 'later',
+    code: 'outbox.not-sent',
+    reply: silent(`${text}; it was probably not sent: it is not among the sent messages`),
+  };
 }
 
 function proven(

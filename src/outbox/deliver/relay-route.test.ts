@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, ManualClock, systemClock } from '../../base/clock.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
@@ -50,10 +50,15 @@ const mailbox: Mailbox = {
 const recipients = [{ address: 'bob@contoso.test', state: 'pending' as const }];
 const octets = Buffer.from('Subject: x\r\n\r\n.hi\r\n');
 
-async function send(t: TestContext, port: number, signIn: 'device' | 'nobody' = 'device'): Promise<Outcome> {
+async function send(
+  t: TestContext,
+  port: number,
+  signIn: 'device' | 'nobody' = 'device',
+  clock: Clock = systemClock,
+): Promise<Outcome> {
   const known = signIn === 'device' ? { user: 'device', password: new Secret('pass word') } : {};
   const relay = { host: '127.0.0.1', port, tls: 'none' as const, trust: {}, ...known };
-  const route = relayRoute(relay, systemClock, 'gate.contoso.test');
+  const route = relayRoute(relay, clock, 'gate.contoso.test');
   t.after(() => route.close());
   assert.deepEqual([route.name, route.leavesNoCopy], ['relay', true]);
   const message = {
@@ -113,6 +118,40 @@ test('what it refuses is what it is', async (t) => {
   assert.equal(await type(offer('AUTH PLAIN'), OK, GO, ['RCPT', '550 5.1.1 nobody']), 'refused');
   assert.equal(await type(offer('AUTH PLAIN'), OK, GO, ['MAIL', '451 4.3.0 later']), 'later');
   assert.equal(await type(offer('AUTH PLAIN'), OK, GO, ['.', '']), 'unknown');
+});
+
+test('K8: a server that takes the connection and never greets: later, by its own code, and the server rests', async (t) => {
+  const accepted = Promise.withResolvers<void>();
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    t.after(() => void socket.destroy());
+    accepted.resolve();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => void server.close());
+  const clock = new ManualClock();
+  const { port } = server.address() as AddressInfo;
+  const sending = send(t, port, 'nobody', clock);
+  await accepted.promise;
+  await clock.advance(45_000);
+  const outcome = await sending;
+  assert.ok(outcome.type === 'later' && outcome.code === 'wire.timeout', JSON.stringify(outcome));
+  assert.equal(outcome.rest?.scope, 'endpoint');
+  assert.match(outcome.reply.text, new RegExp(`^127\\.0\\.0\\.1:${port} did not answer within 45 seconds$`));
+});
+
+test('K12: where MAIL is refused in a pipeline, its reason is the reason of every recipient', async (t) => {
+  const need = '503 5.5.2 Need mail command';
+  const { port } = await serve(t, [
+    offer('AUTH PLAIN'),
+    OK,
+    ['MAIL', '550 5.7.60 SMTP; Client does not have permissions to send as this sender'],
+    ['RCPT', need],
+    ['DATA', need],
+  ]);
+  const outcome = await send(t, port);
+  assert.ok(outcome.type === 'refused', JSON.stringify(outcome));
+  assert.match(outcome.recipients[0]!.reply, /^550 5\.7\.60 /);
 });
 
 test('nothing listens there: later', async (t) => {

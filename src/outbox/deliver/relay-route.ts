@@ -4,6 +4,7 @@ import type { Secret } from '../../base/secret.ts';
 import type { TlsPolicy } from '../../base/tls-policy.ts';
 import { signInWithPassword } from '../../protocol/smtp/client.ts';
 import { connect, secureClient } from '../../protocol/tls/connect.ts';
+import { timeLimit } from '../../protocol/wire/time-limit.ts';
 import { SmtpRoute } from './smtp-route.ts';
 
 export interface Relay {
@@ -23,7 +24,8 @@ export function relayRoute(relay: Relay, clock: Clock, ehloName: string | undefi
   const { host, port, tls, trust } = relay;
   return new SmtpRoute(
     async (_, __, signal) => {
-      const stop = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
+      using limit = timeLimit(`${host}:${port}`, CONNECT_MS, signal, clock);
+      const stop = limit.signal;
       const conn = await connect({ host, port, tls, trust, timeoutMs: CONNECT_MS, signal: stop });
       try {
         const { capabilities } = await signInWithPassword(conn, {

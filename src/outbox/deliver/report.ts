@@ -49,6 +49,14 @@ const KINDS = {
   },
 } as const satisfies Record<ReportKind, unknown>;
 
+/** Of recipients who may have it all the same: an attempt ended without an answer (RFC 3463 §3.5, X.4.2). */
+const DOUBT = {
+  subject: 'Possibly not delivered',
+  words: 'It is not known whether this message was delivered. It may have been delivered to:',
+  after: 'It will not be tried again by itself. Before you send it again, ask whether it has arrived.',
+  status: '5.4.2',
+} as const;
+
 /**
  * Tells the sender what became of a message, for the recipients whom it asked so for (RFC 3461 §4.1; without a word: failures).
  * Said again it is taken once. Reports are never reported (RFC 5321 §6.1).
@@ -89,21 +97,32 @@ export function compose(
   header: string,
   { clock, hostname }: Pick<ReportDeps, 'clock' | 'hostname'>,
 ): Buffer {
-  const { after: then, status, subject: about, words: said } = KINDS[kind];
+  const doubtful = kind === 'failed' ? concerned.filter(({ mayHaveArrived }) => mayHaveArrived !== undefined) : [];
+  const certain = concerned.filter((one) => !doubtful.includes(one));
+  const { status, subject: usual } = KINDS[kind];
+  const about = certain.length === 0 ? DOUBT.subject : usual;
   const boundary = `=_${randomBytes(12).toString('hex')}`;
   const date = mailDate(clock.now());
   const arrived = mailDate(message.createdAt);
   const subject = /^Subject:[ \t]*((?:.*)(?:\r\n[ \t].*)*)/im.exec(header)?.[1]?.replace(/\r\n/g, '') ?? '';
-  const words = concerned.map(({ address, reply }) => `  ${address}\r\n    ${reply ?? 'no reason was given'}`);
-  const fields = concerned.map(({ address, orcpt, reply = '' }) =>
-    [
+  const words = [
+    ...paragraph(KINDS[kind].words, KINDS[kind].after, certain),
+    ...paragraph(DOUBT.words, DOUBT.after, doubtful),
+  ];
+  const fields = concerned.map((one) => {
+    const { address, mayHaveArrived, orcpt, reply = '' } = one;
+    const uncertain = doubtful.includes(one);
+    const least = uncertain ? DOUBT.status : status;
+    return [
       ...(orcpt === undefined ? [] : [`Original-Recipient: ${orcpt}`]),
       `Final-Recipient: ${/[^\x20-\x7e]/.test(address) ? 'utf-8' : 'rfc822'}; ${address}`,
       `Action: ${kind}`,
-      `Status: ${/\b([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1]?.replace(/^./, status.slice(0, 1)) ?? status}`,
+      `Status: ${/\b([245]\.\d{1,3}\.\d{1,3})\b/.exec(reply)?.[1]?.replace(/^./, least.slice(0, 1)) ?? least}`,
       ...(/^[245]\d\d/.test(reply) ? [`Diagnostic-Code: smtp; ${oneLine(reply)}`] : []),
-    ].join('\r\n'),
-  );
+      // RFC 3464 §2.4: an extension; nothing in the standard's own fields says "failed, and may be there all the same".
+      ...(uncertain ? [`X-Postern-May-Have-Arrived: ${oneLine(mayHaveArrived!)}`] : []),
+    ].join('\r\n');
+  });
   const text = [
     `From: Mail Delivery System <postmaster@${hostname}>`,
     `To: ${message.envelopeFrom}`,
@@ -120,11 +139,8 @@ export function compose(
     'Content-Type: text/plain; charset=utf-8',
     'Content-Transfer-Encoding: 8bit',
     '',
-    said,
-    '',
     ...words,
-    '',
-    `${then} See its whole story with:`,
+    'See its whole story with:',
     '',
     `  postern outbox show ${shellWord(message.id)}`,
     '',
@@ -146,6 +162,16 @@ export function compose(
     '',
   ];
   return Buffer.from(text.join('\r\n'));
+}
+
+function paragraph(said: string, then: string, recipients: readonly Recipient[]): readonly string[] {
+  if (recipients.length === 0) return [];
+  const each = recipients.map(({ address, mayHaveArrived, reply = 'no reason was given' }) =>
+    [`  ${address}`, ...(said === DOUBT.words ? [`the answer was lost: ${mayHaveArrived ?? ''}`] : []), reply].join(
+      '\r\n    ',
+    ),
+  );
+  return [said, '', ...each, '', then, ''];
 }
 
 /** The message's own header, as far as its first octets reach. */

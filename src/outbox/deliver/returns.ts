@@ -13,6 +13,7 @@ import { inLedger } from '../../store/ledger.ts';
 import type { DeliveryMarks } from './proof.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
 import type { SignInAt } from './smtp-route.ts';
+import { timeLimit } from '../../protocol/wire/time-limit.ts';
 
 export interface ReturnsDeps {
   readonly store: Store;
@@ -49,7 +50,8 @@ export function watchReturns(deps: ReturnsDeps): Returns {
       if (stop.signal.aborted) return;
       if (!mailbox.protocols.includes('imap') || !(await hasSentLately(deps, mailbox))) continue;
       try {
-        await lookInto(deps, mailbox, AbortSignal.any([stop.signal, AbortSignal.timeout(MAILBOX_MS)]));
+        using limit = timeLimit(`the IMAP server of ${mailbox.address}`, MAILBOX_MS, stop.signal);
+        await lookInto(deps, mailbox, limit.signal);
       } catch (error) {
         // Nothing is forgotten: the next look begins where this one did.
         const facts = { mailbox: mailbox.address, code: asError(error).code, error: asError(error).message };

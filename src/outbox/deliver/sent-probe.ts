@@ -10,6 +10,7 @@ import type { OutboxTable } from '../../store/types-outbox.ts';
 import { type DeliveryMarks, judgeCopies, MARK_FIELD, marksOf, type SentCopy } from './proof.ts';
 import type { SignInAt } from './smtp-route.ts';
 import type { OpenAttempt, SentProbe } from './types.ts';
+import { timeLimit } from '../../protocol/wire/time-limit.ts';
 
 /** Where servers that do not mark it (RFC 6154 \Sent) keep it; Exchange's and Gmail's own names in English. */
 const USUAL = ['Sent Items', 'Sent', '[Gmail]/Sent Mail', 'INBOX.Sent', 'Sent Messages'];
@@ -44,7 +45,8 @@ export class ImapSentProbe implements SentProbe {
     const before = this.#turns.get(mailbox.address);
     const turn = (async () => {
       await before;
-      return this.#look(attempt, AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]));
+      using limit = timeLimit(`the IMAP server of ${mailbox.address}`, LOOK_MS, signal);
+      return await this.#look(attempt, limit.signal);
     })();
     const quiet = turn.catch((error: unknown) => error);
     this.#turns.set(mailbox.address, quiet);

@@ -86,7 +86,7 @@ export class SmtpRoute implements Route {
         const failure = asError(error);
         // A kept connection may have ended unseen; nothing was taken, so a fresh one gets its chance.
         if (reused && failure.code.startsWith('wire.')) continue;
-        return outcomeOfFailure(failure, this.#clock.now(), mailbox);
+        return outcomeOfFailure(failure, this.#clock.now(), mailbox, kept === undefined ? 'at the door' : 'inside');
       }
     }
   }

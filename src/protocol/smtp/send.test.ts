@@ -152,3 +152,118 @@ test('421 ends the connection, and a body that fails leaves nothing behind', asy
   await assert.rejects(broken.sender.send(outgoing({ body: body() })), /octets are gone/);
   assert.deepEqual([broken.taken.length, broken.sender.usable], [0, false]);
 });
+
+/** A server that says what a test says: `answer` gets each line (and `.`), and the message's octets as `octets` each time some come. */
+function scripted(answer: (line: string) => string | undefined, extensions = ALL) {
+  const [client, server] = memoryPair();
+  const heard: string[] = [];
+  let inData = false;
+  let unread = '';
+  server.on('data', (octets: Buffer) => {
+    unread += octets.toString('latin1');
+    for (let end = unread.indexOf('\r\n'); end !== -1; end = unread.indexOf('\r\n')) {
+      const line = unread.slice(0, end);
+      unread = unread.slice(end + 2);
+      const what = inData && line !== '.' ? 'octets' : line.split(':')[0]!;
+      heard.push(what);
+      inData &&= line !== '.';
+      const reply = answer(what);
+      if (reply === undefined) continue;
+      inData ||= /^354/m.test(reply);
+      server.write(`${reply}\r\n`);
+    }
+  });
+  return { sender: new SmtpSender(new Conn(client), 'odd.example', extensions), heard, server };
+}
+
+const usual = (line: string): string | undefined =>
+  line === 'octets' ? undefined : line === 'DATA' ? '354 go on' : '250 2.0.0 OK';
+const but =
+  (where: string, reply: string) =>
+  (line: string): string | undefined =>
+    line === where ? reply : usual(line);
+const ONE_BY_ONE = ALL.filter((line) => line !== 'PIPELINING');
+
+for (const [what, where, reply] of [
+  ['together with 354', 'DATA', '354 go on\r\n250 2.0.0 taken'],
+  ['with the first octets', 'octets', '250 2.0.0 taken'],
+] as const)
+  test(`K3: a 2xx ${what} is no answer to the message`, async () => {
+    const { sender, heard } = scripted(but(where, reply));
+    const body = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from(`A: b\r\n\r\n${'x\r\n'.repeat(30_000)}`);
+      yield Buffer.from('end\r\n');
+    };
+    const sent = await sender.send(outgoing({ body: body() })).catch((error: unknown) => {
+      assert.ok(isError(error, 'wire.syntax'));
+      return undefined;
+    });
+    // Before the first octet nothing can have been taken; later nobody knows.
+    assert.equal(sent?.type, where === 'DATA' ? undefined : 'unknown');
+    assert.ok(!heard.includes('.'), 'its end is not sent');
+    assert.equal(sender.usable, false);
+  });
+
+test('K3: a refusal before the end of the message is one, and the connection ends', async () => {
+  const { sender, heard } = scripted(but('octets', '552 5.3.4 too large'));
+  const body = [Buffer.from('A: b\r\n\r\n'), Buffer.from('x\r\n'.repeat(30_000)), Buffer.from('end\r\n')];
+  const sent = await sender.send(outgoing({ body }));
+  assert.ok(sent.type === 'refused' && sent.reply.enhanced === '5.3.4');
+  assert.ok(!heard.includes('.'));
+  assert.equal(sender.usable, false);
+});
+
+for (const [how, extensions] of [
+  ['pipelined', ALL],
+  ['one by one', ONE_BY_ONE],
+] as const) {
+  for (const [where, reply] of [
+    ['MAIL FROM', '250 2.1.0 OK\r\n250 2.1.0 OK'],
+    ['RCPT TO', '250 2.1.5 OK\r\n550 5.1.1 nobody'],
+    ['RCPT TO', '550 5.1.1 nobody\r\n250 2.1.5 OK'],
+    ['RCPT TO', '354 go on'],
+    ['DATA', '250 2.0.0 OK'],
+    ['DATA', '354 go on\r\n354 go on'],
+  ] as const)
+    test(`K3: ${how}: more or other replies than asked for at ${where}: ${reply.replace('\r\n', ', ')}`, async () => {
+      const { sender, heard } = scripted(but(where, reply), extensions);
+      await assert.rejects(sender.send(outgoing()), (error) => isError(error, 'wire.syntax'));
+      assert.equal(sender.usable, false);
+      assert.ok(!heard.includes('.'), 'nothing was handed over');
+    });
+
+  test(`K3: ${how}: two replies to the message prove nothing; a goodbye behind its reply is one`, async () => {
+    const twice = scripted(but('.', '250 2.0.0 OK\r\n554 5.6.0 refused'), extensions);
+    assert.equal((await twice.sender.send(outgoing())).type, 'unknown');
+    assert.equal(twice.sender.usable, false);
+    const leaving = scripted(but('.', '250 2.0.0 OK\r\n421 4.3.2 bye'), extensions);
+    assert.equal((await leaving.sender.send(outgoing())).type, 'taken');
+    assert.equal(leaving.sender.usable, false);
+  });
+
+  test(`K3: ${how}: what was said before anything was asked ends the connection before anything is sent`, async () => {
+    const { sender, heard, server } = scripted(usual, extensions);
+    server.write('250 2.0.0 OK\r\n');
+    await assert.rejects(sender.send(outgoing()), (error) => isError(error, 'wire.syntax'));
+    assert.deepEqual([heard, sender.usable], [[], false]);
+  });
+
+  test(`K6: ${how}: 354 in answer to the message is no refusal: nobody knows, and the connection ends`, async () => {
+    const { sender } = scripted(but('.', '354 go on'), extensions);
+    assert.equal((await sender.send(outgoing())).type, 'unknown');
+    assert.equal(sender.usable, false);
+  });
+
+  test(`K12: ${how}: where MAIL was refused nothing was said of the recipients`, async () => {
+    const answers: Readonly<Record<string, string>> = {
+      'MAIL FROM': '550 5.7.60 no right to send as this sender',
+      'RCPT TO': '503 5.5.2 need MAIL',
+      DATA: '503 5.5.2 need MAIL',
+    };
+    const { sender } = scripted((line) => answers[line] ?? usual(line), extensions);
+    const sent = await sender.send(outgoing());
+    assert.ok(sent.type === 'refused' && sent.reply.enhanced === '5.7.60');
+    assert.deepEqual(sent.recipients, []);
+    assert.ok(sender.usable);
+  });
+}

@@ -1,5 +1,5 @@
 /** Handing mail to a server after sign-in, client side: RFC 5321 transactions, RFC 2920 PIPELINING, RFC 1870, RFC 3461, RFC 6531. */
-import { asError } from '../../base/error.ts';
+import { asError, type PosternError } from '../../base/error.ts';
 import { protocolError } from '../errors.ts';
 import type { Conn } from '../wire/conn.ts';
 import { encodeXtext } from './envelope.ts';
@@ -39,7 +39,7 @@ export type SendResult =
   | { readonly type: 'taken'; readonly reply: SmtpReply; readonly recipients: readonly SmtpReply[] }
   /** The server has not taken it: `reply` is the one that decided, `recipients` has what was said to each, if it was. */
   | { readonly type: 'refused'; readonly reply: SmtpReply; readonly recipients: readonly (SmtpReply | undefined)[] }
-  /** The connection was lost after the last octet was on its way: the server may have taken it, or not. */
+  /** Nobody knows: the connection was lost after the last octet was on its way, or what came was no answer to it. */
   | { readonly type: 'unknown'; readonly reason: string };
 
 /** The longest reply line, and how many lines a reply may have. */
@@ -82,8 +82,10 @@ export class SmtpSender {
 
   /**
    * Sends one message. What the server cannot take by its own word (size, 8-bit, UTF-8 addresses) is refused here, as it would.
-   * @throws wire.* when the connection broke before the last octet was sent (nothing was taken); the signal's reason; what
-   *   `body` throws
+   * Every reply is read as the answer to one command; a server that says more or other things than it was asked is out of step, and
+   * its connection ends.
+   * @throws wire.* when the connection broke, or got out of step, before the last octet was sent (nothing was taken); the signal's
+   *   reason; what `body` throws
    */
   async send(message: Outgoing, signal?: AbortSignal): Promise<SendResult> {
     const early = this.#objection(message);
@@ -119,18 +121,26 @@ export class SmtpSender {
   async #transact(message: Outgoing, signal: AbortSignal | undefined): Promise<SendResult> {
     const commands = [this.#mail(message), ...message.recipients.map((one) => this.#rcpt(one))];
     const pipelined = this.#offers.has('PIPELINING');
+    await this.#assertInStep();
     if (pipelined) await this.#conn.write(`${[...commands, 'DATA'].join('\r\n')}\r\n`);
     const replies: SmtpReply[] = [];
     for (const command of commands) {
       if (!pipelined) await this.#conn.write(`${command}\r\n`);
-      replies.push(await this.#reply(signal));
-      if (!pipelined && replies.length === 1 && !isGood(replies[0]!)) break;
+      const reply = await this.#reply(signal);
+      if (reply.code < 400 && !isGood(reply)) throw this.#outOfStep(reply.text);
+      replies.push(reply);
+      if (!pipelined) await this.#assertInStep();
+      if (!pipelined && replies.length === 1 && !isGood(reply)) break;
     }
-    const [mail, ...recipients] = replies as [SmtpReply, ...SmtpReply[]];
-    const nobody = !isGood(mail) || !recipients.some(isGood);
+    const [mail, ...answers] = replies as [SmtpReply, ...SmtpReply[]];
+    // Without a sender every recipient is refused (`503 need MAIL`), which says nothing of them.
+    const recipients = isGood(mail) ? answers : [];
+    const nobody = !recipients.some(isGood);
     if (!pipelined && nobody) return this.#refused(decisive(mail, recipients), recipients, signal);
     if (!pipelined) await this.#conn.write('DATA\r\n');
     const go = await this.#reply(signal);
+    if (go.code < 400 && go.code !== 354) throw this.#outOfStep(go.text);
+    await this.#assertInStep();
     if (go.code !== 354) return this.#refused(nobody ? decisive(mail, recipients) : go, recipients, signal);
     if (nobody) {
       // RFC 2920 §3.1: a server that says 354 without recipients is given an empty message, which it refuses.
@@ -140,6 +150,7 @@ export class SmtpSender {
     }
     const { body } = message;
     const last = await this.#body(typeof body === 'function' ? await body(recipients) : body, signal);
+    if (last === undefined) return this.#early(recipients, signal);
     // Whoever has left already has not seen the end, and so has taken nothing.
     if (this.#conn.closed)
       throw protocolError('wire.closed', `${this.#host} closed the connection before the end of the message`);
@@ -147,13 +158,50 @@ export class SmtpSender {
     try {
       await this.#conn.write(last);
       reply = await this.#reply(signal);
+      if (reply.code < 400 && !isGood(reply)) throw this.#outOfStep(reply.text);
+      if (!(await this.#inStep())) await this.#goodbye(reply, signal);
     } catch (error) {
-      this.#usable = false;
-      this.#conn.destroy();
-      return { type: 'unknown', reason: asError(error).message };
+      return this.#unknown(asError(error).message);
     }
     if (!isGood(reply)) return { type: 'refused', reply, recipients };
     return { type: 'taken', reply, recipients };
+  }
+
+  /** Something was said before the message was at its end: a refusal is one, anything else proves nothing. */
+  async #early(recipients: readonly SmtpReply[], signal: AbortSignal | undefined): Promise<SendResult> {
+    const reply = await this.#reply(signal);
+    if (reply.code < 400) return this.#unknown(this.#outOfStep(reply.text).message);
+    this.#usable = false;
+    this.#conn.destroy();
+    return { type: 'refused', reply, recipients };
+  }
+
+  #unknown(reason: string): SendResult {
+    this.#usable = false;
+    this.#conn.destroy();
+    return { type: 'unknown', reason };
+  }
+
+  /** After the reply to the message only a goodbye may follow: with anything else that reply may have been to something before it. */
+  async #goodbye({ text }: SmtpReply, signal: AbortSignal | undefined): Promise<void> {
+    const more = await this.#reply(signal);
+    if (more.code !== 421) throw this.#outOfStep(`${text} / ${more.text}`);
+  }
+
+  /** Whether nothing was said that was not asked for, as far as it has come here. */
+  async #inStep(): Promise<boolean> {
+    // What lies in the socket is read in one turn of the loop, what TLS makes of it in the next.
+    for (let turns = 0; turns < 2 && this.#conn.drained; turns++) await new Promise((turn) => setImmediate(turn));
+    return this.#conn.drained;
+  }
+
+  /** @throws wire.syntax */
+  async #assertInStep(): Promise<void> {
+    if (!(await this.#inStep())) throw this.#outOfStep('more replies than commands');
+  }
+
+  #outOfStep(said: string): PosternError {
+    return protocolError('wire.syntax', `${this.#host} answers what it was not asked: ${said.slice(0, 200)}`);
   }
 
   #mail({ envid, eightBit, from, ret, size, smtputf8 }: Outgoing): string {
@@ -177,17 +225,27 @@ export class SmtpSender {
     ].join(' ');
   }
 
-  /** The octets with their dots stuffed, in blocks; gives the last block, with the dot that ends the message. */
-  async #body(body: Octets, signal: AbortSignal | undefined): Promise<Buffer> {
+  /**
+   * The octets with their dots stuffed, in blocks; gives the last block, with the dot that ends the message. Undefined when the
+   * server spoke meanwhile: then the end is not sent.
+   */
+  async #body(body: Octets, signal: AbortSignal | undefined): Promise<Buffer | undefined> {
     let lineStart = true;
     let block: Buffer[] = [];
     let held = 0;
-    const flush = async (): Promise<void> => {
+    /** False when the server spoke, whether it left with that or not. */
+    const flush = async (): Promise<boolean> => {
       const octets = Buffer.concat(block);
       block = [];
       held = 0;
       signal?.throwIfAborted();
-      await this.#conn.write(octets);
+      try {
+        if (this.#conn.drained) await this.#conn.write(octets);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (await this.#inStep()) throw error;
+      }
+      return this.#conn.drained;
     };
     for await (const piece of body) {
       if (piece.length === 0) continue;
@@ -202,9 +260,10 @@ export class SmtpSender {
       block.push(octets.subarray(from));
       held += octets.length;
       lineStart = octets.at(-1) === LF;
-      if (held >= BLOCK_OCTETS) await flush();
+      if (held >= BLOCK_OCTETS && !(await flush())) return undefined;
     }
     signal?.throwIfAborted();
+    if (!(await this.#inStep())) return undefined;
     return Buffer.concat([...block, lineStart ? END : END_OF_LINE]);
   }
 
@@ -216,7 +275,10 @@ export class SmtpSender {
     if (reply.code === 421) this.#usable = false;
     else if (this.usable) {
       await this.#conn.write('RSET\r\n');
-      await this.#reply(signal);
+      const reset = await this.#reply(signal);
+      // RFC 5321 §4.1.1.5: it is answered with 250. With 354 an earlier reply was to something else than it was taken for.
+      if (reset.code < 400 && !isGood(reset)) throw this.#outOfStep(reset.text);
+      if (!isGood(reset)) this.#usable = false;
     }
     return { type: 'refused', reply, recipients };
   }

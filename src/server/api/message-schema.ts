@@ -102,6 +102,10 @@ export const messageSchema = z
         address: z.string(),
         state: z.enum(['pending', 'delivered', 'refused']),
         reply: z.string().optional().openapi({ description: 'the last words of the server about this recipient' }),
+        mayHaveArrived: z.string().optional().openapi({
+          description:
+            'an attempt for this recipient ended without an answer, for this reason: it may have arrived although state is pending or refused, and may arrive twice',
+        }),
       }),
     ),
     messageId: z.string().openapi({ description: 'Message-ID of the header' }),
@@ -123,10 +127,11 @@ export function shownMessage(message: OutboxMessage) {
     source,
     principal,
     from: envelopeFrom,
-    recipients: message.recipients.map(({ address, state, reply }) => ({
+    recipients: message.recipients.map(({ address, state, reply, mayHaveArrived }) => ({
       address,
       state,
       ...(reply === undefined ? {} : { reply }),
+      ...(mayHaveArrived === undefined ? {} : { mayHaveArrived }),
     })),
     messageId,
     size,

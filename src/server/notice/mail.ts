@@ -10,6 +10,7 @@ import type { Mailbox, Store } from '../../store/types.ts';
 import { serverError } from '../errors.ts';
 import { surveyGrants } from '../survey.ts';
 import type { NoticeChannel, OutgoingNotice } from './channel.ts';
+import { timeLimit } from '../../protocol/wire/time-limit.ts';
 
 export interface MailDeps {
   readonly store: Store;
@@ -43,7 +44,8 @@ export function mailChannel(deps: MailDeps, options: MailOptions): NoticeChannel
       const failures: PosternError[] = [];
       for (const sender of senders.slice(0, MOST_TRIED)) {
         try {
-          return await submit(deps, sender, to, notice, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
+          using limit = timeLimit(`the mail server of ${sender.address}`, TIMEOUT_MS, signal);
+          return await submit(deps, sender, to, notice, limit.signal);
         } catch (error) {
           if (signal.aborted) throw signal.reason;
           failures.push(asError(error));

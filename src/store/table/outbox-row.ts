@@ -13,7 +13,7 @@ export function stateColumns(state: MessageState): StateColumns {
     case 'queued':
       return { ...none, state_at: state.nextAt };
     case 'sending':
-      return { ...none, state_at: state.until, state_by: state.owner };
+      return { ...none, state_at: state.until, state_by: state.owner, state_reason: state.ways ?? null };
     case 'held':
       return { ...none, state_at: state.since, state_reason: state.reason };
     case 'sent':
@@ -30,7 +30,7 @@ function stateOf(row: StateColumns): MessageState {
     case 'queued':
       return { type: state, nextAt: at };
     case 'sending':
-      return { type: state, owner: by ?? '', until: at };
+      return { type: state, owner: by ?? '', until: at, ...(reason === null ? {} : { ways: reason }) };
     case 'held':
       return { type: state, since: at, reason: reason ?? '' };
     case 'sent':

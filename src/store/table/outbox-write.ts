@@ -62,25 +62,58 @@ export async function changeOne(
   return message;
 }
 
+/** @param ways of a new attempt; those of one that is taken over stay as they are */
 export async function take(
   trx: Transaction<Schema>,
   ids: readonly string[],
   owner: string,
   until: number,
-  attempts: number,
+  begun: 'over' | { readonly ways: string | undefined },
 ): Promise<readonly OutboxMessage[]> {
   if (ids.length === 0) return [];
   const rows = await trx
     .updateTable('outbox_messages')
     .set((eb) => ({
-      ...stateColumns({ type: 'sending', owner, until }),
-      attempts: eb('attempts', '+', attempts),
+      state: 'sending',
+      state_at: until,
+      state_by: owner,
+      ...(begun === 'over' ? {} : { state_reason: begun.ways ?? null }),
+      attempts: eb('attempts', '+', begun === 'over' ? 0 : 1),
       fence: eb('fence', '+', 1),
     }))
     .where('id', 'in', [...ids])
     .returningAll()
     .execute();
   return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}
+
+/** Octets of messages that are forgotten in one transaction. */
+const MOST_FORGOTTEN = 512 * 1024;
+
+/** Forgets messages finished before a moment, at least one if there is any; how many. */
+export async function forgetMessages(trx: Transaction<Schema>, finishedBefore: number, limit: number): Promise<number> {
+  const oldest = await trx
+    .selectFrom('outbox_messages')
+    .select(['id', 'body_id', 'size'])
+    .where('finished_at', '<', finishedBefore)
+    .orderBy('finished_at')
+    .limit(limit)
+    .execute();
+  // What is deleted is written over in the log first: in steps that the reserve of the disk is enough for.
+  let octets = 0;
+  const old = oldest.filter(({ size }, at) => (octets += size) <= MOST_FORGOTTEN || at === 0);
+  const ids = old.map(({ id }) => id);
+  if (ids.length > 0) {
+    const bodies = old.map((row) => row.body_id);
+    await trx.deleteFrom('outbox_chunks').where('body_id', 'in', bodies).execute();
+    await trx.deleteFrom('outbox_events').where('message_id', 'in', ids).execute();
+    await trx.deleteFrom('outbox_messages').where('id', 'in', ids).execute();
+  }
+  return ids.length;
+}
+
+export function octetsOf(chunks: readonly { readonly data: Uint8Array }[]): number {
+  return chunks.reduce((sum, { data }) => sum + data.length, 0);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
-import { changeOne, insertRows, known, take } from './outbox-write.ts';
+import { changeOne, forgetMessages, insertRows, known, octetsOf, take } from './outbox-write.ts';
 
 /** Asked once or more for every message: building it would cost more than running it. */
 const CHUNK_TEXT = {
@@ -27,8 +27,11 @@ export function outboxTable(engine: Engine): OutboxTable {
     engine.name === 'postgres' ? query.forUpdate().skipLocked() : query;
 
   const table: OutboxTable = {
-    insert: (messages) =>
-      write('outbox', async (trx) => {
+    insert: async (messages) => {
+      // Reports tell of what was delivered or not: they belong to what the reserve is for.
+      const fresh = messages.filter(({ message }) => message.source !== 'report');
+      if (fresh.length > 0) await engine.admit(fresh.reduce((sum, { chunks }) => sum + octetsOf(chunks), 0));
+      return write('outbox', async (trx) => {
         const insertions: (Insertion | undefined)[] = [];
         for (const { idempotency, message } of messages)
           insertions.push(idempotency && (await known(trx, idempotency, message)));
@@ -55,9 +58,11 @@ export function outboxTable(engine: Engine): OutboxTable {
           ),
           changed: fresh.length > 0,
         };
-      }),
-    addChunks: (bodyId, at, chunks) =>
-      engine.write(undefined, async (trx) => {
+      });
+    },
+    addChunks: async (bodyId, at, chunks) => {
+      await engine.admit(octetsOf(chunks));
+      return engine.write(undefined, async (trx) => {
         await trx
           .insertInto('outbox_arriving')
           .values({ body_id: bodyId, since: at })
@@ -66,7 +71,8 @@ export function outboxTable(engine: Engine): OutboxTable {
         for (const { number, data } of chunks)
           await trx.insertInto('outbox_chunks').values({ body_id: bodyId, number, data }).execute();
         return { result: undefined, changed: false };
-      }),
+      });
+    },
     chunk: (bodyId, number) =>
       read(async (db) => {
         const query = CompiledQuery.raw(CHUNK_TEXT[engine.name], [bodyId, number]);
@@ -129,7 +135,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           .executeTakeFirst();
         return row?.state_at;
       }),
-    claim: ({ mailbox, now, until, owner, limit }) =>
+    claim: ({ mailbox, now, until, owner, limit, ways }) =>
       engine.write(undefined, async (trx) => {
         const ids: string[] = [];
         // Lane by lane, so that each is one range of the index.
@@ -148,7 +154,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           ).execute();
           ids.push(...due.map(({ id }) => id));
         }
-        return { result: await take(trx, ids, owner, until, 1), changed: false };
+        return { result: await take(trx, ids, owner, until, { ways }), changed: false };
       }),
     prolong: (owner, ids, until) =>
       engine.write(undefined, async (trx) => {
@@ -177,7 +183,7 @@ export function outboxTable(engine: Engine): OutboxTable {
             .limit(limit),
         ).execute();
         const ended = new Map(left.map(({ id, state_at }) => [id, state_at]));
-        const taken = await take(trx, [...ended.keys()], owner, until, 0);
+        const taken = await take(trx, [...ended.keys()], owner, until, 'over');
         return {
           result: taken.map((message) => {
             const claimEndedAt = ended.get(message.id) ?? now;
@@ -327,22 +333,9 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     prune: ({ finishedBefore, now, limit }) =>
       engine.write(undefined, async (trx) => {
-        const old = await trx
-          .selectFrom('outbox_messages')
-          .select(['id', 'body_id'])
-          .where('finished_at', '<', finishedBefore)
-          .orderBy('finished_at')
-          .limit(limit)
-          .execute();
-        const ids = old.map(({ id }) => id);
-        if (ids.length > 0) {
-          const bodies = old.map((row) => row.body_id);
-          await trx.deleteFrom('outbox_chunks').where('body_id', 'in', bodies).execute();
-          await trx.deleteFrom('outbox_events').where('message_id', 'in', ids).execute();
-          await trx.deleteFrom('outbox_messages').where('id', 'in', ids).execute();
-        }
+        const forgotten = await forgetMessages(trx, finishedBefore, limit);
         await trx.deleteFrom('outbox_idempotency').where('expires_at', '<=', now).execute();
-        return { result: ids.length, changed: false };
+        return { result: forgotten, changed: false };
       }),
   };
   return table;
