@@ -90,7 +90,8 @@ async function* withConnection(
   const signedIn = await signIn(endpoint, token, conn, signal).catch(asError);
   const milliseconds = deps.clock.now() - startedAt;
   // With STARTTLS the handshake is part of the sign-in.
-  const secure = conn.encrypted && !conn.socket.destroyed;
+  // Looked at before anything else is: a server that refused is about to close, and a closed connection shows nothing.
+  const secured = conn.encrypted && !conn.socket.destroyed ? await tls() : undefined;
   const wrong = isError(signedIn) ? await otherDoor(signedIn, endpoint, options.signal) : undefined;
   if (wrong) {
     yield { ...steps.failed(id('server'), `${name} server`, wrong), milliseconds };
@@ -100,7 +101,7 @@ async function* withConnection(
     yield steps.failed(id('tls'), `${name} TLS`, signedIn);
     return;
   }
-  if (secure) yield await tls();
+  if (secured) yield secured;
   const title = `${name} sign-in`;
   if (isError(signedIn)) {
     yield { ...steps.failed(id('sign-in'), title, signedIn), milliseconds };
