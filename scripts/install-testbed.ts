@@ -19,6 +19,8 @@ const NEEDS: readonly Need[] = [
   { package: 'dovecot-pop3d', probe: '/usr/lib/dovecot/pop3' },
   { package: 'dovecot-lmtpd', probe: '/usr/lib/dovecot/lmtp' },
   { package: 'postfix', probe: '/usr/lib/postfix/sbin/master' },
+  // The mechanisms a client inside Postfix signs in with.
+  { package: 'libsasl2-modules', probe: '/usr/lib/*/sasl2/libplain.so' },
   { package: 'postgresql', probe: '/usr/lib/postgresql/*/bin/initdb' },
   { package: 'curl', probe: 'curl' },
   { package: 'sqlite3', probe: 'sqlite3' },
@@ -27,6 +29,7 @@ const NEEDS: readonly Need[] = [
   { package: 'neomutt', probe: 'neomutt' },
   { package: 'mutt', probe: 'mutt' },
   { package: 'msmtp', probe: 'msmtp' },
+  { package: 'swaks', probe: 'swaks' },
   { package: 'isync', probe: 'mbsync' },
   { package: 'getmail6', probe: 'getmail' },
   { package: 'fetchmail', probe: 'fetchmail' },
@@ -41,6 +44,11 @@ const NEEDS: readonly Need[] = [
 
 /** Another apt may be at work, as on a machine that has just been started. */
 const PATIENT: readonly string[] = ['-o', 'DPkg::Lock::Timeout=300'];
+
+/** Whether the test command sees to a package. A test that asks for another would run, or not, by chance. */
+export function isProvided(name: string): boolean {
+  return NEEDS.some((need) => need.package === name);
+}
 
 /** Debian packages that the tests need and this machine lacks. */
 export function missingPackages(): readonly string[] {

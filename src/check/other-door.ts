@@ -2,6 +2,7 @@
  * What really listens where a sign-in failed before it began: another TLS mode or another protocol than the settings say is the
  * usual reason, and looks like a server in trouble. Only looked for after a failure; nothing is sent but a TLS handshake.
  */
+import { shellWord } from '../base/shell.ts';
 import { systemClock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
@@ -49,7 +50,7 @@ function judge(endpoint: MailEndpoint, { tls, protocol }: Door): PosternError | 
   if (protocol === wanted && tls === endpoint.tls) return undefined;
   const where = `${host}:${port}`;
   const right = protocol === wanted ? `${where}/${tls}` : `${host}:${USUAL[wanted]}`;
-  const hint = `correct port and TLS mode; the consents stay: postern provider set {application} --${wanted} ${right}`;
+  const hint = `correct port and TLS mode; the consents stay: postern provider set {application} --${shellWord(wanted)} ${shellWord(right)}`;
   return checkError(
     'check.endpoint',
     protocol === wanted

@@ -304,7 +304,8 @@ function normalAddress(address: string): string {
   const text = address.trim().toLowerCase();
   if (/^[^\s@]+@[^\s@]+$/.test(text)) {
     // No mail provider has a domain of one word: this is one that was cut off.
-    if (/@(?:[^.]+\.[^.]|localhost$)/.test(text)) return text;
+    const domain = text.slice(text.indexOf('@') + 1);
+    if (domain === 'localhost' || /^[^.]+\.[^.]/.test(domain)) return text;
     throw oauthError('oauth.misconfigured', `${address} has no complete domain`, {
       hint: `write it whole, such as ${text}.com`,
     });

@@ -1,5 +1,6 @@
 /** The outbox delivers to the sandbox's tenant while the tenant misbehaves: each trouble ends as documented, and the story says how. */
 import assert from 'node:assert/strict';
+import { isError } from '../../src/base/error.ts';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Registry } from 'prom-client';
@@ -225,7 +226,11 @@ for (const [fault, row] of [
     const tries = waiting.reduce((sum, { attempts }) => sum + attempts, 0);
     assert.ok(tries <= 10, `${tries} tries in twenty minutes`);
     sandbox.faults.clear();
-    await home.instance.outbox.retry(messages[0]!.id, 'me');
+    // Whichever of them is not just being tried.
+    const asked = waiting.find(({ state }) => state.type === 'queued')!;
+    await home.instance.outbox.retry(asked.id, 'me').catch((error: unknown) => {
+      if (!isError(error) || error.code !== 'outbox.too-late') throw error;
+    });
     for (const message of messages) assert.equal((await done(message)).state.type, 'sent');
     assert.equal(
       messages.reduce((sum, message) => sum + arrivals(message), 0),
@@ -259,18 +264,22 @@ test('the consent is revoked: mail waits without hammering, and goes out after a
   clock.leap(2 * 3_600_000);
   const message = await accept();
   const find = async () => (await home.instance.outbox.find(message.id))!;
-  let waiting = await find();
+  const resting = async () =>
+    (await listRests(store.outbox)).find(({ scope, about }) => scope === 'mailbox' && about === ALICE);
+  let rest = await resting();
   let minutes = 0;
-  // Ten minutes at least; on a busy machine more of them pass until a second attempt has been made and written down.
+  // Ten minutes at least; on a busy machine more of them pass until a second try has been made and written down.
   for (let step = 1; step <= 3000; step++) {
     await delay(10);
     clock.leap(10_000);
     minutes = step / 6;
-    waiting = await find();
-    if (minutes >= 10 && waiting.attempts >= 2 && waiting.state.type === 'queued') break;
+    rest = await resting();
+    if (minutes >= 10 && rest && rest.tries >= 2) break;
   }
-  assert.equal(waiting.state.type, 'queued');
-  assert.ok(waiting.attempts >= 2 && waiting.attempts <= minutes, `${waiting.attempts} attempts in ${minutes} minutes`);
+  // The message met it once; after that it is the mailbox that is tried, for all its mail.
+  assert.ok(rest && rest.tries >= 2 && rest.tries <= minutes, `${rest?.tries} tries in ${minutes} minutes`);
+  const waiting = await find();
+  assert.ok(['queued', 'sending'].includes(waiting.state.type) && waiting.attempts <= rest.tries);
   const events = await home.instance.outbox.events({ messageId: message.id, limit: 100 });
   // The first may be a connection whose set-up took ten seconds of this clock, which runs a thousand times too fast.
   assert.match(

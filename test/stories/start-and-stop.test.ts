@@ -63,6 +63,8 @@ test('W10: on SIGTERM idle programs hear it at once, and the process is gone lon
 
 test('W11: with few file descriptors connections are refused in words, and /readyz still answers', async () => {
   const one = await bed.start(PLAIN, {}, ['prlimit', '--nofile=120:120']).ready();
+  // Its log comes through a pipe of its own, so it may arrive after the answer of /readyz.
+  await until('the log says so', () => /the limit of open files/.test(one.log), 5000);
   assert.match(one.log, /the limit of open files is 120, so this process takes \d+ connections/);
   const sessions = await Promise.all(Array.from({ length: 60 }, () => bed.alice(one.imap)));
   const refused = sessions.filter(({ answer }) => answer !== 'OK');

@@ -83,7 +83,7 @@ function failed({ id, mailbox, recipients, state }: OutboxMessage): NoticeBody {
     type: 'outbox.failed',
     summary: `a report of ${mailbox} to ${first?.address ?? 'nobody'} could not be delivered; a report has no sender who could be told`,
     reason: state.type === 'failed' ? state.reason : 'it was refused',
-    remedy: `see the whole story: postern outbox show ${id}; send it again: postern outbox retry ${id}`,
+    remedy: `see the whole story: postern outbox show ${shellWord(id)}; send it again: postern outbox retry ${shellWord(id)}`,
     mailboxes: [mailbox],
     mailboxCount: 1,
     ...(state.type === 'failed' ? { code: state.code } : {}),
