@@ -67,18 +67,21 @@ function inText(): SmtpDialogue {
   return smtp;
 }
 
-function pop3(): Pop3Keeper {
+/** Passes every response on. */
+function responses(): ResponseFilter {
+  return new ResponseFilter({ fetches: true, lists: true, answers: () => false, line: (line) => line, lost: ended });
+}
+
+function pop3(toServer: () => void = ignore): Pop3Keeper {
   const keeper = new Pop3Keeper();
-  keeper.attach({ pauseClient: ignore, toServer: ignore, toClient: ignore } as unknown as RunningRelay);
+  keeper.attach({ pauseClient: ignore, toServer, toClient: ignore } as unknown as RunningRelay);
   return keeper;
 }
 
 /** All of it comes before the first answer, and the server answers one command after the other. */
 function pop3Program(text: string): void {
   let sent = true;
-  const keeper = new Pop3Keeper();
-  const toServer = (): void => void (sent = true);
-  keeper.attach({ pauseClient: ignore, toServer, toClient: ignore } as unknown as RunningRelay);
+  const keeper = pop3(() => void (sent = true));
   for (const piece of pieces(text)) keeper.fromClient(piece);
   while (sent) {
     sent = false;
@@ -140,26 +143,14 @@ export const SESSION_READERS: Readonly<Record<string, (text: string) => unknown>
     filter.resume();
   },
   'responses that pass': (text) => {
-    const filter = new ResponseFilter({
-      fetches: true,
-      lists: true,
-      answers: () => false,
-      line: (line) => line,
-      lost: ended,
-    });
+    const filter = responses();
     for (const piece of pieces(text)) {
       filter.push(piece);
       filter.passed();
     }
   },
   'a response that begins with a number': (text) => {
-    const filter = new ResponseFilter({
-      fetches: true,
-      lists: true,
-      answers: () => false,
-      line: (line) => line,
-      lost: ended,
-    });
+    const filter = responses();
     for (const piece of pieces(`* ${text.replaceAll(/[^]/g, '1')}`)) filter.push(piece);
   },
   'an IMAP program': (text) => {
