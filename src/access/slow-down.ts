@@ -24,15 +24,15 @@ const FREE_FAILURES = { address: 5, mailbox: 20 };
 /** Doubles from here with each further failure. */
 const FIRST_WAIT_MS = 500;
 /** A mail program gives up after about a minute; a held connection counts against its address's limit meanwhile. */
-const MOST_WAIT_MS = { address: 30_000, mailbox: 5_000 };
+const MAX_WAIT_MS = { address: 30_000, mailbox: 5_000 };
 /** Failures are forgotten one by one, each after this. */
 const FORGET_ONE_MS = 60_000;
 /** No more are remembered, so that the way back to normal is at most half an hour. */
-const MOST_FAILURES = 30;
+const MAX_FAILURES = 30;
 /** Names counted in this process; the oldest go first. Some 2 MB at most. */
-const MOST_ENTRIES = 10_000;
+const MAX_ENTRIES = 10_000;
 /** Names counted for the installation: those that failed last. A row of some 20 KB at most. */
-const MOST_SHARED = 500;
+const MAX_SHARED = 500;
 /** Of this process; in a flood several failures share one, and do not wait for it. */
 const WRITES_A_SECOND = 20;
 /** Nobody is kept waiting for a slow database: what this process counted is what there is. */
@@ -70,13 +70,13 @@ export class SlowDown {
   /** Counts a wrong password and says how long its answer has to wait; undefined: not at all. Never rejects. */
   async failed(client: string, mailbox: string): Promise<Wait | undefined> {
     const names = [nameOf('address', client), nameOf('mailbox', mailbox)] as const;
-    const saturated = names.every((name) => this.#count(name) >= MOST_FAILURES);
+    const saturated = names.every((name) => this.#count(name) >= MAX_FAILURES);
     for (const name of names) {
       this.#set(name, this.#count(name) + 1);
       const news = this.#news.get(name) ?? 0;
       this.#news.set(name, Math.max(0, news) + 1);
     }
-    while (this.#news.size > MOST_SHARED) this.#news.delete(this.#news.keys().next().value!);
+    while (this.#news.size > MAX_SHARED) this.#news.delete(this.#news.keys().next().value!);
     // One that waits as long as can be need not be told by the others, nor be waited for.
     if (saturated) void this.#write();
     else await this.#patiently(this.#write());
@@ -99,7 +99,7 @@ export class SlowDown {
 
   #wait(kind: Kind, name: string): number {
     const over = this.#count(name) - FREE_FAILURES[kind];
-    return over <= 0 ? 0 : Math.min(MOST_WAIT_MS[kind], FIRST_WAIT_MS * 2 ** (over - 1));
+    return over <= 0 ? 0 : Math.min(MAX_WAIT_MS[kind], FIRST_WAIT_MS * 2 ** (over - 1));
   }
 
   #count(name: string): number {
@@ -109,8 +109,8 @@ export class SlowDown {
 
   #set(name: string, count: number): void {
     this.#known.delete(name);
-    if (this.#known.size >= MOST_ENTRIES) this.#known.delete(this.#known.keys().next().value!);
-    this.#known.set(name, { count: Math.min(MOST_FAILURES, count), at: this.#clock.now() });
+    if (this.#known.size >= MAX_ENTRIES) this.#known.delete(this.#known.keys().next().value!);
+    this.#known.set(name, { count: Math.min(MAX_FAILURES, count), at: this.#clock.now() });
   }
 
   /** Has the news written, with what else there is by then; resolves when that is done, or put off. Never rejects. */
@@ -144,9 +144,9 @@ export class SlowDown {
         const known = before.get(name);
         before.delete(name);
         const count = known === undefined ? 0 : left(known[1], known[2], now);
-        if (more > 0) before.set(name, [name, Math.min(MOST_FAILURES, count + more), now]);
+        if (more > 0) before.set(name, [name, Math.min(MAX_FAILURES, count + more), now]);
       }
-      const kept = [...before.values()].filter(([, count, at]) => left(count, at, now) > 0).slice(-MOST_SHARED);
+      const kept = [...before.values()].filter(([, count, at]) => left(count, at, now) > 0).slice(-MAX_SHARED);
       return { entry: JSON.stringify(kept), result: before };
     });
     for (const [name, more] of news) {

@@ -21,11 +21,11 @@ export function clean(value: unknown, depth = 0): unknown {
       return undefined;
   }
   if (value === null) return null;
-  if (depth >= MOST_DEPTH) return '[too deep]';
-  if (Array.isArray(value)) return value.slice(0, MOST_ENTRIES).map((entry) => clean(entry, depth + 1) ?? null);
+  if (depth >= MAX_DEPTH) return '[too deep]';
+  if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((entry) => clean(entry, depth + 1) ?? null);
   if ('toJSON' in value && typeof value.toJSON === 'function') return clean(value.toJSON(), depth + 1);
   const kept: Record<string, unknown> = {};
-  for (const [key, entry] of Object.entries(value).slice(0, MOST_ENTRIES)) {
+  for (const [key, entry] of Object.entries(value).slice(0, MAX_ENTRIES)) {
     const cleaned = clean(entry, depth + 1);
     if (cleaned !== undefined) kept[cleanText(key)] = cleaned;
   }
@@ -33,11 +33,11 @@ export function clean(value: unknown, depth = 0): unknown {
 }
 
 export function cleanText(text: string): string {
-  const bounded = text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)}…` : text;
+  const bounded = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
   return scrub(bounded).toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
 /** Bounds on one record, so that a stranger's sign-in attempts cannot fill the disk. A provider's answer fits. */
-const MOST_TEXT = 1_024;
-const MOST_ENTRIES = 64;
-const MOST_DEPTH = 5;
+const MAX_TEXT = 1_024;
+const MAX_ENTRIES = 64;
+const MAX_DEPTH = 5;

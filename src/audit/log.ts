@@ -32,7 +32,7 @@ export function openAudit(
   let failures = 0;
 
   const add = (entry: AuditEntry, settle?: Settle): void => {
-    if (settle === undefined && waiting.length >= MOST_WAITING) lost++;
+    if (settle === undefined && waiting.length >= MAX_WAITING) lost++;
     else waiting.push({ row: rowOf(entry, clock.now()), settle });
   };
 
@@ -138,7 +138,7 @@ const BATCH_MS = 100;
 /** Entries per transaction: a hundred microseconds of disk shared by many, and a lock held for milliseconds only. */
 const BATCH = 500;
 /** Notes kept while the database is away: some 10 MB, a quarter of an hour at ten sign-ins a second. */
-const MOST_WAITING = 10_000;
+const MAX_WAITING = 10_000;
 const RETRY = { baseMs: 500, maxMs: 5_000 };
 
 function rowOf(entry: AuditEntry, at: number): Row {

@@ -2,7 +2,7 @@
 import type { Clock } from './clock.ts';
 
 /** Keys that are remembered; the oldest goes first. */
-const MOST_KEYS = 1000;
+const MAX_KEYS = 1000;
 
 export class Rarely {
   readonly #clock: Clock;
@@ -24,7 +24,7 @@ export class Rarely {
       return undefined;
     }
     this.#said.delete(key);
-    if (this.#said.size >= MOST_KEYS) this.#said.delete(this.#said.keys().next().value!);
+    if (this.#said.size >= MAX_KEYS) this.#said.delete(this.#said.keys().next().value!);
     this.#said.set(key, { at: now, since: 0 });
     return (known?.since ?? 0) + 1;
   }

@@ -7,7 +7,7 @@ import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
-const MOST_MS = 15_000;
+const MAX_MS = 15_000;
 /** A person notices nothing yet; certificates and ID tokens do later. */
 const SKEW_WARNING_MS = 60_000;
 /** What authorization servers commonly allow (RFC 7519 §4.1.4 speaks of "a few minutes"; Microsoft allows five). */
@@ -23,7 +23,7 @@ export async function* checkAuthority(
   const address = metadataAddress(profile);
   const origin = new URL(address);
   const { signal } = options;
-  const timeoutMs = Math.min(options.timeoutMs ?? MOST_MS, MOST_MS);
+  const timeoutMs = Math.min(options.timeoutMs ?? MAX_MS, MAX_MS);
   if (proxyFor(origin)) {
     yield steps.skipped(
       'authority.tcp',

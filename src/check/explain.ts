@@ -62,7 +62,7 @@ export function searchExplanations(words: string, data: ExplainData): readonly E
     .map((one) => ({ one, score: scoreOf(one, wanted) }))
     .filter(({ score }) => score > 0)
     .sort((a, b) => b.score - a.score)
-    .slice(0, MOST_FOUND)
+    .slice(0, MAX_FOUND)
     .map(({ one }) => one);
 }
 
@@ -90,7 +90,7 @@ export function allTopics(catalogue: Catalogue): readonly Topic[] {
   return [...topics, calendarTopic(catalogue), limitsTopic(catalogue)].sort((a, b) => a.name.localeCompare(b.name));
 }
 
-const MOST_FOUND = 10;
+const MAX_FOUND = 10;
 
 function everything(data: ExplainData): readonly Explanation[] {
   return [

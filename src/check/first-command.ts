@@ -14,7 +14,7 @@ import type { Found } from './step.ts';
 
 /** The longest reply we wait for is a STATUS or STAT line. */
 const REPLY_OCTETS = 8192;
-const MOST_LINES = 100;
+const MAX_LINES = 100;
 
 export interface Session {
   readonly conn: Conn;
@@ -83,7 +83,7 @@ export async function tryEnvelope(session: Session, sender: string): Promise<Fou
 
 async function smtpReply(session: Session): Promise<string> {
   const texts: string[] = [];
-  for (let lines = 0; lines < MOST_LINES; lines += 1) {
+  for (let lines = 0; lines < MAX_LINES; lines += 1) {
     const line = await read(session);
     const [, code, more, text] = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line) ?? [];
     if (code === undefined)

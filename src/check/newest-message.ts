@@ -13,17 +13,17 @@ import { ImapSession } from '../protocol/imap/session.ts';
 import { ask, type Session } from './first-command.ts';
 import type { Found } from './step.ts';
 
-const MOST_OCTETS = 1 << 20;
+const MAX_OCTETS = 1 << 20;
 
 /** @throws check.mailbox-closed, check.mailbox-busy, wire.* */
 export async function lookAtNewest(session: Session, whole: boolean, facts: Facts): Promise<Found> {
-  const limits = { ...RESPONSE_LIMITS, literal: 2 * MOST_OCTETS };
+  const limits = { ...RESPONSE_LIMITS, literal: 2 * MAX_OCTETS };
   const imap = new ImapSession(session.conn, session.host, limits);
   await ask(imap, session, 'EXAMINE INBOX');
   const described = itemsIn(await ask(imap, session, 'FETCH * (UID RFC822.SIZE BODYSTRUCTURE)'));
   const size = Number(textOf(described.get('RFC822.SIZE')) ?? Number.NaN);
   if (!isBodyStructure(described.get('BODYSTRUCTURE'))) return oddity('imap.malformed-structure', facts, { size });
-  if (!whole || size > MOST_OCTETS) return { says: 'its structure follows the grammar', facts: { size } };
+  if (!whole || size > MAX_OCTETS) return { says: 'its structure follows the grammar', facts: { size } };
   const fetched = itemsIn(await ask(imap, session, 'FETCH * (BODY.PEEK[])'));
   const body = bodyOf(fetched, '') ?? Buffer.alloc(0);
   if (NOTICE.test(body.toString('latin1', 0, 4096))) return oddity('imap.unretrievable', facts, { size });

@@ -33,7 +33,7 @@ export function findingLines({ outcome, title, says, notes = [] }: Finding): rea
 export function conclusion({ outcome, first, findings }: CheckReport): readonly string[] {
   if (!first) return [`Everything works: ${findings.length} steps.`];
   return [
-    ...(outcome === 'warnings' ? ['Everything works, but look at this:'] : []),
+    ...(outcome === 'warnings' ? ['Nothing failed, but look at this:'] : []),
     printable(first.sentence),
     ...(first.passesWhen === undefined ? [] : [`  passes  by itself when ${first.passesWhen}`]),
     `  who     ${BLAMED[first.blame]}`,

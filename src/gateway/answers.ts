@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 
 /** Octets that leave at once at the most; from there on others have their turn before the program is read on. */
-const MOST_OCTETS = 16 * 1024;
+const MAX_OCTETS = 16 * 1024;
 
 export interface Speaker {
   say(text: string): void;
@@ -33,7 +33,7 @@ export class Answers {
   add(text: string, client: Socket): void {
     this.#text += text;
     if (!this.#joins) this.flush();
-    else if (this.#text.length >= MOST_OCTETS) {
+    else if (this.#text.length >= MAX_OCTETS) {
       this.flush();
       this.#yield(client);
     }

@@ -12,7 +12,7 @@ const BLOCK_OCTETS = 256 * 1024;
 /** Octets that may wait for a slow receiver before its sender is no longer read. */
 export const WAITING_OCTETS = 256 * 1024;
 /** Blocks that wait to be used again; a busy gateway needs a few for each direction in which bulk data flows. */
-const MOST_FREE = 32;
+const MAX_FREE = 32;
 
 interface Block {
   readonly memory: Buffer;
@@ -213,5 +213,5 @@ export class Gathering {
 }
 
 function reuse(block: Block): void {
-  if (block.closed && block.parts === 0 && !block.lent && free.length < MOST_FREE) free.push(block.memory);
+  if (block.closed && block.parts === 0 && !block.lent && free.length < MAX_FREE) free.push(block.memory);
 }

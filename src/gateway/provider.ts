@@ -63,7 +63,7 @@ const clients = { imap, pop3, smtp };
  */
 const RENEW_AT_MOST_EVERY_MS = 5 * 60_000;
 /** Lists of capabilities that are kept once for all sessions; a provider has a few versions of its servers. */
-const MOST_LISTS = 100;
+const MAX_LISTS = 100;
 
 export class Provider {
   readonly #options: ProviderOptions;
@@ -214,7 +214,7 @@ export class Provider {
     const text = capabilities.join(' ');
     const known = this.#capabilities.get(text);
     if (known !== undefined) return known;
-    if (this.#capabilities.size >= MOST_LISTS) this.#capabilities.clear();
+    if (this.#capabilities.size >= MAX_LISTS) this.#capabilities.clear();
     this.#capabilities.set(text, capabilities);
     return capabilities;
   }

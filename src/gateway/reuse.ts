@@ -41,7 +41,7 @@ interface Resting {
 }
 
 /** Providers count sessions per mailbox (Exchange some 20, Dovecot 10 from one address), and people have programs besides ours. */
-const MOST_OF_A_MAILBOX = 8;
+const MAX_OF_A_MAILBOX = 8;
 /** Of this process: 70 KiB each. */
 const MOST = 200;
 /** One that rested longer is asked whether it still lives before a program depends on it. */
@@ -52,7 +52,7 @@ const ANSWER_MS = 3_000;
 const LEAST_LEFT_MS = 60_000;
 /** What a server may have to say of a mailbox before it answers; anything else is an answer to something we know nothing of. */
 const HARMLESS = /^\* (?:\d+ (?:EXISTS|EXPUNGE|RECENT|FETCH)\b|OK\b|FLAGS\b)/i;
-const MOST_UNTAGGED = 1_000;
+const MAX_UNTAGGED = 1_000;
 const LINE_OCTETS = 64 * 1024;
 /** Begins our tags here; no client is known to use it. */
 const TAG = 'pstn-r';
@@ -155,7 +155,7 @@ export class ReusableSessions {
     this.#closing.signal.throwIfAborted();
     if (connection.conn.closed || !connection.conn.drained)
       throw protocolError('wire.closed', 'the server ended the session, or speaks unasked');
-    const first = this.#resting.get(address)?.at(-MOST_OF_A_MAILBOX);
+    const first = this.#resting.get(address)?.at(-MAX_OF_A_MAILBOX);
     if (first !== undefined) this.#dismiss(address, first);
     else if (this.#count >= MOST) {
       const [longest, [its]] = this.#resting.entries().next().value!;
@@ -206,7 +206,7 @@ export class ReusableSessions {
       signal.throwIfAborted();
       const tag = `${TAG}${randomBytes(UNGUESSABLE).toString('hex')}`;
       await conn.write(`${tag} ${command}\r\n`);
-      for (let lines = 0; lines < MOST_UNTAGGED; lines++) {
+      for (let lines = 0; lines < MAX_UNTAGGED; lines++) {
         const line = (await conn.line(LINE_OCTETS, signal))?.toString('latin1');
         if (line === undefined) throw protocolError('wire.closed', 'the server closed the connection');
         if (line.startsWith(`${tag} OK`)) return;

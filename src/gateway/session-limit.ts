@@ -10,7 +10,7 @@ const MAYBE = 'imap.not-connected';
  */
 const LIKELY_PART = 4;
 /** Labels in one line; the log has the rest. */
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 
 /**
  * @param diagnosis the catalogue's row for the refusal
@@ -42,7 +42,7 @@ function held(holders: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const label of holders) counts.set(label, (counts.get(label) ?? 0) + 1);
   const named = [...counts].sort(([, a], [, b]) => b - a);
-  const shown = named.slice(0, MOST_NAMED).map(([label, count]) => `${label} (${count})`);
-  if (named.length > MOST_NAMED) shown.push('others');
+  const shown = named.slice(0, MAX_NAMED).map(([label, count]) => `${label} (${count})`);
+  if (named.length > MAX_NAMED) shown.push('others');
   return `${holders.length} are held here, by ${shown.join(', ')}`;
 }

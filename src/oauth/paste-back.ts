@@ -6,7 +6,7 @@ import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
 
 /** The sign-in page's answer ends within minutes; nobody pastes more often. */
-const MOST_ATTEMPTS = 5;
+const MAX_ATTEMPTS = 5;
 
 export interface PasteBackOptions {
   /** As registered; nothing needs to listen there. */
@@ -29,7 +29,7 @@ export function pasteBack(options: PasteBackOptions): Redirect {
         } catch (thrown) {
           const error = asError(thrown);
           // Nothing at all is how a person, or the end of a file, gives up.
-          if (options.again === undefined || pasted.trim() === '' || attempt >= MOST_ATTEMPTS) throw error;
+          if (options.again === undefined || pasted.trim() === '' || attempt >= MAX_ATTEMPTS) throw error;
           options.again(error);
         }
       }

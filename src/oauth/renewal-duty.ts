@@ -274,9 +274,9 @@ class Duty implements RenewalDuty {
 /** Grants named in one statement. */
 const AT_ONCE = 500;
 /** Longer than the longest pause after a failure, with its scatter. */
-const MOST_PUT_OFF_MS = 2 * 3_600_000;
+const MAX_PUT_OFF_MS = 2 * 3_600_000;
 
 function isTooLate({ renewAt, state }: Pick<Grant, 'renewAt' | 'state'>, now: number): boolean {
-  if (renewAt === undefined || renewAt <= now + MOST_PUT_OFF_MS) return false;
+  if (renewAt === undefined || renewAt <= now + MAX_PUT_OFF_MS) return false;
   return (state.type === 'active' || state.type === 'renewing') && renewAt > state.accessExpiresAt;
 }

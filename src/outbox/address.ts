@@ -5,7 +5,7 @@ import { outboxError } from './errors.ts';
  * RFC 5321 §4.5.3.1.3 less the angle brackets; octets. The 64 octets of §4.5.3.1.1 are what everybody has to take, not the most that
  * may occur: addresses to which GitHub and Asana take replies have more.
  */
-const MOST_PATH = 254;
+const MAX_PATH = 254;
 
 const ATEXT = String.raw`[A-Za-z0-9!#$%&'*+/=?^_\x60{|}~\u0080-\u{10ffff}-]`;
 const DOT_STRING = new RegExp(String.raw`^${ATEXT}+(?:\.${ATEXT}+)*$`, 'u');
@@ -21,7 +21,7 @@ const PLAIN =
 /** True for an address that may stand in MAIL or RCPT. Never true with a control character, space outside quotes or bracket. */
 export function isAddress(text: string): boolean {
   if (PLAIN.test(text)) return true;
-  if (text.length > MOST_PATH || Buffer.byteLength(text) > MOST_PATH) return false;
+  if (text.length > MAX_PATH || Buffer.byteLength(text) > MAX_PATH) return false;
   const at = text.lastIndexOf('@');
   if (at < 1) return false;
   const local = text.slice(0, at);

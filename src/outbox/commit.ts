@@ -2,8 +2,8 @@
 import type { Insertion, NewMessage, OutboxTable } from '../store/types-outbox.ts';
 
 /** Together in one transaction, at most. */
-const MOST_MESSAGES = 200;
-const MOST_OCTETS = 16 * 1024 * 1024;
+const MAX_MESSAGES = 200;
+const MAX_OCTETS = 16 * 1024 * 1024;
 
 interface Waiting {
   readonly message: NewMessage;
@@ -89,7 +89,7 @@ export class GroupCommit {
   #take(): Waiting[] {
     let octets = 0;
     let count = 0;
-    while (count < this.#waiting.length && count < MOST_MESSAGES && (count === 0 || octets < MOST_OCTETS))
+    while (count < this.#waiting.length && count < MAX_MESSAGES && (count === 0 || octets < MAX_OCTETS))
       octets += this.#waiting[count++]!.octets;
     return this.#waiting.splice(0, count);
   }

@@ -20,7 +20,7 @@ export interface GreetingOptions {
 }
 
 /** A device that sends this many commands without a message is something else. */
-const MOST_COMMANDS = 50;
+const MAX_COMMANDS = 50;
 
 /**
  * Resolves once messages may come: `ready` after STARTTLS, or in plain text with the first command of a transaction put back; or
@@ -31,7 +31,7 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
   const { hostname, lineOctets, secure, signal, tlsRequired } = options;
   await conn.write(`220 ${hostname} ESMTP Postern ready\r\n`);
   if (conn.encrypted) return 'ready';
-  for (let commands = 0; commands < MOST_COMMANDS; commands++) {
+  for (let commands = 0; commands < MAX_COMMANDS; commands++) {
     const line = await nextLine(conn, lineOctets, signal);
     if (typeof line !== 'string') return 'left';
     const [, name = '', argument = ''] = /^(\S*)[ \t]*(.*)$/s.exec(line) ?? [];

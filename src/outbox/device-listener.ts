@@ -48,9 +48,9 @@ export interface DeviceListener {
 }
 
 /** Devices are few; more at once than this is something else. */
-const MOST_CONNECTIONS = 100;
+const MAX_CONNECTIONS = 100;
 /** One that does not come to an end leaves room for the others. */
-const MOST_OF_ONE_ADDRESS = 20;
+const MAX_OF_ONE_ADDRESS = 20;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
 const IDLE_MS = 5 * 60_000;
 /** Handshakes with something that does not speak TLS end after this. */
@@ -75,7 +75,7 @@ export async function startDeviceListener(
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     const address = socket.remoteAddress;
     const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
-    const full = sockets.size >= MOST_CONNECTIONS || own >= MOST_OF_ONE_ADDRESS;
+    const full = sockets.size >= MAX_CONNECTIONS || own >= MAX_OF_ONE_ADDRESS;
     const ending: Ending = { busy: false, stop: new AbortController() };
     const underWay = (is: boolean): void => {
       ending.busy = is;

@@ -41,7 +41,7 @@ export interface OutboxDeps {
 /** Exchange takes 150 MB over SMTP AUTH where the tenant allows it. */
 const MAX_OCTETS = 150 * 1_000_000;
 /** RFC 5321 §4.5.3.1.8 asks for 100; Exchange takes 1,000 at most. */
-const MOST_RECIPIENTS = 1000;
+const MAX_RECIPIENTS = 1000;
 /** RFC 5321 §4.5.4.1: four to five days; people want to know sooner. */
 const DEADLINE_MS = 2 * 86_400_000;
 const IDEMPOTENCY_MS = 86_400_000;
@@ -50,7 +50,7 @@ const KEEP_MS = 30 * 86_400_000;
 const ARRIVING_MS = 6 * 3_600_000;
 const TIDY_AT_ONCE = 500;
 /** Characters; the HTTP draft names no bound, 255 is what services that have one take. */
-const MOST_KEY = 255;
+const MAX_KEY = 255;
 
 export function openOutbox(deps: OutboxDeps): Outbox {
   return new StoredOutbox(deps);
@@ -146,8 +146,8 @@ class StoredOutbox implements Outbox {
   }
 
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {
-    if (count > MOST_RECIPIENTS)
-      throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
+    if (count > MAX_RECIPIENTS)
+      throw outboxError('outbox.too-many-recipients', `a message may have ${MAX_RECIPIENTS} recipients`);
     return this.#checkRecipients([{ address }], mailbox.address);
   }
 
@@ -236,8 +236,8 @@ class StoredOutbox implements Outbox {
   }
 
   async #checkRecipients(recipients: readonly EnvelopeRecipient[], mailbox?: string): Promise<void> {
-    if (recipients.length > MOST_RECIPIENTS)
-      throw outboxError('outbox.too-many-recipients', `a message may have ${MOST_RECIPIENTS} recipients`);
+    if (recipients.length > MAX_RECIPIENTS)
+      throw outboxError('outbox.too-many-recipients', `a message may have ${MAX_RECIPIENTS} recipients`);
     for (const { address } of recipients) checkAddress(address);
     const addresses = recipients.map(({ address }) => address);
     const suppressed = await this.#deps.suppressed?.(addresses, mailbox);
@@ -249,8 +249,8 @@ class StoredOutbox implements Outbox {
   }
 
   #claimKey(principal: string, key: string): void {
-    if (key.length > MOST_KEY || !/^[\x20-\x7e]+$/.test(key))
-      throw outboxError('outbox.header', `an Idempotency-Key has at most ${MOST_KEY} printable ASCII characters`);
+    if (key.length > MAX_KEY || !/^[\x20-\x7e]+$/.test(key))
+      throw outboxError('outbox.header', `an Idempotency-Key has at most ${MAX_KEY} printable ASCII characters`);
     const name = keyName(principal, key);
     if (this.#arriving.has(name))
       throw outboxError('outbox.idempotency-busy', 'a message with this Idempotency-Key is just being accepted', {

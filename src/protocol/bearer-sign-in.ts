@@ -38,7 +38,7 @@ export interface BearerSignedIn {
 export const REPLY_OCTETS = 64 * 1024;
 
 /** A failed bearer exchange has one challenge, or two when the server asked for the first response; more is a trap. */
-export const MOST_CHALLENGES = 4;
+export const MAX_CHALLENGES = 4;
 
 /** @throws sasl.no-mechanism */
 export function chooseMechanism(options: BearerSignInOptions, offered: readonly string[]): ClientMechanism {

@@ -43,10 +43,10 @@ export interface SignedIn {
 }
 
 /** Commands nobody needs before sign-in: a program that sends so many is guessing or not speaking this protocol. */
-export const MOST_BAD_COMMANDS = 10;
+export const MAX_BAD_COMMANDS = 10;
 
 /** Commands of any sort before sign-in. Programs need five; the limit on time alone would let thousands be answered. */
-export const MOST_COMMANDS = 100;
+export const MAX_COMMANDS = 100;
 export const TOO_MANY = 'too many commands before sign-in';
 
 /** An HTTP request line: a browser, or a page that makes one, sends commands in its body (cross-protocol attack). */
@@ -64,11 +64,11 @@ export function replyText(error: PosternError): string {
 
 /** Any text as part of a reply: printable ASCII, bounded. */
 export function oneLine(words: string): string {
-  return asciiLine(words, MOST_TEXT);
+  return asciiLine(words, MAX_TEXT);
 }
 
 /** RFC 5321 §4.5.3.1.5 and RFC 1939 §3 allow 512 octets for a reply line; codes and tag need some. */
-const MOST_TEXT = 440;
+const MAX_TEXT = 440;
 
 /**
  * An EHLO or CAPA line of the path behind that may be announced: printable, starting as an extension does (RFC 5321 §4.1.1.1).

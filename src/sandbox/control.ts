@@ -60,12 +60,12 @@ const order = z.strictObject({
   value: z.number().optional(),
 });
 const move = z.strictObject({ advance: z.union([z.number(), z.string()]), jump: z.boolean().default(false) });
-const MOST_BODY_OCTETS = 64 * 1024 * 1024;
+const MAX_BODY_OCTETS = 64 * 1024 * 1024;
 
 function createControl(tenant: Controlled): Hono {
   const { platform, clock, faults, limits, mailStore, log } = tenant;
   const app = new Hono().basePath('/sandbox');
-  app.use(bodyLimit({ maxSize: MOST_BODY_OCTETS }));
+  app.use(bodyLimit({ maxSize: MAX_BODY_OCTETS }));
   // A web page must not play with the tenant: browsers say where they come from, and names that were bent are told by Host.
   app.use(async (c, next) => {
     const host = (c.req.header('host') ?? '').replace(/:\d+$/, '');

@@ -8,11 +8,11 @@ import type { Instance } from './instance.ts';
 /** A program stores its copy right after it has sent the message. */
 const RECENT_MS = 15 * 60_000;
 /** What programs and the outbox add to a header, and what dots of SMTP add to a text. A text that differs by more is another one. */
-const MOST_DIFFERENCE = 4096;
+const MAX_DIFFERENCE = 4096;
 /** A mailbox that relays more in that time has the oldest copies stored twice. */
-const MOST_RELAYED = 200;
-const MOST_ALIKE = 10;
-const MOST_EVENTS = 100;
+const MAX_RELAYED = 200;
+const MAX_ALIKE = 10;
+const MAX_EVENTS = 100;
 /** Ways out by which the provider that keeps the mailbox sends. */
 const KEEPING: ReadonlySet<unknown> = new Set(['smtp', 'graph']);
 
@@ -25,7 +25,7 @@ export function sentCopiesOf(instance: Instance): SentCopies {
       if (access === 'shared' || !(await keepsSent(instance, mailbox))) return 'no';
       const since = clock.now() - RECENT_MS;
       const [last] = (
-        await store.outbox.list({ mailbox: address, messageId: copy.messageId, since }, { limit: MOST_ALIKE })
+        await store.outbox.list({ mailbox: address, messageId: copy.messageId, since }, { limit: MAX_ALIKE })
       ).filter(({ size }) => isAlike(size, copy));
       if (last !== undefined) return stateOf(instance, last);
       await audit.flush();
@@ -33,7 +33,7 @@ export function sentCopiesOf(instance: Instance): SentCopies {
         type: 'message.relayed',
         mailbox: address,
         since,
-        limit: MOST_RELAYED,
+        limit: MAX_RELAYED,
       });
       const found = relayed.some(
         ({ outcome, data }) =>
@@ -61,10 +61,10 @@ async function stateOf({ clock, store }: Instance, { id, state }: OutboxMessage)
   if (state.type === 'queued') return state.nextAt <= clock.now() ? 'not-yet' : 'no';
   if (state.type !== 'sent') return 'no';
   // Another server that took it, for all or for some of the recipients, keeps nothing.
-  const tries = await store.outbox.events({ messageId: id, types: ['attempted'], limit: MOST_EVENTS });
+  const tries = await store.outbox.events({ messageId: id, types: ['attempted'], limit: MAX_EVENTS });
   return tries.length > 0 && tries.every(({ data }) => KEEPING.has(data['route'])) ? 'yes' : 'no';
 }
 
 function isAlike(octets: number, copy: OwnCopy): boolean {
-  return Math.abs(octets - copy.octets) <= MOST_DIFFERENCE;
+  return Math.abs(octets - copy.octets) <= MAX_DIFFERENCE;
 }

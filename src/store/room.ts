@@ -13,7 +13,7 @@ const LOG_PART = 64;
 const LOGS = 2;
 /** What the stories of messages that wait will still need: their events take a small part of what the messages take. */
 const FILE_PART = 32;
-const MOST_FOR_FILE = 1024 * MIB;
+const MAX_FOR_FILE = 1024 * MIB;
 /** Taken in by way of the log, octets need their room twice for a moment. */
 const WRITTEN_TIMES = 2;
 
@@ -34,7 +34,7 @@ export interface Room {
 export function roomOf(path: string): Room {
   const { bavail, bsize } = statfsSync(dirname(path));
   const log = logPages(path) * PAGE;
-  const forFile = Math.min(statSync(path).size / FILE_PART, MOST_FOR_FILE);
+  const forFile = Math.min(statSync(path).size / FILE_PART, MAX_FOR_FILE);
   return { free: bavail * bsize, reserve: Math.ceil(LOGS * log + forFile) };
 }
 

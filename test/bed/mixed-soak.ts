@@ -35,7 +35,7 @@ export interface SoakResult {
 const DOCUMENTED =
   /closed before|ECONNRESET|EPIPE|disconnected before secure|socket hang up|fetch failed|\[UNAVAILABLE\]|\[SYS\/TEMP\]|\b421 |\b452 4\.3\.1|refused: 503/;
 /** As the Helm chart has it for 512 MiB. */
-const MOST_CONNECTIONS = 2500;
+const MAX_CONNECTIONS = 2500;
 const LARGE_OCTETS = 3 * 1024 * 1024;
 /** Sessions move to new tokens many times in an hour. */
 const TOKEN_SECONDS = 600;
@@ -67,7 +67,7 @@ export async function mixedSoak(options: {
         application: { provider: 'microsoft', ...sandbox },
         authority: { approve: (url) => sandbox.approve(url, ALICE) },
       },
-      { limits: { maxConnections: MOST_CONNECTIONS } },
+      { limits: { maxConnections: MAX_CONNECTIONS } },
     );
     closers.push(() => home.remove());
     const file = join(home.path, 'postern.yaml');

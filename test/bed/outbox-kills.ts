@@ -57,7 +57,7 @@ const ROUND_MS = 20_000;
 const EMPTY_MS = 6_000;
 /** More than the longest wait between two attempts; all of them together are well below the deadline of a message. */
 const HOUR_MS = 75 * 60_000;
-const MOST_HOURS = 12;
+const MAX_HOURS = 12;
 
 /** One home whose process is killed again and again. */
 export class Victim {
@@ -129,7 +129,7 @@ export class Victim {
     let serving = await this.#serve();
     await this.#session(serving, 1, SMALL, 'smtp');
     for (let hours = 0; !(await this.#emptied()); hours++) {
-      if (hours === MOST_HOURS) throw new Error(`mail is left:\n${serving.output().slice(-3000)}`);
+      if (hours === MAX_HOURS) throw new Error(`mail is left:\n${serving.output().slice(-3000)}`);
       await serving.stop();
       await this.#buried(serving, true);
       this.#clock.leap(HOUR_MS);

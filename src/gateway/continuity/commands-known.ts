@@ -35,7 +35,7 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'UID FETCH',
   'UID SEARCH',
 ]);
-const MOST_REPEATED = 8192;
+const MAX_REPEATED = 8192;
 /** Besides those, not sent again because few servers have them. */
 const READING: ReadonlySet<string> = new Set([
   'GETACL',
@@ -151,7 +151,7 @@ export function isReading({ verb }: Command): boolean {
 
 /** Whether it may be sent again when the server went away without a word of an answer. */
 export function isRepeatable({ verb, line, segments }: Command): boolean {
-  return REPEATABLE.has(verb) && segments.length === 1 && line.length <= MOST_REPEATED && !/[{]\d+\+?[}]$/.test(line);
+  return REPEATABLE.has(verb) && segments.length === 1 && line.length <= MAX_REPEATED && !/[{]\d+\+?[}]$/.test(line);
 }
 
 /** Whether a session in which this whole command was given is, once nothing is selected, as it was after sign-in. */

@@ -71,11 +71,11 @@ const NOTHING = Buffer.alloc(0);
 /** RFC 9051 §9: a tag is of any ASTRING-CHAR but `+`. */
 const COMMAND = /^([^\x00-\x20\x7f-\xff(){%*"\\+]+) (UID +[a-z]+|[a-z][a-z0-9.-]*)(?= |$)/i;
 /** Message sets of a hundred thousand single messages fit. */
-const MOST_LINE = 1024 * 1024;
+const MAX_LINE = 1024 * 1024;
 /** Tag and verb. */
 const LONGEST_START = 128;
 /** Mailbox names; nothing else of a literal is looked at. */
-const MOST_KEPT = 2048;
+const MAX_KEPT = 2048;
 
 export class CommandFilter {
   readonly #sink: CommandSink;
@@ -270,7 +270,7 @@ export class CommandFilter {
       const waits = this.#waits;
       if (bytes.length > 0 && (waits || bytes.indexOf(LF) === -1)) {
         this.#held.add(bytes);
-        if (!waits && this.#held.length > MOST_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
+        if (!waits && this.#held.length > MAX_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
         return NOTHING;
       }
     }
@@ -299,7 +299,7 @@ export class CommandFilter {
       if (lf === -1) {
         this.#held.add(data.subarray(at));
         skip(end);
-        if (!this.#waits && end - at > MOST_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
+        if (!this.#waits && end - at > MAX_LINE) this.#sink.tooLong(this.#held.start(LONGEST_START));
         break;
       }
       const line = textOf(data, at, lf);
@@ -350,7 +350,7 @@ export class CommandFilter {
     } else {
       this.#literal = literal.octets;
       current.unasked ||= !literal.waits;
-      current.small &&= literal.octets <= MOST_KEPT;
+      current.small &&= literal.octets <= MAX_KEPT;
       current.segments.push(NOTHING);
       if (this.#apart !== undefined) current.small = false;
       this.#apart?.goesOn();

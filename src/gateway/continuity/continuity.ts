@@ -27,11 +27,11 @@ const PATIENCE_MS = 120_000;
 /** A server that still serves a session after its token's end is not kept beside its successor for longer than this. */
 const POSTPONED_MS = 60_000;
 const SHORT_LIFE_MS = 10_000;
-const MOST_SHORT_LIVES = 5;
+const MAX_SHORT_LIVES = 5;
 /** A hand-over that could not be is tried again when something happened, or after this long. */
 const LATER_MS = 5_000;
 /** Mail that arrives while the old server is asked makes us ask again, but not for ever. */
-const MOST_TURNS = 5;
+const MAX_TURNS = 5;
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
@@ -236,7 +236,7 @@ export class Continuity implements SessionKeeper {
   }
 
   async #open(): Promise<ProviderConnection | 'not-renewed'> {
-    if (this.#shortLives >= MOST_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
+    if (this.#shortLives >= MAX_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
     const after = this.#goneAt === undefined ? this.#signedIn.expiresAt : undefined;
     return this.#options.signIn(after, this.#stop.signal);
   }
@@ -309,7 +309,7 @@ export class Continuity implements SessionKeeper {
     if (tap.place.selection === undefined) return true;
     if (!tap.idling && (await tap.number()) === 'gone') return false;
     // NOOP comes last, so that what is gone and what is new are told together.
-    for (let turn = 0; tap.idling && (turn === 0 || (tap.unnumbered && turn < MOST_TURNS)); turn++) {
+    for (let turn = 0; tap.idling && (turn === 0 || (tap.unnumbered && turn < MAX_TURNS)); turn++) {
       if (tap.unnumbered && (await tap.number()) === 'gone') return false;
       if ((await tap.ask('NOOP')) === 'gone') return false;
     }

@@ -12,7 +12,7 @@ export interface Moment {
 
 const NOTHING: readonly string[] = [];
 /** A program that never sends a command with which it could be told of expunged messages has to start again. */
-const MOST_REFUSED = 3;
+const MAX_REFUSED = 3;
 
 export class MailboxNews {
   readonly #mailbox: Selecting;
@@ -80,7 +80,7 @@ export class MailboxNews {
   /** A command is refused because of what waits. @returns false when this happened too often */
   refuse(): boolean {
     this.#refused += 1;
-    return this.#refused < MOST_REFUSED;
+    return this.#refused < MAX_REFUSED;
   }
 
   /** @returns what has waited; it is told now */

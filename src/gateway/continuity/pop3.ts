@@ -18,7 +18,7 @@ const STOP = Buffer.from('\r\n.\r\n');
 const LONGEST_COMMAND = 1024;
 const LONGEST_START = 64;
 /** Commands that wait; beyond this the program is not read. */
-const MOST_WAITING = 16 * 1024;
+const MAX_WAITING = 16 * 1024;
 
 export class Pop3Keeper implements SessionKeeper {
   readonly #pipelines: boolean;
@@ -59,7 +59,7 @@ export class Pop3Keeper implements SessionKeeper {
     if (this.#pipelines) return bytes;
     this.#behind.push(bytes);
     this.#behindOctets += bytes.length;
-    if (this.#waitingOctets > MOST_WAITING) this.#relay.pauseClient(true);
+    if (this.#waitingOctets > MAX_WAITING) this.#relay.pauseClient(true);
     return this.#next();
   }
 
@@ -134,7 +134,7 @@ export class Pop3Keeper implements SessionKeeper {
     if (end === 0) return this.#drain();
     const command = end === held.length ? held : held.subarray(0, end);
     this.#held = end === held.length ? NOTHING : held.subarray(end);
-    if (this.#waitingOctets <= MOST_WAITING) this.#relay.pauseClient(false);
+    if (this.#waitingOctets <= MAX_WAITING) this.#relay.pauseClient(false);
     this.#due = MANY_LINES.test(command.toString('latin1', 0, Math.min(LONGEST_START, end))) ? 'lines' : 'line';
     this.#tail = NOTHING;
     return command;

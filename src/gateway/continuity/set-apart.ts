@@ -2,7 +2,7 @@
 import { HeaderReader } from '../../protocol/mime/header-fields.ts';
 
 /** Octets of a message that are looked at for its header; the longest of ordinary mail fits. */
-const MOST_HEADER = 64 * 1024;
+const MAX_HEADER = 64 * 1024;
 
 export class SetApart {
   readonly #first: string;
@@ -37,7 +37,7 @@ export class SetApart {
   /** Undefined when it is too long. */
   get header(): Buffer | undefined {
     const end = this.#end;
-    return end === undefined || end > MOST_HEADER ? undefined : this.#kept.octets.subarray(0, end);
+    return end === undefined || end > MAX_HEADER ? undefined : this.#kept.octets.subarray(0, end);
   }
 
   /** A literal begins. */
@@ -52,7 +52,7 @@ export class SetApart {
   /** @param whole the literal is all there @returns true once, when it can be judged */
   isReady(whole: boolean): boolean {
     if (this.#judged) return false;
-    if (this.#end === undefined && !whole && this.#kept.octets.length < MOST_HEADER) return false;
+    if (this.#end === undefined && !whole && this.#kept.octets.length < MAX_HEADER) return false;
     this.#judged = this.judging = true;
     return true;
   }

@@ -19,13 +19,13 @@ const LOOK_MS = 15_000;
  * the last look a server is taken for gone after 75 to 90 seconds, which leaves half a minute for a new sign-in within the two
  * minutes that docs/sessions.md promises.
  */
-const MOST_SILENT_LOOKS = 6;
+const MAX_SILENT_LOOKS = 6;
 /**
  * For commands that work through a whole mailbox or write much: some servers say nothing before they are done. A server that is gone
  * after it has acknowledged such a command is found by TCP keep-alive within 70 seconds all the same; that does not probe while the
  * command itself is not acknowledged, which is why there is an end at all (285 to 300 seconds).
  */
-const MOST_SLOW_LOOKS = 20;
+const MAX_SLOW_LOOKS = 20;
 
 export class Silence {
   readonly #clock: Clock;
@@ -66,8 +66,7 @@ export class Silence {
       this.#since = this.#clock.now() - LOOK_MS;
     }
     this.#looks += 1;
-    if (this.#looks >= (this.#ports.slow() ? MOST_SLOW_LOOKS : MOST_SILENT_LOOKS))
-      return this.#ports.silent(this.#since);
+    if (this.#looks >= (this.#ports.slow() ? MAX_SLOW_LOOKS : MAX_SILENT_LOOKS)) return this.#ports.silent(this.#since);
     this.#timer = this.#clock.after(LOOK_MS, this.#look);
   };
 }

@@ -15,7 +15,7 @@ export interface Due {
 /** Of each, besides its words. */
 const ENTRY_OCTETS = 64;
 /** About a thousand commands, far more than a program sends at once (RFC 2920 §3.1: a window of TCP). The rest is read later. */
-const MOST_OCTETS = 64 * 1024;
+const MAX_OCTETS = 64 * 1024;
 export class DueReplies {
   readonly #inTurn = new InTurn<Due>();
   /** What they take in memory, about. */
@@ -33,12 +33,12 @@ export class DueReplies {
 
   /** No more is to be asked for until some of these have come. */
   get full(): boolean {
-    return this.octets >= MOST_OCTETS;
+    return this.octets >= MAX_OCTETS;
   }
 
   /** Enough of them have come to go on: not one command for each reply. */
   get roomy(): boolean {
-    return this.octets <= MOST_OCTETS / 2;
+    return this.octets <= MAX_OCTETS / 2;
   }
 
   /** A whole message is with the server. */

@@ -8,7 +8,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
 /** Of what comes at once: unstuffed it still has more than a header may have. Of three octets one may be such a dot. */
-const MOST_LOOKED_AT = 2 * MAX_HEADER;
+const MAX_LOOKED_AT = 2 * MAX_HEADER;
 
 export interface Passed {
   /** Where the text ends in what came, the closing dot and its line included. */
@@ -50,14 +50,14 @@ export class SmtpText {
     return {
       end,
       ambiguous,
-      objection: this.#look(this.#unstuffed(text.subarray(0, MOST_LOOKED_AT)), end !== undefined),
+      objection: this.#look(this.#unstuffed(text.subarray(0, MAX_LOOKED_AT)), end !== undefined),
     };
   }
 
   /** Octets of a BDAT chunk. @param last the message ends with them */
   counted(bytes: Buffer, last: boolean): string | undefined {
     this.octets += bytes.length;
-    return this.#look(bytes.subarray(0, MOST_LOOKED_AT), last);
+    return this.#look(bytes.subarray(0, MAX_LOOKED_AT), last);
   }
 
   /** Octets of memory that the header has taken. */

@@ -103,7 +103,7 @@ export class Successor {
 
   /** Asks for the UIDs that are not known. @throws wire.*, or the signal's reason */
   async number(signal: AbortSignal): Promise<void> {
-    for (let turn = 0; turn < MOST_TURNS && !this.#view.complete && !this.#view.broken; turn++)
+    for (let turn = 0; turn < MAX_TURNS && !this.#view.complete && !this.#view.broken; turn++)
       await this.#command(`FETCH ${this.#view.firstUnknown}:* (UID)`, signal);
   }
 
@@ -231,4 +231,4 @@ function refused(text: string, now: number): PosternError {
 }
 
 /** Mail that arrives while we ask makes us ask again, but not for ever. */
-const MOST_TURNS = 20;
+const MAX_TURNS = 20;

@@ -10,9 +10,9 @@ import { Selecting } from './selecting.ts';
 import type { Place } from './successor.ts';
 
 /** More than this is not read from a client that is held. */
-const MOST_PENDING = 64 * 1024;
+const MAX_PENDING = 64 * 1024;
 /** A thousand commands without an answer. No program is known that sends a tenth of it. */
-const MOST_OWED = 256 * 1024;
+const MAX_OWED = 256 * 1024;
 /** A command under way, with its line and what is known of it. */
 const COMMAND_OCTETS = 256;
 
@@ -80,7 +80,7 @@ export abstract class TapState {
 
   /** The client has said so much that it is read on later. */
   get full(): boolean {
-    return this.withheld > MOST_PENDING || this.#owed > MOST_OWED;
+    return this.withheld > MAX_PENDING || this.#owed > MAX_OWED;
   }
 
   /** True when a line of ours would not cut a response in two. */

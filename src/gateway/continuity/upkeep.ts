@@ -10,7 +10,7 @@ const IDLE_MS = 28 * 60_000;
  */
 const SILENCE_MS = 2_000;
 /** A server that does not tell all of them is not asked for ever. */
-const MOST_NUMBERINGS = 3;
+const MAX_NUMBERINGS = 3;
 
 export class Upkeep {
   readonly #clock: Clock;
@@ -58,7 +58,7 @@ export class Upkeep {
   };
 
   #awaitSilence(): void {
-    if (this.#silence !== undefined || this.#numberings >= MOST_NUMBERINGS) return;
+    if (this.#silence !== undefined || this.#numberings >= MAX_NUMBERINGS) return;
     this.#silence = this.#clock.after(SILENCE_MS, () => {
       this.#silence = undefined;
       const tap = this.#tap;

@@ -182,10 +182,10 @@ function testsOf({
 const compiled = new Map<string, RegExp>();
 
 /** Newer editions bring patterns that no test of ours has seen: what they look at is bounded, and no real reply is as long. */
-const MOST_LOOKED_AT = 4096;
+const MAX_LOOKED_AT = 4096;
 
 function fits(pattern: string, text: string): boolean {
   const known = compiled.get(pattern) ?? new RegExp(pattern, 'i');
   compiled.set(pattern, known);
-  return known.test(text.slice(0, MOST_LOOKED_AT));
+  return known.test(text.slice(0, MAX_LOOKED_AT));
 }

@@ -7,7 +7,7 @@ import { importError } from './errors.ts';
 const derive = promisify(pbkdf2);
 /** What the proxy tries besides the stored number: that of today and that of files older than October 2023. */
 const ITERATIONS = [1_200_000, 100_000];
-const MOST_ITERATIONS = 10_000_000;
+const MAX_ITERATIONS = 10_000_000;
 
 export interface SealedUnder {
   /** `token_salt`, base64. */
@@ -19,7 +19,7 @@ export interface SealedUnder {
 /** One opener for all values of an account: deriving the key takes most of a second. */
 export function fernetOpener(password: Secret, { salt, iterations }: SealedUnder): (sealed: string) => Promise<Secret> {
   const tries = [...new Set([...(iterations === undefined ? [] : [iterations]), ...ITERATIONS])].filter(
-    (count) => Number.isInteger(count) && count > 0 && count <= MOST_ITERATIONS,
+    (count) => Number.isInteger(count) && count > 0 && count <= MAX_ITERATIONS,
   );
   const keys = new Map<number, Promise<Buffer>>();
   /** @throws import.wrong-password */

@@ -10,7 +10,7 @@ import type { ReportKind } from './report.ts';
 import { copiesOf, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
-import { MOST_UNCOUNTED_MS, uncounted } from './resting.ts';
+import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
 import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
@@ -136,7 +136,7 @@ function isRest(
 /** Waiting does not count towards the deadline; waiting for ever does. */
 function isOverdue(message: OutboxMessage, outcome: Outcome, now: number): boolean {
   const since = 'since' in outcome ? (outcome.since ?? now) : now;
-  return now >= message.deadline + uncounted(message, since, now) && now - since > MOST_UNCOUNTED_MS;
+  return now >= message.deadline + uncounted(message, since, now) && now - since > MAX_UNCOUNTED_MS;
 }
 
 /** Back into the queue as if it had not been touched; what is news is written into the story of the message that met it. */

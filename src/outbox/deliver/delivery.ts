@@ -12,7 +12,7 @@ import { waysText } from './doubt.ts';
 import { pause, reserve } from './pace.ts';
 import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
-import { MOST_UNCOUNTED_MS, Resting } from './resting.ts';
+import { MAX_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
 import type { DeliveryMarks } from './proof.ts';
@@ -296,7 +296,7 @@ class DeliveryLoop implements Delivery {
       if (box.running < limits.connections) this.wake();
       for (const message of messages) {
         // What waited for longer than anything does is given up without a try of its own.
-        const waits = box.waitUntil > clock.now() && message.deadline + MOST_UNCOUNTED_MS > clock.now();
+        const waits = box.waitUntil > clock.now() && message.deadline + MAX_UNCOUNTED_MS > clock.now();
         if (this.#stop.signal.aborted || (waits && message !== first)) await this.#giveBack([message]);
         else await unsettled.add(this.#try(message, mailbox, routes));
       }

@@ -7,7 +7,7 @@ export type Copies = 'always' | 'sometimes' | 'never';
 
 const NO_COPY = ':no-copy';
 /** Of a server's words. */
-const MOST_KEPT = 300;
+const MAX_KEPT = 300;
 
 /** The ways of an attempt as they are written down with its claim: whoever takes it over judges it by these, not by today's. */
 export function waysText(routes: readonly Pick<Route, 'name' | 'leavesNoCopy'>[]): string {
@@ -39,7 +39,7 @@ export function withDoubt(
   named: readonly Recipient[],
 ): readonly Recipient[] {
   if (!isInDoubt(outcome)) return recipients;
-  const mayHaveArrived = outcome.reply.text.slice(0, MOST_KEPT);
+  const mayHaveArrived = outcome.reply.text.slice(0, MAX_KEPT);
   const addresses = new Set(named.map(({ address }) => address));
   return recipients.map((one) => (addresses.has(one.address) ? { ...one, mayHaveArrived } : one));
 }

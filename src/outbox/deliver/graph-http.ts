@@ -28,8 +28,8 @@ export interface GraphAnswer {
 }
 
 const ANSWER_MS = 120_000;
-const MOST_ANSWER = 1 << 20;
-const MOST_SHOWN = 1000;
+const MAX_ANSWER = 1 << 20;
+const MAX_SHOWN = 1000;
 /** Nothing has left yet, or the connection never came about. */
 const BEFORE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|CERT|SELF_SIGNED|UNABLE_TO_/;
 
@@ -101,7 +101,7 @@ export class GraphHttp {
     let size = 0;
     for await (const piece of response.body ?? []) {
       size += piece.length;
-      if (size > MOST_ANSWER) break;
+      if (size > MAX_ANSWER) break;
       pieces.push(piece);
     }
     const text = Buffer.concat(pieces).toString('utf8');
@@ -111,7 +111,7 @@ export class GraphHttp {
     return {
       status,
       code: typeof code === 'string' ? code : undefined,
-      text: (typeof message === 'string' ? message : text).slice(0, MOST_SHOWN),
+      text: (typeof message === 'string' ? message : text).slice(0, MAX_SHOWN),
       requestId: headers.get('request-id') ?? undefined,
       retryAfterMs: this.#retryAfter(headers.get('retry-after')),
       json,

@@ -20,7 +20,7 @@ export interface GraphAccessSource {
 /**
  * A request may have 4 MB (microsoft-graph-docs, concepts/outlook-large-attachments), and base64 makes four octets of three.
  */
-const MOST_AT_ONCE = 3_000_000;
+const MAX_AT_ONCE = 3_000_000;
 
 export class GraphRoute implements Route {
   readonly name = 'graph';
@@ -44,7 +44,7 @@ export class GraphRoute implements Route {
     const { mailbox, message, recipients } = job;
     if (message.envelopeFrom === '') return unfit('Microsoft Graph sends no reports, which have no sender');
     try {
-      if (message.size <= MOST_AT_ONCE) return await this.#trySend(job, signal);
+      if (message.size <= MAX_AT_ONCE) return await this.#trySend(job, signal);
       const turn = this.#large.then(() => this.#trySend(job, signal));
       this.#large = turn.catch((error: unknown) => error);
       return await turn;
@@ -80,7 +80,7 @@ export class GraphRoute implements Route {
       job.mayFinish();
       const answer = await this.#sendOnce(access, job, raw, signal);
       if (answer === 'sealed')
-        return unfit(`a signed or encrypted message of more than ${MOST_AT_ONCE} octets would be changed on this way`);
+        return unfit(`a signed or encrypted message of more than ${MAX_AT_ONCE} octets would be changed on this way`);
       // What was consented to since is in the next token only.
       if (answer.status === 401 || answer.status === 403) this.#access.reject(access);
       // A token may be refused although it has time left: one more try with a new one.
@@ -99,7 +99,7 @@ export class GraphRoute implements Route {
     signal: AbortSignal,
   ): Promise<GraphAnswer | 'sealed'> {
     const user = `/v1.0/users/${encodeURIComponent(mailbox.address)}`;
-    if (raw.length > MOST_AT_ONCE) {
+    if (raw.length > MAX_AT_ONCE) {
       if (isSealedMime(raw)) return 'sealed';
       return sendInParts(this.#http, access, user, raw, message.messageId, signal, mayFinish);
     }

@@ -5,7 +5,7 @@ import type { SendingLimits } from './types.ts';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_HOURS = 24;
-const MOST_PAUSE_MS = 25 * HOUR_MS;
+const MAX_PAUSE_MS = 25 * HOUR_MS;
 /** The provider's clock starts when it sees the message, ours when we send it: windows are taken this much longer. */
 const MARGIN_MS = 1_000;
 
@@ -55,7 +55,7 @@ export async function reserve(
 export async function pause(table: Ledger, mailbox: string, until: number): Promise<void> {
   await inLedger(table, `mailbox ${mailbox}`, (text) => {
     const entry = read(text);
-    const before = entry.pausedUntil > until + MOST_PAUSE_MS ? 0 : entry.pausedUntil;
+    const before = entry.pausedUntil > until + MAX_PAUSE_MS ? 0 : entry.pausedUntil;
     return { entry: JSON.stringify({ ...entry, pausedUntil: Math.max(before, until) }), result: undefined };
   });
 }
@@ -101,7 +101,7 @@ function tidy(entry: Entry, now: number): Entry {
 
 /** No provider asks for more than a day; what stands further ahead was written by a clock that ran ahead. */
 function believable(until: number, now: number): number {
-  return until > now + MOST_PAUSE_MS ? 0 : until;
+  return until > now + MAX_PAUSE_MS ? 0 : until;
 }
 
 /** When the oldest hour that counts is a day old. */

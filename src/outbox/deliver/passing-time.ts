@@ -8,7 +8,7 @@ import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
 import { inLedger } from '../../store/ledger.ts';
-import { MOST_ASKED_MS } from './retry.ts';
+import { MAX_ASKED_MS } from './retry.ts';
 
 export interface PassingTimeDeps {
   readonly store: Pick<Store, 'outbox'>;
@@ -23,7 +23,7 @@ const ALIVE_MS = 30_000;
 /** Without a look for so long nothing could be tried; looks are at most 30 seconds apart. */
 const GAP_MS = 90_000;
 /** What is put off by itself, not by its sender, is due within this: the longest step with its scatter, and what a server asked. */
-const MOST_PUT_OFF_MS = MOST_ASKED_MS + 2 * 3_600_000;
+const MAX_PUT_OFF_MS = MAX_ASKED_MS + 2 * 3_600_000;
 
 export class PassingTime {
   readonly #deps: PassingTimeDeps;
@@ -59,7 +59,7 @@ export class PassingTime {
         'the clock was set or the machine slept: all that waits is looked at',
       );
     if (first || jump !== 0) {
-      const recalled = await outbox.recall({ now, latest: now + MOST_PUT_OFF_MS });
+      const recalled = await outbox.recall({ now, latest: now + MAX_PUT_OFF_MS });
       if (recalled > 0) log.warn({ messages: recalled }, 'mail was put off by a clock that ran ahead; it is due now');
     }
     if (Math.abs(now - this.#storedAt) >= ALIVE_MS) {

@@ -23,15 +23,15 @@ export interface RestingDeps {
 type Key = Pick<Rest, 'scope' | 'about'>;
 
 /** How far apart tries get at most; what somebody has to change is no hurry, a server that is back is. */
-const MOST_MS = { endpoint: 5 * 60_000, passing: 10 * 60_000, lasting: 60 * 60_000 } as const;
+const MAX_MS = { endpoint: 5 * 60_000, passing: 10 * 60_000, lasting: 60 * 60_000 } as const;
 /** No provider's wish for patience counts for longer. */
-const MOST_ASKED_MS = 24 * 3_600_000;
+const MAX_ASKED_MS = 24 * 3_600_000;
 /** Who meets a probe under way looks again after this, should its end go unheard. */
 const PROBE_MS = 15_000;
 /** Up to a fifth earlier or later. */
 const JITTER = 0.2;
 /** So much of the time that something rested does not count towards the deadlines of what waited. */
-export const MOST_UNCOUNTED_MS = 5 * 24 * 3_600_000;
+export const MAX_UNCOUNTED_MS = 5 * 24 * 3_600_000;
 
 export class Resting {
   readonly #deps: RestingDeps;
@@ -170,7 +170,7 @@ export class Resting {
     // Attempts that were under way together met the same: once is enough.
     if (before && !probed && before.until > now && before.row === cause.row) return { rest: before, first: false };
     const tries = before ? before.tries + 1 : 1;
-    const asked = 'retryAfterMs' in outcome ? Math.min(outcome.retryAfterMs ?? 0, MOST_ASKED_MS) : 0;
+    const asked = 'retryAfterMs' in outcome ? Math.min(outcome.retryAfterMs ?? 0, MAX_ASKED_MS) : 0;
     const since = before?.since ?? now;
     const rest: Rest = {
       ...cause,
@@ -201,7 +201,7 @@ export class Resting {
     const now = clock.now();
     log.info({ scope: rest.scope, about: rest.about, restedMs: now - rest.since }, 'mail leaves again');
     const mailboxes = await this.#concerned(rest);
-    const from = Math.max(rest.since, now - MOST_UNCOUNTED_MS);
+    const from = Math.max(rest.since, now - MAX_UNCOUNTED_MS);
     if (now > from) await store.outbox.prolongDeadlines({ mailboxes, from, to: now });
     opened();
   }
@@ -249,7 +249,7 @@ function isProof(rest: Rest, outcome: Outcome, cause: RestCause | undefined): bo
 }
 
 function pauseMs({ againMs, passesMs, passesWhen, scope }: RestCause, tries: number, restedMs: number): number {
-  const most = scope === 'endpoint' ? MOST_MS.endpoint : passesWhen === undefined ? MOST_MS.lasting : MOST_MS.passing;
+  const most = scope === 'endpoint' ? MAX_MS.endpoint : passesWhen === undefined ? MAX_MS.lasting : MAX_MS.passing;
   const step = Math.min(againMs * 2 ** Math.min(tries - 1, 20), Math.max(most, againMs));
   const pause = Math.round(step * (1 + JITTER * (2 * Math.random() - 1)));
   // What time alone mends is tried when that time is over.
@@ -269,5 +269,5 @@ function believable(rest: Rest, now: number): Rest {
 
 /** How long past its deadline a message that waits for a rest is kept. */
 export function uncounted(message: { readonly createdAt: number }, since: number, now: number): number {
-  return Math.min(Math.max(0, now - Math.max(since, message.createdAt)), MOST_UNCOUNTED_MS);
+  return Math.min(Math.max(0, now - Math.max(since, message.createdAt)), MAX_UNCOUNTED_MS);
 }

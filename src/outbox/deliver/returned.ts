@@ -27,8 +27,8 @@ export interface Returned {
 }
 
 const ACTIONS = ['failed', 'delayed', 'delivered', 'relayed', 'expanded'] as const;
-const MOST_RECIPIENTS = 1000;
-const MOST_TEXT = 1000;
+const MAX_RECIPIENTS = 1000;
+const MAX_TEXT = 1000;
 
 /** Undefined for a message that is neither. @param raw may be cut off after the fields */
 export function readReturned(raw: Buffer): Returned | undefined {
@@ -39,7 +39,7 @@ export function readReturned(raw: Buffer): Returned | undefined {
   const shared = { reportId: idsIn(fieldOf(message, 'message-id'))[0], about: aboutOf(message) };
   if (status) {
     const [whole = new Map<string, string>(), ...each] = blocksOf(status);
-    const recipients = each.slice(0, MOST_RECIPIENTS).flatMap((fields) => recipientOf(fields) ?? []);
+    const recipients = each.slice(0, MAX_RECIPIENTS).flatMap((fields) => recipientOf(fields) ?? []);
     const reporter = typed(whole.get('reporting-mta'));
     if (recipients.length === 0) return undefined;
     const envelopeId = whole.get('original-envelope-id');
@@ -116,5 +116,5 @@ function typed(value: string | undefined): string | undefined {
   return value
     ?.replace(/^[\w-]+[ \t]*;[ \t]*/, '')
     .replace(/^<|>$/g, '')
-    .slice(0, MOST_TEXT);
+    .slice(0, MAX_TEXT);
 }

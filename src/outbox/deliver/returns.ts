@@ -34,7 +34,7 @@ const LOOK_MS = 5 * 60_000;
 /** Servers try for days before they give up (RFC 5321 §4.5.4.1). */
 const SENT_LATELY_MS = 7 * 86_400_000;
 /** New messages that are looked at in one go, the newest. */
-const MOST_NEW = 500;
+const MAX_NEW = 500;
 /** The fields come first; what follows is the original. */
 const READ_OCTETS = 256 * 1024;
 const MAILBOX_MS = 60_000;
@@ -109,7 +109,7 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
       .flatMap((one) => (one.type === 'search' ? one.numbers : []))
       .filter((uid) => old?.validity !== validity || uid >= old.next)
       .toSorted((a, b) => a - b)
-      .slice(-MOST_NEW);
+      .slice(-MAX_NEW);
     for (const uid of await reportsAmong(imap, uids, signal)) {
       const raw = await messageOf(imap, uid, signal);
       const returned = raw && readReturned(raw);
@@ -208,7 +208,7 @@ interface Tied {
 }
 
 /** One message may have been handed to us once for each recipient; more than this are not looked through. */
-const MOST_ALIKE = 200;
+const MAX_ALIKE = 200;
 
 async function messageAbout(
   store: Store,
@@ -223,7 +223,7 @@ async function messageAbout(
     if (message?.mailbox === mailbox && concerns(message)) return { message, proven: true };
   }
   for (const messageId of about) {
-    const alike = await store.outbox.list({ mailbox, messageId }, { limit: MOST_ALIKE });
+    const alike = await store.outbox.list({ mailbox, messageId }, { limit: MAX_ALIKE });
     const message = alike.find(concerns);
     if (message) return { message, proven: false };
   }

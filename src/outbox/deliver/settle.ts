@@ -16,7 +16,7 @@ interface Waiting {
 }
 
 const MOST = 200;
-const MOST_UNSETTLED = 50;
+const MAX_UNSETTLED = 50;
 /** A larger group costs less for each: committing gets a seventh of the time, but nothing waits longer than this. */
 const GATHER_TIMES = 6;
 const GATHER_MS = 50;
@@ -76,7 +76,7 @@ export class Unsettled {
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => void this.#pending.delete(kept));
     this.#pending.add(kept);
-    while (this.#pending.size >= MOST_UNSETTLED) await Promise.race(this.#pending);
+    while (this.#pending.size >= MAX_UNSETTLED) await Promise.race(this.#pending);
   }
 
   /** @throws the first failure to write down */

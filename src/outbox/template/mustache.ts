@@ -22,9 +22,9 @@ const NAME = /^(?:\.|[A-Za-z_][\w-]*(?:\.[\w-]+)*)$/;
 /** Sections inside sections; more is a mistake. */
 const DEEPEST = 32;
 /** Characters of a rendered part: repeated sections multiply. */
-const MOST_CHARACTERS = 4_000_000;
+const MAX_CHARACTERS = 4_000_000;
 /** Tags passed while rendering one part: sections inside repeated sections multiply even where they show nothing. */
-const MOST_STEPS = 1_000_000;
+const MAX_STEPS = 1_000_000;
 
 /** @param part what is read, for messages: `subject`, `html`, `text` @throws outbox.template */
 export function parseTemplate(text: string, part: string): readonly TemplateNode[] {
@@ -87,13 +87,13 @@ export function renderTemplate(
   let steps = 0;
   const add = (text: string): void => {
     characters += text.length;
-    if (characters > MOST_CHARACTERS)
-      throw outboxError('outbox.template', `${part} grows beyond ${MOST_CHARACTERS} characters`, { detail: { part } });
+    if (characters > MAX_CHARACTERS)
+      throw outboxError('outbox.template', `${part} grows beyond ${MAX_CHARACTERS} characters`, { detail: { part } });
     pieces.push(text);
   };
   const run = (list: readonly TemplateNode[], stack: readonly unknown[]): void => {
     for (const node of list) {
-      if (++steps > MOST_STEPS)
+      if (++steps > MAX_STEPS)
         throw outboxError('outbox.template', `${part} repeats too much`, { detail: { part, steps } });
       if (node.type === 'text') add(node.text);
       else if (node.type === 'value') {

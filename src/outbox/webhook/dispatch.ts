@@ -37,7 +37,7 @@ const DEADLINE_MS = 3 * 86_400_000;
 /** Longer than any try takes; a process that dies leaves its tries to others after this. */
 const CLAIM_MS = 60_000;
 /** A receiver's wish for patience counts for no longer, and so nothing is due later. */
-const MOST_PUT_OFF_MS = 6 * 3_600_000;
+const MAX_PUT_OFF_MS = 6 * 3_600_000;
 const AT_ONCE = 8;
 /** One that fails gets one try at a time, so that it holds up nobody and is not flooded when it comes back. */
 const AT_ONCE_FAILING = 1;
@@ -210,7 +210,7 @@ class WebhookDispatcher {
     const now = clock.now();
     for (const [id, { failures, until }] of this.#resting)
       if (until > now + REST_MS.maxMs * 2) this.#resting.set(id, { failures, until: now });
-    const recalled = await store.webhooks.recall({ now, latest: now + MOST_PUT_OFF_MS });
+    const recalled = await store.webhooks.recall({ now, latest: now + MAX_PUT_OFF_MS });
     if (recalled > 0)
       log.warn({ deliveries: recalled }, 'webhooks were put off by a clock that ran ahead; they are due now');
   }
@@ -265,7 +265,7 @@ class WebhookDispatcher {
     }
     this.#rest(webhook.id);
     const wait = backoffMs(due.attempts.length, { ...RETRY, ...(random ? { random } : {}) });
-    const next = now + Math.max(wait, Math.min(outcome.retryAfterMs ?? 0, MOST_PUT_OFF_MS));
+    const next = now + Math.max(wait, Math.min(outcome.retryAfterMs ?? 0, MAX_PUT_OFF_MS));
     const failed = { ...attempt, problem: outcome.problem };
     const isOver = next > due.deadline;
     told(isOver ? 'failed' : 'again');

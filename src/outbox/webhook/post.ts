@@ -17,8 +17,8 @@ export type PostOutcome =
 
 const ANSWER_MS = 15_000;
 /** Characters of an answer that are kept for whoever looks for the mistake. */
-const MOST_KEPT = 500;
-const MOST_RETRY_AFTER_MS = 3_600_000;
+const MAX_KEPT = 500;
+const MAX_RETRY_AFTER_MS = 3_600_000;
 
 /** Never throws: what goes wrong is the outcome. */
 export async function postEvent(
@@ -58,16 +58,16 @@ async function beginning(body: AsyncIterable<Uint8Array> | null): Promise<string
   let text = '';
   for await (const octets of body ?? []) {
     text += decoder.decode(octets, { stream: true });
-    if (text.length >= MOST_KEPT) break;
+    if (text.length >= MAX_KEPT) break;
   }
-  return scrub(text.slice(0, MOST_KEPT));
+  return scrub(text.slice(0, MAX_KEPT));
 }
 
 /** Seconds or a date (RFC 9110 §10.2.3), in milliseconds from now. */
 function retryAfter(text: string | null): number | undefined {
   if (text === null) return undefined;
   const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MOST_RETRY_AFTER_MS);
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }
 
 function reasonOf(error: unknown): string {
@@ -75,6 +75,6 @@ function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   if (cause instanceof DOMException && cause.name === 'TimeoutError') return 'no answer within 15 seconds';
   if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' && !cause.code.includes('.'))
-    return scrub(`${cause.code}: ${cause.message}`.slice(0, MOST_KEPT));
-  return scrub((cause instanceof Error ? cause.message : String(cause)).slice(0, MOST_KEPT));
+    return scrub(`${cause.code}: ${cause.message}`.slice(0, MAX_KEPT));
+  return scrub((cause instanceof Error ? cause.message : String(cause)).slice(0, MAX_KEPT));
 }

@@ -7,7 +7,7 @@ import {
   chooseMechanism,
   endless,
   hungUp,
-  MOST_CHALLENGES,
+  MAX_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
@@ -29,7 +29,7 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
 }
 
 /** Untagged lines before an answer: none is needed but CAPABILITY, and none of the servers tried sends more than four. */
-const MOST_UNTAGGED = 100;
+const MAX_UNTAGGED = 100;
 
 /** One tagged command: the status line and what came before it. */
 interface Outcome {
@@ -108,7 +108,7 @@ class ImapSignIn {
     for (;;) {
       const line = await this.#line();
       if (line.startsWith('+')) {
-        if (++challenges > MOST_CHALLENGES) throw endless(this.#options.host);
+        if (++challenges > MAX_CHALLENGES) throw endless(this.#options.host);
         if (reply === undefined) {
           if (respond === undefined) throw unexpected(this.#options.host, line);
           const answer = respond(line.slice(1));
@@ -124,7 +124,7 @@ class ImapSignIn {
         return { status: found[1]!.toUpperCase() as Outcome['status'], text: line.slice(tag.length + 1), failure };
       } else if (/^\* BYE\b/i.test(line)) {
         throw hungUp(this.#options.host, line.slice(2));
-      } else if (line.startsWith('* ') && ++others <= MOST_UNTAGGED) {
+      } else if (line.startsWith('* ') && ++others <= MAX_UNTAGGED) {
         this.#learn(line);
       } else {
         throw unexpected(this.#options.host, line);

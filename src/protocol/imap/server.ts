@@ -10,8 +10,8 @@ import {
   exchange,
   HTTP,
   isUnreadable,
-  MOST_BAD_COMMANDS,
-  MOST_COMMANDS,
+  MAX_BAD_COMMANDS,
+  MAX_COMMANDS,
   oneLine,
   reportFailure,
   replyText,
@@ -42,7 +42,7 @@ const LITERALS_OF_ID = 60;
 const LONGEST_TAG = 64;
 const ID = /^[^ ]{1,64} ID(?: |$)/i;
 /** Octets of a command with its literals: the longest ID (RFC 2971 §3.3) has half of it. */
-const MOST_COMMAND = 64 * 1024;
+const MAX_COMMAND = 64 * 1024;
 
 type Next = SignedIn | 'closed' | 'go-on';
 
@@ -63,7 +63,7 @@ class NotAuthenticated {
       await this.#conn.write(`* OK [CAPABILITY ${this.#capabilities()}] ${this.#options.hostname} Postern ready\r\n`);
       for (;;) {
         const command = await this.#command();
-        if (command !== 'closed' && ++this.#commands > MOST_COMMANDS) return await this.#bye(`BYE ${TOO_MANY}`);
+        if (command !== 'closed' && ++this.#commands > MAX_COMMANDS) return await this.#bye(`BYE ${TOO_MANY}`);
         const next = typeof command === 'string' ? command : await this.#answer(command);
         if (next !== 'go-on') return next;
       }
@@ -103,7 +103,7 @@ class NotAuthenticated {
       if (!literal) return [...segments, line];
       if (
         literal.octets > literalOctets ||
-        kept + literal.octets > MOST_COMMAND ||
+        kept + literal.octets > MAX_COMMAND ||
         segments.length / 2 >= (isId ? LITERALS_OF_ID : LITERALS_PER_COMMAND)
       ) {
         const tooBig = protocolError(
@@ -128,9 +128,9 @@ class NotAuthenticated {
     try {
       return await this.#conn.line(lineOctets, signal);
     } catch (error) {
-      const isLong = isError(error, 'wire.line-too-long') && lineOctets < MOST_COMMAND;
+      const isLong = isError(error, 'wire.line-too-long') && lineOctets < MAX_COMMAND;
       if (!isLong || !ID.test(String(begins ?? this.#conn.start(LONGEST_TAG + 4)))) throw error;
-      return this.#conn.line(MOST_COMMAND, signal);
+      return this.#conn.line(MAX_COMMAND, signal);
     }
   }
 
@@ -226,7 +226,7 @@ class NotAuthenticated {
 
   async #wrong(tag: string, text: string): Promise<'closed' | 'go-on'> {
     await this.#write(`${tag} BAD ${text}\r\n`);
-    return ++this.#bad >= MOST_BAD_COMMANDS ? this.#bye('BYE too many bad commands') : 'go-on';
+    return ++this.#bad >= MAX_BAD_COMMANDS ? this.#bye('BYE too many bad commands') : 'go-on';
   }
 
   async #go(text: string): Promise<Next> {

@@ -28,14 +28,14 @@ export type Parameters = readonly (readonly [string, string])[];
 
 /** Hostile nesting and splitting end here; what is deeper or more is one opaque part, and fields beyond are not listed. */
 const DEEPEST = 40;
-const MOST_CHILDREN = 1000;
-const MOST_PARTS = 10_000;
-const MOST_FIELDS = 50_000;
+const MAX_CHILDREN = 1000;
+const MAX_PARTS = 10_000;
+const MAX_FIELDS = 50_000;
 const CRLF2 = Buffer.from('\r\n\r\n');
 
 /** Takes time in proportion to the message, whatever is in it. */
 export function parseMessage(raw: Buffer): Part {
-  return parsePart(raw, 0, raw.length, 'text/plain', 0, { parts: MOST_PARTS, fields: MOST_FIELDS });
+  return parsePart(raw, 0, raw.length, 'text/plain', 0, { parts: MAX_PARTS, fields: MAX_FIELDS });
 }
 
 /** What is left of the limits of one message. */
@@ -162,7 +162,7 @@ function splitMultipart(raw: Buffer, start: number, end: number, boundary: strin
     if (open !== undefined) ranges.push([open, Math.max(open, at - (raw[at - 2] === 13 ? 2 : 1))]);
     open = line;
     if (tail.startsWith('--')) return ranges;
-    if (ranges.length >= MOST_CHILDREN) return ranges;
+    if (ranges.length >= MAX_CHILDREN) return ranges;
   }
   if (open !== undefined) ranges.push([open, end]);
   return ranges;

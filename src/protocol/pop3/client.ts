@@ -7,7 +7,7 @@ import {
   chooseMechanism,
   endless,
   hungUp,
-  MOST_CHALLENGES,
+  MAX_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
@@ -37,7 +37,7 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   let reply = encodeResponse(mechanism.initial!);
   let line = await ask(conn, options, `AUTH ${mechanism.name}`);
   for (let challenges = 1; line.startsWith('+') && !line.startsWith('+OK'); challenges++) {
-    if (challenges > MOST_CHALLENGES) throw endless(host);
+    if (challenges > MAX_CHALLENGES) throw endless(host);
     if (challenges > 1) {
       const answer = answerChallenge(mechanism, line.slice(1));
       failure = answer.failure ?? failure;
@@ -87,13 +87,13 @@ async function capa(conn: Conn, options: Reach): Promise<readonly string[]> {
   for (;;) {
     const line = await answer(conn, options);
     if (line === '.') return lines;
-    if (lines.length >= MOST_LINES) throw unexpected(options.host, 'an endless list of capabilities');
+    if (lines.length >= MAX_LINES) throw unexpected(options.host, 'an endless list of capabilities');
     lines.push(line.startsWith('.') ? line.slice(1) : line);
   }
 }
 
 /** The longest CAPA seen has 16 lines. */
-const MOST_LINES = 200;
+const MAX_LINES = 200;
 
 async function ask(conn: Conn, options: Reach, line: string): Promise<string> {
   await conn.writeInPieces(`${line}\r\n`);

@@ -10,8 +10,8 @@ import {
   HTTP,
   isAnnounceable,
   isUnreadable,
-  MOST_BAD_COMMANDS,
-  MOST_COMMANDS,
+  MAX_BAD_COMMANDS,
+  MAX_COMMANDS,
   oneLine,
   reportFailure,
   replyText,
@@ -51,7 +51,7 @@ class Authorization {
       for (;;) {
         const octets = await this.#conn.line(this.#options.lineOctets, this.#options.signal);
         if (octets === undefined) return 'closed';
-        if (++this.#commands > MOST_COMMANDS) return await this.#last(`-ERR ${TOO_MANY}`);
+        if (++this.#commands > MAX_COMMANDS) return await this.#last(`-ERR ${TOO_MANY}`);
         const next = await this.#answer(octets);
         if (next !== 'go-on') return next;
       }
@@ -177,7 +177,7 @@ class Authorization {
 
   async #wrong(text: string): Promise<Next> {
     await this.#conn.write(`-ERR ${text}\r\n`);
-    return ++this.#bad >= MOST_BAD_COMMANDS ? 'closed' : 'go-on';
+    return ++this.#bad >= MAX_BAD_COMMANDS ? 'closed' : 'go-on';
   }
 
   async #go(text: string): Promise<Next> {

@@ -7,7 +7,7 @@ import {
   chooseMechanism,
   endless,
   hungUp,
-  MOST_CHALLENGES,
+  MAX_CHALLENGES,
   refused,
   REPLY_OCTETS,
   stripped,
@@ -43,7 +43,7 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   let failure: BearerFailure | undefined;
   let reply = await ask(conn, options, direct ? command : `AUTH ${mechanism.name}`);
   for (let challenges = 1; reply.code === 334; challenges++) {
-    if (challenges > MOST_CHALLENGES) throw endless(host);
+    if (challenges > MAX_CHALLENGES) throw endless(host);
     if (pending === undefined) {
       const step = answerChallenge(mechanism, reply.lines[0]!);
       failure = step.failure ?? failure;
@@ -141,7 +141,7 @@ async function ask(conn: Conn, options: Reach, line: string): Promise<Reply> {
 }
 
 /** The longest EHLO reply seen has 20 lines. */
-const MOST_LINES = 200;
+const MAX_LINES = 200;
 
 async function read(conn: Conn, options: Reach): Promise<Reply> {
   const lines: string[] = [];
@@ -150,7 +150,7 @@ async function read(conn: Conn, options: Reach): Promise<Reply> {
     if (octets === undefined) throw protocolError('wire.closed', `${options.host} closed the connection`);
     const line = octets.toString('utf8');
     const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
-    if (!found || lines.length >= MOST_LINES) throw unexpected(options.host, line);
+    if (!found || lines.length >= MAX_LINES) throw unexpected(options.host, line);
     lines.push(found[3]!);
     if (found[2] !== '-') return { code: Number(found[1]), lines, text: `${found[1]} ${lines.join(' ')}` };
   }

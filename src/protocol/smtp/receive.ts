@@ -4,7 +4,7 @@
  */
 import { isError } from '../../base/error.ts';
 import type { Pieces } from '../../base/pieces.ts';
-import { isUnreadable, MOST_BAD_COMMANDS } from '../sign-in.ts';
+import { isUnreadable, MAX_BAD_COMMANDS } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
 
@@ -95,13 +95,13 @@ class MailSession {
           await this.#flush();
           inARow = 0;
         } else {
-          if (this.#replies.length >= MOST_REPLIES) await this.#flush();
+          if (this.#replies.length >= MAX_REPLIES) await this.#flush();
           if (++inARow % COMMANDS_IN_A_ROW === 0) await new Promise((turn) => setImmediate(turn));
         }
         const line = await this.#conn.line(lineOctets, signal);
         if (line === undefined) break;
         if (!(await this.#answer(line.toString('utf8')))) break;
-        if (this.#bad >= MOST_BAD_COMMANDS) {
+        if (this.#bad >= MAX_BAD_COMMANDS) {
           this.#say(`421 4.7.0 ${hostname} too many bad commands`);
           break;
         }
@@ -191,7 +191,7 @@ class MailSession {
     if (ret !== undefined && ret !== 'FULL' && ret !== 'HDRS') return this.#wrong('501 5.5.4 RET is FULL or HDRS');
     const envid = parameters.get('ENVID');
     const decoded = envid === undefined ? undefined : decodeXtext(envid);
-    if (envid !== undefined && (decoded === undefined || envid.length > MOST_ENVID))
+    if (envid !== undefined && (decoded === undefined || envid.length > MAX_ENVID))
       return this.#wrong('501 5.5.4 ENVID is not xtext');
     const from: MailFrom = {
       address,
@@ -378,12 +378,12 @@ class ChunkedMessage {
  * Octets of replies that are gathered at most: a peer that sends commands without end and reads no reply is read no further
  * once the socket takes no more of them. Far above what the recipients of a message, pipelined, are answered.
  */
-const MOST_REPLIES = 16 * 1024;
+const MAX_REPLIES = 16 * 1024;
 /** Then others have their turn: a millisecond of one peer. The commands of a message for a hundred recipients come in one go. */
 const COMMANDS_IN_A_ROW = 128;
 const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH']);
 const NOTIFY = new Set(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
 /** RFC 3461 §4.4: characters. */
-const MOST_ENVID = 100;
+const MAX_ENVID = 100;
 
 const isRefusal = (reply: ReplyLine): boolean => /^[45]/.test(reply);

@@ -44,7 +44,7 @@ export type SendResult =
 
 /** The longest reply line, and how many lines a reply may have. */
 const REPLY_OCTETS = 64 * 1024;
-const MOST_LINES = 200;
+const MAX_LINES = 200;
 /** Octets written at once, at least. */
 const BLOCK_OCTETS = 64 * 1024;
 
@@ -290,7 +290,7 @@ export class SmtpSender {
       if (octets === undefined) throw protocolError('wire.closed', `${this.#host} closed the connection`);
       const line = octets.toString('utf8');
       const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
-      if (!found || lines.length >= MOST_LINES)
+      if (!found || lines.length >= MAX_LINES)
         throw protocolError('wire.syntax', `${this.#host} does not answer as expected: ${line.slice(0, 200)}`);
       lines.push(found[3]!);
       if (found[2] === '-') continue;

@@ -8,8 +8,8 @@ import {
   HTTP,
   isAnnounceable,
   isUnreadable,
-  MOST_BAD_COMMANDS,
-  MOST_COMMANDS,
+  MAX_BAD_COMMANDS,
+  MAX_COMMANDS,
   oneLine,
   reportFailure,
   replyText,
@@ -52,7 +52,7 @@ class BeforeMail {
       for (;;) {
         const octets = await this.#conn.line(lineOctets, signal);
         if (octets === undefined) return 'closed';
-        if (++this.#commands > MOST_COMMANDS) return await this.#last(`421 4.7.0 ${hostname} ${TOO_MANY}`);
+        if (++this.#commands > MAX_COMMANDS) return await this.#last(`421 4.7.0 ${hostname} ${TOO_MANY}`);
         const next = await this.#answer(octets.toString('latin1'));
         if (next !== 'go-on') return next;
       }
@@ -160,7 +160,7 @@ class BeforeMail {
 
   async #wrong(text: string): Promise<Next> {
     await this.#conn.write(`${text}\r\n`);
-    return ++this.#bad >= MOST_BAD_COMMANDS
+    return ++this.#bad >= MAX_BAD_COMMANDS
       ? this.#last(`421 4.7.0 ${this.#options.hostname} too many bad commands`)
       : 'go-on';
   }

@@ -76,7 +76,7 @@ const contexts = new Map<string, SecureContext>();
 
 /** TLS sessions by host, port and policy, so that a new connection skips the certificates (RFC 8446 §2.2). */
 const sessions = new Map<string, Buffer>();
-const MOST_SESSIONS = 1000;
+const MAX_SESSIONS = 1000;
 
 function securityOf(host: string, trust: TlsPolicy, key: string): ConnectionOptions {
   const pinned = trust.fingerprints !== undefined && trust.fingerprints.length > 0;
@@ -132,7 +132,7 @@ function verify(socket: TLSSocket, { host, trust }: Attempt): void {
 }
 
 function remember(full: string, session: Buffer): void {
-  if (sessions.size >= MOST_SESSIONS) sessions.delete(sessions.keys().next().value!);
+  if (sessions.size >= MAX_SESSIONS) sessions.delete(sessions.keys().next().value!);
   sessions.set(full, session);
 }
 

@@ -7,7 +7,7 @@ import type { LookupFunction } from 'node:net';
 
 /** Shorter than the TTL of any mail provider's records (Exchange Online: 10 s to 5 min), so that a fail-over is seen as soon. */
 const KEEP_MS = 10_000;
-const MOST_NAMES = 1000;
+const MAX_NAMES = 1000;
 
 const known = new Map<string, { readonly addresses: LookupAddress[]; readonly until: number }>();
 
@@ -30,7 +30,7 @@ export const lookup: LookupFunction = (hostname, options, callback) => {
       callback(error ?? new Error(`no address for ${hostname}`), []);
       return;
     }
-    if (known.size >= MOST_NAMES) known.delete(known.keys().next().value!);
+    if (known.size >= MAX_NAMES) known.delete(known.keys().next().value!);
     known.set(key, { addresses, until: Date.now() + KEEP_MS });
     answer(addresses);
   });

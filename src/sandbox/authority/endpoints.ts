@@ -17,12 +17,12 @@ import { deviceAuthorization, revoke, token } from './token-endpoint.ts';
 
 const SESSION_COOKIE = 'SANDBOXAUTH';
 /** Real requests are a few kilobytes; a client assertion is the longest part. */
-const MOST_BODY_OCTETS = 65_536;
+const MAX_BODY_OCTETS = 65_536;
 
 /** Answers fetch-style requests; the listener puts it behind HTTPS, tests call it with no port. */
 export function createEndpoints(platform: Platform): Hono {
   const app = new Hono();
-  app.use(bodyLimit({ maxSize: MOST_BODY_OCTETS }));
+  app.use(bodyLimit({ maxSize: MAX_BODY_OCTETS }));
 
   app.get('/:tenant/v2.0/.well-known/openid-configuration', (c) => c.json(discovery(platform, c.req.param('tenant'))));
   app.get('/:tenant/discovery/v2.0/keys', (c) => {

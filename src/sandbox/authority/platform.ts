@@ -97,7 +97,7 @@ export function recordRequest(
   clientOfHeader: string | undefined,
   outcome: string,
 ): void {
-  if (platform.requests.length >= MOST_RECORDS) platform.requests.shift();
+  if (platform.requests.length >= MAX_RECORDS) platform.requests.shift();
   platform.requests.push({
     at: new Date(platform.clock.now()),
     grantType: form.get('grant_type') ?? '',
@@ -107,4 +107,4 @@ export function recordRequest(
   });
 }
 
-const MOST_RECORDS = 10_000;
+const MAX_RECORDS = 10_000;

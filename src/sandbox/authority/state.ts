@@ -150,7 +150,7 @@ export class AuthorityState {
 
   #put<T>(map: Map<string, T>, prefix: string, value: T): string {
     // Dead entries stay for a while so that late comers get the right refusal; the bound keeps long runs small.
-    while (map.size >= MOST_KEPT) map.delete(map.keys().next().value!);
+    while (map.size >= MAX_KEPT) map.delete(map.keys().next().value!);
     const key = prefix + randomBytes(32).toString('base64url');
     map.set(key, value);
     return key;
@@ -158,6 +158,6 @@ export class AuthorityState {
 }
 
 /** Enough for ten thousand grants that are all renewed a few times. */
-const MOST_KEPT = 50_000;
+const MAX_KEPT = 50_000;
 /** No letters or digits that are mistaken for each other. */
 const USER_CODE = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';

@@ -7,7 +7,7 @@ export interface FaultAddress {
 }
 
 const known = new Map<string, FaultAddress | undefined>();
-const MOST_KNOWN = 1000;
+const MAX_KNOWN = 1000;
 
 /**
  * The fault that an address means: `imap-throttled@…`, `alice+imap-throttled@…`, with a value `imap-throttled-5000@…`.
@@ -18,7 +18,7 @@ export function faultOfAddress(address: string): FaultAddress | undefined {
   if (!/[a-z]-?[a-z0-9]/.test(local)) return undefined;
   if (known.has(local)) return known.get(local);
   const found = read(local.slice(local.indexOf('+') + 1));
-  if (known.size >= MOST_KNOWN) known.clear();
+  if (known.size >= MAX_KNOWN) known.clear();
   known.set(local, found);
   return found;
 }

@@ -26,7 +26,7 @@ export interface UploadSession {
 /** Attachments of at least 3 MB come in pieces of at most 4 MB; 150 MB is the most. */
 export const UPLOAD = { least: 3 * 1024 * 1024, piece: 4 * 1024 * 1024, most: 150 * 1024 * 1024 };
 const SESSION_MS = 7 * 86_400_000;
-const MOST_KEPT = 1000;
+const MAX_KEPT = 1000;
 
 export class Drafts {
   readonly #site: GraphSite;
@@ -38,7 +38,7 @@ export class Drafts {
   }
 
   create(mailbox: Mailbox, raw: Buffer, source?: GraphMessage): Draft {
-    while (this.#drafts.size >= MOST_KEPT) this.#drafts.delete(this.#drafts.keys().next().value!);
+    while (this.#drafts.size >= MAX_KEPT) this.#drafts.delete(this.#drafts.keys().next().value!);
     const draft: Draft = { id: newId('AAMk'), mailbox, source, attachments: [], message: this.#place(mailbox, raw) };
     this.#drafts.set(draft.id, draft);
     return draft;

@@ -11,7 +11,7 @@ export interface Decoded {
 }
 
 /** Texts beyond this are not searched: a search must not decode hundreds of megabytes. */
-const MOST_TEXT = 4 * 1024 * 1024;
+const MAX_TEXT = 4 * 1024 * 1024;
 const decoded = new WeakMap<Message, Decoded>();
 
 /** Everything in lower case. Worked out once. */
@@ -21,7 +21,7 @@ export function decodedOf(message: Message): Decoded {
     const part = structureOf(message);
     const fields = part.fields.map(({ name, value }) => ({ name, value: decodeWords(value).toLowerCase() }));
     const texts: string[] = [];
-    collect(part, texts, { left: MOST_TEXT });
+    collect(part, texts, { left: MAX_TEXT });
     decoded.set(message, (found = { fields, body: texts.join('\n').toLowerCase() }));
   }
   return found;

@@ -87,7 +87,7 @@ function list(verb: 'LIST' | 'LSUB'): Command {
 }
 
 /** Characters of a whole name: every level of one becomes a folder. */
-const MOST_NAME = 1000;
+const MAX_NAME = 1000;
 
 /** LSUB with `%` also shows what only lies above something subscribed (RFC 3501 §6.3.9). */
 function withAbove(names: readonly string[], percent: boolean): string[] {
@@ -238,7 +238,7 @@ export const folderCommands: Readonly<Record<string, Command>> = {
     const name = folderName(reader);
     reader.end();
     const { mailbox } = session.admitted;
-    if (name === '' || name.length > MOST_NAME || name.split('/').includes(''))
+    if (name === '' || name.length > MAX_NAME || name.split('/').includes(''))
       return { text: 'NO CREATE failed. The name is not valid.' };
     if (mailbox.find(name)) return { text: 'NO CREATE failed. Mailbox already exists.' };
     mailbox.create(name);
@@ -261,7 +261,7 @@ export const folderCommands: Readonly<Record<string, Command>> = {
     const { mailbox } = session.admitted;
     const folder = mailbox.find(from);
     if (!folder) return missing('RENAME');
-    if (to === '' || to.length > MOST_NAME || mailbox.find(to) || to.startsWith(`${from}/`) || folder.use !== undefined)
+    if (to === '' || to.length > MAX_NAME || mailbox.find(to) || to.startsWith(`${from}/`) || folder.use !== undefined)
       return { text: 'NO RENAME failed.' };
     mailbox.rename(folder, to);
     return done('RENAME');

@@ -45,7 +45,7 @@ const HEARTBEAT_MS = 15_000;
 const LOOK_EVERY_MS = 5000;
 const AT_ONCE = 200;
 /** Streams and polls waiting at once: each holds a socket. */
-const MOST_WAITING = 500;
+const MAX_WAITING = 500;
 
 type Filter = Omit<Parameters<ApiDeps['outbox']['events']>[0], 'after' | 'limit'>;
 
@@ -76,8 +76,8 @@ export function events(app: ApiApp, deps: ApiDeps): void {
       const filter = await filterOf(c, deps, asked);
       const from = await positionOf(c, deps, asked);
       const isStream = (c.req.header('accept') ?? '').includes('text/event-stream');
-      if ((isStream || asked.wait > 0) && waiting >= MOST_WAITING)
-        throw apiError('api.rate', `${MOST_WAITING} clients wait for events already`, {
+      if ((isStream || asked.wait > 0) && waiting >= MAX_WAITING)
+        throw apiError('api.rate', `${MAX_WAITING} clients wait for events already`, {
           retryAt: new Date(deps.clock.now() + LOOK_EVERY_MS),
         });
       const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);

@@ -4,7 +4,7 @@ import type { Store, Topic } from '../../store/types.ts';
 
 /** A row is asked for again after this, should word of a change not have come. */
 const TRUST_MS = 2000;
-const MOST_KNOWN = 10_000;
+const MAX_KNOWN = 10_000;
 
 /** The store with what was found lately found in memory. What is not there is asked for each time. */
 export function withKnownRows(store: Store, clock: Clock): { readonly store: Store; stop(): void } {
@@ -43,7 +43,7 @@ function remember<Row>(
       const before = generation;
       const row = await ask(name);
       if (row && before === generation) {
-        if (known.size >= MOST_KNOWN) known.clear();
+        if (known.size >= MAX_KNOWN) known.clear();
         known.set(name, { row, at: clock.now() });
       }
       return row;

@@ -20,7 +20,7 @@ const editInput = z
   })
   .openapi('MessageEdit');
 /** A merge is rendered whole before anything is taken, so it has to fit into memory. */
-const MOST_MERGED = 500;
+const MAX_MERGED = 500;
 const mergeInput = messageInput
   .omit({ to: true, cc: true, bcc: true, template: true })
   .extend({
@@ -35,7 +35,7 @@ const mergeInput = messageInput
         }),
       )
       .min(1)
-      .max(MOST_MERGED),
+      .max(MAX_MERGED),
   })
   .openapi('Merge');
 const changed = { 200: json(messageSchema, 'as it is now'), ...problems };

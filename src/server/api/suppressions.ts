@@ -39,7 +39,7 @@ const suppressionSchema = facts.extend({ createdAt: time }).openapi('Suppression
 const byAddress = z.object({ address });
 const position = z.object({ address: z.string(), mailbox: z.string() });
 /** One statement each, but a request that took minutes would be given up by its client. */
-const MOST_AT_ONCE = 1000;
+const MAX_AT_ONCE = 1000;
 
 export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): void {
   const tags = ['suppressions'];
@@ -84,7 +84,7 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       operationId: 'addSuppressions',
       summary: 'Suppress addresses',
       tags,
-      request: { body: jsonBody(z.object({ items: z.array(facts).min(1).max(MOST_AT_ONCE) })) },
+      request: { body: jsonBody(z.object({ items: z.array(facts).min(1).max(MAX_AT_ONCE) })) },
       responses: {
         200: json(z.object({ added: z.int(), changed: z.int() }), 'how many are new, how many were there'),
         ...problems,

@@ -61,7 +61,7 @@ function byAge(a: Position, b: Position): number {
 }
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
-const MOST_SECRETS = 2;
+const MAX_SECRETS = 2;
 
 export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: ApiDeps): void {
   const tags = ['webhooks'];
@@ -89,7 +89,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
     };
   };
   const withNew = (secrets: readonly WebhookSecret[], fresh: WebhookSecret): readonly WebhookSecret[] =>
-    [fresh, ...secrets].slice(0, MOST_SECRETS);
+    [fresh, ...secrets].slice(0, MAX_SECRETS);
 
   app.openAPIRegistry.registerWebhook({
     method: 'post',

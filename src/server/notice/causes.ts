@@ -27,7 +27,7 @@ export const noticeBody = z.object({
   remedy: z.string(),
   /** ISO 8601: when mail stops unless somebody acts, where that is known. */
   deadline: z.string().optional(),
-  /** At most {@link MOST_NAMED}; {@link mailboxCount} is how many there are. */
+  /** At most {@link MAX_NAMED}; {@link mailboxCount} is how many there are. */
   mailboxes: z.array(z.string()),
   mailboxCount: z.number(),
   application: z.string().optional(),
@@ -40,7 +40,7 @@ export type NoticeBody = Readonly<z.infer<typeof noticeBody>>;
 
 /** What passes is told when it has not passed for so long. */
 const PATIENCE_MS = 15 * 60_000;
-const MOST_NAMED = 50;
+const MAX_NAMED = 50;
 const DAY_MS = 86_400_000;
 
 /** So many mailboxes of one application with the same trouble are told of together. */
@@ -220,7 +220,7 @@ function about(members: readonly SurveyedGrant[]): Pick<NoticeBody, 'mailboxes' 
   const all = members.flatMap(({ mailboxes }) => mailboxes.map(({ address }) => address)).toSorted();
   const names = new Set(members.flatMap(({ application }) => application?.name ?? []));
   return {
-    mailboxes: all.slice(0, MOST_NAMED),
+    mailboxes: all.slice(0, MAX_NAMED),
     mailboxCount: all.length,
     ...(names.size === 1 ? { application: [...names][0]! } : {}),
   };

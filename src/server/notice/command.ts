@@ -19,7 +19,7 @@ const PASSED_ON = [
   'XDG_RUNTIME_DIR',
   'DBUS_SESSION_BUS_ADDRESS',
 ];
-const MOST_OUTPUT = 2000;
+const MAX_OUTPUT = 2000;
 /** How long what a failed program wrote is waited for once it has ended. */
 const LAST_WORDS_MS = 1000;
 
@@ -40,7 +40,7 @@ export function commandChannel(
         killSignal: 'SIGKILL',
       });
       let said = '';
-      child.stderr.on('data', (piece: Buffer) => void (said = (said + piece.toString()).slice(-MOST_OUTPUT)));
+      child.stderr.on('data', (piece: Buffer) => void (said = (said + piece.toString()).slice(-MAX_OUTPUT)));
       // A program that does not read what it is told closes the pipe, and may.
       child.stdin.on('error', () => undefined);
       child.stdin.end(`${payloadOf(notice)}\n`);

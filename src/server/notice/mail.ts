@@ -31,7 +31,7 @@ const OWNERS_MATTER: ReadonlySet<string> = new Set(['grant.needs-consent', 'gran
 /** For one mailbox, sign-in included; Exchange may take half of it. */
 const TIMEOUT_MS = 60_000;
 /** Mailboxes tried before the rest of the day is waited for. */
-const MOST_TRIED = 3;
+const MAX_TRIED = 3;
 
 export function mailChannel(deps: MailDeps, options: MailOptions): NoticeChannel {
   return {
@@ -42,7 +42,7 @@ export function mailChannel(deps: MailDeps, options: MailOptions): NoticeChannel
       const to = [...new Set([...options.to, ...(owner ? notice.body.mailboxes : [])])];
       const senders = await sendersFor(deps, options.from, notice);
       const failures: PosternError[] = [];
-      for (const sender of senders.slice(0, MOST_TRIED)) {
+      for (const sender of senders.slice(0, MAX_TRIED)) {
         try {
           using limit = timeLimit(`the mail server of ${sender.address}`, TIMEOUT_MS, signal);
           return await submit(deps, sender, to, notice, limit.signal);

@@ -22,12 +22,12 @@ const LATE_MS = 4 * 3_600_000;
 const UNTOLD_SINCE_MS = 8 * 86_400_000;
 const TOLD_MS = 86_400_000;
 /** Many that fail together fail for one reason. */
-const MOST_UNTOLD = 20;
+const MAX_UNTOLD = 20;
 
 /** @throws store.unavailable */
 export async function surveyOutbox({ outbox }: Pick<Store, 'outbox'>, now: number): Promise<OutboxTrouble> {
   const reports = { states: ['failed'], envelopeFrom: '', since: now - UNTOLD_SINCE_MS } as const;
-  const failed = await outbox.list(reports, { limit: MOST_UNTOLD });
+  const failed = await outbox.list(reports, { limit: MAX_UNTOLD });
   return {
     rests: await listRests(outbox),
     late: await outbox.late({ since: now - LATE_MS }),

@@ -88,7 +88,7 @@ export async function take(
 }
 
 /** Octets of messages that are forgotten in one transaction. */
-const MOST_FORGOTTEN = 512 * 1024;
+const MAX_FORGOTTEN = 512 * 1024;
 
 /** Forgets messages finished before a moment, at least one if there is any; how many. */
 export async function forgetMessages(trx: Transaction<Schema>, finishedBefore: number, limit: number): Promise<number> {
@@ -101,7 +101,7 @@ export async function forgetMessages(trx: Transaction<Schema>, finishedBefore: n
     .execute();
   // What is deleted is written over in the log first: in steps that the reserve of the disk is enough for.
   let octets = 0;
-  const old = oldest.filter(({ size }, at) => (octets += size) <= MOST_FORGOTTEN || at === 0);
+  const old = oldest.filter(({ size }, at) => (octets += size) <= MAX_FORGOTTEN || at === 0);
   const ids = old.map(({ id }) => id);
   if (ids.length > 0) {
     const bodies = old.map((row) => row.body_id);

@@ -239,7 +239,7 @@ export function outboxTable(engine: Engine): OutboxTable {
           .where('created_at', '<', since)
           .groupBy('mailbox')
           .orderBy('mailbox')
-          .limit(MOST_LATE)
+          .limit(MAX_LATE)
           .execute();
         return rows;
       }),
@@ -342,7 +342,7 @@ export function outboxTable(engine: Engine): OutboxTable {
 }
 
 /** Mailboxes that are told of at a time. */
-const MOST_LATE = 100;
+const MAX_LATE = 100;
 /** Mailboxes named in one statement. */
 const BOXES = 500;
 
