@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { createApiKey } from '../src/access/api-key.ts';
 import { createAppPassword } from '../src/access/app-password.ts';
 import { addApplication } from '../src/oauth/application.ts';
-import { connectMailbox } from '../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../src/onboard/connect-mailbox.ts';
 import { startSandbox } from '../src/sandbox/index.ts';
 import { readConfig } from '../src/server/config.ts';
 import { homeOf } from '../src/server/home.ts';

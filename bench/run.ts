@@ -19,7 +19,7 @@ import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { createAppPassword } from '../src/access/app-password.ts';
-import { connectMailbox } from '../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../src/onboard/connect-mailbox.ts';
 import { addApplication } from '../src/oauth/application.ts';
 import { startSandbox } from '../src/sandbox/index.ts';
 import { readConfig } from '../src/server/config.ts';

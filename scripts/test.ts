@@ -32,7 +32,7 @@ const LONG = [
   'test/stories/renewal-killed',
   'test/oauth/renewal',
   'test/stories/postgres',
-  'src/oauth/register/',
+  'src/onboard/register/',
   'src/store/processes',
   'test/interop/client-config',
   'test/interop/outbox',

@@ -1,7 +1,7 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
 import { shellWord } from '../base/shell.ts';
 import { isError, PosternError } from '../base/error.ts';
-import type { ConnectRequest, Redirect } from '../oauth/connect-mailbox.ts';
+import type { ConnectRequest, Redirect } from '../onboard/connect-mailbox.ts';
 import { openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
 import type { Instance } from '../server/instance.ts';
@@ -44,7 +44,7 @@ export async function consent(context: Context, instance: Instance, request: Con
       },
       signal: stop.signal,
     };
-    const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
+    const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
     const { mailbox } = await connectMailbox({ ...instance }, base);
     return mailbox;
   } catch (error) {
@@ -97,7 +97,7 @@ async function flowOf({ vault }: Instance, { way, application }: ConsentRequest)
 
 async function redirectFor(context: Context, { way, redirectUri }: ConsentRequest): Promise<Redirect> {
   if (way === 'paste') {
-    const { pasteBack } = await import('../oauth/paste-back.ts');
+    const { pasteBack } = await import('../onboard/paste-back.ts');
     return pasteBack({
       redirectUri: redirectUri ?? 'http://localhost/',
       async ask(url) {
@@ -109,7 +109,7 @@ async function redirectFor(context: Context, { way, redirectUri }: ConsentReques
       again: ({ message, hint }) => context.ask(`${message}; ${hint}`),
     });
   }
-  const { listenForRedirect } = await import('../oauth/loopback.ts');
+  const { listenForRedirect } = await import('../onboard/loopback.ts');
   return listenForRedirect({
     async open(url) {
       context.ask('sign in with the browser window that opens now; if none does, open this on this machine:');

@@ -1,7 +1,7 @@
 /** Options that give a client credential: the same for a new application and for one that rolls over. */
 import type { Command } from 'commander';
 import type { ClientCredential } from '../oauth/application.ts';
-import { readServiceAccount } from '../oauth/service-account.ts';
+import { readServiceAccount } from '../onboard/service-account.ts';
 import { readSecret, readText } from './ask.ts';
 import { cliError } from './errors.ts';
 import { moment } from './value.ts';

@@ -8,7 +8,7 @@ import { asError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import { addApplication } from '../oauth/application.ts';
-import { connectMailbox } from '../oauth/connect-mailbox.ts';
+import { connectMailbox } from '../onboard/connect-mailbox.ts';
 import type { Sandbox } from '../sandbox/index.ts';
 import { certificateFiles } from '../server/certificate.ts';
 import { readConfig, type Config } from '../server/config.ts';

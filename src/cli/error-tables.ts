@@ -3,10 +3,10 @@ import { accessError } from '../access/errors.ts';
 import { baseError, type ErrorRow } from '../base/error.ts';
 import { checkError } from '../check/errors.ts';
 import { gatewayError } from '../gateway/errors.ts';
-import { discoverError } from '../oauth/discover/errors.ts';
+import { discoverError } from '../onboard/discover/errors.ts';
 import { oauthError } from '../oauth/errors.ts';
-import { importError } from '../oauth/import/errors.ts';
-import { registerError } from '../oauth/register/errors.ts';
+import { importError } from '../onboard/import/errors.ts';
+import { registerError } from '../onboard/register/errors.ts';
 import { outboxError } from '../outbox/errors.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { sandboxError } from '../sandbox/errors.ts';
@@ -36,9 +36,9 @@ export const ERROR_TABLES: readonly {
   },
   { room: 'access', about: 'App passwords and API keys.', table: accessError.table },
   { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },
-  { room: 'oauth/discover', about: 'Finding provider and servers.', table: discoverError.table },
-  { room: 'oauth/register', about: 'Registering an application.', table: registerError.table },
-  { room: 'oauth/import', about: 'Taking over another program’s accounts.', table: importError.table },
+  { room: 'onboard/discover', about: 'Finding provider and servers.', table: discoverError.table },
+  { room: 'onboard/register', about: 'Registering an application.', table: registerError.table },
+  { room: 'onboard/import', about: 'Taking over another program’s accounts.', table: importError.table },
   { room: 'check', about: 'What a diagnosis finds.', table: checkError.table },
   { room: 'protocol', about: 'The wire: framing, TLS, SASL.', table: protocolError.table },
   { room: 'vault', about: 'Keys and sealed secrets.', table: vaultError.table },

@@ -1,5 +1,5 @@
 /** Discovery for commands: the real DNS and network, loaded when asked for. */
-import type { Candidate, Discovery } from '../oauth/discover/types.ts';
+import type { Candidate, Discovery } from '../onboard/discover/types.ts';
 import { readText } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
@@ -10,8 +10,8 @@ export async function discoverAddress(
   options: { readonly ispdb?: string | true; readonly ca?: string } = {},
 ): Promise<Discovery> {
   const { openHttp } = await import('../oauth/http.ts');
-  const { systemDns } = await import('../oauth/discover/dns.ts');
-  const { discover, MOZILLA_ISPDB } = await import('../oauth/discover/discover.ts');
+  const { systemDns } = await import('../onboard/discover/dns.ts');
+  const { discover, MOZILLA_ISPDB } = await import('../onboard/discover/discover.ts');
   const ispdb = options.ispdb === true ? MOZILLA_ISPDB : options.ispdb;
   if (ispdb !== undefined && !/^https:\/\/[^/]/.test(ispdb))
     throw cliError('cli.usage', `${ispdb} is no address of a database`, { hint: 'write it as https://…/' });

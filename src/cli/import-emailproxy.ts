@@ -4,16 +4,16 @@ import { asError, isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ClientCredential } from '../oauth/application.ts';
 import { isAppOnly } from '../oauth/flows.ts';
-import { adoptAccount } from '../oauth/import/adopt.ts';
+import { adoptAccount } from '../onboard/import/adopt.ts';
 import {
   type EmailProxyConfig,
   type ImportedAccount,
   type ImportedListener,
   type ImportedProvider,
   readEmailProxy,
-} from '../oauth/import/emailproxy.ts';
-import { fernetOpener } from '../oauth/import/fernet.ts';
-import { readServiceAccount } from '../oauth/service-account.ts';
+} from '../onboard/import/emailproxy.ts';
+import { fernetOpener } from '../onboard/import/fernet.ts';
+import { readServiceAccount } from '../onboard/service-account.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
@@ -117,7 +117,7 @@ async function take(
     return { ...base, state: 'untried', next: `postern check ${shellWord(account.address)}` };
   try {
     if (isAppOnly(account.flow)) {
-      const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
+      const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
       await connectMailbox(instance, {
         application,
         address: account.address,

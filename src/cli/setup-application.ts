@@ -1,13 +1,13 @@
 /** The application step of `postern init`: one that is here, one that was registered, or how to register one. */
 import { shellWord } from '../base/shell.ts';
 import type { ClientCredential } from '../oauth/application.ts';
-import { changeApplication } from '../oauth/change-application.ts';
+import { changeApplication } from '../onboard/change-application.ts';
 import { presetById, presets } from '../oauth/providers.ts';
-import { planRegistration } from '../oauth/register/plan.ts';
-import { googleSteps } from '../oauth/register/google.ts';
-import { clouds, type CloudName } from '../oauth/register/cloud.ts';
-import { portalSteps } from '../oauth/register/script.ts';
-import { verifyApplication } from '../oauth/register/verify.ts';
+import { planRegistration } from '../onboard/register/plan.ts';
+import { googleSteps } from '../onboard/register/google.ts';
+import { clouds, type CloudName } from '../oauth/cloud.ts';
+import { portalSteps } from '../onboard/register/script.ts';
+import { verifyApplication } from '../onboard/register/verify.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application, Protocol } from '../store/types.ts';
 import type { Context } from './context.ts';

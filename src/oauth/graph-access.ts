@@ -10,7 +10,7 @@ import type { Mailbox } from '../store/types.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
-import { clouds } from './register/cloud.ts';
+import { clouds } from './cloud.ts';
 import { readGrant } from './renewal.ts';
 import type { RenewalDeps } from './renewal.ts';
 import { LEAST_LEFT_MS } from './schedule.ts';

@@ -7,7 +7,7 @@ import type { Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { resolveProvider } from '../oauth/provider.ts';
-import { isAnswer, stateOf } from '../oauth/redirect.ts';
+import { isAnswer, stateOf } from '../onboard/redirect.ts';
 import type { Mailbox } from '../store/types.ts';
 import { endInvitation, type Subject, subjectOf, withSlash } from './consent-link.ts';
 import { askPage, failurePage, messagePage, redirectPage, successPage } from './consent-pages.ts';
@@ -81,7 +81,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     const outcome = Promise.withResolvers<Mailbox>();
     outcome.promise.catch(() => undefined);
     try {
-      const { connectMailbox } = await import('../oauth/connect-mailbox.ts');
+      const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
       const { mailbox } = await connectMailbox(instance, {
         application: subject.application,
         address: subject.address,

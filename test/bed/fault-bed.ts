@@ -13,7 +13,7 @@ import { reportOf } from '../../src/check/step.ts';
 import type { CheckReport, Finding } from '../../src/check/types.ts';
 import { addApplication } from '../../src/oauth/application.ts';
 import { openCircuits } from '../../src/oauth/circuit.ts';
-import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import { openHttp } from '../../src/oauth/http.ts';
 import { openTokenSource } from '../../src/oauth/token-source.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';

@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createAppPassword } from '../../src/access/app-password.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { addApplication } from '../../src/oauth/application.ts';
-import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import { certificateFiles } from '../../src/server/certificate.ts';
 import { readConfig } from '../../src/server/config.ts';
 import { homeOf, makeHome } from '../../src/server/home.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import { addApplication, type NewApplication } from '../../src/oauth/application.ts';
-import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import type { OAuthEvent } from '../../src/oauth/events.ts';
 import type { Sandbox } from '../../src/sandbox/index.ts';
 import { type Config, readConfig } from '../../src/server/config.ts';

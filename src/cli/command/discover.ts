@@ -1,7 +1,7 @@
 /** `postern discover`: provider and servers of a mail address. */
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
-import type { Candidate, Discovery } from '../../oauth/discover/types.ts';
+import type { Candidate, Discovery } from '../../onboard/discover/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { discoverAddress } from '../find-provider.ts';

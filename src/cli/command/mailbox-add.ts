@@ -1,7 +1,7 @@
 /** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
-import { presetOfDomain } from '../../oauth/discover/known.ts';
+import { presetOfDomain } from '../../onboard/discover/known.ts';
 import { presetById } from '../../oauth/providers.ts';
 import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-link.ts';
 import type { Instance } from '../../server/instance.ts';

@@ -1,7 +1,7 @@
 /** `postern mailbox set`: how mail of a mailbox leaves, and as whom. */
 import { Command, Option } from 'commander';
 import { checkAddress } from '../../outbox/address.ts';
-import { moveMailbox } from '../../oauth/change-application.ts';
+import { moveMailbox } from '../../onboard/change-application.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';

@@ -1,7 +1,7 @@
 /** `postern provider set`: correct an application in place. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { changeApplication } from '../../oauth/change-application.ts';
+import { changeApplication } from '../../onboard/change-application.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import { Context } from '../context.ts';

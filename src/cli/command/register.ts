@@ -3,7 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { resolveProvider } from '../../oauth/provider.ts';
-import { googleSteps } from '../../oauth/register/google.ts';
+import { googleSteps } from '../../onboard/register/google.ts';
 import { readSecret, readText } from '../ask.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -87,7 +87,7 @@ function oidc(): Command {
         throw cliError('cli.usage', `${issuer} is not an address`, { hint: 'write it as https://…' });
       // Loaded here and not above: no other command needs them.
       const { openHttp } = await import('../../oauth/http.ts');
-      const { clientMetadata, readMetadata, registerClient } = await import('../../oauth/register/dynamic.ts');
+      const { clientMetadata, readMetadata, registerClient } = await import('../../onboard/register/dynamic.ts');
       const http = openHttp({ ca: options.ca === undefined ? undefined : readText(options.ca, 'CA') });
       try {
         const server = await readMetadata(http, issuer);

@@ -4,8 +4,8 @@
  */
 import { asError, isError } from '../../base/error.ts';
 import { before } from '../../base/text.ts';
-import type { Http } from '../http.ts';
-import { presetById } from '../providers.ts';
+import type { Http } from '../../oauth/http.ts';
+import { presetById } from '../../oauth/providers.ts';
 import { readAutoconfig } from './autoconfig.ts';
 import type { Dns } from './dns.ts';
 import { discoverError } from './errors.ts';

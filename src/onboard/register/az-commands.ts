@@ -2,7 +2,7 @@
  * The commands of the Azure CLI that make a registration, as arguments: printed as a script, or run one by one. Names and
  * behaviour of the options: Azure/azure-cli, command module role (`_params.py`, `custom.py`).
  */
-import type { Cloud } from './cloud.ts';
+import type { Cloud } from '../../oauth/cloud.ts';
 import { RESOURCES } from './permissions.ts';
 import type { RequiredResourceAccess, ResourceName } from './permissions.ts';
 import type { Plan } from './plan.ts';

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ClientCredential } from '../application.ts';
+import type { ClientCredential } from '../../oauth/application.ts';
 import type { Az } from './az.ts';
 import * as az from './az-commands.ts';
 import {

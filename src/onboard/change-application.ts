@@ -2,9 +2,9 @@
 import { shellWord } from '../base/shell.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import { PROTOCOLS } from '../store/types.ts';
-import { oauthError } from './errors.ts';
-import { isAppOnly } from './flows.ts';
-import { applicationSettings, resolveProvider } from './provider.ts';
+import { oauthError } from '../oauth/errors.ts';
+import { isAppOnly } from '../oauth/flows.ts';
+import { applicationSettings, resolveProvider } from '../oauth/provider.ts';
 
 export interface ApplicationChange {
   readonly name?: string;

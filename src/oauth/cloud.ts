@@ -1,7 +1,7 @@
-/** What differs between Microsoft's clouds when an application is registered. Register separately in each. */
-import { presetById } from '../providers.ts';
-import type { MicrosoftPreset } from '../providers.ts';
-import { registerError } from './errors.ts';
+/** What differs between Microsoft's clouds. An application is registered separately in each. */
+import { presetById } from './providers.ts';
+import type { MicrosoftPreset } from './providers.ts';
+import { oauthError } from './errors.ts';
 
 export interface Cloud {
   /** The preset of {@link presetById}. */
@@ -59,9 +59,9 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
 };
 export type CloudName = keyof typeof clouds;
 
-/** @throws register.incomplete (no preset of Microsoft's behind this cloud) */
+/** @throws oauth.unknown-provider when no preset of Microsoft's stands behind this cloud */
 export function presetOf(cloud: Cloud): MicrosoftPreset {
   const preset = presetById(cloud.preset);
   if (preset?.family === 'microsoft') return preset;
-  throw registerError('register.incomplete', `there is no Microsoft preset ${cloud.preset}`);
+  throw oauthError('oauth.unknown-provider', `there is no Microsoft preset ${cloud.preset}`);
 }

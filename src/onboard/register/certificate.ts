@@ -2,7 +2,7 @@
 import { createPrivateKey, generateKeyPair, randomBytes, webcrypto } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Secret } from '../../base/secret.ts';
-import type { ClientCredential } from '../application.ts';
+import type { ClientCredential } from '../../oauth/application.ts';
 
 const DAY_MS = 86_400_000;
 const ALGORITHM = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;

@@ -11,7 +11,7 @@ import { presetOfDomain, presetOfServer } from '../discover/known.ts';
 import { importError } from './errors.ts';
 import { readIni } from './ini.ts';
 import type { IniSection } from './ini.ts';
-import { presets } from '../providers.ts';
+import { presets } from '../../oauth/providers.ts';
 
 export interface ImportedProvider {
   readonly preset: string;

@@ -3,12 +3,12 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
-import { connectMailbox } from '../../src/oauth/connect-mailbox.ts';
-import type { Redirect } from '../../src/oauth/connect-mailbox.ts';
+import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
+import type { Redirect } from '../../src/onboard/connect-mailbox.ts';
 import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../src/oauth/suspension.ts';
 import type { Application } from '../../src/store/types.ts';
-import { openBed, secretOf } from './fixture.ts';
-import type { Bed } from './fixture.ts';
+import { openBed, secretOf } from '../oauth/fixture.ts';
+import type { Bed } from '../oauth/fixture.ts';
 
 describe('consent at a real authorization server', () => {
   let bed: Bed;

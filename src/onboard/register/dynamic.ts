@@ -1,7 +1,7 @@
 /** Dynamic client registration (RFC 7591) at any authorization server whose metadata offers it. */
 import { z } from 'zod';
 import { scrub, Secret } from '../../base/secret.ts';
-import type { Http } from '../http.ts';
+import type { Http } from '../../oauth/http.ts';
 import { registerError } from './errors.ts';
 
 export interface ServerMetadata {

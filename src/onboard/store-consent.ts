@@ -3,11 +3,11 @@ import { shellWord } from '../base/shell.ts';
 import { newId } from '../store/id.ts';
 import type { Flow, Grant, Mailbox, Store } from '../store/types.ts';
 import type { ConnectDeps, ConnectRequest } from './connect-mailbox.ts';
-import type { TokenAnswer } from './engine.ts';
-import { oauthError } from './errors.ts';
-import { sealTokens, tokensOf } from './grant-tokens.ts';
-import { afterConsent } from './renewal-record.ts';
-import { requireOpen } from './suspension.ts';
+import type { TokenAnswer } from '../oauth/engine.ts';
+import { oauthError } from '../oauth/errors.ts';
+import { sealTokens, tokensOf } from '../oauth/grant-tokens.ts';
+import { afterConsent } from '../oauth/renewal-record.ts';
+import { requireOpen } from '../oauth/suspension.ts';
 
 export interface NewTokens {
   readonly applicationId: string;

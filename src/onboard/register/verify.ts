@@ -8,10 +8,10 @@ import { asError, isError } from '../../base/error.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Application, Protocol } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
-import { checkAccessToken } from '../access-token.ts';
-import { openClient } from '../engines.ts';
-import type { Client } from '../engines.ts';
-import { isAppOnly } from '../flows.ts';
+import { checkAccessToken } from '../../oauth/access-token.ts';
+import { openClient } from '../../oauth/engines.ts';
+import type { Client } from '../../oauth/engines.ts';
+import { isAppOnly } from '../../oauth/flows.ts';
 import type { Plan } from './plan.ts';
 
 export interface Check {

@@ -2,8 +2,8 @@
 import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
-import type { ClientCredential } from './application.ts';
-import { oauthError } from './errors.ts';
+import type { ClientCredential } from '../oauth/application.ts';
+import { oauthError } from '../oauth/errors.ts';
 
 const keyFile = z.object({
   type: z.literal('service_account'),

@@ -1,8 +1,8 @@
 /** The least registration at Microsoft that a flow and its protocols need. Pure: nothing is asked, nothing is done. */
 import type { Flow, Protocol } from '../../store/types.ts';
-import { isAppOnly } from '../flows.ts';
-import { clouds, presetOf } from './cloud.ts';
-import type { Cloud, CloudName } from './cloud.ts';
+import { isAppOnly } from '../../oauth/flows.ts';
+import { clouds, presetOf } from '../../oauth/cloud.ts';
+import type { Cloud, CloudName } from '../../oauth/cloud.ts';
 import { registerError } from './errors.ts';
 import { application, delegated, graphSend, signIn } from './permissions.ts';
 import type { Permission } from './permissions.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
-import type { Http, HttpRequest } from '../http.ts';
+import type { Http, HttpRequest } from '../../oauth/http.ts';
 import { clientMetadata, readMetadata, registerClient, type ServerMetadata } from './dynamic.ts';
 
 type Answer = (url: string, request: HttpRequest) => Response;

@@ -1,7 +1,7 @@
 /** Which provider a domain, a mail exchanger or a mail server belongs to, as data. */
 import { passwordProviders, type PasswordProvider } from '../password-providers.ts';
 import { before } from '../../base/text.ts';
-import { presets } from '../providers.ts';
+import { presets } from '../../oauth/providers.ts';
 
 interface Rule {
   readonly preset: string;

@@ -2,8 +2,8 @@
 import { newId } from '../../store/id.ts';
 import type { Application, Grant, Mailbox } from '../../store/types.ts';
 import { Secret } from '../../base/secret.ts';
-import { isAppOnly } from '../flows.ts';
-import { sealTokens } from '../grant-tokens.ts';
+import { isAppOnly } from '../../oauth/flows.ts';
+import { sealTokens } from '../../oauth/grant-tokens.ts';
 import type { ConnectDeps } from '../connect-mailbox.ts';
 import type { ImportedAccount } from './emailproxy.ts';
 

@@ -8,7 +8,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
-import { oauthError } from './errors.ts';
+import { oauthError } from '../oauth/errors.ts';
 import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
 

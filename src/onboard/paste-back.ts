@@ -1,7 +1,7 @@
 /** The redirect of hosts without a browser: the person signs in elsewhere and pastes the address the browser ended at. */
 import { asError, type PosternError } from '../base/error.ts';
 import { trimEndOf } from '../base/text.ts';
-import { oauthError } from './errors.ts';
+import { oauthError } from '../oauth/errors.ts';
 import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
 
