@@ -59,7 +59,7 @@ async function reachOrigin(
   const port = Number(origin.port || 443);
   const dns = await steps.run('authority.dns', 'authority name', () => resolveName(host));
   if (dns.outcome === 'failed') return { findings: [dns], through: false };
-  const reached = await reach({ host, port, tls: 'implicit', trust: ca === undefined ? {} : { ca }, ...limits }, () =>
+  const reached = await reach({ host, port, tls: 'implicit', trust: ca === undefined ? {} : { ca } }, limits, () =>
     deps.clock.now(),
   );
   if (reached.type === 'no-tcp')

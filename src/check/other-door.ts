@@ -6,8 +6,8 @@ import { shellWord } from '../base/shell.ts';
 import { systemClock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
-import { connect } from '../protocol/tls/connect.ts';
 import type { Protocol } from '../store/types.ts';
+import { connectTo } from '../upstream/sign-in.ts';
 import { checkError } from './errors.ts';
 
 const NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
@@ -63,7 +63,7 @@ function judge(endpoint: MailEndpoint, { tls, protocol }: Door): PosternError | 
 
 /** The protocol of a server's greeting (RFC 9051 §7.1, RFC 1939 §4, RFC 5321 §4.2). */
 async function greetingOf(
-  { host, port, trust }: MailEndpoint,
+  endpoint: MailEndpoint,
   tls: Door['tls'],
   signal?: AbortSignal,
 ): Promise<Protocol | undefined> {
@@ -71,7 +71,7 @@ async function greetingOf(
   const timer = systemClock.after(GREETING_MS, () => limit.abort(new Error('no greeting')));
   const stop = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
   try {
-    const conn = await connect({ host, port, tls, trust, timeoutMs: GREETING_MS, signal: stop });
+    const conn = await connectTo({ ...endpoint, tls }, { timeoutMs: GREETING_MS, signal: stop });
     try {
       const line = (await conn.line(GREETING_OCTETS, stop))?.toString('latin1') ?? '';
       if (/^\* (?:OK|PREAUTH|BYE)\b/i.test(line)) return 'imap';

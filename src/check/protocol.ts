@@ -2,12 +2,9 @@
 import { asError, isError } from '../base/error.ts';
 import type { AccessToken, MailEndpoint } from '../oauth/types.ts';
 import type { BearerSignedIn } from '../protocol/bearer-sign-in.ts';
-import * as imap from '../protocol/imap/client.ts';
-import * as pop3 from '../protocol/pop3/client.ts';
-import * as smtp from '../protocol/smtp/client.ts';
-import { secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
+import { signInWithToken } from '../upstream/sign-in.ts';
 import { lookInside, tryEnvelope } from './first-command.ts';
 import { describeKnown, lookAtNewest, oddity } from './newest-message.ts';
 import { otherDoor } from './other-door.ts';
@@ -17,7 +14,6 @@ import { describeTls } from './tls-facts.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 import { timeLimit } from '../protocol/wire/time-limit.ts';
 
-const clients = { imap, pop3, smtp };
 /** A person waits for this; Exchange may take half a minute. */
 export const TIMEOUT_MS = 45_000;
 const SLOW_MS = 10_000;
@@ -50,7 +46,7 @@ export async function* checkProtocol(check: ProtocolCheck): AsyncGenerator<Findi
   if (dns.outcome === 'failed') return;
 
   const { signal: stop, timeoutMs = TIMEOUT_MS } = check.options;
-  const reached = await reach({ ...endpoint, timeoutMs, ...(stop ? { signal: stop } : {}) }, () => deps.clock.now());
+  const reached = await reach(endpoint, { timeoutMs, signal: stop }, () => deps.clock.now());
   const tcp = `${name} connection`;
   if (reached.type === 'no-tcp') {
     yield steps.failed(id('tcp'), tcp, reached.error);
@@ -87,7 +83,8 @@ async function* withConnection(
     return;
   }
   const startedAt = deps.clock.now();
-  const signedIn = await signIn(endpoint, token, conn, signal).catch(asError);
+  const limits = { timeoutMs: TIMEOUT_MS, signal };
+  const signedIn = await signInWithToken(conn, endpoint, token.value, limits).catch(asError);
   const milliseconds = deps.clock.now() - startedAt;
   // With STARTTLS the handshake is part of the sign-in.
   // Looked at before anything else is: a server that refused is about to close, and a closed connection shows nothing.
@@ -140,23 +137,4 @@ function describeSignIn(
     facts,
     ...(note === undefined ? {} : { notes: [note] }),
   };
-}
-
-/** @throws sasl.*, tls.*, wire.* */
-function signIn(
-  { protocol, host, port, tls, trust, user, mechanisms }: MailEndpoint,
-  token: AccessToken,
-  conn: Conn,
-  signal: AbortSignal,
-): Promise<BearerSignedIn> {
-  return clients[protocol].signIn(conn, {
-    tls,
-    secure: (plain) => secureClient(plain, { host, trust, timeoutMs: TIMEOUT_MS, signal }),
-    user,
-    token: token.value,
-    host,
-    port,
-    mechanisms,
-    signal,
-  });
 }

@@ -2,9 +2,9 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { protocolError } from '../protocol/errors.ts';
-import { connect, type ConnectOptions } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import { asError, type PosternError } from '../base/error.ts';
+import { connectTo, type MailServer, type SignInLimits } from '../upstream/sign-in.ts';
 import type { Found } from './step.ts';
 
 /** Which addresses a name has. @throws wire.unreachable */
@@ -27,13 +27,13 @@ export type Reached =
   | { readonly type: 'no-tcp'; readonly error: PosternError }
   | { readonly type: 'no-tls'; readonly error: PosternError };
 
-export async function reach(options: ConnectOptions, now: () => number): Promise<Reached> {
+export async function reach(server: MailServer, limits: SignInLimits, now: () => number): Promise<Reached> {
   const startedAt = now();
   try {
-    const conn = await connect(options);
+    const conn = await connectTo(server, limits);
     return { type: 'open', conn, milliseconds: now() - startedAt };
   } catch (thrown) {
-    options.signal?.throwIfAborted();
+    limits.signal?.throwIfAborted();
     const error = asError(thrown);
     return { type: error.code.startsWith('tls.') ? 'no-tls' : 'no-tcp', error };
   }

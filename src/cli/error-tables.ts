@@ -13,6 +13,7 @@ import { sandboxError } from '../sandbox/errors.ts';
 import { apiError } from '../server/api/errors.ts';
 import { serverError } from '../server/errors.ts';
 import { storeError } from '../store/errors.ts';
+import { upstreamError } from '../upstream/errors.ts';
 import { vaultError } from '../vault/errors.ts';
 import { cliError } from './errors.ts';
 
@@ -29,6 +30,11 @@ export const ERROR_TABLES: readonly {
     table: apiError.table,
   },
   { room: 'gateway', about: 'What mail programs meet.', table: gatewayError.table },
+  {
+    room: 'upstream',
+    about: 'What mail programs meet when the provider does not let Postern in.',
+    table: upstreamError.table,
+  },
   {
     room: 'outbox',
     about: 'Mail that is accepted first and delivered then; templates and webhooks.',

@@ -5,7 +5,7 @@ import { errorFrom } from '../oauth/answer.ts';
 import { ManualClock } from '../base/clock.ts';
 import { builtIn } from '../oauth/catalogue/catalogue.ts';
 import { diagnose } from '../oauth/catalogue/diagnose.ts';
-import { deniedText } from '../gateway/provider.ts';
+import { deniedText } from '../upstream/explain.ts';
 import { exitCodeOf, exitCodeOfKind } from './exit-code.ts';
 
 const made = errorTable({

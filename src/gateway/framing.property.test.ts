@@ -12,7 +12,7 @@ import { ManualClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { Continuity } from './continuity/continuity.ts';
-import type { SignedIn } from './provider.ts';
+import type { UpstreamSession } from '../upstream/upstream.ts';
 import { relay } from './relay.ts';
 import { ReusableSessions } from './reuse.ts';
 
@@ -79,7 +79,7 @@ const conversation = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-function signedInUntil(expiresAt: number): SignedIn {
+function signedInUntil(expiresAt: number): UpstreamSession {
   const endpoint = {
     protocol: 'imap',
     host: 'h',

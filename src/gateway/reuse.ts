@@ -10,8 +10,8 @@ import type { Log } from '../base/log.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { Conn } from '../protocol/wire/conn.ts';
-import { gatewayError } from './errors.ts';
-import type { ProviderConnection, SignedIn } from './provider.ts';
+import { upstreamError } from '../upstream/errors.ts';
+import type { UpstreamConnection, UpstreamSession } from '../upstream/upstream.ts';
 
 export interface ReuseOptions {
   readonly clock: Clock;
@@ -23,7 +23,7 @@ export interface ReuseOptions {
 }
 
 /** A session that has been given back. */
-export interface Returned extends SignedIn {
+export interface Returned extends UpstreamSession {
   /** Without listeners. */
   readonly socket: Socket;
   /** A mailbox is selected in it. */
@@ -33,7 +33,7 @@ export interface Returned extends SignedIn {
 }
 
 interface Resting {
-  readonly connection: ProviderConnection;
+  readonly connection: UpstreamConnection;
   readonly since: number;
   /** Aborted when it is taken. */
   readonly taken: AbortController;
@@ -60,7 +60,7 @@ const LOGOUT = `${TAG} LOGOUT\r\n`;
 /** Of a tag's end, in octets: an answer to it that was not caused by our command would have to be guessed. */
 const UNGUESSABLE = 9;
 /** One for all: an error with its stack costs more than the rest of what it takes to rest. */
-const TAKEN = gatewayError('gateway.provider-unreachable', 'the session rests no more');
+const TAKEN = upstreamError('gateway.provider-unreachable', 'the session rests no more');
 
 export class ReusableSessions {
   readonly #options: ReuseOptions;
@@ -81,7 +81,7 @@ export class ReusableSessions {
   }
 
   /** Whether such a session can be brought back to where it was after sign-in (RFC 3691 UNSELECT) and is worth keeping. */
-  wants({ capabilities, expiresAt }: SignedIn, selected: boolean): boolean {
+  wants({ capabilities, expiresAt }: UpstreamSession, selected: boolean): boolean {
     const { clock, keepMs } = this.#options;
     if (keepMs === 0 || this.#closing.signal.aborted || expiresAt - clock.now() < LEAST_LEFT_MS) return false;
     return !selected || capabilities.some((name) => name.toUpperCase() === 'UNSELECT');
@@ -95,7 +95,7 @@ export class ReusableSessions {
     try {
       // Its answer proves that the server is between two commands, whatever it made of those before.
       if (selected || !unused) await this.#ask(conn, selected ? 'UNSELECT' : 'NOOP', this.#closing.signal);
-      if (returning.closed) throw gatewayError('gateway.provider-unreachable', 'the mailbox was closed');
+      if (returning.closed) throw upstreamError('gateway.provider-unreachable', 'the mailbox was closed');
       this.#keep(address, { ...signedIn, conn, reused: true });
     } catch (error) {
       this.#options.log.debug({ mailbox: address, code: asError(error).code }, 'a session could not be kept for reuse');
@@ -114,7 +114,7 @@ export class ReusableSessions {
     endpoint: MailEndpoint,
     expiresAt: number,
     signal: AbortSignal,
-  ): Promise<ProviderConnection | 'none'> {
+  ): Promise<UpstreamConnection | 'none'> {
     for (;;) {
       const resting = this.#resting.get(address)?.at(-1);
       if (resting === undefined) return 'none';
@@ -146,11 +146,11 @@ export class ReusableSessions {
 
   /** Ends all, and keeps none from now on. */
   close(): void {
-    this.#closing.abort(gatewayError('gateway.provider-unreachable', 'the gateway is shutting down'));
+    this.#closing.abort(upstreamError('gateway.provider-unreachable', 'the gateway is shutting down'));
     this.drop([...this.#resting.keys()]);
   }
 
-  #keep(address: string, connection: ProviderConnection): void {
+  #keep(address: string, connection: UpstreamConnection): void {
     const { wall, keepMs } = this.#options;
     this.#closing.signal.throwIfAborted();
     if (connection.conn.closed || !connection.conn.drained)

@@ -15,11 +15,13 @@ import { neighbourhood, type Place, plainAddress } from './admission.ts';
 import { imapAfterSignIn } from './capabilities.ts';
 import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
+import { upstreamError } from '../upstream/errors.ts';
 import { extensionsBefore } from './extensions-before.ts';
+import { mailboxClosed } from '../upstream/explain.ts';
+import { sessionOf, type UpstreamConnection } from '../upstream/upstream.ts';
 import { type Ending, goodbye } from './goodbye.ts';
 import { handshake } from './handshake.ts';
 import { mailRules } from './mail-rules.ts';
-import { type ProviderConnection, signedInOf } from './provider.ts';
 import { relay } from './relay.ts';
 import type { RelayEnd, RunningRelay } from './relay-types.ts';
 import { type RunningSubmission, submit } from './submission.ts';
@@ -27,17 +29,7 @@ import { SessionRecord } from './session-record.ts';
 import { beginSigningIn, type SigningIn } from './signing-in.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ListenerConfig } from './types.ts';
-import {
-  asAddress,
-  barredBy,
-  codeOf,
-  isAway,
-  outcomeOf,
-  mailboxClosed,
-  outward,
-  slowed,
-  wrongPassword,
-} from './verdict.ts';
+import { asAddress, barredBy, codeOf, isAway, outcomeOf, outward, slowed, wrongPassword } from './verdict.ts';
 
 /** A program that is slowed down is not kept waiting longer than it would wait itself. */
 const SLOWEST_MS = 30_000;
@@ -137,7 +129,7 @@ export class Session {
 
   closed(): void {
     this.#account.close();
-    this.#signingIn?.gone.abort(gatewayError('gateway.provider-unreachable', 'the mail program hung up'));
+    this.#signingIn?.gone.abort(upstreamError('gateway.provider-unreachable', 'the mail program hung up'));
   }
 
   /** Ends the session from our side. A sign-in that is being checked is let through unless it is no longer allowed. */
@@ -231,7 +223,7 @@ export class Session {
     }
     try {
       if (suspended !== undefined) throw mailboxClosed(suspended);
-      const provider = await this.#around.provider.signIn(mailbox, this.#protocol, now.gone.signal);
+      const provider = await this.#around.upstream.signIn(mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
       now.gone.signal.throwIfAborted();
       if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);
@@ -256,7 +248,7 @@ export class Session {
     }
   }
 
-  #pass(conn: Conn, provider: ProviderConnection): void {
+  #pass(conn: Conn, provider: UpstreamConnection): void {
     const { deps, limits } = this.#around;
     this.#since = deps.clock.now();
     deps.log.info(
@@ -308,8 +300,8 @@ export class Session {
   }
 
   /** Keeps the session, as far as the protocol allows, when its token or its server ends. */
-  #keep(connection: ProviderConnection): SessionKeeper {
-    const { deps, hostname, provider, reusable } = this.#around;
+  #keep(connection: UpstreamConnection): SessionKeeper {
+    const { deps, hostname, reusable, upstream } = this.#around;
     const protocol = this.#protocol;
     const mailbox = this.#mailbox!;
     const facts = { ...this.#record.facts, mailbox: mailbox.address };
@@ -320,13 +312,13 @@ export class Session {
       get log() {
         return deps.log.child(facts); // hardly any session has something to say
       },
-      signedIn: signedInOf(connection),
-      signIn: signInAgain(provider, deps.signIn, mailbox.address, protocol),
+      signedIn: sessionOf(connection),
+      signIn: signInAgain(upstream, deps.signIn, mailbox.address, protocol),
       wantsBack: (now, selected) => reusable.wants(now, selected),
       mail: mailRules(() => deps.signIn.known(mailbox.address) ?? mailbox),
       onMessage: (message) => this.#record.relayed(mailbox.address, message),
       ...(this.#dropsCopies && { keepsCopy: async (copy) => (await deps.sentCopies?.keeps(mailbox, copy)) ?? 'no' }),
-      onReturned: (session) => void reusable.give(mailbox.address, session).then(() => provider.ended(mailbox.address)),
+      onReturned: (session) => void reusable.give(mailbox.address, session).then(() => upstream.ended(mailbox.address)),
       onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
         this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
         deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
@@ -342,7 +334,7 @@ export class Session {
     this.#relay = undefined;
     this.#keeper?.close();
     this.#keeper = undefined;
-    if (this.#protocol === 'imap' && this.#mailbox) this.#around.provider.ended(this.#mailbox.address);
+    if (this.#protocol === 'imap' && this.#mailbox) this.#around.upstream.ended(this.#mailbox.address);
     this.#record.note('session.ended', reason === 'error' ? 'failed' : 'ok', this.#mailbox?.address, facts);
     deps.log.info({ ...this.#record.facts, mailbox: this.#mailbox?.address, ...facts }, 'session ended');
     deps.meter.sessionEnded(this.#protocol, bytesToClient, bytesToServer);
@@ -350,7 +342,7 @@ export class Session {
   }
 
   /** Signed in at the provider, but the program was gone before it could hear of it. */
-  #abandon(provider: ProviderConnection): void {
+  #abandon(provider: UpstreamConnection): void {
     provider.conn.end();
     this.#since = this.#around.deps.clock.now();
     this.#ended({ bytesToClient: 0, bytesToServer: 0, reason: 'client-closed' });

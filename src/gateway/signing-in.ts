@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { AppPassword } from '../store/types.ts';
-import type { ProviderConnection } from './provider.ts';
+import type { UpstreamConnection } from '../upstream/upstream.ts';
 
 /** What exists only until the relay runs, so that an idle session keeps none of it. */
 export interface SigningIn {
@@ -12,7 +12,7 @@ export interface SigningIn {
   /** Aborted when the program is gone or may no longer come in; ends the work at the provider. */
   readonly gone: AbortController;
   conn: Conn | undefined;
-  provider: ProviderConnection | undefined;
+  provider: UpstreamConnection | undefined;
   /** Mail of this program goes to the outbox: who brings it. */
   submitter: AppPassword | undefined;
   verifying: boolean;

@@ -10,10 +10,11 @@ import { Budget } from '../protocol/wire/budget.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { Admission, type LimitReached, plainAddress } from './admission.ts';
 import { gatewayError } from './errors.ts';
+import { upstreamError } from '../upstream/errors.ts';
 import { ExtensionBook } from './extension-book.ts';
 import { refusal } from './goodbye.ts';
 import { listen } from './listener.ts';
-import { Provider } from './provider.ts';
+import { Upstream } from '../upstream/upstream.ts';
 import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -84,7 +85,7 @@ class RunningGateway implements Gateway {
     const hostname = deps.hostname ?? machineName();
     const wall = deps.wall ?? deps.clock;
     const reusable = new ReusableSessions({ clock: deps.clock, wall, log: deps.log, keepMs: limits.reuseMs });
-    const provider = new Provider({
+    const upstream = new Upstream({
       tokens: deps.tokens,
       clock: deps.clock,
       wall,
@@ -99,7 +100,7 @@ class RunningGateway implements Gateway {
         protocol,
         clock: deps.clock,
         log: deps.log,
-        probe: (endpoint) => provider.probe(endpoint, protocol, this.#closing.signal),
+        probe: (endpoint) => upstream.probe(endpoint, protocol, this.#closing.signal),
         endpoints: deps.endpoints && (() => deps.endpoints!(protocol)),
       });
     this.#around = {
@@ -115,7 +116,7 @@ class RunningGateway implements Gateway {
       }),
       budget: deps.budget ?? new Budget({ clock: deps.clock }),
       rarely: new Rarely(deps.clock, MINUTE),
-      provider,
+      upstream,
       reusable,
       roomy: () => this.#admission.open <= ROOMY_CONNECTIONS,
       books: { smtp: book('smtp'), pop3: book('pop3') },
@@ -177,7 +178,7 @@ class RunningGateway implements Gateway {
     await this.#within(all, limits.drainMs);
     resting.stop();
     for (const session of this.#open.values()) session.drop('shutdown');
-    this.#closing.abort(gatewayError('gateway.provider-unreachable', 'the gateway is shutting down'));
+    this.#closing.abort(upstreamError('gateway.provider-unreachable', 'the gateway is shutting down'));
     await this.#within(all, LAST_WORDS_MS);
     for (const socket of this.#open.keys()) socket.destroy();
     await all;

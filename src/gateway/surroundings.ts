@@ -4,7 +4,7 @@ import type { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
 import type { ServerContext } from '../protocol/tls/server.ts';
 import type { Budget } from '../protocol/wire/budget.ts';
 import type { ExtensionBook } from './extension-book.ts';
-import type { Provider } from './provider.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import type { ReusableSessions } from './reuse.ts';
 import type { GatewayDeps, GatewayLimits } from './types.ts';
 
@@ -20,7 +20,7 @@ export interface Surroundings {
   readonly budget: Budget;
   /** For what strangers can cause as often as they like. */
   readonly rarely: Rarely;
-  readonly provider: Provider;
+  readonly upstream: Upstream;
   readonly reusable: ReusableSessions;
   /** Whether there are so few connections that each may have large buffers. */
   readonly roomy: () => boolean;

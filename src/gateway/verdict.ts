@@ -1,6 +1,7 @@
 /** What a failure is called in metrics and logs, and what of it may be said outside. */
 import { baseError, type PosternError } from '../base/error.ts';
 import type { Verdict } from '../protocol/sign-in.ts';
+import { mailboxClosed } from '../upstream/explain.ts';
 import { gatewayError } from './errors.ts';
 import type { Ending } from './goodbye.ts';
 
@@ -36,14 +37,6 @@ export function asAddress(user: string): string {
 
 export function wrongPassword(): PosternError {
   return gatewayError('gateway.wrong-password', 'the user name or app password is not right');
-}
-
-/** Suspended, or removed. It is not the password that is wrong. */
-export function mailboxClosed(reason?: string, cause?: PosternError): PosternError {
-  return gatewayError('gateway.consent-needed', `the mailbox was closed${reason === undefined ? '' : `: ${reason}`}`, {
-    hint: 'the app password is right; ask the person who runs this gateway, who opens it with `postern mailbox resume ADDRESS`',
-    ...(cause === undefined ? {} : { cause, detail: { code: cause.code } }),
-  });
 }
 
 /** What a sign-in under way is answered when its connection ends this way; undefined where it may go on. */

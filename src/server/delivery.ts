@@ -2,7 +2,6 @@
 import { hostname as machine } from 'node:os';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
-import { Provider } from '../gateway/provider.ts';
 import { startDelivery } from '../outbox/deliver/delivery.ts';
 import { limitsOf } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
@@ -10,10 +9,10 @@ import { DeliveryMarks } from '../outbox/deliver/proof.ts';
 import { report } from '../outbox/deliver/report.ts';
 import { listRests } from '../outbox/rest.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
-import type { SignInAt } from '../outbox/deliver/smtp-route.ts';
 import { watchReturns } from '../outbox/deliver/returns.ts';
 import type { DeliveryMeter, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
 import type { Mailbox } from '../store/types.ts';
+import { type SignInAt, Upstream } from '../upstream/upstream.ts';
 import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import { endedBy } from './part.ts';
@@ -37,8 +36,8 @@ const LOOK_MS = 60_000;
 
 export function startDeliveryDuty(instance: Instance, registry: Registry): RunningDelivery {
   const { clock, config, log, outbox, store, tokens, vault } = instance;
-  const provider = new Provider({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
-  const signIn: SignInAt = (mailbox, protocol, signal) => provider.signIn(mailbox, protocol, signal);
+  const upstream = new Upstream({ tokens, clock, upstreamMs: SIGN_IN_MS, ehloName: config.hostname });
+  const signIn: SignInAt = (mailbox, protocol, signal) => upstream.signIn(mailbox, protocol, signal);
   const routes = openRoutes(instance, signIn);
   const meter = openDeliveryMeter(registry, instance);
   const hostname = config.hostname ?? machine();

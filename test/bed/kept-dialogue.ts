@@ -4,7 +4,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { keeperFor } from '../../src/gateway/continuity/keeper.ts';
 import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-dialogue.ts';
-import type { SignedIn } from '../../src/gateway/provider.ts';
+import type { UpstreamSession } from '../../src/upstream/upstream.ts';
 import { relay } from '../../src/gateway/relay.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
 import { settle } from './kept-session.ts';
@@ -63,7 +63,7 @@ export function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRule
       await settle();
     },
   };
-  const signedIn: SignedIn = {
+  const signedIn: UpstreamSession = {
     expiresAt: clock.now() + 3_600_000,
     mechanism: 'XOAUTH2',
     capabilities: announced,

@@ -6,7 +6,7 @@ import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { Continuity } from '../../src/gateway/continuity/continuity.ts';
 import type { Cause, KeeperOptions } from '../../src/gateway/continuity/keeper.ts';
-import type { ProviderConnection } from '../../src/gateway/provider.ts';
+import type { UpstreamConnection } from '../../src/upstream/upstream.ts';
 import { relay } from '../../src/gateway/relay.ts';
 import type { RelayEnd } from '../../src/gateway/relay-types.ts';
 import { signIn } from '../../src/protocol/imap/client.ts';
@@ -155,7 +155,7 @@ export class KeptSession {
     this.#stop?.();
   }
 
-  async #open(): Promise<ProviderConnection> {
+  async #open(): Promise<UpstreamConnection> {
     const refusal = this.refusals.shift();
     if (refusal) throw refusal;
     const [near, far] = memoryPair();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { nullLog } from '../../src/base/log.ts';
-import { Provider } from '../../src/gateway/provider.ts';
+import { Upstream } from '../../src/upstream/upstream.ts';
 import { type Returns, watchReturns } from '../../src/outbox/deliver/returns.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import type { Mailbox } from '../../src/store/types.ts';
@@ -21,7 +21,7 @@ before(async () => {
   home = await openTenantHome(sandbox);
   alice = await home.connect(await home.application(), { address: ALICE });
   const { clock, store, tokens } = home.instance;
-  const provider = new Provider({ tokens, clock, upstreamMs: 10_000, ehloName: undefined });
+  const provider = new Upstream({ tokens, clock, upstreamMs: 10_000, ehloName: undefined });
   returns = watchReturns({ store, marks: MARKS, clock, log: nullLog, signIn: (...args) => provider.signIn(...args) });
 });
 after(async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { KeptSession, type Serve, SessionOver, settle, sorted } from '../../../test/bed/kept-session.ts';
-import { gatewayError } from '../errors.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 
 const HOUR = 3_600_000;
 
@@ -145,13 +145,13 @@ test('without consent the client is told so, and an outage is waited for', async
   await selected(session);
   await session.pass(11_000);
   for (let time = 0; time < 3; time++)
-    session.refusals.push(gatewayError('gateway.provider-unreachable', 'the provider is away'));
+    session.refusals.push(upstreamError('gateway.provider-unreachable', 'the provider is away'));
   session.cut();
   await settle();
   const noop = session.program.ask('NOOP');
   for (let second = 0; second < 10; second++) await session.pass(1000);
   assert.match(await noop, /^OK/);
-  session.refusals.push(gatewayError('gateway.consent-needed', 'the consent for alice@contoso.test has ended'));
+  session.refusals.push(upstreamError('gateway.consent-needed', 'the consent for alice@contoso.test has ended'));
   session.cut();
   await settle();
   await assert.rejects(session.program.ask('NOOP'), /\* BYE the consent for alice@contoso\.test has ended/);

@@ -6,8 +6,8 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { oneLine } from '../../protocol/sign-in.ts';
-import { gatewayError } from '../errors.ts';
-import { type ProviderConnection, type SignedIn, signedInOf } from '../provider.ts';
+import { upstreamError } from '../../upstream/errors.ts';
+import { sessionOf, type UpstreamConnection, type UpstreamSession } from '../../upstream/upstream.ts';
 import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
 import { Hopeless, Moments } from './moments.ts';
@@ -42,7 +42,7 @@ export class Continuity implements SessionKeeper {
   readonly #upkeep: Upkeep;
   readonly #stop = new Stop();
   #relay!: RunningRelay;
-  #signedIn: SignedIn;
+  #signedIn: UpstreamSession;
   #since: number;
   #shortLives = 0;
   #goneAt: number | undefined;
@@ -235,7 +235,7 @@ export class Continuity implements SessionKeeper {
     }
   }
 
-  async #open(): Promise<ProviderConnection | 'not-renewed'> {
+  async #open(): Promise<UpstreamConnection | 'not-renewed'> {
     if (this.#shortLives >= MAX_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
     const after = this.#goneAt === undefined ? this.#signedIn.expiresAt : undefined;
     return this.#options.signIn(after, this.#stop.signal);
@@ -272,7 +272,7 @@ export class Continuity implements SessionKeeper {
       }
       await this.#moments.until(() => this.#goneAt !== undefined || tap.quiet);
       if (!tap.movable) throw new Hopeless('this session has state that cannot be given to another; connect again');
-      if (!successor.alive) throw gatewayError('gateway.provider-unreachable', 'the new session ended again');
+      if (!successor.alive) throw upstreamError('gateway.provider-unreachable', 'the new session ended again');
       if (!tap.isIn(place)) continue;
       tap.hold();
       try {
@@ -286,7 +286,7 @@ export class Continuity implements SessionKeeper {
         if (changes === 'unknown' && !left)
           throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
         if (changes === 'not-now' || changes === 'unknown') {
-          if (!left) throw gatewayError('gateway.provider-unreachable', 'the new session is not up to date yet');
+          if (!left) throw upstreamError('gateway.provider-unreachable', 'the new session is not up to date yet');
         } else {
           await this.#replace(successor, changes.lines, changes.expunging);
           return cause;
@@ -331,8 +331,8 @@ export class Continuity implements SessionKeeper {
     if (gone) tap.release();
   }
 
-  #settled(connection: ProviderConnection): void {
-    this.#signedIn = signedInOf(connection);
+  #settled(connection: UpstreamConnection): void {
+    this.#signedIn = sessionOf(connection);
     this.#since = this.#wall.now();
     this.#gaveUp = false;
     this.#silentSince = undefined;

@@ -3,8 +3,8 @@ import type { SignIn } from '../../access/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Protocol } from '../../store/types.ts';
-import { gatewayError } from '../errors.ts';
-import type { Provider, ProviderConnection, SignedIn } from '../provider.ts';
+import { upstreamError } from '../../upstream/errors.ts';
+import type { Upstream, UpstreamConnection, UpstreamSession } from '../../upstream/upstream.ts';
 import type { Tap } from '../relay-types.ts';
 import type { Returned } from '../reuse.ts';
 import { Continuity } from './continuity.ts';
@@ -23,19 +23,19 @@ export interface KeeperOptions {
   /** Our name in last lines of SMTP. */
   readonly hostname: string;
   /** The first session at the provider. */
-  readonly signedIn: SignedIn;
+  readonly signedIn: UpstreamSession;
   /** Signs in at the provider again. @param after when set: with a token that lives longer than this, or not at all */
-  signIn(after: number | undefined, signal: AbortSignal): Promise<ProviderConnection | 'not-renewed'>;
+  signIn(after: number | undefined, signal: AbortSignal): Promise<UpstreamConnection | 'not-renewed'>;
   /** Of SMTP: from whom mail may be, and who is told of what was relayed. */
   readonly mail?: SmtpRules;
   onMessage?(message: RelayedMessage): void;
   /** Whether a session that its client leaves is wanted for another client, and where it goes then. */
-  wantsBack?(signedIn: SignedIn, selected: boolean): boolean;
+  wantsBack?(signedIn: UpstreamSession, selected: boolean): boolean;
   onReturned?(session: Returned): void;
   /** Of IMAP: what the provider keeps of what was sent; copies of that which the program stores too are left out. */
   readonly keepsCopy?: (copy: OwnCopy) => ReturnType<SentCopies['keeps']>;
   /** A successor took over after so many milliseconds. */
-  onMoved(cause: Cause, connection: ProviderConnection, milliseconds: number): void;
+  onMoved(cause: Cause, connection: UpstreamConnection, milliseconds: number): void;
   /** An IMAP session that lives shorter than this counts as one the provider does not want; 10 s. */
   readonly shortLifeMs?: number;
 }
@@ -47,9 +47,9 @@ export interface SessionKeeper extends Tap {
   close(): void;
 }
 
-/** Signs in again as the mailbox is set up by then. @throws as `Provider.signIn`, and gateway.misconfigured when it is removed */
+/** Signs in again as the mailbox is set up by then. @throws as `Upstream.signIn`, and gateway.misconfigured when it is removed */
 export function signInAgain(
-  provider: Provider,
+  upstream: Upstream,
   signIn: Pick<SignIn, 'mailbox'>,
   address: string,
   protocol: Protocol,
@@ -57,10 +57,10 @@ export function signInAgain(
   return async (after, signal) => {
     const current = await signIn.mailbox(address);
     if (current?.protocols.includes(protocol) !== true)
-      throw gatewayError('gateway.misconfigured', `${address} is not set up for ${protocol} any more`);
+      throw upstreamError('gateway.misconfigured', `${address} is not set up for ${protocol} any more`);
     return after === undefined
-      ? provider.signIn(current, protocol, signal)
-      : provider.signInAgain(current, protocol, after, signal);
+      ? upstream.signIn(current, protocol, signal)
+      : upstream.signInAgain(current, protocol, after, signal);
   };
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Scene, scene } from '../../../test/bed/kept-dialogue.ts';
-import { gatewayError } from '../errors.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 import { mailRules } from '../mail-rules.ts';
 
 test('SMTP: between two messages the next command goes to a new server', async (t) => {
@@ -65,7 +65,7 @@ test('SMTP: QUIT is the end, a refused sign-in is said, a half reply is not comp
   assert.ok(quitting.over());
 
   const refused = scene(t, 'smtp');
-  refused.refusal = gatewayError('gateway.consent-needed', 'the consent for a@b has ended');
+  refused.refusal = upstreamError('gateway.consent-needed', 'the consent for a@b has ended');
   await refused.cut();
   await refused.say('NOOP\r\n');
   assert.equal(refused.heard(), '421 4.4.2 gate.example the consent for a@b has ended\r\n');

@@ -1,8 +1,8 @@
 /** The end of a session, for what works on it. Hardly any session is worked on: the signal is made when somebody asks for it. */
-import { gatewayError } from '../errors.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 
 /** One for all sessions: an error with its stack is dear. */
-const OVER = gatewayError('gateway.provider-unreachable', 'the session is over');
+const OVER = upstreamError('gateway.provider-unreachable', 'the session is over');
 
 export class Stop {
   #controller: AbortController | undefined;

@@ -5,7 +5,7 @@ import { announcedLiteral } from '../../protocol/imap/token.ts';
 import { formatSequenceSet } from '../../protocol/imap/sequence-set.ts';
 import { protocolError } from '../../protocol/errors.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
-import { gatewayError } from '../errors.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 import { NUMBERED } from './response-lines.ts';
 import type { Selection } from './selection.ts';
 import { MessageView } from './view.ts';
@@ -227,7 +227,7 @@ const TEMPORARY = /^NO (?:\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]|.*(?:throttl
 function refused(text: string, now: number): PosternError {
   const [, wait] = /Backoff Time: (\d{1,9}) /i.exec(text) ?? [];
   const retry = wait === undefined ? {} : { retryAt: new Date(now + Number(wait)) };
-  return gatewayError('gateway.provider-unreachable', `the provider answers: ${text.slice(0, 200)}`, retry);
+  return upstreamError('gateway.provider-unreachable', `the provider answers: ${text.slice(0, 200)}`, retry);
 }
 
 /** Mail that arrives while we ask makes us ask again, but not for ever. */

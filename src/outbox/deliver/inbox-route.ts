@@ -5,7 +5,7 @@ import { bodyOf } from '../../protocol/imap/response.ts';
 import { ImapSession, quoted } from '../../protocol/imap/session.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import { outcomeOfFailure, silent } from './judge.ts';
-import type { SignInAt } from './smtp-route.ts';
+import type { SignInAt } from '../../upstream/upstream.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
 
 export class InboxRoute implements Route {

@@ -12,7 +12,7 @@ import { sameAddress } from '../address.ts';
 import { inLedger } from '../../store/ledger.ts';
 import type { DeliveryMarks } from './proof.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
-import type { SignInAt } from './smtp-route.ts';
+import type { SignInAt } from '../../upstream/upstream.ts';
 import { timeLimit } from '../../protocol/wire/time-limit.ts';
 
 export interface ReturnsDeps {

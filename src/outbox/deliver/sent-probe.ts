@@ -8,7 +8,7 @@ import { textOf, type Value } from '../../protocol/imap/response-value.ts';
 import { HeaderReader } from '../../protocol/mime/header-fields.ts';
 import type { OutboxTable } from '../../store/types-outbox.ts';
 import { type DeliveryMarks, judgeCopies, MARK_FIELD, marksOf, type SentCopy } from './proof.ts';
-import type { SignInAt } from './smtp-route.ts';
+import type { SignInAt } from '../../upstream/upstream.ts';
 import type { OpenAttempt, SentProbe } from './types.ts';
 import { timeLimit } from '../../protocol/wire/time-limit.ts';
 

@@ -2,24 +2,11 @@
 import { asError } from '../../base/error.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { type SmtpReply, SmtpSender } from '../../protocol/smtp/send.ts';
-import type { Conn } from '../../protocol/wire/conn.ts';
-import type { Mailbox, Protocol } from '../../store/types.ts';
+import type { Mailbox } from '../../store/types.ts';
+import type { SignInAt } from '../../upstream/upstream.ts';
 import { authorOf } from './author.ts';
 import { outcomeOf, outcomeOfFailure, outcomesAtRcpt } from './judge.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
-
-/** A connection signed in for a mailbox. */
-export interface SignedIn {
-  readonly conn: Conn;
-  readonly endpoint: { readonly host: string };
-  /** EHLO lines, IMAP capabilities. */
-  readonly capabilities: readonly string[];
-  /** When its token ends; milliseconds since the epoch. */
-  readonly expiresAt: number;
-}
-
-/** Signs in at the provider; composed by the server room. @throws gateway.*, store.unavailable, the signal's reason */
-export type SignInAt = (mailbox: Mailbox, protocol: Protocol, signal: AbortSignal) => Promise<SignedIn>;
 
 /** Servers end idle connections after minutes; ours go first. */
 const IDLE_MS = 20_000;

@@ -17,7 +17,7 @@ export function openChannels(
   const { config, clock } = instance;
   const { mail, webhook, command } = config.notices;
   return [
-    ...(mail ? [mailChannel(instance, mail)] : []),
+    ...(mail ? [mailChannel({ ...instance, hostname: config.hostname }, mail)] : []),
     ...(webhook
       ? [webhookChannel(checkedUrl(webhook.url), secretOf(config, webhook.secretFile), () => clock.now())]
       : []),

@@ -3,10 +3,9 @@ import { printable, printableLines } from '../../base/printable.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import type { TokenSource } from '../../oauth/types.ts';
-import { connect, secureClient } from '../../protocol/tls/connect.ts';
-import { signIn } from '../../protocol/smtp/client.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
+import { Upstream } from '../../upstream/upstream.ts';
 import { serverError } from '../errors.ts';
 import { surveyGrants } from '../survey.ts';
 import type { NoticeChannel, OutgoingNotice } from './channel.ts';
@@ -16,6 +15,8 @@ export interface MailDeps {
   readonly store: Store;
   readonly tokens: TokenSource;
   readonly clock: Clock;
+  /** Our full domain name for EHLO. */
+  readonly hostname?: string | undefined;
 }
 
 export interface MailOptions {
@@ -84,20 +85,17 @@ async function sendersFor(
 
 /** @throws what the sign-in may throw, server.notice-delayed */
 async function submit(
-  { tokens, clock }: MailDeps,
+  { tokens, clock, hostname }: MailDeps,
   sender: Mailbox,
   to: readonly string[],
   notice: OutgoingNotice,
   signal: AbortSignal,
 ): Promise<void> {
-  const { host, port, tls, trust, user, mechanisms } = await tokens.endpoint(sender, 'smtp');
-  const { value: token } = await tokens.accessToken(sender, 'smtp', signal);
   const message = await compose(sender.address, to, notice, clock.now());
-  const conn = await connect({ host, port, tls, trust, timeoutMs: TIMEOUT_MS, signal });
+  const upstream = new Upstream({ tokens, clock, upstreamMs: TIMEOUT_MS, ehloName: hostname });
+  const { conn, endpoint, capabilities } = await upstream.signIn(sender, 'smtp', signal);
+  const { host } = endpoint;
   try {
-    const secure = (plain: Parameters<typeof secureClient>[0]) =>
-      secureClient(plain, { host, trust, timeoutMs: TIMEOUT_MS });
-    const { capabilities } = await signIn(conn, { tls, secure, user, token, host, port, mechanisms, signal });
     const smtp = new SmtpSender(conn, host, capabilities);
     const sent = await smtp.send(
       {
