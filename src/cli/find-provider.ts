@@ -1,5 +1,6 @@
 /** Discovery for commands: the real DNS and network, loaded when asked for. */
 import type { Candidate, Discovery } from '../onboard/discover/types.ts';
+import { tenantOf } from '../onboard/register/command.ts';
 import { readText } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
@@ -38,7 +39,7 @@ export interface FoundProvider {
 export function foundProvider({ preset, mail, issuer }: Candidate, domain: string): FoundProvider {
   return {
     preset,
-    tenant: preset.startsWith('microsoft') ? domain : undefined,
+    tenant: tenantOf(preset, domain),
     settings: preset === 'oidc' ? { ...mail, ...(issuer === undefined ? {} : { issuer }) } : {},
   };
 }

@@ -6,7 +6,7 @@ import { resolveProvider } from '../oauth/provider.ts';
 import { applyPlan, type Applied, type Registered } from '../onboard/register/apply.ts';
 import { openAz } from '../onboard/register/az.ts';
 import { makeCertificate } from '../onboard/register/certificate.ts';
-import { clouds, type CloudName } from '../oauth/cloud.ts';
+import { presetById } from '../oauth/providers.ts';
 import { exchangeScript } from '../onboard/register/exchange-script.ts';
 import { consentPage, type Plan } from '../onboard/register/plan.ts';
 import { type Check, verifyApplication } from '../onboard/register/verify.ts';
@@ -32,7 +32,7 @@ export async function applyRegistration(context: Context, options: MicrosoftOpti
       // What could not be stored later is found out before anything is made.
       resolveProvider({
         name: options.provider,
-        provider: plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset,
+        provider: plan.preset.id,
         tenant: options.tenant,
         settings: settingsOf(options),
       });
@@ -120,7 +120,7 @@ async function keep(instance: Instance, plan: Plan, options: KeepOptions, made: 
   }
   await keepApplication(instance, {
     name: options.provider,
-    provider: plan.accounts === 'personal' ? 'outlook' : plan.cloud.preset,
+    provider: plan.preset.id,
     clientId: made.clientId,
     ...(plan.accounts === 'organization' ? { tenant: options.tenant ?? made.tenantId } : {}),
     settings: settingsOf(options),
@@ -179,14 +179,12 @@ export async function verifyRegistration(context: Context, options: MicrosoftOpt
         hint: 'name one of: postern provider list',
       });
     }
-    const cloud = Object.entries(clouds).find(([, { preset }]) => preset === application.provider)?.[0] as
-      | CloudName
-      | undefined;
+    const preset = presetById(application.provider);
     const flow = options.flow === undefined ? await flowOfApplication(instance, application) : flowOf(options.flow);
     const plan = planOf(
       {
         ...options,
-        cloud: cloud ?? options.cloud,
+        cloud: preset?.family === 'microsoft' ? preset.cloud : options.cloud,
         ...(application.tenant === undefined ? {} : { tenant: application.tenant }),
       },
       flow,

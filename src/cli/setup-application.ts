@@ -3,9 +3,10 @@ import { shellWord } from '../base/shell.ts';
 import type { ClientCredential } from '../oauth/application.ts';
 import { changeApplication } from '../onboard/change-application.ts';
 import { presetById, presets } from '../oauth/providers.ts';
+import type { MicrosoftPreset } from '../oauth/preset.ts';
+import { registerCommand, tenantOf } from '../onboard/register/command.ts';
 import { planRegistration } from '../onboard/register/plan.ts';
 import { googleSteps } from '../onboard/register/google.ts';
-import { clouds, type CloudName } from '../oauth/cloud.ts';
 import { portalSteps } from '../onboard/register/script.ts';
 import { verifyApplication } from '../onboard/register/verify.ts';
 import type { Instance } from '../server/instance.ts';
@@ -131,7 +132,7 @@ function noneFits(found: FoundProvider | undefined, all: readonly Application[],
     'cli.usage',
     `${address} is at ${nameOfPreset(found.preset)}, and no application here is registered there: ${names}`,
     {
-      hint: `${registerCommand(found, undefined)}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID; or --provider NAME if you know better`,
+      hint: `${registerCommand(found.preset, found)}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID; or --provider NAME if you know better`,
     },
   );
 }
@@ -163,7 +164,7 @@ async function newApplication(
 }
 
 async function freeName({ store }: Instance, preset: string): Promise<string> {
-  const first = preset.startsWith('microsoft') ? 'work' : preset;
+  const first = presetById(preset)?.applicationName ?? preset;
   for (let count = 1; ; count++) {
     const name = count === 1 ? first : `${first}-${count}`;
     if (!(await store.applications.byName(name))) return name;
@@ -192,8 +193,8 @@ async function providerOf(
   quiet?: 'quiet',
 ): Promise<FoundProvider | undefined> {
   const domain = address.slice(address.lastIndexOf('@') + 1);
-  const tenantOf = (preset: string): string | undefined => (preset.startsWith('microsoft') ? domain : undefined);
-  if (options.preset !== undefined) return { preset: options.preset, tenant: tenantOf(options.preset), settings: {} };
+  if (options.preset !== undefined)
+    return { preset: options.preset, tenant: tenantOf(options.preset, domain), settings: {} };
   // With an authority of one's own there is nothing to discover, and it names the tenant.
   if (options.authority !== undefined) return { preset: 'microsoft', tenant: undefined, settings: {} };
   if (options.issuer !== undefined) return { preset: 'oidc', tenant: undefined, settings: {} };
@@ -219,7 +220,7 @@ async function providerOf(
     best?.preset ?? 'microsoft',
   );
   const same = candidates.find(({ preset }) => preset === chosen);
-  return same ? foundProvider(same, domain) : { preset: chosen, tenant: tenantOf(chosen), settings: {} };
+  return same ? foundProvider(same, domain) : { preset: chosen, tenant: tenantOf(chosen, domain), settings: {} };
 }
 
 /** The client id, or the application itself where it was registered on the way. */
@@ -231,7 +232,8 @@ async function askClientId(
   found: FoundProvider,
   address: string,
 ): Promise<string | Application> {
-  const command = registerCommand(found, options.tenant);
+  const { tenant = found.tenant, issuer } = options;
+  const command = registerCommand(found.preset, { tenant, issuer });
   if (!dialogue.interactive) {
     throw cliError(
       'cli.needs-terminal',
@@ -241,6 +243,8 @@ async function askClientId(
       },
     );
   }
+  const preset = presetById(found.preset);
+  const organisation = preset?.family === 'microsoft' && found.tenant !== undefined ? preset : undefined;
   const way = await dialogue.choose(
     {
       question: 'Is an application registered already?',
@@ -250,7 +254,7 @@ async function askClientId(
     },
     [
       { value: 'have', label: 'yes, I have its client id' },
-      ...(found.tenant === undefined
+      ...(organisation === undefined
         ? []
         : [
             {
@@ -263,7 +267,8 @@ async function askClientId(
     ],
     'have',
   );
-  if (way === 'apply') return registerNow(context, instance, found, options, command);
+  if (way === 'apply' && organisation !== undefined)
+    return registerNow(context, instance, organisation, options, command);
   if (way === 'steps') {
     for (const [index, step] of stepsFor(found, options).entries()) process.stderr.write(`${index + 1}. ${step}\n`);
     context.say(`with commands and Exchange script: ${command}`);
@@ -279,50 +284,39 @@ async function askClientId(
   );
 }
 
-function registerCommand({ preset, tenant }: FoundProvider, given: string | undefined): string {
-  if (preset === 'google') return 'postern register google';
-  if (preset === 'outlook') return 'postern register microsoft --accounts personal';
-  if (!preset.startsWith('microsoft')) return `postern register oidc ISSUER`;
-  const cloud = cloudOf(preset);
-  return `postern register microsoft${cloud === 'global' ? '' : ` --cloud ${shellWord(cloud)}`} --tenant ${shellWord(given ?? tenant ?? 'TENANT')}`;
-}
-
-const cloudOf = (preset: string): CloudName =>
-  (Object.keys(clouds) as CloudName[]).find((name) => clouds[name].preset === preset) ?? 'global';
-
-function planOf(preset: string, options: ApplicationOptions) {
+function planOf({ cloud, accounts }: MicrosoftPreset, options: ApplicationOptions) {
   return planRegistration({
     name: 'Postern',
     flow: 'authorization-code',
     protocols: options.protocols ?? ['imap', 'smtp'],
-    cloud: cloudOf(preset),
-    accounts: preset === 'outlook' ? 'personal' : 'organization',
+    cloud,
+    accounts,
     smtpBy: 'role-assignment',
     mailboxes: [],
   });
 }
 
 function stepsFor({ preset }: FoundProvider, options: ApplicationOptions): readonly string[] {
-  if (preset === 'outlook' || preset.startsWith('microsoft')) return portalSteps(planOf(preset, options));
-  if (preset === 'google') return googleSteps({ name: 'Postern', accounts: 'workspace' });
-  const notes = presetById(preset)?.notes ?? [];
+  const known = presetById(preset);
+  if (known?.family === 'microsoft') return portalSteps(planOf(known, options));
+  if (known?.register === 'google') return googleSteps({ name: 'Postern', accounts: 'workspace' });
   return [
     'Ask the provider for an OAuth client of the kind native or desktop application, public, with redirect URI http://localhost/.',
-    ...notes,
+    ...(known?.notes ?? []),
   ];
 }
 
 async function registerNow(
   context: Context,
   instance: Instance,
-  found: FoundProvider,
+  preset: MicrosoftPreset,
   options: ApplicationOptions,
   command: string,
 ): Promise<Application> {
   const { registerPlan } = await import('./register-apply.ts');
   const { tenant } = options;
-  const clientId = await registerPlan(context, instance, planOf(found.preset, options), {
-    provider: options.provider ?? (await freeName(instance, found.preset)),
+  const clientId = await registerPlan(context, instance, planOf(preset, options), {
+    provider: options.provider ?? (await freeName(instance, preset.id)),
     ...(tenant === undefined ? {} : { tenant }),
   });
   const made = (await instance.store.applications.list()).find((one) => one.clientId === clientId);
@@ -350,7 +344,7 @@ async function credentialOf(
   preset: string,
 ): Promise<ClientCredential | undefined> {
   const given = await readCredential(options);
-  if (given || !NEEDS_SECRET.has(preset)) return given;
+  if (given || presetById(preset)?.needsSecret !== true) return given;
   const secret = await dialogue.secret({
     question: 'Client secret?',
     explanation: `${presetById(preset)?.name ?? preset} asks for it although the application runs on your machine. It is typed unseen and kept sealed.`,
@@ -359,9 +353,6 @@ async function credentialOf(
   return { type: 'secret', secret };
 }
 
-/** Google wants one even of desktop applications; Yahoo and AOL give out confidential clients only. */
-const NEEDS_SECRET: ReadonlySet<string> = new Set(['google', 'yahoo', 'aol']);
-
 /** Before anybody signs in: what is wrong with the registration shows here, in words. */
 async function verify(
   context: Context,
@@ -369,9 +360,9 @@ async function verify(
   application: Application,
   options: ApplicationOptions,
 ): Promise<void> {
-  if (!application.provider.startsWith('microsoft') && application.provider !== 'outlook') return;
-  if (application.credential !== undefined) return;
-  const checks = await verifyApplication(instance, application, planOf(application.provider, options));
+  const preset = presetById(application.provider);
+  if (preset?.family !== 'microsoft' || application.credential !== undefined) return;
+  const checks = await verifyApplication(instance, application, planOf(preset, options));
   const failed = checks.find(({ outcome }) => outcome === 'failed');
   for (const { name, outcome, found } of checks) if (outcome === 'ok') context.say(`${name}: ${found}`);
   if (!failed) return;

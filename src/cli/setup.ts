@@ -10,6 +10,7 @@ import type { Instance } from '../server/instance.ts';
 import { PROTOCOLS, type Mailbox, type Protocol } from '../store/types.ts';
 import { programs } from './client-config/programs.ts';
 import { writeConfig } from './command/client-config.ts';
+import { tenantOf } from '../onboard/register/command.ts';
 import { consent } from './consent.ts';
 import type { Context } from './context.ts';
 import type { Dialogue } from './dialogue.ts';
@@ -90,7 +91,10 @@ async function openMailbox(
     ));
   const way =
     options.flow ??
-    (await askWay(dialogue, application.credential !== undefined && application.provider.startsWith('microsoft')));
+    (await askWay(
+      dialogue,
+      application.credential !== undefined && tenantOf(application.provider, address) !== undefined,
+    ));
   const made = await consent(context, instance, {
     application,
     address,

@@ -1,11 +1,7 @@
 /** What differs between Microsoft's clouds. An application is registered separately in each. */
-import { presetById } from './providers.ts';
-import type { MicrosoftPreset } from './providers.ts';
-import { oauthError } from './errors.ts';
+import type { CloudName } from './preset.ts';
 
 export interface Cloud {
-  /** The preset of {@link presetById}. */
-  readonly preset: string;
   readonly name: string;
   readonly graph: string;
   /** Admin centre in which applications are registered. */
@@ -18,9 +14,8 @@ export interface Cloud {
   readonly azConsents: boolean;
 }
 
-export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cloud>> = {
+export const clouds: Readonly<Record<CloudName, Cloud>> = {
   global: {
-    preset: 'microsoft',
     name: 'Microsoft 365 (worldwide and GCC)',
     graph: 'https://graph.microsoft.com',
     portal: 'https://entra.microsoft.com',
@@ -29,7 +24,6 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
     azConsents: true,
   },
   'gcc-high': {
-    preset: 'microsoft-gcc-high',
     name: 'Microsoft 365 GCC High',
     graph: 'https://graph.microsoft.us',
     portal: 'https://entra.microsoft.us',
@@ -38,7 +32,6 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
     azConsents: false,
   },
   dod: {
-    preset: 'microsoft-dod',
     name: 'Microsoft 365 DoD',
     graph: 'https://dod-graph.microsoft.us',
     portal: 'https://entra.microsoft.us',
@@ -48,7 +41,6 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
     azConsents: false,
   },
   china: {
-    preset: 'microsoft-china',
     name: 'Microsoft 365 operated by 21Vianet',
     graph: 'https://microsoftgraph.chinacloudapi.cn',
     portal: 'https://portal.azure.cn',
@@ -57,11 +49,3 @@ export const clouds: Readonly<Record<'global' | 'gcc-high' | 'dod' | 'china', Cl
     azConsents: false,
   },
 };
-export type CloudName = keyof typeof clouds;
-
-/** @throws oauth.unknown-provider when no preset of Microsoft's stands behind this cloud */
-export function presetOf(cloud: Cloud): MicrosoftPreset {
-  const preset = presetById(cloud.preset);
-  if (preset?.family === 'microsoft') return preset;
-  throw oauthError('oauth.unknown-provider', `there is no Microsoft preset ${cloud.preset}`);
-}

@@ -64,8 +64,7 @@ export class GraphAccesses {
       const { delegated, appOnly, profile } = await this.#deps.client(grant.applicationId);
       if (!profile.microsoft)
         throw oauthError('oauth.flow-unavailable', `${profile.preset.name} has no Microsoft Graph`);
-      const { graph: origin } =
-        Object.values(clouds).find(({ preset }) => preset === profile.preset.id) ?? clouds.global;
+      const { graph: origin } = clouds[profile.preset.family === 'microsoft' ? profile.preset.cloud : 'global'];
       // Everything that was consented to: naming what was not would fail the whole request.
       const scopes = [`${origin}/.default`];
       let answer: TokenAnswer;

@@ -7,7 +7,7 @@ import { issueText, valueAt } from '../base/schema-words.ts';
 import { shellWord } from '../base/shell.ts';
 import { oauthError } from './errors.ts';
 import { presetById, presets } from './providers.ts';
-import type { Endpoints, MailServer, MicrosoftPreset, Preset, StandardPreset } from './providers.ts';
+import type { Endpoints, MailServer, MicrosoftPreset, Preset, StandardPreset } from './preset.ts';
 
 /** PEM text in which every certificate can be read: half a file would be taken for a wrong server later. */
 const certificates = z

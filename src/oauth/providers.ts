@@ -3,75 +3,7 @@
  * `secondary` seen in other software or support threads, `unverified` neither.
  */
 import type { Protocol } from '../store/types.ts';
-
-export type Confidence = 'vendor' | 'secondary' | 'unverified';
-
-export interface MailServer {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: 'implicit' | 'starttls';
-}
-
-export interface Source {
-  readonly what: string;
-  readonly from: string;
-  readonly confidence: Confidence;
-}
-
-/** Endpoint addresses; absent where the provider has none or discovery tells. */
-export interface Endpoints {
-  readonly authorization: string;
-  readonly token: string;
-  readonly deviceAuthorization?: string;
-  readonly jwks?: string;
-  /** RFC 7009. */
-  readonly revocation?: string;
-}
-
-interface PresetBase {
-  readonly id: string;
-  readonly name: string;
-  readonly mail: Partial<Readonly<Record<Protocol, MailServer>>>;
-  /** Scopes of each protocol. A protocol without scopes cannot be asked for. */
-  readonly scopes: Partial<Readonly<Record<Protocol, readonly string[]>>>;
-  /** Scopes besides those of the protocols: what renewal and the identity check need, nothing else. */
-  readonly baseScopes: readonly string[];
-  readonly mechanisms: readonly ('XOAUTH2' | 'OAUTHBEARER')[];
-  /** Added to every authorization request. */
-  readonly extraParameters: Readonly<Record<string, string>>;
-  readonly deviceCode: 'yes' | 'discouraged' | 'no';
-  /** `id-token`: verified at sign-in. `mail-server`: the provider issues none; its mail servers tie the token to the mailbox. */
-  readonly identity: 'id-token' | 'mail-server';
-  /** Days without a renewal after which a grant ends; absent where no such limit is known. */
-  readonly inactivityDays?: number;
-  /** Where a person withdraws what they consented to, in words that follow a colon. */
-  readonly consents?: string;
-  readonly notes: readonly string[];
-  readonly sources: readonly Source[];
-}
-
-export interface MicrosoftPreset extends PresetBase {
-  readonly family: 'microsoft';
-  /** `https://login…`; paths follow from the tenant. */
-  readonly loginOrigin: string;
-  readonly defaultTenant: string;
-  /** Prefix of the delegated scopes, also the audience of the tokens. */
-  readonly resource: string;
-  /** Audience asked for by app-only flows. */
-  readonly appResource: string;
-  readonly federatedAudience: string;
-}
-
-export interface StandardPreset extends PresetBase {
-  readonly family: 'standard';
-  /** For ID tokens and, without `endpoints`, for discovery (RFC 8414, OpenID Connect Discovery). */
-  readonly issuer: string | undefined;
-  readonly endpoints: Endpoints | undefined;
-  /** Accepted `aud` of readable access tokens; empty accepts any. */
-  readonly audiences: readonly string[];
-}
-
-export type Preset = MicrosoftPreset | StandardPreset;
+import type { MailServer, MicrosoftPreset, Preset, SendingLimits, StandardPreset } from './preset.ts';
 
 const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });
 const starttls = (host: string, port: number): MailServer => ({ host, port, tls: 'starttls' });
@@ -80,6 +12,24 @@ const everyProtocol = (...scopes: string[]): Record<Protocol, readonly string[]>
   pop3: scopes,
   smtp: scopes,
 });
+
+/** Where nothing is published: careful with connections, otherwise as fast as the server says. */
+export const UNPUBLISHED_LIMITS: SendingLimits = {
+  messagesPerMinute: undefined,
+  recipientsPerDay: undefined,
+  connections: 5,
+};
+
+const STANDARD = {
+  family: 'standard',
+  register: 'vendor',
+  sendingLimits: UNPUBLISHED_LIMITS,
+  routes: ['smtp'],
+  audiences: [],
+  extraParameters: {},
+  deviceCode: 'no',
+  identity: 'mail-server',
+} as const satisfies Partial<StandardPreset>;
 
 const MICROSOFT_SCOPES = {
   imap: ['IMAP.AccessAsUser.All'],
@@ -90,11 +40,23 @@ const MICROSOFT_SCOPES = {
 const microsoft = (
   cloud: Pick<
     MicrosoftPreset,
-    'id' | 'name' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'
+    'id' | 'name' | 'cloud' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'
   > &
-    Partial<Pick<MicrosoftPreset, 'defaultTenant' | 'deviceCode' | 'consents' | 'notes'>>,
+    Partial<
+      Pick<
+        MicrosoftPreset,
+        'accounts' | 'applicationName' | 'defaultTenant' | 'deviceCode' | 'consents' | 'notes' | 'sendingLimits'
+      >
+    >,
 ): MicrosoftPreset => ({
   family: 'microsoft',
+  accounts: 'organization',
+  applicationName: 'work',
+  register: 'microsoft',
+  // Exchange Online limits, learn.microsoft.com/office365/servicedescriptions (sending limits).
+  sendingLimits: { messagesPerMinute: 30, recipientsPerDay: 10_000, connections: 3 },
+  savesSent: true,
+  routes: ['smtp', 'graph'],
   defaultTenant: 'organizations',
   deviceCode: 'discouraged',
   scopes: MICROSOFT_SCOPES,
@@ -119,6 +81,7 @@ const CLOUD_DOC = 'MicrosoftDocs: Microsoft Entra authentication and national cl
 export const presets: readonly Preset[] = [
   microsoft({
     id: 'microsoft',
+    cloud: 'global',
     name: 'Microsoft 365',
     loginOrigin: 'https://login.microsoftonline.com',
     resource: 'https://outlook.office.com',
@@ -137,6 +100,7 @@ export const presets: readonly Preset[] = [
   }),
   microsoft({
     id: 'microsoft-gcc-high',
+    cloud: 'gcc-high',
     name: 'Microsoft 365 GCC High',
     loginOrigin: 'https://login.microsoftonline.us',
     resource: 'https://outlook.office365.us',
@@ -155,6 +119,7 @@ export const presets: readonly Preset[] = [
   }),
   microsoft({
     id: 'microsoft-dod',
+    cloud: 'dod',
     name: 'Microsoft 365 DoD',
     loginOrigin: 'https://login.microsoftonline.us',
     resource: 'https://outlook.office365.us',
@@ -173,6 +138,7 @@ export const presets: readonly Preset[] = [
   }),
   microsoft({
     id: 'microsoft-china',
+    cloud: 'china',
     name: 'Microsoft 365 operated by 21Vianet',
     loginOrigin: 'https://login.partner.microsoftonline.cn',
     resource: 'https://partner.outlook.cn',
@@ -191,7 +157,12 @@ export const presets: readonly Preset[] = [
   }),
   microsoft({
     id: 'outlook',
+    cloud: 'global',
+    accounts: 'personal',
+    applicationName: 'outlook',
     name: 'Outlook.com, Hotmail, Live',
+    // 300 recipients a day for accounts without history; the SMTP side is Exchange's.
+    sendingLimits: { messagesPerMinute: 30, recipientsPerDay: 300, connections: 3 },
     loginOrigin: 'https://login.microsoftonline.com',
     defaultTenant: 'consumers',
     consents: 'https://account.live.com/consent/Manage',
@@ -211,8 +182,14 @@ export const presets: readonly Preset[] = [
     sources: [{ what: 'mail hosts', from: 'Thunderbird autoconfig, email-oauth2-proxy', confidence: 'secondary' }],
   }),
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'google',
+    applicationName: 'google',
+    register: 'google',
+    needsSecret: true,
+    // Google Workspace sending limits: 10,000 recipients a day, of them 3,000 outside; nothing is said of a minute.
+    sendingLimits: { messagesPerMinute: undefined, recipientsPerDay: 10_000, connections: 3 },
+    savesSent: true,
     name: 'Gmail and Google Workspace',
     issuer: 'https://accounts.google.com',
     endpoints: {
@@ -222,13 +199,11 @@ export const presets: readonly Preset[] = [
       revocation: 'https://oauth2.googleapis.com/revoke',
     },
     consents: 'https://myaccount.google.com/connections',
-    audiences: [],
     scopes: everyProtocol('https://mail.google.com/'),
     baseScopes: ['openid', 'email'],
     mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
     // Both, or a second consent of the same person comes without a refresh token.
     extraParameters: { access_type: 'offline', prompt: 'consent' },
-    deviceCode: 'no',
     identity: 'id-token',
     // Six months, Google: “Using OAuth 2.0”, refresh token expiration.
     inactivityDays: 180,
@@ -250,21 +225,19 @@ export const presets: readonly Preset[] = [
     ],
   },
   ...(['yahoo', 'aol'] as const).map((id): StandardPreset => ({
-    family: 'standard',
+    ...STANDARD,
     id,
+    applicationName: id,
+    needsSecret: true,
     name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
     issuer: `https://api.login.${id}.com`,
     endpoints: {
       authorization: `https://api.login.${id}.com/oauth2/request_auth`,
       token: `https://api.login.${id}.com/oauth2/get_token`,
     },
-    audiences: [],
     scopes: everyProtocol('mail-w'),
     baseScopes: [],
     mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-    extraParameters: {},
-    deviceCode: 'no',
-    identity: 'mail-server',
     mail: {
       imap: implicit(id === 'yahoo' ? 'imap.mail.yahoo.com' : 'imap.aol.com', 993),
       pop3: implicit(id === 'yahoo' ? 'pop.mail.yahoo.com' : 'pop.aol.com', 995),
@@ -277,15 +250,15 @@ export const presets: readonly Preset[] = [
     ],
   })),
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'fastmail',
+    applicationName: 'fastmail',
     name: 'Fastmail',
     issuer: 'https://api.fastmail.com',
     endpoints: {
       authorization: 'https://api.fastmail.com/oauth/authorize',
       token: 'https://api.fastmail.com/oauth/refresh',
     },
-    audiences: [],
     scopes: {
       imap: ['https://www.fastmail.com/dev/protocol-imap'],
       pop3: ['https://www.fastmail.com/dev/protocol-pop'],
@@ -293,9 +266,6 @@ export const presets: readonly Preset[] = [
     },
     baseScopes: ['offline_access'],
     mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-    extraParameters: {},
-    deviceCode: 'no',
-    identity: 'mail-server',
     mail: {
       imap: implicit('imap.fastmail.com', 993),
       pop3: implicit('pop.fastmail.com', 995),
@@ -308,36 +278,30 @@ export const presets: readonly Preset[] = [
     ],
   },
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'yandex',
+    applicationName: 'yandex',
     name: 'Yandex Mail',
     issuer: 'https://oauth.yandex.com',
     endpoints: { authorization: 'https://oauth.yandex.com/authorize', token: 'https://oauth.yandex.com/token' },
-    audiences: [],
     // POP3 is not mentioned by the vendor, so it is not offered.
     scopes: { imap: ['mail:imap_full'], smtp: ['mail:smtp'] },
     baseScopes: [],
     mechanisms: ['XOAUTH2'],
-    extraParameters: {},
-    deviceCode: 'no',
-    identity: 'mail-server',
     mail: { imap: implicit('imap.yandex.com', 993), smtp: implicit('smtp.yandex.com', 465) },
     notes: ['IMAP must be switched on in the mailbox’s settings'],
     sources: [{ what: 'scopes, mechanism', from: 'Yandex help', confidence: 'vendor' }],
   },
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'mailru',
+    applicationName: 'mailru',
     name: 'Mail.ru',
     issuer: 'https://o2.mail.ru',
     endpoints: { authorization: 'https://o2.mail.ru/login', token: 'https://o2.mail.ru/token' },
-    audiences: [],
     scopes: everyProtocol('mail.imap'),
     baseScopes: [],
     mechanisms: ['XOAUTH2'],
-    extraParameters: {},
-    deviceCode: 'no',
-    identity: 'mail-server',
     mail: {
       imap: implicit('imap.mail.ru', 993),
       pop3: implicit('pop.mail.ru', 995),
@@ -349,21 +313,18 @@ export const presets: readonly Preset[] = [
     sources: [{ what: 'endpoints, scope, mail hosts', from: 'Thunderbird, ISPDB', confidence: 'secondary' }],
   },
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'comcast',
+    applicationName: 'comcast',
     name: 'Comcast Xfinity',
     issuer: 'https://oauth.xfinity.com/oauth',
     endpoints: {
       authorization: 'https://oauth.xfinity.com/oauth/authorize',
       token: 'https://oauth.xfinity.com/oauth/token',
     },
-    audiences: [],
     scopes: everyProtocol('https://email.comcast.net/'),
     baseScopes: ['profile', 'openid'],
     mechanisms: ['XOAUTH2'],
-    extraParameters: {},
-    deviceCode: 'no',
-    identity: 'mail-server',
     mail: {
       imap: implicit('imap.comcast.net', 993),
       pop3: implicit('mail.comcast.net', 995),
@@ -373,16 +334,16 @@ export const presets: readonly Preset[] = [
     sources: [{ what: 'endpoints, scopes, mail hosts', from: 'Thunderbird', confidence: 'secondary' }],
   },
   {
-    family: 'standard',
+    ...STANDARD,
     id: 'oidc',
+    applicationName: 'oidc',
+    register: 'oidc',
     name: 'Any OpenID Connect or OAuth 2.0 server',
     issuer: undefined,
     endpoints: undefined,
-    audiences: [],
     scopes: {},
     baseScopes: ['openid', 'email', 'offline_access'],
     mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-    extraParameters: {},
     deviceCode: 'yes',
     identity: 'id-token',
     mail: {},

@@ -2,7 +2,7 @@
  * Providers whose IMAP and SMTP take no OAuth token from anybody's application: their own app passwords go into the mail
  * program, and Postern has nothing to do. Known so that people are told, instead of being led to register something.
  */
-import type { Confidence, MailServer } from '../oauth/providers.ts';
+import type { Confidence, MailServer } from '../oauth/preset.ts';
 import type { Protocol } from '../store/types.ts';
 
 export interface PasswordProvider {

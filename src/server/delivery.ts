@@ -3,14 +3,15 @@ import { hostname as machine } from 'node:os';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
 import { startDelivery } from '../outbox/deliver/delivery.ts';
-import { limitsOf } from '../outbox/deliver/limits.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
 import { DeliveryMarks } from '../outbox/deliver/proof.ts';
 import { report } from '../outbox/deliver/report.ts';
 import { listRests } from '../outbox/rest.ts';
 import { ImapSentProbe } from '../outbox/deliver/sent-probe.ts';
+import { presetById, UNPUBLISHED_LIMITS } from '../oauth/providers.ts';
+import type { SendingLimits } from '../oauth/preset.ts';
 import { watchReturns } from '../outbox/deliver/returns.ts';
-import type { DeliveryMeter, SendingLimits, SentProbe } from '../outbox/deliver/types.ts';
+import type { DeliveryMeter, SentProbe } from '../outbox/deliver/types.ts';
 import type { Mailbox } from '../store/types.ts';
 import { type SignInAt, Upstream } from '../upstream/upstream.ts';
 import { elect } from './elected.ts';
@@ -95,7 +96,8 @@ async function tidy({ log, outbox }: Instance): Promise<void> {
 async function limitsFor(instance: Instance, mailbox: Mailbox): Promise<SendingLimits> {
   const application = await applicationOf(instance, mailbox);
   const own = application?.settings['sendingLimits'];
-  return limitsOf(application?.provider ?? '', typeof own === 'object' && own !== null ? own : {});
+  const known = presetById(application?.provider ?? '')?.sendingLimits ?? UNPUBLISHED_LIMITS;
+  return typeof own === 'object' && own !== null ? { ...known, ...own } : known;
 }
 
 /** Looks only where the provider keeps what it sent: elsewhere a message that is not there may have gone out all the same. */

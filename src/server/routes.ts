@@ -59,7 +59,7 @@ async function applicationOf(store: Instance['store'], { grantId }: Mailbox): Pr
 
 async function usual(store: Instance['store'], mailbox: Mailbox): Promise<readonly string[]> {
   const application = await applicationOf(store, mailbox);
-  return presetById(application?.provider ?? '')?.family === 'microsoft' ? ['smtp', 'graph'] : ['smtp'];
+  return presetById(application?.provider ?? '')?.routes ?? ['smtp'];
 }
 
 /** @param folder relative paths start here */

@@ -1,6 +1,6 @@
 /** What a mailbox has sent a moment ago, and whether its provider keeps a copy of it in Sent by itself. */
 import type { OwnCopy, SentCopies } from '../gateway/continuity/sent-copy.ts';
-import { savesSent } from '../outbox/deliver/limits.ts';
+import { presetById } from '../oauth/providers.ts';
 import type { Application, Mailbox } from '../store/types.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import type { Instance } from './instance.ts';
@@ -48,7 +48,7 @@ export function sentCopiesOf(instance: Instance): SentCopies {
 export async function keepsSent(instance: Instance, mailbox: Mailbox): Promise<boolean> {
   const application = await applicationOf(instance, mailbox);
   const own = application?.settings['savesSent'];
-  return savesSent(application?.provider ?? '', typeof own === 'boolean' ? own : undefined);
+  return typeof own === 'boolean' ? own : presetById(application?.provider ?? '')?.savesSent === true;
 }
 
 export async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<Application | undefined> {

@@ -1,5 +1,5 @@
 /** `postern discover`: provider and servers of a mail address. */
-import { shellWord } from '../../base/shell.ts';
+import { registerCommand } from '../../onboard/register/command.ts';
 import { Command } from 'commander';
 import type { Candidate, Discovery } from '../../onboard/discover/types.ts';
 import { Context } from '../context.ts';
@@ -41,7 +41,8 @@ Example:
         context.say(
           `${best.name} takes no OAuth tokens from mail programs: make an app password there (${best.appPassword}) and give it to the mail program itself; Postern is not needed`,
         );
-      else if (best) context.say(`next: ${nextStep(best, found.domain)}`);
+      else if (best)
+        context.say(`next: ${registerCommand(best.preset, { tenant: found.domain, issuer: best.issuer })}`);
       else throw cliError('cli.nothing-found', `nothing is known about ${found.domain}`);
     });
 }
@@ -68,15 +69,4 @@ function lines({ candidates, attempts }: Discovery): readonly string[] {
       ({ where, outcome, note }) => `  ${outcome.padEnd(9)} ${where}${note === undefined ? '' : ` (${note})`}`,
     ),
   ];
-}
-
-function nextStep({ preset, issuer }: Candidate, domain: string): string {
-  if (preset === 'google') return 'postern register google';
-  if (preset === 'outlook') return 'postern register microsoft --accounts personal';
-  if (preset.startsWith('microsoft')) {
-    const cloud = preset === 'microsoft' ? '' : ` --cloud ${preset.slice('microsoft-'.length)}`;
-    return `postern register microsoft${cloud} --tenant ${shellWord(domain)}`;
-  }
-  if (preset === 'oidc') return `postern register oidc ${shellWord(issuer ?? 'ISSUER')}`;
-  return `postern provider add NAME --preset ${shellWord(preset)} --client-id CLIENT_ID`;
 }

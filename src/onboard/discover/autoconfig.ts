@@ -1,5 +1,5 @@
 /** Autoconfig files (draft-ietf-mailmaint-autoconfig, as Thunderbird reads them): servers, kind of sign-in, OAuth. */
-import type { MailServer } from '../../oauth/providers.ts';
+import type { MailServer } from '../../oauth/preset.ts';
 import type { Protocol } from '../../store/types.ts';
 import { discoverError } from './errors.ts';
 import { presetOfIssuer, presetOfServer } from './known.ts';

@@ -1,5 +1,5 @@
 /** What discovery gives: candidates, best first, and where was looked. */
-import type { MailServer } from '../../oauth/providers.ts';
+import type { MailServer } from '../../oauth/preset.ts';
 import type { Protocol } from '../../store/types.ts';
 
 /** `domain` and `mx` name a provider we know; `autoconfig` and `ispdb` are files; `srv` are DNS records (RFC 6186, RFC 8314). */

@@ -1,8 +1,10 @@
 /** The least registration at Microsoft that a flow and its protocols need. Pure: nothing is asked, nothing is done. */
 import type { Flow, Protocol } from '../../store/types.ts';
 import { isAppOnly } from '../../oauth/flows.ts';
-import { clouds, presetOf } from '../../oauth/cloud.ts';
-import type { Cloud, CloudName } from '../../oauth/cloud.ts';
+import { clouds } from '../../oauth/cloud.ts';
+import type { Cloud } from '../../oauth/cloud.ts';
+import { presets } from '../../oauth/providers.ts';
+import type { CloudName, MicrosoftPreset } from '../../oauth/preset.ts';
 import { registerError } from './errors.ts';
 import { application, delegated, graphSend, signIn } from './permissions.ts';
 import type { Permission } from './permissions.ts';
@@ -38,6 +40,7 @@ export interface PlanRequest {
 export interface Plan extends Omit<PlanRequest, 'cloud' | 'managedIdentity' | 'federated'> {
   readonly cloud: Cloud;
   readonly cloudName: CloudName;
+  readonly preset: MicrosoftPreset;
   readonly appOnly: boolean;
   readonly audience:
     | 'AzureADMyOrg'
@@ -87,7 +90,13 @@ export function planRegistration(request: PlanRequest): Plan {
       hint: 'leave --accounts out, or use --flow browser',
     });
   }
-  if (request.cloud !== 'global' && (accounts === 'everyone' || accounts === 'personal')) {
+  const preset = presets.find(
+    (one): one is MicrosoftPreset =>
+      one.family === 'microsoft' &&
+      one.cloud === request.cloud &&
+      (one.accounts === 'personal') === (accounts === 'personal'),
+  );
+  if (preset === undefined || (request.cloud !== 'global' && accounts === 'everyone')) {
     throw registerError('register.incomplete', `${cloud.name} has no personal accounts`, {
       hint: 'leave --accounts out for this cloud',
     });
@@ -100,6 +109,7 @@ export function planRegistration(request: PlanRequest): Plan {
     accounts,
     cloud,
     cloudName: request.cloud,
+    preset,
     appOnly,
     audience: AUDIENCES[accounts],
     publicClient: person,
@@ -114,14 +124,14 @@ export function planRegistration(request: PlanRequest): Plan {
       : request.protocols
           .filter((protocol) => protocol !== 'smtp' || request.smtpBy === 'permission')
           .map((protocol) => application[protocol]),
-    credential: credentialOf(flow, cloud, federated, managedIdentity),
-    authority: `${presetOf(cloud).loginOrigin}/${tenant}`,
+    credential: credentialOf(flow, preset, federated, managedIdentity),
+    authority: `${preset.loginOrigin}/${tenant}`,
   };
 }
 
 function credentialOf(
   flow: Flow,
-  cloud: Cloud,
+  { federatedAudience }: MicrosoftPreset,
   federated: PlanRequest['federated'],
   managedIdentity: string | undefined,
 ): PlanCredential {
@@ -134,7 +144,7 @@ function credentialOf(
     case 'certificate':
       return { type: 'certificate' };
     case 'federated':
-      if (federated) return { type: 'federated', ...federated, audience: presetOf(cloud).federatedAudience };
+      if (federated) return { type: 'federated', ...federated, audience: federatedAudience };
       throw registerError('register.incomplete', 'a federated credential trusts one issuer and one subject', {
         hint: 'add --federated-issuer URL and --federated-subject TEXT, exactly as the platform writes them into its tokens',
       });
@@ -159,7 +169,7 @@ export function consentPage(plan: Plan, clientId: string): string {
     // Consent to what the registration lists; without a redirect URI the portal's own button is the way that ends well.
     return `${plan.cloud.portal}/#view/Microsoft_AAD_RegisteredApps/ApplicationMenuBlade/~/CallAnAPI/appId/${clientId}`;
   }
-  const scopes = plan.protocols.map((protocol) => `${presetOf(plan.cloud).resource}/${delegated[protocol].name}`);
+  const scopes = plan.protocols.map((protocol) => `${plan.preset.resource}/${delegated[protocol].name}`);
   const query = new URLSearchParams({
     client_id: clientId,
     scope: [

@@ -4,11 +4,12 @@ import { type TestContext, test } from 'node:test';
 import { letter, MARKS, octetsOf, openOutboxBed } from '../../../test/bed/outbox.ts';
 import { ManualClock } from '../../base/clock.ts';
 import { nullLog } from '../../base/log.ts';
+import type { SendingLimits } from '../../oauth/preset.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { type Delivery, type DeliveryDeps, startDelivery } from './delivery.ts';
 import { nextAttempt } from './retry.ts';
 import { silent } from './judge.ts';
-import type { Outcome, Route, SendingLimits, SendJob } from './types.ts';
+import type { Outcome, Route, SendJob } from './types.ts';
 
 const UNLIMITED: SendingLimits = { messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 2 };
 const EXCHANGE: SendingLimits = { messagesPerMinute: 30, recipientsPerDay: 10_000, connections: 3 };

@@ -1,4 +1,5 @@
 /** The loop that empties the outbox: which message may leave now, by which route, and what is written down of it. */
+import type { SendingLimits } from '../../oauth/preset.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
@@ -16,7 +17,7 @@ import { MAX_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
 import { Turns } from './turns.ts';
 import type { DeliveryMarks } from './proof.ts';
-import type { DeliveryMeter, Route, SendingLimits, SentProbe } from './types.ts';
+import type { DeliveryMeter, Route, SentProbe } from './types.ts';
 
 export interface DeliveryDeps {
   readonly store: Store;

@@ -1,6 +1,6 @@
 /** When the next message of a mailbox may leave: a ledger of what was sent lately, shared by all processes. */
 import { inLedger, type Ledger } from '../../store/ledger.ts';
-import type { SendingLimits } from './types.ts';
+import type { SendingLimits } from '../../oauth/preset.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;

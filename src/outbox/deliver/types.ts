@@ -145,16 +145,6 @@ export interface SentProbe {
   look(attempt: OpenAttempt, signal: AbortSignal): Promise<Verdict | 'failed' | 'unable'>;
 }
 
-/** What a provider lets one mailbox send. */
-export interface SendingLimits {
-  /** Messages within 60 seconds; undefined: no limit known. */
-  readonly messagesPerMinute: number | undefined;
-  /** Recipients within 24 hours. */
-  readonly recipientsPerDay: number | undefined;
-  /** Connections of this mailbox at a time, all processes together. */
-  readonly connections: number;
-}
-
 export interface DeliveryMeter {
   /** The end of an attempt: `sent`, `later`, `refused`, `closed`, `blocked`, `unknown`, with our code. */
   attempted(route: string, outcome: string, code: string, milliseconds: number): void;
