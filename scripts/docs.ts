@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command, Option } from 'commander';
 import { z } from 'zod';
+import { acts } from '../src/admin/acts.ts';
 import { replyTo } from '../src/base/replies.ts';
 import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
@@ -23,6 +24,7 @@ export function pages(): ReadonlyMap<string, string> {
     ['docs/postern.1', manPage(program(), version, EXIT_CODES)],
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorPage()],
+    ['docs/acts.md', actPage()],
     ['docs/sandbox-faults.md', faultPage()],
     ['docs/openapi.json', `${JSON.stringify(apiDocument(version), null, 2)}\n`],
     ['docs/postern.schema.json', `${JSON.stringify(configurationSchema(), null, 2)}\n`],
@@ -132,6 +134,29 @@ function helpAfter(command: Command): readonly string[] {
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+// Acts
+
+function actPage(): string {
+  return page([
+    '# Acts',
+    MADE,
+    '',
+    'Everything that is administered, whether by the command or by the HTTP API: the permission it needs and the record it leaves in',
+    'the audit log. A record names who did it in `data`: `by`, and the `user`, `apiKeyId`, `appPasswordId` or `person`. Permissions an API',
+    'key can have are those that `postern apikey add --help` lists; the others are for whoever may read the home of the installation.',
+    '',
+    ...rows(
+      ['act', 'what it does', 'permission', 'record'],
+      acts.map(({ name, summary, permission, audits, what }) => [
+        code(name),
+        cell(summary),
+        code(permission),
+        audits === undefined ? '' : code(what === undefined ? audits : `${audits}: ${what}`),
+      ]),
+    ),
+  ]);
+}
 
 // The configuration
 

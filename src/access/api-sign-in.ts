@@ -170,7 +170,7 @@ export function allows(key: ApiKey, action: ApiKey['actions'][number]): boolean 
 }
 
 /** Whether a key opens a mailbox. */
-export function opens(key: ApiKey, mailbox: string): boolean {
+export function opens(key: Pick<ApiKey, 'mailboxes'>, mailbox: string): boolean {
   const address = mailbox.toLowerCase();
   return ['*', address, catchAllOf(address)].some((name) => name !== undefined && key.mailboxes.includes(name));
 }

@@ -1,6 +1,9 @@
 /** What every command gets: where the home is, how to speak, and how to open the installation. */
 import { printable, printableJson, printableLines } from '../base/printable.ts';
+import { userInfo } from 'node:os';
 import type { Command } from 'commander';
+import type { z } from 'zod';
+import { type Act, perform } from '../admin/act.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { type Config, readConfig } from '../server/config.ts';
@@ -69,6 +72,11 @@ export class Context {
     }
   }
 
+  /** Performs an act as the system user who typed the command. @throws as {@link perform} */
+  perform<I extends z.ZodType, O>(instance: Instance, act: Act<Instance, I, O>, input: z.input<I>): Promise<O> {
+    return perform(act, instance, { type: 'system-user', name: userName() }, input);
+  }
+
   /** As {@link withInstance}, for commands that have something to say of an installation that does not open, too. */
   async withInstanceOrError<T>(work: (instance: Instance | PosternError) => Promise<T>): Promise<T> {
     const config = this.config();
@@ -88,6 +96,15 @@ export class Context {
 
   serverLog(config: Config): ServerLog {
     return openLog(config.log);
+  }
+}
+
+/** A container may run as a number that nobody has a name for. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.() ?? ''}`.trim();
   }
 }
 

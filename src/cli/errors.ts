@@ -1,5 +1,5 @@
 /** Codes of the command line. */
-import { errorTable } from '../base/error.ts';
+import { errorTable, isError, type PosternError } from '../base/error.ts';
 
 export const cliError = errorTable({
   'cli.usage': { kind: 'misuse', hint: 'postern --help lists the commands; postern COMMAND --help explains one' },
@@ -32,3 +32,13 @@ export const cliError = errorTable({
     hint: 'somebody or something altered the audit log: keep the database as it is and find out who could write to it',
   },
 });
+
+/** What an act says of itself, as a failure of the command line. */
+export function ofAct(error: PosternError): PosternError {
+  const { message, detail, hint } = error;
+  const options = hint === '' ? { detail } : { detail, hint };
+  if (isError(error, 'admin.not-found')) return cliError('cli.not-found', message, options);
+  return isError(error, 'admin.input') || isError(error, 'admin.forbidden')
+    ? cliError('cli.usage', message, options)
+    : error;
+}

@@ -6,7 +6,7 @@ import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { endTalk } from './context.ts';
-import { cliError } from './errors.ts';
+import { cliError, ofAct } from './errors.ts';
 import { program } from './program.ts';
 import { commandLine } from './started-as.ts';
 
@@ -35,7 +35,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     }
     // Whatever the operating system refuses is a matter of whose file it is, not a defect.
     const refused = [error, (error as Error | undefined)?.cause].find(isAccessRefused);
-    report(refused ? accessRefused(refused.path, refused) : asError(error), json);
+    report(refused ? accessRefused(refused.path, refused) : ofAct(asError(error)), json);
   } finally {
     clearInterval(underWay);
   }

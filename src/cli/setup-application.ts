@@ -15,7 +15,7 @@ import type { Context } from './context.ts';
 import { type CredentialOptions, readCredential } from './credential-options.ts';
 import type { Dialogue } from './dialogue.ts';
 import { cliError } from './errors.ts';
-import { findApplication } from './find.ts';
+import { findApplication } from '../admin/find.ts';
 import { discoverAddress, foundProvider, type FoundProvider } from './find-provider.ts';
 import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
 

@@ -6,7 +6,7 @@ import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between, collect, duration } from '../value.ts';
-import { findOpened } from '../find.ts';
+import { findOpened } from '../../admin/find.ts';
 
 export function apikey(): Command {
   return new Command('apikey')

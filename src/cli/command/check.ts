@@ -13,7 +13,7 @@ import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines, nameOf, overview } from '../report.ts';
 import { between } from '../value.ts';
-import { findOpened } from '../find.ts';
+import { findOpened } from '../../admin/find.ts';
 
 interface ScopeOptions {
   readonly installation?: boolean;

@@ -11,7 +11,7 @@ import { programs, type ClientConfig, type MailProgram } from '../client-config/
 import { doorsOf, PLACEHOLDER, type Security } from '../client-config/settings.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findOpened } from '../find.ts';
+import { findOpened } from '../../admin/find.ts';
 
 interface Options {
   readonly for: string;

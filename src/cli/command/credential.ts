@@ -7,7 +7,7 @@ import type { CredentialFacts } from '../../store/types.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication } from '../find.ts';
+import { findApplication } from '../../admin/find.ts';
 
 export function credential(): Command {
   return new Command('credential')

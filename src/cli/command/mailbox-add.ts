@@ -9,7 +9,7 @@ import type { Application, Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication } from '../find.ts';
+import { findApplication } from '../../admin/find.ts';
 import { mailAddress, protocols, way } from '../value.ts';
 import { linkBase, sayReach } from './mailbox-link.ts';
 import { mailboxFacts } from './mailbox-facts.ts';

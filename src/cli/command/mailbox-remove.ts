@@ -5,7 +5,7 @@ import { endInvitation } from '../../server/consent-link.ts';
 import { askLine } from '../ask.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../find.ts';
+import { findMailbox } from '../../admin/find.ts';
 
 export function remove(): Command {
   return new Command('remove')

@@ -6,7 +6,7 @@ import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication, findMailbox } from '../find.ts';
+import { findApplication, findMailbox } from '../../admin/find.ts';
 import { collect } from '../value.ts';
 
 interface SetOptions {

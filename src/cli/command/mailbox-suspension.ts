@@ -6,7 +6,7 @@ import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../find.ts';
+import { findMailbox } from '../../admin/find.ts';
 
 const GRANT = 'the whole grant: every mailbox that the same consent or application opens, and its renewal';
 

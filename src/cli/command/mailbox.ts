@@ -10,7 +10,7 @@ import { consent } from '../consent.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication, findMailbox, findOpened } from '../find.ts';
+import { findApplication, findMailbox, findOpened } from '../../admin/find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols, way } from '../value.ts';

@@ -7,7 +7,7 @@ import { concerns, listRests, type Rest, restText } from '../../outbox/rest.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../find.ts';
+import { findMailbox } from '../../admin/find.ts';
 import { between, since, until } from '../value.ts';
 
 /** Who did it, in the story of a message. */

@@ -6,7 +6,7 @@ import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect, duration, protocols } from '../value.ts';
-import { findOpened } from '../find.ts';
+import { findOpened } from '../../admin/find.ts';
 
 export function password(): Command {
   return new Command('password')

@@ -6,7 +6,7 @@ import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication } from '../find.ts';
+import { findApplication } from '../../admin/find.ts';
 import { addSettingsOptions, checkProviderName, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { collect } from '../value.ts';
 

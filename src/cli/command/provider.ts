@@ -7,7 +7,7 @@ import type { Application } from '../../store/types.ts';
 import { Context, table, when } from '../context.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { cliError } from '../errors.ts';
-import { findApplication } from '../find.ts';
+import { findApplication } from '../../admin/find.ts';
 import { providerFor } from '../find-provider.ts';
 import {
   addSettingsOptions,

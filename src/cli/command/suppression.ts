@@ -1,12 +1,11 @@
 /** `postern suppression`: addresses that get no mail. */
 import { Command, Option } from 'commander';
+import { addSuppressions, listSuppressions, mailboxWords, removeSuppression } from '../../admin/suppressions.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { type Suppression, SUPPRESSION_REASONS } from '../../store/types-api.ts';
-import type { Instance } from '../../server/instance.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between } from '../value.ts';
-import { findMailbox } from '../find.ts';
 
 export function suppression(): Command {
   return new Command('suppression')
@@ -38,13 +37,13 @@ function add(): Command {
           throw cliError('cli.usage', `${address} is no address`, { hint: 'an address is local@domain' });
         }
         await context.withInstance(async (instance) => {
-          const { store, clock, audit } = instance;
-          const mailbox = await scopeOf(instance, options.mailbox);
-          const row = { address, mailbox, reason: options.reason, note: options.note, createdAt: clock.now() };
-          const added = await store.suppressions.put(row);
-          const data = { what: 'suppressions.added', count: 1, by: 'command' };
-          await audit.record({ type: 'api.changed', outcome: 'ok', data });
-          context.result({ ...facts(row), added }, [`${address} gets no mail from ${scopeWords(mailbox)}`]);
+          const { rows, added } = await context.perform(instance, addSuppressions, {
+            items: [{ address, ...options }],
+          });
+          const row = rows[0]!;
+          context.result({ ...facts(row), added: added > 0 }, [
+            `${address} gets no mail from ${mailboxWords(row.mailbox)}`,
+          ]);
         });
       },
     );
@@ -60,8 +59,8 @@ function list(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const { mailbox, limit } = options;
-        const mailboxes = mailbox === undefined ? undefined : [await scopeOf(instance, mailbox), '*'];
-        const rows = await instance.store.suppressions.list({ limit, ...(mailboxes ? { mailboxes } : {}) });
+        const mailboxes = mailbox === undefined ? undefined : [mailbox, '*'];
+        const { rows } = await context.perform(instance, listSuppressions, { limit, mailboxes });
         const lines = rows.map((row) => [row.address, row.mailbox, row.reason, when(row.createdAt), row.note ?? '']);
         context.result(
           rows.map(facts),
@@ -81,24 +80,11 @@ function remove(): Command {
     .action(async (address: string, options: { mailbox?: string }, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const mailbox = await scopeOf(instance, options.mailbox);
-        if (!(await instance.store.suppressions.remove(address, mailbox))) {
-          throw cliError('cli.not-found', `${address} is not suppressed for ${scopeWords(mailbox)}`, {
-            hint: 'postern suppression list shows for which mailbox it is',
-          });
-        }
-        const data = { what: 'suppression.removed', address, mailbox, by: 'command' };
-        await instance.audit.record({ type: 'api.changed', outcome: 'ok', data });
-        context.result({ removed: address, mailbox }, [`${address} gets mail again from ${scopeWords(mailbox)}`]);
+        const { mailbox } = await context.perform(instance, removeSuppression, { address, ...options });
+        context.result({ removed: address, mailbox }, [`${address} gets mail again from ${mailboxWords(mailbox)}`]);
       });
     });
 }
-
-async function scopeOf(instance: Instance, mailbox: string | undefined): Promise<string> {
-  return mailbox === undefined || mailbox === '*' ? '*' : (await findMailbox(instance, mailbox)).address;
-}
-
-const scopeWords = (mailbox: string): string => (mailbox === '*' ? 'every mailbox' : mailbox);
 
 function facts({ address, mailbox, reason, note, createdAt }: Suppression): Record<string, unknown> {
   return { address, mailbox, reason, note: note ?? null, createdAt: new Date(createdAt).toISOString() };

@@ -4,7 +4,7 @@ import { encodeResponse } from '../../protocol/sasl/line.ts';
 import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
 import { Context } from '../context.ts';
-import { findOpened } from '../find.ts';
+import { findOpened } from '../../admin/find.ts';
 import type { Protocol } from '../../store/types.ts';
 
 interface TokenOptions {

@@ -2,10 +2,11 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
-import { apiError, badRequest } from './errors.ts';
+import { apiError, badRequest, ofAct } from './errors.ts';
 import { asError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { newId } from '../../store/id.ts';
+import { actRoutes } from './acts.ts';
 import { documentOf } from './document.ts';
 import { events } from './events.ts';
 import { mailboxes } from './mailboxes.ts';
@@ -91,18 +92,10 @@ export function createApi(deps: ApiDeps): Api {
       ? next()
       : withRoom(deps, bodyOctets(c), () => bounded(c, next));
   });
-  for (const resource of [
-    messages,
-    messageChanges,
-    uploads,
-    events,
-    mailboxes,
-    templates,
-    suppressions,
-    webhooks,
-    webhookDeliveries,
-  ])
-    resource(app, deps);
+  const routes = actRoutes(app, deps);
+  for (const resource of [messages, messageChanges, uploads, events, mailboxes, templates]) resource(app, deps);
+  suppressions(routes);
+  for (const resource of [webhooks, webhookDeliveries]) resource(app, deps);
   app.notFound((c) => {
     const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
     const allow = operations.methods(c.req.path);
@@ -203,7 +196,7 @@ function checkBody(c: ApiContext): boolean {
 }
 
 function fail(c: ApiContext, deps: ApiDeps, thrown: unknown): Response {
-  const error = asError(thrown);
+  const error = ofAct(asError(thrown));
   const requestId = c.get('requestId');
   const facts = { requestId, code: error.code, method: c.req.method, path: c.req.path };
   if (error.kind === 'bug') deps.log.error({ ...facts, error }, 'an API request failed');

@@ -1,5 +1,6 @@
 /** Codes of the HTTP API. */
-import { errorTable } from '../../base/error.ts';
+import { wrongInput } from '../../admin/errors.ts';
+import { errorTable, isError, type PosternError } from '../../base/error.ts';
 
 export const apiError = errorTable({
   'api.key': {
@@ -33,15 +34,15 @@ export const apiError = errorTable({
   },
 });
 
-/** What a schema found wrong, as one failure that names each field. */
-export function badRequest(
-  issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
-): Error {
-  const violations = issues.slice(0, 20).map(({ path, message }) => ({ path: path.map(String).join('.'), message }));
-  const [first] = violations;
-  const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
-  return apiError('api.request', `${where}${first?.message ?? 'the request is wrong'}`, {
-    hint: 'violations names each wrong field; GET /openapi.json describes all of them',
-    detail: { violations },
-  });
+/** What an act says of itself, as a failure of the API. */
+export function ofAct(error: PosternError): PosternError {
+  const { message, detail } = error;
+  if (isError(error, 'admin.not-found')) return apiError('api.not-found', message, { detail });
+  if (isError(error, 'admin.forbidden')) return apiError('api.forbidden', message, { detail });
+  if (!isError(error, 'admin.input')) return error;
+  const hint = 'violations names each wrong field; GET /openapi.json describes all of them';
+  return apiError('api.request', message, { detail, ...('violations' in detail ? { hint } : {}) });
 }
+
+/** What a schema found wrong, as one failure that names each field. */
+export const badRequest = (issues: Parameters<typeof wrongInput>[0]): PosternError => ofAct(wrongInput(issues));

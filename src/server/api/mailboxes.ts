@@ -1,5 +1,6 @@
 /** `/v1/mailboxes`: what mail is sent through, and how it is doing. */
 import { createRoute, z } from '@hono/zod-openapi';
+import { address } from '../../admin/schema.ts';
 import { HEALTH_NAMES, mailboxHealth } from '../../oauth/health.ts';
 import type { OutboxStats } from '../../store/types-outbox.ts';
 import { PROTOCOLS, type Mailbox } from '../../store/types.ts';
@@ -8,7 +9,6 @@ import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, mailboxesOf, mailboxFor, need, recordChange } from './request.ts';
 import {
-  address,
   gone,
   iso,
   isoOrNull,

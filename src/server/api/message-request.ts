@@ -1,12 +1,12 @@
 /** What the operations on messages have in common. */
 import { z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import { outboxError } from '../../outbox/errors.ts';
 import type { AcceptRequest } from '../../outbox/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { apiError } from './errors.ts';
 import type { MessageInput } from './message-schema.ts';
 import { type ApiContext, type ApiDeps, mayUse } from './request.ts';
-import { text } from './schema.ts';
 
 export const keyHeader = z.object({
   'idempotency-key': text(255)

@@ -1,7 +1,8 @@
 /** What a message looks like on its way in and out. */
 import { z } from '@hono/zod-openapi';
+import { address, text } from '../../admin/schema.ts';
 import type { MessageState, OutboxMessage } from '../../store/types-outbox.ts';
-import { address, iso, isoOrNull, text, time } from './schema.ts';
+import { iso, isoOrNull, time } from './schema.ts';
 
 /** Octets of a JSON body; nothing in it is longer. */
 export const MAX_JSON = 10 * 1024 * 1024;

@@ -1,6 +1,7 @@
 /** `/v1/messages`: handing mail over, and following it. */
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ApiApp } from './app.ts';
 import { jsonOf } from './body.ts';
@@ -11,7 +12,7 @@ import { readFinished } from './finished-message.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
-import { json, page, pageOf, pageQuery, problems, readCursor, text } from './schema.ts';
+import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const several = z.union([text(16_000), z.array(text(320)).max(1000)]);

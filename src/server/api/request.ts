@@ -1,7 +1,15 @@
 /** What every operation knows of the request it answers, and what it may assume of the key that came with it. */
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
-import { allows, type ApiSignIn, opens } from '../../access/api-sign-in.ts';
+import type { ApiSignIn } from '../../access/api-sign-in.ts';
+import {
+  type Actor,
+  mailboxesOf as ofActor,
+  opens,
+  requireEveryMailbox,
+  requirePermission,
+} from '../../admin/actor.ts';
+import { findOpened } from '../../admin/find.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Outbox } from '../../outbox/types.ts';
@@ -10,7 +18,6 @@ import type { EgressPolicy } from '../../outbox/webhook/egress.ts';
 import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
-import { apiError } from './errors.ts';
 import type { ApiMeter } from './meter.ts';
 
 export interface ApiDeps {
@@ -51,36 +58,34 @@ export type ApiContext = Context<ApiEnv>;
 
 /** @throws api.forbidden */
 export function need(c: ApiContext, action: ApiAction): ApiKey {
-  const key = c.get('key');
-  if (allows(key, action)) return key;
-  throw apiError('api.forbidden', `the key ${key.id} does not allow ${action}`, { detail: { action } });
+  requirePermission(actorOf(c), action);
+  return c.get('key');
+}
+
+/** The key of a request, as acts know it. */
+export function actorOf(c: ApiContext): Actor {
+  const { address } = c.env.peer;
+  return { type: 'api-key', key: c.get('key'), requestId: c.get('requestId'), remoteAddress: address };
 }
 
 /** Whether the key of this request opens a mailbox. */
 export function mayUse(c: ApiContext, mailbox: string): boolean {
-  return opens(c.get('key'), mailbox);
+  return opens(actorOf(c), mailbox);
 }
 
 /** Mailboxes the key opens, as a filter: undefined is every one. */
 export function mailboxesOf(c: ApiContext): readonly string[] | undefined {
-  const { mailboxes } = c.get('key');
-  return mailboxes.includes('*') ? undefined : mailboxes;
+  return ofActor(actorOf(c));
 }
 
-/**
- * A mailbox the key opens. One that it does not open is answered as one that is not there, so that a key cannot find out
- * who else has mail here. @throws api.not-found
- */
+/** A mailbox the key opens. @throws admin.not-found */
 export async function mailboxFor(c: ApiContext, store: Store, address: string): Promise<Mailbox> {
-  const mailbox = mayUse(c, address) ? await store.mailboxes.opened(address) : undefined;
-  if (mailbox) return mailbox;
-  throw apiError('api.not-found', `there is no mailbox ${address} for this key`, { detail: { mailbox: address } });
+  return findOpened({ store }, address, actorOf(c));
 }
 
-/** For what is not of one mailbox: templates, suppressions for all. @throws api.forbidden */
-export function needEveryMailbox(c: ApiContext, what: string): void {
-  if (mailboxesOf(c) === undefined) return;
-  throw apiError('api.forbidden', `${what} concern every mailbox, and this key opens only some`);
+/** For what is not of one mailbox: templates. @throws admin.forbidden */
+export function needEveryMailbox(c: ApiContext): void {
+  requireEveryMailbox(actorOf(c));
 }
 
 /** An administrative act, put on the audit log with the request it came by. */

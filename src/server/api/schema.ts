@@ -1,19 +1,12 @@
 /** Pieces of the schemas that several resources share. */
 import { z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import { apiError } from './errors.ts';
 import { problemSchema } from './problem.ts';
-
-/**
- * A text of bounded length. A longer one is refused before any expression looks at it: zod goes on to the next check after one that
- * failed, unless it is told to stop.
- */
-export const text = (max: number, min = 0): z.ZodString =>
-  z.string().min(min, { abort: true }).max(max, { abort: true });
 
 export const time = z.iso
   .datetime({ offset: true })
   .openapi({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });
-export const address = text(320, 3).openapi({ example: 'shop@example.com' });
 
 /** @param most items of a page */
 export const pageQuery = z.object({

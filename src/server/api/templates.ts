@@ -1,11 +1,12 @@
 /** `/v1/templates`: versions, preview. */
 import { createRoute, z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import { checkTemplate, renderMessage } from '../../outbox/template/render.ts';
 import type { Template } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need, needEveryMailbox, recordChange } from './request.ts';
-import { gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
+import { gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
 
 const templateName = text(100)
   .regex(/^[a-z0-9][a-z0-9._-]{0,99}$/, 'lower case letters, digits, dot, dash and underscore')
@@ -68,7 +69,7 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
     }),
     async (c) => {
       need(c, 'templates:write');
-      needEveryMailbox(c, 'templates');
+      needEveryMailbox(c);
       const { name } = c.req.valid('param');
       const { subject, html, text } = c.req.valid('json');
       checkTemplate({ subject, html, text });
@@ -162,7 +163,7 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
     }),
     async (c) => {
       need(c, 'templates:write');
-      needEveryMailbox(c, 'templates');
+      needEveryMailbox(c);
       const { name } = c.req.valid('param');
       if (!(await store.templates.remove(name))) throw apiError('api.not-found', `there is no template ${name}`);
       await recordChange(c, audit, 'template.removed', { name });

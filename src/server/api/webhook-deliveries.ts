@@ -1,11 +1,12 @@
 /** `/v1/webhooks/{id}/deliveries`: the log of a webhook, tests and replays. */
 import { createRoute, z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import { testDelivery, webhookDeadline } from '../../outbox/webhook/dispatch.ts';
 import type { WebhookDelivery } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need, recordChange } from './request.ts';
-import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
+import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
 import { webhookFor } from './webhooks.ts';
 
 const STATES = ['pending', 'delivered', 'failed'] as const;

@@ -1,5 +1,6 @@
 /** `/v1/webhooks`: who is told of events. */
 import { createRoute, z } from '@hono/zod-openapi';
+import { text } from '../../admin/schema.ts';
 import { newWebhookSecret, openSecrets, sealSecrets, type WebhookSecret } from '../../outbox/webhook/signature.ts';
 import { Egress } from '../../outbox/webhook/egress.ts';
 import { newId } from '../../store/id.ts';
@@ -8,20 +9,7 @@ import { MESSAGE_EVENTS } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, need, recordChange } from './request.ts';
-import {
-  gone,
-  iso,
-  isoOrNull,
-  json,
-  jsonBody,
-  page,
-  pageOf,
-  pageQuery,
-  problems,
-  readCursor,
-  time,
-  text,
-} from './schema.ts';
+import { gone, iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time } from './schema.ts';
 
 const WEBHOOK_TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 const types = z

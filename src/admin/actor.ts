@@ -1,0 +1,126 @@
+/** Who asks for an act, what they may do, and how the audit log names them. */
+import { opens as ofKey } from '../access/api-sign-in.ts';
+import type { Audit, AuditEntry } from '../audit/types.ts';
+import type { ApiAction, ApiKey } from '../store/types-api.ts';
+import { adminError } from './errors.ts';
+
+/** What an act needs. What an API key cannot hold is for whoever runs this machine. */
+export type Permission =
+  | ApiAction
+  | 'app-passwords:read'
+  | 'app-passwords:write'
+  | 'api-keys:read'
+  | 'api-keys:write'
+  | 'mailboxes:write'
+  | 'applications:write';
+
+export type Actor =
+  /** Whoever may read the home of this installation may do everything with it. */
+  | { readonly type: 'system-user'; readonly name: string }
+  | {
+      readonly type: 'api-key';
+      readonly key: Pick<ApiKey, 'id' | 'actions' | 'mailboxes'>;
+      readonly requestId: string;
+      readonly remoteAddress: string;
+    }
+  /** The owner of a mailbox, by a link that was sent to them. */
+  | { readonly type: 'person'; readonly address: string; readonly permissions: readonly Permission[] }
+  | { readonly type: 'app-password'; readonly id: string; readonly mailboxes: readonly string[] }
+  /** One that runs beside Postern and was given a part of it: a device rule, a demonstration. */
+  | { readonly type: 'program'; readonly name: string }
+  | { readonly type: 'postern' };
+
+interface Rights {
+  readonly permissions: readonly (Permission | '*')[];
+  readonly mailboxes: readonly string[];
+}
+
+const EVERYTHING: Rights = { permissions: ['*'], mailboxes: ['*'] };
+
+function rightsOf(actor: Actor): Rights {
+  switch (actor.type) {
+    case 'system-user':
+    case 'program':
+    case 'postern':
+      return EVERYTHING;
+    case 'api-key':
+      return { permissions: actor.key.actions, mailboxes: actor.key.mailboxes };
+    case 'person':
+      return { permissions: actor.permissions, mailboxes: [actor.address] };
+    case 'app-password':
+      return { permissions: ['messages:send'], mailboxes: actor.mailboxes };
+  }
+}
+
+/** @throws admin.forbidden */
+export function requirePermission(actor: Actor, permission: Permission): void {
+  const { permissions } = rightsOf(actor);
+  if (permissions.includes('*') || permissions.includes(permission)) return;
+  throw adminError('admin.forbidden', `${nameOf(actor)} does not allow ${permission}`, {
+    detail: { action: permission },
+  });
+}
+
+/** For what is not of one mailbox. @throws admin.forbidden */
+export function requireEveryMailbox(actor: Actor): void {
+  if (mailboxesOf(actor) === undefined) return;
+  throw adminError('admin.forbidden', `this concerns every mailbox, and ${nameOf(actor)} opens only some`);
+}
+
+/** Mailboxes an actor opens, as a filter: undefined is every one. */
+export function mailboxesOf(actor: Actor): readonly string[] | undefined {
+  const { mailboxes } = rightsOf(actor);
+  return mailboxes.includes('*') ? undefined : mailboxes;
+}
+
+export function opens(actor: Actor, mailbox: string): boolean {
+  return ofKey(rightsOf(actor), mailbox);
+}
+
+/** In a sentence. */
+export function nameOf(actor: Actor): string {
+  switch (actor.type) {
+    case 'system-user':
+    case 'program':
+      return actor.name;
+    case 'api-key':
+      return `the key ${actor.key.id}`;
+    case 'person':
+      return actor.address;
+    case 'app-password':
+      return `the app password ${actor.id}`;
+    case 'postern':
+      return 'Postern';
+  }
+}
+
+/** The log as one actor writes it: what every record says of who did it, added in this one place. */
+export function auditOf(audit: Audit, actor: Actor): Audit {
+  const signed = (entry: AuditEntry): AuditEntry => ({
+    ...(actor.type === 'api-key' ? { sessionId: actor.requestId } : {}),
+    ...entry,
+    data: { ...entry.data, ...actorFacts(actor) },
+  });
+  return {
+    record: (entry) => audit.record(signed(entry)),
+    note: (entry) => audit.note(signed(entry)),
+    flush: () => audit.flush(),
+  };
+}
+
+function actorFacts(actor: Actor): Readonly<Record<string, string>> {
+  switch (actor.type) {
+    case 'system-user':
+      return { by: actor.type, user: actor.name };
+    case 'api-key':
+      return { by: actor.type, apiKeyId: actor.key.id, remoteAddress: actor.remoteAddress };
+    case 'person':
+      return { by: actor.type, person: actor.address };
+    case 'app-password':
+      return { by: actor.type, appPasswordId: actor.id };
+    case 'program':
+      return { by: actor.type, program: actor.name };
+    case 'postern':
+      return { by: actor.type };
+  }
+}

@@ -1,0 +1,52 @@
+/** Finding what somebody named. */
+import { shellWord } from '../base/shell.ts';
+import type { Application, Mailbox, Store } from '../store/types.ts';
+import { type Actor, opens } from './actor.ts';
+import { adminError } from './errors.ts';
+
+type Place = { readonly store: Pick<Store, 'mailboxes'> };
+
+/** What opens an address: its own mailbox, or that of `*@domain`. @throws admin.not-found */
+export async function findOpened({ store }: Place, address: string, actor?: Actor): Promise<Mailbox> {
+  requireOpen(address, actor);
+  return (await store.mailboxes.opened(address)) ?? findMailbox({ store }, address, actor);
+}
+
+/** The mailbox of this very address, which can be changed. @throws admin.not-found */
+export async function findMailbox({ store }: Place, address: string, actor?: Actor): Promise<Mailbox> {
+  requireOpen(address, actor);
+  const found = await store.mailboxes.find(address.toLowerCase());
+  if (found) return found;
+  const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
+  if (catchAll !== undefined)
+    throw adminError('admin.not-found', `${address} has no mailbox of its own; ${catchAll} opens it`, {
+      hint: `name that: '${catchAll}'`,
+    });
+  if (actor?.type === 'api-key') throw notForKey(address);
+  const known = (await store.mailboxes.list()).map((one) => one.address);
+  throw adminError('admin.not-found', `there is no mailbox ${address}`, {
+    hint:
+      known.length === 0
+        ? `add it: postern mailbox add ${shellWord(address)}`
+        : `there are: ${known.slice(0, 10).join(', ')}; add it: postern mailbox add ${shellWord(address)}`,
+  });
+}
+
+/** @throws admin.not-found */
+export async function findApplication(store: Store, name: string): Promise<Application> {
+  const found = (await store.applications.byName(name)) ?? (await store.applications.find(name));
+  if (found) return found;
+  const known = (await store.applications.list()).map((one) => one.name);
+  throw adminError('admin.not-found', `there is no provider called ${name}`, {
+    hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
+  });
+}
+
+/** What a key does not open is answered as what is not there, so that it cannot find out who else has mail here. */
+function requireOpen(address: string, actor: Actor | undefined): void {
+  if (actor !== undefined && !opens(actor, address)) throw notForKey(address);
+}
+
+function notForKey(address: string): Error {
+  return adminError('admin.not-found', `there is no mailbox ${address} for this key`, { detail: { mailbox: address } });
+}

@@ -1,0 +1,13 @@
+/** Pieces that the inputs of several acts share. */
+import { z } from 'zod';
+
+/**
+ * A text of bounded length. A longer one is refused before any expression looks at it: zod goes on to the next check after one that
+ * failed, unless it is told to stop.
+ */
+export const text = (max: number, min = 0): z.ZodString =>
+  z.string().min(min, { abort: true }).max(max, { abort: true });
+
+export const address = text(320, 3).meta({ example: 'shop@example.com' });
+/** At most so many of a list; each surface has a bound of its own. */
+export const limit = z.coerce.number().int().min(1).max(100_000).default(50).meta({ description: 'items at most' });

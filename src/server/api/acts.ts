@@ -1,0 +1,123 @@
+/** Acts as operations of the API: from one come the parameters, the call and the answer of the other. */
+import { createRoute, type RouteConfig, type z } from '@hono/zod-openapi';
+import { type Act, type Page, perform } from '../../admin/act.ts';
+import type { ApiApp } from './app.ts';
+import { apiError, badRequest } from './errors.ts';
+import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
+import { cursorOf, gone, json, jsonBody, pageOf, pageQuery, problems, readCursor } from './schema.ts';
+
+interface Answer<O, S extends z.ZodType> {
+  /** 200 unless given. */
+  readonly status?: 200 | 201 | 202;
+  readonly schema: S;
+  readonly says: string;
+  show(output: O): z.input<S> | Promise<z.input<S>>;
+}
+
+interface ListAnswer<R, S extends z.ZodType, P> extends Omit<Answer<R, S>, 'status'> {
+  /** Where a page ends: `after` of the act, and what the cursor holds. */
+  position(last: R): P;
+  /** What the list is narrowed by, where that is not said as the act says it; and how it becomes the act's input. */
+  readonly query?: z.ZodObject;
+  input?(query: Readonly<Record<string, unknown>>): object;
+}
+
+/** Inputs of a list: its bound, where it goes on, and what it is narrowed by. */
+type ListInput<P extends z.ZodType> = z.ZodObject<{ limit: z.ZodType; after: z.ZodOptional<P> }>;
+
+export interface ActRoutes {
+  /**
+   * @param at method and path. Names in braces are members of the act's input; the others come as query, or in the body of a method
+   *   that has one
+   * @param answer missing: there is nothing to say (204)
+   */
+  one<I extends z.ZodObject, O, S extends z.ZodType>(
+    act: Act<ApiDeps, I, O>,
+    operationId: string,
+    at: `${'get' | 'post' | 'put' | 'patch' | 'delete'} /v1/${string}`,
+    answer?: Answer<O, S>,
+  ): void;
+  /** A list in pages. */
+  list<I extends ListInput<P>, R, S extends z.ZodType, P extends z.ZodType>(
+    act: Act<ApiDeps, I, Page<R>>,
+    operationId: string,
+    path: `/v1/${string}`,
+    answer: ListAnswer<R, S, z.output<P>>,
+  ): void;
+}
+
+export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
+  /** Registers it for the document, and answers it. The act looks at the input, so nothing else does. */
+  const serve = (
+    facts: Pick<RouteConfig, 'method' | 'path' | 'operationId' | 'summary' | 'request' | 'responses'>,
+    handle: (c: ApiContext) => Promise<Response>,
+  ): void => {
+    const route = createRoute({ ...facts, tags: [facts.path.split('/')[2]!] });
+    app.openAPIRegistry.registerPath(route);
+    app.on(route.method, route.getRoutingPath(), handle);
+  };
+  return {
+    one(act, operationId, at, answer) {
+      const [method, path] = at.split(' ') as ['get' | 'post' | 'put' | 'patch' | 'delete', string];
+      const { params, rest } = partsOf(act.input, path);
+      const inBody = method.startsWith('p');
+      const others = Object.keys(rest.shape).length === 0 ? {} : inBody ? { body: jsonBody(rest) } : { query: rest };
+      const { status = 200, schema, says, show } = answer ?? {};
+      const success = schema ? { [status]: json(schema, says!) } : gone;
+      const request = { ...params, ...others };
+      const responses = { ...success, ...problems };
+      serve({ operationId, method, path, summary: act.summary, request, responses }, async (c) => {
+        const asked = 'body' in others ? await bodyOf(c) : queryOf(c);
+        // What is no object is for the schema to refuse.
+        const isObject = typeof asked === 'object' && asked !== null && !Array.isArray(asked);
+        const output = await perform(act, deps, actorOf(c), isObject ? { ...asked, ...c.req.param() } : asked);
+        return show ? c.json((await show(output)) as object, status) : c.body(null, 204);
+      });
+    },
+    list(act, operationId, path, { schema, says, position, show, input, query: narrow }) {
+      const { params, rest } = partsOf(act.input, path);
+      const query = pageQuery.extend((narrow ?? without(rest, ['limit', 'after'])).shape);
+      const request = { ...params, query };
+      const responses = { 200: json(pageOf(schema), says), ...problems };
+      serve({ operationId, method: 'get', path, summary: act.summary, request, responses }, async (c) => {
+        const parsed = query.safeParse(queryOf(c));
+        if (!parsed.success) throw badRequest(parsed.error.issues);
+        const { limit, cursor, ...given } = parsed.data;
+        const after = readCursor(cursor as string | undefined, act.input.shape.after);
+        const asked = { ...(input?.(given) ?? given), ...c.req.param(), limit, after };
+        const { rows, more } = await perform(act, deps, actorOf(c), asked);
+        const last = rows.at(-1);
+        const next = more && last !== undefined ? cursorOf(position(last)) : null;
+        return c.json({ items: await Promise.all(rows.map(async (row) => show(row))), next }, 200);
+      });
+    },
+  };
+}
+
+function partsOf(input: z.ZodObject, path: string): { params: { params?: z.ZodObject }; rest: z.ZodObject } {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
+  const params = without(
+    input,
+    Object.keys(input.shape).filter((name) => !names.includes(name)),
+  );
+  return { params: names.length === 0 ? {} : { params }, rest: without(input, names) };
+}
+
+function without(schema: z.ZodObject, names: readonly string[]): z.ZodObject {
+  return schema.omit(Object.fromEntries(names.map((name) => [name, true])) as never);
+}
+
+function queryOf(c: ApiContext): Record<string, unknown> {
+  const all = Object.entries(c.req.queries());
+  return Object.fromEntries(all.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+}
+
+/** @throws api.request */
+async function bodyOf(c: ApiContext): Promise<unknown> {
+  if (!/^application\/json\b/i.test(c.req.header('content-type') ?? '')) return {};
+  try {
+    return await c.req.json();
+  } catch (cause) {
+    throw apiError('api.request', 'the body is no valid JSON', { cause });
+  }
+}
