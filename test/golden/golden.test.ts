@@ -128,7 +128,7 @@ for (const name of names)
       const message = await outbox.find(facts.message.id);
       assert.equal(message?.state.type, 'held');
       const pieces: Uint8Array[] = [];
-      for await (const piece of outbox.body(message!)) pieces.push(piece);
+      for await (const piece of outbox.body(message)) pieces.push(piece);
       const text = Buffer.concat(pieces).toString('latin1');
       assert.ok(text.endsWith(messageOf(facts).split('\r\n\r\n')[1]!), text.slice(0, 300));
       assert.match(text, /^Message-ID: <golden@example\.com>\r$/m);
@@ -138,7 +138,7 @@ for (const name of names)
           mailbox: mailbox!,
           envelope: { from: 'alice@example.com', recipients: [{ address: 'bob@example.net' }] },
           source: 'http',
-          principal: message!.principal,
+          principal: message.principal,
           idempotencyKey: facts.message.idempotencyKey,
         },
         [Buffer.from(messageOf(facts))],

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
 import { createApiKey } from '../../src/access/api-key.ts';
 import { createAppPassword } from '../../src/access/app-password.ts';
 import { systemClock } from '../../src/base/clock.ts';
@@ -181,7 +181,7 @@ function dump(path: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-function literal(value: unknown): string {
+function literal(value: SQLOutputValue): string {
   if (value === null) return 'NULL';
   if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString('hex')}'`;
   if (typeof value === 'string') return `'${value.replaceAll("'", "''")}'`;
