@@ -11,3 +11,6 @@ export const text = (max: number, min = 0): z.ZodString =>
 export const address = text(320, 3).meta({ example: 'shop@example.com' });
 /** At most so many of a list; each surface has a bound of its own. */
 export const limit = z.coerce.number().int().min(1).max(100_000).default(50).meta({ description: 'items at most' });
+export const time = z.iso
+  .datetime({ offset: true })
+  .meta({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });

@@ -20,7 +20,6 @@ import { suppressions } from './suppressions.ts';
 import { templates } from './templates.ts';
 import { uploads } from './uploads.ts';
 import { webhooks } from './webhooks.ts';
-import { webhookDeliveries } from './webhook-deliveries.ts';
 
 export type ApiApp = OpenAPIHono<ApiEnv>;
 
@@ -93,9 +92,10 @@ export function createApi(deps: ApiDeps): Api {
       : withRoom(deps, bodyOctets(c), () => bounded(c, next));
   });
   const routes = actRoutes(app, deps);
-  for (const resource of [messages, messageChanges, uploads, events, mailboxes, templates]) resource(app, deps);
+  for (const resource of [messages, messageChanges, uploads, events, mailboxes]) resource(app, deps);
+  templates(routes);
   suppressions(routes);
-  for (const resource of [webhooks, webhookDeliveries]) resource(app, deps);
+  webhooks(routes, app);
   app.notFound((c) => {
     const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
     const allow = operations.methods(c.req.path);
@@ -148,7 +148,7 @@ function tooLarge(): Error {
 /** OpenAPI 3.1 without a server. */
 export function apiDocument(version: string): object {
   // Nothing is asked of it but what its operations look like, so it needs nothing to answer with.
-  return createApi({ version, egress: { allow: [] } } as Pick<ApiDeps, 'version' | 'egress'> as ApiDeps).document();
+  return createApi({ version } as Pick<ApiDeps, 'version'> as ApiDeps).document();
 }
 
 /** @throws api.insecure, api.key, api.rate */

@@ -1,12 +1,12 @@
 /** `/v1/events`: everything that happens to mail, in order, resumable: pages, long polls and server-sent events. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { text } from '../../admin/schema.ts';
+import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
-import { iso, problems, time } from './schema.ts';
+import { iso, problems } from './schema.ts';
 
 const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 export const eventSchema = z

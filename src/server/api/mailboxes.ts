@@ -1,6 +1,6 @@
 /** `/v1/mailboxes`: what mail is sent through, and how it is doing. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { address } from '../../admin/schema.ts';
+import { address, time } from '../../admin/schema.ts';
 import { HEALTH_NAMES, mailboxHealth } from '../../oauth/health.ts';
 import type { OutboxStats } from '../../store/types-outbox.ts';
 import { PROTOCOLS, type Mailbox } from '../../store/types.ts';
@@ -19,7 +19,6 @@ import {
   pageQuery,
   problems,
   readCursor,
-  time,
   holdReason,
 } from './schema.ts';
 

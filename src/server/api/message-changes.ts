@@ -1,7 +1,7 @@
 /** `/v1/messages`: changing what waits, and one message for each of many. */
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
-import { text } from '../../admin/schema.ts';
+import { text, time } from '../../admin/schema.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
@@ -9,7 +9,7 @@ import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type ApiContext, type ApiDeps, need, recordChange } from './request.ts';
-import { json, jsonBody, problems, time, holdReason } from './schema.ts';
+import { json, jsonBody, problems, holdReason } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const editInput = z

@@ -1,8 +1,8 @@
 /** What a message looks like on its way in and out. */
 import { z } from '@hono/zod-openapi';
-import { address, text } from '../../admin/schema.ts';
+import { address, text, time } from '../../admin/schema.ts';
 import type { MessageState, OutboxMessage } from '../../store/types-outbox.ts';
-import { iso, isoOrNull, time } from './schema.ts';
+import { iso, isoOrNull } from './schema.ts';
 
 /** Octets of a JSON body; nothing in it is longer. */
 export const MAX_JSON = 10 * 1024 * 1024;
@@ -81,7 +81,7 @@ const stateSchema = z
     z.object({ type: z.literal('queued'), dueAt: time }),
     z.object({
       type: z.literal('sending'),
-      until: time.openapi({ description: 'when the attempt is taken for lost' }),
+      until: time.meta({ description: 'when the attempt is taken for lost' }),
     }),
     z.object({ type: z.literal('held'), since: time, reason: z.string() }),
     z.object({ type: z.literal('sent'), at: time }),

@@ -4,10 +4,6 @@ import { text } from '../../admin/schema.ts';
 import { apiError } from './errors.ts';
 import { problemSchema } from './problem.ts';
 
-export const time = z.iso
-  .datetime({ offset: true })
-  .openapi({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });
-
 /** @param most items of a page */
 export const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50).openapi({ description: 'items at most' }),

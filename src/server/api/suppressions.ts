@@ -1,9 +1,9 @@
 /** `/v1/suppressions`: addresses that get no mail, from one mailbox or from all. */
 import { z } from '@hono/zod-openapi';
-import { address, text } from '../../admin/schema.ts';
+import { address, text, time } from '../../admin/schema.ts';
 import { addSuppressions, listSuppressions, removeSuppression, suppressionInput } from '../../admin/suppressions.ts';
 import type { ActRoutes } from './acts.ts';
-import { iso, time } from './schema.ts';
+import { iso } from './schema.ts';
 
 const suppressionSchema = suppressionInput.extend({ createdAt: time }).openapi('Suppression');
 

@@ -1,12 +1,12 @@
 /** `/v1/uploads`: attachments sent ahead, as they are, without base64 and without a bound but that of a message. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { text } from '../../admin/schema.ts';
+import { text, time } from '../../admin/schema.ts';
 import { takeUpload } from '../../outbox/upload.ts';
 import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, need } from './request.ts';
-import { gone, iso, json, problems, time } from './schema.ts';
+import { gone, iso, json, problems } from './schema.ts';
 
 const uploadSchema = z
   .object({
