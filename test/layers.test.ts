@@ -106,9 +106,6 @@ const TO_COME: readonly string[] = [
   'server/api/mailboxes.ts',
   'server/api/message-changes.ts',
   'server/api/request.ts',
-  'server/api/templates.ts',
-  'server/api/webhook-deliveries.ts',
-  'server/api/webhooks.ts',
   'server/consent-sign-in.ts',
 ];
 

@@ -1,7 +1,7 @@
 /** Finding what somebody named. */
 import { shellWord } from '../base/shell.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
-import { type Actor, opens } from './actor.ts';
+import { type Actor, mailboxesOf, opens } from './actor.ts';
 import { adminError } from './errors.ts';
 
 type Place = { readonly store: Pick<Store, 'mailboxes'> };
@@ -39,6 +39,36 @@ export async function findApplication(store: Store, name: string): Promise<Appli
   const known = (await store.applications.list()).map((one) => one.name);
   throw adminError('admin.not-found', `there is no provider called ${name}`, {
     hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
+  });
+}
+
+interface Given {
+  readonly id: string;
+  readonly label: string;
+  readonly mailboxes: readonly string[];
+  readonly revokedAt: number | undefined;
+}
+
+/** What was given out for mailboxes is seen by who opens all of them. */
+export function seenBy(actor: Actor, { mailboxes }: Pick<Given, 'mailboxes'>): boolean {
+  return mailboxes.includes('*') ? mailboxesOf(actor) === undefined : mailboxes.every((one) => opens(actor, one));
+}
+
+/** An app password or a key by its id, or by a label that only one has that was not revoked. @throws admin.not-found, admin.input */
+export function findGiven<T extends Given>(
+  actor: Actor,
+  all: readonly T[],
+  name: string,
+  { kind, list }: { readonly kind: string; readonly list: string },
+): T {
+  const rows = all.filter(
+    (row) => seenBy(actor, row) && (row.id === name || (row.label === name && row.revokedAt === undefined)),
+  );
+  const [row, ...more] = rows;
+  if (!row) throw adminError('admin.not-found', `there is no ${kind} ${name}`, { hint: `${list} shows them` });
+  if (more.length === 0) return row;
+  throw adminError('admin.input', `several ${kind}s are called ${name}`, {
+    hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
   });
 }
 

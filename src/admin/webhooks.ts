@@ -11,8 +11,9 @@ import { MESSAGE_EVENTS } from '../store/types-outbox.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
-import { type Actor, mailboxesOf, nameOf, opens } from './actor.ts';
+import { nameOf } from './actor.ts';
 import { adminError } from './errors.ts';
+import { seenBy } from './find.ts';
 import { limit, text, time } from './schema.ts';
 
 interface WebhookDeps extends ActDeps {
@@ -57,7 +58,7 @@ export const listWebhooks = act({
   input: z.object({ limit, after: position.optional() }),
   async run(desk: Desk<WebhookDeps>, { limit, after }) {
     const rows = (await desk.store.webhooks.list())
-      .filter((row) => isOpen(desk.actor, row) && (after === undefined || byAge(row, after) > 0))
+      .filter((row) => seenBy(desk.actor, row) && (after === undefined || byAge(row, after) > 0))
       .toSorted(byAge);
     return pageOf(limit, (most) => Promise.all(rows.slice(0, most).map((row) => shown(desk, row))));
   },
@@ -254,14 +255,9 @@ function addressesOf({ mailboxes }: Desk<ActDeps>, asked: readonly string[]): re
   return asked.includes('*') ? ['*'] : mailboxes.map(({ address }) => address);
 }
 
-/** A webhook is seen by who opens everything it tells of. */
-function isOpen(actor: Actor, { mailboxes }: Webhook): boolean {
-  return mailboxes.includes('*') ? mailboxesOf(actor) === undefined : mailboxes.every((one) => opens(actor, one));
-}
-
 async function find({ store, actor }: Desk<ActDeps>, id: string): Promise<Webhook> {
   const row = await store.webhooks.find(id);
-  if (row && isOpen(actor, row)) return row;
+  if (row && seenBy(actor, row)) return row;
   throw unknown(id);
 }
 

@@ -2,7 +2,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAppPassword } from '../access/app-password.ts';
+import { perform } from '../admin/act.ts';
+import type { Actor } from '../admin/actor.ts';
+import { addAppPassword } from '../admin/app-passwords.ts';
 import { systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
@@ -126,13 +128,15 @@ async function writeSettings({ home, hostname, tls, limits, log }: Config, servi
   await writeFile(home.config, `${MARK}\n${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
 }
 
+const DEMONSTRATION: Actor = { type: 'program', name: 'demonstration' };
+
 async function furnish(sandbox: Sandbox, config: Config, log: ServerLog): Promise<Secret> {
   const instance = await openInstance({ config, log, clock: sandbox.clock });
   try {
     await openMailboxes(sandbox, instance);
     const kept = await instance.store.appPasswords.list();
     // A kept home gets a new app password at every start: the old one was shown once.
-    const { password } = await createAppPassword(instance, {
+    const { password } = await perform(addAppPassword, instance, DEMONSTRATION, {
       label: `demonstration ${kept.length + 1}`,
       mailboxes: ['*'],
       protocols: PROTOCOLS,

@@ -1,7 +1,7 @@
 /** The guided way from an installation to a mailbox that works: provider, application, consent, check, app password, mail program. */
 import { shellWord } from '../base/shell.ts';
 import { exitCodeOfKind } from './exit-code.ts';
-import { createAppPassword } from '../access/app-password.ts';
+import { addAppPassword } from '../admin/app-passwords.ts';
 import { systemClock } from '../base/clock.ts';
 import { checkMailbox } from '../check/mailbox.ts';
 import { reportOf } from '../check/step.ts';
@@ -184,11 +184,10 @@ interface Configured {
 async function configure(context: Context, instance: Instance, mailbox: Mailbox, name: string): Promise<Configured> {
   const program = programs[name]!;
   const protocols = mailbox.protocols.filter((protocol) => program.protocols.includes(protocol));
-  const { password } = await createAppPassword(instance, {
+  const { password } = await context.perform(instance, addAppPassword, {
     label: program.title,
     mailboxes: [mailbox.address],
-    protocols: protocols.length > 0 ? protocols : mailbox.protocols,
-    networks: [],
+    protocols: [...(protocols.length > 0 ? protocols : mailbox.protocols)],
   });
   // The one place where it is shown.
   const revealed = password.reveal();

@@ -1,12 +1,11 @@
 /** `postern apikey`: keys for applications that use the HTTP API. */
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
-import { createApiKey, revokeApiKey } from '../../access/api-key.ts';
+import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between, collect, duration } from '../value.ts';
-import { findOpened } from '../../admin/find.ts';
 
 export function apikey(): Command {
   return new Command('apikey')
@@ -56,15 +55,14 @@ function add(): Command {
         });
       }
       await context.withInstance(async (instance) => {
-        const mailboxes = options.all === true ? ['*'] : [];
-        for (const address of options.mailbox ?? []) mailboxes.push((await findOpened(instance, address)).address);
-        const { key, row } = await createApiKey(instance, {
-          label: options.label,
-          actions: options.allow,
-          mailboxes,
-          networks: options.network ?? [],
-          ...(options.rate === undefined ? {} : { rate: options.rate }),
-          ...(options.expires === undefined ? {} : { expiresAt: instance.clock.now() + options.expires }),
+        const { label, allow, network, rate, expires } = options;
+        const { key, row } = await context.perform(instance, addApiKey, {
+          label,
+          actions: [...allow],
+          mailboxes: options.all === true ? ['*'] : [...(options.mailbox ?? [])],
+          networks: network && [...network],
+          rate,
+          lifetime: expires,
         });
         // The one place where it is shown.
         context.result({ ...facts(row), key: key.reveal() }, [key.reveal()]);
@@ -82,13 +80,10 @@ function list(): Command {
     .option('--all', 'also revoked and expired ones')
     .action(async (options: { all?: boolean }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store, clock }) => {
-        const now = clock.now();
-        const rows = (await store.apiKeys.list()).filter(
-          (row) => options.all === true || stateOf(row, now) === 'valid',
-        );
+      await context.withInstance(async (instance) => {
+        const rows = await context.perform(instance, listApiKeys, options);
         context.result(
-          rows.map((row) => ({ ...facts(row), state: stateOf(row, now) })),
+          rows.map((row) => ({ ...facts(row), state: row.state })),
           rows.length === 0
             ? []
             : table(
@@ -100,9 +95,7 @@ function list(): Command {
                   row.mailboxes.join(','),
                   row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
                   when(row.lastUsedAt),
-                  stateOf(row, now) === 'valid' && row.expiresAt !== undefined
-                    ? `until ${when(row.expiresAt)}`
-                    : stateOf(row, now),
+                  row.state === 'valid' && row.expiresAt !== undefined ? `until ${when(row.expiresAt)}` : row.state,
                 ]),
               ),
         );
@@ -119,25 +112,10 @@ function revoke(): Command {
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const rows = (await instance.store.apiKeys.list()).filter(
-          (row) => row.id === name || (row.label === name && row.revokedAt === undefined),
-        );
-        const [row, ...more] = rows;
-        if (!row)
-          throw cliError('cli.not-found', `there is no API key ${name}`, { hint: 'postern apikey list shows them' });
-        if (more.length > 0)
-          throw cliError('cli.usage', `several API keys are called ${name}`, {
-            hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
-          });
-        await revokeApiKey(instance, row.id);
+        const row = await context.perform(instance, revokeApiKey, { name });
         context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
       });
     });
-}
-
-function stateOf(row: ApiKey, now: number): 'valid' | 'expired' | 'revoked' {
-  if (row.revokedAt !== undefined) return 'revoked';
-  return row.expiresAt !== undefined && row.expiresAt <= now ? 'expired' : 'valid';
 }
 
 function facts(row: ApiKey): Record<string, unknown> {

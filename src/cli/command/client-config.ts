@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
-import { createAppPassword } from '../../access/app-password.ts';
+import { addAppPassword } from '../../admin/app-passwords.ts';
 import { systemClock } from '../../base/clock.ts';
 import { certificateFiles } from '../../server/certificate.ts';
 import type { Instance } from '../../server/instance.ts';
@@ -45,7 +45,7 @@ export function clientConfig(): Command {
         const program = programs[options.for]!;
         // What cannot be written is found out before a password is made that nobody would see.
         await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
-        const made = options.newPassword === true ? await newPassword(instance, mailbox, program) : undefined;
+        const made = options.newPassword === true ? await newPassword(context, instance, mailbox, program) : undefined;
         const written = await writeConfig(instance, mailbox, program, { ...options, password: made ?? PLACEHOLDER });
         const { file, lines, notes } = written;
         context.result(
@@ -65,12 +65,16 @@ export function clientConfig(): Command {
     });
 }
 
-async function newPassword(instance: Instance, mailbox: Mailbox, program: MailProgram): Promise<string> {
-  const { password } = await createAppPassword(instance, {
+async function newPassword(
+  context: Context,
+  instance: Instance,
+  mailbox: Mailbox,
+  program: MailProgram,
+): Promise<string> {
+  const { password } = await context.perform(instance, addAppPassword, {
     label: program.title,
     mailboxes: [mailbox.address],
     protocols: mailbox.protocols.filter((protocol) => program.protocols.includes(protocol)),
-    networks: [],
   });
   // It goes into the configuration that is printed, the one place where it is shown.
   return password.reveal();

@@ -1,12 +1,11 @@
 /** `postern password`: app passwords, one for each program. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
-import { createAppPassword, revokeAppPassword } from '../../access/app-password.ts';
+import { addAppPassword, listAppPasswords, revokeAppPassword } from '../../admin/app-passwords.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect, duration, protocols } from '../value.ts';
-import { findOpened } from '../../admin/find.ts';
 
 export function password(): Command {
   return new Command('password')
@@ -68,18 +67,17 @@ function add(): Command {
         });
       }
       await context.withInstance(async (instance) => {
-        const mailboxes = options.all === true ? ['*'] : [];
-        for (const address of options.mailbox ?? []) mailboxes.push((await findOpened(instance, address)).address);
-        const expiresAt = options.expires === undefined ? undefined : instance.clock.now() + options.expires;
-        const { password, row } = await createAppPassword(instance, {
-          label: options.label,
-          mailboxes,
-          protocols: options.protocols,
-          networks: options.network ?? [],
-          ...(options.outgoing === undefined ? {} : { outgoing: options.outgoing }),
-          ...(options.dropOwnSentCopy === true ? { dropOwnSentCopy: true } : {}),
-          ...(expiresAt === undefined ? {} : { expiresAt }),
+        const { label, protocols, network, outgoing, dropOwnSentCopy, expires } = options;
+        const { password, row } = await context.perform(instance, addAppPassword, {
+          label,
+          mailboxes: options.all === true ? ['*'] : [...(options.mailbox ?? [])],
+          protocols: [...protocols],
+          networks: network && [...network],
+          outgoing,
+          dropOwnSentCopy,
+          lifetime: expires,
         });
+        const { mailboxes } = row;
         // The one place where it is shown.
         context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
         context.say(
@@ -96,13 +94,10 @@ function list(): Command {
     .option('--all', 'also revoked and expired ones')
     .action(async (options: { all?: boolean }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store, clock }) => {
-        const now = clock.now();
-        const rows = (await store.appPasswords.list()).filter(
-          (row) => options.all === true || stateOf(row, now) === 'valid',
-        );
+      await context.withInstance(async (instance) => {
+        const rows = await context.perform(instance, listAppPasswords, options);
         context.result(
-          rows.map((row) => ({ ...facts(row), state: stateOf(row, now) })),
+          rows.map((row) => ({ ...facts(row), state: row.state })),
           rows.length === 0
             ? []
             : table(
@@ -115,9 +110,7 @@ function list(): Command {
                   row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
                   row.dropOwnSentCopy === true ? 'dropped' : 'kept',
                   when(row.lastUsedAt),
-                  stateOf(row, now) === 'valid' && row.expiresAt !== undefined
-                    ? `until ${when(row.expiresAt)}`
-                    : stateOf(row, now),
+                  row.state === 'valid' && row.expiresAt !== undefined ? `until ${when(row.expiresAt)}` : row.state,
                 ]),
               ),
         );
@@ -134,27 +127,10 @@ function revoke(): Command {
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const rows = (await instance.store.appPasswords.list()).filter(
-          (row) => row.id === name || (row.label === name && row.revokedAt === undefined),
-        );
-        const [row, ...more] = rows;
-        if (!row)
-          throw cliError('cli.not-found', `there is no app password ${name}`, {
-            hint: 'postern password list shows them',
-          });
-        if (more.length > 0)
-          throw cliError('cli.usage', `several app passwords are called ${name}`, {
-            hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
-          });
-        await revokeAppPassword(instance, row.id);
+        const row = await context.perform(instance, revokeAppPassword, { name });
         context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
       });
     });
-}
-
-function stateOf(row: AppPassword, now: number): 'valid' | 'expired' | 'revoked' {
-  if (row.revokedAt !== undefined) return 'revoked';
-  return row.expiresAt !== undefined && row.expiresAt <= now ? 'expired' : 'valid';
 }
 
 function facts({

@@ -2,13 +2,7 @@
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import type { ApiSignIn } from '../../access/api-sign-in.ts';
-import {
-  type Actor,
-  mailboxesOf as ofActor,
-  opens,
-  requireEveryMailbox,
-  requirePermission,
-} from '../../admin/actor.ts';
+import { type Actor, mailboxesOf as ofActor, opens, requirePermission } from '../../admin/actor.ts';
 import { findOpened } from '../../admin/find.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
@@ -81,11 +75,6 @@ export function mailboxesOf(c: ApiContext): readonly string[] | undefined {
 /** A mailbox the key opens. @throws admin.not-found */
 export async function mailboxFor(c: ApiContext, store: Store, address: string): Promise<Mailbox> {
   return findOpened({ store }, address, actorOf(c));
-}
-
-/** For what is not of one mailbox: templates. @throws admin.forbidden */
-export function needEveryMailbox(c: ApiContext): void {
-  requireEveryMailbox(actorOf(c));
 }
 
 /** An administrative act, put on the audit log with the request it came by. */

@@ -1,0 +1,61 @@
+/** API keys: one for each application that uses the HTTP API. */
+import { z } from 'zod';
+import { type ApiKeyDeps, createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
+import { validityOf } from '../access/validity.ts';
+import { act, type Desk } from './act.ts';
+import { findGiven, seenBy } from './find.ts';
+
+export const listApiKeys = act({
+  name: 'api-keys.list',
+  summary: 'API keys, without the keys',
+  permission: 'api-keys:read',
+  input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
+  async run({ store, clock, actor }: Desk<ApiKeyDeps>, { all }) {
+    return (await store.apiKeys.list())
+      .filter((row) => seenBy(actor, row))
+      .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
+      .filter(({ state }) => all || state === 'valid');
+  },
+});
+
+export const addApiKey = act({
+  name: 'api-keys.add',
+  summary: 'Make an API key; it is shown once',
+  permission: 'api-keys:write',
+  input: z.object({
+    label: z.string(),
+    actions: z.array(z.string()),
+    mailboxes: z.array(z.string()).min(1),
+    networks: z.array(z.string()).default([]),
+    /** Requests a minute. */
+    rate: z.int().min(1).max(1_000_000).optional(),
+    /** Milliseconds. */
+    lifetime: z.number().optional(),
+  }),
+  scope: ({ mailboxes }) => mailboxes,
+  audits: 'api-key.created',
+  run(desk: Desk<ApiKeyDeps>, { lifetime, mailboxes, rate, ...asked }) {
+    return createApiKey(desk, {
+      ...asked,
+      mailboxes: mailboxes.includes('*') ? ['*'] : desk.mailboxes.map(({ address }) => address),
+      ...(rate === undefined ? {} : { rate }),
+      ...(lifetime === undefined ? {} : { expiresAt: desk.clock.now() + lifetime }),
+    });
+  },
+});
+
+export const revokeApiKey = act({
+  name: 'api-keys.revoke',
+  summary: 'Make an API key invalid within seconds',
+  permission: 'api-keys:write',
+  input: z.object({ name: z.string().meta({ description: 'id, or label when only one has it' }) }),
+  audits: 'api-key.revoked',
+  async run(desk: Desk<ApiKeyDeps>, { name }) {
+    const row = findGiven(desk.actor, await desk.store.apiKeys.list(), name, {
+      kind: 'API key',
+      list: 'postern apikey list',
+    });
+    await revoke(desk, row.id);
+    return row;
+  },
+});

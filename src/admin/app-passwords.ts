@@ -1,0 +1,63 @@
+/** App passwords: one for each program. */
+import { z } from 'zod';
+import { type AppPasswordDeps, createAppPassword, revokeAppPassword as revoke } from '../access/app-password.ts';
+import { validityOf } from '../access/validity.ts';
+import { PROTOCOLS } from '../store/types.ts';
+import { act, type Desk } from './act.ts';
+import { findGiven, seenBy } from './find.ts';
+
+export const listAppPasswords = act({
+  name: 'app-passwords.list',
+  summary: 'App passwords, without the passwords',
+  permission: 'app-passwords:read',
+  input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
+  async run({ store, clock, actor }: Desk<AppPasswordDeps>, { all }) {
+    return (await store.appPasswords.list())
+      .filter((row) => seenBy(actor, row))
+      .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
+      .filter(({ state }) => all || state === 'valid');
+  },
+});
+
+export const addAppPassword = act({
+  name: 'app-passwords.add',
+  summary: 'Make an app password; it is shown once',
+  permission: 'app-passwords:write',
+  input: z.object({
+    label: z.string(),
+    mailboxes: z.array(z.string()).min(1),
+    protocols: z.array(z.enum(PROTOCOLS)).min(1),
+    networks: z.array(z.string()).default([]),
+    outgoing: z.enum(['direct', 'outbox']).optional(),
+    dropOwnSentCopy: z.boolean().optional(),
+    /** Milliseconds. */
+    lifetime: z.number().optional(),
+  }),
+  scope: ({ mailboxes }) => mailboxes,
+  audits: 'app-password.created',
+  run(desk: Desk<AppPasswordDeps>, { lifetime, mailboxes, outgoing, dropOwnSentCopy, ...asked }) {
+    return createAppPassword(desk, {
+      ...asked,
+      mailboxes: mailboxes.includes('*') ? ['*'] : desk.mailboxes.map(({ address }) => address),
+      ...(outgoing === undefined ? {} : { outgoing }),
+      ...(dropOwnSentCopy === undefined ? {} : { dropOwnSentCopy }),
+      ...(lifetime === undefined ? {} : { expiresAt: desk.clock.now() + lifetime }),
+    });
+  },
+});
+
+export const revokeAppPassword = act({
+  name: 'app-passwords.revoke',
+  summary: 'Make an app password invalid and end its sessions within seconds',
+  permission: 'app-passwords:write',
+  input: z.object({ name: z.string().meta({ description: 'id, or label when only one has it' }) }),
+  audits: 'app-password.revoked',
+  async run(desk: Desk<AppPasswordDeps>, { name }) {
+    const row = findGiven(desk.actor, await desk.store.appPasswords.list(), name, {
+      kind: 'app password',
+      list: 'postern password list',
+    });
+    await revoke(desk, row.id);
+    return row;
+  },
+});
