@@ -1,7 +1,8 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
 import { shellWord } from '../base/shell.ts';
 import { isError, PosternError } from '../base/error.ts';
-import type { ConnectRequest, Redirect } from '../onboard/connect-mailbox.ts';
+import type { Redirect } from '../onboard/connect-mailbox.ts';
+import type { ConnectRequest } from '../onboard/connect-request.ts';
 import { openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
 import type { Instance } from '../server/instance.ts';

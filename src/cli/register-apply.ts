@@ -17,7 +17,7 @@ import { readSecret, readText } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
 import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
-import { afterConsent, flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './register-microsoft.ts';
+import { afterConsent, flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
 
 /** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
 export async function applyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {

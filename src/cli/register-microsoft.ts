@@ -1,43 +1,15 @@
 /** `postern register microsoft`: the least registration, printed, made through the Azure CLI, or verified. */
 import { shellWord } from '../base/shell.ts';
-import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { readFlow } from '../oauth/flows.ts';
 import { clouds } from '../oauth/cloud.ts';
-import type { CloudName } from '../oauth/preset.ts';
 import { exchangeScript } from '../onboard/register/exchange-script.ts';
-import { type Accounts, consentPage, type Plan, planRegistration } from '../onboard/register/plan.ts';
+import { consentPage } from '../onboard/register/plan.ts';
 import { addCommand, azScript, portalSteps } from '../onboard/register/script.ts';
 import { requiredResourceAccess } from '../onboard/register/permissions.ts';
-import type { Flow, Protocol } from '../store/types.ts';
 import { Context } from './context.ts';
-import { addSettingsOptions, checkProviderName, type SettingsOptions } from './new-application.ts';
+import { afterConsent, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
+import { addSettingsOptions, checkProviderName } from './new-application.ts';
 import { collect, protocols } from './value.ts';
-
-export interface MicrosoftOptions extends SettingsOptions {
-  readonly name: string;
-  readonly provider: string;
-  readonly flow?: string;
-  readonly protocols: readonly Protocol[];
-  readonly cloud: CloudName;
-  readonly accounts: Accounts;
-  readonly tenant?: string;
-  readonly smtpBy: 'role-assignment' | 'permission';
-  readonly graph?: true;
-  readonly mailbox?: readonly string[];
-  readonly group?: string;
-  readonly clientId?: string;
-  readonly certificate?: string;
-  readonly privateKey?: string;
-  readonly federatedIssuer?: string;
-  readonly federatedSubject?: string;
-  readonly assertionFile?: string;
-  readonly managedIdentity?: string;
-  readonly exchangeScript?: string;
-  readonly apply?: true;
-  readonly adminConsent?: true;
-  readonly verify?: true;
-}
 
 export function microsoft(): Command {
   const command = new Command('microsoft')
@@ -113,30 +85,6 @@ Example:
     });
 }
 
-export function planOf(options: MicrosoftOptions, flow = flowOf(options.flow)): Plan {
-  const { federatedIssuer: issuer, federatedSubject: subject } = options;
-  return planRegistration({
-    name: options.name,
-    flow,
-    protocols: options.protocols,
-    cloud: options.cloud,
-    accounts: options.accounts,
-    smtpBy: options.smtpBy,
-    mailboxes: options.mailbox ?? [],
-    graph: options.graph === true,
-    ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
-    ...(options.group === undefined ? {} : { group: options.group }),
-    ...(options.managedIdentity === undefined ? {} : { managedIdentity: options.managedIdentity }),
-    ...(issuer === undefined || subject === undefined ? {} : { federated: { issuer, subject } }),
-  });
-}
-
-export function flowOf(way = 'browser'): Flow {
-  if (way === 'browser') return 'authorization-code';
-  if (way === 'device') return 'device-code';
-  return way === 'app-only' ? 'certificate' : readFlow(way);
-}
-
 function print(context: Context, options: MicrosoftOptions): void {
   const plan = planOf(options);
   const clientId = options.clientId ?? 'CLIENT_ID';
@@ -189,16 +137,4 @@ function print(context: Context, options: MicrosoftOptions): void {
       `postern register microsoft --verify --provider ${shellWord(options.provider)}${options.flow === undefined ? '' : ` --flow ${shellWord(options.flow)}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
     ],
   );
-}
-
-/** What the person sees when it worked looks like a failure. */
-export const afterConsent = (page: string): readonly string[] =>
-  page.includes('/adminconsent?')
-    ? ['(the browser ends at a localhost address that does not load and says admin_consent=True: then it worked)']
-    : [];
-
-export function saveExchangeScript(context: Context, { exchangeScript: file }: MicrosoftOptions, text: string): void {
-  if (file === undefined) return;
-  writeFileSync(file, text);
-  context.say(`the Exchange script is in ${file}: pwsh ${file}`);
 }

@@ -1,50 +1,25 @@
 /** Consent for one mailbox, from the first redirect to the stored grant. A second consent for a mailbox keeps what it had. */
+import type { ConnectDeps, ConnectRequest } from './connect-request.ts';
 import { shellWord } from '../base/shell.ts';
 import { createHash, randomBytes } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
-import type { Log } from '../base/log.ts';
-import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
+import type { Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import { checkAccessToken } from '../oauth/access-token.ts';
 import { openCredentials } from '../oauth/application.ts';
 import { openClient, requireCredential } from '../oauth/engines.ts';
 import type { Client } from '../oauth/engines.ts';
-import type { DevicePrompt, TokenAnswer } from '../oauth/engine.ts';
+import type { TokenAnswer } from '../oauth/engine.ts';
 import { oauthError } from '../oauth/errors.ts';
 import type { Emit } from '../oauth/events.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import { verifyIdToken } from '../oauth/id-token.ts';
 import type { Identity } from '../oauth/id-token.ts';
-import type { Redirect } from './redirect.ts';
 import { providerCode } from '../oauth/renewal.ts';
 import { compareScopes, mailScopes, scopesFor } from '../oauth/scopes.ts';
 import { requireUnchanged, storeGrant, storeMailbox } from './store-consent.ts';
 import { requireOpen } from '../oauth/suspension.ts';
 
 export type { Redirect } from './redirect.ts';
-
-export interface ConnectDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly emit?: Emit;
-}
-
-export interface ConnectRequest {
-  readonly application: Application;
-  readonly address: string;
-  readonly protocols: readonly Protocol[];
-  readonly flow: Flow;
-  /** The mailbox is shared: this declared delegate signs in instead of its owner. */
-  readonly sharedWith?: string;
-  /** Needed by the authorization-code flow. The caller closes it. */
-  readonly redirect?: Redirect;
-  /** Needed by the device-code flow: shows the code to the person. */
-  readonly device?: (prompt: DevicePrompt) => void;
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Signs in, verifies who signed in and what was granted, and stores grant and mailbox. Nothing is stored unless all is well.

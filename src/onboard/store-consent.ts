@@ -2,7 +2,7 @@
 import { shellWord } from '../base/shell.ts';
 import { newId } from '../store/id.ts';
 import type { Flow, Grant, Mailbox, Store } from '../store/types.ts';
-import type { ConnectDeps, ConnectRequest } from './connect-mailbox.ts';
+import type { ConnectDeps, ConnectRequest } from './connect-request.ts';
 import type { TokenAnswer } from '../oauth/engine.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { sealTokens, tokensOf } from '../oauth/grant-tokens.ts';

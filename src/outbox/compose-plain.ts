@@ -3,7 +3,7 @@
  * library takes a quarter of all that accepting one costs: here they are written down, octet for octet as it would.
  */
 import { mailDate } from '../base/mail-date.ts';
-import type { Composition, NamedAddress } from './compose.ts';
+import type { Composition, NamedAddress } from './composition.ts';
 
 /** Characters; the library may fold a line of the header that is longer, and encodes a text with lines above 76. */
 const LINE = 72;

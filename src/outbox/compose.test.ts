@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import PostalMime from 'postal-mime';
 import { isError } from '../base/error.ts';
 import { composePlain } from './compose-plain.ts';
-import { compose, composeMime, type Composition } from './compose.ts';
+import { compose, composeMime } from './compose.ts';
+import { type Composition } from './composition.ts';
 import { headerAddresses, readAddresses } from './header-addresses.ts';
 
 const plain: Composition = {

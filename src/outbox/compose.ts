@@ -1,4 +1,5 @@
 /** A message put together from its parts: RFC 5322 header and MIME tree by nodemailer, octets as they are needed. */
+import type { Attachment, Composition } from './composition.ts';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import type MimeNode from 'nodemailer/lib/mime-node';
 import * as base64 from 'nodemailer/lib/base64';
@@ -6,34 +7,6 @@ import * as quotedPrintable from 'nodemailer/lib/qp';
 import { composePlain } from './compose-plain.ts';
 import { newId } from '../store/id.ts';
 import { outboxError } from './errors.ts';
-
-export interface NamedAddress {
-  readonly name: string;
-  readonly address: string;
-}
-
-export interface Attachment {
-  readonly filename: string;
-  readonly contentType: string;
-  /** Octets that are here, or that are read when their turn comes. */
-  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
-  /** Shown inside the HTML by `cid:`; without angle brackets. */
-  readonly cid?: string;
-}
-
-export interface Composition {
-  readonly from: NamedAddress;
-  readonly to: readonly NamedAddress[];
-  readonly cc: readonly NamedAddress[];
-  readonly replyTo: readonly NamedAddress[];
-  readonly subject: string;
-  readonly text?: string;
-  readonly html?: string;
-  readonly attachments: readonly Attachment[];
-  readonly headers: readonly { readonly name: string; readonly value: string }[];
-  readonly inReplyTo?: string;
-  readonly references?: readonly string[];
-}
 
 /** Fields that follow from something else, or that would make the message another one than was checked. */
 const OURS = new Set(

@@ -5,7 +5,6 @@ import { asError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { checkPair, type PairFacts } from '../protocol/tls/pair.ts';
 import type { CertificatePair } from '../protocol/tls/server.ts';
-import type { CertificateFiles } from './certificate.ts';
 import { serverError } from './errors.ts';
 
 /** What listeners need of it. */
@@ -198,4 +197,11 @@ export function read(path: string): string {
       cause,
     });
   }
+}
+
+export interface CertificateFiles {
+  readonly cert: string;
+  readonly key: string;
+  /** What mail programs have to trust: the local CA, or `tls.ca` of the operator; undefined where systems trust the certificate. */
+  readonly ca: string | undefined;
 }

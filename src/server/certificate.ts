@@ -1,4 +1,5 @@
 /** The gateway's certificate: the operator's files, or one from a local CA kept in the home. Both may change while it runs. */
+import type { CertificateFiles } from './certificate-in-use.ts';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname as machineName } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,13 +12,6 @@ import { checkPair, covers } from '../protocol/tls/pair.ts';
 import { read, readCertificate } from './certificate-in-use.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
-
-export interface CertificateFiles {
-  readonly cert: string;
-  readonly key: string;
-  /** What mail programs have to trust: the local CA, or `tls.ca` of the operator; undefined where systems trust the certificate. */
-  readonly ca: string | undefined;
-}
 
 /** As Apple's clients accept for private CAs (support.apple.com/102028). */
 const LEAF_DAYS = 397;

@@ -37,7 +37,7 @@ import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
 import { serviceInstallation } from './systemd/installed.ts';
-import { openSuppressed } from './outbox.ts';
+import { openSuppressed } from '../outbox/suppressed.ts';
 
 export interface InstanceOptions {
   readonly config: Config;

@@ -5,7 +5,6 @@ import { dirname, resolve } from 'node:path';
 import { isError, machineError, type PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { serverError } from './errors.ts';
-import type { Home } from './home.ts';
 
 const REFUSED: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
 
@@ -20,7 +19,7 @@ export function isAccessRefused(error: unknown): error is NodeJS.ErrnoException 
  * not to be there, and then the installation would seem to be missing.
  * @throws server.not-yours
  */
-export function requireAccess(home: Home): void {
+export function requireAccess(home: { readonly state: string; readonly config: string }): void {
   requireAccessTo(home.state, constants.R_OK | constants.W_OK | constants.X_OK);
   requireAccessTo(home.config, constants.R_OK);
 }

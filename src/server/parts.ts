@@ -6,13 +6,8 @@ import { systemClock } from '../base/clock.ts';
 import { collectWhenQuiet } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { openApi } from './api/listener.ts';
-import {
-  type CertificateFiles,
-  certificateFiles,
-  certificatePath,
-  isWhole,
-  keepCertificateFresh,
-} from './certificate.ts';
+import { certificateFiles, certificatePath, isWhole, keepCertificateFresh } from './certificate.ts';
+import { type CertificateFiles } from './certificate-in-use.ts';
 import { openCertificate } from './certificate-in-use.ts';
 import { consentLink, consoleAddress } from './consent-link.ts';
 import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';

@@ -14,7 +14,7 @@ import { Budget } from '../../src/protocol/wire/budget.ts';
 import type { Outbox } from '../../src/outbox/types.ts';
 import { type Api, createApi } from '../../src/server/api/app.ts';
 import type { Peer } from '../../src/server/api/request.ts';
-import { openSuppressed } from '../../src/server/outbox.ts';
+import { openSuppressed } from '../../src/outbox/suppressed.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/types.ts';
 import { environmentKey } from '../../src/vault/key-source.ts';

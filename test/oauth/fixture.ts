@@ -9,7 +9,7 @@ import { Secret } from '../../src/base/secret.ts';
 import { addApplication } from '../../src/oauth/application.ts';
 import type { ClientCredential } from '../../src/oauth/application.ts';
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
-import type { ConnectRequest } from '../../src/onboard/connect-mailbox.ts';
+import type { ConnectRequest } from '../../src/onboard/connect-request.ts';
 import type { OAuthEvent } from '../../src/oauth/events.ts';
 import { openTokenSource } from '../../src/oauth/token-source.ts';
 import type { TokenSourceDeps } from '../../src/oauth/token-source.ts';

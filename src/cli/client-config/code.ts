@@ -1,6 +1,6 @@
 /** Configuration that is code: Python, nodemailer, and shell commands for Postfix and curl. */
 import { shellWord } from '../../base/shell.ts';
-import type { ClientConfig } from './programs.ts';
+import type { ClientConfig } from './settings.ts';
 import type { ClientSettings, Door } from './settings.ts';
 
 const ENVIRONMENT = 'the password comes from the environment, so that it is in no file: POSTERN_APP_PASSWORD';

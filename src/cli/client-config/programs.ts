@@ -1,16 +1,9 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
+import type { ClientConfig } from './settings.ts';
 import { shellWord } from '../../base/shell.ts';
 import type { Protocol } from '../../store/types.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import type { ClientSettings, Door, Security } from './settings.ts';
-
-export interface ClientConfig {
-  /** Where it belongs; undefined for dialogues. */
-  readonly file: string | undefined;
-  readonly lines: readonly string[];
-  /** Besides the file: what to do first, what to know. */
-  readonly notes: readonly string[];
-}
 
 export interface MailProgram {
   readonly title: string;

@@ -82,3 +82,11 @@ function nameOf({ host }: ListenerConfig, hostname: string | undefined): string 
   if (/^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(host)) return 'localhost';
   return host === '0.0.0.0' || host === '::' ? (hostname ?? machineName()) : host;
 }
+
+export interface ClientConfig {
+  /** Where it belongs; undefined for dialogues. */
+  readonly file: string | undefined;
+  readonly lines: readonly string[];
+  /** Besides the file: what to do first, what to know. */
+  readonly notes: readonly string[];
+}

@@ -2,7 +2,7 @@
 import { exitCodeOf } from '../exit-code.ts';
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
-import { noticeBody } from '../../server/notice/causes.ts';
+import { noticeBody } from '../../server/notice/notice-body.ts';
 import type { OutgoingNotice } from '../../server/notice/channel.ts';
 import { openChannels } from '../../server/notice/channels.ts';
 import { newId } from '../../store/id.ts';

@@ -4,7 +4,7 @@ import type { Application, Grant, Mailbox } from '../../store/types.ts';
 import { Secret } from '../../base/secret.ts';
 import { isAppOnly } from '../../oauth/flows.ts';
 import { sealTokens } from '../../oauth/grant-tokens.ts';
-import type { ConnectDeps } from '../connect-mailbox.ts';
+import type { ConnectDeps } from '../connect-request.ts';
 import type { ImportedAccount } from './emailproxy.ts';
 
 /**

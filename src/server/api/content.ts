@@ -1,5 +1,5 @@
 /** From the fields of a request to a message that can be handed to the outbox. */
-import type { Attachment, Composition, NamedAddress } from '../../outbox/compose.ts';
+import type { Attachment, Composition, NamedAddress } from '../../outbox/composition.ts';
 import { compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { requireOpen } from '../../oauth/suspension.ts';

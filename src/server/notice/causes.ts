@@ -1,42 +1,10 @@
 /** What people should be told of at a moment, each cause once. Pure. */
+import type { NoticeBody } from './notice-body.ts';
 import { shellWord } from '../../base/shell.ts';
-import { z } from 'zod';
 import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
 import type { Application } from '../../store/types.ts';
 import { type OutboxTrouble, outboxNotices } from './outbox.ts';
 import type { Survey, SurveyedGrant } from '../survey.ts';
-
-/** One thing to tell: plain facts and plain words, no secrets. */
-export const noticeBody = z.object({
-  type: z.enum([
-    'grant.needs-consent',
-    'grant.consent-ending',
-    'grant.inactive',
-    'grant.blocked',
-    'provider.failing',
-    'application.failing',
-    'credential.ending',
-    'outbox.paused',
-    'outbox.waiting',
-    'outbox.failed',
-    'notice.test',
-  ]),
-  /** One sentence, lower case, no full stop. */
-  summary: z.string(),
-  reason: z.string(),
-  remedy: z.string(),
-  /** ISO 8601: when mail stops unless somebody acts, where that is known. */
-  deadline: z.string().optional(),
-  /** At most {@link MAX_NAMED}; {@link mailboxCount} is how many there are. */
-  mailboxes: z.array(z.string()),
-  mailboxCount: z.number(),
-  application: z.string().optional(),
-  provider: z.string().optional(),
-  code: z.string().optional(),
-  /** Where the owner signs in again, if the console can be reached. */
-  link: z.string().optional(),
-});
-export type NoticeBody = Readonly<z.infer<typeof noticeBody>>;
 
 /** What passes is told when it has not passed for so long. */
 const PATIENCE_MS = 15 * 60_000;

@@ -1,5 +1,5 @@
 /** The ways a notice goes out. */
-import type { NoticeBody } from './causes.ts';
+import type { NoticeBody } from './notice-body.ts';
 
 /** What a channel is given; the same for every channel. */
 export interface OutgoingNotice {

@@ -5,7 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Audit } from '../../audit/types.ts';
 import type { Store } from '../../store/types.ts';
 import type { NoticeDelivery, NoticeOutcome } from '../../store/types-notices.ts';
-import { noticeBody } from './causes.ts';
+import { noticeBody } from './notice-body.ts';
 import type { NoticeChannel } from './channel.ts';
 
 export interface DeliveryDeps {

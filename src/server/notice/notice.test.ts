@@ -15,7 +15,7 @@ import { oauthError } from '../../oauth/errors.ts';
 import { suspendGrant } from '../../oauth/suspension.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 import { type RunningRenewal, startRenewal } from '../renewal.ts';
-import type { NoticeBody } from './causes.ts';
+import type { NoticeBody } from './notice-body.ts';
 import { openChannels } from './channels.ts';
 
 const ALICE = 'alice@contoso.test';

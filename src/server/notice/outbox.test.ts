@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { letter, openOutboxBed } from '../../../test/bed/outbox.ts';
 import { ManualClock } from '../../base/clock.ts';
 import type { Rest } from '../../outbox/rest.ts';
-import type { NoticeBody } from './causes.ts';
+import type { NoticeBody } from './notice-body.ts';
 import { outboxNotices, surveyOutbox } from './outbox.ts';
 
 const HOUR = 3_600_000;

@@ -3,7 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../../outbox/rest.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
-import type { NoticeBody } from './causes.ts';
+import type { NoticeBody } from './notice-body.ts';
 
 export interface OutboxTrouble {
   readonly rests: readonly Rest[];

@@ -8,7 +8,8 @@ import { newId } from '../../store/id.ts';
 import type { Store } from '../../store/types.ts';
 import type { Survey } from '../survey.ts';
 import type { OutboxTrouble } from './outbox.ts';
-import { isSuperseded, type NoticeBody, noticeBody, noticesOf } from './causes.ts';
+import { isSuperseded, noticesOf } from './causes.ts';
+import { type NoticeBody, noticeBody } from './notice-body.ts';
 
 export interface WatchDeps {
   readonly store: Store;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
 import { openStore } from '../store/open.ts';
-import { openSuppressed } from './outbox.ts';
+import { openSuppressed } from './suppressed.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-suppressed-'));
 after(() => rmSync(folder, { recursive: true }));

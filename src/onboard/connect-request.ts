@@ -1,0 +1,30 @@
+/** What connecting a mailbox asks for. */
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { DevicePrompt } from '../oauth/engine.ts';
+import type { Emit } from '../oauth/events.ts';
+import type { Application, Flow, Protocol, Store } from '../store/types.ts';
+import type { Vault } from '../vault/types.ts';
+import type { Redirect } from './redirect.ts';
+
+export interface ConnectDeps {
+  readonly store: Store;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly emit?: Emit;
+}
+
+export interface ConnectRequest {
+  readonly application: Application;
+  readonly address: string;
+  readonly protocols: readonly Protocol[];
+  readonly flow: Flow;
+  /** The mailbox is shared: this declared delegate signs in instead of its owner. */
+  readonly sharedWith?: string;
+  /** Needed by the authorization-code flow. The caller closes it. */
+  readonly redirect?: Redirect;
+  /** Needed by the device-code flow: shows the code to the person. */
+  readonly device?: (prompt: DevicePrompt) => void;
+  readonly signal?: AbortSignal;
+}
