@@ -6,8 +6,8 @@ import { isError, type PosternError } from '../base/error.ts';
 import { findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import { protocolError } from '../protocol/errors.ts';
-import type { Response } from '../protocol/imap/response.ts';
-import { ImapSession } from '../protocol/imap/session.ts';
+import { type CommandResult, ImapSession } from '../protocol/imap/session.ts';
+import { status } from '../protocol/imap/verb/status.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import { checkError } from './errors.ts';
 import type { Found } from './step.ts';
@@ -27,22 +27,19 @@ export function lookInside(protocol: 'imap' | 'pop3', session: Session): Promise
   return protocol === 'imap' ? imapStatus(session) : pop3Stat(session);
 }
 
-/** RFC 9051 §6.3.11. */
-async function imapStatus(session: Session): Promise<Found> {
-  const imap = new ImapSession(session.conn, session.host);
-  const responses = await ask(imap, session, 'STATUS INBOX (MESSAGES UNSEEN)');
-  const status = responses.findLast((one) => one.type === 'other' && one.name === 'STATUS');
-  const count = /\bMESSAGES (\d+)/i.exec(status?.type === 'other' ? status.text : '')?.[1];
-  const messages = count === undefined ? undefined : Number(count);
+async function imapStatus({ conn, host, signal }: Session): Promise<Found> {
+  const imap = new ImapSession(conn, { host });
+  const { values } = await asked(host, status(imap, 'INBOX', ['MESSAGES', 'UNSEEN'], { signal }));
+  const messages = values.get('MESSAGES');
   return { says: `the inbox opens: ${messages ?? 'an unknown number of'} messages`, facts: { messages } };
 }
 
-/** What came before OK. @throws check.mailbox-closed, check.mailbox-busy, wire.* */
-export async function ask(imap: ImapSession, { host, signal }: Session, command: string): Promise<readonly Response[]> {
+/** A command that has to be answered with OK. @throws check.mailbox-closed, check.mailbox-busy, wire.* */
+export async function asked<T extends CommandResult>(host: string, running: Promise<T>): Promise<T> {
   try {
-    const { responses, status, text } = await imap.run(command, { signal });
-    if (status === 'OK') return responses;
-    throw refusal(host, `${status} ${text}`);
+    const result = await running;
+    if (result.status === 'OK') return result;
+    throw refusal(host, `${result.status} ${result.text}`);
   } catch (error) {
     // BYE, and what Exchange's front end says without being IMAP.
     const reply = isError(error) ? error.detail['reply'] : undefined;

@@ -6,36 +6,33 @@
 import type { CatalogueRow } from '../oauth/catalogue/schema.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import { describeRow, findRow, type Facts } from '../oauth/catalogue/diagnose.ts';
-import { bodyOf, type Response } from '../protocol/imap/response.ts';
-import { RESPONSE_LIMITS } from '../protocol/imap/response-reader.ts';
 import { isList, textOf, type Value } from '../protocol/imap/response-value.ts';
-import { ImapSession } from '../protocol/imap/session.ts';
-import { ask, type Session } from './first-command.ts';
+import { ImapSession, SESSION_LIMITS } from '../protocol/imap/session.ts';
+import { fetch, type FetchItem, wholeMessage } from '../protocol/imap/verb/fetch.ts';
+import { select } from '../protocol/imap/verb/select.ts';
+import { asked, type Session } from './first-command.ts';
 import type { Found } from './step.ts';
 
 const MAX_OCTETS = 1 << 20;
 
 /** @throws check.mailbox-closed, check.mailbox-busy, wire.* */
-export async function lookAtNewest(session: Session, whole: boolean, facts: Facts): Promise<Found> {
-  const limits = { ...RESPONSE_LIMITS, literal: 2 * MAX_OCTETS };
-  const imap = new ImapSession(session.conn, session.host, limits);
-  await ask(imap, session, 'EXAMINE INBOX');
-  const described = itemsIn(await ask(imap, session, 'FETCH * (UID RFC822.SIZE BODYSTRUCTURE)'));
-  const size = Number(textOf(described.get('RFC822.SIZE')) ?? Number.NaN);
-  if (!isBodyStructure(described.get('BODYSTRUCTURE'))) return oddity('imap.malformed-structure', facts, { size });
+export async function lookAtNewest({ conn, host, signal }: Session, whole: boolean, facts: Facts): Promise<Found> {
+  const imap = new ImapSession(conn, { host, limits: { ...SESSION_LIMITS, literal: 2 * MAX_OCTETS } });
+  await asked(host, select(imap, { verb: 'EXAMINE', mailbox: 'INBOX' }, { signal }));
+  const described = (await asked(host, fetch(imap, '*', DESCRIPTION, { signal }))).messages.at(-1);
+  const size = described?.size ?? Number.NaN;
+  if (!isBodyStructure(described?.items.get('BODYSTRUCTURE')))
+    return oddity('imap.malformed-structure', facts, { size });
   if (!whole || size > MAX_OCTETS) return { says: 'its structure follows the grammar', facts: { size } };
-  const fetched = itemsIn(await ask(imap, session, 'FETCH * (BODY.PEEK[])'));
-  const body = bodyOf(fetched, '') ?? Buffer.alloc(0);
+  const fetched = (await asked(host, fetch(imap, '*', [WHOLE], { signal }))).messages.at(-1);
+  const body = fetched?.section(WHOLE) ?? Buffer.alloc(0);
   if (NOTICE.test(body.toString('latin1', 0, 4096))) return oddity('imap.unretrievable', facts, { size });
   if (body.length !== size) return oddity('imap.size-estimated', facts, { size, octets: body.length });
   return { says: `it can be fetched: ${body.length} octets, as announced`, facts: { size } };
 }
 
-/** Those of the one message that was asked for; none where the response breaks the grammar. */
-function itemsIn(responses: readonly Response[]): ReadonlyMap<string, Value> {
-  const fetched = responses.findLast((one) => one.type === 'fetch');
-  return fetched?.type === 'fetch' ? fetched.items : new Map();
-}
+const DESCRIPTION: readonly FetchItem[] = [{ type: 'UID' }, { type: 'RFC822.SIZE' }, { type: 'BODYSTRUCTURE' }];
+const WHOLE = wholeMessage();
 
 const NOTICE = /Retrieval using the IMAP4 protocol failed for the following message/i;
 

@@ -23,7 +23,7 @@ interface Scene {
 
 /** What it was sent; of our own tags only their beginning. */
 function heard({ lines }: Pick<FakeProvider, 'lines'>): string[] {
-  return lines.map((line) => line.replace(/^pstn-r[0-9a-f]{18} /, 'pstn-r '));
+  return lines.map((line) => line.replace(/^pstn-r[0-9a-f]{18}1 /, 'pstn-r '));
 }
 
 const OFFERED = ['IMAP4rev1', 'IDLE', 'ENABLE', 'CONDSTORE', 'UNSELECT', 'SEARCHRES', 'XFAIL'];

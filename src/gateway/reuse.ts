@@ -9,6 +9,8 @@ import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import { protocolError } from '../protocol/errors.ts';
+import type { Response } from '../protocol/imap/response.ts';
+import { ImapSession, SESSION_LIMITS, type SessionLimits } from '../protocol/imap/session.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { upstreamError } from '../upstream/errors.ts';
 import type { UpstreamConnection, UpstreamSession } from '../upstream/upstream.ts';
@@ -50,10 +52,9 @@ const SURELY_ALIVE_MS = 2_000;
 const ANSWER_MS = 3_000;
 /** A token that ends sooner takes the session with it. */
 const LEAST_LEFT_MS = 60_000;
-/** What a server may have to say of a mailbox before it answers; anything else is an answer to something we know nothing of. */
-const HARMLESS = /^\* (?:\d+ (?:EXISTS|EXPUNGE|RECENT|FETCH)\b|OK\b|FLAGS\b)/i;
-const MAX_UNTAGGED = 1_000;
+const HARMLESS: ReadonlySet<Response['type']> = new Set(['message-count', 'expunge', 'fetch', 'flags']);
 const LINE_OCTETS = 64 * 1024;
+const LIMITS: SessionLimits = { ...SESSION_LIMITS, line: LINE_OCTETS, literal: 0, responses: 1_000 };
 /** Begins our tags here; no client is known to use it. */
 const TAG = 'pstn-r';
 const LOGOUT = `${TAG} LOGOUT\r\n`;
@@ -204,20 +205,24 @@ export class ReusableSessions {
     conn.setIdle(ANSWER_MS);
     try {
       signal.throwIfAborted();
-      const tag = `${TAG}${randomBytes(UNGUESSABLE).toString('hex')}`;
-      await conn.write(`${tag} ${command}\r\n`);
-      for (let lines = 0; lines < MAX_UNTAGGED; lines++) {
-        const line = (await conn.line(LINE_OCTETS, signal))?.toString('latin1');
-        if (line === undefined) throw protocolError('wire.closed', 'the server closed the connection');
-        if (line.startsWith(`${tag} OK`)) return;
-        // A literal would have to be read over, and comes with no answer to these commands.
-        if (!HARMLESS.test(line) || line.endsWith('}')) throw protocolError('wire.syntax', 'not the answer expected');
-      }
-      throw protocolError('wire.syntax', `${command} was not answered`);
+      const prefix = `${TAG}${randomBytes(UNGUESSABLE).toString('hex')}`;
+      const session = new ImapSession(conn, { host: 'the server', prefix, limits: LIMITS });
+      const { status } = await session.run(command, { signal, literal: notExpected, untagged: expectHarmless });
+      if (status !== 'OK') notExpected();
     } finally {
       conn.setIdle(0);
     }
   }
+}
+
+/** What a server may have to say of a mailbox before it answers; anything else is an answer to something we know nothing of. */
+function expectHarmless(response: Response): void {
+  if (!HARMLESS.has(response.type) && !(response.type === 'status' && response.status === 'OK')) notExpected();
+}
+
+/** Literals too come with no answer to these commands. */
+function notExpected(): never {
+  throw protocolError('wire.syntax', 'not the answer expected');
 }
 
 function sameWay(one: MailEndpoint, other: MailEndpoint): boolean {

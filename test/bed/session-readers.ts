@@ -186,10 +186,12 @@ export const SESSION_READERS: Readonly<Record<string, (text: string) => unknown>
     for (const piece of pieces(text)) keeper.fromServer(piece);
   },
   'responses to our commands': (text) => {
+    const framer = new Framer();
     const reader = new ResponseReader();
     for (const piece of pieces(text)) {
-      reader.push(piece);
-      for (let next = reader.next(); next !== undefined; next = reader.next()) parseResponse(next);
+      framer.push(piece);
+      for (let one = reader.next(framer); one?.type === 'response'; one = reader.next(framer))
+        parseResponse(one.segments);
     }
   },
   'a dotted run': (text) => {

@@ -5,6 +5,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
+import { sentMailbox } from '../../protocol/imap/verb/list.ts';
 import { readFields } from '../../protocol/mime/header-fields.ts';
 import type { Mailbox } from '../../store/types.ts';
 
@@ -54,8 +55,6 @@ const KNOWN_SOON_MS = 1_000;
 /** The outbox delivers within a second or two; programs wait for a minute. */
 const SENT_SOON_MS = 10_000;
 const LOOK_MS = 250;
-/** As in the outbox's look at what was sent, for servers that do not mark it (RFC 6154 \Sent). */
-const USUAL = ['Sent Items', 'Sent', '[Gmail]/Sent Mail', 'INBOX.Sent', 'Sent Messages'];
 /** Name, flags and date as most programs give them. A name in a literal, and what RFC 3502 and 4469 add, are left to the server. */
 const APPEND =
   /^APPEND +(?:"((?:[^"\\]|\\["\\])*)"|([^\s"(){%*\\]+)) +(?:\([^()"]*\) +)?(?:"[^"\\]*" +)?[{](\d{1,10})(\+?)[}]$/i;
@@ -131,9 +130,7 @@ export class CopyJudge {
 
   async #isSent(mailbox: string): Promise<boolean> {
     if (this.#sent === undefined) {
-      const folders = (await this.#ports.folders()) ?? [];
-      const marked = folders.find(({ flags }) => flags.some((flag) => flag.toLowerCase() === '\\sent'));
-      this.#sent = marked?.name ?? USUAL.find((name) => folders.some((folder) => folder.name === name));
+      this.#sent = sentMailbox((await this.#ports.folders()) ?? []);
     }
     return this.#sent === mailbox;
   }

@@ -1,8 +1,11 @@
 /** Reports go straight into the sender's own inbox by IMAP, which works when sending does not. */
 import { asError } from '../../base/error.ts';
 import type { Clock } from '../../base/clock.ts';
-import { bodyOf } from '../../protocol/imap/response.ts';
-import { ImapSession, quoted } from '../../protocol/imap/session.ts';
+import { ImapSession } from '../../protocol/imap/session.ts';
+import { append } from '../../protocol/imap/verb/append.ts';
+import { fetch, headerFields } from '../../protocol/imap/verb/fetch.ts';
+import { uidSearch } from '../../protocol/imap/verb/search.ts';
+import { select } from '../../protocol/imap/verb/select.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import { outcomeOfFailure, silent } from './judge.ts';
 import type { SignInAt } from '../../upstream/upstream.ts';
@@ -25,11 +28,11 @@ export class InboxRoute implements Route {
       return { type: 'closed', code: 'oauth.not-granted', reply: silent(`${mailbox.address} has no IMAP`) };
     try {
       const { conn, endpoint } = await this.#signIn(mailbox, 'imap', signal);
-      const imap = new ImapSession(conn, endpoint.host);
+      const imap = new ImapSession(conn, endpoint);
       try {
         const { status, text } = (await isThere(imap, message.messageId, signal))
           ? ({ status: 'OK', text: 'it is in the inbox already' } as const)
-          : await imap.run(`APPEND INBOX {${message.size}}`, { signal, literal: job.body() });
+          : await append(imap, { mailbox: 'INBOX' }, { octets: message.size, data: job.body() }, { signal });
         const reply = silent(`${status} ${text}`);
         if (status !== 'OK') return { type: 'closed', code: 'outbox.route-closed', reply };
         const delivered = recipients.map(({ address }) => ({
@@ -57,17 +60,17 @@ export class InboxRoute implements Route {
  * contains it (RFC 9051 §6.4.4), so that the field is compared.
  */
 async function isThere(imap: ImapSession, messageId: string, signal: AbortSignal): Promise<boolean> {
-  await imap.run('EXAMINE INBOX', { signal });
-  const id = quoted(messageId.replace(/^<|>$/g, ''));
-  const searched = await imap.run(`UID SEARCH HEADER Message-ID ${id}`, { signal });
-  const uids = searched.responses.flatMap((one) => (one.type === 'search' ? one.numbers : [])).slice(-MAX_COPIES);
-  if (uids.length === 0) return false;
-  const section = 'HEADER.FIELDS (MESSAGE-ID)';
-  const { responses } = await imap.run(`UID FETCH ${uids.join(',')} (UID BODY.PEEK[${section}])`, { signal });
-  return responses.some((one) => {
-    const header = one.type === 'fetch' ? bodyOf(one.items, section) : undefined;
+  await select(imap, { verb: 'EXAMINE', mailbox: 'INBOX' }, { signal });
+  const text = messageId.replace(/^<|>$/g, '');
+  const found = (await uidSearch(imap, { type: 'header', field: 'Message-ID', text }, { signal })) ?? [];
+  if (found.length === 0) return false;
+  const set = found.slice(-MAX_COPIES).join(',');
+  const { messages } = await fetch(imap, set, [{ type: 'UID' }, MESSAGE_ID], { uid: true, signal });
+  return messages.some((one) => {
+    const header = one.section(MESSAGE_ID);
     return header !== undefined && fieldOf(parseMessage(header), 'message-id')?.trim() === messageId;
   });
 }
 
+const MESSAGE_ID = headerFields('MESSAGE-ID');
 const MAX_COPIES = 200;

@@ -2,9 +2,10 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import { bodyOf } from '../../protocol/imap/response.ts';
 import { ImapSession } from '../../protocol/imap/session.ts';
-import { textOf } from '../../protocol/imap/response-value.ts';
+import { fetch, headerFields, wholeMessage } from '../../protocol/imap/verb/fetch.ts';
+import { uidSearch } from '../../protocol/imap/verb/search.ts';
+import { select } from '../../protocol/imap/verb/select.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
@@ -96,18 +97,18 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
   const text = (await store.outbox.entry(name)) ?? 'null';
   const old = JSON.parse(text) as Mark | null;
   const { conn, endpoint } = await signIn(mailbox, 'imap', signal);
-  const imap = new ImapSession(conn, endpoint.host);
+  const imap = new ImapSession(conn, endpoint);
   try {
-    const opened = await imap.run('EXAMINE INBOX', { signal });
-    const codes = opened.responses.map((one) => (one.type === 'status' ? one.code : undefined));
-    const validity = [...codes, opened.code].find((code) => code?.name === 'UIDVALIDITY')?.text;
-    if (opened.status !== 'OK' || validity === undefined) return;
-    const since = new Date(clock.now() - SENT_LATELY_MS);
-    const key = old?.validity === validity ? `UID ${old.next}:*` : `SINCE ${dateOf(since)}`;
-    const searched = await imap.run(`UID SEARCH ${key}`, { signal });
-    const uids = searched.responses
-      .flatMap((one) => (one.type === 'search' ? one.numbers : []))
-      .filter((uid) => old?.validity !== validity || uid >= old.next)
+    const opened = await select(imap, { verb: 'EXAMINE', mailbox: 'INBOX' }, { signal });
+    if (opened.status !== 'OK' || opened.mailbox.uidValidity === undefined) return;
+    const validity = String(opened.mailbox.uidValidity);
+    const next = old?.validity === validity ? old.next : undefined;
+    const key =
+      next === undefined
+        ? ({ type: 'internal', relation: 'since', day: clock.now() - SENT_LATELY_MS } as const)
+        : ({ type: 'set', uid: true, set: [[next, '*']] } as const);
+    const uids = ((await uidSearch(imap, key, { signal })) ?? [])
+      .filter((uid) => next === undefined || uid >= next)
       .toSorted((a, b) => a - b)
       .slice(-MAX_NEW);
     for (const uid of await reportsAmong(imap, uids, signal)) {
@@ -115,8 +116,8 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
       const returned = raw && readReturned(raw);
       if (returned) await tie(deps, mailbox, returned);
     }
-    const next = (uids.at(-1) ?? (old?.validity === validity ? old.next - 1 : 0)) + 1;
-    await inLedger(store.outbox, name, () => ({ entry: JSON.stringify({ validity, next }), result: undefined }));
+    const entry = JSON.stringify({ validity, next: uids.length === 0 ? (next ?? 1) : uids.at(-1)! + 1 });
+    await inLedger(store.outbox, name, () => ({ entry, result: undefined }));
   } finally {
     imap.end();
   }
@@ -125,21 +126,21 @@ async function lookInto(deps: ReturnsDeps, mailbox: Mailbox, signal: AbortSignal
 /** Those of the messages that are reports by their Content-Type, and are not ours. */
 async function reportsAmong(imap: ImapSession, uids: readonly number[], signal: AbortSignal): Promise<number[]> {
   if (uids.length === 0) return [];
-  const section = 'HEADER.FIELDS (CONTENT-TYPE X-POSTERN-MESSAGE)';
-  const { responses } = await imap.run(`UID FETCH ${uids.join(',')} (UID BODY.PEEK[${section}])`, { signal });
-  return responses.flatMap((one) => {
-    if (one.type !== 'fetch') return [];
-    const uid = textOf(one.items.get('UID'));
-    const header = parseMessage(bodyOf(one.items, section) ?? Buffer.alloc(0));
+  const { messages } = await fetch(imap, uids.join(','), [{ type: 'UID' }, KIND], { uid: true, signal });
+  return messages.flatMap((one) => {
+    const header = parseMessage(one.section(KIND) ?? Buffer.alloc(0));
     const isReport = /^multipart\/(?:report|mixed)\b/i.test(fieldOf(header, 'content-type') ?? '');
-    return uid !== undefined && isReport && fieldOf(header, 'x-postern-message') === undefined ? [Number(uid)] : [];
+    return one.uid !== undefined && isReport && fieldOf(header, 'x-postern-message') === undefined ? [one.uid] : [];
   });
 }
 
 async function messageOf(imap: ImapSession, uid: number, signal: AbortSignal): Promise<Buffer | undefined> {
-  const { responses } = await imap.run(`UID FETCH ${uid} (UID BODY.PEEK[]<0.${READ_OCTETS}>)`, { signal });
-  return responses.map((one) => (one.type === 'fetch' ? bodyOf(one.items, '') : undefined)).find(Boolean);
+  const { messages } = await fetch(imap, String(uid), [{ type: 'UID' }, BEGINNING], { uid: true, signal });
+  return messages.map((one) => one.section(BEGINNING)).find(Boolean);
 }
+
+const KIND = headerFields('CONTENT-TYPE', 'X-POSTERN-MESSAGE');
+const BEGINNING = wholeMessage(READ_OCTETS);
 
 /** Writes down what a report says of a message of ours, once. */
 async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, returned: Returned): Promise<void> {
@@ -244,11 +245,4 @@ const domainOf = (address: string): string => address.slice(address.lastIndexOf(
 /** Handed on for this recipient, not just accepted for it: what was never sent does not come back. */
 function wasSentTo({ recipients }: OutboxMessage, address: string): boolean {
   return recipients.some((one) => one.state === 'delivered' && sameAddress(one.address, address));
-}
-
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-
-/** RFC 9051 §9 `date`. */
-function dateOf(date: Date): string {
-  return `${date.getUTCDate()}-${MONTHS[date.getUTCMonth()]!}-${date.getUTCFullYear()}`;
 }

@@ -2,9 +2,11 @@
 import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import { bodyOf, type Response } from '../../protocol/imap/response.ts';
-import { ImapSession, quoted } from '../../protocol/imap/session.ts';
-import { textOf, type Value } from '../../protocol/imap/response-value.ts';
+import { ImapSession } from '../../protocol/imap/session.ts';
+import { fetch, type FetchItem, headerFields } from '../../protocol/imap/verb/fetch.ts';
+import { list, sentMailbox } from '../../protocol/imap/verb/list.ts';
+import { type SearchKey, uidSearch } from '../../protocol/imap/verb/search.ts';
+import { select } from '../../protocol/imap/verb/select.ts';
 import { HeaderReader } from '../../protocol/mime/header-fields.ts';
 import type { OutboxTable } from '../../store/types-outbox.ts';
 import { type DeliveryMarks, judgeCopies, MARK_FIELD, marksOf, type SentCopy } from './proof.ts';
@@ -12,13 +14,12 @@ import type { SignInAt } from '../../upstream/upstream.ts';
 import type { OpenAttempt, SentProbe } from './types.ts';
 import { timeLimit } from '../../protocol/wire/time-limit.ts';
 
-/** Where servers that do not mark it (RFC 6154 \Sent) keep it; Exchange's and Gmail's own names in English. */
-const USUAL = ['Sent Items', 'Sent', '[Gmail]/Sent Mail', 'INBOX.Sent', 'Sent Messages'];
 /** The newest copies of one Message-ID that are compared. */
 const MAX_COPIES = 200;
 /** So many of the newest sent messages say whether the provider keeps our marks. */
 const MAX_RECENT = 50;
-const FIELDS = `BODY.PEEK[HEADER.FIELDS (MESSAGE-ID ${MARK_FIELD.toUpperCase()} TO CC RECEIVED)]`;
+const HEADER = headerFields('MESSAGE-ID', MARK_FIELD.toUpperCase(), 'TO', 'CC', 'RECEIVED');
+const ITEMS: readonly FetchItem[] = [{ type: 'UID' }, { type: 'RFC822.SIZE' }, { type: 'INTERNALDATE' }, HEADER];
 /** One look; there are several. */
 const LOOK_MS = 60_000;
 
@@ -67,23 +68,20 @@ export class ImapSentProbe implements SentProbe {
     const { body, mailbox, message, recipients, since } = attempt;
     signal.throwIfAborted();
     const { conn, endpoint } = await signIn(mailbox, 'imap', signal);
-    const imap = new ImapSession(conn, endpoint.host);
+    const imap = new ImapSession(conn, endpoint);
     try {
-      const folder = await sentFolder(imap, signal);
+      const folder = sentMailbox(await list(imap, '', '*', { signal }));
       if (folder === undefined) return 'unable';
-      const opened = await imap.run(`EXAMINE ${quoted(folder)}`, { signal });
+      const opened = await select(imap, { verb: 'EXAMINE', mailbox: folder }, { signal });
       if (opened.status !== 'OK') return 'failed';
       const mark = marks.of(message, recipients);
-      const id = message.messageId.replace(/^<|>$/g, '');
-      const named = await search(imap, `HEADER Message-ID ${quoted(id)}`, signal);
+      const header = (field: string, text: string): SearchKey => ({ type: 'header', field, text });
+      const named = await uidSearch(imap, header('Message-ID', message.messageId.replace(/^<|>$/g, '')), { signal });
       if (named === undefined) return 'failed';
       // A provider that gives messages another Message-ID has the mark all the same; one that cannot search for it says so.
-      const found = new Set([
-        ...named,
-        ...((await search(imap, `HEADER ${MARK_FIELD} ${quoted(mark)}`, signal)) ?? []),
-      ]);
+      const found = new Set([...named, ...((await uidSearch(imap, header(MARK_FIELD, mark), { signal })) ?? [])]);
       const uids = [...found].toSorted((a, b) => a - b).slice(-MAX_COPIES);
-      const copies = uids.length === 0 ? [] : await fetchCopies(imap, `UID FETCH ${uids.join(',')}`, signal);
+      const copies = uids.length === 0 ? [] : await fetchCopies(imap, uids.join(','), { uid: true, signal });
       const alike = await outbox.list({ mailbox: mailbox.address, messageId: message.messageId }, { limit: 2 });
       const expected = {
         message,
@@ -95,61 +93,34 @@ export class ImapSentProbe implements SentProbe {
       };
       const verdict = judgeCopies(marks, expected, copies, false);
       if (verdict !== 'probably') return verdict;
-      return judgeCopies(marks, expected, copies, await keepsMarks(imap, opened.responses, marks, signal));
+      return judgeCopies(marks, expected, copies, await keepsMarks(imap, opened.mailbox.exists ?? 0, marks, signal));
     } finally {
       imap.end();
     }
   }
 }
 
-async function sentFolder(imap: ImapSession, signal: AbortSignal): Promise<string | undefined> {
-  const { responses } = await imap.run('LIST "" "*"', { signal });
-  const folders = responses.flatMap((one) => (one.type === 'list' ? [one] : []));
-  const marked = folders.find(({ flags }) => flags.some((flag) => flag.toLowerCase() === '\\sent'));
-  return marked?.name ?? USUAL.find((name) => folders.some((folder) => folder.name === name));
-}
-
-/** UIDs; undefined where the server does not search so. */
-async function search(imap: ImapSession, key: string, signal: AbortSignal): Promise<readonly number[] | undefined> {
-  const { responses, status } = await imap.run(`UID SEARCH ${key}`, { signal });
-  if (status !== 'OK') return undefined;
-  return responses.flatMap((one) => (one.type === 'search' ? one.numbers : []));
-}
-
-async function fetchCopies(imap: ImapSession, fetch: string, signal: AbortSignal): Promise<readonly SentCopy[]> {
-  const { responses } = await imap.run(`${fetch} (UID RFC822.SIZE INTERNALDATE ${FIELDS})`, { signal });
-  return responses.flatMap((one) => {
-    if (one.type !== 'fetch') return [];
-    const header = headerIn(one.items);
-    if (header === undefined) return [];
-    const savedAt = Date.parse(textOf(one.items.get('INTERNALDATE')) ?? '');
-    return [
-      {
-        size: Number(textOf(one.items.get('RFC822.SIZE')) ?? 0),
-        savedAt: Number.isNaN(savedAt) ? undefined : savedAt,
-        header,
-      },
-    ];
+async function fetchCopies(
+  imap: ImapSession,
+  set: string,
+  options: { readonly uid?: boolean; readonly signal: AbortSignal },
+): Promise<readonly SentCopy[]> {
+  const { messages } = await fetch(imap, set, ITEMS, options);
+  return messages.flatMap((one) => {
+    const header = one.section(HEADER);
+    return header === undefined ? [] : [{ size: one.size ?? 0, savedAt: one.internalDate, header }];
   });
 }
 
-/** Servers write the list of fields as they like. */
-function headerIn(items: ReadonlyMap<string, Value>): Buffer | undefined {
-  const name = [...items.keys()].find((one) => one.startsWith('BODY[HEADER.FIELDS'));
-  return name === undefined ? undefined : bodyOf(items, name.slice('BODY['.length, -1));
-}
-
-/** Whether some of the newest sent messages carry a mark of ours. */
+/** Whether some of the newest of so many sent messages carry a mark of ours. */
 async function keepsMarks(
   imap: ImapSession,
-  opened: readonly Response[],
+  count: number,
   marks: DeliveryMarks,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const count = opened.findLast((one) => one.type === 'message-count' && one.name === 'EXISTS');
-  const last = count?.type === 'message-count' ? count.number : 0;
-  if (last === 0) return false;
-  const recent = await fetchCopies(imap, `FETCH ${Math.max(1, last - MAX_RECENT + 1)}:${last}`, signal);
+  if (count === 0) return false;
+  const recent = await fetchCopies(imap, `${Math.max(1, count - MAX_RECENT + 1)}:${count}`, { signal });
   return recent.some(({ header }) => marksOf(header).some((mark) => marks.isOurs(mark)));
 }
 

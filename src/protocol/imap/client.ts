@@ -6,7 +6,6 @@ import {
   type BearerSignInOptions,
   chooseMechanism,
   endless,
-  hungUp,
   MAX_CHALLENGES,
   refused,
   REPLY_OCTETS,
@@ -16,9 +15,18 @@ import {
 } from '../bearer-sign-in.ts';
 import { encodeInitial, encodeResponse } from '../sasl/line.ts';
 import type { BearerFailure } from '../sasl/mechanism.ts';
-import { protocolError } from '../errors.ts';
 import type { Conn } from '../wire/conn.ts';
-import { capabilityList } from './capability-list.ts';
+import type { Response } from './response.ts';
+import { type CommandOptions, type CommandResult, ImapSession, type SessionLimits } from './session.ts';
+
+/** No response is needed but CAPABILITY, and none of the servers tried sends more than four. */
+const LIMITS: SessionLimits = {
+  line: REPLY_OCTETS,
+  literal: REPLY_OCTETS,
+  response: REPLY_OCTETS,
+  command: 100 * REPLY_OCTETS,
+  responses: 100,
+};
 
 /**
  * Reads the greeting, turns to TLS where asked, and signs in.
@@ -28,31 +36,20 @@ export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<
   return new ImapSignIn(conn, options).run();
 }
 
-/** Untagged lines before an answer: none is needed but CAPABILITY, and none of the servers tried sends more than four. */
-const MAX_UNTAGGED = 100;
-
-/** One tagged command: the status line and what came before it. */
-interface Outcome {
-  readonly status: 'OK' | 'NO' | 'BAD';
-  readonly text: string;
-  readonly failure: BearerFailure | undefined;
-}
-
 class ImapSignIn {
   readonly #conn: Conn;
   readonly #options: BearerSignInOptions;
+  readonly #session: ImapSession;
   #capabilities: readonly string[] | undefined;
-  #tag = 0;
 
   constructor(conn: Conn, options: BearerSignInOptions) {
     this.#conn = conn;
     this.#options = options;
+    this.#session = new ImapSession(conn, { host: options.host, prefix: 'p', limits: LIMITS });
   }
 
   async run(): Promise<BearerSignedIn> {
-    const greeting = await this.#line();
-    if (/^\* BYE\b/i.test(greeting)) throw hungUp(this.#options.host, greeting.slice(2));
-    if (!/^\* OK\b/i.test(greeting)) throw unexpected(this.#options.host, greeting);
+    const greeting = await this.#session.greeting(this.#options.signal);
     this.#learn(greeting);
     if (this.#options.tls === 'starttls') await this.#starttls();
     const before = this.#capabilities ?? (await this.#ask());
@@ -61,15 +58,22 @@ class ImapSignIn {
     const octets = mechanism.initial!;
     const direct = before.some((name) => name.toUpperCase() === 'SASL-IR');
     this.#capabilities = undefined;
-    const outcome = await this.#command(
+    let failure: BearerFailure | undefined;
+    let challenges = 0;
+    const result = await this.#command(
       `AUTHENTICATE ${mechanism.name}${direct ? ` ${encodeInitial(octets)}` : ''}`,
-      direct ? undefined : encodeResponse(octets),
-      (challenge) => answerChallenge(mechanism, challenge),
+      (challenge) => {
+        if (++challenges > MAX_CHALLENGES) throw endless(this.#options.host);
+        if (!direct && challenges === 1) return encodeResponse(octets);
+        const answer = answerChallenge(mechanism, challenge);
+        failure = answer.failure ?? failure;
+        return encodeResponse(answer.send);
+      },
     );
-    if (outcome.status !== 'OK') throw this.#refusal(outcome);
+    if (result.status !== 'OK') throw this.#refusal(result, failure);
     return {
       mechanism: mechanism.name as BearerMechanism,
-      greeting,
+      greeting: `* OK ${greeting.text}`,
       capabilities: this.#capabilities ?? (await this.#ask()),
     };
   }
@@ -78,82 +82,43 @@ class ImapSignIn {
     const { host, secure } = this.#options;
     const offered = this.#capabilities ?? (await this.#ask());
     if (!offered.some((name) => name.toUpperCase() === 'STARTTLS')) throw stripped(host);
-    const outcome = await this.#command('STARTTLS');
-    if (outcome.status !== 'OK' || secure === undefined) throw stripped(host);
+    const { status } = await this.#command('STARTTLS');
+    if (status !== 'OK' || secure === undefined) throw stripped(host);
     await this.#conn.upgrade(secure);
     this.#capabilities = undefined; // RFC 9051 §6.2.1: what was said before TLS does not count
   }
 
   async #ask(): Promise<readonly string[]> {
-    const outcome = await this.#command('CAPABILITY');
-    if (outcome.status !== 'OK' || this.#capabilities === undefined) throw unexpected(this.#options.host, outcome.text);
+    const { status, text } = await this.#command('CAPABILITY');
+    if (status !== 'OK' || this.#capabilities === undefined) throw unexpected(this.#options.host, `${status} ${text}`);
     return this.#capabilities;
   }
 
-  /**
-   * @param pending what to send at the first continuation request
-   * @param respond answers a challenge after that
-   */
-  async #command(
-    command: string,
-    pending?: string,
-    respond?: (challenge: string) => { readonly send: Buffer; readonly failure?: BearerFailure },
-  ): Promise<Outcome> {
-    const tag = `p${++this.#tag}`;
-    let failure: BearerFailure | undefined;
-    let reply = pending;
-    let challenges = 0;
-    let others = 0;
-    await this.#conn.writeInPieces(`${tag} ${command}\r\n`);
-    for (;;) {
-      const line = await this.#line();
-      if (line.startsWith('+')) {
-        if (++challenges > MAX_CHALLENGES) throw endless(this.#options.host);
-        if (reply === undefined) {
-          if (respond === undefined) throw unexpected(this.#options.host, line);
-          const answer = respond(line.slice(1));
-          failure = answer.failure ?? failure;
-          reply = encodeResponse(answer.send);
-        }
-        await this.#conn.writeInPieces(`${reply}\r\n`);
-        reply = undefined;
-      } else if (line.startsWith(`${tag} `)) {
-        const found = /^\S+ (OK|NO|BAD)\b/i.exec(line);
-        if (!found) throw unexpected(this.#options.host, line);
-        if (found[1]!.toUpperCase() === 'OK') this.#learn(line);
-        return { status: found[1]!.toUpperCase() as Outcome['status'], text: line.slice(tag.length + 1), failure };
-      } else if (/^\* BYE\b/i.test(line)) {
-        throw hungUp(this.#options.host, line.slice(2));
-      } else if (line.startsWith('* ') && ++others <= MAX_UNTAGGED) {
-        this.#learn(line);
-      } else {
-        throw unexpected(this.#options.host, line);
-      }
-    }
+  async #command(command: string, challenged?: CommandOptions['challenged']): Promise<CommandResult> {
+    const result = await this.#session.run(command, {
+      signal: this.#options.signal,
+      ...(challenged ? { challenged } : {}),
+    });
+    for (const response of result.responses) this.#learn(response);
+    if (result.status === 'OK') this.#learn(result);
+    return result;
   }
 
-  #learn(line: string): void {
-    const list = capabilityList(line);
-    if (list) {
-      const names = line.slice(list.from, list.to).split(' ');
-      this.#capabilities = names.filter((name) => name !== '');
-    }
+  #learn(said: Response | CommandResult): void {
+    if ('names' in said) this.#capabilities = said.names;
+    else if ('code' in said && said.code?.name === 'CAPABILITY')
+      this.#capabilities = said.code.text.split(' ').filter(Boolean);
   }
 
-  #refusal({ text, failure }: Outcome): Error {
+  #refusal({ status, text }: CommandResult, failure: BearerFailure | undefined): Error {
     const { host } = this.#options;
+    const reply = `${status} ${text}`;
     // RFC 5530 §3, and Exchange's words when it throttles.
     if (
-      /^NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]/i.test(text) ||
-      /throttled|server (?:is )?unavailable/i.test(text)
+      /^NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]/i.test(reply) ||
+      /throttled|server (?:is )?unavailable/i.test(reply)
     )
-      return unavailable(host, text);
-    return refused(host, text, failure);
-  }
-
-  async #line(): Promise<string> {
-    const line = await this.#conn.line(REPLY_OCTETS, this.#options.signal);
-    if (line === undefined) throw protocolError('wire.closed', `${this.#options.host} closed the connection`);
-    return line.toString('utf8');
+      return unavailable(host, reply);
+    return refused(host, reply, failure);
   }
 }

@@ -11,6 +11,12 @@ export function parseDate(text: string): number {
   return utcDay(day, month, year);
 }
 
+/** A `date`, in UTC. */
+export function formatDate(time: number): string {
+  const date = new Date(time);
+  return `${date.getUTCDate()}-${MONTHS[date.getUTCMonth()]!}-${String(date.getUTCFullYear()).padStart(4, '0')}`;
+}
+
 /** Milliseconds since the epoch. @throws wire.syntax */
 export function parseDateTime(text: string): number {
   const [, day, month, year, hour, minute, second, sign, zoneHours, zoneMinutes] = DATE_TIME.exec(text) ?? [];
@@ -24,8 +30,7 @@ export function parseDateTime(text: string): number {
 export function formatDateTime(time: number): string {
   const date = new Date(time);
   const two = (value: number): string => String(value).padStart(2, '0');
-  const day = `${two(date.getUTCDate())}-${MONTHS[date.getUTCMonth()]!}-${String(date.getUTCFullYear()).padStart(4, '0')}`;
-  return `${day} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`;
+  return `${formatDate(time).padStart(11, '0')} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`;
 }
 
 function utcDay(day: string | undefined, month: string | undefined, year: string | undefined): number {

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isError } from '../../base/error.ts';
 import { formatDateTime, parseDateTime } from './date.ts';
-import { parseFetchItems } from './fetch-items.ts';
+import { parseFetchItems } from './verb/fetch.ts';
 import { decodeMailboxName, encodeMailboxName } from './mailbox-name.ts';
-import { parseSearch } from './search-key.ts';
+import { parseSearch } from './verb/search.ts';
 import { formatSequenceSet, parseSequenceSet, sequenceMatcher } from './sequence-set.ts';
 import { announcedLiteral, CommandReader, formatString } from './token.ts';
 

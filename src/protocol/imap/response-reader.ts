@@ -1,26 +1,42 @@
 /**
- * Puts the responses of a server together, without I/O: lines and counted literals go in, whole responses come out (RFC 9051
- * §2.2.2, §4.3). However the octets are cut, the responses are the same. `parseResponse` (response.ts) says what one means.
+ * Puts the responses of a server together, without I/O (RFC 9051 §2.2.2, §4.3): octets are pushed into a framer in whatever pieces
+ * they come, whole responses are taken out. `parseResponse` (response.ts) says what one means.
  */
 import { protocolError } from '../errors.ts';
-import { Framer } from '../wire/framer.ts';
+import type { Framer } from '../wire/framer.ts';
 
 /** A counted string of a response. */
 export interface Literal {
   readonly octets: number;
-  /** Undefined where whoever reads the connection passed the octets on instead of keeping them. */
+  /** Undefined where whoever reads the connection took the octets elsewhere instead of keeping them. */
   readonly data: Buffer | undefined;
 }
 
 /** One response: text (one octet per character) and the literals between, in order; text comes first and last. */
 export type ResponseSegments = readonly (string | Literal)[];
 
+/** A response as one line, with empty strings for its literals. */
+export function lineOf(segments: ResponseSegments): string {
+  return segments.map((one) => (typeof one === 'string' ? one : '""')).join('');
+}
+
+/** A literal whose octets come next; the response goes on after `keep` or `passed`. */
+export interface AnnouncedLiteral {
+  readonly octets: number;
+  /** The response up to here. */
+  readonly head: ResponseSegments;
+}
+
+export type Reading =
+  | { readonly type: 'response'; readonly segments: ResponseSegments }
+  | { readonly type: 'literal'; readonly literal: AnnouncedLiteral };
+
 export interface ResponseLimits {
   /** Most octets of a line. */
   readonly line: number;
-  /** Most octets of one literal. */
+  /** Most octets of one literal that is kept. */
   readonly literal: number;
-  /** Most octets of one response, literals included. */
+  /** Most octets of one response, literals that are kept included. */
   readonly response: number;
 }
 
@@ -31,104 +47,93 @@ export const RESPONSE_LIMITS: ResponseLimits = {
   response: 8 * 1024 * 1024,
 };
 
-/** For whoever reads lines and counted runs from a connection of its own. */
-export class ResponseAssembly {
+export class ResponseReader {
   readonly #limits: ResponseLimits;
+  readonly #hands: boolean;
   #segments: (string | Literal)[] = [];
   #octets = 0;
-  #announced: number | undefined;
+  /** Octets of the literal that comes next. */
+  #literal: number | undefined;
+  #kept = false;
 
-  constructor(limits: ResponseLimits = RESPONSE_LIMITS) {
+  /** @param hands literals are handed out, instead of being kept: the caller decides about each */
+  constructor(limits: ResponseLimits = RESPONSE_LIMITS, hands = false) {
     this.#limits = limits;
+    this.#hands = hands;
   }
 
-  /** Between two responses. */
-  get empty(): boolean {
+  /** Between two responses: an orderly place for a connection to end. */
+  get between(): boolean {
     return this.#segments.length === 0;
   }
 
-  /**
-   * Takes the next line, without CRLF. Gives the octets of the literal that has to come next; undefined: the response is whole.
-   * @throws wire.syntax (more than the limits allow)
-   */
-  line(octets: Buffer): number | undefined {
+  /** Undefined while there is not enough. @throws wire.syntax (over a limit), wire.line-too-long, wire.bare-newline */
+  next(framer: Framer): Reading | undefined {
+    for (;;) {
+      if (this.#literal !== undefined) {
+        if (!this.#kept) return this.#handed(this.#literal);
+        const data = framer.counted(this.#literal);
+        if (data === undefined) return undefined;
+        this.#end(data);
+      }
+      const octets = framer.line(this.#limits.line);
+      if (octets === undefined) return undefined;
+      if (this.#line(octets)) {
+        const segments = this.#segments;
+        this.#segments = [];
+        this.#octets = 0;
+        return { type: 'response', segments };
+      }
+      if (!this.#hands) this.keep();
+    }
+  }
+
+  /** The literal becomes part of the response. @throws wire.syntax (over a limit) */
+  keep(): void {
+    const { literal, response } = this.#limits;
+    const octets = this.#literal ?? 0;
+    if (octets > literal) throw tooMuch(`a literal of ${octets} octets is more than was asked for`, literal);
+    this.#count(octets, response);
+    this.#kept = true;
+  }
+
+  /** The caller has taken its octets from the framer. */
+  passed(): void {
+    this.#end(undefined);
+  }
+
+  #handed(octets: number): Reading {
+    return { type: 'literal', literal: { octets, head: this.#segments } };
+  }
+
+  #end(data: Buffer | undefined): void {
+    this.#segments.push({ octets: this.#literal ?? 0, data });
+    this.#literal = undefined;
+    this.#kept = false;
+  }
+
+  /** @returns true when the response ends with this line */
+  #line(octets: Buffer): boolean {
     const text = octets.toString('latin1');
-    this.#count(octets.length);
+    this.#count(octets.length, this.#limits.response);
     const literal = announced(text);
     if (literal === undefined || (this.#segments.length === 0 && !mayHoldLiteral(text))) {
       this.#segments.push(text);
-      return undefined;
+      return true;
     }
-    if (literal.octets > this.#limits.literal)
-      throw protocolError('wire.syntax', `a literal of ${literal.octets} octets is more than was asked for`, {
-        detail: { octets: literal.octets, limit: this.#limits.literal },
-      });
     this.#segments.push(literal.before);
-    this.#announced = literal.octets;
-    return literal.octets;
+    this.#literal = literal.octets;
+    return false;
   }
 
-  /** The literal that `line` announced; `undefined`: its octets went elsewhere. @throws wire.syntax (too much) */
-  literal(data: Buffer | undefined): void {
-    const octets = this.#announced ?? 0;
-    this.#announced = undefined;
-    if (data !== undefined) this.#count(octets);
-    this.#segments.push({ octets, data });
-  }
-
-  /** The response that is whole now; the next one begins. */
-  take(): ResponseSegments {
-    const segments = this.#segments;
-    this.#segments = [];
-    this.#octets = 0;
-    return segments;
-  }
-
-  #count(octets: number): void {
+  #count(octets: number, limit: number): void {
     this.#octets += octets;
-    if (this.#octets > this.#limits.response)
-      throw protocolError('wire.syntax', `a response has more than ${this.#limits.response} octets`, {
-        detail: { limit: this.#limits.response },
-      });
+    if (this.#octets > limit) throw tooMuch(`a response has more than ${limit} octets`, limit);
   }
 }
 
-/** The same over octets as they arrive. */
-export class ResponseReader {
-  readonly #limits: ResponseLimits;
-  readonly #framer = new Framer();
-  readonly #assembly: ResponseAssembly;
-  #literal: number | undefined;
-
-  constructor(limits: ResponseLimits = RESPONSE_LIMITS) {
-    this.#limits = limits;
-    this.#assembly = new ResponseAssembly(limits);
-  }
-
-  push(octets: Buffer): void {
-    this.#framer.push(octets);
-  }
-
-  /** True when no part of a response is waiting: an orderly place for a connection to end. */
-  get drained(): boolean {
-    return this.#framer.drained && this.#assembly.empty;
-  }
-
-  /** The next whole response; undefined while it is incomplete. @throws wire.syntax, wire.line-too-long, wire.bare-newline */
-  next(): ResponseSegments | undefined {
-    for (;;) {
-      if (this.#literal !== undefined) {
-        const data = this.#framer.counted(this.#literal);
-        if (data === undefined) return undefined;
-        this.#literal = undefined;
-        this.#assembly.literal(data);
-      }
-      const line = this.#framer.line(this.#limits.line);
-      if (line === undefined) return undefined;
-      this.#literal = this.#assembly.line(line);
-      if (this.#literal === undefined) return this.#assembly.take();
-    }
-  }
+function tooMuch(text: string, limit: number): Error {
+  return protocolError('wire.syntax', text, { detail: { limit } });
 }
 
 /** More digits than a literal of 4 GiB has. */

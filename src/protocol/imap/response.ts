@@ -2,7 +2,7 @@
 import { isError } from '../../base/error.ts';
 import { protocolError } from '../errors.ts';
 import type { ResponseSegments } from './response-reader.ts';
-import { isList, isString, textOf, type Value, ValueReader } from './response-value.ts';
+import { isList, textOf, type Value, ValueReader } from './response-value.ts';
 
 /** `[UIDVALIDITY 12] …`: its name in capitals and what follows it, as written (RFC 9051 §7.1). */
 export interface ResponseCode {
@@ -39,6 +39,14 @@ export type Response =
   | { readonly type: 'search'; readonly numbers: readonly number[] }
   | { readonly type: 'message-count'; readonly name: 'EXISTS' | 'RECENT'; readonly number: number }
   | { readonly type: 'expunge'; readonly number: number }
+  /** Messages that are gone, by UID (RFC 7162 §3.2.10); `earlier` those that were gone before. */
+  | { readonly type: 'vanished'; readonly earlier: boolean; readonly set: string }
+  /** The flags of the selected mailbox (§7.3.5), with parentheses, as written. */
+  | { readonly type: 'flags'; readonly text: string }
+  /** Names in capitals (RFC 5161 §3.2). */
+  | { readonly type: 'enabled'; readonly names: readonly string[] }
+  /** STATUS (§7.3.4). The name as on the wire, values by name in capitals. */
+  | { readonly type: 'mailbox-status'; readonly mailbox: string; readonly values: ReadonlyMap<string, number> }
   /** Items by their name in capitals (§7.5.2). */
   | { readonly type: 'fetch'; readonly number: number; readonly items: ReadonlyMap<string, Value> }
   /** Data of another name, or such whose form is not what the grammar says. */
@@ -103,6 +111,26 @@ function data(segments: ResponseSegments, name: string, end: number): Response {
         delimiter,
         name: textOf(mailbox) ?? 'NIL',
       };
+    }
+    case 'FLAGS': {
+      const text = whole(segments, end);
+      if (!text.startsWith('(') || !text.endsWith(')')) throw protocolError('wire.syntax', 'no FLAGS');
+      return { type: 'flags', text };
+    }
+    case 'ENABLED':
+      return { type: 'enabled', names: whole(segments, end).toUpperCase().split(' ').filter(Boolean) };
+    case 'VANISHED': {
+      const [, earlier, set] = /^(\(EARLIER\) )?([\d:,]+)$/i.exec(whole(segments, end)) ?? [];
+      if (set === undefined) throw protocolError('wire.syntax', 'no VANISHED');
+      return { type: 'vanished', earlier: earlier !== undefined, set };
+    }
+    case 'STATUS': {
+      const reader = new ValueReader(segments, end);
+      const mailbox = reader.value();
+      reader.expect(' ');
+      const values = reader.value();
+      if (isList(mailbox) || !isList(values)) throw protocolError('wire.syntax', 'no STATUS');
+      return { type: 'mailbox-status', mailbox: textOf(mailbox) ?? 'NIL', values: numbersByName(values) };
     }
     case 'SEARCH':
       return { type: 'search', numbers: numbersIn(whole(segments, end).split(' ')) };
@@ -203,13 +231,15 @@ function numbersOfSet(set: string): readonly number[] {
   return numbers;
 }
 
-/** The octets of a FETCH's `BODY[section]`, however the server wrote the section and the origin. */
-export function bodyOf(items: ReadonlyMap<string, Value>, section: string): Buffer | undefined {
-  const wanted = `BODY[${section.toUpperCase()}]`;
-  for (const [name, value] of items)
-    if (name === wanted || (name.startsWith(`${wanted}<`) && name.endsWith('>')))
-      return isString(value) ? value.data : undefined;
-  return undefined;
+/** `MESSAGES 5 UIDNEXT 9`; what is no number is left out (RFC 8474 MAILBOXID). */
+function numbersByName(values: readonly Value[]): ReadonlyMap<string, number> {
+  const numbers = new Map<string, number>();
+  for (let at = 0; at + 1 < values.length; at += 2) {
+    const [name, text] = [textOf(values[at]), textOf(values[at + 1])];
+    if (name !== undefined && text !== undefined && /^\d{1,20}$/.test(text))
+      numbers.set(name.toUpperCase(), Number(text));
+  }
+  return numbers;
 }
 
 /** Octets come as latin1 text; servers write UTF-8. */

@@ -18,6 +18,11 @@ export function parseSequenceSet(text: string): SequenceSet {
   });
 }
 
+/** The text of a set; the other way round than `parseSequenceSet`. */
+export function writeSequenceSet(set: SequenceSet): string {
+  return set.map(([from, to]) => (from === to ? `${from}` : `${from}:${to}`)).join(',');
+}
+
 /** Tells whether a number is in the set; `largest` is what `*` stands for (0 in an empty mailbox matches nothing). */
 export function sequenceMatcher(set: SequenceSet, largest: number): (value: number) => boolean {
   const ranges = set.map(([a, b]) => {
@@ -35,7 +40,7 @@ export function formatSequenceSet(values: readonly number[]): string {
     if (last && value === last[1] + 1) last[1] = value;
     else ranges.push([value, value]);
   }
-  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}:${to}`)).join(',');
+  return writeSequenceSet(ranges);
 }
 
 function bound(text: string): number | '*' {

@@ -157,6 +157,14 @@ export class CommandReader {
   }
 }
 
+/** For a command of ours: a quoted string, or a literal of what cannot stand in one (RFC 9051 §4.3). Octets of text as UTF-8. */
+export function formatAstring(text: string | Buffer): string | { readonly octets: number; readonly data: [Buffer] } {
+  const latin1 = typeof text === 'string' ? text : text.toString('latin1');
+  if (/^[\x20-\x7e]*$/.test(latin1)) return formatString(latin1);
+  const data = typeof text === 'string' ? Buffer.from(text) : text;
+  return { octets: data.length, data: [data] };
+}
+
 /** Text as a quoted string; what cannot be quoted (8-bit, CR, LF, NUL) becomes a literal. One octet per character. */
 export function formatString(text: string): string {
   if (/[\r\n\0\x80-\xff]/.test(text)) return `{${text.length}}\r\n${text}`;

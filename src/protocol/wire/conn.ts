@@ -23,9 +23,7 @@ export interface ConnOptions {
 
 /** Reading ahead is bounded: a peer that pipelines more than this waits until we have read. */
 const HIGH_WATER = 64 * 1024;
-
 const CRLF_OCTETS = 2;
-
 /** With TLS's own 22 octets (RFC 8446 §5.2) no more than the kilobyte that Node's TLS begins with. */
 const PIECE_OCTETS = 1000;
 
@@ -151,6 +149,11 @@ export class Conn {
     });
   }
 
+  /** A frame that `next` takes; `needs` is the longest it may be. As `line` and `counted`, which are kinds of it. */
+  frame<T>(next: (framer: Framer) => T | undefined, needs: number, signal?: AbortSignal): Promise<T | undefined> {
+    return this.#take(() => next(this.#framer), signal, true, needs);
+  }
+
   /** What was taken is the next to be read again: for somebody else, who is to see it. Octets as in latin1. */
   putBack(text: string): void {
     this.#framer.putBack(Buffer.from(text, 'latin1'));
@@ -208,10 +211,7 @@ export class Conn {
     await this.write(octets.subarray(at));
   }
 
-  /**
-   * Turns the connection to TLS: `wrap` gets the plain socket and gives the secured one, handshake done.
-   * @throws wire.injected when plain bytes are waiting that would be taken for encrypted ones (RFC 3207 §5, CVE-2011-0411)
-   */
+  /** Turns to TLS: `wrap` secures the plain socket. @throws wire.injected when plain bytes wait (RFC 3207 §5, CVE-2011-0411) */
   async upgrade(wrap: (plain: Socket) => Promise<TLSSocket>): Promise<void> {
     if (!this.#framer.drained) throw protocolError('wire.injected', 'plain text was sent together with STARTTLS');
     this.#release();

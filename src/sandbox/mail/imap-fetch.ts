@@ -1,6 +1,6 @@
 /** FETCH responses: octets come straight from the stored message. */
 import { formatDateTime } from '../../protocol/imap/date.ts';
-import type { FetchItem, Section } from '../../protocol/imap/fetch-items.ts';
+import type { FetchItem, Section } from '../../protocol/imap/verb/fetch.ts';
 import { parseMessage, type Part } from '../../protocol/mime/part.ts';
 import { bodyStructure, envelope } from '../../protocol/mime/structure.ts';
 import { estimate, malform, NO_QUIRKS, type Quirks, substitute } from './imap-quirks.ts';

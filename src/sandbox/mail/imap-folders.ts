@@ -1,7 +1,11 @@
 /** IMAP commands on folders, and IDLE. */
 import { decodeMailboxName, encodeMailboxName } from '../../protocol/imap/mailbox-name.ts';
-import { parseDateTime } from '../../protocol/imap/date.ts';
-import { formatString, type CommandReader } from '../../protocol/imap/token.ts';
+import type { CommandReader } from '../../protocol/imap/token.ts';
+import { parseAppend } from '../../protocol/imap/verb/append.ts';
+import { formatEnabled, parseEnable } from '../../protocol/imap/verb/enable.ts';
+import { formatListed, parseList } from '../../protocol/imap/verb/list.ts';
+import { formatSelected, parseSelect } from '../../protocol/imap/verb/select.ts';
+import { formatStatus, parseStatus } from '../../protocol/imap/verb/status.ts';
 import { bites } from './imap-quirks.ts';
 import type { Answer, Command, ImapSession } from './imap-session.ts';
 import { View } from './imap-view.ts';
@@ -19,7 +23,12 @@ const missing = (verb: string): Answer => ({ text: `NO ${verb} failed. The reque
 const done = (verb: string): Answer => ({ text: `OK ${verb} completed.` });
 
 export function folderName(reader: CommandReader): string {
-  return canonicalName(decodeMailboxName(reader.astring().toString('latin1')).replace(/\/$/, ''));
+  return nameOf(reader.astring());
+}
+
+/** @throws wire.syntax */
+function nameOf(wire: Buffer): string {
+  return canonicalName(decodeMailboxName(wire.toString('latin1')).replace(/\/$/, ''));
 }
 
 function folderCommand(verb: string, act: (session: ImapSession, folder: Folder) => Answer | undefined): Command {
@@ -33,8 +42,7 @@ function folderCommand(verb: string, act: (session: ImapSession, folder: Folder)
 
 function select(verb: 'SELECT' | 'EXAMINE'): Command {
   return async (session, reader) => {
-    reader.space();
-    const name = folderName(reader);
+    const name = nameOf(parseSelect(reader).mailbox);
     reader.end();
     session.view?.close();
     session.view = undefined;
@@ -44,27 +52,23 @@ function select(verb: 'SELECT' | 'EXAMINE'): Command {
     const readOnly = verb === 'EXAMINE';
     const view = (session.view = new View(folder, readOnly));
     const unseen = view.messages.findIndex((message) => !message.flags.has('\\Seen'));
-    const lines = [
-      `${view.messages.length} EXISTS`,
-      ...(session.enabled ? [] : [`${view.recent.size} RECENT`]),
-      `FLAGS (${FLAGS.join(' ')})`,
-      `OK [PERMANENTFLAGS (${readOnly ? '' : FLAGS.join(' ')})] Permanent flags`,
-      ...(unseen === -1 || session.enabled ? [] : [`OK [UNSEEN ${unseen + 1}] Is the first unseen message`]),
-      `OK [UIDVALIDITY ${folder.uidValidity}] UIDVALIDITY value`,
-      `OK [UIDNEXT ${folder.uidNext}] The next unique identifier value`,
-    ];
-    await session.conn.write(lines.map((line) => `* ${line}\r\n`).join(''));
+    const { uidNext, uidValidity } = folder;
+    const selected = {
+      exists: view.messages.length,
+      recent: session.enabled ? undefined : view.recent.size,
+      flags: `(${FLAGS.join(' ')})`,
+      permanentFlags: `(${readOnly ? '' : FLAGS.join(' ')})`,
+      uidValidity,
+      uidNext,
+    };
+    await session.conn.write(formatSelected(selected, unseen === -1 || session.enabled ? undefined : unseen + 1));
     return { text: `OK [${readOnly ? 'READ-ONLY' : 'READ-WRITE'}] ${verb} completed.` };
   };
 }
 
 function list(verb: 'LIST' | 'LSUB'): Command {
   return async (session, reader) => {
-    reader.space();
-    const reference = reader.astring().toString('latin1');
-    reader.space();
-    const pattern = reader.listMailbox();
-    reader.end();
+    const { reference, pattern } = parseList(reader);
     const { folders, subscribed } = session.admitted.mailbox;
     if (pattern === '') await session.conn.write(`* ${verb} (\\Noselect \\HasChildren) "/" ""\r\n`);
     const isWanted = listMatcher(decodeMailboxName(reference + pattern));
@@ -73,13 +77,12 @@ function list(verb: 'LIST' | 'LSUB'): Command {
       if (!isWanted(name)) return [];
       const children = names.some((other) => other.startsWith(`${name}/`));
       const use = folders.get(name)?.use;
-      const attributes = [
+      const flags = [
         ...(verb === 'LSUB' && !subscribed.has(name) ? ['\\Noselect'] : []),
         ...(children ? ['\\HasChildren'] : ['\\HasNoChildren']),
         ...(use ? [use] : []),
       ];
-      const shown = encodeMailboxName(name);
-      return `* ${verb} (${attributes.join(' ')}) "/" ${/^[\w.+&,-]+(?:\/[\w.+&,-]+)*$/.test(shown) ? shown : formatString(shown)}\r\n`;
+      return formatListed(verb, { flags, delimiter: '/', name: encodeMailboxName(name) });
     });
     await session.conn.write(lines.join(''));
     return done(verb);
@@ -137,11 +140,8 @@ function skipWildcards(wanted: string, fits: Uint8Array): void {
 }
 
 async function status(session: ImapSession, reader: CommandReader): Promise<Answer> {
-  reader.space();
-  const name = folderName(reader);
-  reader.space();
-  const items = reader.list(() => reader.atom().toUpperCase());
-  reader.end();
+  const { mailbox, items } = parseStatus(reader);
+  const name = nameOf(mailbox);
   if (items.length === 0 || items.some((item) => !STATUS.includes(item)))
     return { text: 'BAD Command Argument Error. 11' };
   const folder = session.admitted.mailbox.find(name);
@@ -154,29 +154,14 @@ async function status(session: ImapSession, reader: CommandReader): Promise<Answ
     UIDVALIDITY: folder.uidValidity,
     UNSEEN: messages.filter((message) => !message.flags.has('\\Seen')).length,
   };
-  const shown = items.map((item) => `${item} ${values[item]!}`).join(' ');
-  await session.conn.write(`* STATUS ${formatString(encodeMailboxName(folder.name))} (${shown})\r\n`);
+  const shown = items.map((item) => [item, values[item]!] as const);
+  await session.conn.write(formatStatus(encodeMailboxName(folder.name), shown));
   return done('STATUS');
 }
 
 function append(session: ImapSession, reader: CommandReader): Answer {
-  reader.space();
-  const name = folderName(reader);
-  reader.space();
-  let flags: string[] = [];
-  if (reader.peek() === '(') {
-    flags = reader.list(() => reader.flag());
-    reader.space();
-  }
-  let date = session.service.clock.now();
-  // A quoted string here is the date: the message itself is always a literal.
-  if (reader.peek() === '"') {
-    date = parseDateTime(reader.string().toString('latin1'));
-    reader.space();
-  }
-  const raw = reader.string();
-  reader.end();
-  const folder = session.admitted.mailbox.find(name);
+  const { mailbox, flags, date = session.service.clock.now(), message: raw } = parseAppend(reader);
+  const folder = session.admitted.mailbox.find(nameOf(mailbox));
   if (!folder) return { text: `NO [TRYCREATE] APPEND failed. The requested mailbox does not exist.` };
   const message = folder.add(raw, date, knownFlags(flags));
   return { text: `OK [APPENDUID ${folder.uidValidity} ${message.uid}] APPEND completed.` };
@@ -219,13 +204,8 @@ export const folderCommands: Readonly<Record<string, Command>> = {
   APPEND: append,
   IDLE: idle,
   ENABLE: async (session, reader) => {
-    const names: string[] = [];
-    while (!reader.atEnd) {
-      reader.space();
-      names.push(reader.atom().toUpperCase());
-    }
-    if (names.includes('IMAP4REV2')) session.enabled = true;
-    await session.conn.write(`* ENABLED${session.enabled ? ' IMAP4rev2' : ''}\r\n`);
+    if (parseEnable(reader).includes('IMAP4REV2')) session.enabled = true;
+    await session.conn.write(formatEnabled(session.enabled ? ['IMAP4rev2'] : []));
     return done('ENABLE');
   },
   NAMESPACE: async (session, reader) => {

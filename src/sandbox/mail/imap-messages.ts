@@ -1,8 +1,8 @@
 /** IMAP commands on the messages of the selected folder. */
-import { parseFetchItems, type FetchItem } from '../../protocol/imap/fetch-items.ts';
-import { parseSearch } from '../../protocol/imap/search-key.ts';
+import { parseFetchItems, type FetchItem } from '../../protocol/imap/verb/fetch.ts';
+import { formatFound, parseSearch } from '../../protocol/imap/verb/search.ts';
 import { formatSequenceSet, parseSequenceSet, sequenceMatcher } from '../../protocol/imap/sequence-set.ts';
-import { type CommandReader, formatString } from '../../protocol/imap/token.ts';
+import type { CommandReader } from '../../protocol/imap/token.ts';
 import { fetchResponse } from './imap-fetch.ts';
 import { folderName, knownFlags } from './imap-folders.ts';
 import { searchTest } from './imap-search.ts';
@@ -105,11 +105,8 @@ const search: MessageCommand = async ({ conn, view, enabled, tag }, reader, uid)
   const found = view.messages.flatMap((message, index) =>
     test(message, index) ? [uid ? message.uid : index + 1] : [],
   );
-  if (enabled) {
-    // RFC 9051 §6.4.4: SEARCH is answered with ESEARCH, and with nothing but the tag when nothing was found.
-    const all = found.length === 0 ? '' : ` ALL ${formatSequenceSet(found)}`;
-    await conn.write(`* ESEARCH (TAG ${formatString(tag)})${uid ? ' UID' : ''}${all}\r\n`);
-  } else await conn.write(`* SEARCH${found.map((number) => ` ${number}`).join('')}\r\n`);
+  // RFC 9051 §6.4.4: SEARCH is answered with ESEARCH.
+  await conn.write(formatFound(found, enabled ? { tag, uid } : undefined));
   return { text: 'OK SEARCH completed.', expunge: uid };
 };
 

@@ -1,6 +1,6 @@
 /** SEARCH: which messages of a view a key fits (RFC 3501 §6.4.4). Texts are compared as people read them, whatever their case. */
 import { sequenceMatcher } from '../../protocol/imap/sequence-set.ts';
-import type { SearchKey } from '../../protocol/imap/search-key.ts';
+import type { SearchKey } from '../../protocol/imap/verb/search.ts';
 import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf } from '../../protocol/mime/part.ts';
 import { decodedOf } from './decoded.ts';

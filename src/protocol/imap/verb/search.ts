@@ -1,8 +1,9 @@
-/** The search language (RFC 3501 §6.4.4). */
-import { protocolError } from '../errors.ts';
-import { parseDate } from './date.ts';
-import { parseSequenceSet, type SequenceSet } from './sequence-set.ts';
-import type { CommandReader } from './token.ts';
+/** SEARCH (RFC 3501 §6.4.4; RFC 9051 §6.4.4, §7.3.4): the search language, and the numbers that are found. */
+import { protocolError } from '../../errors.ts';
+import { formatDate, parseDate } from '../date.ts';
+import { formatSequenceSet, parseSequenceSet, type SequenceSet, writeSequenceSet } from '../sequence-set.ts';
+import type { CommandOptions, ImapSession } from '../session.ts';
+import { type CommandReader, formatString } from '../token.ts';
 
 export type SearchKey =
   | { readonly type: 'all' }
@@ -14,7 +15,64 @@ export type SearchKey =
   | { readonly type: 'internal' | 'sent'; readonly relation: 'before' | 'on' | 'since'; readonly day: number }
   | { readonly type: 'larger' | 'smaller'; readonly octets: number }
   | { readonly type: 'not'; readonly key: SearchKey }
+  /** Two with `or`, one or more with `and`. */
   | { readonly type: 'or' | 'and'; readonly keys: readonly SearchKey[] };
+
+/**
+ * UIDs of the selected mailbox's messages that the key fits.
+ * @returns undefined where the server does not search so. @throws as `ImapSession.run`
+ */
+export async function uidSearch(
+  session: ImapSession,
+  key: SearchKey,
+  options?: CommandOptions,
+): Promise<readonly number[] | undefined> {
+  const { responses, status } = await session.run(`UID SEARCH ${formatSearch(key)}`, options);
+  if (status !== 'OK') return undefined;
+  return responses.flatMap((one) => (one.type === 'search' ? one.numbers : []));
+}
+
+/** A response, with CRLF. @param extended where ESEARCH answers SEARCH: with the tag, and no numbers where none were found */
+export function formatFound(
+  numbers: readonly number[],
+  extended?: { readonly tag: string; readonly uid: boolean },
+): string {
+  if (extended === undefined) return `* SEARCH${numbers.map((number) => ` ${number}`).join('')}\r\n`;
+  const all = numbers.length === 0 ? '' : ` ALL ${formatSequenceSet(numbers)}`;
+  return `* ESEARCH (TAG ${formatString(extended.tag)})${extended.uid ? ' UID' : ''}${all}\r\n`;
+}
+
+/** A key as text in one line. What cannot stand in a quoted string is left out of the texts: servers look for what contains them. */
+export function formatSearch(key: SearchKey): string {
+  const text = (value: string): string => formatString(value.replace(/[^\x20-\x7e]/g, ''));
+  switch (key.type) {
+    case 'set':
+      return `${key.uid ? 'UID ' : ''}${writeSequenceSet(key.set)}`;
+    case 'flag': {
+      const name = Object.keys(flags).find((one) => flags[one] === key.flag);
+      return name === undefined ? `${key.present ? '' : 'UN'}KEYWORD ${key.flag}` : `${key.present ? '' : 'UN'}${name}`;
+    }
+    case 'header':
+      return `HEADER ${text(key.field)} ${text(key.text)}`;
+    case 'body':
+    case 'text':
+      return `${key.type.toUpperCase()} ${text(key.text)}`;
+    case 'internal':
+    case 'sent':
+      return `${key.type === 'sent' ? 'SENT' : ''}${key.relation.toUpperCase()} ${formatDate(key.day)}`;
+    case 'larger':
+    case 'smaller':
+      return `${key.type.toUpperCase()} ${key.octets}`;
+    case 'not':
+      return `NOT ${formatSearch(key.key)}`;
+    case 'or':
+      return `OR ${key.keys.map(formatSearch).join(' ')}`;
+    case 'and':
+      return `(${key.keys.map(formatSearch).join(' ')})`;
+    default:
+      return key.type.toUpperCase();
+  }
+}
 
 const KEY = /[A-Z]+/iy;
 const DEEPEST = 50;
