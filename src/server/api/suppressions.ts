@@ -4,15 +4,7 @@ import { isAddress } from '../../outbox/address.ts';
 import { type Suppression, SUPPRESSION_REASONS } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import {
-  type ApiDeps,
-  mailboxesOf,
-  mailboxFor,
-  need,
-  needEveryMailbox,
-  recordChange,
-  type ApiContext,
-} from './request.ts';
+import { type ApiDeps, mailboxesOf, mailboxFor, needEveryMailbox, recordChange, type ApiContext } from './request.ts';
 import {
   address,
   gone,
@@ -53,13 +45,13 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       method: 'get',
       path: '/v1/suppressions',
       operationId: 'listSuppressions',
+      security: [{ key: ['suppressions:read'] }],
       summary: 'Suppressed addresses',
       tags,
       request: { query: pageQuery.extend({ address: address.optional(), mailbox: text(320).optional() }) },
       responses: { 200: json(pageOf(suppressionSchema), 'by address'), ...problems },
     }),
     async (c) => {
-      need(c, 'suppressions:read');
       const { limit, cursor, address: only, mailbox: of } = c.req.valid('query');
       const after = readCursor(cursor, position);
       // What holds for all mailboxes holds for the key's.
@@ -82,6 +74,7 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       method: 'post',
       path: '/v1/suppressions',
       operationId: 'addSuppressions',
+      security: [{ key: ['suppressions:write'] }],
       summary: 'Suppress addresses',
       tags,
       request: { body: jsonBody(z.object({ items: z.array(facts).min(1).max(MAX_AT_ONCE) })) },
@@ -91,7 +84,6 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       },
     }),
     async (c) => {
-      need(c, 'suppressions:write');
       const { items } = c.req.valid('json');
       const scopes = new Map<string, string>();
       for (const { mailbox: of } of items) if (!scopes.has(of)) scopes.set(of, await scope(c, of));
@@ -109,13 +101,13 @@ export function suppressions(app: ApiApp, { store, clock, audit }: ApiDeps): voi
       method: 'delete',
       path: '/v1/suppressions/{address}',
       operationId: 'removeSuppression',
+      security: [{ key: ['suppressions:write'] }],
       summary: 'Let an address get mail again',
       tags,
       request: { params: byAddress, query: z.object({ mailbox }) },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      need(c, 'suppressions:write');
       const { address: who } = c.req.valid('param');
       const of = await scope(c, c.req.valid('query').mailbox);
       if (!(await store.suppressions.remove(who, of)))

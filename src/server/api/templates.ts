@@ -1,10 +1,10 @@
 /** `/v1/templates`: versions, preview. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { checkTemplate, renderMessage } from '../../outbox/template/render.ts';
+import { compileTemplate, renderMessage } from '../../outbox/template/render.ts';
 import type { Template } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, need, needEveryMailbox, recordChange } from './request.ts';
+import { type ApiDeps, needEveryMailbox, recordChange } from './request.ts';
 import { gone, iso, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
 
 const templateName = text(100)
@@ -40,13 +40,13 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'get',
       path: '/v1/templates',
       operationId: 'listTemplates',
+      security: [{ key: ['templates:read'] }],
       summary: 'All templates, newest versions',
       tags,
       request: { query: pageQuery },
       responses: { 200: json(pageOf(templateSchema), 'by name'), ...problems },
     }),
     async (c) => {
-      need(c, 'templates:read');
       const { limit, cursor } = c.req.valid('query');
       const after = readCursor(cursor, z.string());
       const rows = await store.templates.list({ limit: limit + 1, ...(after === undefined ? {} : { after }) });
@@ -61,17 +61,17 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'put',
       path: '/v1/templates/{name}',
       operationId: 'putTemplate',
+      security: [{ key: ['templates:write'] }],
       summary: 'Store the next version of a template',
       tags,
       request: { params: byName, body: jsonBody(source) },
       responses: { 201: json(templateSchema, 'the new version'), ...problems },
     }),
     async (c) => {
-      need(c, 'templates:write');
       needEveryMailbox(c, 'templates');
       const { name } = c.req.valid('param');
       const { subject, html, text } = c.req.valid('json');
-      checkTemplate({ subject, html, text });
+      compileTemplate({ subject, html, text });
       const row = await store.templates.add({ name, subject, html, text, createdAt: clock.now() });
       await recordChange(c, audit, 'template.stored', { name, version: row.version });
       return c.json(shown(row), 201);
@@ -82,15 +82,15 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'post',
       path: '/v1/templates/preview',
       operationId: 'previewTemplate',
+      security: [{ key: ['templates:read'] }],
       summary: 'Fill in a template that is not stored',
       tags,
       request: { body: jsonBody(source.extend({ data })) },
       responses: { 200: json(rendered, 'as it would be sent'), ...problems },
     }),
-    (c) => {
-      need(c, 'templates:read');
+    async (c) => {
       const { data: values, subject, html, text } = c.req.valid('json');
-      return c.json(preview({ subject, html, text }, values), 200);
+      return c.json(await preview({ subject, html, text }, values), 200);
     },
   );
   app.openapi(
@@ -98,13 +98,13 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'get',
       path: '/v1/templates/{name}',
       operationId: 'getTemplate',
+      security: [{ key: ['templates:read'] }],
       summary: 'One template',
       tags,
       request: { params: byName, query: z.object({ version: z.coerce.number().int().min(1).optional() }) },
       responses: { 200: json(templateSchema, 'the newest version, or the one that was asked for'), ...problems },
     }),
     async (c) => {
-      need(c, 'templates:read');
       return c.json(shown(await find(c.req.valid('param').name, c.req.valid('query').version)), 200);
     },
   );
@@ -113,13 +113,13 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'get',
       path: '/v1/templates/{name}/versions',
       operationId: 'listTemplateVersions',
+      security: [{ key: ['templates:read'] }],
       summary: 'All versions, newest first',
       tags,
       request: { params: byName, query: pageQuery },
       responses: { 200: json(pageOf(templateSchema), 'newest first'), ...problems },
     }),
     async (c) => {
-      need(c, 'templates:read');
       const { name } = c.req.valid('param');
       const { limit, cursor } = c.req.valid('query');
       await find(name);
@@ -139,15 +139,15 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'post',
       path: '/v1/templates/{name}/preview',
       operationId: 'previewStoredTemplate',
+      security: [{ key: ['templates:read'] }],
       summary: 'Fill in a stored template',
       tags,
       request: { params: byName, body: jsonBody(z.object({ data, version: z.int().min(1).optional() })) },
       responses: { 200: json(rendered, 'as it would be sent'), ...problems },
     }),
     async (c) => {
-      need(c, 'templates:read');
       const { data: values, version } = c.req.valid('json');
-      return c.json(preview(await find(c.req.valid('param').name, version), values), 200);
+      return c.json(await preview(await find(c.req.valid('param').name, version), values), 200);
     },
   );
   app.openapi(
@@ -155,13 +155,13 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
       method: 'delete',
       path: '/v1/templates/{name}',
       operationId: 'deleteTemplate',
+      security: [{ key: ['templates:write'] }],
       summary: 'Remove a template with all its versions',
       tags,
       request: { params: byName },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      need(c, 'templates:write');
       needEveryMailbox(c, 'templates');
       const { name } = c.req.valid('param');
       if (!(await store.templates.remove(name))) throw apiError('api.not-found', `there is no template ${name}`);
@@ -171,8 +171,8 @@ export function templates(app: ApiApp, { store, clock, audit }: ApiDeps): void {
   );
 }
 
-function preview(template: Pick<Template, 'subject' | 'html' | 'text'>, data: Readonly<Record<string, unknown>>) {
-  const { subject, html, text } = renderMessage(template, data);
+async function preview(template: Pick<Template, 'subject' | 'html' | 'text'>, data: Readonly<Record<string, unknown>>) {
+  const { subject, html, text } = await renderMessage(compileTemplate(template), data);
   return { subject, html: html ?? null, text };
 }
 

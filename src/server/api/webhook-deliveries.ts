@@ -4,7 +4,7 @@ import { testDelivery, webhookDeadline } from '../../outbox/webhook/dispatch.ts'
 import type { WebhookDelivery } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, need, recordChange } from './request.ts';
+import { type ApiDeps, recordChange } from './request.ts';
 import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
 import { webhookFor } from './webhooks.ts';
 
@@ -41,6 +41,7 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       method: 'get',
       path: '/v1/webhooks/{id}/deliveries',
       operationId: 'listWebhookDeliveries',
+      security: [{ key: ['webhooks:read'] }],
       summary: 'What was sent, newest first, with every try',
       tags,
       request: { params: byId, query: pageQuery.extend({ state: z.enum(STATES).optional() }) },
@@ -50,7 +51,6 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       },
     }),
     async (c) => {
-      need(c, 'webhooks:read');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const { limit, cursor, state } = c.req.valid('query');
       const before = readCursor(cursor, z.int());
@@ -70,13 +70,13 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       method: 'get',
       path: '/v1/webhooks/{id}/deliveries/{delivery}',
       operationId: 'getWebhookDelivery',
+      security: [{ key: ['webhooks:read'] }],
       summary: 'One delivery',
       tags,
       request: { params: byBoth },
       responses: { 200: json(deliverySchema, 'the delivery'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:read');
       const { id, delivery } = c.req.valid('param');
       const webhook = await webhookFor(c, store, id);
       const row = await store.webhooks.findDelivery(webhook.id, delivery);
@@ -89,13 +89,13 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       method: 'post',
       path: '/v1/webhooks/{id}/deliveries/{delivery}/replay',
       operationId: 'replayWebhookDelivery',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Send one again',
       tags,
       request: { params: byBoth },
       responses: { 202: json(deliverySchema, 'it is in line'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const { id, delivery } = c.req.valid('param');
       const webhook = await webhookFor(c, store, id);
       const now = clock.now();
@@ -111,6 +111,7 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       method: 'post',
       path: '/v1/webhooks/{id}/replay',
       operationId: 'replayWebhook',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Send again what failed, or everything, since a moment',
       tags,
       request: {
@@ -120,7 +121,6 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       responses: { 202: json(z.object({ count: z.int() }), 'how many are in line'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const { since, state } = c.req.valid('json');
       const now = clock.now();
@@ -135,13 +135,13 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       method: 'post',
       path: '/v1/webhooks/{id}/test',
       operationId: 'testWebhook',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Send an event of type webhook.test',
       tags,
       request: { params: byId },
       responses: { 202: json(deliverySchema, 'it is in line; the log tells how it went'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const delivery = testDelivery(id, clock.now());
       await store.webhooks.add(id, delivery);

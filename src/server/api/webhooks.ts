@@ -7,7 +7,7 @@ import type { Webhook } from '../../store/types-api.ts';
 import { MESSAGE_EVENTS } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, need, recordChange } from './request.ts';
+import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, recordChange } from './request.ts';
 import {
   gone,
   iso,
@@ -127,13 +127,13 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'get',
       path: '/v1/webhooks',
       operationId: 'listWebhooks',
+      security: [{ key: ['webhooks:read'] }],
       summary: 'Webhooks this key may see',
       tags,
       request: { query: pageQuery },
       responses: { 200: json(pageOf(webhookSchema), 'oldest first'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:read');
       const { limit, cursor } = c.req.valid('query');
       const after = readCursor(cursor, position);
       const rows = (await store.webhooks.list())
@@ -148,13 +148,13 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'post',
       path: '/v1/webhooks',
       operationId: 'createWebhook',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Be told of events from now on',
       tags,
       request: { body: jsonBody(z.object({ url, types: types.default([]), mailboxes: mailboxList.default(['*']) })) },
       responses: { 201: json(withSecret, 'with the secret its signatures are made with'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const body = c.req.valid('json');
       const mailboxes = await scope(c, body.mailboxes);
       judge.check(body.url);
@@ -180,13 +180,13 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'get',
       path: '/v1/webhooks/{id}',
       operationId: 'getWebhook',
+      security: [{ key: ['webhooks:read'] }],
       summary: 'One webhook',
       tags,
       request: { params: byId },
       responses: { 200: json(webhookSchema, 'the webhook'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:read');
       return c.json(await shown(await webhookFor(c, store, c.req.valid('param').id)), 200);
     },
   );
@@ -195,6 +195,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'patch',
       path: '/v1/webhooks/{id}',
       operationId: 'updateWebhook',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Change where it goes or what it is told of, stop it, or let it go on',
       tags,
       request: {
@@ -204,7 +205,6 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       responses: { 200: json(webhookSchema, 'as it is now'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const { url: to, types: what, mailboxes: of, enabled } = c.req.valid('json');
       if (to !== undefined) judge.check(to);
@@ -229,13 +229,13 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'delete',
       path: '/v1/webhooks/{id}',
       operationId: 'deleteWebhook',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'Remove a webhook with its log',
       tags,
       request: { params: byId },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       if (!(await store.webhooks.remove(id))) throw unknown(id);
       await recordChange(c, audit, 'webhook.removed', { id });
@@ -247,6 +247,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       method: 'post',
       path: '/v1/webhooks/{id}/rotate',
       operationId: 'rotateWebhookSecret',
+      security: [{ key: ['webhooks:write'] }],
       summary: 'A new secret; the one before signs as well for a while',
       tags,
       request: {
@@ -265,7 +266,6 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       responses: { 200: json(withSecret, 'with the new secret'), ...problems },
     }),
     async (c) => {
-      need(c, 'webhooks:write');
       const row = await webhookFor(c, store, c.req.valid('param').id);
       const now = clock.now();
       const end = now + c.req.valid('json').overlapSeconds * 1000;
