@@ -1,7 +1,7 @@
 /** Templates of messages: versions, preview. */
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
-import { checkTemplate, renderMessage } from '../outbox/template/render.ts';
+import { compileTemplate, renderMessage } from '../outbox/template/render.ts';
 import type { Template } from '../store/types-api.ts';
 import type { Store } from '../store/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
@@ -42,7 +42,7 @@ export const putTemplate = act({
   audits: 'api.changed',
   what: 'template.stored',
   run({ store, clock }: Desk<ActDeps & { readonly clock: Clock }>, { name, subject, html, text }) {
-    checkTemplate({ subject, html, text });
+    compileTemplate({ subject, html, text });
     return store.templates.add({ name, subject, html, text, createdAt: clock.now() });
   },
   record: ({ name, version }) => [{ data: { name, version } }],
@@ -53,7 +53,8 @@ export const previewTemplate = act({
   summary: 'Fill in a template that is not stored',
   permission: 'templates:read',
   input: templateSource.extend({ data }),
-  run: (_desk: Desk<ActDeps>, { data, subject, html, text }) => renderMessage({ subject, html, text }, data),
+  run: (_desk: Desk<ActDeps>, { data, subject, html, text }) =>
+    renderMessage(compileTemplate({ subject, html, text }), data),
 });
 
 export const getTemplate = act({
@@ -82,7 +83,7 @@ export const previewStoredTemplate = act({
   permission: 'templates:read',
   input: byName.extend({ data, version: z.int().min(1).optional() }),
   run: async ({ store }: Desk<ActDeps>, { name, version, data }) =>
-    renderMessage(await find(store, name, version), data),
+    renderMessage(compileTemplate(await find(store, name, version)), data),
 });
 
 export const removeTemplate = act({

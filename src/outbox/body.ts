@@ -11,6 +11,10 @@ export const CHUNK_OCTETS = 256 * 1024;
 /** Of so many chunks the buffers may lie around: 4 MiB, and as much again of what came from the connection. */
 const CHUNKS_A_SWEEP = 16;
 
+/** Pieces kept as they came; a message of one or two is not copied. */
+const MAX_PIECES = 16;
+const SMALLEST = 4096;
+
 /** The name under which the data key of these octets is sealed. */
 export const recordOf = (bodyId: string): string => `message/${bodyId}`;
 
@@ -33,8 +37,10 @@ export class BodyWriter {
   readonly #key: DataKey;
   readonly #maxOctets: number;
   readonly #write: (number: number, data: Uint8Array) => Promise<void>;
-  /** Pieces of the first chunk; most messages have no second. */
+  /** Pieces of the first chunk; most messages have no second chunk, and few pieces. */
   #waiting: Uint8Array[] = [];
+  /** Many small pieces, one after the other: each by itself costs some hundred octets beside its own. */
+  #gathered: Buffer | undefined;
   /** Filled again and again from the first full chunk on, so that a long message leaves little garbage. */
   #chunk: Buffer | undefined;
   /** Where full chunks are sealed: shared, so that the thread that writes them needs no copy. */
@@ -54,11 +60,12 @@ export class BodyWriter {
     this.#size += octets.length;
     if (this.#size > this.#maxOctets) throw tooLarge(this.#maxOctets);
     if (this.#chunk === undefined && this.#held + octets.length <= CHUNK_OCTETS) {
-      this.#waiting.push(octets);
+      if (this.#gathered === undefined && this.#waiting.length < MAX_PIECES) this.#waiting.push(octets);
+      else this.#gather(this.#held + octets.length).set(octets, this.#held);
       this.#held += octets.length;
       return;
     }
-    const chunk = (this.#chunk ??= this.#gathered());
+    const chunk = (this.#chunk ??= this.#gather(CHUNK_OCTETS));
     for (let from = 0; from < octets.length;) {
       if (this.#held === CHUNK_OCTETS) {
         this.#sealed ??= new Uint8Array(new SharedArrayBuffer(CHUNK_OCTETS + SEAL));
@@ -74,22 +81,36 @@ export class BodyWriter {
     }
   }
 
+  /** Octets of memory that wait to be written, and in how many pieces. */
+  get held(): { readonly octets: number; readonly pieces: number } {
+    const one = this.#chunk ?? this.#gathered;
+    return one
+      ? { octets: one.length, pieces: 1 }
+      : { octets: this.#waiting.reduce((sum, { byteLength }) => sum + byteLength, 0), pieces: this.#waiting.length };
+  }
+
   end(): Written {
     const number = this.#number;
-    const plain = this.#chunk?.subarray(0, this.#held) ?? Buffer.concat(this.#waiting);
+    const all = this.#chunk ?? this.#gathered;
+    const plain = all?.subarray(0, this.#held) ?? Buffer.concat(this.#waiting);
     const data = this.#key.seal(partOf(number, true), plain);
     return { size: this.#size, chunks: number + 1, rest: { number, data } };
   }
 
-  #gathered(): Buffer {
-    const chunk = Buffer.allocUnsafeSlow(CHUNK_OCTETS);
+  /** What is held in one place with room for so much; it doubles, so that octets that come one by one are not copied with each. */
+  #gather(room: number): Buffer {
+    const before = this.#gathered;
+    if (before && before.length >= room) return before;
+    const size = Math.min(CHUNK_OCTETS, Math.max(room, 2 * (before?.length ?? 0), SMALLEST));
+    const larger = Buffer.allocUnsafeSlow(size);
     let at = 0;
-    for (const piece of this.#waiting) {
-      chunk.set(piece, at);
+    for (const piece of before ? [before.subarray(0, this.#held)] : this.#waiting) {
+      larger.set(piece, at);
       at += piece.length;
     }
     this.#waiting = [];
-    return chunk;
+    this.#gathered = larger;
+    return larger;
   }
 }
 

@@ -19,7 +19,7 @@ const OURS = new Set(
 /**
  * Checks header fields that the caller names. @throws outbox.header
  */
-function checkHeaders(headers: Composition['headers']): void {
+export function checkHeaders(headers: Composition['headers']): void {
   for (const { name, value } of headers) {
     if (!/^[\x21-\x39\x3b-\x7e]{1,76}$/.test(name))
       throw outboxError('outbox.header', `${JSON.stringify(name.slice(0, 60))} is no name of a header field`);

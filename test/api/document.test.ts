@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { z } from 'zod';
 import { apiDocument } from '../../src/server/api/app.ts';
+import { API_ACTIONS } from '../../src/store/types-api.ts';
 import type { OpenApi } from '../bed/api.ts';
 
 const document = JSON.parse(JSON.stringify(apiDocument('1.2.3'))) as OpenApi & {
@@ -30,6 +31,7 @@ const operation = z.strictObject({
   summary: z.string().min(5),
   description: z.string().optional(),
   tags: z.array(z.string()).length(1),
+  security: z.tuple([z.strictObject({ key: z.tuple([z.enum(API_ACTIONS)]) })]),
   parameters: z.array(parameter).optional(),
   requestBody: z
     .strictObject({ required: z.boolean().optional(), description: z.string().optional(), content })

@@ -109,7 +109,12 @@ test('D8: an unknown query parameter, a wrong method and a wrong path are told b
   const headers = { authorization: `Bearer ${client.key.reveal()}` };
   const ask = async (method: string, path: string) => {
     const request = new Request(new URL(path, 'http://localhost'), { method, headers });
-    const response = await bed.api.fetch(request, { address: '127.0.0.1', isPrivate: true }, (async function* () {})());
+    const response = await bed.api.fetch(
+      request,
+      { address: '127.0.0.1', isPrivate: true },
+      (async function* () {})(),
+      () => {},
+    );
     const text = await response.text();
     return {
       status: response.status,

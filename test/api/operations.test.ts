@@ -379,6 +379,35 @@ test('events are paged, filtered, waited for, and go on where they stopped', asy
   assert.deepEqual((await nothing).items, []);
 });
 
+test('A36: a merge holds a few of its messages at a time, and its attachments once', async () => {
+  const client = await bed.key();
+  const row = '<tr><td style="font-family:Arial;font-size:14px;padding:8px 12px">{{.}}</td></tr>';
+  await client.ok('putTemplate', {
+    params: { name: 'large' },
+    json: { subject: 'Your order', html: `<table>{{#items}}${row}{{/items}}</table>` },
+  });
+  const items = Array.from({ length: 9000 }, () => 0);
+  const merge = Array.from({ length: 12 }, (_, n) => ({ to: `x${n}@x.test`, data: { items } }));
+  const attachments = [{ filename: 'a.bin', content: Buffer.alloc(100_000).toString('base64') }];
+  const { take } = bed.budget;
+  let most = 0;
+  bed.budget.take = (octets) => {
+    const taken = take.call(bed.budget, octets);
+    most = Math.max(most, bed.budget.held);
+    return taken;
+  };
+  const json = { from: SHOP, template: { name: 'large' }, merge, attachments };
+  const { items: accepted } = await client.ok('sendMerge', { json });
+  bed.budget.take = take;
+  assert.equal(accepted.length, 12);
+  // Some 800 KB of HTML each, 20 MB composed together.
+  assert.ok(most > 1_000_000 && most < 5_000_000, `${most} octets`);
+  assert.equal(bed.budget.held, 0);
+  const held = await client.call('getMessageBody', { params: { id: accepted[11].id } });
+  assert.match(held.text, /To: x11@x\.test/);
+  assert.match(held.text, /a\.bin/);
+});
+
 test('no operation of the document was left out', () => {
   const all = Object.values(bed.document.paths).flatMap((methods) =>
     Object.values(methods).map((one) => one.operationId),

@@ -192,6 +192,20 @@ test('A3: a stream ends when its key is revoked, and a long poll gets no more ei
   assert.equal((await poll).status, 401);
 });
 
+test('A32: HEAD for a stream of events keeps no place', async () => {
+  const agent = new Agent({ connections: 1 });
+  for (let n = 0; n < 105; n++) {
+    const response = await fetch(`${base}/v1/events`, {
+      method: 'HEAD',
+      headers: { ...authorized(), accept: 'text/event-stream' },
+      dispatcher: agent,
+    });
+    assert.equal(response.status, 200, `request ${n}`);
+    await response.text();
+  }
+  await agent.close();
+});
+
 test('a large message passes, a broken off one leaves nothing', async () => {
   const header = `From: ${SHOP}\r\nTo: bob@x.test\r\n\r\n`;
   const line = `${'x'.repeat(76)}\r\n`;

@@ -207,8 +207,11 @@ export class ApiClient {
       ...(payload === undefined ? {} : { body: payload }),
     });
     const octets = Readable.from(payload === undefined ? [] : [Buffer.from(payload)]);
-    const response = await this.#api.fetch(request, HERE, octets);
+    const whenOver: (() => void)[] = [];
+    const onClose = (done: () => void): void => void whenOver.push(done);
+    const response = await this.#api.fetch(request, HERE, octets, onClose);
     const text = await response.text();
+    for (const done of whenOver) done();
     const body = this.#check(operation, response, text);
     if (response.status < 400) this.#exercised.add(operationId);
     return { status: response.status, headers: response.headers, body, text };

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openOutbox, type OutboxDeps } from '../../src/outbox/open.ts';
-import { Job, type JobDeps } from '../../src/outbox/deliver/job.ts';
+import { type Hold, Job, type JobDeps } from '../../src/outbox/deliver/job.ts';
 import { DeliveryMarks } from '../../src/outbox/deliver/proof.ts';
 import type { AcceptRequest, Outbox } from '../../src/outbox/types.ts';
 import type { OutboxMessage } from '../../src/store/types-outbox.ts';
@@ -90,9 +90,14 @@ export async function openOutboxBed(
 export const MARKS = new DeliveryMarks(Buffer.alloc(32, 7));
 
 /** A message as a route gets it, whose claim lasts. */
-export function jobOf(deps: Pick<JobDeps, 'outbox'> & Partial<JobDeps>, message: OutboxMessage, mailbox: Mailbox): Job {
+export function jobOf(
+  deps: Pick<JobDeps, 'outbox'> & Partial<JobDeps>,
+  message: OutboxMessage,
+  mailbox: Mailbox,
+  hold: Hold = { lasts: true },
+): Job {
   const whole: JobDeps = { marks: MARKS, clock: systemClock, change: () => Promise.resolve(message), ...deps };
-  return new Job(whole, message, mailbox, { lasts: true });
+  return new Job(whole, message, mailbox, hold);
 }
 
 /** A small message; LF is written as CRLF. */

@@ -21,7 +21,7 @@ import { readXml } from '../../src/onboard/discover/xml.ts';
 import { readIni } from '../../src/onboard/import/ini.ts';
 import { readReturned } from '../../src/outbox/deliver/returned.ts';
 import { headerAddresses } from '../../src/outbox/header-addresses.ts';
-import { plainTextOf } from '../../src/outbox/template/plain-text.ts';
+import { readAsText } from '../../src/outbox/template/plain-text.ts';
 import { parseTemplate } from '../../src/outbox/template/mustache.ts';
 import { parseFetchItems } from '../../src/protocol/imap/verb/fetch.ts';
 import { decodeMailboxName } from '../../src/protocol/imap/mailbox-name.ts';
@@ -79,7 +79,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'an INI file': (text) => readIni(`[a]\n${text}`),
   'a returned message': (text) => readReturned(Buffer.from(text)),
   'addresses of a header': (text) => headerAddresses(Buffer.from(`To: ${text}\r\n\r\n`)),
-  HTML: plainTextOf,
+  HTML: (text) => [...readAsText(text)],
   'a template': (text) => parseTemplate(text, 'text'),
   'FETCH items': (text) => parseFetchItems(new CommandReader([text])),
   'SEARCH keys': (text) => parseSearch(new CommandReader([text])),

@@ -7,6 +7,7 @@ import { type Clock, ManualClock, systemClock } from '../../base/clock.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
+import type { Hold } from './job.ts';
 import { relayRoute } from './relay-route.ts';
 import type { Outcome } from './types.ts';
 import { jobOf } from '../../../test/bed/outbox.ts';
@@ -55,6 +56,7 @@ async function send(
   port: number,
   signIn: 'device' | 'nobody' = 'device',
   clock: Clock = systemClock,
+  hold?: Hold,
 ): Promise<Outcome> {
   const known = signIn === 'device' ? { user: 'device', password: new Secret('pass word') } : {};
   const relay = { host: '127.0.0.1', port, tls: 'none' as const, trust: {}, ...known };
@@ -76,7 +78,7 @@ async function send(
       yield octets;
     },
   };
-  return route.send(jobOf({ outbox }, message, mailbox), new AbortController().signal);
+  return route.send(jobOf({ outbox }, message, mailbox, hold), new AbortController().signal);
 }
 
 const GO = ['DATA', '354 go on'] as const;
@@ -161,4 +163,12 @@ test('nothing listens there: later', async (t) => {
   server.close();
   await once(server, 'close');
   assert.equal((await send(t, port)).type, 'later');
+});
+
+test('the end of the text is not sent once the claim is lost: another process may be sending the message by then', async (t) => {
+  const { port, heard } = await serve(t, [offer('AUTH PLAIN'), OK, GO]);
+  const outcome = await send(t, port, 'device', systemClock, { lasts: false });
+  assert.notEqual(outcome.type, 'sent', JSON.stringify(outcome));
+  assert.ok(heard.includes('DATA'), heard.join(' | '));
+  assert.ok(!heard.includes('.'), 'the message was not finished');
 });

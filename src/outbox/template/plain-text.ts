@@ -35,12 +35,14 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 /**
  * Reads HTML as a text browser would: blocks become paragraphs, items get a dash, links keep their address, images their
- * alternative text. Not a renderer; whoever wants a particular text part writes it.
+ * alternative text. Not a renderer; whoever wants a particular text part writes it. Yields where it may pause.
  */
-export function plainTextOf(html: string): string {
+export function* readAsText(html: string): Generator<undefined, string> {
   const page = new Page();
+  let count = 0;
   let link: { readonly href: string; readonly from: number } | undefined;
   for (const token of tokens(html)) {
+    if (++count % TOKENS_A_PAUSE === 0) yield;
     if (token.type === 'text') {
       page.say(token.text);
       continue;
@@ -68,6 +70,9 @@ export function plainTextOf(html: string): string {
   }
   return page.text();
 }
+
+/** Some hundred microseconds. */
+const TOKENS_A_PAUSE = 500;
 
 /** Lines as they fill; only the last one changes. */
 class Page {

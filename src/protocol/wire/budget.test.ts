@@ -125,3 +125,47 @@ test('S4: a peer that may be refused is told so, and what it sent is given up; a
   assert.equal(octets, 20_000);
   mail.destroy();
 });
+
+test('S4: nobody goes who need not: room made by the longest stand is room for the others', async () => {
+  const clock = new ManualClock();
+  const budget = new Budget({ octets: 1000, clock });
+  const gone: string[] = [];
+  for (const name of ['first', 'second', 'third']) {
+    const account = budget.account(name);
+    account.signedIn();
+    account.stands(FREE_OCTETS + 300, () => void gone.push(name));
+    await clock.advance(1);
+  }
+  await clock.advance(40_000);
+  assert.deepEqual(gone, []);
+  const hog = budget.account('hog');
+  hog.signedIn();
+  hog.set(FREE_OCTETS + 200);
+  assert.deepEqual(gone, ['first']);
+  assert.equal(budget.held, 800);
+});
+
+test('S4: of those who wait for room the next goes on only if the one before left some', async () => {
+  const budget = new Budget({ octets: 1000 });
+  const account = () => {
+    const one = budget.account('a');
+    one.signedIn();
+    return one;
+  };
+  const hog = account();
+  hog.set(FREE_OCTETS + 1001);
+  const went: string[] = [];
+  const first = account();
+  first.whenRoom(() => {
+    went.push('first');
+    first.set(FREE_OCTETS + 2000);
+  });
+  account().whenRoom(() => void went.push('second'));
+  hog.close();
+  await new Promise((turn) => setImmediate(turn));
+  await new Promise((turn) => setImmediate(turn));
+  assert.deepEqual(went, ['first']);
+  first.close();
+  await new Promise((turn) => setImmediate(turn));
+  assert.deepEqual(went, ['first', 'second']);
+});

@@ -49,10 +49,16 @@ export interface ActRoutes {
 export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
   /** Registers it for the document, and answers it. The act looks at the input, so nothing else does. */
   const serve = (
-    facts: Pick<RouteConfig, 'method' | 'path' | 'operationId' | 'summary' | 'request' | 'responses'>,
+    { permission, summary }: Pick<Act<ApiDeps, z.ZodObject, unknown>, 'permission' | 'summary'>,
+    facts: Pick<RouteConfig, 'method' | 'path' | 'operationId' | 'request' | 'responses'>,
     handle: (c: ApiContext) => Promise<Response>,
   ): void => {
-    const route = createRoute({ ...facts, tags: [facts.path.split('/')[2]!] });
+    const route = createRoute({
+      ...facts,
+      summary,
+      security: [{ key: [permission] }],
+      tags: [facts.path.split('/')[2]!],
+    });
     app.openAPIRegistry.registerPath(route);
     app.on(route.method, route.getRoutingPath(), handle);
   };
@@ -66,7 +72,7 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const success = schema ? { [status]: json(schema, says!) } : gone;
       const request = { ...params, ...others };
       const responses = { ...success, ...problems };
-      serve({ operationId, method, path, summary: act.summary, request, responses }, async (c) => {
+      serve(act, { operationId, method, path, request, responses }, async (c) => {
         const asked = 'body' in others ? await bodyOf(c) : queryOf(c);
         // What is no object is for the schema to refuse.
         const isObject = typeof asked === 'object' && asked !== null && !Array.isArray(asked);
@@ -79,7 +85,7 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const query = pageQuery.extend((narrow ?? without(rest, ['limit', 'after'])).shape);
       const request = { ...params, query };
       const responses = { 200: json(pageOf(schema), says), ...problems };
-      serve({ operationId, method: 'get', path, summary: act.summary, request, responses }, async (c) => {
+      serve(act, { operationId, method: 'get', path, request, responses }, async (c) => {
         const parsed = query.safeParse(queryOf(c));
         if (!parsed.success) throw badRequest(parsed.error.issues);
         const { limit, cursor, ...given } = parsed.data;

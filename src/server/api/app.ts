@@ -1,7 +1,7 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
 import { OpenAPIHono } from '@hono/zod-openapi';
-import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
+import { readText } from './body.ts';
 import { apiError, badRequest, ofAct } from './errors.ts';
 import { asError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
@@ -15,7 +15,8 @@ import { messages } from './messages.ts';
 import { messageChanges } from './message-changes.ts';
 import { Operations } from './operations.ts';
 import { explanationOf, problemOf, statusOf } from './problem.ts';
-import type { ApiContext, ApiDeps, ApiEnv, Peer } from './request.ts';
+import { allowed, type ApiContext, type ApiDeps, type ApiEnv, type Peer } from './request.ts';
+import { Rooms } from './room.ts';
 import { suppressions } from './suppressions.ts';
 import { templates } from './templates.ts';
 import { uploads } from './uploads.ts';
@@ -24,8 +25,13 @@ import { webhooks } from './webhooks.ts';
 export type ApiApp = OpenAPIHono<ApiEnv>;
 
 export interface Api {
-  /** @param octets the body, for operations that take it in as it arrives; others read that of the request */
-  fetch(request: Request, peer: Peer, octets: AsyncIterable<Uint8Array>): Promise<Response>;
+  /** @param octets the body; that of `request` is not read @param onClose calls back when the request is over */
+  fetch(
+    request: Request,
+    peer: Peer,
+    octets: AsyncIterable<Uint8Array>,
+    onClose: ApiEnv['Bindings']['onClose'],
+  ): Promise<Response>;
   /** OpenAPI 3.1. */
   document(): object;
 }
@@ -69,27 +75,31 @@ export function createApi(deps: ApiDeps): Api {
     if (text === undefined) throw apiError('api.not-found', 'there is no such code');
     return c.text(text);
   });
-  const counted = bodyLimit({
-    maxSize: MAX_JSON,
-    onError() {
-      throw tooLarge();
-    },
-  });
-  /** A length that is announced is looked at; counting would make a web stream of the body first. */
-  const bounded: typeof counted = (c, next) => {
-    const length = c.req.header('content-length');
-    if (length === undefined || c.req.header('transfer-encoding') !== undefined) return counted(c, next);
-    if (Number(length) > MAX_JSON) throw tooLarge();
-    return next();
-  };
   const operations = new Operations(app);
+  const rooms = new Rooms(deps.budget, deps.clock);
   app.use('/v1/*', async (c, next) => {
     await signIn(c, deps);
-    operations.checkQuery(c);
-    const isStreamed = checkBody(c);
-    return isStreamed || c.req.method === 'GET' || c.req.method === 'HEAD'
-      ? next()
-      : withRoom(deps, bodyOctets(c), () => bounded(c, next));
+    // Before anything of its body is read: a key that may do nothing here is to cost nothing.
+    const operation = operations.of(c);
+    if (operation === undefined) return c.notFound();
+    const key = allowed(c, operation.action);
+    operations.checkQuery(c, operation);
+    if (checkBody(c) || c.req.method === 'GET' || c.req.method === 'HEAD') return next();
+    const room = rooms.open(key.id);
+    try {
+      const announced = Number(c.req.header('content-length') ?? Number.NaN);
+      const text = await readText(c.env.octets, {
+        most: MAX_JSON,
+        room,
+        announced: Number.isNaN(announced) ? undefined : announced,
+      });
+      // Where the library looks for it; its types call it text.
+      Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
+      c.set('room', room);
+      await next();
+    } finally {
+      room.close();
+    }
   });
   const routes = actRoutes(app, deps);
   for (const resource of [messages, messageChanges, uploads, events, mailboxes]) resource(app, deps);
@@ -106,43 +116,11 @@ export function createApi(deps: ApiDeps): Api {
   });
   app.onError((error, c) => fail(c, deps, ourError(error)));
   return {
-    async fetch(request, peer, octets) {
-      return app.fetch(request, { peer, octets });
+    async fetch(request, peer, octets, onClose) {
+      return app.fetch(request, { peer, octets, onClose });
     },
     document: () => documentOf(app, deps.version),
   };
-}
-
-/** A request waits this long for others to be done, then it is to come again. */
-const WAIT_FOR_ROOM_MS = 2000;
-const LOOK_FOR_ROOM_MS = 50;
-
-/** Octets a JSON body is counted as: as it comes, and once more as text. One without a length may have the most there is. */
-function bodyOctets(c: ApiContext): number {
-  const length = c.req.header('transfer-encoding') === undefined ? c.req.header('content-length') : undefined;
-  if (length === undefined) return c.req.header('transfer-encoding') === undefined ? 0 : MAX_JSON;
-  return 2 * Math.min(Number(length), MAX_JSON);
-}
-
-/** A body is not read before there is room for it. @throws api.busy */
-async function withRoom<T>({ budget, clock }: ApiDeps, octets: number, work: () => Promise<T>): Promise<T> {
-  if (budget === undefined) return work();
-  for (let waited = 0; !budget.take(octets); waited += LOOK_FOR_ROOM_MS) {
-    if (waited >= WAIT_FOR_ROOM_MS)
-      throw apiError('api.busy', 'there is no room for the body of this request just now', {
-        retryAt: new Date(clock.now() + WAIT_FOR_ROOM_MS),
-      });
-    await clock.sleep(LOOK_FOR_ROOM_MS);
-  }
-  try {
-    return await work();
-  } finally {
-    budget.give(octets);
-  }
-}
-
-function tooLarge(): Error {
-  return apiError('api.too-large', `a JSON body has at most ${MAX_JSON} octets`, { detail: { most: MAX_JSON } });
 }
 
 /** OpenAPI 3.1 without a server. */

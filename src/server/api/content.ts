@@ -1,12 +1,12 @@
 /** From the fields of a request to a message that can be handed to the outbox. */
 import type { Attachment, Composition, NamedAddress } from '../../outbox/composition.ts';
-import { compose } from '../../outbox/compose.ts';
+import { checkHeaders, compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { requireOpen } from '../../oauth/suspension.ts';
 import { maySendAs } from '../../access/senders.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { readAddresses } from '../../outbox/header-addresses.ts';
-import { renderMessage } from '../../outbox/template/render.ts';
+import { type Compiled, compileTemplate, renderMessage } from '../../outbox/template/render.ts';
 import { uploadOctets } from '../../outbox/upload.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { apiError } from './errors.ts';
@@ -15,7 +15,16 @@ import { type ApiContext, type ApiDeps, mailboxFor, mailboxesOf, mayUse } from '
 
 export interface Ready {
   readonly recipients: readonly { readonly address: string }[];
-  readonly body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  /** About as many octets as are held once it is composed. */
+  readonly octets: number;
+  /** The octets of the message, put together now. */
+  body(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+}
+
+/** What several messages have in common: read once, held once. */
+export interface Common {
+  readonly template?: Compiled;
+  readonly attachments?: readonly Attachment[];
 }
 
 type AddressInput = ContentInput['from'];
@@ -40,7 +49,8 @@ function addresses(input: AddressList): readonly NamedAddress[] {
 }
 
 /**
- * Fills in the template, finds the uploads and composes. The octets are read when the outbox takes them.
+ * Fills in the template, finds the uploads and checks. It is composed when its body is asked for, and read when the outbox
+ * takes it.
  * @throws api.*, outbox.*
  */
 export async function prepare(
@@ -48,27 +58,61 @@ export async function prepare(
   deps: ApiDeps,
   from: NamedAddress,
   content: Omit<ContentInput, 'from'>,
+  common: Common = {},
 ): Promise<Ready> {
   const [to, cc, bcc] = [addresses(content.to), addresses(content.cc), addresses(content.bcc)];
   const { headers, inReplyTo, references } = content;
+  const words = await wordsOf(deps, content, common.template);
   const composition: Composition = {
     from,
     to,
     cc,
     replyTo: addresses(content.replyTo),
-    ...(await wordsOf(deps, content)),
-    attachments: await Promise.all(content.attachments.map((one) => attachmentOf(c, deps, one))),
+    ...words,
+    attachments: common.attachments ?? (await attachmentsOf(c, deps, content.attachments)),
     headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
     ...(inReplyTo === undefined ? {} : { inReplyTo }),
     ...(references === undefined ? {} : { references }),
   };
+  checkHeaders(composition.headers);
   const all = new Map([...to, ...cc, ...bcc].map(({ address }) => [address.toLowerCase(), { address }]));
-  return { recipients: [...all.values()], body: compose(composition) };
+  const characters = words.subject.length + (words.text?.length ?? 0) + (words.html?.length ?? 0);
+  const attached = composition.attachments.reduce(
+    (sum, { content: one }) => sum + (one instanceof Uint8Array ? one.length : 0),
+    0,
+  );
+  // The words, and once more with the attachments, encoded, as octets.
+  return {
+    recipients: [...all.values()],
+    octets: 2 * characters + 2 * attached,
+    body: () => compose(composition),
+  };
+}
+
+/** @throws api.not-found, outbox.template */
+export async function templateOf(
+  { store }: ApiDeps,
+  template: { readonly name: string; readonly version?: number | undefined },
+  subject: string | undefined,
+): Promise<Compiled> {
+  const found = await store.templates.find(template.name, template.version);
+  if (!found) throw apiError('api.not-found', `there is no template ${template.name} of this version`);
+  return compileTemplate(subject === undefined ? found : { ...found, subject });
+}
+
+/** @throws api.not-found */
+export function attachmentsOf(
+  c: ApiContext,
+  deps: ApiDeps,
+  inputs: ContentInput['attachments'],
+): Promise<readonly Attachment[]> {
+  return Promise.all(inputs.map((one) => attachmentOf(c, deps, one)));
 }
 
 async function wordsOf(
-  { store }: ApiDeps,
+  deps: ApiDeps,
   content: Omit<ContentInput, 'from'>,
+  compiled: Compiled | undefined,
 ): Promise<Pick<Composition, 'subject' | 'text' | 'html'>> {
   const { template, subject, text, html } = content;
   if (!template) {
@@ -76,9 +120,7 @@ async function wordsOf(
   }
   if (text !== undefined || html !== undefined)
     throw apiError('api.request', 'a message has either a template or words of its own');
-  const found = await store.templates.find(template.name, template.version);
-  if (!found) throw apiError('api.not-found', `there is no template ${template.name} of this version`);
-  const rendered = renderMessage(subject === undefined ? found : { ...found, subject }, template.data);
+  const rendered = await renderMessage(compiled ?? (await templateOf(deps, template, subject)), template.data);
   return {
     subject: rendered.subject,
     text: rendered.text,
@@ -105,7 +147,8 @@ async function attachmentOf(
   return {
     filename: input.filename ?? row.filename,
     contentType: input.contentType ?? row.contentType,
-    content: uploadOctets(deps, row),
+    // Read anew for each message that carries it.
+    content: { [Symbol.asyncIterator]: () => uploadOctets(deps, row)[Symbol.asyncIterator]() },
     ...cid,
   };
 }

@@ -66,6 +66,7 @@ const WORDS: Readonly<Record<string, string>> = {
   401: 'no valid API key',
   403: 'the key does not allow this, the mailbox may not send as this address or is suspended, or the request came in plain text',
   404: 'there is nothing of this name for this key',
+  408: 'the body came too slowly',
   409: 'not in the state it is in, or the Idempotency-Key belongs to another message',
   413: 'the body is too large',
   415: 'the body has another Content-Type than this operation takes',
@@ -85,7 +86,7 @@ function describe(path: string, operation: Operation): void {
   const statuses = [400, 401, 403];
   if (path.includes('{') || NAMING.has(operationId)) statuses.push(404);
   if (CONFLICTING.has(operationId)) statuses.push(409);
-  if (requestBody !== undefined) statuses.push(413, 415);
+  if (requestBody !== undefined) statuses.push(408, 413, 415);
   statuses.push(422, 429);
   const { default: other, ...good } = responses;
   const failed = statuses.map((status): [string, Response] => [

@@ -23,6 +23,10 @@ export const apiError = errorTable({
     kind: 'later',
     hint: 'so many requests are under way that their bodies find no room; send it again as Retry-After says',
   },
+  'api.slow': {
+    kind: 'later',
+    hint: 'send the body at once when the request begins; a large file on a slow line needs 1 KB a second at least',
+  },
   'api.request': { kind: 'misuse', hint: 'GET /openapi.json describes what each operation takes' },
   'api.unknown-parameter': { kind: 'misuse', hint: 'GET /openapi.json lists the query parameters of each operation' },
   'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },

@@ -5,7 +5,7 @@ import { asError } from '../../base/error.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, need } from './request.ts';
+import { type ApiContext, type ApiDeps, type ApiEnv, mailboxesOf, mailboxFor } from './request.ts';
 import { iso, problems } from './schema.ts';
 
 const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
@@ -45,18 +45,20 @@ const HEARTBEAT_MS = 15_000;
 /** A stream looks at the store this often even if word of a change got lost. */
 const LOOK_EVERY_MS = 5000;
 const AT_ONCE = 200;
-/** Streams and polls waiting at once: each holds a socket. */
+/** Streams and polls waiting at once, of all keys and of one: each holds a socket. */
 const MAX_WAITING = 500;
+const MAX_WAITING_PER_KEY = 100;
 
 type Filter = Omit<Parameters<ApiDeps['outbox']['events']>[0], 'after' | 'limit'>;
 
 export function events(app: ApiApp, deps: ApiDeps): void {
-  let waiting = 0;
+  const waiting = new Places(deps);
   app.openapi(
     createRoute({
       method: 'get',
       path: '/v1/events',
       operationId: 'listEvents',
+      security: [{ key: ['events:read'] }],
       summary: 'What happened, oldest first; with Accept: text/event-stream, as it happens',
       tags: ['events'],
       request: { query, headers: z.object({ 'last-event-id': text(20).optional() }) },
@@ -72,43 +74,32 @@ export function events(app: ApiApp, deps: ApiDeps): void {
       },
     }),
     async (c) => {
-      need(c, 'events:read');
       const asked = c.req.valid('query');
       const filter = await filterOf(c, deps, asked);
       const from = await positionOf(c, deps, asked);
       const isStream = (c.req.header('accept') ?? '').includes('text/event-stream');
-      if ((isStream || asked.wait > 0) && waiting >= MAX_WAITING)
-        throw apiError('api.rate', `${MAX_WAITING} clients wait for events already`, {
-          retryAt: new Date(deps.clock.now() + LOOK_EVERY_MS),
-        });
+      const key = c.get('key').id;
       const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);
       if (isStream) {
-        waiting += 1;
-        return stream(
-          deps,
-          filter,
-          from,
-          ended,
-          () => keyHolds(deps, c.get('key').id),
-          () => void (waiting -= 1),
-        );
+        const leave = waiting.enter(key, c);
+        return stream(deps, filter, from, ended, () => keyHolds(deps, key), c.env.onClose, leave);
       }
       const look = () => deps.outbox.events({ ...filter, after: from, limit: asked.limit });
       let items = asked.wait > 0 ? [] : await look();
       if (asked.wait > 0) {
+        const leave = waiting.enter(key, c);
         const bell = new Bell(deps);
-        waiting += 1;
         try {
           const until = deps.clock.now() + asked.wait * 1000;
           for (;;) {
-            if (!(await keyHolds(deps, c.get('key').id))) throw apiError('api.key', 'the key was revoked or has ended');
+            if (!(await keyHolds(deps, key))) throw apiError('api.key', 'the key was revoked or has ended');
             items = await look();
             const left = until - deps.clock.now();
             if (items.length > 0 || left <= 0 || ended.aborted) break;
             await bell.wait(Math.min(LOOK_EVERY_MS, left), ended);
           }
         } finally {
-          waiting -= 1;
+          leave();
           bell.stop();
         }
       }
@@ -155,6 +146,7 @@ function stream(
   from: number,
   ended: AbortSignal,
   holds: () => Promise<boolean>,
+  onClose: ApiEnv['Bindings']['onClose'],
   done: () => void,
 ): Response {
   const encoder = new TextEncoder();
@@ -189,6 +181,8 @@ function stream(
     bell.stop();
     done();
   };
+  // A body is not always read, that of HEAD never: what it holds ends with its request.
+  onClose(end);
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -213,6 +207,44 @@ function stream(
       'x-accel-buffering': 'no',
     },
   });
+}
+
+/** Who waits for events. A place ends with its request, whatever becomes of the answer. */
+class Places {
+  readonly #clock: ApiDeps['clock'];
+  readonly #byKey = new Map<string, number>();
+  #all = 0;
+
+  constructor({ clock }: Pick<ApiDeps, 'clock'>) {
+    this.#clock = clock;
+  }
+
+  /** Gives how to leave earlier. @throws api.rate */
+  enter(key: string, { env }: ApiContext): () => void {
+    const own = this.#byKey.get(key) ?? 0;
+    if (this.#all >= MAX_WAITING || own >= MAX_WAITING_PER_KEY) {
+      const who =
+        own >= MAX_WAITING_PER_KEY
+          ? `${MAX_WAITING_PER_KEY} requests of this key wait`
+          : `${MAX_WAITING} requests wait`;
+      throw apiError('api.rate', `${who} for events already`, {
+        retryAt: new Date(this.#clock.now() + LOOK_EVERY_MS),
+      });
+    }
+    this.#all += 1;
+    this.#byKey.set(key, own + 1);
+    let isIn = true;
+    const leave = (): void => {
+      if (!isIn) return;
+      isIn = false;
+      this.#all -= 1;
+      const left = this.#byKey.get(key)! - 1;
+      if (left > 0) this.#byKey.set(key, left);
+      else this.#byKey.delete(key);
+    };
+    env.onClose(leave);
+    return leave;
+  }
 }
 
 /** Rings when something changed; what changed while nobody listened is not missed. */

@@ -69,7 +69,12 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     // It puts its own Request and Response in the place of the runtime's, which make a stream of the shortest answer.
     return getRequestListener((request, connection) => {
       const incoming = connection.incoming as IncomingMessage;
-      return api.fetch(request, peerOf(incoming, proxies), octetsOf(incoming));
+      const outgoing = connection.outgoing as ServerResponse;
+      const onClose = (done: () => void): void => {
+        if (outgoing.closed) done();
+        else outgoing.once('close', done);
+      };
+      return api.fetch(request, peerOf(incoming, proxies), octetsOf(incoming, clock), onClose);
     });
   };
   let loaded: ReturnType<typeof load> | undefined;

@@ -7,7 +7,7 @@ import { PROTOCOLS, type Mailbox } from '../../store/types.ts';
 import { surveyGrants, type SurveyedGrant } from '../survey.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, mailboxesOf, mailboxFor, need, recordChange } from './request.ts';
+import { type ApiDeps, mailboxesOf, mailboxFor, recordChange } from './request.ts';
 import {
   gone,
   iso,
@@ -54,13 +54,13 @@ export function mailboxes(app: ApiApp, { store, clock, outbox, audit }: ApiDeps)
       method: 'get',
       path: '/v1/mailboxes',
       operationId: 'listMailboxes',
+      security: [{ key: ['mailboxes:read'] }],
       summary: 'Mailboxes this key may use, with their state',
       tags,
       request: { query: pageQuery },
       responses: { 200: json(pageOf(mailboxSchema), 'by address'), ...problems },
     }),
     async (c) => {
-      need(c, 'mailboxes:read');
       const { limit, cursor } = c.req.valid('query');
       const after = readCursor(cursor, z.string()) ?? '';
       const own = mailboxesOf(c);
@@ -80,13 +80,13 @@ export function mailboxes(app: ApiApp, { store, clock, outbox, audit }: ApiDeps)
       method: 'get',
       path: '/v1/mailboxes/{address}',
       operationId: 'getMailbox',
+      security: [{ key: ['mailboxes:read'] }],
       summary: 'One mailbox, with what waits in its queue',
       tags,
       request: { params: byAddress },
       responses: { 200: json(withQueue, 'the mailbox'), ...problems },
     }),
     async (c) => {
-      need(c, 'mailboxes:read');
       const row = await mailboxFor(c, store, c.req.valid('param').address);
       const [survey, stats] = await Promise.all([surveyGrants(store, clock.now()), outbox.stats(row.address)]);
       return c.json({ ...shown(row, survey.grants.get(row.grantId)), queue: queueOf(stats) }, 200);
@@ -97,13 +97,14 @@ export function mailboxes(app: ApiApp, { store, clock, outbox, audit }: ApiDeps)
       method: 'post',
       path: '/v1/mailboxes/{address}/hold',
       operationId: 'holdMailbox',
+      security: [{ key: ['messages:write'] }],
       summary: 'Send nothing of this mailbox until it is released',
       tags,
       request: { params: byAddress, body: jsonBody(z.object({ reason: holdReason })) },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      const key = need(c, 'messages:write');
+      const key = c.get('key');
       const row = await mailboxFor(c, store, c.req.valid('param').address);
       const { reason } = c.req.valid('json');
       await outbox.holdMailbox(row.address, key.id, reason);
@@ -116,13 +117,13 @@ export function mailboxes(app: ApiApp, { store, clock, outbox, audit }: ApiDeps)
       method: 'post',
       path: '/v1/mailboxes/{address}/release',
       operationId: 'releaseMailbox',
+      security: [{ key: ['messages:write'] }],
       summary: 'Send again',
       tags,
       request: { params: byAddress },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      need(c, 'messages:write');
       const row = await mailboxFor(c, store, c.req.valid('param').address);
       if (heldOf(row) === null) throw apiError('api.not-found', `${row.address} is not held`);
       await outbox.releaseMailbox(row.address);

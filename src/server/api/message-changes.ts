@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
+import type { Accepted } from '../../outbox/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { oneAddress, prepare, sendingMailbox } from './content.ts';
+import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
-import { type ApiContext, type ApiDeps, need, recordChange } from './request.ts';
+import { type ApiContext, type ApiDeps, recordChange } from './request.ts';
 import { json, jsonBody, problems, holdReason } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
@@ -20,8 +21,10 @@ const editInput = z
     content: contentInput.optional().openapi({ description: 'another message in its place, with its own recipients' }),
   })
   .openapi('MessageEdit');
-/** A merge is rendered whole before anything is taken, so it has to fit into memory. */
+/** Entries of one request: more take longer than clients wait for an answer. */
 const MAX_MERGED = 500;
+/** Octets of composed messages held at once. */
+const MERGED_AT_ONCE = 4_000_000;
 const mergeInput = messageInput
   .omit({ to: true, cc: true, bcc: true, template: true })
   .extend({
@@ -52,6 +55,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'post',
       path: '/v1/messages/merge',
       operationId: 'sendMerge',
+      security: [{ key: ['messages:send'] }],
       summary: 'One message for each entry, from one template',
       tags,
       description:
@@ -66,7 +70,6 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       },
     }),
     async (c) => {
-      need(c, 'messages:send');
       const key = c.req.valid('header')['idempotency-key'];
       const {
         from: sender,
@@ -80,20 +83,39 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       } = c.req.valid('json');
       const from = oneAddress(sender, 'from');
       const mailbox = await sendingMailbox(c, deps, from.address, named);
-      const ready = [];
-      for (const { data, ...addressed } of merge)
-        ready.push(await prepare(c, deps, from, { ...common, ...addressed, template: { ...template, data } }));
-      // Together they share the commits of the outbox.
-      const accepted = await Promise.all(
-        ready.map(({ recipients, body }, index) => {
-          const one = key === undefined ? undefined : `${key}#${index}`;
-          const asked = { from: sender, template, scheduledAt, expiresAt, lane, common, entry: merge[index] };
-          const fingerprint = createHash('sha256').update(JSON.stringify(asked)).digest('hex');
-          const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one);
-          const envelope = { from: from.address, recipients };
-          return outbox.accept({ ...request, envelope, fingerprint }, body);
-        }),
-      );
+      const shared: Common = {
+        template: await templateOf(deps, template, common.subject),
+        attachments: await attachmentsOf(c, deps, common.attachments),
+      };
+      const fill = (entry: (typeof merge)[number]): Promise<Ready> => {
+        const { data, ...addressed } = entry;
+        return prepare(c, deps, from, { ...common, ...addressed, template: { ...template, data } }, shared);
+      };
+      // Filled in twice, so that of many large ones only a few are held at once.
+      const sizes = [];
+      for (const entry of merge) sizes.push((await fill(entry)).octets);
+      const asked = JSON.stringify({ from: sender, template, scheduledAt, expiresAt, lane, common });
+      const fingerprint = createHash('sha256').update(`${asked.slice(0, -1)},"entry":`);
+      const accept = async (index: number): Promise<Accepted> => {
+        const entry = merge[index]!;
+        const { recipients, body } = await fill(entry);
+        const one = key === undefined ? undefined : `${key}#${index}`;
+        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one);
+        const envelope = { from: from.address, recipients };
+        const print = fingerprint
+          .copy()
+          .update(`${JSON.stringify(entry)}}`)
+          .digest('hex');
+        return outbox.accept({ ...request, envelope, fingerprint: print }, body());
+      };
+      const accepted: Accepted[] = [];
+      for (const { first, end, octets } of together(sizes)) {
+        await c.get('room')?.take(octets);
+        const numbers = Array.from({ length: end - first }, (_, at) => first + at);
+        // Together they share the commits of the outbox.
+        accepted.push(...(await Promise.all(numbers.map(accept))));
+        c.get('room')?.give(octets);
+      }
       const items = accepted.map(({ message: { id, messageId }, replayed }) => ({ id, messageId, replayed }));
       return c.json({ items }, 202);
     },
@@ -103,13 +125,14 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'patch',
       path: '/v1/messages/{id}',
       operationId: 'editMessage',
+      security: [{ key: ['messages:write'] }],
       summary: 'Change a message that waits: its time, its lane, or all of it',
       tags,
       request: { params: byId, body: jsonBody(editInput) },
       responses: changed,
     }),
     async (c) => {
-      const { id: by } = need(c, 'messages:write');
+      const { id: by } = c.get('key');
       const message = await findMessage(c, deps, c.req.valid('param').id);
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
       const from = { name: '', address: message.envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
@@ -118,11 +141,12 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
           hint: 'cancel the message, and hand over another one',
         });
       const ready = content && (await prepare(c, deps, from, content));
+      if (ready && content.template) await c.get('room')?.take(ready.octets);
       const edited = await outbox.edit(message.id, by, {
         ...(scheduledAt === undefined ? {} : { notBefore: Date.parse(scheduledAt) }),
         ...(expiresAt === undefined ? {} : { deadline: Date.parse(expiresAt) }),
         ...(lane === undefined ? {} : { lane }),
-        ...(ready ? { recipients: ready.recipients, body: ready.body } : {}),
+        ...(ready ? { recipients: ready.recipients, body: ready.body() } : {}),
       });
       await record(c, 'message.edited', message);
       return c.json(shownMessage(edited), 200);
@@ -133,13 +157,14 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'post',
       path: '/v1/messages/{id}/cancel',
       operationId: 'cancelMessage',
+      security: [{ key: ['messages:write'] }],
       summary: 'Never send it',
       tags,
       request: { params: byId },
       responses: changed,
     }),
     async (c) => {
-      const { id: by } = need(c, 'messages:write');
+      const { id: by } = c.get('key');
       const message = await findMessage(c, deps, c.req.valid('param').id);
       const cancelled = await outbox.cancel(message.id, by);
       await record(c, 'message.cancelled', message);
@@ -151,13 +176,14 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'post',
       path: '/v1/messages/{id}/retry',
       operationId: 'retryMessage',
+      security: [{ key: ['messages:write'] }],
       summary: 'Send it now: one that waits, is held, or has failed',
       tags,
       request: { params: byId },
       responses: changed,
     }),
     async (c) => {
-      const { id: by } = need(c, 'messages:write');
+      const { id: by } = c.get('key');
       const message = await findMessage(c, deps, c.req.valid('param').id);
       const queued = await outbox.retry(message.id, by);
       await record(c, 'message.retried', message);
@@ -169,17 +195,31 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'post',
       path: '/v1/messages/{id}/hold',
       operationId: 'holdMessage',
+      security: [{ key: ['messages:write'] }],
       summary: 'Keep it until somebody says retry',
       tags,
       request: { params: byId, body: jsonBody(z.object({ reason: holdReason })) },
       responses: changed,
     }),
     async (c) => {
-      const { id: by } = need(c, 'messages:write');
+      const { id: by } = c.get('key');
       const message = await findMessage(c, deps, c.req.valid('param').id);
       const held = await outbox.hold(message.id, by, c.req.valid('json').reason);
       await record(c, 'message.held', message);
       return c.json(shownMessage(held), 200);
     },
   );
+}
+
+/** Neighbours that fit into {@link MERGED_AT_ONCE}; one that is larger goes alone. */
+function together(sizes: readonly number[]) {
+  const groups: { readonly first: number; end: number; octets: number }[] = [];
+  for (const [index, octets] of sizes.entries()) {
+    const group = groups.at(-1);
+    if (group && group.octets + octets <= MERGED_AT_ONCE) {
+      group.end = index + 1;
+      group.octets += octets;
+    } else groups.push({ first: index, end: index + 1, octets });
+  }
+  return groups;
 }

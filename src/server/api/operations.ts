@@ -1,11 +1,16 @@
 /** What the operations of the API look like to a request that fits none: which methods a path has, which parameters are known. */
+import { API_ACTIONS, type ApiAction } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import type { ApiContext } from './request.ts';
 
-interface Operation {
+export interface Operation {
+  /** What its key has to allow. */
+  readonly action: ApiAction;
   readonly method: string;
   readonly path: RegExp;
+  /** Its path has no placeholder. */
+  readonly isLiteral: boolean;
   /** Names of query parameters. */
   readonly query: ReadonlySet<string>;
 }
@@ -29,12 +34,17 @@ export class Operations {
     return [...new Set(names.flatMap((name) => (name === 'GET' ? ['GET', 'HEAD'] : [name])))].join(', ');
   }
 
-  /** A parameter with a spelling mistake would be left out in silence otherwise. @throws api.unknown-parameter */
-  checkQuery(c: ApiContext): void {
-    if (!c.req.url.includes('?')) return;
+  /** What a request asks for; undefined where there is no such operation. */
+  of(c: ApiContext): Operation | undefined {
     const method = c.req.method === 'HEAD' ? 'GET' : c.req.method;
-    const one = this.#all().find((each) => each.method === method && each.path.test(c.req.path));
-    if (!one) return;
+    const fitting = this.#all().filter((each) => each.method === method && each.path.test(c.req.path));
+    // A name stands before a placeholder that would take it: /v1/templates/preview.
+    return fitting.find(({ isLiteral }) => isLiteral) ?? fitting[0];
+  }
+
+  /** A parameter with a spelling mistake would be left out in silence otherwise. @throws api.unknown-parameter */
+  checkQuery(c: ApiContext, one: Operation): void {
+    if (!c.req.url.includes('?')) return;
     const unknown = Object.keys(c.req.queries()).filter((name) => !one.query.has(name));
     if (unknown.length === 0) return;
     const names = [...one.query].join(', ') || 'none';
@@ -51,10 +61,14 @@ export class Operations {
   #all(): readonly Operation[] {
     return (this.#known ??= this.#app.openAPIRegistry.definitions.flatMap((definition) => {
       if (definition.type !== 'route') return [];
-      const { method, path, request } = definition.route;
+      const { method, path, request, operationId, security } = definition.route;
+      const [action] = security?.[0]?.['key'] ?? [];
+      if (!API_ACTIONS.some((one) => one === action)) throw new Error(`${operationId ?? path} names no action`);
       const query = request?.query as { readonly shape?: object } | undefined;
       return [
         {
+          action: action as ApiAction,
+          isLiteral: !path.includes('{'),
           method: method.toUpperCase(),
           path: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+').replaceAll('.', String.raw`\.`)}$`),
           query: new Set(Object.keys(query?.shape ?? {})),

@@ -13,6 +13,7 @@ import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
 import type { ApiMeter } from './meter.ts';
+import type { Room } from './room.ts';
 
 export interface ApiDeps {
   readonly store: Store;
@@ -26,7 +27,7 @@ export interface ApiDeps {
   readonly egress: EgressPolicy;
   readonly version: string;
   /** Where the bodies of requests that are read whole are counted. */
-  readonly budget?: Pick<Budget, 'take' | 'give'>;
+  readonly budget?: Pick<Budget, 'take' | 'give' | 'octets'>;
   readonly meter?: Pick<ApiMeter, 'request'>;
   /** Ends what waits: event streams, long polls. */
   readonly stopping: AbortSignal;
@@ -45,13 +46,16 @@ export interface ApiEnv {
     readonly peer: Peer;
     /** The body, for what is taken in as it arrives. */
     readonly octets: AsyncIterable<Uint8Array>;
+    /** Calls back when the request is over: answered, or its connection closed. */
+    readonly onClose: (done: () => void) => void;
   };
-  Variables: { requestId: string; key: ApiKey };
+  /** `room`: of requests whose body was read. */
+  Variables: { requestId: string; key: ApiKey; room?: Room };
 }
 export type ApiContext = Context<ApiEnv>;
 
-/** @throws api.forbidden */
-export function need(c: ApiContext, action: ApiAction): ApiKey {
+/** The key of this request, which has to allow an action. @throws api.forbidden */
+export function allowed(c: ApiContext, action: ApiAction): ApiKey {
   requirePermission(actorOf(c), action);
   return c.get('key');
 }

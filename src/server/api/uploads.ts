@@ -5,7 +5,7 @@ import { takeUpload } from '../../outbox/upload.ts';
 import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, need } from './request.ts';
+import type { ApiDeps } from './request.ts';
 import { gone, iso, json, problems } from './schema.ts';
 
 const uploadSchema = z
@@ -30,6 +30,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       method: 'post',
       path: '/v1/uploads',
       operationId: 'createUpload',
+      security: [{ key: ['messages:send'] }],
       summary: 'Send an attachment ahead; the message names it by its id within a day',
       tags,
       request: {
@@ -42,7 +43,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       responses: { 201: json(uploadSchema, 'it is durable'), ...problems },
     }),
     async (c) => {
-      const { id: principal } = need(c, 'messages:send');
+      const { id: principal } = c.get('key');
       const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? 'application/octet-stream';
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
@@ -56,13 +57,14 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       method: 'delete',
       path: '/v1/uploads/{id}',
       operationId: 'deleteUpload',
+      security: [{ key: ['messages:send'] }],
       summary: 'Forget an upload now',
       tags,
       request: { params: z.object({ id: text(60) }) },
       responses: { ...gone, ...problems },
     }),
     async (c) => {
-      const { id: principal } = need(c, 'messages:send');
+      const { id: principal } = c.get('key');
       const { id } = c.req.valid('param');
       const row = await deps.store.uploads.find(id);
       if (row?.principal !== principal || !(await deps.store.uploads.remove(id)))

@@ -262,14 +262,14 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     };
     const notice = { id: 'n', status: 'raised', at: 0, body } as const;
     const never = new AbortController().signal;
-    const fails = async (argv: string[], text: RegExp): Promise<void> => {
-      await assert.rejects(commandChannel(argv, 300, process.env).deliver(notice, never), (error) => {
+    const fails = async (argv: string[], text: RegExp, timeoutMs = 20_000): Promise<void> => {
+      await assert.rejects(commandChannel(argv, timeoutMs, process.env).deliver(notice, never), (error) => {
         assert.ok(isError(error, 'server.notice-delayed'));
         assert.match(error.message, text);
         return true;
       });
     };
-    await fails([process.execPath, '-e', 'setInterval(() => undefined, 1000)'], /longer than 300 ms/);
+    await fails([process.execPath, '-e', 'setInterval(() => undefined, 1000)'], /longer than 300 ms/, 300);
     await fails(['/bin/sh', '-c', 'echo first >&2; echo the reason >&2; exit 3'], /ended with 3: the reason/);
     await fails(['/bin/sh', '-c', 'sleep 20 & echo the reason >&2; exit 3'], /ended with 3: the reason/);
     // Slow to be read: its words are still in the pipe when it has ended.

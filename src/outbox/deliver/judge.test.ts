@@ -1,0 +1,56 @@
+/** What the replies of one SMTP transaction mean for each recipient and for the message. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SmtpReply } from '../../protocol/smtp/send.ts';
+import { outcomeOf } from './judge.ts';
+
+const asked = { mailbox: { address: 'alice@contoso.test', access: 'own' }, from: 'alice@contoso.test' } as const;
+const recipients = ['a@x.test', 'b@x.test'].map((address) => ({ address, state: 'pending' as const }));
+const reply = (text: string): SmtpReply => ({
+  code: Number(text.slice(0, 3)),
+  enhanced: /\d\.\d+\.\d+/.exec(text)?.[0],
+  text,
+});
+
+test('nobody is given up who may still get it: one recipient refused for good, another put off, then the message refused', () => {
+  const outcome = outcomeOf(
+    {
+      type: 'refused',
+      reply: reply('554 5.5.1 no valid recipients'),
+      recipients: [reply('550 5.1.1 nobody here'), reply('450 4.2.1 busy')],
+    },
+    recipients,
+    asked,
+  );
+  assert.equal(outcome.type, 'later');
+});
+
+test('where all were refused for good the message is refused, each by its own words', () => {
+  const outcome = outcomeOf(
+    {
+      type: 'refused',
+      reply: reply('554 5.5.1 no valid recipients'),
+      recipients: [reply('550 5.1.1 nobody here'), reply('550 5.1.1 nor here')],
+    },
+    recipients,
+    asked,
+  );
+  assert.ok(outcome.type === 'refused');
+  assert.deepEqual(
+    outcome.recipients.map((one) => [one.outcome, one.reply]),
+    [
+      ['refused', '550 5.1.1 nobody here'],
+      ['refused', '550 5.1.1 nor here'],
+    ],
+  );
+});
+
+test('a wait that a server names counts in its own unit', () => {
+  const wait = (text: string): number | undefined => {
+    const outcome = outcomeOf({ type: 'refused', reply: reply(text), recipients: [] }, recipients, asked);
+    return 'retryAfterMs' in outcome ? outcome.retryAfterMs : undefined;
+  };
+  assert.equal(wait('451 4.3.2 try later; Retry-After: 90'), 90_000);
+  assert.equal(wait('451 4.3.2 busy; Suggested Backoff Time: 271 milliseconds'), 271);
+  assert.equal(wait('451 4.3.2 busy'), undefined);
+});

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MAX_ASKED_MS, nextAttempt } from './retry.ts';
+
+const FAR = Number.MAX_SAFE_INTEGER;
+const middle = (): number => 0.5;
+
+test('a server is waited for as long as it asks, but not longer than four hours, and never beyond the deadline', () => {
+  assert.equal(nextAttempt(1, 0, FAR, 0, middle), 30_000);
+  assert.equal(nextAttempt(1, 0, FAR, 90_000, middle), 90_000);
+  assert.equal(nextAttempt(1, 0, FAR, 48 * 3_600_000, middle), 4 * 3_600_000);
+  assert.equal(MAX_ASKED_MS, 4 * 3_600_000);
+  assert.equal(nextAttempt(1, 0, 60_000, 90_000, middle), 60_000);
+  assert.equal(nextAttempt(1, 100, 50, 90_000, middle), 100);
+});
+
+test('attempts grow apart, up to an hour, each a fifth earlier or later', () => {
+  const waits = Array.from({ length: 12 }, (_, at) => nextAttempt(at + 1, 0, FAR, 0, middle) / 60_000);
+  assert.deepEqual(waits, [0.5, 1, 2, 5, 10, 20, 30, 60, 60, 60, 60, 60]);
+  assert.equal(
+    nextAttempt(8, 0, FAR, 0, () => 0),
+    48 * 60_000,
+  );
+  assert.equal(
+    nextAttempt(8, 0, FAR, 0, () => 1),
+    72 * 60_000,
+  );
+});
