@@ -20,9 +20,9 @@ export interface NewApiKey {
   /** CIDR blocks; empty is anywhere. */
   readonly networks: readonly string[];
   /** Requests a minute. */
-  readonly rate?: number;
+  readonly rate?: number | undefined;
   /** Milliseconds since the epoch. */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
 }
 
 export interface ApiKeyDeps {

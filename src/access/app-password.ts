@@ -18,11 +18,11 @@ export interface NewAppPassword {
   /** CIDR blocks; empty is anywhere. */
   readonly networks: readonly string[];
   /** How mail handed over with it leaves; default: as its mailbox says. */
-  readonly outgoing?: 'direct' | 'outbox';
+  readonly outgoing?: 'direct' | 'outbox' | undefined;
   /** Its program's own copy in Sent is left out where the provider keeps one of the same message. */
-  readonly dropOwnSentCopy?: boolean;
+  readonly dropOwnSentCopy?: boolean | undefined;
   /** Milliseconds since the epoch. */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
 }
 
 export interface AppPasswordDeps {

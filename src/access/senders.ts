@@ -3,8 +3,7 @@ import type { Mailbox } from '../store/types.ts';
 
 /** The mailbox itself and the addresses declared for it: `postern mailbox set ADDRESS --send-as OTHER`. */
 export function sendersOf({ address, settings }: Pick<Mailbox, 'address' | 'settings'>): readonly string[] {
-  const declared = settings['sendAs'];
-  return [address, ...(Array.isArray(declared) ? declared.filter((one) => typeof one === 'string') : [])];
+  return [address, ...(settings.sendAs ?? [])];
 }
 
 /** Case does not count, as everywhere in practice. */

@@ -45,7 +45,7 @@ test('an act is read, allowed, done and recorded in this order', async () => {
     },
     record: (mailbox) => [{ mailbox, data: { count: 1 } }],
   });
-  await assert.rejects(perform(traced, deps, keyOf([], []), {}), { code: 'admin.input' });
+  await assert.rejects(perform(traced, deps, keyOf([], []), {} as { mailbox: string }), { code: 'admin.input' });
   await assert.rejects(perform(traced, deps, keyOf([], ['*']), { mailbox: SHOP }), {
     code: 'admin.forbidden',
   });
@@ -74,7 +74,12 @@ test('what concerns every mailbox is for who opens every mailbox', async () => {
     code: 'admin.forbidden',
   });
   assert.equal((await perform(addSuppressions, deps, { type: 'postern' }, input)).added, 1);
-  assert.deepEqual(entries.splice(0)[0]!.data, { count: 1, what: 'suppressions.added', by: 'postern' });
+  assert.deepEqual(entries.splice(0)[0]!.data, {
+    count: 1,
+    what: 'suppressions.added',
+    by: 'postern',
+    part: 'Postern',
+  });
 });
 
 test('every act has a name of its own, and one that can write leaves a record', () => {

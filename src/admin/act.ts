@@ -51,7 +51,7 @@ export async function perform<D extends ActDeps, I extends z.ZodType, O>(
   act: Act<D, I, O>,
   deps: D,
   actor: Actor,
-  asked: unknown,
+  asked: z.input<I>,
 ): Promise<O> {
   const parsed = act.input.safeParse(asked);
   if (!parsed.success) throw wrongInput(parsed.error.issues);

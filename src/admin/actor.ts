@@ -77,50 +77,49 @@ export function opens(actor: Actor, mailbox: string): boolean {
   return ofKey(rightsOf(actor), mailbox);
 }
 
-/** In a sentence. */
-export function nameOf(actor: Actor): string {
+/** What kind of actor, which one, and what a record calls that. */
+function identityOf(actor: Actor): readonly [kind: string, id: string, member: string] {
   switch (actor.type) {
     case 'system-user':
-    case 'program':
-      return actor.name;
+      return ['system user', actor.name, 'user'];
     case 'api-key':
-      return `the key ${actor.key.id}`;
+      return ['key', actor.key.id, 'apiKeyId'];
     case 'person':
-      return actor.address;
+      return ['owner', actor.address, 'person'];
     case 'app-password':
-      return `the app password ${actor.id}`;
+      return ['app password', actor.id, 'appPasswordId'];
+    case 'program':
+      return ['program', actor.name, 'program'];
     case 'postern':
-      return 'Postern';
+      return ['gateway', 'Postern', 'part'];
   }
+}
+
+/** In a sentence. */
+export function nameOf(actor: Actor): string {
+  const [kind, id] = identityOf(actor);
+  return `the ${kind} ${id}`;
+}
+
+/** In the story of a message, where ids speak for themselves. */
+export function signatureOf(actor: Actor): string {
+  const [kind, id] = identityOf(actor);
+  return actor.type === 'system-user' ? `${kind} ${id}` : id;
 }
 
 /** The log as one actor writes it: what every record says of who did it, added in this one place. */
 export function auditOf(audit: Audit, actor: Actor): Audit {
+  const [, id, member] = identityOf(actor);
+  const request = actor.type === 'api-key' ? actor : undefined;
+  const facts = { by: actor.type, [member]: id, ...(request && { remoteAddress: request.remoteAddress }) };
   const signed = (entry: AuditEntry): AuditEntry => ({
-    ...(actor.type === 'api-key' ? { sessionId: actor.requestId } : {}),
+    ...(request && { sessionId: request.requestId }),
     ...entry,
-    data: { ...entry.data, ...actorFacts(actor) },
+    data: { ...entry.data, ...facts },
   });
   return {
     record: (entry) => audit.record(signed(entry)),
     note: (entry) => audit.note(signed(entry)),
     flush: () => audit.flush(),
   };
-}
-
-function actorFacts(actor: Actor): Readonly<Record<string, string>> {
-  switch (actor.type) {
-    case 'system-user':
-      return { by: actor.type, user: actor.name };
-    case 'api-key':
-      return { by: actor.type, apiKeyId: actor.key.id, remoteAddress: actor.remoteAddress };
-    case 'person':
-      return { by: actor.type, person: actor.address };
-    case 'app-password':
-      return { by: actor.type, appPasswordId: actor.id };
-    case 'program':
-      return { by: actor.type, program: actor.name };
-    case 'postern':
-      return { by: actor.type };
-  }
 }

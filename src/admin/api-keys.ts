@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type ApiKeyDeps, createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
 import { validityOf } from '../access/validity.ts';
 import { act, type Desk } from './act.ts';
-import { findGiven, seenBy } from './find.ts';
+import { addressesOf, findGiven, seenBy } from './find.ts';
 
 export const listApiKeys = act({
   name: 'api-keys.list',
@@ -24,9 +24,9 @@ export const addApiKey = act({
   permission: 'api-keys:write',
   input: z.object({
     label: z.string(),
-    actions: z.array(z.string()),
-    mailboxes: z.array(z.string()).min(1),
-    networks: z.array(z.string()).default([]),
+    actions: z.array(z.string()).readonly(),
+    mailboxes: z.array(z.string()).min(1).readonly(),
+    networks: z.array(z.string()).readonly().default([]),
     /** Requests a minute. */
     rate: z.int().min(1).max(1_000_000).optional(),
     /** Milliseconds. */
@@ -34,14 +34,12 @@ export const addApiKey = act({
   }),
   scope: ({ mailboxes }) => mailboxes,
   audits: 'api-key.created',
-  run(desk: Desk<ApiKeyDeps>, { lifetime, mailboxes, rate, ...asked }) {
-    return createApiKey(desk, {
+  run: (desk: Desk<ApiKeyDeps>, { lifetime, mailboxes, ...asked }) =>
+    createApiKey(desk, {
       ...asked,
-      mailboxes: mailboxes.includes('*') ? ['*'] : desk.mailboxes.map(({ address }) => address),
-      ...(rate === undefined ? {} : { rate }),
-      ...(lifetime === undefined ? {} : { expiresAt: desk.clock.now() + lifetime }),
-    });
-  },
+      mailboxes: addressesOf(desk, mailboxes),
+      expiresAt: lifetime === undefined ? undefined : desk.clock.now() + lifetime,
+    }),
 });
 
 export const revokeApiKey = act({

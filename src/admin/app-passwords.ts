@@ -4,7 +4,7 @@ import { type AppPasswordDeps, createAppPassword, revokeAppPassword as revoke } 
 import { validityOf } from '../access/validity.ts';
 import { PROTOCOLS } from '../store/types.ts';
 import { act, type Desk } from './act.ts';
-import { findGiven, seenBy } from './find.ts';
+import { addressesOf, findGiven, seenBy } from './find.ts';
 
 export const listAppPasswords = act({
   name: 'app-passwords.list',
@@ -25,9 +25,9 @@ export const addAppPassword = act({
   permission: 'app-passwords:write',
   input: z.object({
     label: z.string(),
-    mailboxes: z.array(z.string()).min(1),
-    protocols: z.array(z.enum(PROTOCOLS)).min(1),
-    networks: z.array(z.string()).default([]),
+    mailboxes: z.array(z.string()).min(1).readonly(),
+    protocols: z.array(z.enum(PROTOCOLS)).min(1).readonly(),
+    networks: z.array(z.string()).readonly().default([]),
     outgoing: z.enum(['direct', 'outbox']).optional(),
     dropOwnSentCopy: z.boolean().optional(),
     /** Milliseconds. */
@@ -35,15 +35,12 @@ export const addAppPassword = act({
   }),
   scope: ({ mailboxes }) => mailboxes,
   audits: 'app-password.created',
-  run(desk: Desk<AppPasswordDeps>, { lifetime, mailboxes, outgoing, dropOwnSentCopy, ...asked }) {
-    return createAppPassword(desk, {
+  run: (desk: Desk<AppPasswordDeps>, { lifetime, mailboxes, ...asked }) =>
+    createAppPassword(desk, {
       ...asked,
-      mailboxes: mailboxes.includes('*') ? ['*'] : desk.mailboxes.map(({ address }) => address),
-      ...(outgoing === undefined ? {} : { outgoing }),
-      ...(dropOwnSentCopy === undefined ? {} : { dropOwnSentCopy }),
-      ...(lifetime === undefined ? {} : { expiresAt: desk.clock.now() + lifetime }),
-    });
-  },
+      mailboxes: addressesOf(desk, mailboxes),
+      expiresAt: lifetime === undefined ? undefined : desk.clock.now() + lifetime,
+    }),
 });
 
 export const revokeAppPassword = act({

@@ -1,5 +1,8 @@
 /** Finding what somebody named. */
 import { shellWord } from '../base/shell.ts';
+import { outboxError } from '../outbox/errors.ts';
+import type { Outbox } from '../outbox/types.ts';
+import type { OutboxMessage } from '../store/types-outbox.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
 import { type Actor, mailboxesOf, opens } from './actor.ts';
 import { adminError } from './errors.ts';
@@ -40,6 +43,26 @@ export async function findApplication(store: Store, name: string): Promise<Appli
   throw adminError('admin.not-found', `there is no provider called ${name}`, {
     hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
   });
+}
+
+/** A message that the actor may know of. @throws outbox.not-found */
+export async function findMessage(
+  { outbox }: { readonly outbox: Pick<Outbox, 'find'> },
+  id: string,
+  actor: Actor,
+): Promise<OutboxMessage> {
+  const message = await outbox.find(id);
+  if (message && opens(actor, message.mailbox)) return message;
+  const forKey = actor.type === 'api-key' ? ' for this key' : '';
+  throw outboxError('outbox.not-found', `there is no message ${id}${forKey}`);
+}
+
+/** Mailboxes as they are stored, of an act whose scope they are. */
+export function addressesOf(
+  { mailboxes }: { readonly mailboxes: readonly Mailbox[] },
+  asked: readonly string[],
+): readonly string[] {
+  return asked.includes('*') ? ['*'] : mailboxes.map(({ address }) => address);
 }
 
 interface Given {

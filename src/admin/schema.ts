@@ -9,8 +9,14 @@ export const text = (max: number, min = 0): z.ZodString =>
   z.string().min(min, { abort: true }).max(max, { abort: true });
 
 export const address = text(320, 3).meta({ example: 'shop@example.com' });
+export const MAX_LISTED = 1_000_000;
 /** At most so many of a list; each surface has a bound of its own. */
-export const limit = z.coerce.number().int().min(1).max(100_000).default(50).meta({ description: 'items at most' });
+export const limit = z.coerce.number().int().min(1).max(MAX_LISTED).default(50).meta({ description: 'items at most' });
 export const time = z.iso
   .datetime({ offset: true })
   .meta({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });
+/** For whoever looks at a held message or mailbox later. */
+export const holdReason = text(500, 1).meta({
+  description: 'why it is held, for whoever looks at it later',
+  example: 'wrong template',
+});

@@ -33,14 +33,8 @@ export const listSuppressions = act({
   scope: ({ mailboxes = [] }) => mailboxes.filter((one) => one !== '*'),
   run({ store, actor, mailboxes }: Desk<ActDeps>, { limit, after, address, mailboxes: asked }) {
     const named = asked ? mailboxes.map((one) => one.address) : mailboxesOf(actor);
-    return pageOf(limit, (most) =>
-      store.suppressions.list({
-        limit: most,
-        ...(named ? { mailboxes: !asked || asked.includes('*') ? [...named, '*'] : named } : {}),
-        ...(address === undefined ? {} : { address }),
-        ...(after ? { after } : {}),
-      }),
-    );
+    const of = named && (!asked || asked.includes('*') ? [...named, '*'] : named);
+    return pageOf(limit, (most) => store.suppressions.list({ limit: most, mailboxes: of, address, after }));
   },
 });
 

@@ -30,7 +30,7 @@ export const listTemplates = act({
   permission: 'templates:read',
   input: z.object({ limit, after: z.string().optional() }),
   run: ({ store }: Desk<ActDeps>, { limit, after }) =>
-    pageOf(limit, (most) => store.templates.list({ limit: most, ...(after === undefined ? {} : { after }) })),
+    pageOf(limit, (most) => store.templates.list({ limit: most, after })),
 });
 
 export const putTemplate = act({
@@ -72,8 +72,7 @@ export const listTemplateVersions = act({
   input: byName.extend({ limit, after: z.int().optional() }),
   async run({ store }: Desk<ActDeps>, { name, limit, after }) {
     await find(store, name);
-    const before = after === undefined ? {} : { before: after };
-    return pageOf(limit, (most) => store.templates.versions(name, { limit: most, ...before }));
+    return pageOf(limit, (most) => store.templates.versions(name, { limit: most, before: after }));
   },
 });
 

@@ -13,7 +13,7 @@ import type { Vault } from '../vault/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
 import { nameOf } from './actor.ts';
 import { adminError } from './errors.ts';
-import { seenBy } from './find.ts';
+import { addressesOf, seenBy } from './find.ts';
 import { limit, text, time } from './schema.ts';
 
 interface WebhookDeps extends ActDeps {
@@ -180,8 +180,7 @@ export const listWebhookDeliveries = act({
   input: byId.extend({ limit, after: z.int().optional(), state: z.enum(DELIVERY_STATES).optional() }),
   async run(desk: Desk<WebhookDeps>, { id, limit, after, state }) {
     await find(desk, id);
-    const which = { ...(state === undefined ? {} : { state }), ...(after === undefined ? {} : { before: after }) };
-    return pageOf(limit, (most) => desk.store.webhooks.deliveries(id, { limit: most, ...which }));
+    return pageOf(limit, (most) => desk.store.webhooks.deliveries(id, { limit: most, state, before: after }));
   },
 });
 
@@ -248,11 +247,6 @@ export const testWebhook = act({
 async function shown({ vault, clock }: WebhookDeps, { secrets, ...row }: Webhook): Promise<ShownWebhook> {
   const live = await openSecrets(vault, { id: row.id, secrets }, clock.now());
   return { ...row, ends: live.map(({ expiresAt }) => expiresAt) };
-}
-
-/** The mailboxes as stored; who opens only some cannot listen to others. */
-function addressesOf({ mailboxes }: Desk<ActDeps>, asked: readonly string[]): readonly string[] {
-  return asked.includes('*') ? ['*'] : mailboxes.map(({ address }) => address);
 }
 
 async function find({ store, actor }: Desk<ActDeps>, id: string): Promise<Webhook> {

@@ -26,6 +26,8 @@ export type AuditType =
   | 'api.changed'
   | 'mailbox.added'
   | 'mailbox.moved'
+  /** How its mail leaves, and as whom. */
+  | 'mailbox.changed'
   | 'mailbox.removed'
   /** Closed, or opened again, on purpose. */
   | 'mailbox.suspended'

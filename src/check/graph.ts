@@ -8,7 +8,7 @@ import type { Found } from './step.ts';
 
 /** Whether its owner said that mail of this mailbox leaves by Graph; where it is only the second choice nothing depends on it. */
 export function leavesByGraph({ settings }: Pick<Mailbox, 'settings'>): boolean {
-  return Array.isArray(settings['routes']) && settings['routes'].includes('graph');
+  return settings.routes?.includes('graph') === true;
 }
 
 /** Asks for a token for Graph and looks for Mail.Send in it. @throws check.graph-not-allowed, and what a token request may throw */

@@ -1,4 +1,5 @@
 /** The lane for devices that cannot sign in: never silent where it is open. */
+import { maySendAs } from '../access/senders.ts';
 import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
 import { checkError } from './errors.ts';
@@ -16,11 +17,7 @@ export async function judgeDevices(
       throw checkError('check.devices', `the devices of ${name} send through ${mailbox}, which is not set up`, {
         hint: `postern mailbox add ${shellWord(mailbox)}, or name another mailbox under outbox.devices in postern.yaml`,
       });
-    const declared = found.settings['sendAs'];
-    const senders = [found.address, ...(Array.isArray(declared) ? declared : [])].map((one) =>
-      String(one).toLowerCase(),
-    );
-    if (!senders.includes(sender.toLowerCase()))
+    if (!maySendAs(found, sender))
       throw checkError('check.devices', `the devices of ${name} send as ${sender}, which ${mailbox} may not`, {
         hint: `postern mailbox set ${shellWord(mailbox)} --send-as ${shellWord(sender)}`,
       });

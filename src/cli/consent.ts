@@ -1,5 +1,6 @@
 /** The person's part of a consent: a browser here, a browser elsewhere, or a code typed in on another device. */
 import { shellWord } from '../base/shell.ts';
+import { connectMailbox } from '../admin/mailboxes.ts';
 import { isError, PosternError } from '../base/error.ts';
 import type { Redirect } from '../onboard/connect-mailbox.ts';
 import type { ConnectRequest } from '../onboard/connect-request.ts';
@@ -17,9 +18,9 @@ export interface ConsentRequest {
   readonly protocols: readonly Protocol[];
   /** `browser`, `paste`, `device`, `app-only`, or a flow's full name. */
   readonly way: string;
-  readonly sharedWith?: string;
+  readonly sharedWith?: string | undefined;
   /** Registered for `paste`; nothing listens there. */
-  readonly redirectUri?: string;
+  readonly redirectUri?: string | undefined;
 }
 
 /** Runs the consent and says what the person has to do. @throws oauth.*, cli.* */
@@ -36,8 +37,8 @@ export async function consent(context: Context, instance: Instance, request: Con
       address: request.address,
       protocols: request.protocols,
       flow,
-      ...(request.sharedWith === undefined ? {} : { sharedWith: request.sharedWith }),
-      ...(redirect === undefined ? {} : { redirect }),
+      sharedWith: request.sharedWith,
+      redirect,
       device: ({ message, userCode, verificationUri }) => {
         context.ask(message === '' ? `open ${verificationUri} and enter ${userCode}` : message);
         context.ask('enter the code only on that page, and only if you started this yourself');
@@ -45,9 +46,7 @@ export async function consent(context: Context, instance: Instance, request: Con
       },
       signal: stop.signal,
     };
-    const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
-    const { mailbox } = await connectMailbox({ ...instance }, base);
-    return mailbox;
+    return (await context.perform(instance, connectMailbox, base)).mailbox;
   } catch (error) {
     throw (await isFirst(instance, request)) ? forFirstConsent(error, request) : error;
   } finally {

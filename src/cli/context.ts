@@ -3,6 +3,7 @@ import { printable, printableJson, printableLines } from '../base/printable.ts';
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { z } from 'zod';
+import type { Validity } from '../access/validity.ts';
 import { type Act, perform } from '../admin/act.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -49,6 +50,18 @@ export class Context {
     else if (lines.length > 0) process.stdout.write(`${printableLines(lines.join('\n'))}\n`);
   }
 
+  /** A list: what `facts` makes of each row with --json, otherwise a column for each heading, or a sentence when it is empty. */
+  list<R>(
+    rows: readonly R[],
+    facts: (row: R) => unknown,
+    columns: Readonly<Record<string, (row: R) => string>>,
+    none: string,
+  ): void {
+    const cells = rows.map((row) => Object.values(columns).map((cell) => cell(row)));
+    this.result(rows.map(facts), rows.length === 0 ? [] : table(Object.keys(columns), cells));
+    if (rows.length === 0) this.say(none);
+  }
+
   /** Talk: standard error, none with --quiet. With --json it is held back until the command has done its work ({@link endTalk}). */
   say(line: string): void {
     if (this.options.quiet === true) return;
@@ -75,6 +88,11 @@ export class Context {
   /** Performs an act as the system user who typed the command. @throws as {@link perform} */
   perform<I extends z.ZodType, O>(instance: Instance, act: Act<Instance, I, O>, input: z.input<I>): Promise<O> {
     return perform(act, instance, { type: 'system-user', name: userName() }, input);
+  }
+
+  /** Opens the installation for one act. @throws as {@link withInstance} and {@link perform} */
+  act<I extends z.ZodType, O>(act: Act<Instance, I, O>, input: z.input<I>): Promise<O> {
+    return this.withInstance((instance) => this.perform(instance, act, input));
   }
 
   /** As {@link withInstance}, for commands that have something to say of an installation that does not open, too. */
@@ -118,6 +136,17 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** Of an app password or a key. */
+export function validityText({
+  state,
+  expiresAt,
+}: {
+  readonly state: Validity;
+  readonly expiresAt: number | undefined;
+}): string {
+  return state === 'valid' && expiresAt !== undefined ? `until ${when(expiresAt)}` : state;
 }
 
 /** A moment as people read it: UTC to the minute. */

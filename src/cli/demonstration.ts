@@ -9,8 +9,8 @@ import { systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
-import { addApplication } from '../oauth/application.ts';
-import { connectMailbox } from '../onboard/connect-mailbox.ts';
+import { addApplication } from '../admin/applications.ts';
+import { connectMailbox } from '../admin/mailboxes.ts';
 import type { Sandbox } from '../sandbox/index.ts';
 import { certificateFiles } from '../server/certificate.ts';
 import { readConfig, type Config } from '../server/config.ts';
@@ -149,11 +149,11 @@ async function furnish(sandbox: Sandbox, config: Config, log: ServerLog): Promis
 }
 
 async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void> {
-  const { store, audit } = instance;
+  const { store } = instance;
   const name = `contoso-${(await store.applications.list()).length + 1}`;
   const trusted = { ca: sandbox.caPem };
   const { imap, pop3, smtp } = sandbox.mail;
-  const application = await addApplication(instance, {
+  const application = await perform(addApplication, instance, DEMONSTRATION, {
     name,
     provider: 'microsoft',
     clientId: sandbox.clients.public.id,
@@ -167,14 +167,9 @@ async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void
       smtp: { ...smtp, ...trusted },
     },
   });
-  await audit.record({
-    type: 'application.added',
-    outcome: 'ok',
-    data: { id: application.id, name, provider: 'microsoft' },
-  });
   for (const address of addressesOf(sandbox)) {
     const delegate = address === sandbox.shared ? sandbox.users[0]!.address : undefined;
-    const { mailbox } = await connectMailbox(instance, {
+    await perform(connectMailbox, instance, DEMONSTRATION, {
       application,
       address,
       protocols: PROTOCOLS,
@@ -187,12 +182,6 @@ async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void
       },
     }).catch((error: unknown) => {
       throw asError(error);
-    });
-    await audit.record({
-      type: 'mailbox.added',
-      outcome: 'ok',
-      mailbox: address,
-      data: { access: mailbox.access, protocols: mailbox.protocols },
     });
   }
 }

@@ -4,7 +4,6 @@ import { asError, isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ClientCredential } from '../oauth/application.ts';
 import { isAppOnly } from '../oauth/flows.ts';
-import { adoptAccount } from '../onboard/import/adopt.ts';
 import {
   type EmailProxyConfig,
   type ImportedAccount,
@@ -17,8 +16,10 @@ import { readServiceAccount } from '../onboard/service-account.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
+import { addApplication } from '../admin/applications.ts';
+import { adoptMailbox, connectMailbox } from '../admin/mailboxes.ts';
 import type { Context } from './context.ts';
-import { keepApplication, settingsOf } from './new-application.ts';
+import { settingsOf } from './new-application.ts';
 
 interface Options {
   readonly passwordFile?: string;
@@ -55,7 +56,7 @@ export async function importEmailProxy(context: Context, file: string, options: 
   await context.withInstance(async (instance) => {
     const outcomes: Outcome[] = [];
     for (const account of config.accounts) {
-      const outcome = await take(instance, account, password, options);
+      const outcome = await take(context, instance, account, password, options);
       context.say(`${account.address}: ${outcome.state}`);
       outcomes.push(outcome);
     }
@@ -85,6 +86,7 @@ const outcomeOf = (account: ImportedAccount, provider: string): Omit<Outcome, 's
 });
 
 async function take(
+  context: Context,
   instance: Instance,
   account: ImportedAccount,
   password: Secret | undefined,
@@ -92,6 +94,7 @@ async function take(
 ): Promise<Outcome> {
   const opened = await openSealed(account, password);
   const application = await applicationFor(
+    context,
     instance,
     account.provider,
     opened.clientSecret,
@@ -99,13 +102,9 @@ async function take(
   );
   const base = { ...outcomeOf(account, application.name), notes: [...account.notes, ...opened.notes] };
   if (await instance.store.mailboxes.find(account.address)) return { ...base, state: 'kept' };
-  const { mailbox } = await adoptAccount(instance, application, account, opened.refreshToken);
-  await instance.audit.record({
-    type: 'mailbox.added',
-    outcome: 'ok',
-    mailbox: mailbox.address,
-    data: { access: mailbox.access, protocols: mailbox.protocols, from: 'email-oauth2-proxy' },
-  });
+  const { refreshToken } = opened;
+  const adopted = { from: 'email-oauth2-proxy', application, account, refreshToken };
+  const mailbox = await context.perform(instance, adoptMailbox, adopted);
   const waits: Outcome = {
     ...base,
     state: 'waits',
@@ -117,8 +116,7 @@ async function take(
     return { ...base, state: 'untried', next: `postern check ${shellWord(account.address)}` };
   try {
     if (isAppOnly(account.flow)) {
-      const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
-      await connectMailbox(instance, {
+      await context.perform(instance, connectMailbox, {
         application,
         address: account.address,
         protocols: account.protocols,
@@ -180,6 +178,7 @@ async function openSealed(account: ImportedAccount, password: Secret | undefined
 
 /** The application that is here already, or a new one under a name that is free. */
 async function applicationFor(
+  context: Context,
   instance: Instance,
   wanted: ImportedProvider,
   clientSecret: Secret | undefined,
@@ -197,13 +196,13 @@ async function applicationFor(
   let name = wanted.preset;
   for (let count = 2; taken.has(name); count++) name = `${wanted.preset}-${count}`;
   const credential = await credentialOf(wanted, clientSecret);
-  return keepApplication(instance, {
+  return context.perform(instance, addApplication, {
     name,
     provider: wanted.preset,
     clientId: wanted.clientId,
     settings,
-    ...(wanted.tenant === undefined ? {} : { tenant: wanted.tenant }),
-    ...(credential === undefined ? {} : { credential }),
+    tenant: wanted.tenant,
+    credential,
   });
 }
 

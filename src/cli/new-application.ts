@@ -1,8 +1,5 @@
-/** Telling Postern about an application: its name, its settings from options, and the record of it. */
+/** The settings of an application, from options. */
 import type { Command } from 'commander';
-import { addApplication, type NewApplication } from '../oauth/application.ts';
-import type { Instance } from '../server/instance.ts';
-import type { Application } from '../store/types.ts';
 import { readText } from './ask.ts';
 import { cliError } from './errors.ts';
 import { mailServer } from './value.ts';
@@ -49,27 +46,4 @@ export function settingsOf(options: SettingsOptions): Record<string, unknown> {
     smtp: withCa(options.smtp),
   };
   return { ...more, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
-}
-
-/** @throws cli.usage */
-export function checkProviderName(name: string): void {
-  if (/^[\w.-]{1,64}$/.test(name)) return;
-  throw cliError('cli.usage', `${JSON.stringify(name)} cannot be the name of a provider`, {
-    hint: 'use letters, digits, dots, hyphens and underscores, for example work',
-  });
-}
-
-/** Stores and records it. @throws as {@link addApplication} */
-export async function keepApplication(
-  { store, vault, audit, clock }: Instance,
-  request: NewApplication,
-): Promise<Application> {
-  checkProviderName(request.name);
-  const application = await addApplication({ store, vault, clock }, request);
-  await audit.record({
-    type: 'application.added',
-    outcome: 'ok',
-    data: { id: application.id, name: request.name, provider: request.provider },
-  });
-  return application;
 }

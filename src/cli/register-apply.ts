@@ -1,7 +1,6 @@
 /** `postern register microsoft --apply` and `--verify`: the Azure CLI, the store, and what came of it. */
 import { shellWord } from '../base/shell.ts';
 import { openCredentials, type ClientCredential } from '../oauth/application.ts';
-import { addCredential } from '../oauth/credentials.ts';
 import { resolveProvider } from '../oauth/provider.ts';
 import { applyPlan, type Applied, type Registered } from '../onboard/register/apply.ts';
 import { openAz } from '../onboard/register/az.ts';
@@ -14,9 +13,10 @@ import { verifyInDirectory } from '../onboard/register/verify-directory.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application, Flow } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
+import { addApplication, addCredential } from '../admin/applications.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
-import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
+import { type SettingsOptions, settingsOf } from './new-application.ts';
 import { afterConsent, flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
 
 /** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
@@ -45,7 +45,7 @@ export async function applyRegistration(context: Context, options: MicrosoftOpti
           if (named && named.clientId !== clientId) throw nameTaken(named);
           return known?.credential !== undefined;
         },
-        keep: (made) => keep(instance, plan, options, made),
+        keep: (made) => keep(context, instance, plan, options, made),
         adminConsent: options.adminConsent === true,
         signal: stop.signal,
         ...(certificate === undefined ? {} : { certificate }),
@@ -73,7 +73,7 @@ export async function registerPlan(
     az: openAz(),
     progress: (line) => context.say(line),
     hasCredential: async (id) => (await byClientId(instance, id))?.credential !== undefined,
-    keep: (made) => keep(instance, plan, options, made),
+    keep: (made) => keep(context, instance, plan, options, made),
     adminConsent: false,
   });
   if (consent === 'pending')
@@ -110,22 +110,28 @@ async function certificateOf(
 const YEAR_MS = 365 * 86_400_000;
 
 /** Called with the credential in hand: it is stored before anything else is done. */
-async function keep(instance: Instance, plan: Plan, options: KeepOptions, made: Registered): Promise<void> {
+async function keep(
+  context: Context,
+  instance: Instance,
+  plan: Plan,
+  options: KeepOptions,
+  made: Registered,
+): Promise<void> {
   const known = await byClientId(instance, made.clientId);
   const secretExpiresAt = made.credential?.type === 'secret' ? instance.clock.now() + YEAR_MS : undefined;
-  const until = secretExpiresAt === undefined ? {} : { secretExpiresAt };
   if (known) {
-    if (made.credential) await addCredential(instance, known.id, made.credential, until);
+    const { credential } = made;
+    if (credential) await context.perform(instance, addCredential, { name: known.id, credential, secretExpiresAt });
     return;
   }
-  await keepApplication(instance, {
+  await context.perform(instance, addApplication, {
     name: options.provider,
     provider: plan.preset.id,
     clientId: made.clientId,
     ...(plan.accounts === 'organization' ? { tenant: options.tenant ?? made.tenantId } : {}),
     settings: settingsOf(options),
-    ...(made.credential === undefined ? {} : { credential: made.credential }),
-    ...until,
+    credential: made.credential,
+    secretExpiresAt,
   });
 }
 

@@ -6,9 +6,10 @@ import { exchangeScript } from '../onboard/register/exchange-script.ts';
 import { consentPage } from '../onboard/register/plan.ts';
 import { addCommand, azScript, portalSteps } from '../onboard/register/script.ts';
 import { requiredResourceAccess } from '../onboard/register/permissions.ts';
+import { checkApplicationName } from '../admin/applications.ts';
 import { Context } from './context.ts';
 import { afterConsent, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
-import { addSettingsOptions, checkProviderName } from './new-application.ts';
+import { addSettingsOptions } from './new-application.ts';
 import { collect, protocols } from './value.ts';
 
 export function microsoft(): Command {
@@ -77,7 +78,7 @@ Example:
     )
     .action(async (options: MicrosoftOptions, command: Command) => {
       const context = new Context(command);
-      checkProviderName(options.provider);
+      checkApplicationName(options.provider);
       if (options.apply !== true && options.verify !== true) return print(context, options);
       // Loaded here and not above: no other command needs the engines.
       const { applyRegistration, verifyRegistration } = await import('./register-apply.ts');

@@ -1,7 +1,6 @@
 /** The application step of `postern init`: one that is here, one that was registered, or how to register one. */
 import { shellWord } from '../base/shell.ts';
 import type { ClientCredential } from '../oauth/application.ts';
-import { changeApplication } from '../onboard/change-application.ts';
 import { presetById, presets } from '../oauth/providers.ts';
 import type { MicrosoftPreset } from '../oauth/preset.ts';
 import { registerCommand, tenantOf } from '../onboard/register/command.ts';
@@ -15,9 +14,10 @@ import type { Context } from './context.ts';
 import { type CredentialOptions, readCredential } from './credential-options.ts';
 import type { Dialogue } from './dialogue.ts';
 import { cliError } from './errors.ts';
+import { addApplication, removeApplication, setApplication } from '../admin/applications.ts';
 import { findApplication } from '../admin/find.ts';
 import { discoverAddress, foundProvider, type FoundProvider } from './find-provider.ts';
-import { keepApplication, type SettingsOptions, settingsOf } from './new-application.ts';
+import { type SettingsOptions, settingsOf } from './new-application.ts';
 
 export interface ApplicationOptions extends SettingsOptions, CredentialOptions {
   readonly provider?: string;
@@ -102,20 +102,13 @@ async function updated(
   known: Application,
   options: ApplicationOptions,
 ): Promise<Application> {
-  const { application, fields } = await changeApplication(instance, known, {
-    ...(options.preset === undefined ? {} : { provider: options.preset }),
-    ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
-    settings: settingsOf(options),
+  const { application, fields } = await context.perform(instance, setApplication, {
+    name: known.id,
+    change: { provider: options.preset, tenant: options.tenant, settings: settingsOf(options) },
   });
   context.say(
     `going on with ${known.name}, which is here already${fields.length === 0 ? '' : `; changed ${fields.join(', ')}`}`,
   );
-  if (fields.length > 0)
-    await instance.audit.record({
-      type: 'application.changed',
-      outcome: 'ok',
-      data: { id: known.id, name: known.name, fields },
-    });
   return application;
 }
 
@@ -150,14 +143,14 @@ async function newApplication(
   if (typeof clientId !== 'string') return clientId;
   const tenant = options.tenant ?? (found.tenant === undefined ? undefined : await askTenant(dialogue, found.tenant));
   const credential = await credentialOf(dialogue, options, found.preset);
-  const application = await keepApplication(instance, {
+  const application = await context.perform(instance, addApplication, {
     name: options.provider ?? (await freeName(instance, found.preset)),
     provider: found.preset,
     clientId,
-    ...(tenant === undefined ? {} : { tenant }),
+    tenant,
     settings: { ...found.settings, ...settingsOf(options) },
-    ...(credential === undefined ? {} : { credential }),
-    ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
+    credential,
+    secretExpiresAt: options.secretExpires,
   });
   await verify(context, instance, application, options);
   return application;
@@ -367,12 +360,7 @@ async function verify(
   for (const { name, outcome, found } of checks) if (outcome === 'ok') context.say(`${name}: ${found}`);
   if (!failed) return;
   // Wrong from the start, so the next try asks again.
-  await instance.store.applications.remove(application.id);
-  await instance.audit.record({
-    type: 'application.removed',
-    outcome: 'ok',
-    data: { id: application.id, name: application.name },
-  });
+  await context.perform(instance, removeApplication, { name: application.id });
   throw cliError(
     'cli.registration',
     `${failed.name}: ${failed.found}`,

@@ -100,13 +100,7 @@ async function openMailbox(
     address,
     protocols: wanted,
     way,
-    ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
-  });
-  await instance.audit.record({
-    type: 'mailbox.added',
-    outcome: 'ok',
-    mailbox: made.address,
-    data: { access: made.access, protocols: made.protocols },
+    redirectUri: options.redirectUri,
   });
   context.say(`${made.address} is open for ${made.protocols.join(', ')}`);
   return made;
@@ -187,7 +181,7 @@ async function configure(context: Context, instance: Instance, mailbox: Mailbox,
   const { password } = await context.perform(instance, addAppPassword, {
     label: program.title,
     mailboxes: [mailbox.address],
-    protocols: [...(protocols.length > 0 ? protocols : mailbox.protocols)],
+    protocols: protocols.length > 0 ? protocols : mailbox.protocols,
   });
   // The one place where it is shown.
   const revealed = password.reveal();

@@ -8,7 +8,8 @@ import { newId } from '../store/id.ts';
 import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { oauthError } from './errors.ts';
-import { applicationSettings, resolveProvider } from './provider.ts';
+import { applicationSettings } from '../store/application-settings.ts';
+import { resolveProvider } from './provider.ts';
 
 /** How the application proves itself; public clients have none. */
 export type ClientCredential =
@@ -24,11 +25,11 @@ export interface NewApplication {
   readonly name: string;
   readonly provider: string;
   readonly clientId: string;
-  readonly tenant?: string;
+  readonly tenant?: string | undefined;
   readonly settings?: Readonly<Record<string, unknown>>;
-  readonly credential?: ClientCredential;
+  readonly credential?: ClientCredential | undefined;
   /** When a client secret ends, which only the provider's pages tell. Milliseconds since the epoch. */
-  readonly secretExpiresAt?: number;
+  readonly secretExpiresAt?: number | undefined;
 }
 
 /** A credential with what may be known of it without opening it. */

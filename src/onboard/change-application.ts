@@ -4,14 +4,15 @@ import type { Application, Grant, Mailbox, Protocol, Store } from '../store/type
 import { PROTOCOLS } from '../store/types.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { isAppOnly } from '../oauth/flows.ts';
-import { applicationSettings, resolveProvider } from '../oauth/provider.ts';
+import { resolveProvider } from '../oauth/provider.ts';
+import { applicationSettings } from '../store/application-settings.ts';
 
 export interface ApplicationChange {
-  readonly name?: string;
-  readonly provider?: string;
-  readonly clientId?: string;
+  readonly name?: string | undefined;
+  readonly provider?: string | undefined;
+  readonly clientId?: string | undefined;
   /** `null` takes it away. */
-  readonly tenant?: string | null;
+  readonly tenant?: string | null | undefined;
   /** Joined with the settings there are; a server without a CA or fingerprints of its own keeps those it had. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Settings that are as the preset says again. */
@@ -92,11 +93,13 @@ function joinSettings(
 }
 
 function differences(before: Application, after: Application): readonly string[] {
-  const names = new Set([...Object.keys(before.settings), ...Object.keys(after.settings)]);
+  const from: Readonly<Record<string, unknown>> = before.settings;
+  const to: Readonly<Record<string, unknown>> = after.settings;
+  const names = new Set([...Object.keys(from), ...Object.keys(to)]);
   const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
   return [
     ...(['name', 'provider', 'clientId', 'tenant'] as const).filter((field) => before[field] !== after[field]),
-    ...[...names].filter((name) => !same(before.settings[name], after.settings[name])),
+    ...[...names].filter((name) => !same(from[name], to[name])),
   ];
 }
 

@@ -21,9 +21,9 @@ export interface ConnectRequest {
   readonly protocols: readonly Protocol[];
   readonly flow: Flow;
   /** The mailbox is shared: this declared delegate signs in instead of its owner. */
-  readonly sharedWith?: string;
+  readonly sharedWith?: string | undefined;
   /** Needed by the authorization-code flow. The caller closes it. */
-  readonly redirect?: Redirect;
+  readonly redirect?: Redirect | undefined;
   /** Needed by the device-code flow: shows the code to the person. */
   readonly device?: (prompt: DevicePrompt) => void;
   readonly signal?: AbortSignal;

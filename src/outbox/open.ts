@@ -299,7 +299,7 @@ class StoredOutbox implements Outbox {
     return message;
   }
 
-  async #setHeld(address: string, held: object | undefined): Promise<void> {
+  async #setHeld(address: string, held: Mailbox['settings']['outboxHeld']): Promise<void> {
     const { store } = this.#deps;
     const mailbox = await store.mailboxes.find(address.toLowerCase());
     if (!mailbox) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);

@@ -5,7 +5,8 @@ import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type Console, startConsole } from './http.ts';
-import { consentLink, consoleAddress, invitationLink } from './consent-link.ts';
+import { consentLink, invitationLink } from '../onboard/consent-link.ts';
+import { consoleAddress } from './console-address.ts';
 import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
 
 const ALICE = 'alice@contoso.test';

@@ -3,13 +3,16 @@
  * app passwords and settings stay as they are.
  */
 import { randomBytes } from 'node:crypto';
+import { perform } from '../admin/act.ts';
+import type { Actor } from '../admin/actor.ts';
+import { connectMailbox } from '../admin/mailboxes.ts';
 import type { Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { resolveProvider } from '../oauth/provider.ts';
 import { isAnswer, stateOf } from '../onboard/redirect.ts';
 import type { Mailbox } from '../store/types.ts';
-import { endInvitation, type Subject, subjectOf, withSlash } from './consent-link.ts';
+import { type Subject, subjectOf, withSlash } from '../onboard/consent-link.ts';
 import { askPage, failurePage, messagePage, redirectPage, successPage } from './consent-pages.ts';
 import { explainFailure } from './consent-texts.ts';
 import { ConsentPlaces } from './consent-places.ts';
@@ -39,7 +42,7 @@ interface Waiting {
 
 /** @param base as for `consentLink`; with a slash at its end it is the redirect URI */
 export function openConsentPages(instance: Instance, base: string): ConsentPages {
-  const { store, clock } = instance;
+  const { clock } = instance;
   const redirectUri = withSlash(base);
   const root = new URL(redirectUri).pathname;
   const waiting = new Map<string, Waiting>();
@@ -81,13 +84,13 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     const outcome = Promise.withResolvers<Mailbox>();
     outcome.promise.catch(() => undefined);
     try {
-      const { connectMailbox } = await import('../onboard/connect-mailbox.ts');
-      const { mailbox } = await connectMailbox(instance, {
+      const owner: Actor = { type: 'person', address: subject.address, permissions: ['mailboxes:write'] };
+      const { mailbox } = await perform(connectMailbox, instance, owner, {
         application: subject.application,
         address: subject.address,
         protocols: subject.protocols,
         flow: 'authorization-code',
-        ...(subject.sharedWith === undefined ? {} : { sharedWith: subject.sharedWith }),
+        sharedWith: subject.sharedWith,
         redirect: {
           uri: redirectUri,
           wait: (url, signal) =>
@@ -101,14 +104,6 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
         },
         signal: AbortSignal.any([late.signal, stop.signal]),
       });
-      await endInvitation({ store }, mailbox.address);
-      if (subject.grant === undefined)
-        await instance.audit.record({
-          type: 'mailbox.added',
-          outcome: 'ok',
-          mailbox: mailbox.address,
-          data: { access: mailbox.access, protocols: mailbox.protocols },
-        });
       outcome.resolve(mailbox);
       return mailbox;
     } catch (error) {

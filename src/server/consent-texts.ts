@@ -139,8 +139,8 @@ function factsOf(
   { name, clientId, tenant, settings }: Application,
   address: string,
 ): Facts & { readonly clientId: string } {
-  const authority = settings['authority'];
-  const fromAuthority = typeof authority === 'string' ? new URL(authority).pathname.split('/')[1] : undefined;
+  const { authority } = settings;
+  const fromAuthority = authority === undefined ? undefined : new URL(authority).pathname.split('/')[1];
   const known = tenant ?? (fromAuthority || undefined) ?? address.slice(address.lastIndexOf('@') + 1);
   return { address, application: name, clientId, tenant: known };
 }

@@ -95,9 +95,8 @@ async function tidy({ log, outbox }: Instance): Promise<void> {
 
 async function limitsFor(instance: Instance, mailbox: Mailbox): Promise<SendingLimits> {
   const application = await applicationOf(instance, mailbox);
-  const own = application?.settings['sendingLimits'];
   const known = presetById(application?.provider ?? '')?.sendingLimits ?? UNPUBLISHED_LIMITS;
-  return typeof own === 'object' && own !== null ? { ...known, ...own } : known;
+  return { ...known, ...(application?.settings.sendingLimits as Partial<SendingLimits>) };
 }
 
 /** Looks only where the provider keeps what it sent: elsewhere a message that is not there may have gone out all the same. */

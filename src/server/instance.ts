@@ -69,8 +69,8 @@ export interface Instance {
   readonly outbox: Outbox;
   /** Octets that this process may hold for its peers. */
   readonly budget: Budget;
-  /** Puts an OAuth event on the audit log; what `connectMailbox` wants as `emit`. */
-  readonly emit: (event: OAuthEvent) => Promise<void>;
+  /** Puts an OAuth event on the audit log, or on that of who brought it about. */
+  readonly emit: (event: OAuthEvent, audit?: Audit) => Promise<void>;
   /** Waits for renewals under way, flushes the audit log, closes the database. */
   close(): Promise<void>;
 }
@@ -106,9 +106,9 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
     });
     const key = await auditKey(vault, await isAuditSigned(config, store, log));
     const audit = openAudit(store.audit, clock, { log, key });
-    const emit = async (event: OAuthEvent): Promise<void> => {
+    const emit = async (event: OAuthEvent, by: Audit = audit): Promise<void> => {
       options.onEvent?.(event);
-      await recordEvent({ audit, log, store }, event);
+      await recordEvent({ audit: by, log, store }, event);
     };
     const circuits = openCircuits(clock, (event) => {
       emit(event).catch((error: unknown) => log.error({ error }, 'an event could not be recorded'));

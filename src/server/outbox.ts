@@ -31,7 +31,7 @@ export function submissionOf(instance: Instance): Submission {
 
 /** An app password's own choice counts more than its mailbox's. */
 export function goesToOutbox(mailbox: Pick<Mailbox, 'settings'>, appPassword?: Pick<AppPassword, 'outgoing'>): boolean {
-  return (appPassword?.outgoing ?? mailbox.settings['outgoing']) === 'outbox';
+  return (appPassword?.outgoing ?? mailbox.settings.outgoing) === 'outbox';
 }
 
 async function outboxUse(store: Store): Promise<'nobody' | 'some' | 'everybody'> {

@@ -6,7 +6,7 @@ import { openCircuits } from '../oauth/circuit.ts';
 import { oauthError } from '../oauth/errors.ts';
 import type { Application } from '../store/types.ts';
 import { openRenewalMeter } from './renewal-metrics.ts';
-import type { SurveyedGrant } from './survey.ts';
+import type { SurveyedGrant } from '../oauth/survey.ts';
 
 const DAY = 86_400_000;
 

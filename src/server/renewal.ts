@@ -9,7 +9,7 @@ import { deliverDue } from './notice/delivery.ts';
 import { surveyOutbox } from './notice/outbox.ts';
 import { tellChanges } from './notice/watch.ts';
 import { openRenewalMeter } from './renewal-metrics.ts';
-import { surveyGrants } from './survey.ts';
+import { surveyGrants } from '../oauth/survey.ts';
 
 export interface RenewalOptions {
   /** Where metrics go. */

@@ -34,8 +34,7 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
   };
   return {
     async of(mailbox) {
-      const named = mailbox.settings['routes'];
-      const names = Array.isArray(named) ? (named as readonly unknown[]) : await usual(store, mailbox);
+      const names = mailbox.settings.routes ?? (await usual(store, mailbox));
       if (names.includes('graph') && !routes['graph']) {
         // With its HTTP client it is loaded for whoever uses it.
         const { GraphRoute } = await import('../outbox/deliver/graph-route.ts');
@@ -44,7 +43,7 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
           return application ? (resolveProvider(application).graph ?? application.provider) : '';
         });
       }
-      return names.flatMap((name) => routes[String(name)] ?? []);
+      return names.flatMap((name) => routes[name] ?? []);
     },
     async close() {
       for (const route of Object.values(routes)) await route?.close();

@@ -47,8 +47,7 @@ export function sentCopiesOf(instance: Instance): SentCopies {
 /** Whether the provider of a mailbox keeps a copy of what is submitted. */
 export async function keepsSent(instance: Instance, mailbox: Mailbox): Promise<boolean> {
   const application = await applicationOf(instance, mailbox);
-  const own = application?.settings['savesSent'];
-  return typeof own === 'boolean' ? own : presetById(application?.provider ?? '')?.savesSent === true;
+  return application?.settings.savesSent ?? presetById(application?.provider ?? '')?.savesSent === true;
 }
 
 export async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<Application | undefined> {

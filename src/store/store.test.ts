@@ -72,7 +72,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       provider: 'microsoft',
       clientId: 'client',
       tenant: undefined,
-      settings: { deep: { list: [1, 'ü', null] } },
+      settings: { scopes: { imap: ['ü'] }, sendingLimits: { connections: 1 } },
       credential: undefined,
       createdAt: 1_800_000_000_000,
       ...change,

@@ -65,9 +65,12 @@ export interface TemplateTable {
   /** The newest version unless one is named. */
   find(name: string, version?: number): Promise<Template | undefined>;
   /** The newest version of each, by name, after `after`. */
-  list(page: { readonly after?: string; readonly limit: number }): Promise<readonly Template[]>;
+  list(page: { readonly after?: string | undefined; readonly limit: number }): Promise<readonly Template[]>;
   /** Newest first. */
-  versions(name: string, page: { readonly before?: number; readonly limit: number }): Promise<readonly Template[]>;
+  versions(
+    name: string,
+    page: { readonly before?: number | undefined; readonly limit: number },
+  ): Promise<readonly Template[]>;
   /** With all versions. */
   remove(name: string): Promise<boolean>;
 }
@@ -92,9 +95,9 @@ export interface SuppressionTable {
   match(mailbox: string, addresses: readonly string[]): Promise<readonly Suppression[]>;
   /** By address and mailbox, after the last one seen. */
   list(page: {
-    readonly mailboxes?: readonly string[];
-    readonly address?: string;
-    readonly after?: { readonly address: string; readonly mailbox: string };
+    readonly mailboxes?: readonly string[] | undefined;
+    readonly address?: string | undefined;
+    readonly after?: { readonly address: string; readonly mailbox: string } | undefined;
     readonly limit: number;
   }): Promise<readonly Suppression[]>;
   remove(address: string, mailbox: string): Promise<boolean>;
@@ -196,7 +199,11 @@ export interface WebhookTable {
   /** Newest first. */
   deliveries(
     webhookId: string,
-    page: { readonly state?: WebhookDelivery['state']; readonly before?: number; readonly limit: number },
+    page: {
+      readonly state?: WebhookDelivery['state'] | undefined;
+      readonly before?: number | undefined;
+      readonly limit: number;
+    },
   ): Promise<readonly WebhookDelivery[]>;
   /** Puts finished deliveries in line again, with a new deadline: one, or all in a state made since a moment. How many. */
   replay(

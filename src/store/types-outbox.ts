@@ -125,19 +125,19 @@ export type Insertion =
   | { readonly type: 'known'; readonly messageId: string; readonly fingerprint: string };
 
 export interface MessageFilter {
-  readonly mailbox?: string;
-  readonly mailboxes?: readonly string[];
-  readonly states?: readonly MessageState['type'][];
+  readonly mailbox?: string | undefined;
+  readonly mailboxes?: readonly string[] | undefined;
+  readonly states?: readonly MessageState['type'][] | undefined;
   /** Of the envelope; empty: reports. */
   readonly envelopeFrom?: string;
-  readonly messageId?: string;
-  readonly recipient?: string;
+  readonly messageId?: string | undefined;
+  readonly recipient?: string | undefined;
   /** Id of an app password or API key, or `device` and the rule’s name. */
-  readonly principal?: string;
-  readonly remoteAddress?: string;
+  readonly principal?: string | undefined;
+  readonly remoteAddress?: string | undefined;
   /** Accepted at this moment or later, and before this one. */
-  readonly since?: number;
-  readonly until?: number;
+  readonly since?: number | undefined;
+  readonly until?: number | undefined;
 }
 
 export interface MessageChange {

@@ -3,6 +3,8 @@
  * ids are `<prefix>_<26 base32 characters>`, addresses are lower case. Sealed fields are opaque here.
  */
 
+import type { ApplicationSettings } from './application-settings.ts';
+import type { MailboxSettings } from './mailbox-settings.ts';
 import type { ApiKeyTable, SuppressionTable, TemplateTable, UploadTable, WebhookTable } from './types-api.ts';
 import type { NoticeTable } from './types-notices.ts';
 import type { OutboxTable } from './types-outbox.ts';
@@ -29,8 +31,8 @@ export interface Application {
   readonly clientId: string;
   /** Microsoft tenant (GUID, domain, `common`…); undefined elsewhere. */
   readonly tenant: string | undefined;
-  /** Everything the preset does not know: issuer, mail endpoints, CA, fingerprints. Plain JSON, no secrets. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  /** Everything the preset does not know: issuer, mail endpoints, CA, fingerprints. */
+  readonly settings: ApplicationSettings;
   /** Sealed client credential as JSON (secret; certificate and key; path of an assertion file), record `application/<id>/credential`. */
   readonly credential: Uint8Array | undefined;
   /** What may be known of each credential inside {@link credential} without opening it, the one to use first in front. */
@@ -110,8 +112,7 @@ export interface Mailbox {
   readonly grantId: string;
   readonly access: 'own' | 'shared' | 'app-only';
   readonly protocols: readonly Protocol[];
-  /** Per-mailbox settings without secrets, e.g. `{ smtpUser: 'delegate' }`. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  readonly settings: MailboxSettings;
   /** Closed on purpose, this mailbox alone: its grant and the grant's other mailboxes go on. */
   readonly suspended?: { readonly since: number; readonly reason: string } | undefined;
   readonly createdAt: number;

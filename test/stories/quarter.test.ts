@@ -15,7 +15,7 @@ import { certificateFiles } from '../../src/server/certificate.ts';
 import { GivenCertificate, readCertificate } from '../../src/server/certificate-in-use.ts';
 import { composeGateway } from '../../src/server/gateway.ts';
 import { startConsole } from '../../src/server/http.ts';
-import { consentLink } from '../../src/server/consent-link.ts';
+import { consentLink } from '../../src/onboard/consent-link.ts';
 import { openConsentPages } from '../../src/server/consent-sign-in.ts';
 import { openMetrics } from '../../src/server/metrics.ts';
 import type { NoticeChannel, OutgoingNotice } from '../../src/server/notice/channel.ts';

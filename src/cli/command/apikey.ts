@@ -3,7 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between, collect, duration } from '../value.ts';
 
@@ -54,22 +54,18 @@ function add(): Command {
           hint: 'give --mailbox ADDRESS (repeatable) or --all',
         });
       }
-      await context.withInstance(async (instance) => {
-        const { label, allow, network, rate, expires } = options;
-        const { key, row } = await context.perform(instance, addApiKey, {
-          label,
-          actions: [...allow],
-          mailboxes: options.all === true ? ['*'] : [...(options.mailbox ?? [])],
-          networks: network && [...network],
-          rate,
-          lifetime: expires,
-        });
-        // The one place where it is shown.
-        context.result({ ...facts(row), key: key.reveal() }, [key.reveal()]);
-        context.say(
-          `shown once; send it as "Authorization: Bearer …"; revoke it with: postern apikey revoke ${shellWord(row.id)}`,
-        );
+      const { key, row } = await context.act(addApiKey, {
+        ...options,
+        actions: options.allow,
+        mailboxes: options.all === true ? ['*'] : (options.mailbox ?? []),
+        networks: options.network,
+        lifetime: options.expires,
       });
+      // The one place where it is shown.
+      context.result({ ...facts(row), key: key.reveal() }, [key.reveal()]);
+      context.say(
+        `shown once; send it as "Authorization: Bearer …"; revoke it with: postern apikey revoke ${shellWord(row.id)}`,
+      );
     });
 }
 
@@ -80,27 +76,20 @@ function list(): Command {
     .option('--all', 'also revoked and expired ones')
     .action(async (options: { all?: boolean }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const rows = await context.perform(instance, listApiKeys, options);
-        context.result(
-          rows.map((row) => ({ ...facts(row), state: row.state })),
-          rows.length === 0
-            ? []
-            : table(
-                ['ID', 'LABEL', 'ACTIONS', 'MAILBOXES', 'NETWORKS', 'LAST USED', 'STATE'],
-                rows.map((row) => [
-                  row.id,
-                  row.label,
-                  row.actions.join(','),
-                  row.mailboxes.join(','),
-                  row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
-                  when(row.lastUsedAt),
-                  row.state === 'valid' && row.expiresAt !== undefined ? `until ${when(row.expiresAt)}` : row.state,
-                ]),
-              ),
-        );
-        if (rows.length === 0) context.say('no API key yet; postern apikey add --help');
-      });
+      context.list(
+        await context.act(listApiKeys, options),
+        (row) => ({ ...facts(row), state: row.state }),
+        {
+          ID: ({ id }) => id,
+          LABEL: ({ label }) => label,
+          ACTIONS: ({ actions }) => actions.join(','),
+          MAILBOXES: ({ mailboxes }) => mailboxes.join(','),
+          NETWORKS: ({ networks }) => networks.join(',') || 'anywhere',
+          'LAST USED': ({ lastUsedAt }) => when(lastUsedAt),
+          STATE: validityText,
+        },
+        'no API key yet; postern apikey add --help',
+      );
     });
 }
 
@@ -111,10 +100,8 @@ function revoke(): Command {
     .argument('<id>', 'id, or label when only one has it')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const row = await context.perform(instance, revokeApiKey, { name });
-        context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
-      });
+      const { id, label } = await context.act(revokeApiKey, { name });
+      context.result({ revoked: id, label }, [`revoked ${id} (${label})`]);
     });
 }
 

@@ -2,10 +2,10 @@
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { openCredentials } from '../../oauth/application.ts';
-import { activateCredential, addCredential, removeCredential } from '../../oauth/credentials.ts';
+import { activateCredential, addCredential, removeCredential } from '../../admin/applications.ts';
 import type { CredentialFacts } from '../../store/types.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../../admin/find.ts';
 
@@ -39,20 +39,16 @@ function add(): Command {
         });
       }
       await context.withInstance(async (instance) => {
-        const application = await findApplication(instance.store, name);
-        const added = await addCredential(instance, application.id, given, {
-          first: options.activate === true,
-          ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
-        });
-        await instance.audit.record({
-          type: 'application.credential-added',
-          outcome: 'ok',
-          data: { application: application.name, ...added, active: options.activate === true },
+        const { application, added } = await context.perform(instance, addCredential, {
+          name,
+          credential: given,
+          active: options.activate,
+          secretExpiresAt: options.secretExpires,
         });
         context.result(factsOf(added), [`added ${added.id} (${added.type}, ends ${ends(added)})`]);
         if (options.activate !== true) {
           context.say(
-            `it stands by; to use it first: postern provider credential activate ${shellWord(application.name)} ${shellWord(added.id)}`,
+            `it stands by; to use it first: postern provider credential activate ${shellWord(application)} ${shellWord(added.id)}`,
           );
         }
       });
@@ -69,22 +65,18 @@ function list(): Command {
       await context.withInstance(async ({ store, vault, clock }) => {
         const application = await findApplication(store, name);
         const all = (await openCredentials(vault, application)).map(({ facts }) => facts);
-        context.result(
-          all.map((one, index) => ({ ...factsOf(one), active: index === 0 })),
-          all.length === 0
-            ? []
-            : table(
-                ['CREDENTIAL', 'TYPE', 'ADDED', 'ENDS', 'USE'],
-                all.map((one, index) => [
-                  one.id,
-                  one.type,
-                  when(one.addedAt),
-                  countdown(one, clock.now()),
-                  index === 0 ? 'first' : 'stands by',
-                ]),
-              ),
+        context.list(
+          all,
+          (one) => ({ ...factsOf(one), active: one === all[0] }),
+          {
+            CREDENTIAL: ({ id }) => id,
+            TYPE: ({ type }) => type,
+            ADDED: ({ addedAt }) => when(addedAt),
+            ENDS: (one) => countdown(one, clock.now()),
+            USE: (one) => (one === all[0] ? 'first' : 'stands by'),
+          },
+          `${application.name} is a public client without a credential`,
         );
-        if (all.length === 0) context.say(`${application.name} is a public client without a credential`);
       });
     });
 }
@@ -97,13 +89,8 @@ function activate(): Command {
     .addHelpText('after', '\nExample:\n  $ postern provider credential activate work cred_…\n')
     .action(async (name: string, id: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const application = await findApplication(instance.store, name);
-        await activateCredential(instance, application.id, id);
-        const data = { application: application.name, id };
-        await instance.audit.record({ type: 'application.credential-activated', outcome: 'ok', data });
-        context.result({ activated: id }, [`${id} is used first now`]);
-      });
+      await context.act(activateCredential, { name, id });
+      context.result({ activated: id }, [`${id} is used first now`]);
     });
 }
 
@@ -115,14 +102,9 @@ function remove(): Command {
     .addHelpText('after', '\nExample:\n  $ postern provider credential remove work cred_…\n')
     .action(async (name: string, id: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const application = await findApplication(instance.store, name);
-        await removeCredential(instance, application.id, id);
-        const data = { application: application.name, id };
-        await instance.audit.record({ type: 'application.credential-removed', outcome: 'ok', data });
-        context.result({ removed: id }, [`removed ${id}`]);
-        context.say('delete it at the provider too');
-      });
+      await context.act(removeCredential, { name, id });
+      context.result({ removed: id }, [`removed ${id}`]);
+      context.say('delete it at the provider too');
     });
 }
 

@@ -26,6 +26,7 @@ const SHOWN: ReadonlySet<string> = new Set<AuditType>([
   'application.credential-refused',
   'mailbox.added',
   'mailbox.moved',
+  'mailbox.changed',
   'mailbox.removed',
   'app-password.created',
   'app-password.revoked',

@@ -3,7 +3,8 @@ import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { presetOfDomain } from '../../onboard/discover/known.ts';
 import { presetById } from '../../oauth/providers.ts';
-import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-link.ts';
+import { LINK_MS } from '../../onboard/consent-link.ts';
+import { inviteOwner } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { Application, Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
@@ -61,15 +62,8 @@ export function add(): Command {
           address,
           protocols: options.protocols ?? ['imap', 'smtp'],
           way: options.flow,
-          ...(options.sharedWith === undefined ? {} : { sharedWith: options.sharedWith }),
-          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
-        });
-        await endInvitation(instance, made.address);
-        await instance.audit.record({
-          type: 'mailbox.added',
-          outcome: 'ok',
-          mailbox: made.address,
-          data: { access: made.access, protocols: made.protocols },
+          sharedWith: options.sharedWith,
+          redirectUri: options.redirectUri,
         });
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
         context.say(
@@ -118,11 +112,12 @@ async function printInvitation(
     });
   const base = linkBase(instance);
   const normal = mailAddress(address);
-  const link = await invitationLink(instance, base, {
+  const link = await context.perform(instance, inviteOwner, {
     address: normal,
     applicationId: application.id,
     protocols: asked,
-    ...(sharedWith === undefined ? {} : { sharedWith: mailAddress(sharedWith) }),
+    sharedWith: sharedWith === undefined ? undefined : mailAddress(sharedWith),
+    base,
   });
   const until = new Date(instance.clock.now() + LINK_MS).toISOString();
   context.result({ address: normal, provider: application.name, protocols: asked, link, until }, [link]);

@@ -1,5 +1,6 @@
 /** Links for owners: where they lead, and how far they reach. */
-import { consentLink, consoleAddress } from '../../server/consent-link.ts';
+import { consentLink } from '../../onboard/consent-link.ts';
+import { consoleAddress } from '../../server/console-address.ts';
 import type { Instance } from '../../server/instance.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { Context } from '../context.ts';

@@ -1,7 +1,7 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
 import { Command } from 'commander';
 import type { Revocation } from '../../oauth/revocation.ts';
-import { endInvitation } from '../../server/consent-link.ts';
+import { removeMailbox } from '../../admin/mailboxes.ts';
 import { askLine } from '../ask.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -21,32 +21,15 @@ export function remove(): Command {
     .action(async (address: string, options: { yes?: true }, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const { store, audit } = instance;
-        const found = await findMailbox(instance, address);
         // A script has nobody to ask, and says what it means.
-        if (process.stdin.isTTY && options.yes !== true) await confirm(context, found.address);
-        await store.mailboxes.remove(found.address);
-        const others = (await store.mailboxes.byGrant(found.grantId)).map((other) => other.address);
-        const grant = others.length === 0 ? await store.grants.find(found.grantId) : undefined;
-        // A link that somebody still has must not open it again.
-        await endInvitation(instance, found.address);
-        if (grant) await store.grants.remove(grant.id);
-        // Last, and whatever comes of it: what was asked for is done.
-        const { revokeGrant } = await import('../../oauth/revocation.ts');
-        const revocation = grant && (await revokeGrant(instance, grant));
-        await audit.record({
-          type: 'mailbox.removed',
-          outcome: 'ok',
-          mailbox: found.address,
-          data: { grantRemoved: grant !== undefined, ...(revocation ? { revocation: revocation.type } : {}) },
-        });
-        context.result({ removed: found.address, grantRemoved: grant !== undefined, ...facts(revocation) }, [
-          `removed ${found.address}`,
-        ]);
-        const { catchAll } = (await store.mailboxes.opened(found.address)) ?? {};
+        if (process.stdin.isTTY && options.yes !== true)
+          await confirm(context, (await findMailbox(instance, address)).address);
+        const done = await context.perform(instance, removeMailbox, { address });
+        const { address: removed, grantRemoved, revocation, catchAll, others } = done;
+        context.result({ removed, grantRemoved, ...facts(revocation) }, [`removed ${removed}`]);
         if (catchAll !== undefined)
           context.say(
-            `${catchAll} opens ${found.address} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
+            `${catchAll} opens ${removed} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
           );
         if (others.length > 0) context.say(`its grant stays, because it also opens ${others.join(', ')}`);
         else if (revocation) context.say(words(revocation));

@@ -1,12 +1,10 @@
 /** `postern mailbox set`: how mail of a mailbox leaves, and as whom. */
 import { Command, Option } from 'commander';
 import { checkAddress } from '../../outbox/address.ts';
-import { moveMailbox } from '../../onboard/change-application.ts';
+import { moveMailbox, setMailbox } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
-import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication, findMailbox } from '../../admin/find.ts';
 import { collect } from '../value.ts';
 
 interface SetOptions {
@@ -17,7 +15,7 @@ interface SetOptions {
   readonly provider?: string;
 }
 
-const ROUTES = ['smtp', 'graph', 'relay'];
+const ROUTES = ['smtp', 'graph', 'relay'] as const;
 
 export function set(): Command {
   return new Command('set')
@@ -49,43 +47,24 @@ export function set(): Command {
         throw cliError('cli.usage', 'say what is to change', {
           hint: 'give --outgoing, --route, --send-as, --not-as or --provider',
         });
-      const unknown = route?.find((name) => !ROUTES.includes(name));
-      if (unknown !== undefined)
-        throw cliError('cli.usage', `there is no route ${unknown}`, { hint: `routes are ${ROUTES.join(', ')}` });
+      const routes = route?.map((name) => {
+        const known = ROUTES.find((one) => one === name);
+        if (known !== undefined) return known;
+        throw cliError('cli.usage', `there is no route ${name}`, { hint: `routes are ${ROUTES.join(', ')}` });
+      });
       for (const one of sendAs) checkAddress(one);
       await context.withInstance(async (instance) => {
-        if (route?.includes('relay') === true && !instance.config.outbox.relay)
-          throw cliError('cli.usage', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
-        const found = await findMailbox(instance, address);
-        const moved = provider === undefined ? undefined : await move(context, instance, found, provider);
+        const moved = provider === undefined ? undefined : await move(context, instance, address, provider);
         if (!settingsAsked) {
-          context.result({ address: found.address, provider, moved }, []);
+          context.result({ address: moved!.address, provider, moved: moved!.moved }, []);
           return;
         }
-        const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
-        const gone = new Set(notAs.map((one) => one.toLowerCase()));
-        const senders = [...new Set([...before, ...sendAs.map((one) => one.toLowerCase())])].filter(
-          (one) => !gone.has(one),
-        );
-        const settings = {
-          ...found.settings,
-          ...(outgoing === undefined ? {} : { outgoing }),
-          ...(route === undefined ? {} : { routes: route }),
-          sendAs: senders,
-        };
-        await instance.store.mailboxes.update(found.address, { settings });
-        const way = settings.outgoing === 'outbox' ? 'through the outbox' : 'directly';
-        const by = settings.routes === undefined ? '' : `, by ${settings.routes.join(', then ')}`;
-        const also = senders.length === 0 ? '' : `, also as ${senders.join(', ')}`;
-        context.result(
-          {
-            address: found.address,
-            outgoing: settings.outgoing ?? 'direct',
-            routes: settings.routes ?? [],
-            sendAs: senders,
-          },
-          [`mail of ${found.address} leaves ${way}${also}${by}`],
-        );
+        const asked = { address, outgoing, routes, sendAs, notAs };
+        const set = await context.perform(instance, setMailbox, asked);
+        const way = set.outgoing === 'outbox' ? 'through the outbox' : 'directly';
+        const by = set.routes === undefined ? '' : `, by ${set.routes.join(', then ')}`;
+        const also = set.sendAs.length === 0 ? '' : `, also as ${set.sendAs.join(', ')}`;
+        context.result({ ...set, routes: set.routes ?? [] }, [`mail of ${set.address} leaves ${way}${also}${by}`]);
       });
     });
 }
@@ -94,23 +73,16 @@ export function set(): Command {
 async function move(
   context: Context,
   instance: Instance,
-  mailbox: Mailbox,
+  named: string,
   provider: string,
-): Promise<readonly string[]> {
-  const to = await findApplication(instance.store, provider);
-  const { moved } = await moveMailbox(instance, mailbox, to);
-  for (const { address } of moved)
-    await instance.audit.record({
-      type: 'mailbox.moved',
-      outcome: 'ok',
-      mailbox: address,
-      data: { application: to.name },
-    });
-  const others = moved.filter(({ address }) => address !== mailbox.address).map(({ address }) => address);
+): Promise<{ readonly address: string; readonly moved: readonly string[] }> {
+  const done = await context.perform(instance, moveMailbox, { address: named, application: provider });
+  const { address, application, moved } = done;
+  const others = moved.filter((one) => one !== address);
   context.say(
     moved.length === 0
-      ? `${mailbox.address} is opened through ${to.name} already`
-      : `${mailbox.address} is opened through ${to.name} now${others.length === 0 ? '' : `, and with the same consent ${others.join(', ')}`}`,
+      ? `${address} is opened through ${application} already`
+      : `${address} is opened through ${application} now${others.length === 0 ? '' : `, and with the same consent ${others.join(', ')}`}`,
   );
-  return moved.map(({ address }) => address);
+  return done;
 }

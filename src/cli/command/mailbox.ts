@@ -3,12 +3,14 @@ import { shellWord } from '../../base/shell.ts';
 import { exitCodeOfKind } from '../exit-code.ts';
 import { Command } from 'commander';
 import { asError } from '../../base/error.ts';
+import { listMailboxes } from '../../admin/mailboxes.ts';
+import { MAX_LISTED } from '../../admin/schema.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
-import { surveyGrants } from '../../server/survey.ts';
+import { surveyGrants } from '../../oauth/survey.ts';
 import { PROTOCOLS, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { withIsoTimes } from '../iso-times.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication, findMailbox, findOpened } from '../../admin/find.ts';
 import { healthFacts, healthText } from '../health-text.ts';
@@ -42,31 +44,21 @@ function list(): Command {
     .addHelpText('after', '\nExample:\n  $ postern mailbox list --json\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store, clock }) => {
-        const { grants, mailboxes: all } = await surveyGrants(store, clock.now());
-        context.result(
-          all.map((one) => {
-            const found = grants.get(one.grantId);
-            return {
-              ...mailboxFacts(one),
-              health: healthFacts(mailboxHealth(one, found?.health)),
-              state: withIsoTimes(found?.grant.state ?? null),
-            };
-          }),
-          all.length === 0
-            ? []
-            : table(
-                ['MAILBOX', 'ACCESS', 'PROTOCOLS', 'STATE'],
-                all.map((one) => [
-                  one.address,
-                  one.access,
-                  one.protocols.join(','),
-                  healthText(mailboxHealth(one, grants.get(one.grantId)?.health)),
-                ]),
-              ),
-        );
-        if (all.length === 0) context.say('no mailbox yet; postern mailbox add --help');
-      });
+      context.list(
+        (await context.act(listMailboxes, { limit: MAX_LISTED })).rows,
+        ({ mailbox, surveyed }) => ({
+          ...mailboxFacts(mailbox),
+          health: healthFacts(mailboxHealth(mailbox, surveyed?.health)),
+          state: withIsoTimes(surveyed?.grant.state ?? null),
+        }),
+        {
+          MAILBOX: ({ mailbox }) => mailbox.address,
+          ACCESS: ({ mailbox }) => mailbox.access,
+          PROTOCOLS: ({ mailbox }) => mailbox.protocols.join(','),
+          STATE: ({ mailbox, surveyed }) => healthText(mailboxHealth(mailbox, surveyed?.health)),
+        },
+        'no mailbox yet; postern mailbox add --help',
+      );
     });
 }
 
@@ -182,7 +174,7 @@ function reconsent(): Command {
           protocols: options.protocols ?? found.protocols,
           way: options.flow ?? (grant.flow === 'authorization-code' ? 'browser' : grant.flow),
           ...(found.access === 'shared' ? { sharedWith: grant.identity } : {}),
-          ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
+          redirectUri: options.redirectUri,
         });
         context.result(mailboxFacts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);
       });

@@ -6,7 +6,7 @@ import { noticeBody } from '../../server/notice/notice-body.ts';
 import type { OutgoingNotice } from '../../server/notice/channel.ts';
 import { openChannels } from '../../server/notice/channels.ts';
 import { newId } from '../../store/id.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 
 export function notice(): Command {
@@ -25,16 +25,16 @@ function list(): Command {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {
         const open = (await store.notices.open()).map((one) => ({ ...one, body: noticeBody.parse(one.body) }));
-        context.result(
-          open.map(({ id, raisedAt, body }) => ({ id, raisedAt: new Date(raisedAt).toISOString(), ...body })),
-          open.length === 0
-            ? []
-            : table(
-                ['SINCE', 'WHAT', 'NEXT STEP'],
-                open.map(({ raisedAt, body }) => [when(raisedAt), body.summary, body.remedy]),
-              ),
+        context.list(
+          open,
+          ({ id, raisedAt, body }) => ({ id, raisedAt: new Date(raisedAt).toISOString(), ...body }),
+          {
+            SINCE: (one) => when(one.raisedAt),
+            WHAT: (one) => one.body.summary,
+            'NEXT STEP': (one) => one.body.remedy,
+          },
+          'nothing needs attention; postern serve looks once a minute',
         );
-        if (open.length === 0) context.say('nothing needs attention; postern serve looks once a minute');
       });
     });
 }

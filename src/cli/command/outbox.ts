@@ -7,11 +7,10 @@ import { concerns, listRests, type Rest, restText } from '../../outbox/rest.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findMailbox } from '../../admin/find.ts';
+import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
+import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import { between, since, until } from '../value.ts';
 
-/** Who did it, in the story of a message. */
-const BY = 'command line';
 const STATES = ['queued', 'sending', 'held', 'sent', 'failed', 'cancelled'] as const;
 
 export function outbox(): Command {
@@ -20,10 +19,8 @@ export function outbox(): Command {
     .addHelpText('after', '\nExample:\n  $ postern outbox list --state failed\n')
     .addCommand(list())
     .addCommand(show())
-    .addCommand(
-      change('retry', 'send a message now: one that waits, is held or failed', (one, id) => one.outbox.retry(id, BY)),
-    )
-    .addCommand(change('cancel', 'never send a message', (one, id) => one.outbox.cancel(id, BY)))
+    .addCommand(change('retry', 'send a message now: one that waits, is held or failed', retryMessage))
+    .addCommand(change('cancel', 'never send a message', cancelMessage))
     .addCommand(hold())
     .addCommand(release());
 }
@@ -59,19 +56,13 @@ function list(): Command {
     .action(async (options: ListOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const { address, limit, mailbox, messageId, password, state, to } = options;
-        const filter = {
-          ...(mailbox === undefined ? {} : { mailbox: mailbox.toLowerCase() }),
-          ...(state === undefined ? {} : { states: [state] }),
-          ...(to === undefined ? {} : { recipient: to }),
-          ...(messageId === undefined ? {} : { messageId }),
-          ...(password === undefined ? {} : { principal: password }),
-          ...(address === undefined ? {} : { remoteAddress: address }),
-          ...(options.since === undefined ? {} : { since: options.since }),
-          ...(options.until === undefined ? {} : { until: options.until }),
-        };
+        const { address, limit, messageId, password, state, to, since, until } = options;
+        const mailbox = options.mailbox?.toLowerCase();
+        const states = state && [state];
+        const from = { principal: password, remoteAddress: address };
+        const filter = { mailbox, states, recipient: to, messageId, ...from, since, until };
         const messages = await instance.outbox.list(filter, { limit });
-        const stats = await instance.outbox.stats(filter.mailbox);
+        const stats = await instance.outbox.stats(mailbox);
         const rests = await listRests(instance.store.outbox);
         context.result(
           { stats, resting: rests, messages: messages.map(facts) },
@@ -144,11 +135,7 @@ function show(): Command {
     });
 }
 
-function change(
-  name: string,
-  description: string,
-  work: (instance: Instance, id: string) => Promise<OutboxMessage>,
-): Command {
+function change(name: string, description: string, act: typeof cancelMessage): Command {
   return new Command(name)
     .description(description)
     .argument('<id...>')
@@ -157,7 +144,7 @@ function change(
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const changed: OutboxMessage[] = [];
-        for (const id of ids) changed.push(await work(instance, id));
+        for (const id of ids) changed.push(await context.perform(instance, act, { id }));
         context.result(
           changed.map(facts),
           changed.map((one) => `${one.id}: ${stateOf(one)}`),
@@ -176,11 +163,10 @@ function hold(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         if (!which.includes('@')) {
-          const message = await instance.outbox.hold(which, BY, options.reason);
+          const message = await context.perform(instance, holdMessage, { id: which, ...options });
           return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
         }
-        const { address } = await findMailbox(instance, which);
-        await instance.outbox.holdMailbox(address, BY, options.reason);
+        const { address } = await context.perform(instance, holdMailbox, { address: which, ...options });
         context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
         return context.say(`new mail is still accepted; go on with: postern outbox release ${shellWord(address)}`);
       });
@@ -196,11 +182,10 @@ function release(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         if (!which.includes('@')) {
-          const message = await instance.outbox.retry(which, BY);
+          const message = await context.perform(instance, retryMessage, { id: which });
           return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
         }
-        const { address } = await findMailbox(instance, which);
-        await instance.outbox.releaseMailbox(address);
+        const { address } = await context.perform(instance, releaseMailbox, { address: which });
         return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
       });
     });

@@ -3,7 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { addAppPassword, listAppPasswords, revokeAppPassword } from '../../admin/app-passwords.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect, duration, protocols } from '../value.ts';
 
@@ -66,24 +66,18 @@ function add(): Command {
           hint: 'leave it out, or add imap to --protocols',
         });
       }
-      await context.withInstance(async (instance) => {
-        const { label, protocols, network, outgoing, dropOwnSentCopy, expires } = options;
-        const { password, row } = await context.perform(instance, addAppPassword, {
-          label,
-          mailboxes: options.all === true ? ['*'] : [...(options.mailbox ?? [])],
-          protocols: [...protocols],
-          networks: network && [...network],
-          outgoing,
-          dropOwnSentCopy,
-          lifetime: expires,
-        });
-        const { mailboxes } = row;
-        // The one place where it is shown.
-        context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
-        context.say(
-          `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${shellWord(row.id)}`,
-        );
+      const { password, row } = await context.act(addAppPassword, {
+        ...options,
+        mailboxes: options.all === true ? ['*'] : (options.mailbox ?? []),
+        networks: options.network,
+        lifetime: options.expires,
       });
+      const { mailboxes } = row;
+      // The one place where it is shown.
+      context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
+      context.say(
+        `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${shellWord(row.id)}`,
+      );
     });
 }
 
@@ -94,28 +88,21 @@ function list(): Command {
     .option('--all', 'also revoked and expired ones')
     .action(async (options: { all?: boolean }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const rows = await context.perform(instance, listAppPasswords, options);
-        context.result(
-          rows.map((row) => ({ ...facts(row), state: row.state })),
-          rows.length === 0
-            ? []
-            : table(
-                ['ID', 'LABEL', 'MAILBOXES', 'PROTOCOLS', 'NETWORKS', 'OWN SENT COPY', 'LAST USED', 'STATE'],
-                rows.map((row) => [
-                  row.id,
-                  row.label,
-                  row.mailboxes.join(','),
-                  row.protocols.join(','),
-                  row.networks.length === 0 ? 'anywhere' : row.networks.join(','),
-                  row.dropOwnSentCopy === true ? 'dropped' : 'kept',
-                  when(row.lastUsedAt),
-                  row.state === 'valid' && row.expiresAt !== undefined ? `until ${when(row.expiresAt)}` : row.state,
-                ]),
-              ),
-        );
-        if (rows.length === 0) context.say('no app password yet; postern password add --help');
-      });
+      context.list(
+        await context.act(listAppPasswords, options),
+        (row) => ({ ...facts(row), state: row.state }),
+        {
+          ID: ({ id }) => id,
+          LABEL: ({ label }) => label,
+          MAILBOXES: ({ mailboxes }) => mailboxes.join(','),
+          PROTOCOLS: (row) => row.protocols.join(','),
+          NETWORKS: ({ networks }) => networks.join(',') || 'anywhere',
+          'OWN SENT COPY': ({ dropOwnSentCopy }) => (dropOwnSentCopy === true ? 'dropped' : 'kept'),
+          'LAST USED': ({ lastUsedAt }) => when(lastUsedAt),
+          STATE: validityText,
+        },
+        'no app password yet; postern password add --help',
+      );
     });
 }
 
@@ -126,10 +113,8 @@ function revoke(): Command {
     .argument('<id>', 'id, or label when only one has it')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const row = await context.perform(instance, revokeAppPassword, { name });
-        context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
-      });
+      const { id, label } = await context.act(revokeAppPassword, { name });
+      context.result({ revoked: id, label }, [`revoked ${id} (${label})`]);
     });
 }
 

@@ -1,13 +1,12 @@
 /** `postern provider set`: correct an application in place. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { changeApplication } from '../../onboard/change-application.ts';
+import { setApplication } from '../../admin/applications.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { findApplication } from '../../admin/find.ts';
-import { addSettingsOptions, checkProviderName, type SettingsOptions, settingsOf } from '../new-application.ts';
+import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { collect } from '../value.ts';
 
 interface SetOptions extends SettingsOptions {
@@ -57,29 +56,17 @@ Example:
         throw cliError('cli.usage', 'say what is to change', {
           hint: 'postern provider set --help lists the settings',
         });
-      if (options.name !== undefined) checkProviderName(options.name);
       await context.withInstance(async (instance) => {
-        const before = await findApplication(instance.store, name);
-        if (options.name !== undefined && options.name !== before.name) {
-          if (await instance.store.applications.byName(options.name))
-            throw cliError('cli.usage', `there is a provider ${options.name} already`, {
-              hint: 'choose another --name',
-            });
-        }
-        const { application, fields, consentsLost } = await changeApplication(instance, before, {
-          ...(options.name === undefined ? {} : { name: options.name }),
-          ...(preset === undefined ? {} : { provider: preset }),
-          ...(clientId === undefined ? {} : { clientId }),
-          ...(unset.includes('tenant') ? { tenant: null } : tenant === undefined ? {} : { tenant }),
+        const change = {
+          name: options.name,
+          provider: preset,
+          clientId,
+          tenant: unset.includes('tenant') ? null : tenant,
           settings,
           unset,
-        });
-        if (fields.length > 0)
-          await instance.audit.record({
-            type: 'application.changed',
-            outcome: 'ok',
-            data: { id: application.id, name: application.name, fields },
-          });
+        };
+        const done = await context.perform(instance, setApplication, { name, change });
+        const { application, fields, consentsLost } = done;
         const { issuer, mail } = resolveProvider(application);
         const servers = Object.entries(mail).map(([protocol, { host, port, tls }]) => ({ protocol, host, port, tls }));
         context.result(

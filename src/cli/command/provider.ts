@@ -4,18 +4,12 @@ import { Command, Option } from 'commander';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import type { Application } from '../../store/types.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, when } from '../context.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
-import { cliError } from '../errors.ts';
+import { addApplication, checkApplicationName, removeApplication } from '../../admin/applications.ts';
 import { findApplication } from '../../admin/find.ts';
 import { providerFor } from '../find-provider.ts';
-import {
-  addSettingsOptions,
-  checkProviderName,
-  keepApplication,
-  type SettingsOptions,
-  settingsOf,
-} from '../new-application.ts';
+import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { countdown, credential } from './credential.ts';
 import { set } from './provider-set.ts';
 
@@ -58,21 +52,21 @@ function add(): Command {
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
-      checkProviderName(name);
+      checkApplicationName(name);
       const credential = await readCredential(options);
       const discovered = options.for === undefined ? undefined : await providerFor(context, options.for, options.ca);
       const preset =
         command.getOptionValueSource('preset') === 'cli' ? options.preset : (discovered?.preset ?? options.preset);
       const tenant = options.tenant ?? discovered?.tenant;
       await context.withInstance(async (instance) => {
-        const application = await keepApplication(instance, {
+        const application = await context.perform(instance, addApplication, {
           name,
           provider: preset,
           clientId: options.clientId,
-          ...(tenant === undefined ? {} : { tenant }),
+          tenant,
           settings: { ...discovered?.settings, ...settingsOf(options) },
-          ...(credential === undefined ? {} : { credential }),
-          ...(options.secretExpires === undefined ? {} : { secretExpiresAt: options.secretExpires }),
+          credential,
+          secretExpiresAt: options.secretExpires,
         });
         context.result(facts(application), [`added ${name} (${preset})`]);
         if (credential?.type === 'secret' && options.secretExpires === undefined)
@@ -89,19 +83,18 @@ function list(): Command {
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store, clock }) => {
-        const applications = await store.applications.list();
-        const rows = applications.map((one) => [
-          one.name,
-          one.provider,
-          one.tenant ?? '-',
-          one.clientId,
-          credentialText(one, clock.now()),
-        ]);
-        context.result(
-          applications.map(facts),
-          applications.length === 0 ? [] : table(['NAME', 'PROVIDER', 'TENANT', 'CLIENT ID', 'CREDENTIAL'], rows),
+        context.list(
+          await store.applications.list(),
+          facts,
+          {
+            NAME: ({ name }) => name,
+            PROVIDER: ({ provider }) => provider,
+            TENANT: ({ tenant }) => tenant ?? '-',
+            'CLIENT ID': ({ clientId }) => clientId,
+            CREDENTIAL: (one) => credentialText(one, clock.now()),
+          },
+          'no application yet; postern provider add --help',
         );
-        if (applications.length === 0) context.say('no application yet; postern provider add --help');
       });
     });
 }
@@ -138,18 +131,8 @@ function remove(): Command {
     .argument('<name>')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async ({ store, audit }) => {
-        const application = await findApplication(store, name);
-        const used = (await store.grants.list()).filter((grant) => grant.applicationId === application.id);
-        if (used.length > 0) {
-          throw cliError('cli.usage', `${name} is used by ${used.length} grant${used.length === 1 ? '' : 's'}`, {
-            hint: 'remove their mailboxes first: postern mailbox list, postern mailbox remove ADDRESS',
-          });
-        }
-        await store.applications.remove(application.id);
-        await audit.record({ type: 'application.removed', outcome: 'ok', data: { id: application.id, name } });
-        context.result({ removed: name }, [`removed ${name}`]);
-      });
+      await context.act(removeApplication, { name });
+      context.result({ removed: name }, [`removed ${name}`]);
     });
 }
 

@@ -6,14 +6,9 @@ import { resolveProvider } from '../../oauth/provider.ts';
 import { googleSteps } from '../../onboard/register/google.ts';
 import { readSecret, readText } from '../ask.ts';
 import { Context } from '../context.ts';
+import { addApplication, checkApplicationName } from '../../admin/applications.ts';
 import { cliError } from '../errors.ts';
-import {
-  addSettingsOptions,
-  checkProviderName,
-  keepApplication,
-  type SettingsOptions,
-  settingsOf,
-} from '../new-application.ts';
+import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { microsoft } from '../register-microsoft.ts';
 import { collect } from '../value.ts';
 
@@ -45,7 +40,7 @@ function google(): Command {
     .addHelpText('after', '\nExample:\n  $ postern register google --accounts personal\n')
     .action((options: GoogleOptions, command: Command) => {
       const context = new Context(command);
-      checkProviderName(options.provider);
+      checkApplicationName(options.provider);
       const steps = googleSteps(options);
       const add = `postern provider add ${shellWord(options.provider)} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
       context.result({ steps, next: add }, numbered([...steps, `Tell Postern: ${add}`]));
@@ -82,7 +77,7 @@ function oidc(): Command {
     )
     .action(async (issuer: string, options: OidcOptions, command: Command) => {
       const context = new Context(command);
-      checkProviderName(options.provider);
+      checkApplicationName(options.provider);
       if (!URL.canParse(issuer))
         throw cliError('cli.usage', `${issuer} is not an address`, { hint: 'write it as https://…' });
       // Loaded here and not above: no other command needs them.
@@ -128,7 +123,7 @@ function oidc(): Command {
             metadata,
             initialToken === undefined ? {} : { initialToken },
           );
-          const application = await keepApplication(instance, {
+          const application = await context.perform(instance, addApplication, {
             name: options.provider,
             provider: 'oidc',
             clientId: client.clientId,

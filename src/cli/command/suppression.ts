@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { addSuppressions, listSuppressions, mailboxWords, removeSuppression } from '../../admin/suppressions.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { type Suppression, SUPPRESSION_REASONS } from '../../store/types-api.ts';
-import { Context, table, when } from '../context.ts';
+import { Context, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { between } from '../value.ts';
 
@@ -36,15 +36,10 @@ function add(): Command {
         if (!isAddress(address)) {
           throw cliError('cli.usage', `${address} is no address`, { hint: 'an address is local@domain' });
         }
-        await context.withInstance(async (instance) => {
-          const { rows, added } = await context.perform(instance, addSuppressions, {
-            items: [{ address, ...options }],
-          });
-          const row = rows[0]!;
-          context.result({ ...facts(row), added: added > 0 }, [
-            `${address} gets no mail from ${mailboxWords(row.mailbox)}`,
-          ]);
-        });
+        const { rows, added } = await context.act(addSuppressions, { items: [{ address, ...options }] });
+        const row = rows[0]!;
+        const said = `${address} gets no mail from ${mailboxWords(row.mailbox)}`;
+        context.result({ ...facts(row), added: added > 0 }, [said]);
       },
     );
 }
@@ -57,17 +52,20 @@ function list(): Command {
     .addHelpText('after', '\nExample:\n  $ postern suppression list --mailbox shop@example.com\n')
     .action(async (options: { mailbox?: string; limit: number }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const { mailbox, limit } = options;
-        const mailboxes = mailbox === undefined ? undefined : [mailbox, '*'];
-        const { rows } = await context.perform(instance, listSuppressions, { limit, mailboxes });
-        const lines = rows.map((row) => [row.address, row.mailbox, row.reason, when(row.createdAt), row.note ?? '']);
-        context.result(
-          rows.map(facts),
-          rows.length === 0 ? [] : table(['ADDRESS', 'MAILBOX', 'REASON', 'SINCE', 'NOTE'], lines),
-        );
-        if (rows.length === 0) context.say('no address is suppressed');
-      });
+      const { mailbox, limit } = options;
+      const mailboxes = mailbox === undefined ? undefined : [mailbox, '*'];
+      context.list(
+        (await context.act(listSuppressions, { limit, mailboxes })).rows,
+        facts,
+        {
+          ADDRESS: (row) => row.address,
+          MAILBOX: (row) => row.mailbox,
+          REASON: (row) => row.reason,
+          SINCE: (row) => when(row.createdAt),
+          NOTE: (row) => row.note ?? '',
+        },
+        'no address is suppressed',
+      );
     });
 }
 
@@ -79,10 +77,8 @@ function remove(): Command {
     .addHelpText('after', '\nExample:\n  $ postern suppression remove bob@example.net\n')
     .action(async (address: string, options: { mailbox?: string }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const { mailbox } = await context.perform(instance, removeSuppression, { address, ...options });
-        context.result({ removed: address, mailbox }, [`${address} gets mail again from ${mailboxWords(mailbox)}`]);
-      });
+      const { mailbox } = await context.act(removeSuppression, { address, ...options });
+      context.result({ removed: address, mailbox }, [`${address} gets mail again from ${mailboxWords(mailbox)}`]);
     });
 }
 

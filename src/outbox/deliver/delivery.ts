@@ -258,7 +258,7 @@ class DeliveryLoop implements Delivery {
   async #startMailbox(address: string, box: Box): Promise<void> {
     const { clock, log, store } = this.#deps;
     const mailbox = await store.mailboxes.opened(address);
-    if (!mailbox || mailbox.settings['outboxHeld'] !== undefined) {
+    if (!mailbox || mailbox.settings.outboxHeld !== undefined) {
       // A mailbox that was removed keeps its mail until it is back or the messages are cancelled.
       box.waitUntil = clock.now() + LOOK_MS;
       if (!mailbox) log.warn({ mailbox: address }, 'mail waits for a mailbox that is not there');

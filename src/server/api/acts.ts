@@ -29,13 +29,13 @@ export interface ActRoutes {
   /**
    * @param at method and path. Names in braces are members of the act's input; the others come as query, or in the body of a method
    *   that has one
-   * @param answer missing: there is nothing to say (204)
+   * @param answer a function, or missing: there is nothing to say (204), unless it throws
    */
   one<I extends z.ZodObject, O, S extends z.ZodType>(
     act: Act<ApiDeps, I, O>,
     operationId: string,
     at: `${'get' | 'post' | 'put' | 'patch' | 'delete'} /v1/${string}`,
-    answer?: Answer<O, S>,
+    answer?: Answer<O, S> | ((output: O) => void),
   ): void;
   /** A list in pages. */
   list<I extends ListInput<P>, R, S extends z.ZodType, P extends z.ZodType>(
@@ -68,16 +68,24 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const { params, rest } = partsOf(act.input, path);
       const inBody = method.startsWith('p');
       const others = Object.keys(rest.shape).length === 0 ? {} : inBody ? { body: jsonBody(rest) } : { query: rest };
-      const { status = 200, schema, says, show } = answer ?? {};
-      const success = schema ? { [status]: json(schema, says!) } : gone;
+      const said = typeof answer === 'object' ? answer : undefined;
+      const status = said?.status ?? 200;
+      const success = said ? { [status]: json(said.schema, said.says) } : gone;
       const request = { ...params, ...others };
       const responses = { ...success, ...problems };
       serve(act, { operationId, method, path, request, responses }, async (c) => {
         const asked = 'body' in others ? await bodyOf(c) : queryOf(c);
         // What is no object is for the schema to refuse.
         const isObject = typeof asked === 'object' && asked !== null && !Array.isArray(asked);
-        const output = await perform(act, deps, actorOf(c), isObject ? { ...asked, ...c.req.param() } : asked);
-        return show ? c.json((await show(output)) as object, status) : c.body(null, 204);
+        const output = await perform(
+          act,
+          deps,
+          actorOf(c),
+          (isObject ? { ...asked, ...c.req.param() } : asked) as z.input<typeof act.input>,
+        );
+        if (said) return c.json((await said.show(output)) as object, status);
+        if (typeof answer === 'function') answer(output);
+        return c.body(null, 204);
       });
     },
     list(act, operationId, path, { schema, says, position, show, input, query: narrow }) {
@@ -91,7 +99,7 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
         const { limit, cursor, ...given } = parsed.data;
         const after = readCursor(cursor as string | undefined, act.input.shape.after);
         const asked = { ...(input?.(given) ?? given), ...c.req.param(), limit, after };
-        const { rows, more } = await perform(act, deps, actorOf(c), asked);
+        const { rows, more } = await perform(act, deps, actorOf(c), asked as z.input<typeof act.input>);
         const last = rows.at(-1);
         const next = more && last !== undefined ? cursorOf(position(last)) : null;
         return c.json({ items: await Promise.all(rows.map(async (row) => show(row))), next }, 200);

@@ -102,7 +102,11 @@ export function createApi(deps: ApiDeps): Api {
     }
   });
   const routes = actRoutes(app, deps);
-  for (const resource of [messages, messageChanges, uploads, events, mailboxes]) resource(app, deps);
+  messages(app, deps);
+  messageChanges(app, deps, routes);
+  uploads(app, deps);
+  events(app, deps);
+  mailboxes(routes);
   templates(routes);
   suppressions(routes);
   webhooks(routes, app);

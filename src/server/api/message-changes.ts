@@ -2,15 +2,18 @@
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
+import { perform } from '../../admin/act.ts';
+import { findMessage } from '../../admin/find.ts';
+import { cancelMessage, editMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import type { Accepted } from '../../outbox/types.ts';
-import type { OutboxMessage } from '../../store/types-outbox.ts';
+import type { ActRoutes } from './acts.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
-import { findMessage, keyHeader, requestOf } from './message-request.ts';
-import { type ApiContext, type ApiDeps, recordChange } from './request.ts';
-import { json, jsonBody, problems, holdReason } from './schema.ts';
+import { keyHeader, requestOf } from './message-request.ts';
+import { actorOf, type ApiDeps } from './request.ts';
+import { json, jsonBody, problems } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const editInput = z
@@ -42,14 +45,10 @@ const mergeInput = messageInput
       .max(MAX_MERGED),
   })
   .openapi('Merge');
-const changed = { 200: json(messageSchema, 'as it is now'), ...problems };
 
-export function messageChanges(app: ApiApp, deps: ApiDeps): void {
-  const { outbox, audit } = deps;
+export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): void {
+  const { outbox } = deps;
   const tags = ['messages'];
-  const record = (c: ApiContext, what: string, { id, mailbox }: OutboxMessage): Promise<void> =>
-    recordChange(c, audit, what, { messageId: id }, mailbox);
-
   app.openapi(
     createRoute({
       method: 'post',
@@ -125,90 +124,36 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       method: 'patch',
       path: '/v1/messages/{id}',
       operationId: 'editMessage',
-      security: [{ key: ['messages:write'] }],
-      summary: 'Change a message that waits: its time, its lane, or all of it',
+      security: [{ key: [editMessage.permission] }],
+      summary: editMessage.summary,
       tags,
       request: { params: byId, body: jsonBody(editInput) },
-      responses: changed,
+      responses: { 200: json(messageSchema, 'as it is now'), ...problems },
     }),
     async (c) => {
-      const { id: by } = c.get('key');
-      const message = await findMessage(c, deps, c.req.valid('param').id);
+      const { id, envelopeFrom } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
-      const from = { name: '', address: message.envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
-      if (from.address.toLowerCase() !== message.envelopeFrom.toLowerCase())
+      const from = { name: '', address: envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
+      if (from.address.toLowerCase() !== envelopeFrom.toLowerCase())
         throw apiError('api.request', 'the sender of a message cannot be edited', {
           hint: 'cancel the message, and hand over another one',
         });
       const ready = content && (await prepare(c, deps, from, content));
       if (ready && content.template) await c.get('room')?.take(ready.octets);
-      const edited = await outbox.edit(message.id, by, {
-        ...(scheduledAt === undefined ? {} : { notBefore: Date.parse(scheduledAt) }),
-        ...(expiresAt === undefined ? {} : { deadline: Date.parse(expiresAt) }),
-        ...(lane === undefined ? {} : { lane }),
-        ...(ready ? { recipients: ready.recipients, body: ready.body() } : {}),
+      const edited = await perform(editMessage, deps, actorOf(c), {
+        id,
+        notBefore: scheduledAt === undefined ? undefined : Date.parse(scheduledAt),
+        deadline: expiresAt === undefined ? undefined : Date.parse(expiresAt),
+        lane,
+        content: ready && { recipients: ready.recipients, body: ready.body() },
       });
-      await record(c, 'message.edited', message);
       return c.json(shownMessage(edited), 200);
     },
   );
-  app.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/messages/{id}/cancel',
-      operationId: 'cancelMessage',
-      security: [{ key: ['messages:write'] }],
-      summary: 'Never send it',
-      tags,
-      request: { params: byId },
-      responses: changed,
-    }),
-    async (c) => {
-      const { id: by } = c.get('key');
-      const message = await findMessage(c, deps, c.req.valid('param').id);
-      const cancelled = await outbox.cancel(message.id, by);
-      await record(c, 'message.cancelled', message);
-      return c.json(shownMessage(cancelled), 200);
-    },
-  );
-  app.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/messages/{id}/retry',
-      operationId: 'retryMessage',
-      security: [{ key: ['messages:write'] }],
-      summary: 'Send it now: one that waits, is held, or has failed',
-      tags,
-      request: { params: byId },
-      responses: changed,
-    }),
-    async (c) => {
-      const { id: by } = c.get('key');
-      const message = await findMessage(c, deps, c.req.valid('param').id);
-      const queued = await outbox.retry(message.id, by);
-      await record(c, 'message.retried', message);
-      return c.json(shownMessage(queued), 200);
-    },
-  );
-  app.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/messages/{id}/hold',
-      operationId: 'holdMessage',
-      security: [{ key: ['messages:write'] }],
-      summary: 'Keep it until somebody says retry',
-      tags,
-      request: { params: byId, body: jsonBody(z.object({ reason: holdReason })) },
-      responses: changed,
-    }),
-    async (c) => {
-      const { id: by } = c.get('key');
-      const message = await findMessage(c, deps, c.req.valid('param').id);
-      const held = await outbox.hold(message.id, by, c.req.valid('json').reason);
-      await record(c, 'message.held', message);
-      return c.json(shownMessage(held), 200);
-    },
-  );
+  const changed = { schema: messageSchema, says: 'as it is now', show: shownMessage };
+  one(cancelMessage, 'cancelMessage', 'post /v1/messages/{id}/cancel', changed);
+  one(retryMessage, 'retryMessage', 'post /v1/messages/{id}/retry', changed);
+  one(holdMessage, 'holdMessage', 'post /v1/messages/{id}/hold', changed);
 }
 
 /** Neighbours that fit into {@link MERGED_AT_ONCE}; one that is larger goes alone. */

@@ -1,12 +1,10 @@
 /** What the operations on messages have in common. */
 import { z } from '@hono/zod-openapi';
 import { text } from '../../admin/schema.ts';
-import { outboxError } from '../../outbox/errors.ts';
 import type { AcceptRequest } from '../../outbox/types.ts';
-import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { apiError } from './errors.ts';
 import type { MessageInput } from './message-schema.ts';
-import { type ApiContext, type ApiDeps, mayUse } from './request.ts';
+import type { ApiContext } from './request.ts';
 
 export const keyHeader = z.object({
   'idempotency-key': text(255)
@@ -35,11 +33,4 @@ export function requestOf(
     ...(deadline === undefined ? {} : { deadline }),
     ...(key === undefined ? {} : { idempotencyKey: key }),
   };
-}
-
-/** A message the key may know of. @throws outbox.not-found */
-export async function findMessage(c: ApiContext, { outbox }: ApiDeps, id: string): Promise<OutboxMessage> {
-  const message = await outbox.find(id);
-  if (message && mayUse(c, message.mailbox)) return message;
-  throw outboxError('outbox.not-found', `there is no message ${id} for this key`);
 }

@@ -1,6 +1,7 @@
 /** `/v1/messages`: handing mail over, and following it. */
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
+import { findMessage } from '../../admin/find.ts';
 import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ApiApp } from './app.ts';
@@ -9,9 +10,9 @@ import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { apiError, badRequest } from './errors.ts';
 import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
-import { findMessage, keyHeader, requestOf } from './message-request.ts';
+import { keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
-import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor } from './request.ts';
+import { actorOf, type ApiContext, type ApiDeps, mailboxesOf, mailboxFor } from './request.ts';
 import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
@@ -95,14 +96,11 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       const states = state?.split(',');
       const own = mailboxesOf(c);
       const filter = {
-        ...(mailbox === undefined
-          ? own
-            ? { mailboxes: own }
-            : {}
-          : { mailbox: (await mailboxFor(c, store, mailbox)).address }),
-        ...(states ? { states: STATES.filter((one) => states.includes(one)) } : {}),
-        ...(recipient === undefined ? {} : { recipient }),
-        ...(messageId === undefined ? {} : { messageId }),
+        mailbox: mailbox === undefined ? undefined : (await mailboxFor(c, store, mailbox)).address,
+        mailboxes: mailbox === undefined ? own : undefined,
+        states: states && STATES.filter((one) => states.includes(one)),
+        recipient,
+        messageId,
       };
       const rows = await outbox.list(filter, { limit: limit + 1, ...(before === undefined ? {} : { before }) });
       return c.json(
@@ -123,7 +121,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       responses: { 200: json(messageSchema, 'the message'), ...problems },
     }),
     async (c) => {
-      return c.json(shownMessage(await findMessage(c, deps, c.req.valid('param').id)), 200);
+      return c.json(shownMessage(await findMessage(deps, c.req.valid('param').id, actorOf(c))), 200);
     },
   );
   app.openapi(
@@ -138,7 +136,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       responses: { 200: json(pageOf(eventSchema), 'oldest first'), ...problems },
     }),
     async (c) => {
-      const { id } = await findMessage(c, deps, c.req.valid('param').id);
+      const { id } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       const { limit, cursor } = c.req.valid('query');
       const after = readCursor(cursor, z.int()) ?? 0;
       const rows = await outbox.events({ messageId: id, after, limit: limit + 1 });
@@ -166,7 +164,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       },
     }),
     async (c) => {
-      const message = await findMessage(c, deps, c.req.valid('param').id);
+      const message = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       return new Response(ReadableStream.from(outbox.body(message)), {
         headers: {
           'content-type': 'message/rfc822',

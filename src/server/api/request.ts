@@ -80,20 +80,3 @@ export function mailboxesOf(c: ApiContext): readonly string[] | undefined {
 export async function mailboxFor(c: ApiContext, store: Store, address: string): Promise<Mailbox> {
   return findOpened({ store }, address, actorOf(c));
 }
-
-/** An administrative act, put on the audit log with the request it came by. */
-export function recordChange(
-  c: ApiContext,
-  audit: Audit,
-  what: string,
-  data: Readonly<Record<string, unknown>>,
-  mailbox?: string,
-): Promise<void> {
-  return audit.record({
-    type: 'api.changed',
-    outcome: 'ok',
-    sessionId: c.get('requestId'),
-    ...(mailbox === undefined ? {} : { mailbox }),
-    data: { ...data, what, apiKeyId: c.get('key').id, remoteAddress: c.env.peer.address },
-  });
-}

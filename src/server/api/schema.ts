@@ -30,12 +30,6 @@ export const problems = {
 } as const;
 export const gone = { 204: { description: 'done' } } as const;
 
-/** For whoever looks at a held message or mailbox later. */
-export const holdReason = text(500, 1).openapi({
-  description: 'why it is held, for whoever looks at it later',
-  example: 'wrong template',
-});
-
 /** A position in a list, opaque to clients. */
 export function cursorOf(position: unknown): string {
   return Buffer.from(JSON.stringify(position)).toString('base64url');

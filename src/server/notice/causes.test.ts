@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GrantHealth } from '../../oauth/health.ts';
 import type { Application, Grant, Mailbox } from '../../store/types.ts';
-import type { Survey, SurveyedGrant } from '../survey.ts';
+import type { Survey, SurveyedGrant } from '../../oauth/survey.ts';
 import { isSuperseded, noticesOf } from './causes.ts';
 
 const now = Date.UTC(2026, 10, 21);

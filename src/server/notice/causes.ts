@@ -4,7 +4,7 @@ import { shellWord } from '../../base/shell.ts';
 import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
 import type { Application } from '../../store/types.ts';
 import { type OutboxTrouble, outboxNotices } from './outbox.ts';
-import type { Survey, SurveyedGrant } from '../survey.ts';
+import type { Survey, SurveyedGrant } from '../../oauth/survey.ts';
 
 /** What passes is told when it has not passed for so long. */
 const PATIENCE_MS = 15 * 60_000;

@@ -7,7 +7,7 @@ import { SmtpSender } from '../../protocol/smtp/send.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { Upstream } from '../../upstream/upstream.ts';
 import { serverError } from '../errors.ts';
-import { surveyGrants } from '../survey.ts';
+import { surveyGrants } from '../../oauth/survey.ts';
 import type { NoticeChannel, OutgoingNotice } from './channel.ts';
 import { timeLimit } from '../../protocol/wire/time-limit.ts';
 

@@ -6,7 +6,7 @@ import type { Audit } from '../../audit/types.ts';
 import type { Clock } from '../../base/clock.ts';
 import { newId } from '../../store/id.ts';
 import type { Store } from '../../store/types.ts';
-import type { Survey } from '../survey.ts';
+import type { Survey } from '../../oauth/survey.ts';
 import type { OutboxTrouble } from './outbox.ts';
 import { isSuperseded, noticesOf } from './causes.ts';
 import { type NoticeBody, noticeBody } from './notice-body.ts';

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { MailboxRow } from '../schema.ts';
+import { readMailboxSettings } from '../mailbox-settings.ts';
 import type { Mailbox, MailboxTable } from '../types.ts';
 import { defined, fromJson, nullable } from './json.ts';
 
@@ -99,7 +100,7 @@ function mailbox(row: MailboxRow | undefined): Mailbox | undefined {
       grantId: row.grant_id,
       access: row.access as Mailbox['access'],
       protocols: fromJson(row.protocols, 'mailboxes.protocols'),
-      settings: fromJson(row.settings, 'mailboxes.settings'),
+      settings: readMailboxSettings(fromJson(row.settings, 'mailboxes.settings')),
       createdAt: row.created_at,
       ...(row.suspended === null ? {} : { suspended: fromJson(row.suspended, 'mailboxes.suspended') }),
     }

@@ -1,6 +1,6 @@
 /** Every grant with how it is doing: what `mailbox list`, the metrics and the notices go by. */
-import { grantHealth, type GrantHealth } from '../oauth/health.ts';
-import { resolveProvider } from '../oauth/provider.ts';
+import { grantHealth, type GrantHealth } from './health.ts';
+import { resolveProvider } from './provider.ts';
 import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
 
 export interface SurveyedGrant {

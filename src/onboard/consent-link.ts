@@ -4,13 +4,11 @@
  * week, and as soon as the mailbox is connected.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { hostname } from 'node:os';
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import type { Config } from './config.ts';
 
 /** Owners read mail seldom when it does not arrive. */
 export const LINK_MS = 7 * 86_400_000;
@@ -132,12 +130,6 @@ const invitationSchema = z.object({
 });
 
 const settingOf = (address: string): string => `consent-invitation/${address}`;
-
-/** Where people's browsers reach the console: as configured, else on this machine only. */
-export function consoleAddress(config: Pick<Config, 'console' | 'hostname'>, port = config.console.port): string {
-  const { publicUrl, tls } = config.console;
-  return publicUrl ?? (tls ? `https://${config.hostname ?? hostname()}:${port}/` : `http://localhost:${port}/`);
-}
 
 export function withSlash(base: string): string {
   return base.endsWith('/') ? base : `${base}/`;

@@ -1,0 +1,71 @@
+/** Mail in the outbox: what is done to it by hand. */
+import { z } from 'zod';
+import type { Edit, Outbox } from '../outbox/types.ts';
+import type { OutboxMessage } from '../store/types-outbox.ts';
+import { act, type ActDeps, type Desk } from './act.ts';
+import { signatureOf } from './actor.ts';
+import { findMessage } from './find.ts';
+import { holdReason, text } from './schema.ts';
+
+interface OutboxDeps extends ActDeps {
+  readonly outbox: Outbox;
+}
+
+const byId = z.object({ id: text(60) });
+const common = {
+  permission: 'messages:write',
+  audits: 'api.changed',
+  record: ({ id, mailbox }: OutboxMessage) => [{ mailbox, data: { messageId: id } }],
+} as const;
+
+export const cancelMessage = act({
+  ...common,
+  name: 'messages.cancel',
+  summary: 'Never send it',
+  what: 'message.cancelled',
+  input: byId,
+  run: async (desk: Desk<OutboxDeps>, { id }) =>
+    desk.outbox.cancel((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor)),
+});
+
+export const retryMessage = act({
+  ...common,
+  name: 'messages.retry',
+  summary: 'Send it now: one that waits, is held, or has failed',
+  what: 'message.retried',
+  input: byId,
+  run: async (desk: Desk<OutboxDeps>, { id }) =>
+    desk.outbox.retry((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor)),
+});
+
+export const holdMessage = act({
+  ...common,
+  name: 'messages.hold',
+  summary: 'Keep it until somebody says retry',
+  what: 'message.held',
+  input: byId.extend({ reason: holdReason }),
+  run: async (desk: Desk<OutboxDeps>, { id, reason }) =>
+    desk.outbox.hold((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor), reason),
+});
+
+export const editMessage = act({
+  ...common,
+  name: 'messages.edit',
+  summary: 'Change a message that waits: its time, its lane, or all of it',
+  what: 'message.edited',
+  input: byId.extend({
+    /** Milliseconds since the epoch. */
+    notBefore: z.number().optional(),
+    deadline: z.number().optional(),
+    lane: z.enum(['normal', 'urgent']).optional(),
+    /** Another message in its place. */
+    content: z.custom<Required<Pick<Edit, 'recipients' | 'body'>>>().optional(),
+  }),
+  run: async (desk: Desk<OutboxDeps>, { id, notBefore, deadline, lane, content }) =>
+    desk.outbox.edit((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor), {
+      ...(notBefore === undefined ? {} : { notBefore }),
+      ...(deadline === undefined ? {} : { deadline }),
+      ...(lane === undefined ? {} : { lane }),
+      ...content,
+    }),
+});
