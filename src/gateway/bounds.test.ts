@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { before, test, type TestContext } from 'node:test';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { connect as connectTcp } from 'node:net';
+import { eventually } from '../../test/bed/eventually.ts';
 import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
@@ -285,9 +286,3 @@ test('L14: what cannot be looked up in the middle of a sign-in ends it with word
 });
 
 /** Waits a bounded time for something to become true. */
-async function eventually(check: () => boolean): Promise<void> {
-  for (const end = performance.now() + 5000; !check();) {
-    assert.ok(performance.now() < end, `not within five seconds: ${String(check)}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}

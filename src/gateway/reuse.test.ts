@@ -1,6 +1,7 @@
 /** IMAP sessions that go on with another program: when they do, when they must not, and that nothing of the first is left in them. */
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
+import { eventually } from '../../test/bed/eventually.ts';
 import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
@@ -73,10 +74,6 @@ async function signedIn(bench: Bench): Promise<Client> {
 async function leave(client: Client): Promise<string[]> {
   await client.send('z LOGOUT');
   return client.until(/^<end>/);
-}
-
-async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 test('the next program goes on in the session that one has left, with nothing selected', async (t) => {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { before, test, type TestContext } from 'node:test';
+import { eventually } from '../../test/bed/eventually.ts';
 import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
@@ -44,10 +45,6 @@ async function signedIn(bench: Bench): Promise<Client> {
 }
 
 /** Lets pending I/O happen until the condition holds; the test's own time limit ends it otherwise. */
-async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
-}
-
 test('a refused token is thrown away once and the next one is tried', async (t) => {
   const { bench, provider } = await scene(t);
   provider.good.clear();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../bed/eventually.ts';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
@@ -114,14 +115,14 @@ describe('consent, other ways', () => {
         },
       },
     );
-    await until(() => shown.length === 1);
+    await eventually(() => shown.length === 1);
     // The first poll comes before the approval or is told to slow down; neither ends the flow.
     bed.server.failNext.push({ status: 400, body: { error: 'slow_down' } }, { status: 503 });
     await approved.promise;
     const done = work.then((result) => result.grant);
     let finished = false;
     void done.finally(() => (finished = true));
-    await until(async () => {
+    await eventually(async () => {
       await patiently(clock);
       return finished;
     });
@@ -140,7 +141,7 @@ describe('consent, other ways', () => {
       let shown = false;
       const work = bedConnectDevice(clock, () => (shown = true));
       const outcome = assert.rejects(work, { code });
-      await until(() => shown);
+      await eventually(() => shown);
       await patiently(clock);
       await outcome;
     });
@@ -152,7 +153,7 @@ describe('consent, other ways', () => {
     let shown = false;
     const work = bedConnectDevice(clock, () => (shown = true), stop.signal);
     const outcome = assert.rejects(work, /enough/);
-    await until(() => shown);
+    await eventually(() => shown);
     stop.abort(new Error('enough'));
     await outcome;
   });
@@ -291,8 +292,4 @@ describe('consent, other ways', () => {
 async function patiently(clock: ManualClock): Promise<void> {
   await delay(10);
   await clock.advance(5000);
-}
-
-async function until(happened: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await happened())) await new Promise<void>((resolve) => setImmediate(resolve));
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
+import { eventually } from '../../../test/bed/eventually.ts';
 import { certificates } from '../../../test/bed/fake-provider.ts';
 import { connect } from '../tls/connect.ts';
 import { Conn } from './conn.ts';
@@ -98,27 +99,21 @@ function listen(socket: TLSSocket): { readonly text: () => string; readonly piec
   return { text: () => String(Buffer.concat(pieces)), pieces };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = performance.now() + 5000; !condition() && performance.now() < end;)
-    await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(condition());
-}
-
 test('an accepted socket is adopted: what its stream holds comes first, then the rest, then the end', async (t) => {
   const { conn, peer } = await connected(t);
   peer.pause();
   const { socket } = conn.detach();
   socket.write('read ahead, ');
-  await until(() => peer.bytesRead > 0 && peer.readableLength > 0);
+  await eventually(() => peer.bytesRead > 0 && peer.readableLength > 0);
   const { text, pieces } = listen(peer);
   assert.equal(text(), 'read ahead, ');
   let ended = false;
   peer.on('end', () => (ended = true));
   peer.resume();
   socket.write('then more');
-  await until(() => text() === 'read ahead, then more');
+  await eventually(() => text() === 'read ahead, then more');
   socket.end('x'.repeat(100_000));
-  await until(() => ended);
+  await eventually(() => ended);
   assert.equal(text().length, 'read ahead, then more'.length + 100_000);
   assert.ok(pieces.every(({ length }) => length <= 16_384));
   assert.equal(peer.readableLength, 0);
@@ -135,21 +130,21 @@ test('an adopted socket that is paused reads nothing more, and goes on when resu
   assert.equal(peer.bytesRead, before);
   assert.equal(text(), '');
   peer.resume();
-  await until(() => text().length === 16_000);
+  await eventually(() => text().length === 16_000);
 });
 
 test('an end that came before it was adopted is heard after what came before the end', async (t) => {
   const { conn, peer } = await connected(t);
   peer.pause();
   conn.detach().socket.end('last words');
-  await until(() => peer.readableLength > 0);
+  await eventually(() => peer.readableLength > 0);
   await new Promise((resolve) => setTimeout(resolve, 50).unref());
   const heard: string[] = [];
   peer.on('end', () => heard.push('end'));
   const { text } = listen(peer);
   heard.push(text());
   peer.resume();
-  await until(() => heard.length === 2);
+  await eventually(() => heard.length === 2);
   assert.deepEqual(heard, ['last words', 'end']);
 });
 
