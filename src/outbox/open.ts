@@ -1,6 +1,7 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
 import { shellWord } from '../base/shell.ts';
 import { createHash, type Hash } from 'node:crypto';
+import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { makeRoom } from '../base/collection.ts';
@@ -300,13 +301,11 @@ class StoredOutbox implements Outbox {
   }
 
   async #setHeld(address: string, held: object | undefined): Promise<void> {
-    const { store } = this.#deps;
-    const mailbox = await store.mailboxes.find(address.toLowerCase());
-    if (!mailbox) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
-    const { outboxHeld: _, ...settings } = mailbox.settings;
-    await store.mailboxes.update(mailbox.address, {
-      settings: held === undefined ? settings : { ...settings, outboxHeld: held },
+    const edited = await editMailbox(this.#deps.store, address, (now) => {
+      const { outboxHeld: _, ...settings } = now;
+      return held === undefined ? settings : { ...settings, outboxHeld: held };
     });
+    if (!edited) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
   }
 }
 

@@ -303,3 +303,26 @@ test('A32: a stream whose body nobody reads gives its place back when its reques
   assert.equal(again.status, 200);
   again.end();
 });
+
+test('A41: whoever has a key that is not valid learns nothing of what it was; the audit log does', async () => {
+  const [expired, revoked, elsewhere] = [
+    await bed.key({ expiresAt: bed.clock.now() + 1 }),
+    await bed.key(),
+    await bed.key({ networks: ['192.0.2.0/24'] }),
+  ];
+  await bed.clock.advance(1);
+  await bed.store.apiKeys.revoke(revoked.id, bed.clock.now());
+  bed.audited.length = 0;
+  const told = new Set<string>();
+  for (const token of ['x', ...[expired, revoked, elsewhere].map(({ key }) => key.reveal())]) {
+    const peer = { address: `203.0.113.${50 + bed.audited.length}`, isPrivate: true };
+    const response = await ask('/v1/messages', { headers: { authorization: `Bearer ${token}` } }, peer);
+    const { requestId: _, ...rest } = await problem(response);
+    told.add(JSON.stringify([response.status, rest]));
+  }
+  assert.equal(told.size, 1, [...told].join('\n'));
+  assert.deepEqual(
+    bed.audited.map(({ data }) => data!['reason']),
+    ['unknown', 'expired', 'revoked', 'wrong-network'],
+  );
+});

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { checkAddress } from '../../outbox/address.ts';
 import { moveMailbox } from '../../oauth/change-application.ts';
 import type { Instance } from '../../server/instance.ts';
+import { editMailbox } from '../../store/edit.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -62,18 +63,23 @@ export function set(): Command {
           context.result({ address: found.address, provider, moved }, []);
           return;
         }
-        const before = Array.isArray(found.settings['sendAs']) ? (found.settings['sendAs'] as string[]) : [];
         const gone = new Set(notAs.map((one) => one.toLowerCase()));
-        const senders = [...new Set([...before, ...sendAs.map((one) => one.toLowerCase())])].filter(
-          (one) => !gone.has(one),
-        );
-        const settings = {
-          ...found.settings,
-          ...(outgoing === undefined ? {} : { outgoing }),
-          ...(route === undefined ? {} : { routes: route }),
-          sendAs: senders,
+        const change = (now: Mailbox['settings']) => {
+          const before = Array.isArray(now['sendAs']) ? (now['sendAs'] as string[]) : [];
+          const all = new Set([...before, ...sendAs.map((one) => one.toLowerCase())]);
+          return {
+            ...now,
+            ...(outgoing === undefined ? {} : { outgoing }),
+            ...(route === undefined ? {} : { routes: route }),
+            sendAs: [...all].filter((one) => !gone.has(one)),
+          };
         };
-        await instance.store.mailboxes.update(found.address, { settings });
+        // Decided on what is there when it is written: the HTTP API holds and releases mailboxes meanwhile.
+        const edited = await editMailbox(instance.store, found.address, change);
+        if (!edited)
+          throw cliError('cli.usage', `${found.address} was removed meanwhile`, { hint: 'nothing was changed' });
+        const { settings } = edited;
+        const senders = settings.sendAs;
         const way = settings.outgoing === 'outbox' ? 'through the outbox' : 'directly';
         const by = settings.routes === undefined ? '' : `, by ${settings.routes.join(', then ')}`;
         const also = senders.length === 0 ? '' : `, also as ${senders.join(', ')}`;

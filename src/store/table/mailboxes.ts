@@ -33,7 +33,6 @@ export function mailboxTable(engine: Engine): MailboxTable {
           grant_id: change.grantId,
           access: change.access,
           protocols: change.protocols && JSON.stringify(change.protocols),
-          settings: change.settings && JSON.stringify(change.settings),
         });
         const done = await trx
           .updateTable('mailboxes')
@@ -42,6 +41,20 @@ export function mailboxTable(engine: Engine): MailboxTable {
           .executeTakeFirst();
         if (done.numUpdatedRows === 0n) throw storeError('store.not-found', `there is no mailbox ${address}`);
         return { result: undefined, changed: true };
+      }),
+    replaceSettings: (given, before, after) =>
+      write('mailboxes', async (trx) => {
+        const address = given.toLowerCase();
+        const asked = trx.selectFrom('mailboxes').selectAll().where('address', '=', address);
+        const row = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
+        if (!row || JSON.stringify(mailbox(row).settings) !== JSON.stringify(before))
+          return { result: false, changed: false };
+        await trx
+          .updateTable('mailboxes')
+          .set({ settings: JSON.stringify(after) })
+          .where('address', '=', address)
+          .execute();
+        return { result: true, changed: true };
       }),
     find: (address) =>
       read(async (db) =>

@@ -18,7 +18,8 @@ export function webhookTable(engine: Engine): WebhookTable {
       }),
     update: (id, change) =>
       write('webhooks', async (trx) => {
-        const found = await trx.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
+        const asked = trx.selectFrom('webhooks').selectAll().where('id', '=', id);
+        const found = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
         if (!found) return { result: undefined, changed: false };
         const next: Webhook = { ...webhook(found), ...change };
         const { url, secrets } = next;
