@@ -16,7 +16,7 @@ export async function findMailbox({ store }: Pick<Instance, 'store'>, address: s
   const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
   if (catchAll !== undefined)
     throw cliError('cli.not-found', `${address} has no mailbox of its own; ${catchAll} opens it`, {
-      hint: `name that: '${catchAll}'`,
+      hint: `name that: ${shellWord(catchAll)}`,
     });
   const known = (await store.mailboxes.list()).map((one) => one.address);
   throw cliError('cli.not-found', `there is no mailbox ${address}`, {

@@ -10,6 +10,7 @@ import * as pop3 from '../protocol/pop3/client.ts';
 import * as smtp from '../protocol/smtp/client.ts';
 import { connect, secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 import { Crowd } from './crowd.ts';
 import { gatewayError } from './errors.ts';
@@ -254,16 +255,17 @@ export class Provider {
  */
 function explain(
   error: PosternError,
-  { address }: Mailbox,
+  mailbox: Mailbox,
   application: string | undefined,
   holders: (address: string) => readonly string[],
 ): PosternError {
+  const { address } = mailbox;
   const { code, kind, retryAt } = error;
   if (code === 'oauth.suspended')
     return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const named = application === undefined ? {} : { application };
-  const { id, cause, passesWhen, remedy } = diagnose(error, { address, ...named });
+  const { id, cause, passesWhen, remedy } = diagnose(error, { address, row: rowOf(mailbox), ...named });
   const reply = error.detail['reply'];
   const more = `\`postern check ${shellWord(address)}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));

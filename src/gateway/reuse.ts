@@ -11,6 +11,7 @@ import type { MailEndpoint } from '../oauth/types.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { gatewayError } from './errors.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { ProviderConnection, SignedIn } from './provider.ts';
 
 export interface ReuseOptions {
@@ -233,5 +234,5 @@ function sameWay(one: MailEndpoint, other: MailEndpoint): boolean {
 
 /** `*@domain` stands for every address of the domain; one with a mailbox of its own only loses a session that rests. */
 function covers(name: string, address: string): boolean {
-  return name === address || (name.startsWith('*@') && address.endsWith(name.slice(1)));
+  return name === address || (isCatchAll(name) && address.endsWith(name.slice(1)));
 }

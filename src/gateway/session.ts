@@ -35,8 +35,8 @@ import {
   outcomeOf,
   mailboxClosed,
   outward,
+  refusedHere,
   slowed,
-  wrongPassword,
 } from './verdict.ts';
 
 /** A program that is slowed down is not kept waiting longer than it would wait itself. */
@@ -209,7 +209,7 @@ export class Session {
       this.#record.note('signin.local', 'failed', shown, { mechanism, reason });
       // These words and field names are documented for log watchers such as fail2ban.
       deps.log.warn({ ...this.#record.facts, user: shown, mechanism, reason }, 'sign-in refused');
-      if (local.type === 'refused') return { type: 'refuse', error: wrongPassword() };
+      if (local.type === 'refused') return { type: 'refuse', error: refusedHere(local.reason, shown) };
       this.#place.wait(); // whoever guesses holds nobody up meanwhile
       await this.#around.wall.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return { type: 'refuse', error: slowed(local.retryAt) };

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Application, Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessToken } from './access-token.ts';
@@ -59,7 +60,7 @@ export async function connectMailbox(
   const address = normalAddress(request.address);
   const emit = deps.emit ?? (() => undefined);
   if (request.protocols.length === 0) throw oauthError('oauth.not-granted', 'name at least one of imap, pop3, smtp');
-  if (address.startsWith('*@') && (!isAppOnly(flow) || flow === 'service-account'))
+  if (isCatchAll(address) && (!isAppOnly(flow) || flow === 'service-account'))
     throw oauthError(
       'oauth.flow-unavailable',
       `${address} stands for every address of its domain, and this consent opens one`,

@@ -1,11 +1,11 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
-import { shellWord } from '../base/shell.ts';
 import { createHash, type Hash } from 'node:crypto';
 import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { makeRoom } from '../base/collection.ts';
 import { newId } from '../store/id.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import type {
   MessageChange,
@@ -20,7 +20,7 @@ import { checkAddress, needsUtf8, sameAddress } from './address.ts';
 import { type Arrival, takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { GroupCommit } from './commit.ts';
-import { outboxError } from './errors.ts';
+import { foreignSender, outboxError, patternAsSender } from './errors.ts';
 import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
 
 export interface OutboxDeps {
@@ -133,6 +133,7 @@ class StoredOutbox implements Outbox {
   }
 
   checkSender(mailbox: Mailbox, from: string, only?: string): void {
+    if (isCatchAll(mailbox.address)) throw patternAsSender(mailbox, from);
     if (from !== '') checkAddress(from);
     if (only !== undefined && !sameAddress(only, from))
       throw outboxError('outbox.sender', `the only sender allowed here is ${only}`, {
@@ -140,10 +141,7 @@ class StoredOutbox implements Outbox {
         hint: `set the device’s sender address to ${only}`,
       });
     if (from === '' || maySendAs(mailbox, from)) return;
-    throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
-      detail: { mailbox: mailbox.address, from },
-      hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${shellWord(mailbox.address)} --send-as ${shellWord(from)}`,
-    });
+    throw foreignSender(mailbox, from);
   }
 
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {

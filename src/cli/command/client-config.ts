@@ -6,6 +6,7 @@ import { createAppPassword } from '../../access/app-password.ts';
 import { systemClock } from '../../base/clock.ts';
 import { certificateFiles } from '../../server/certificate.ts';
 import type { Instance } from '../../server/instance.ts';
+import { isCatchAll, rowOf } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { programs, type ClientConfig, type MailProgram } from '../client-config/programs.ts';
 import { doorsOf, PLACEHOLDER, type Security } from '../client-config/settings.ts';
@@ -42,6 +43,14 @@ export function clientConfig(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const mailbox = await findOpened(instance, address);
+        if (isCatchAll(mailbox.address))
+          throw cliError(
+            'cli.usage',
+            `${mailbox.address} stands for every address of its domain, and a program signs in to one of them`,
+            {
+              hint: `name it: postern client-config ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)} --for ${shellWord(options.for)}`,
+            },
+          );
         const program = programs[options.for]!;
         // What cannot be written is found out before a password is made that nobody would see.
         await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
@@ -79,7 +88,7 @@ async function newPassword(instance: Instance, mailbox: Mailbox, program: MailPr
 /** @throws cli.usage when mailbox, program and gateway have no protocol in common */
 export async function writeConfig(
   { config }: Pick<Instance, 'config'>,
-  mailbox: Pick<Mailbox, 'address' | 'protocols'>,
+  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>,
   program: MailProgram,
   options: { readonly password: string; readonly security?: Security; readonly host?: string },
 ): Promise<ClientConfig> {
@@ -96,7 +105,7 @@ export async function writeConfig(
       'cli.usage',
       `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
       {
-        hint: `open it for more: postern mailbox reconsent ${shellWord(mailbox.address)} --protocols ${program.protocols.join(',')}`,
+        hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${program.protocols.join(',')}`,
       },
     );
   }

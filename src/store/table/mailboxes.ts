@@ -95,7 +95,17 @@ export function mailboxTable(engine: Engine): MailboxTable {
 /** `*@domain` for an address of that domain; undefined for what is no address, or a pattern itself. */
 export function catchAllOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');
-  return at < 1 || address.startsWith('*@') ? undefined : `*${address.slice(at)}`;
+  return at < 1 || isCatchAll(address) ? undefined : `*${address.slice(at)}`;
+}
+
+/** Whether it is `*@domain`, which stands for every address of its domain and is none itself: no user name, no sender. */
+export function isCatchAll(address: string): boolean {
+  return address.startsWith('*@');
+}
+
+/** The mailbox that a command can change: for an address that a catch-all mailbox opened, that one. */
+export function rowOf({ address, catchAll }: Pick<Mailbox, 'address' | 'catchAll'>): string {
+  return catchAll ?? address;
 }
 
 /** One address of a catch-all mailbox. */
