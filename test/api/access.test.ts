@@ -326,3 +326,23 @@ test('A41: whoever has a key that is not valid learns nothing of what it was; th
     ['unknown', 'expired', 'revoked', 'wrong-network'],
   );
 });
+
+test('A38: a webhook needs what reading its events needs, belongs to its key, and is bounded', async () => {
+  const writer = await bed.key({ actions: ['webhooks:*'], mailboxes: [ALICE] });
+  const json = { url: 'https://127.0.0.1/x', mailboxes: [ALICE] };
+  await writer.fails('createWebhook', { json }, 403, 'api.forbidden');
+  const reader = await bed.key({ actions: ['webhooks:*', 'events:read'], mailboxes: [ALICE] });
+  const made = await reader.ok('createWebhook', { json });
+  assert.equal(made.apiKeyId, reader.id);
+  const params = { id: made.id };
+  await writer.fails('updateWebhook', { params, json: { url: 'https://127.0.0.1/y' } }, 403, 'api.forbidden');
+  await writer.fails('rotateWebhookSecret', { params, json: {} }, 403, 'api.forbidden');
+  await writer.fails('listWebhookDeliveries', { params }, 403, 'api.forbidden');
+  // Whoever changes it answers for it from then on.
+  const other = await bed.key({ mailboxes: [ALICE] });
+  const changed = await other.ok('updateWebhook', { params, json: { enabled: true } });
+  assert.equal(changed.apiKeyId, other.id);
+  for (let n = 0; n < 19; n++) await other.ok('createWebhook', { json });
+  await other.fails('createWebhook', { json }, 422, 'api.too-many-webhooks');
+  await reader.ok('createWebhook', { json });
+});

@@ -2,6 +2,7 @@
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { createApiKey, revokeApiKey } from '../../access/api-key.ts';
+import { disableWithoutRight } from '../../outbox/webhook/owner.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -130,7 +131,16 @@ function revoke(): Command {
             hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
           });
         await revokeApiKey(instance, row.id);
-        context.result({ revoked: row.id, label: row.label }, [`revoked ${row.id} (${row.label})`]);
+        const { store } = instance;
+        const keys = new Map((await store.apiKeys.list()).map((key) => [key.id, key]));
+        const disabled = (await disableWithoutRight(instance, await store.webhooks.list(), keys)).map(({ id }) => id);
+        context.result({ revoked: row.id, label: row.label, webhooksDisabled: disabled }, [
+          `revoked ${row.id} (${row.label})`,
+        ]);
+        if (disabled.length > 0)
+          context.say(
+            `${disabled.length === 1 ? 'its webhook is' : 'its webhooks are'} switched off with it: ${disabled.join(', ')}; to go on with another key: postern webhook assign ID --key KEY`,
+          );
       });
     });
 }

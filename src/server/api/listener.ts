@@ -54,6 +54,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     vault,
     clock,
     log,
+    audit,
     policy: egress,
     ...(meter ? { tried: meter.webhookTried } : {}),
   });

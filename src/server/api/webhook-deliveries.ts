@@ -4,7 +4,7 @@ import { testDelivery, webhookDeadline } from '../../outbox/webhook/dispatch.ts'
 import type { WebhookDelivery } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, recordChange } from './request.ts';
+import { allowed, type ApiDeps, recordChange } from './request.ts';
 import { iso, isoOrNull, json, jsonBody, page, pageOf, pageQuery, problems, readCursor, time, text } from './schema.ts';
 import { webhookFor } from './webhooks.ts';
 
@@ -51,6 +51,7 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       },
     }),
     async (c) => {
+      allowed(c, 'events:read');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const { limit, cursor, state } = c.req.valid('query');
       const before = readCursor(cursor, z.int());
@@ -77,6 +78,7 @@ export function webhookDeliveries(app: ApiApp, { store, clock, audit }: ApiDeps)
       responses: { 200: json(deliverySchema, 'the delivery'), ...problems },
     }),
     async (c) => {
+      allowed(c, 'events:read');
       const { id, delivery } = c.req.valid('param');
       const webhook = await webhookFor(c, store, id);
       const row = await store.webhooks.findDelivery(webhook.id, delivery);

@@ -7,7 +7,7 @@ import type { Webhook } from '../../store/types-api.ts';
 import { MESSAGE_EVENTS } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, recordChange } from './request.ts';
+import { allowed, type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, mayUse, recordChange } from './request.ts';
 import {
   gone,
   iso,
@@ -37,6 +37,9 @@ const url = text(2000).openapi({ example: 'https://example.com/hooks/mail' });
 const webhookSchema = z
   .object({
     id: z.string(),
+    apiKeyId: z.string().nullable().openapi({
+      description: 'the key it belongs to: that which made it, or changed it last; it is switched off with that key',
+    }),
     url,
     types: z.array(z.string()),
     mailboxes: z.array(z.string()),
@@ -62,6 +65,9 @@ function byAge(a: Position, b: Position): number {
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
 const MAX_SECRETS = 2;
+/** Each event makes a delivery for each webhook. */
+const MAX_OF_KEY = 20;
+const MAX_WEBHOOKS = 200;
 
 export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: ApiDeps): void {
   const tags = ['webhooks'];
@@ -76,9 +82,10 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
   };
   const shown = async (row: Webhook) => {
     const secrets = await openSecrets(vault, row, clock.now());
-    const { id, url, types, mailboxes, state, createdAt } = row;
+    const { id, apiKeyId, url, types, mailboxes, state, createdAt } = row;
     return {
       id,
+      apiKeyId: apiKeyId ?? null,
       url,
       types: [...types],
       mailboxes: [...mailboxes],
@@ -155,6 +162,8 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       responses: { 201: json(withSecret, 'with the secret its signatures are made with'), ...problems },
     }),
     async (c) => {
+      // What is told by a webhook might as well be read.
+      const key = allowed(c, 'events:read');
       const body = c.req.valid('json');
       const mailboxes = await scope(c, body.mailboxes);
       judge.check(body.url);
@@ -162,6 +171,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       const secret = newWebhookSecret();
       const row: Webhook = {
         id,
+        apiKeyId: key.id,
         url: body.url,
         types: body.types,
         mailboxes,
@@ -170,7 +180,11 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
         cursor: await store.outbox.lastEvent(),
         createdAt: clock.now(),
       };
-      await store.webhooks.insert(row);
+      if (!(await store.webhooks.insert(row, { ofKey: MAX_OF_KEY, all: MAX_WEBHOOKS })))
+        throw apiError(
+          'api.too-many-webhooks',
+          `a key has at most ${MAX_OF_KEY} webhooks, an installation ${MAX_WEBHOOKS}`,
+        );
       await recordChange(c, audit, 'webhook.created', { id, url: body.url, mailboxes });
       return c.json({ ...(await shown(row)), secret: secret.reveal() }, 201);
     },
@@ -205,6 +219,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       responses: { 200: json(webhookSchema, 'as it is now'), ...problems },
     }),
     async (c) => {
+      const key = allowed(c, 'events:read');
       const { id } = await webhookFor(c, store, c.req.valid('param').id);
       const { url: to, types: what, mailboxes: of, enabled } = c.req.valid('json');
       if (to !== undefined) judge.check(to);
@@ -213,7 +228,9 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
         since: clock.now(),
         reason: `switched off by the key ${c.get('key').id}`,
       } as const;
+      // Whoever says where it goes answers for it from then on: it ends with that key.
       const row = await store.webhooks.update(id, {
+        apiKeyId: key.id,
         ...(to === undefined ? {} : { url: to }),
         ...(what === undefined ? {} : { types: what }),
         ...(of === undefined ? {} : { mailboxes: await scope(c, of) }),
@@ -266,6 +283,7 @@ export function webhooks(app: ApiApp, { store, vault, clock, audit, egress }: Ap
       responses: { 200: json(withSecret, 'with the new secret'), ...problems },
     }),
     async (c) => {
+      allowed(c, 'events:read');
       const row = await webhookFor(c, store, c.req.valid('param').id);
       const now = clock.now();
       const end = now + c.req.valid('json').overlapSeconds * 1000;
