@@ -21,6 +21,7 @@ import { ensureKey, openInstance } from '../src/server/instance.ts';
 import { makeCertificates } from '../test/bed/certificates.ts';
 import { type Postfix, startPostfix } from '../test/bed/postfix.ts';
 import { privateFolder } from '../test/bed/process.ts';
+import { editMailbox } from '../src/store/edit.ts';
 
 const root = join(import.meta.dirname, '..');
 const mailbench = join(import.meta.dirname, 'load/build/mailbench');
@@ -91,7 +92,7 @@ async function furnish(path: string): Promise<{ readonly apiKey: string; readonl
     flow: 'authorization-code',
     redirect: { uri: 'http://localhost/', wait: (url) => sandbox.approve(url), close: () => Promise.resolve() },
   });
-  await instance.store.mailboxes.update(USER, { settings: { outgoing: 'outbox', sendAs: ['a@example.test'] } });
+  await editMailbox(instance.store, USER, () => ({ outgoing: 'outbox', sendAs: ['a@example.test'] }));
   await instance.outbox.holdMailbox(USER, 'bench', 'only acceptance is measured');
   const scope = { label: 'bench', mailboxes: ['*'], networks: [] };
   const { password } = await createAppPassword(instance, { ...scope, protocols: ['smtp'] });

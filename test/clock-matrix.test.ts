@@ -314,6 +314,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     const secrets = await sealSecrets(vault, 'whk_1', [{ secret: newWebhookSecret(), expiresAt: undefined }]);
     await store.webhooks.insert({
       id: 'whk_1',
+      apiKeyId: undefined,
       url: `http://127.0.0.1:${port}/hook`,
       types: [],
       mailboxes: ['*'],

@@ -15,6 +15,7 @@ import { createAppPassword, type NewAppPassword, revokeAppPassword } from './app
 import { resumeGrant, suspendGrant } from '../oauth/suspension.ts';
 import { openSignIn } from './sign-in.ts';
 import type { SignIn, SignInResult } from './types.ts';
+import { editMailbox } from '../store/edit.ts';
 
 const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
@@ -287,10 +288,10 @@ test('S11: a sign-in that is answered while its app password is revoked is told 
 
 test('A4: the mailbox as it is now is known from memory, and follows each change', async () => {
   assert.deepEqual(signIn.known(ALICE)?.settings, {});
-  await store.mailboxes.update(ALICE, { settings: { sendAs: [BOB] } });
+  await editMailbox(store, ALICE, () => ({ sendAs: [BOB] }));
   await looked();
   assert.deepEqual(signIn.known(ALICE)?.settings, { sendAs: [BOB] });
-  await store.mailboxes.update(ALICE, { settings: {} });
+  await editMailbox(store, ALICE, () => ({}));
   await looked();
   assert.deepEqual(signIn.known(ALICE)?.settings, {});
   assert.equal(signIn.known('nobody@contoso.test'), undefined);

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { asError } from '../base/error.ts';
 import type { AppPassword, Mailbox, Store } from '../store/types.ts';
-import { catchAllOf, openedBy } from '../store/table/mailboxes.ts';
+import { catchAllOf, isCatchAll, openedBy } from '../store/table/mailboxes.ts';
 import type { Vault } from '../vault/types.ts';
 import { hashKey, hashOf } from './app-password.ts';
 import { accessError } from './errors.ts';
@@ -107,6 +107,8 @@ class SignInCheck implements SignIn {
     if (row === undefined && mailbox === undefined && trusted && this.#empty) {
       throw accessError('access.empty', 'this gateway has no mailbox and no app password, so nobody can sign in yet');
     }
+    // Nobody is guessing here: the password is right.
+    if (refusal === 'catch-all') return { type: 'refused', reason: refusal };
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
       const wait = await this.#slowDown.failed(client, address);
       return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
@@ -234,7 +236,8 @@ class SignInCheck implements SignIn {
       return 'wrong-mailbox';
     if (!row.protocols.includes(protocol)) return 'wrong-protocol';
     if (!isWithin(remoteAddress, row.networks)) return 'wrong-network';
-    return mailbox === undefined ? 'no-such-mailbox' : undefined;
+    if (mailbox === undefined) return 'no-such-mailbox';
+    return isCatchAll(mailbox.address) ? 'catch-all' : undefined;
   }
 
   #isValid(row: AppPassword): boolean {

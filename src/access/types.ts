@@ -11,7 +11,7 @@ export interface SignInAttempt {
   readonly remoteAddress: string;
 }
 
-/** Why a local sign-in was refused. The client sees one and the same answer for all but `slow-down`. */
+/** Why a local sign-in was refused. The client sees one and the same answer for all but `catch-all` and `slow-down`. */
 export type Refusal =
   | 'unknown-password'
   | 'wrong-mailbox'
@@ -19,7 +19,9 @@ export type Refusal =
   | 'wrong-network'
   | 'expired'
   | 'revoked'
-  | 'no-such-mailbox';
+  | 'no-such-mailbox'
+  /** The password is right, and the user name is `*@domain` instead of an address. */
+  | 'catch-all';
 
 export type SignInResult =
   | { readonly type: 'accepted'; readonly mailbox: Mailbox; readonly appPassword: AppPassword }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type ApiKeyDeps, createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
 import { validityOf } from '../access/validity.ts';
+import { disableWithoutRight } from '../outbox/webhook/owner.ts';
 import { act, type Desk } from './act.ts';
 import { addressesOf, findGiven, seenBy } from './find.ts';
 
@@ -54,6 +55,8 @@ export const revokeApiKey = act({
       list: 'postern apikey list',
     });
     await revoke(desk, row.id);
-    return row;
+    const keys = new Map((await desk.store.apiKeys.list()).map((key) => [key.id, key]));
+    const disabled = await disableWithoutRight(desk, await desk.store.webhooks.list(), keys);
+    return { ...row, webhooksDisabled: disabled.map(({ id }) => id) };
   },
 });

@@ -23,7 +23,7 @@ export async function findMailbox({ store }: Place, address: string, actor?: Act
   const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
   if (catchAll !== undefined)
     throw adminError('admin.not-found', `${address} has no mailbox of its own; ${catchAll} opens it`, {
-      hint: `name that: '${catchAll}'`,
+      hint: `name that: ${shellWord(catchAll)}`,
     });
   if (actor?.type === 'api-key') throw notForKey(address);
   const known = (await store.mailboxes.list()).map((one) => one.address);

@@ -16,6 +16,7 @@ import { endInvitation, invitationLink } from '../onboard/consent-link.ts';
 import { adoptAccount } from '../onboard/import/adopt.ts';
 import { checkAddress } from '../outbox/address.ts';
 import type { Outbox } from '../outbox/types.ts';
+import { editMailbox } from '../store/edit.ts';
 import type { Mailbox } from '../store/types.ts';
 import { PROTOCOLS } from '../store/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
@@ -124,21 +125,25 @@ export const setMailbox = act({
     for (const one of sendAs) checkAddress(one);
     if (routes?.includes('relay') === true && desk.config.outbox.relay === undefined)
       throw adminError('admin.input', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
-    const [{ address, settings }] = desk.mailboxes as readonly [Mailbox];
+    const [{ address }] = desk.mailboxes as readonly [Mailbox];
     const gone = new Set(notAs.map((one) => one.toLowerCase()));
-    const senders = new Set([...(settings.sendAs ?? []), ...sendAs.map((one) => one.toLowerCase())]);
-    const changed = {
-      ...settings,
-      ...(outgoing === undefined ? {} : { outgoing }),
-      ...(routes === undefined ? {} : { routes }),
-      sendAs: [...senders].filter((one) => !gone.has(one)),
-    };
-    await desk.store.mailboxes.update(address, { settings: changed });
+    // Decided on what is there when it is written: others hold and release mailboxes meanwhile.
+    const edited = await editMailbox(desk.store, address, (settings) => {
+      const senders = new Set([...(settings.sendAs ?? []), ...sendAs.map((one) => one.toLowerCase())]);
+      return {
+        ...settings,
+        ...(outgoing === undefined ? {} : { outgoing }),
+        ...(routes === undefined ? {} : { routes }),
+        sendAs: [...senders].filter((one) => !gone.has(one)),
+      };
+    });
+    if (!edited) throw adminError('admin.input', `${address} was removed meanwhile`, { hint: 'nothing was changed' });
+    const { settings } = edited;
     return {
       address,
-      outgoing: changed.outgoing ?? ('direct' as const),
-      routes: changed.routes,
-      sendAs: changed.sendAs,
+      outgoing: settings.outgoing ?? ('direct' as const),
+      routes: settings.routes,
+      sendAs: settings.sendAs,
     };
   },
   record: ({ address, ...data }) => [{ mailbox: address, data }],

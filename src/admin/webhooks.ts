@@ -1,17 +1,19 @@
 /** Webhooks: which receivers get which events, signed with which secrets; and the log of what was sent. */
 import { z } from 'zod';
+import { opens as ofKey } from '../access/api-sign-in.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Secret } from '../base/secret.ts';
 import { testDelivery, webhookDeadline } from '../outbox/webhook/dispatch.ts';
 import { Egress, type EgressPolicy } from '../outbox/webhook/egress.ts';
 import { newWebhookSecret, openSecrets, sealSecrets, type WebhookSecret } from '../outbox/webhook/signature.ts';
+import { rightLost } from '../outbox/webhook/owner.ts';
 import { newId } from '../store/id.ts';
 import type { Webhook, WebhookDelivery } from '../store/types-api.ts';
 import { MESSAGE_EVENTS } from '../store/types-outbox.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
-import { nameOf } from './actor.ts';
+import { type Actor, nameOf, requirePermission } from './actor.ts';
 import { adminError } from './errors.ts';
 import { addressesOf, seenBy } from './find.ts';
 import { limit, text, time } from './schema.ts';
@@ -19,6 +21,8 @@ import { limit, text, time } from './schema.ts';
 interface WebhookDeps extends ActDeps {
   readonly vault: Vault;
   readonly clock: Clock;
+}
+interface EgressDeps extends WebhookDeps {
   /** Where webhooks may go. */
   readonly egress: EgressPolicy;
 }
@@ -50,6 +54,9 @@ export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const;
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
 const MAX_SECRETS = 2;
+/** Each event makes a delivery for each webhook. */
+const MAX_OF_KEY = 20;
+const MAX_WEBHOOKS = 200;
 
 export const listWebhooks = act({
   name: 'webhooks.list',
@@ -72,13 +79,15 @@ export const createWebhook = act({
   scope: ({ mailboxes }) => mailboxes,
   audits: 'api.changed',
   what: 'webhook.created',
-  async run(desk: Desk<WebhookDeps>, { url, types, mailboxes }): Promise<WithSecret> {
-    const { store, vault, clock, egress } = desk;
+  async run(desk: Desk<EgressDeps>, { url, types, mailboxes }): Promise<WithSecret> {
+    const { store, vault, clock, egress, actor } = desk;
+    requireReading(actor);
     new Egress(egress).check(url);
     const id = newId('whk');
     const secret = newWebhookSecret();
     const row: Webhook = {
       id,
+      apiKeyId: keyOf(actor),
       url,
       types,
       mailboxes: addressesOf(desk, mailboxes),
@@ -87,7 +96,11 @@ export const createWebhook = act({
       cursor: await store.outbox.lastEvent(),
       createdAt: clock.now(),
     };
-    await store.webhooks.insert(row);
+    if (!(await store.webhooks.insert(row, { ofKey: MAX_OF_KEY, all: MAX_WEBHOOKS })))
+      throw adminError(
+        'admin.too-many-webhooks',
+        `a key has at most ${MAX_OF_KEY} webhooks, an installation ${MAX_WEBHOOKS}`,
+      );
     return { ...(await shown(desk, row)), secret };
   },
   record: ({ id, url, mailboxes }) => [{ data: { id, url, mailboxes } }],
@@ -109,12 +122,16 @@ export const updateWebhook = act({
   scope: ({ mailboxes = [] }) => mailboxes,
   audits: 'api.changed',
   what: 'webhook.changed',
-  async run(desk: Desk<WebhookDeps>, { id, url, types, mailboxes, enabled }) {
+  async run(desk: Desk<EgressDeps>, { id, url, types, mailboxes, enabled }) {
     const { store, clock, egress, actor } = desk;
+    requireReading(actor);
     await find(desk, id);
     if (url !== undefined) new Egress(egress).check(url);
     const off = { type: 'disabled', since: clock.now(), reason: `switched off by ${nameOf(actor)}` } as const;
+    const key = keyOf(actor);
     const row = await store.webhooks.update(id, {
+      // Whoever says where it goes answers for it from then on: it ends with that key.
+      ...(key === undefined ? {} : { apiKeyId: key }),
       ...(url === undefined ? {} : { url }),
       ...(types === undefined ? {} : { types }),
       ...(mailboxes === undefined ? {} : { mailboxes: addressesOf(desk, mailboxes) }),
@@ -134,10 +151,36 @@ export const removeWebhook = act({
   audits: 'api.changed',
   what: 'webhook.removed',
   async run(desk: Desk<WebhookDeps>, { id }) {
-    await find(desk, id);
+    const found = await find(desk, id);
     if (!(await desk.store.webhooks.remove(id))) throw unknown(id);
+    return found;
   },
-  record: (_, { id }) => [{ data: { id } }],
+  record: ({ id, url }) => [{ data: { id, url } }],
+});
+
+export const assignWebhook = act({
+  name: 'webhooks.assign',
+  summary: 'Make a webhook over to another API key, and switch it on again',
+  permission: 'api-keys:write',
+  input: byId.extend({ key: text(60).meta({ description: 'id of the key' }) }),
+  audits: 'api.changed',
+  what: 'webhook.assigned',
+  async run(desk: Desk<WebhookDeps>, { id, key: keyId }) {
+    const { store, clock } = desk;
+    const found = await find(desk, id);
+    const key = await store.apiKeys.find(keyId);
+    if (!key)
+      throw adminError('admin.not-found', `there is no API key ${keyId}`, { hint: 'postern apikey list shows them' });
+    const lost = rightLost({ ...found, apiKeyId: key.id }, key, clock.now());
+    const closed = found.mailboxes.find((one) => !ofKey(key, one));
+    if (lost !== undefined || closed !== undefined)
+      throw adminError('admin.input', lost ?? `the API key ${key.id} does not open ${closed}`, {
+        hint: 'choose a key that allows events:read and opens the mailboxes of the webhook: postern apikey list',
+      });
+    await store.webhooks.update(found.id, { apiKeyId: key.id, state: { type: 'enabled' } });
+    return { id: found.id, url: found.url, key };
+  },
+  record: ({ id, url, key }) => [{ data: { id, url, assignedTo: key.id } }],
 });
 
 export const rotateWebhookSecret = act({
@@ -155,7 +198,8 @@ export const rotateWebhookSecret = act({
   audits: 'api.changed',
   what: 'webhook.secret-rotated',
   async run(desk: Desk<WebhookDeps>, { id, overlapSeconds }): Promise<WithSecret> {
-    const { store, vault, clock } = desk;
+    const { store, vault, clock, actor } = desk;
+    requireReading(actor);
     const row = await find(desk, id);
     const now = clock.now();
     const end = now + overlapSeconds * 1000;
@@ -179,6 +223,7 @@ export const listWebhookDeliveries = act({
   permission: 'webhooks:read',
   input: byId.extend({ limit, after: z.int().optional(), state: z.enum(DELIVERY_STATES).optional() }),
   async run(desk: Desk<WebhookDeps>, { id, limit, after, state }) {
+    requireReading(desk.actor);
     await find(desk, id);
     return pageOf(limit, (most) => desk.store.webhooks.deliveries(id, { limit: most, state, before: after }));
   },
@@ -190,6 +235,7 @@ export const getWebhookDelivery = act({
   permission: 'webhooks:read',
   input: byDelivery,
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
+    requireReading(desk.actor);
     await find(desk, id);
     return findDelivery(desk.store, id, delivery);
   },
@@ -243,6 +289,11 @@ export const testWebhook = act({
   },
   record: (delivery, { id }) => [{ data: { id, deliveryId: delivery.id } }],
 });
+
+/** What is told by a webhook might as well be read. */
+const requireReading = (actor: Actor): void => requirePermission(actor, 'events:read');
+
+const keyOf = (actor: Actor): string | undefined => (actor.type === 'api-key' ? actor.key.id : undefined);
 
 async function shown({ vault, clock }: WebhookDeps, { secrets, ...row }: Webhook): Promise<ShownWebhook> {
   const live = await openSecrets(vault, { id: row.id, secrets }, clock.now());

@@ -116,6 +116,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'api.media-type': { http: 415 },
   'api.too-large': { http: 413 },
   'api.slow': { http: 408 },
+  'api.too-many-webhooks': { http: 422 },
   'outbox.template': { http: 422 },
   'outbox.template-data': { http: 422 },
   'outbox.webhook-address': { http: 422 },

@@ -9,6 +9,7 @@ import { grantHealth, type RiskCause } from '../oauth/health.ts';
 import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
 import { readGrant } from '../oauth/renewal.ts';
 import type { AccessToken } from '../oauth/types.ts';
+import { isCatchAll, rowOf } from '../store/table/mailboxes.ts';
 import { type Application, type Grant, type Mailbox, type Protocol } from '../store/types.ts';
 import { describeChanges, describeLimits, type Usage } from './advice.ts';
 import { checkAuthority } from './authority.ts';
@@ -33,7 +34,11 @@ export async function* checkMailbox(
   const { clock } = deps;
   const parts = await openParts(deps, mailbox).catch(asError);
   if (isError(parts)) {
-    yield new Steps(clock, options, { address: mailbox.address }).failed('grant', 'consent', parts);
+    yield new Steps(clock, options, { address: mailbox.address, row: rowOf(mailbox) }).failed(
+      'grant',
+      'consent',
+      parts,
+    );
     return;
   }
   const { application, grant, profile, facts } = parts;
@@ -66,7 +71,7 @@ export async function* checkMailbox(
       );
     yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox));
   }
-  const everyAddress = mailbox.address.startsWith('*@');
+  const everyAddress = isCatchAll(mailbox.address);
   if (everyAddress)
     yield steps.skipped(
       'sign-in',
@@ -88,7 +93,11 @@ export async function* checkSignIn(
   options: CheckOptions = {},
 ): AsyncGenerator<Finding, void, void> {
   const parts = await openParts(deps, mailbox).catch(asError);
-  const steps = new Steps(deps.clock, options, isError(parts) ? { address: mailbox.address } : parts.facts);
+  const steps = new Steps(
+    deps.clock,
+    options,
+    isError(parts) ? { address: mailbox.address, row: rowOf(mailbox) } : parts.facts,
+  );
   let token: AccessToken | undefined;
   const asked = await steps.run('token', 'token', async () => {
     const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, false, options);
@@ -131,7 +140,13 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
   const application = await store.applications.find(grant.applicationId);
   if (!application) throw oauthError('oauth.misconfigured', `the application of ${mailbox.address} is gone`);
   const { name, clientId, tenant } = application;
-  const facts = { address: mailbox.address, application: name, clientId, ...(tenant === undefined ? {} : { tenant }) };
+  const facts = {
+    address: mailbox.address,
+    row: rowOf(mailbox),
+    application: name,
+    clientId,
+    ...(tenant === undefined ? {} : { tenant }),
+  };
   return { application, grant, profile: resolveProvider(application), facts };
 }
 
@@ -139,12 +154,12 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
 async function describeHealth(
   { store, clock }: CheckDeps,
   { grant, application, profile }: Parts,
-  { address }: Mailbox,
+  mailbox: Mailbox,
 ): Promise<Found> {
   // As it is now: the token may have been renewed a moment ago.
   const now = (await store.grants.find(grant.id)) ?? grant;
   const { inactivityMs } = profile;
-  const health = grantHealth({ grant: now, application, inactivityMs, mailbox: address }, clock.now());
+  const health = grantHealth({ grant: now, application, inactivityMs, mailbox: rowOf(mailbox) }, clock.now());
   const facts = { health: health.type };
   if (health.type === 'healthy') return { says: 'nothing known that will end the consent', facts };
   if (health.type !== 'at-risk' || health.cause.startsWith('credential-'))

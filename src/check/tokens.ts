@@ -5,6 +5,7 @@ import { isAppOnly } from '../oauth/flows.ts';
 import type { ProviderProfile } from '../oauth/provider.ts';
 import { compareScopes, mailScopes } from '../oauth/scopes.ts';
 import type { AccessToken } from '../oauth/types.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Grant, Mailbox } from '../store/types.ts';
 import type { Found } from './step.ts';
 import type { CheckDeps, CheckOptions } from './types.ts';
@@ -63,7 +64,7 @@ export function judgeToken(token: AccessToken, profile: ProviderProfile, grant: 
       remedy: [
         {
           do: 'take the permission out of the registration if nothing else needs it, then consent again',
-          run: `postern mailbox reconsent ${shellWord(mailbox.address)}`,
+          run: `postern mailbox reconsent ${shellWord(rowOf(mailbox))}`,
         },
       ],
     },

@@ -3,6 +3,7 @@ import { shellWord } from '../base/shell.ts';
 import type { Finding } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../server/instance.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox, Protocol } from '../store/types.ts';
 
 export type ProtocolTest =
@@ -43,7 +44,7 @@ function factsOf(findings: readonly Finding[], step: string): Finding['facts'] {
 const NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
 
 /** A line or a few for a person. */
-export function describeTest(test: ProtocolTest, address: string): readonly string[] {
+export function describeTest(test: ProtocolTest, mailbox: Mailbox): readonly string[] {
   const name = NAMES[test.protocol];
   switch (test.outcome) {
     case 'works':
@@ -51,7 +52,7 @@ export function describeTest(test: ProtocolTest, address: string): readonly stri
     case 'not-consented':
       return [
         `${name}  not set up: nobody consented to it`,
-        `      next: postern mailbox reconsent ${shellWord(address)} --protocols imap,pop3,smtp`,
+        `      next: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols imap,pop3,smtp`,
       ];
     case 'fails': {
       const { says, diagnosis } = test.failed;

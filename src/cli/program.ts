@@ -27,6 +27,7 @@ import { supportBundle } from './command/support-bundle.ts';
 import { suppression } from './command/suppression.ts';
 import { token } from './command/token.ts';
 import { updateData } from './command/update-data.ts';
+import { webhook } from './command/webhook.ts';
 
 export function program(): Command {
   const root = new Command('postern')
@@ -62,6 +63,7 @@ export function program(): Command {
     suppression,
     sendmail,
     apikey,
+    webhook,
     token,
     check,
     explain,

@@ -2,6 +2,7 @@
 import { maySendAs } from '../access/senders.ts';
 import { shellWord } from '../base/shell.ts';
 import type { Instance } from '../server/instance.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Mailbox } from '../store/types.ts';
 import { cliError } from './errors.ts';
 
@@ -24,7 +25,8 @@ type Deps = Pick<Instance, 'config' | 'outbox' | 'store'>;
 
 /**
  * A whole address needs a mailbox that may send as it. Whoever has none (cron’s root, PHP’s www-data, a message without From)
- * sends as the mailbox for local senders, and the header keeps the name.
+ * sends as the mailbox for local senders, and the header keeps the name. That `*@domain` would open `root@domain` makes no mailbox of
+ * it: the provider has one only where somebody added it.
  * @throws cli.not-found
  */
 export async function whoSends(deps: Deps, { envelope, header, mailbox: named }: SenderWish): Promise<Sending> {
@@ -35,20 +37,31 @@ export async function whoSends(deps: Deps, { envelope, header, mailbox: named }:
   if (from?.includes('@') === true)
     return { mailbox: own ?? (await ownerOf(deps, from)) ?? (await nobody(deps, from)), sender: from };
   const completed = from === undefined || localDomain === undefined ? [] : [`${from}@${localDomain}`];
-  const candidates = [...completed, ...(header?.includes('@') === true ? [header] : [])];
-  for (const sender of candidates) {
-    const mailbox = own ?? (await ownerOf(deps, sender));
+  for (const sender of completed) {
+    const mailbox = own ?? (await ownerOf(deps, sender, 'added'));
     if (mailbox && maySendAs(mailbox, sender)) return { mailbox, sender };
+  }
+  if (header?.includes('@') === true) {
+    const mailbox = own ?? (await ownerOf(deps, header));
+    if (mailbox && maySendAs(mailbox, header)) return { mailbox, sender: header };
   }
   const mailbox = own ?? (await localMailbox(deps, from));
   return { mailbox, sender: mailbox.address };
 }
 
-/** The mailbox of an address, or the one that declares it as another sender. */
-async function ownerOf({ store }: Deps, address: string): Promise<Mailbox | undefined> {
+/**
+ * The mailbox of an address, or the one that declares it as another sender.
+ * @param which `added`: only one that somebody added under this very address
+ */
+async function ownerOf(
+  { store }: Deps,
+  address: string,
+  which: 'added' | 'opened' = 'opened',
+): Promise<Mailbox | undefined> {
+  const { mailboxes } = store;
   return (
-    (await store.mailboxes.opened(address.toLowerCase())) ??
-    (await store.mailboxes.list()).find((mailbox) => maySendAs(mailbox, address))
+    (await (which === 'added' ? mailboxes.find(address) : mailboxes.opened(address.toLowerCase()))) ??
+    (await mailboxes.list()).find((mailbox) => !isCatchAll(mailbox.address) && maySendAs(mailbox, address))
   );
 }
 
@@ -69,10 +82,12 @@ async function localMailbox(deps: Deps, name: string | undefined): Promise<Mailb
   if (mailbox) return mailbox;
   const { localMailbox: wanted } = deps.config.outbox;
   const what = name === undefined ? 'the message has no sender' : `${name} is a name of this machine, not an address`;
+  const sending = await sendingMailboxes(deps);
+  const several = sending.length === 0 ? 'no mailbox may send' : 'several mailboxes could send it';
   throw cliError(
     'cli.not-found',
     wanted === undefined
-      ? `${what}, and several mailboxes could send it`
+      ? `${what}, and ${sending.some(({ address }) => isCatchAll(address)) ? 'every address of a domain could send it' : several}`
       : `${what}, and there is no mailbox ${wanted}, which outbox.localMailbox names`,
     {
       hint: `say in postern.yaml which mailbox sends such mail: outbox: { localMailbox: ADDRESS }; or give --mailbox ADDRESS; ${await thereAre(deps)}`,
@@ -84,15 +99,25 @@ async function localMailbox(deps: Deps, name: string | undefined): Promise<Mailb
 async function defaultMailbox({ config, store }: Deps): Promise<Mailbox | undefined> {
   const { localMailbox: wanted } = config.outbox;
   if (wanted !== undefined) return store.mailboxes.opened(wanted.toLowerCase());
-  const sending = (await store.mailboxes.list()).filter(({ protocols }) => protocols.includes('smtp'));
-  return sending.length === 1 ? sending[0] : undefined;
+  const [only, ...more] = await sendingMailboxes({ store });
+  return only && more.length === 0 && !isCatchAll(only.address) ? only : undefined;
+}
+
+async function sendingMailboxes({ store }: Pick<Deps, 'store'>): Promise<readonly Mailbox[]> {
+  return (await store.mailboxes.list()).filter(({ protocols }) => protocols.includes('smtp'));
 }
 
 /** @throws cli.not-found */
 async function namedMailbox(deps: Deps, address: string): Promise<Mailbox> {
   const mailbox = await deps.store.mailboxes.opened(address.toLowerCase());
-  if (mailbox) return mailbox;
-  throw cliError('cli.not-found', `there is no mailbox ${address}`, { hint: await thereAre(deps) });
+  if (mailbox && !isCatchAll(mailbox.address)) return mailbox;
+  throw cliError(
+    'cli.not-found',
+    mailbox
+      ? `${address} stands for every address of its domain; name the one that sends`
+      : `there is no mailbox ${address}`,
+    { hint: mailbox ? `--mailbox SOMEBODY${address.slice(1)}` : await thereAre(deps) },
+  );
 }
 
 /** @throws cli.not-found */

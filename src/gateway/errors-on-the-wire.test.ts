@@ -52,6 +52,7 @@ const causes: Readonly<Record<string, readonly ((bench: Bench, provider: FakePro
       'no-such-mailbox',
     ] as const
   ).map((reason) => (bench: Bench) => void bench.signIn.next.push({ type: 'refused', reason })),
+  'gateway.user-name': [(bench) => void bench.signIn.next.push({ type: 'refused', reason: 'catch-all' })],
   'gateway.slowed': [(bench) => void bench.signIn.next.push({ type: 'slow-down', retryAt: Date.now(), waitMs: 1 })],
   'gateway.consent-needed': [
     (bench) => (bench.tokens.failure = foreign('oauth.needs-consent', 'AADSTS70008')),

@@ -22,6 +22,10 @@ export const gatewayError = errorTable({
     kind: 'denied',
     hint: 'use an app password made by `postern password add`, and the mailbox address as user name',
   },
+  'gateway.user-name': {
+    kind: 'denied',
+    hint: 'the app password is right; give the address of one mailbox as user name',
+  },
   'gateway.slowed': {
     kind: 'limit',
     hint: 'too many wrong passwords came from this address or for this mailbox; wait, then try again',

@@ -4,6 +4,7 @@ import { shellWord } from '../base/shell.ts';
 import { maySendAs } from '../access/senders.ts';
 import { authorProblem } from '../protocol/mime/authors.ts';
 import { readFields } from '../protocol/mime/header-fields.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { RelayedMessage, SmtpRules } from './continuity/smtp-dialogue.ts';
 
@@ -50,6 +51,6 @@ export function relayedFacts({ from, to, recipients, octets, messageId, reply, t
   };
 }
 
-function refusal(text: string, { address }: Mailbox): string {
-  return `550 5.7.60 ${asciiLine(text, 400)}; allow it with: postern mailbox set ${shellWord(address)} --send-as OTHER`;
+function refusal(text: string, mailbox: Mailbox): string {
+  return `550 5.7.60 ${asciiLine(text, 400)}; allow it with: postern mailbox set ${shellWord(rowOf(mailbox))} --send-as OTHER`;
 }

@@ -12,6 +12,7 @@ import { protocolError } from '../protocol/errors.ts';
 import type { Response } from '../protocol/imap/response.ts';
 import { ImapSession, SESSION_LIMITS, type SessionLimits } from '../protocol/imap/session.ts';
 import { Conn } from '../protocol/wire/conn.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import { upstreamError } from '../upstream/errors.ts';
 import type { UpstreamConnection, UpstreamSession } from '../upstream/upstream.ts';
 
@@ -238,5 +239,5 @@ function sameWay(one: MailEndpoint, other: MailEndpoint): boolean {
 
 /** `*@domain` stands for every address of the domain; one with a mailbox of its own only loses a session that rests. */
 function covers(name: string, address: string): boolean {
-  return name === address || (name.startsWith('*@') && address.endsWith(name.slice(1)));
+  return name === address || (isCatchAll(name) && address.endsWith(name.slice(1)));
 }

@@ -29,7 +29,7 @@ import { SessionRecord } from './session-record.ts';
 import { beginSigningIn, type SigningIn } from './signing-in.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ListenerConfig } from './types.ts';
-import { asAddress, barredBy, codeOf, isAway, outcomeOf, outward, slowed, wrongPassword } from './verdict.ts';
+import { asAddress, barredBy, codeOf, isAway, outcomeOf, outward, refusedHere, slowed } from './verdict.ts';
 
 /** A program that is slowed down is not kept waiting longer than it would wait itself. */
 const SLOWEST_MS = 30_000;
@@ -201,7 +201,7 @@ export class Session {
       this.#record.note('signin.local', 'failed', shown, { mechanism, reason });
       // These words and field names are documented for log watchers such as fail2ban.
       deps.log.warn({ ...this.#record.facts, user: shown, mechanism, reason }, 'sign-in refused');
-      if (local.type === 'refused') return { type: 'refuse', error: wrongPassword() };
+      if (local.type === 'refused') return { type: 'refuse', error: refusedHere(local.reason, shown) };
       this.#place.wait(); // whoever guesses holds nobody up meanwhile
       await this.#around.wall.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
       return { type: 'refuse', error: slowed(local.retryAt) };

@@ -1,4 +1,5 @@
 /** What a failure is called in metrics and logs, and what of it may be said outside. */
+import type { Refusal } from '../access/types.ts';
 import { baseError, type PosternError } from '../base/error.ts';
 import type { Verdict } from '../protocol/sign-in.ts';
 import { mailboxClosed } from '../upstream/explain.ts';
@@ -20,9 +21,11 @@ export function outward(error: PosternError): PosternError {
   return error.kind === 'bug' ? baseError('base.bug', 'an internal error, the log has more', { cause: error }) : error;
 }
 
+const REFUSED: ReadonlySet<string> = new Set(['gateway.wrong-password', 'gateway.user-name']);
+
 export function outcomeOf(verdict: Verdict): 'ok' | 'refused' | 'slowed' | 'failed' {
   if (verdict.type === 'accept') return 'ok';
-  if (verdict.error.code === 'gateway.wrong-password') return 'refused';
+  if (REFUSED.has(verdict.error.code)) return 'refused';
   return verdict.error.code === 'gateway.slowed' ? 'slowed' : 'failed';
 }
 
@@ -37,6 +40,12 @@ export function asAddress(user: string): string {
 
 export function wrongPassword(): PosternError {
   return gatewayError('gateway.wrong-password', 'the user name or app password is not right');
+}
+
+/** What a refusal of our own says outside: one and the same, but to whom has the right password. */
+export function refusedHere(reason: Refusal, user: string): PosternError {
+  if (reason !== 'catch-all') return wrongPassword();
+  return gatewayError('gateway.user-name', `${user} stands for every address of its domain and is no user name`);
 }
 
 /** What a sign-in under way is answered when its connection ends this way; undefined where it may go on. */

@@ -1,5 +1,6 @@
 /** How a grant is doing and what will become of it, from what is stored alone. Pure: the same facts give the same answer. */
 import { shellWord } from '../base/shell.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Application, CredentialFacts, Grant, Mailbox } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import { CLOCK_TOLERANCE_MS } from './schedule.ts';
@@ -101,11 +102,13 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
 
 /** The health of one mailbox: as its grant's, unless the mailbox itself was closed on purpose. */
 export function mailboxHealth(
-  { address, suspended }: Pick<Mailbox, 'address' | 'suspended'>,
+  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'suspended'>,
   grant: GrantHealth | undefined,
 ): GrantHealth | undefined {
+  const { suspended } = mailbox;
   if (!suspended) return grant;
-  return { type: 'suspended', ...suspended, remedy: `let it work again: postern mailbox resume ${shellWord(address)}` };
+  const remedy = `let it work again: postern mailbox resume ${shellWord(rowOf(mailbox))}`;
+  return { type: 'suspended', ...suspended, remedy };
 }
 
 /** One word for tables, lists and labels. */

@@ -1,6 +1,7 @@
 /** Closing a mailbox, or a grant with all its mailboxes, on purpose, and opening it again with everything it had. */
 import { shellWord } from '../base/shell.ts';
 import type { Clock } from '../base/clock.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Grant, GrantState, Mailbox, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { oauthError } from './errors.ts';
@@ -34,11 +35,12 @@ export async function resumeMailbox(deps: SuspensionDeps, { address }: Mailbox):
 }
 
 /** Throws while the mailbox itself is closed on purpose. @throws oauth.suspended */
-export function requireOpen({ address, suspended }: Mailbox): void {
+export function requireOpen(mailbox: Mailbox): void {
+  const { address, suspended } = mailbox;
   if (!suspended) return;
   throw oauthError('oauth.suspended', `${address} is suspended: ${suspended.reason}`, {
     detail: { since: suspended.since, reason: suspended.reason },
-    hint: `it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ${shellWord(address)}`,
+    hint: `it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ${shellWord(rowOf(mailbox))}`,
   });
 }
 

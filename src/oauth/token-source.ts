@@ -8,6 +8,7 @@ import { asError, isError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { Secret } from '../base/secret.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
@@ -352,7 +353,7 @@ function requireProtocol(mailbox: Mailbox, protocol: Protocol): void {
   if (mailbox.protocols.includes(protocol)) return;
   throw oauthError('oauth.not-granted', `${mailbox.address} is not set up for ${protocol}`, {
     detail: { protocol, protocols: mailbox.protocols },
-    hint: `consent to it: postern mailbox reconsent ${shellWord(mailbox.address)} --protocols ${[...mailbox.protocols, protocol].join(',')}`,
+    hint: `consent to it: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${[...mailbox.protocols, protocol].join(',')}`,
   });
 }
 

@@ -1,5 +1,6 @@
 /** Correcting an application in place: consents, mailboxes and app passwords stay as they are. */
 import { shellWord } from '../base/shell.ts';
+import { editApplication } from '../store/edit.ts';
 import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import { PROTOCOLS } from '../store/types.ts';
 import { oauthError } from '../oauth/errors.ts';
@@ -33,9 +34,32 @@ export interface Changed {
  */
 export async function changeApplication(
   { store }: { readonly store: Store },
-  before: Application,
+  known: Application,
   change: ApplicationChange,
 ): Promise<Changed> {
+  // Decided on the row that is there when it is written: another command may have changed it since it was read.
+  let before = known;
+  let fields: readonly string[] = [];
+  const application = await editApplication(store, known.id, (now) => {
+    before = now;
+    const { name, provider, clientId, tenant, settings } = changed(now, change);
+    const next = { name, provider, clientId, tenant, settings };
+    fields = differences(now, { ...now, ...next });
+    return fields.length === 0 ? {} : next;
+  });
+  if (fields.length === 0) return { application, fields, consentsLost: [] };
+  const { clientId, provider } = application;
+  const another = before.clientId !== clientId || before.provider !== provider;
+  const delegated = (await store.grants.overview()).filter(
+    (grant) => grant.applicationId === before.id && !isAppOnly(grant.flow),
+  );
+  const lost = another || elsewhere(before, resolveProvider(application).authorizationServer) ? delegated : [];
+  const mailboxes = await Promise.all(lost.map(({ id }) => store.mailboxes.byGrant(id)));
+  return { application, fields, consentsLost: mailboxes.flat() };
+}
+
+/** @throws oauth.unknown-provider, oauth.misconfigured */
+function changed(before: Application, change: ApplicationChange): Application {
   const unset = new Set(change.unset ?? []);
   const joined = joinSettings(before.settings, change.settings ?? {});
   const settings = Object.fromEntries(Object.entries(joined).filter(([name]) => !unset.has(name)));
@@ -47,19 +71,8 @@ export async function changeApplication(
     tenant: change.tenant === undefined ? before.tenant : (change.tenant ?? undefined),
     settings,
   };
-  const profile = resolveProvider(after);
-  const checked = { ...after, settings: applicationSettings.parse(settings) };
-  const fields = differences(before, checked);
-  if (fields.length === 0) return { application: before, fields, consentsLost: [] };
-  const { name, provider, clientId, tenant } = checked;
-  await store.applications.update(before.id, { name, provider, clientId, tenant, settings: checked.settings });
-  const another = before.clientId !== clientId || before.provider !== provider;
-  const delegated = (await store.grants.overview()).filter(
-    (grant) => grant.applicationId === before.id && !isAppOnly(grant.flow),
-  );
-  const lost = another || elsewhere(before, profile.authorizationServer) ? delegated : [];
-  const mailboxes = await Promise.all(lost.map(({ id }) => store.mailboxes.byGrant(id)));
-  return { application: checked, fields, consentsLost: mailboxes.flat() };
+  resolveProvider(after);
+  return { ...after, settings: applicationSettings.parse(settings) };
 }
 
 function elsewhere(before: Application, server: string): boolean {

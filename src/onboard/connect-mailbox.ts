@@ -3,6 +3,7 @@ import type { ConnectDeps, ConnectRequest } from './connect-request.ts';
 import { shellWord } from '../base/shell.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import { asError } from '../base/error.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Flow, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
 import { checkAccessToken } from '../oauth/access-token.ts';
 import { openCredentials } from '../oauth/application.ts';
@@ -34,7 +35,7 @@ export async function connectMailbox(
   const address = normalAddress(request.address);
   const emit = deps.emit ?? (() => undefined);
   if (request.protocols.length === 0) throw oauthError('oauth.not-granted', 'name at least one of imap, pop3, smtp');
-  if (address.startsWith('*@') && (!isAppOnly(flow) || flow === 'service-account'))
+  if (isCatchAll(address) && (!isAppOnly(flow) || flow === 'service-account'))
     throw oauthError(
       'oauth.flow-unavailable',
       `${address} stands for every address of its domain, and this consent opens one`,

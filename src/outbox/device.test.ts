@@ -10,6 +10,7 @@ import { nullLog } from '../base/log.ts';
 import { type ServerContext, serverContext } from '../protocol/tls/server.ts';
 import { type DeviceListener, type DeviceListenerOptions, startDeviceListener } from './device-listener.ts';
 import { type DeviceRule, ruleFor } from './device-rule.ts';
+import { editMailbox } from '../store/edit.ts';
 
 const ALICE = 'alice@contoso.test';
 const RULE: DeviceRule = { name: 'printers', networks: ['127.0.0.1'], mailbox: ALICE, perHour: 3 };
@@ -96,7 +97,7 @@ test('A4: a sender that is withdrawn, and a mailbox that is removed, count for d
   const shared = await start({ ...RULE, mailbox: 'shared@contoso.test', sender: INFO });
   const wire = await open(shared.port);
   assert.match(await from(wire), /^250 /);
-  await bed.store.mailboxes.update('shared@contoso.test', { settings: {} });
+  await editMailbox(bed.store, 'shared@contoso.test', () => ({}));
   let reply = '';
   for (let at = 0; at < 100 && !reply.startsWith('550'); at++) reply = await from(wire);
   assert.match(reply, /^550 5\.7\.60 shared@contoso\.test may not send as info@contoso\.test/);

@@ -1,5 +1,8 @@
 /** Codes of the outbox room. */
-import { errorTable } from '../base/error.ts';
+import { errorTable, type PosternError } from '../base/error.ts';
+import { shellWord } from '../base/shell.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
+import type { Mailbox } from '../store/types.ts';
 
 export const outboxError = errorTable({
   'outbox.address': {
@@ -84,3 +87,21 @@ export const outboxError = errorTable({
     hint: 'the receiver has to answer 2xx within fifteen seconds; it is tried again until its deadline',
   },
 });
+
+/** `*@domain` stands for every address of its domain: which of them is it? */
+export function patternAsSender({ address }: Pick<Mailbox, 'address'>, from: string): PosternError {
+  return outboxError('outbox.sender', `${address} stands for every address of its domain and sends nothing`, {
+    detail: { mailbox: address, from },
+    hint: `name the mailbox that sends, such as SOMEBODY${address.slice(1)}`,
+  });
+}
+
+/** An address that the mailbox does not declare. */
+export function foreignSender(mailbox: Pick<Mailbox, 'address' | 'catchAll'>, from: string): PosternError {
+  const { address, catchAll } = mailbox;
+  const whom = catchAll === undefined ? '' : ` to every address that ${catchAll} opens`;
+  return outboxError('outbox.sender', `${address} may not send as ${from}`, {
+    detail: { mailbox: address, from },
+    hint: `send as ${address}, or allow it${whom}: postern mailbox set ${shellWord(rowOf(mailbox))} --send-as ${shellWord(from)}`,
+  });
+}

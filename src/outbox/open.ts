@@ -1,10 +1,11 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
-import { shellWord } from '../base/shell.ts';
 import { createHash, type Hash } from 'node:crypto';
+import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { makeRoom } from '../base/collection.ts';
 import { newId } from '../store/id.ts';
+import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import type {
   MessageChange,
@@ -19,7 +20,7 @@ import { checkAddress, needsUtf8, sameAddress } from './address.ts';
 import { type Arrival, takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { GroupCommit } from './commit.ts';
-import { outboxError } from './errors.ts';
+import { foreignSender, outboxError, patternAsSender } from './errors.ts';
 import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
 
 export interface OutboxDeps {
@@ -132,6 +133,7 @@ class StoredOutbox implements Outbox {
   }
 
   checkSender(mailbox: Mailbox, from: string, only?: string): void {
+    if (isCatchAll(mailbox.address)) throw patternAsSender(mailbox, from);
     if (from !== '') checkAddress(from);
     if (only !== undefined && !sameAddress(only, from))
       throw outboxError('outbox.sender', `the only sender allowed here is ${only}`, {
@@ -139,10 +141,7 @@ class StoredOutbox implements Outbox {
         hint: `set the device’s sender address to ${only}`,
       });
     if (from === '' || maySendAs(mailbox, from)) return;
-    throw outboxError('outbox.sender', `${mailbox.address} may not send as ${from}`, {
-      detail: { mailbox: mailbox.address, from },
-      hint: `send as ${mailbox.address}, or allow it: postern mailbox set ${shellWord(mailbox.address)} --send-as ${shellWord(from)}`,
-    });
+    throw foreignSender(mailbox, from);
   }
 
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {
@@ -300,13 +299,11 @@ class StoredOutbox implements Outbox {
   }
 
   async #setHeld(address: string, held: Mailbox['settings']['outboxHeld']): Promise<void> {
-    const { store } = this.#deps;
-    const mailbox = await store.mailboxes.find(address.toLowerCase());
-    if (!mailbox) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
-    const { outboxHeld: _, ...settings } = mailbox.settings;
-    await store.mailboxes.update(mailbox.address, {
-      settings: held === undefined ? settings : { ...settings, outboxHeld: held },
+    const edited = await editMailbox(this.#deps.store, address, (now) => {
+      const { outboxHeld: _, ...settings } = now;
+      return held === undefined ? settings : { ...settings, outboxHeld: held };
     });
+    if (!edited) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
   }
 }
 

@@ -9,6 +9,7 @@ import { isError } from '../base/error.ts';
 import { CHUNK_OCTETS } from './body.ts';
 import { isAddress } from './address.ts';
 import { MAX_HEADER } from '../protocol/mime/header-fields.ts';
+import { editMailbox } from '../store/edit.ts';
 
 const code = (expected: string) => (error: unknown) => isError(error, expected);
 
@@ -176,6 +177,22 @@ describe('acceptance', () => {
     const recipients = [{ address: 'bob@contoso.test' }];
     await accept('a: b\n\n', { mailbox, envelope: { from: 'info@contoso.test', recipients } });
     await accept('Auto-Submitted: auto-replied\n\n', { mailbox, envelope: { from: '', recipients } });
+  });
+
+  test('A34: holding a mailbox does not bring back a sender that is withdrawn at the same moment', async () => {
+    const { store } = bed;
+    const { address } = (await store.mailboxes.list())[0]!;
+    const { settings } = (await store.mailboxes.find(address))!;
+    for (let n = 0; n < 20; n++) {
+      await editMailbox(store, address, (now) => ({ ...now, sendAs: ['alias@contoso.test'] }));
+      await Promise.all([
+        bed.outbox.holdMailbox(address, 'key_1', 'x'),
+        editMailbox(store, address, (now) => ({ ...now, sendAs: [] })),
+        bed.outbox.releaseMailbox(address),
+      ]);
+      assert.deepEqual((await store.mailboxes.find(address))!.settings['sendAs'], [], `round ${n}`);
+    }
+    await editMailbox(store, address, () => settings);
   });
 
   test('hold, release, edit, cancel; too late is said', async () => {

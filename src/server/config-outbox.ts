@@ -11,7 +11,11 @@ const device = z.strictObject({
     .array(network.refine((text) => !text.endsWith('/0'), 'this is everybody'))
     .min(1)
     .describe('where these devices are: addresses or networks'),
-  mailbox: z.string().min(3).describe('mailbox of Postern that sends their mail'),
+  mailbox: z
+    .string()
+    .min(3)
+    .refine((text) => !text.startsWith('*@'), 'one address, which sends: a pattern sends nothing')
+    .describe('mailbox of Postern that sends their mail'),
   sender: z
     .string()
     .min(3)
@@ -39,7 +43,7 @@ export const outboxSchema = z
     localMailbox: z
       .string()
       .min(3)
-      .regex(/^[^\s@]+@[^\s@]+$/, 'the address of a mailbox')
+      .regex(/^(?!\*@)[^\s@]+@[^\s@]+$/, 'the address of a mailbox')
       .optional()
       .describe(
         'mailbox that postern sendmail sends through for senders without one (root, www-data, no From); unless given, the only mailbox that may send',

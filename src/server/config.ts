@@ -213,7 +213,7 @@ export const configSchema = z.strictObject({
           to: z.array(z.string().regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')).min(1),
           from: z
             .string()
-            .regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')
+            .regex(/^(?!\*@)[^\s@]+@[^\s@]+$/, 'write it as name@domain')
             .optional()
             .describe('mailbox of Postern that sends it; default: any that works and may send'),
           owners: z

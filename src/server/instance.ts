@@ -7,6 +7,7 @@ import { type Log, nullLog } from '../base/log.ts';
 import { shellWord } from '../base/shell.ts';
 import { auditKey, openAudit } from '../audit/log.ts';
 import type { Audit } from '../audit/types.ts';
+import { withBoundedRefusals } from '../access/refusals.ts';
 import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
 import { openCircuits } from '../oauth/circuit.ts';
@@ -105,7 +106,8 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       throw sealed ? keyUnusable(config, error) : error;
     });
     const key = await auditKey(vault, await isAuditSigned(config, store, log));
-    const audit = openAudit(store.audit, clock, { log, key });
+    const written = openAudit(store.audit, clock, { log, key });
+    const audit = withBoundedRefusals(written, clock);
     const emit = async (event: OAuthEvent, by: Audit = audit): Promise<void> => {
       options.onEvent?.(event);
       await recordEvent({ audit: by, log, store }, event);
@@ -141,7 +143,8 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       async close() {
         await outbox.close();
         await tokens.close();
-        await audit.close();
+        audit.close();
+        await written.close();
         await store.close();
       },
     };

@@ -39,6 +39,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
     const hook = async (change: Partial<Webhook> = {}): Promise<Webhook> => {
       const row: Webhook = {
         id: newId('whk'),
+        apiKeyId: undefined,
         url: 'https://example.test/hook',
         types: [],
         mailboxes: ['*'],
@@ -181,6 +182,20 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.equal((await store.webhooks.findDelivery(id, b1.id))?.state, 'pending');
       assert.equal(await store.webhooks.findDelivery('whk_other', b1.id), undefined);
       assert.deepEqual((await store.webhooks.deliveries(id, { state: 'failed', limit: 9 })).length, 0);
+    });
+
+    test('A38: webhooks are bounded for a key and in all, and switched off once', async () => {
+      const row = await hook({ apiKeyId: 'key_1' });
+      const more = (apiKeyId: string | undefined) => ({ ...row, id: newId('whk'), apiKeyId });
+      const all = (await store.webhooks.list()).length;
+      assert.equal(await store.webhooks.insert(more('key_1'), { ofKey: 2, all: all + 2 }), true);
+      assert.equal(await store.webhooks.insert(more('key_1'), { ofKey: 2, all: all + 2 }), false);
+      assert.equal(await store.webhooks.insert(more('key_2'), { ofKey: 2, all: all + 2 }), true);
+      assert.equal(await store.webhooks.insert(more(undefined), { ofKey: 2, all: all + 2 }), false);
+      assert.equal((await store.webhooks.find(row.id))?.apiKeyId, 'key_1');
+      assert.equal(await store.webhooks.disable(row.id, 7, 'why'), true);
+      assert.equal(await store.webhooks.disable(row.id, 8, 'again'), false);
+      assert.deepEqual((await store.webhooks.find(row.id))?.state, { type: 'disabled', since: 7, reason: 'why' });
     });
 
     test('says whose deliveries are due; disabled webhooks have none', async () => {

@@ -185,6 +185,11 @@ export const migrations: readonly Migration[] = [
     name: '012-own-sent-copy',
     up: ({ integer }) => [`ALTER TABLE app_passwords ADD COLUMN drop_own_sent_copy ${integer}`],
   },
+  {
+    // A webhook ends with the API key it belongs to.
+    name: '013-webhook-owner',
+    up: () => ['ALTER TABLE webhooks ADD COLUMN api_key_id text'],
+  },
 ];
 
 /** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */

@@ -204,6 +204,7 @@ export interface SuppressionRow {
 
 export interface WebhookRow {
   id: string;
+  api_key_id: string | null;
   url: string;
   types: string;
   mailboxes: string;

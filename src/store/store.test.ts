@@ -15,6 +15,7 @@ import { newId } from './id.ts';
 import { auditFact } from './migrations.ts';
 import { openStore } from './open.ts';
 import type { Application, AppPassword, Grant, Mailbox, Store } from './types.ts';
+import { editApplication, editMailbox } from './edit.ts';
 
 interface Bench {
   url(): Promise<string>;
@@ -210,6 +211,28 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.deepEqual(await store.mailboxes.byGrant(grant.id), [{ ...row, protocols: ['pop3'] }]);
       assert.equal(await store.mailboxes.remove('Sales@contoso.test'), true);
       assert.deepEqual(await store.mailboxes.byGrant(grant.id), []);
+    });
+
+    test('A34: changes of settings that meet are all kept, of a mailbox and of an application', async () => {
+      const grant = await grantOf();
+      const address = 'meeting@contoso.test';
+      const row = { address, grantId: grant.id, access: 'own', protocols: ['smtp'], createdAt: 3 } as const;
+      await store.mailboxes.insert({ ...row, settings: { sendAs: ['alias@contoso.test'] } });
+      const names = Array.from({ length: 20 }, (_, n) => `n${n}`);
+      const id = grant.applicationId;
+      const first = (await store.applications.find(id))!.settings;
+      await Promise.all([
+        ...names.map((name) => editMailbox(store, address, (now) => ({ ...now, [name]: true }))),
+        editMailbox(store, address, (now) => ({ ...now, sendAs: [] })),
+        ...names.map((name) =>
+          editApplication(store, id, ({ settings }) => ({ settings: { ...settings, [name]: true } })),
+        ),
+      ]);
+      const all = Object.fromEntries(names.map((name) => [name, true]));
+      assert.deepEqual((await store.mailboxes.find(address))?.settings, { ...all, sendAs: [] });
+      assert.deepEqual((await store.applications.find(id))?.settings, { ...first, ...all });
+      assert.equal(await editMailbox(store, 'nobody@contoso.test', (now) => now), undefined);
+      await store.mailboxes.remove(address);
     });
 
     test('revokes an app password once and notes its use', async () => {

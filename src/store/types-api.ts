@@ -105,6 +105,8 @@ export interface SuppressionTable {
 
 export interface Webhook {
   readonly id: string;
+  /** The API key it belongs to: whose made it, or changed it last. Undefined: made by a version that did not keep it. */
+  readonly apiKeyId: string | undefined;
   readonly url: string;
   /** Event types; empty is all. */
   readonly types: readonly string[];
@@ -155,11 +157,14 @@ export type NewWebhookDelivery = Pick<
 >;
 
 export interface WebhookTable {
-  insert(row: Webhook): Promise<void>;
+  /** False, and nothing is written, when there are so many already: of its API key, or in all. */
+  insert(row: Webhook, most?: { readonly ofKey: number; readonly all: number }): Promise<boolean>;
   update(
     id: string,
-    change: Partial<Pick<Webhook, 'url' | 'types' | 'mailboxes' | 'secrets' | 'state'>>,
+    change: Partial<Pick<Webhook, 'url' | 'types' | 'mailboxes' | 'secrets' | 'state' | 'apiKeyId'>>,
   ): Promise<Webhook | undefined>;
+  /** Switches off one that is enabled; false when it was not. */
+  disable(id: string, since: number, reason: string): Promise<boolean>;
   find(id: string): Promise<Webhook | undefined>;
   list(): Promise<readonly Webhook[]>;
   /** With its deliveries. */

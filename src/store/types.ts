@@ -225,7 +225,10 @@ export interface Store {
 /** Every method @throws store.unavailable (database away, disk full) and store.conflict where a unique name is taken. */
 export interface ApplicationTable {
   insert(row: Application): Promise<void>;
-  update(id: string, change: Partial<Omit<Application, 'id' | 'createdAt'>>): Promise<void>;
+  /** Settings are written by {@link replace} alone. */
+  update(id: string, change: Partial<Omit<Application, 'id' | 'createdAt' | 'settings'>>): Promise<void>;
+  /** Writes when the row is still as it was read; false when it was changed or removed meanwhile. For `editApplication`. */
+  replace(before: Application, change: Partial<Omit<Application, 'id' | 'createdAt'>>): Promise<boolean>;
   find(id: string): Promise<Application | undefined>;
   byName(name: string): Promise<Application | undefined>;
   list(): Promise<readonly Application[]>;
@@ -279,10 +282,13 @@ export interface GrantTable {
 
 export interface MailboxTable {
   insert(row: Mailbox): Promise<void>;
+  /** Settings are written by {@link replaceSettings} alone. */
   update(
     address: string,
-    change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'settings' | 'access' | 'suspended'>>,
+    change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'access' | 'suspended'>>,
   ): Promise<void>;
+  /** Writes when the settings are still as they were read; false when they were changed meanwhile, or the mailbox removed. For `editMailbox`. */
+  replaceSettings(address: string, before: Mailbox['settings'], after: Mailbox['settings']): Promise<boolean>;
   /** The row of this very address. */
   find(address: string): Promise<Mailbox | undefined>;
   /** The mailbox that mail for an address is read and sent through: its own row, or that of `*@domain` under this address. */

@@ -303,3 +303,46 @@ test('A32: a stream whose body nobody reads gives its place back when its reques
   assert.equal(again.status, 200);
   again.end();
 });
+
+test('A41: whoever has a key that is not valid learns nothing of what it was; the audit log does', async () => {
+  const [expired, revoked, elsewhere] = [
+    await bed.key({ expiresAt: bed.clock.now() + 1 }),
+    await bed.key(),
+    await bed.key({ networks: ['192.0.2.0/24'] }),
+  ];
+  await bed.clock.advance(1);
+  await bed.store.apiKeys.revoke(revoked.id, bed.clock.now());
+  bed.audited.length = 0;
+  const told = new Set<string>();
+  for (const token of ['x', ...[expired, revoked, elsewhere].map(({ key }) => key.reveal())]) {
+    const peer = { address: `203.0.113.${50 + bed.audited.length}`, isPrivate: true };
+    const response = await ask('/v1/messages', { headers: { authorization: `Bearer ${token}` } }, peer);
+    const { requestId: _, ...rest } = await problem(response);
+    told.add(JSON.stringify([response.status, rest]));
+  }
+  assert.equal(told.size, 1, [...told].join('\n'));
+  assert.deepEqual(
+    bed.audited.map(({ data }) => data!['reason']),
+    ['unknown', 'expired', 'revoked', 'wrong-network'],
+  );
+});
+
+test('A38: a webhook needs what reading its events needs, belongs to its key, and is bounded', async () => {
+  const writer = await bed.key({ actions: ['webhooks:*'], mailboxes: [ALICE] });
+  const json = { url: 'https://127.0.0.1/x', mailboxes: [ALICE] };
+  await writer.fails('createWebhook', { json }, 403, 'api.forbidden');
+  const reader = await bed.key({ actions: ['webhooks:*', 'events:read'], mailboxes: [ALICE] });
+  const made = await reader.ok('createWebhook', { json });
+  assert.equal(made.apiKeyId, reader.id);
+  const params = { id: made.id };
+  await writer.fails('updateWebhook', { params, json: { url: 'https://127.0.0.1/y' } }, 403, 'api.forbidden');
+  await writer.fails('rotateWebhookSecret', { params, json: {} }, 403, 'api.forbidden');
+  await writer.fails('listWebhookDeliveries', { params }, 403, 'api.forbidden');
+  // Whoever changes it answers for it from then on.
+  const other = await bed.key({ mailboxes: [ALICE] });
+  const changed = await other.ok('updateWebhook', { params, json: { enabled: true } });
+  assert.equal(changed.apiKeyId, other.id);
+  for (let n = 0; n < 19; n++) await other.ok('createWebhook', { json });
+  await other.fails('createWebhook', { json }, 422, 'api.too-many-webhooks');
+  await reader.ok('createWebhook', { json });
+});

@@ -83,8 +83,8 @@ export async function openApiBed(): Promise<ApiBed> {
     document,
     async key(change = {}) {
       const asked = { label: 'test', actions: ['*'], mailboxes: ['*'], networks: [], ...change };
-      const { key } = await createApiKey({ store, vault, audit, clock }, asked);
-      return new ApiClient(api, document, exercised, key);
+      const { key, row } = await createApiKey({ store, vault, audit, clock }, asked);
+      return new ApiClient(api, document, exercised, key, row.id);
     },
     async stop() {
       stopping.abort();
@@ -170,12 +170,14 @@ export class ApiClient {
   readonly #document: OpenApi;
   readonly #exercised: Set<string>;
   readonly key: Secret;
+  readonly id: string;
 
-  constructor(api: Api, document: OpenApi, exercised: Set<string>, key: Secret) {
+  constructor(api: Api, document: OpenApi, exercised: Set<string>, key: Secret, id: string) {
     this.#api = api;
     this.#document = document;
     this.#exercised = exercised;
     this.key = key;
+    this.id = id;
   }
 
   /** Asks for a documented operation; what the document does not know cannot be asked for. */

@@ -22,6 +22,7 @@ import type { Door } from '../interop/client.ts';
 import { ALICE, type MailSite } from './mail-site.ts';
 import { COMMAND, postern, startPostern } from './postern.ts';
 import { type Finished, INHERITED, privateFolder, type RunOptions } from './process.ts';
+import { editApplication } from '../../src/store/edit.ts';
 
 export interface HomeOptions {
   /** Environment of every command run for this home. */
@@ -88,7 +89,7 @@ export async function createHome(site: Consentable, options: HomeOptions = {}): 
       async configure(changed) {
         const store = await openStore(`sqlite:${join(path, 'postern.db')}`);
         const application = await store.applications.byName('work');
-        await store.applications.update(application!.id, { settings: changed });
+        await editApplication(store, application!.id, () => ({ settings: changed }));
         await store.close();
       },
       endLeases() {

@@ -10,6 +10,7 @@ import { type Database, KillPlan } from './kill-plan.ts';
 import { ALICE, BOB, startMailSite } from './mail-site.ts';
 import { arrivals, type Story, Victim } from './outbox-kills.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
+import { editMailbox } from '../../src/store/edit.ts';
 
 export interface SweepRequest {
   readonly kills: number;
@@ -145,7 +146,7 @@ async function openVictim(site: Site, name: string, postgres: Postgres | undefin
   const home = await createHome(site.consentable, url === undefined ? {} : { env: { POSTERN_DATABASE_URL: url } });
   const database = url ?? `sqlite:${join(home.path, 'postern.db')}`;
   const store = await openStore(database);
-  await store.mailboxes.update(ALICE, { settings: { outgoing: 'outbox' } });
+  await editMailbox(store, ALICE, () => ({ outgoing: 'outbox' }));
   await store.close();
   const made = await home.cli([
     'apikey',

@@ -16,6 +16,7 @@ import { judge, type Judged, keepLog, type Letter } from './proof-judge.ts';
 import { SwiftClock } from './swift-clock.ts';
 import { TenantClient } from './tenant-client.ts';
 import { Wire } from './wire.ts';
+import { editMailbox } from '../../src/store/edit.ts';
 
 export interface ProofKills extends Judged {
   readonly seed: number;
@@ -134,7 +135,7 @@ function consentableAt(sandbox: Sandbox): Parameters<typeof createHome>[0] {
 
 async function routeBy(database: string, routes: readonly ('smtp' | 'graph')[]): Promise<void> {
   const store = await openStore(database);
-  await store.mailboxes.update(ALICE, { settings: { outgoing: 'outbox', routes } });
+  await editMailbox(store, ALICE, () => ({ outgoing: 'outbox', routes }));
   await store.close();
 }
 

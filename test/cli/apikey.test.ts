@@ -26,14 +26,22 @@ after(() => {
 });
 
 test('an API key is shown once, works at once, and stops when it is revoked', async () => {
-  const args = ['apikey', 'add', '--all', '--allow', 'templates:*,mailboxes:read', '--label', 'shop'];
+  const allow = 'templates:*,mailboxes:read,webhooks:*,events:read';
+  const args = ['apikey', 'add', '--all', '--allow', allow, '--label', 'shop'];
   const limits = ['--rate', '600', '--network', '127.0.0.1', '--expires', '90d'];
   const made = (await json(...args, ...limits)) as { id: string; key: string; actions: string[]; networks: string[] };
   assert.match(made.key, /^postern_[0-9a-z]{32}$/);
-  assert.deepEqual(made.actions, ['templates:read', 'templates:write', 'mailboxes:read']);
+  assert.deepEqual(made.actions, [
+    'templates:read',
+    'templates:write',
+    'mailboxes:read',
+    'webhooks:read',
+    'webhooks:write',
+    'events:read',
+  ]);
   assert.deepEqual(made.networks, ['127.0.0.1/32']);
   const listed = await postern(home, ['apikey', 'list']);
-  assert.match(listed.stdout.toString(), /shop +templates:read,templates:write,mailboxes:read/);
+  assert.match(listed.stdout.toString(), /shop +templates:read,templates:write,mailboxes:read,webhooks/);
   assert.ok(!listed.stdout.includes(made.key) && !listed.stderr.includes(made.key));
 
   const daemon = startPostern(home, ['serve', '--json'], {});
@@ -51,8 +59,30 @@ test('an API key is shown once, works at once, and stops when it is revoked', as
       const headers = { authorization: `Bearer ${made.key}` };
       return (await fetch(`http://127.0.0.1:${console.port}${path}`, { headers })).status;
     };
-    assert.deepEqual([await ask('/v1/templates'), await ask('/v1/events')], [200, 403]);
-    assert.deepEqual(await json('apikey', 'revoke', 'shop'), { revoked: made.id, label: 'shop' });
+    assert.deepEqual([await ask('/v1/templates'), await ask('/v1/messages')], [200, 403]);
+    const hook = await fetch(`http://127.0.0.1:${console.port}/v1/webhooks`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${made.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ url: 'https://hooks.example.com/' }),
+    });
+    const { id } = (await hook.json()) as { id: string };
+    assert.match(
+      (await postern(home, ['webhook', 'list'])).stdout.toString(),
+      /whk_\w+ .+ key_\w+ \(shop\) .+ enabled/,
+    );
+    const revoked = { revoked: made.id, label: 'shop', webhooksDisabled: [id] };
+    assert.deepEqual(await json('apikey', 'revoke', 'shop'), revoked, 'A38: its webhook ends with it');
+    assert.match(
+      (await postern(home, ['webhook', 'list'])).stdout.toString(),
+      /off since .+: its API key \w+ was revoked/,
+    );
+    await postern(home, ['webhook', 'assign', id, '--key', made.id], { accept: [64] });
+    const next = (await json('apikey', 'add', '--all', '--allow', 'events:read', '--label', 'next')) as { id: string };
+    await json('webhook', 'assign', id, '--key', next.id);
+    assert.match((await postern(home, ['webhook', 'list'])).stdout.toString(), /\(next\) .+ enabled/);
+    assert.deepEqual(await json('webhook', 'remove', id), { removed: id });
+    await postern(home, ['webhook', 'remove', id], { accept: [64] });
+    await json('apikey', 'revoke', next.id);
     for (const end = performance.now() + 5000; (await ask('/v1/templates')) !== 401;)
       assert.ok(performance.now() < end, 'the running server hears of it within seconds');
   } finally {
@@ -62,7 +92,7 @@ test('an API key is shown once, works at once, and stops when it is revoked', as
   const all = (await json('apikey', 'list', '--all')) as { state: string }[];
   assert.deepEqual(
     all.map(({ state }) => state),
-    ['revoked'],
+    ['revoked', 'revoked'],
   );
   const log = (await postern(home, ['audit', 'show', '--json'])).stdout.toString();
   assert.ok(['api-key.created', 'api-key.revoked', 'api.refused'].every((type) => log.includes(type)));

@@ -82,6 +82,7 @@ const everyMailbox = await createAppPassword(instance, { ...program, label: 'pri
 const apiKey = await createApiKey(instance, { label: 'shop', actions: ['messages:*'], mailboxes: ['*'], networks: [] });
 await store.webhooks.insert({
   id: 'whk_golden',
+  apiKeyId: apiKey.row.id,
   url: 'https://shop.example.com/events',
   types: [],
   mailboxes: ['*'],

@@ -12,6 +12,7 @@ import type { OutboxMessage } from '../../src/store/types-outbox.ts';
 import { LeapClock } from '../bed/leap-clock.ts';
 import { TenantClient } from '../bed/tenant-client.ts';
 import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
+import { editApplication, editMailbox } from '../../src/store/edit.ts';
 
 const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
@@ -29,7 +30,7 @@ before(async () => {
   home = await openTenantHome(sandbox, { clock });
   const application = await home.application();
   const settings = { ...application.settings, graph: sandbox.graph };
-  await home.instance.store.applications.update(application.id, { settings });
+  await editApplication(home.instance.store, application.id, () => ({ settings }));
   alice = await home.connect(application, { address: ALICE });
   delivery = startDeliveryDuty(home.instance, new Registry());
 });
@@ -151,10 +152,10 @@ test('whoever wants no report gets none, whoever asked for word of success gets 
   sandbox.faults.set('smtp-recipient-unknown', { times: 1 });
   await done(await accept(BOB, { notify: ['NEVER'] }));
   assert.equal(reports().length, before);
-  await home.instance.store.mailboxes.update(ALICE, { settings: { routes: ['graph'] } });
+  await editMailbox(home.instance.store, ALICE, () => ({ routes: ['graph'] }));
   await client.tokens(ALICE, GRAPH);
   const message = await done(await accept(BOB, { notify: ['SUCCESS'] }));
-  await home.instance.store.mailboxes.update(ALICE, { settings: {} });
+  await editMailbox(home.instance.store, ALICE, () => ({}));
   assert.equal(message.state.type, 'sent');
   assert.equal(reports().length, before + 1);
   assert.match(reports().at(-1)!, /Action: relayed\r\nStatus: 2\./);

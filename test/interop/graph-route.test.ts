@@ -12,6 +12,7 @@ import type { OutboxMessage } from '../../src/store/types-outbox.ts';
 import { TenantClient } from '../bed/tenant-client.ts';
 import { jobOf } from '../bed/outbox.ts';
 import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
+import { editApplication } from '../../src/store/edit.ts';
 
 const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
@@ -27,9 +28,9 @@ before(async () => {
   home = await openTenantHome(sandbox);
   const { instance } = home;
   const application = await home.application();
-  await instance.store.applications.update(application.id, {
-    settings: { ...application.settings, graph: sandbox.graph },
-  });
+  await editApplication(instance.store, application.id, ({ settings }) => ({
+    settings: { ...settings, graph: sandbox.graph },
+  }));
   alice = await home.connect(application, { address: ALICE });
   route = new GraphRoute(new GraphAccesses(instance.renewal), systemClock);
 });

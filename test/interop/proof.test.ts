@@ -13,6 +13,7 @@ import type { OutboxMessage } from '../../src/store/types-outbox.ts';
 import { LeapClock } from '../bed/leap-clock.ts';
 import { TenantClient } from '../bed/tenant-client.ts';
 import { openTenantHome, type TenantHome } from '../bed/tenant-home.ts';
+import { editApplication, editMailbox } from '../../src/store/edit.ts';
 
 const ALICE = 'alice@contoso.test';
 const BOB = 'bob@contoso.test';
@@ -32,7 +33,7 @@ before(async () => {
   const application = await home.application();
   const sendingLimits = { messagesPerMinute: 10_000 };
   const settings = { ...application.settings, graph: sandbox.graph, sendingLimits };
-  await home.instance.store.applications.update(application.id, { settings });
+  await editApplication(home.instance.store, application.id, () => ({ settings }));
   alice = await home.connect(application, { address: ALICE });
   delivery = startDeliveryDuty(home.instance, new Registry());
 });
@@ -234,7 +235,7 @@ test('a provider that removes our mark: told by everything else, and said to be 
 
 test('Graph alike: a lost request is sent again, a lost answer is not, an own copy proves nothing', async () => {
   await client.tokens(ALICE, 'https://graph.microsoft.com/Mail.Send');
-  await home.instance.store.mailboxes.update(ALICE, { settings: { routes: ['graph'] } });
+  await editMailbox(home.instance.store, ALICE, () => ({ routes: ['graph'] }));
   for (const [fault, text, own] of [
     ['graph-message-lost', 'graph lost it', true],
     ['graph-reply-lost', 'graph took it', true],

@@ -10,6 +10,7 @@ import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../
 import type { Application } from '../../src/store/types.ts';
 import { openBed, secretOf } from '../oauth/fixture.ts';
 import type { Bed } from '../oauth/fixture.ts';
+import { editMailbox } from '../../src/store/edit.ts';
 
 describe('consent at a real authorization server', () => {
   let bed: Bed;
@@ -261,7 +262,7 @@ describe('consent, other ways', () => {
   test('a second consent keeps mailbox settings and adds the protocol', async () => {
     const application = await bed.application();
     const first = await bed.connect({ application, address: 'dave@contoso.test' });
-    await bed.store.mailboxes.update('dave@contoso.test', { settings: { smtpUser: 'delegate' } });
+    await editMailbox(bed.store, 'dave@contoso.test', () => ({ smtpUser: 'delegate' }));
     const second = await bed.connect({ application, address: 'dave@contoso.test', protocols: ['imap', 'smtp'] });
     assert.equal(second.grant.id, first.grant.id);
     assert.deepEqual(second.mailbox.settings, { smtpUser: 'delegate' });

@@ -100,8 +100,12 @@ function revoke(): Command {
     .argument('<id>', 'id, or label when only one has it')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
-      const { id, label } = await context.act(revokeApiKey, { name });
-      context.result({ revoked: id, label }, [`revoked ${id} (${label})`]);
+      const { id, label, webhooksDisabled } = await context.act(revokeApiKey, { name });
+      context.result({ revoked: id, label, webhooksDisabled }, [`revoked ${id} (${label})`]);
+      if (webhooksDisabled.length > 0)
+        context.say(
+          `${webhooksDisabled.length === 1 ? 'its webhook is' : 'its webhooks are'} switched off with it: ${webhooksDisabled.join(', ')}; to go on with another key: postern webhook assign ID --key KEY`,
+        );
     });
 }
 

@@ -6,6 +6,7 @@ import { addAppPassword } from '../../admin/app-passwords.ts';
 import { systemClock } from '../../base/clock.ts';
 import { certificateFiles } from '../../server/certificate.ts';
 import type { Instance } from '../../server/instance.ts';
+import { isCatchAll, rowOf } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { programs, type MailProgram } from '../client-config/programs.ts';
 import { type ClientConfig } from '../client-config/settings.ts';
@@ -43,6 +44,14 @@ export function clientConfig(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const mailbox = await findOpened(instance, address);
+        if (isCatchAll(mailbox.address))
+          throw cliError(
+            'cli.usage',
+            `${mailbox.address} stands for every address of its domain, and a program signs in to one of them`,
+            {
+              hint: `name it: postern client-config ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)} --for ${shellWord(options.for)}`,
+            },
+          );
         const program = programs[options.for]!;
         // What cannot be written is found out before a password is made that nobody would see.
         await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
@@ -84,7 +93,7 @@ async function newPassword(
 /** @throws cli.usage when mailbox, program and gateway have no protocol in common */
 export async function writeConfig(
   { config }: Pick<Instance, 'config'>,
-  mailbox: Pick<Mailbox, 'address' | 'protocols'>,
+  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>,
   program: MailProgram,
   options: { readonly password: string; readonly security?: Security; readonly host?: string },
 ): Promise<ClientConfig> {
@@ -101,7 +110,7 @@ export async function writeConfig(
       'cli.usage',
       `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
       {
-        hint: `open it for more: postern mailbox reconsent ${shellWord(mailbox.address)} --protocols ${program.protocols.join(',')}`,
+        hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${program.protocols.join(',')}`,
       },
     );
   }

@@ -6,6 +6,7 @@ import { presetById } from '../../oauth/providers.ts';
 import { LINK_MS } from '../../onboard/consent-link.ts';
 import { inviteOwner } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
+import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Application, Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { Context } from '../context.ts';
@@ -67,7 +68,7 @@ export function add(): Command {
         });
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
         context.say(
-          made.address.startsWith('*@')
+          isCatchAll(made.address)
             ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
             : `next: postern mailbox test ${shellWord(made.address)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
         );

@@ -7,6 +7,7 @@ import { listMailboxes } from '../../admin/mailboxes.ts';
 import { MAX_LISTED } from '../../admin/schema.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../oauth/survey.ts';
+import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type Protocol } from '../../store/types.ts';
 import { consent } from '../consent.ts';
 import { withIsoTimes } from '../iso-times.ts';
@@ -124,7 +125,7 @@ function test(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const found = await findOpened(instance, address);
-        if (found.address.startsWith('*@'))
+        if (isCatchAll(found.address))
           throw cliError('cli.usage', `${found.address} stands for every address of its domain; name one of them`, {
             hint: `postern mailbox test ${shellWord(`SOMEBODY${found.address.slice(1)}`)}`,
           });
@@ -136,7 +137,7 @@ function test(): Command {
             address: found.address,
             protocols: tests,
           },
-          tests.flatMap((one) => describeTest(one, found.address)),
+          tests.flatMap((one) => describeTest(one, found)),
         );
         const failed = tests.find((one) => one.outcome === 'fails');
         if (failed) process.exitCode = exitCodeOfKind(failed.failed.error!.kind, failed.failed.diagnosis?.passesWhen);

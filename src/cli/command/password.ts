@@ -2,6 +2,7 @@
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { addAppPassword, listAppPasswords, revokeAppPassword } from '../../admin/app-passwords.ts';
+import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
 import { Context, validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -76,9 +77,18 @@ function add(): Command {
       // The one place where it is shown.
       context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
       context.say(
-        `shown once; user name: ${mailboxes[0] === '*' ? 'the mailbox address' : mailboxes.join(' or ')}; revoke it with: postern password revoke ${shellWord(row.id)}`,
+        `shown once; user name: ${userNames(mailboxes)}; revoke it with: postern password revoke ${shellWord(row.id)}`,
       );
     });
+}
+
+/** `*@domain` opens every address of its domain, and is none of them. */
+function userNames(mailboxes: readonly string[]): string {
+  const names = mailboxes.map((one) => {
+    if (one === '*') return 'the address of each mailbox';
+    return isCatchAll(one) ? `the address of each mailbox, such as SOMEBODY${one.slice(1)}` : one;
+  });
+  return names.join(' or ');
 }
 
 function list(): Command {

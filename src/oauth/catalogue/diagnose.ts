@@ -1,4 +1,5 @@
 /** From evidence to cause, blame and remedy: pure functions over the catalogue. */
+import { shellWord } from '../../base/shell.ts';
 import type { PosternError, Kind } from '../../base/error.ts';
 import { catalogue } from './catalogue.ts';
 import { type Evidence, evidenceIn, evidenceOf } from './evidence.ts';
@@ -7,6 +8,8 @@ import type { Blame, Catalogue, CatalogueRow, Outcome, RemedyStep } from './sche
 /** What stands for `{address}` and the like in remedies; what is not known is written in capitals for the person to fill in. */
 export interface Facts {
   readonly address?: string;
+  /** The mailbox that commands can change, where that is not the address itself: `*@domain` opened it. */
+  readonly row?: string;
   /** Our name of the application. */
   readonly application?: string;
   readonly clientId?: string;
@@ -122,7 +125,7 @@ function whenItPasses(code: string): string {
   return OURS.test(code) ? 'what stands in the way on this machine is removed' : 'the other side recovers';
 }
 
-const UNKNOWN: Readonly<Record<keyof Facts, string>> = {
+const UNKNOWN: Readonly<Record<Exclude<keyof Facts, 'row'>, string>> = {
   address: 'ADDRESS',
   application: 'NAME',
   clientId: 'CLIENT-ID',
@@ -133,8 +136,21 @@ const UNKNOWN: Readonly<Record<keyof Facts, string>> = {
 function fill(text: string, facts: Facts): string {
   return text.replace(
     /\{(address|application|clientId|tenant|host)\}/g,
-    (_, name: keyof Facts) => facts[name] ?? UNKNOWN[name],
+    (_, name: keyof typeof UNKNOWN, at: number) =>
+      (name === 'address' ? addressFor(text.slice(0, at), facts) : facts[name]) ?? UNKNOWN[name],
   );
+}
+
+/** Ours by what they change; the others look at one address. */
+const CHANGES_MAILBOX = /\bpostern mailbox (?:reconsent|remove|set|suspend|resume) $/;
+
+/** `*@domain` names a mailbox of ours, and nothing elsewhere: PowerShell would take it for a pattern. */
+function addressFor(before: string, { address, row }: Facts): string | undefined {
+  if (/\bpostern [a-z-]+(?: [^\n]*)?$/.test(before)) {
+    const named = CHANGES_MAILBOX.test(before) ? (row ?? address) : address;
+    return named?.startsWith('*@') === true ? shellWord(named) : named;
+  }
+  return address?.startsWith('*@') === true ? undefined : address;
 }
 
 type Match = CatalogueRow['match'][number];

@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { asError, isError } from '../../base/error.ts';
 import { refusalOf } from '../../oauth/catalogue/refusal.ts';
 import type { GraphAccess } from '../../oauth/graph-access.ts';
+import { rowOf } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
 import { authorOf } from './author.ts';
@@ -124,7 +125,10 @@ export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipi
     return { type: 'sent', reply, recipients: delivered };
   }
   if (status === 413) return { type: 'unfit', code: 'outbox.too-large', reply };
-  const refusal = refusalOf(code === '' ? {} : { graph: code }, { address: asked.mailbox.address });
+  const refusal = refusalOf(code === '' ? {} : { graph: code }, {
+    address: asked.mailbox.address,
+    row: rowOf(asked.mailbox),
+  });
   const rest = restOf(refusal, asked) ?? (refusal ? undefined : restByStatus(status));
   if (rest) return resting(rest, reply, retryAfterMs);
   return refused(reply, recipients);

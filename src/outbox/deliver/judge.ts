@@ -3,13 +3,14 @@ import type { PosternError } from '../../base/error.ts';
 import { diagnose, remedyText } from '../../oauth/catalogue/diagnose.ts';
 import { type Refusal, refusalOf } from '../../oauth/catalogue/refusal.ts';
 import type { SendResult, SmtpReply } from '../../protocol/smtp/send.ts';
+import { rowOf } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
 import type { Outcome, ProviderReply, RecipientOutcome, RestCause } from './types.ts';
 
 /** What is known of the message beside the reply. */
 export interface Asked {
-  readonly mailbox: Pick<Mailbox, 'address' | 'access'>;
+  readonly mailbox: Pick<Mailbox, 'address' | 'access' | 'catchAll'>;
   /** The address the message is from. */
   readonly from: string;
 }
@@ -22,7 +23,10 @@ export function outcomeOf(result: SendResult, recipients: readonly Recipient[], 
   const rest = judged.find((one) => one.rest !== undefined)?.rest;
   const each = judged.map(({ outcome }) => outcome);
   if (result.type === 'taken') return { type: 'sent', reply, recipients: each, ...(rest ? { rest } : {}) };
-  const refusal = refusalOf({ reply: { protocol: 'smtp', text: reply.text } }, { address: asked.mailbox.address });
+  const refusal = refusalOf(
+    { reply: { protocol: 'smtp', text: reply.text } },
+    { address: asked.mailbox.address, row: rowOf(asked.mailbox) },
+  );
   const whole = restOf(refusal, asked) ?? rest;
   if (whole) return resting(whole, reply, pauseAsked(result.reply.text));
   if (result.reply.code < 500)
@@ -48,10 +52,13 @@ export function outcomeOfFailure(
   const reply: ProviderReply = { code: codeIn(text), enhanced: enhancedIn(text), text };
   const inner = typeof error.detail['code'] === 'string' ? error.detail['code'] : error.code;
   const waitMs = error.retryAt === undefined ? undefined : Math.max(0, error.retryAt.getTime() - now);
-  const known = typeof said === 'string' ? refusalOf({ reply: { protocol: 'smtp', text } }, { address }) : undefined;
+  const known =
+    typeof said === 'string'
+      ? refusalOf({ reply: { protocol: 'smtp', text } }, { address, row: rowOf(mailbox) })
+      : undefined;
   const rest = restOf(known, { mailbox, from: address });
   if (rest) return resting(rest, reply, waitMs);
-  const { cause, id, passesWhen, remedy } = diagnose(error, { address });
+  const { cause, id, passesWhen, remedy } = diagnose(error, { address, row: rowOf(mailbox) });
   const words = { row: id, cause, remedy: remedyText(remedy), ...(passesWhen === undefined ? {} : { passesWhen }) };
   if (error.kind === 'denied')
     return { type: 'blocked', code: inner, reply, rest: { scope: 'mailbox', ...words, againMs: CONSENT_MS } };
@@ -119,7 +126,7 @@ function judgeRecipient(
   if (isGood(reply)) return { outcome: { address, outcome: 'delivered', reply: last.text } };
   const refusal = refusalOf(
     { reply: { protocol: 'smtp', text: reply.text } },
-    { address: asked.mailbox.address },
+    { address: asked.mailbox.address, row: rowOf(asked.mailbox) },
     own ? 'recipient' : 'message',
   );
   const rest = restOf(refusal, asked);

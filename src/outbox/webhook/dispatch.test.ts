@@ -17,6 +17,8 @@ import { openVault } from '../../vault/open.ts';
 import type { Vault } from '../../vault/types.ts';
 import { startWebhooks, testDelivery } from './dispatch.ts';
 import { newWebhookSecret, sealSecrets, type WebhookSecret } from './signature.ts';
+import { createApiKey, type NewApiKey, revokeApiKey } from '../../access/api-key.ts';
+import type { AuditEntry } from '../../audit/types.ts';
 
 interface Heard {
   readonly headers: IncomingHttpHeaders;
@@ -65,6 +67,7 @@ async function hook(
   const id = newId('whk');
   const row: Webhook = {
     id,
+    apiKeyId: undefined,
     url,
     types: [],
     mailboxes: ['*'],
@@ -205,6 +208,53 @@ test('410 Gone ends it; a receiver that is down holds up nobody else', async () 
   assert.ok(waiting.every(({ state }) => state === 'pending'));
   assert.ok(waiting.reduce((sum, { attempts }) => sum + attempts.length, 0) <= 8, 'it is not flooded');
   assert.match(waiting.find(({ attempts }) => attempts.length > 0)!.attempts[0]!.problem!, /ECONNREFUSED/);
+});
+
+test('A38: a webhook ends with its API key, and tells only of mailboxes that key opens', async () => {
+  const audited: AuditEntry[] = [];
+  const audit = {
+    record: (entry: AuditEntry) => Promise.resolve(void audited.push(entry)),
+    note: (entry: AuditEntry) => void audited.push(entry),
+    flush: () => Promise.resolve(),
+  };
+  const deps = { store, vault, clock, audit };
+  const made = (change: Partial<NewApiKey>) =>
+    createApiKey(deps, { label: 'x', actions: ['events:read'], mailboxes: ['a@x.test'], networks: [], ...change });
+  const [one, expiring, blind] = [
+    await made({}),
+    await made({ expiresAt: clock.now() + 60_000 }),
+    await made({ actions: ['webhooks:write'] }),
+  ];
+  const hooks = [];
+  for (const { row } of [one, expiring, blind]) hooks.push(await hook({ apiKeyId: row.id, mailboxes: ['*'] }));
+  const [first, second, third] = hooks.map(({ id }) => id) as [string, string, string];
+  running = startWebhooks({
+    store,
+    vault,
+    clock,
+    log: nullLog,
+    audit,
+    policy: { allow: ['127.0.0.0/8'] },
+    random: () => 0,
+  });
+  const stateOf = async (id: string) => (await store.webhooks.find(id))!.state;
+  await until(async () => (await stateOf(third)).type === 'disabled', 'a key that may not read events tells none');
+  await happen('sent', 'msg_a', 'a@x.test');
+  await happen('sent', 'msg_b', 'b@x.test');
+  const told = async (id: string) => (await log(id)).map(({ orderingKey }) => orderingKey);
+  await until(async () => (await told(first)).length > 0 && (await told(second)).length > 0, 'told');
+  assert.deepEqual([await told(first), await told(second), await told(third)], [['msg_a'], ['msg_a'], []]);
+  await revokeApiKey(deps, one.row.id);
+  await until(async () => (await stateOf(first)).type === 'disabled', 'disabled with its key');
+  await until(async () => (await stateOf(second)).type === 'disabled', 'disabled when its key expires', 1000);
+  await happen('sent', 'msg_c', 'a@x.test');
+  await turn();
+  assert.deepEqual([await told(first), await told(second)], [['msg_a'], ['msg_a']]);
+  const disabled = audited.filter(({ data }) => data!['what'] === 'webhook.disabled');
+  assert.deepEqual(
+    disabled.map(({ data }) => data!['id']),
+    [third, first, second],
+  );
 });
 
 test('a test is one delivery, and private addresses are refused at every try', async () => {

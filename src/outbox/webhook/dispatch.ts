@@ -2,6 +2,8 @@
  * Tells receivers what happened: every event becomes a delivery for each webhook that wants it (once, whichever process does
  * it), and deliveries are tried until they arrive or their deadline passes. At least once, in order for each message.
  */
+import type { Audit } from '../../audit/types.ts';
+import { opens } from '../../access/api-sign-in.ts';
 import { backoffMs } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
@@ -9,11 +11,12 @@ import type { Log } from '../../base/log.ts';
 import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
 import { newId } from '../../store/id.ts';
 import type { MessageEvent } from '../../store/types-outbox.ts';
-import type { NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
+import type { ApiKey, NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
 import { Egress, type EgressPolicy, type Resolve } from './egress.ts';
 import { type PostOutcome, postEvent } from './post.ts';
+import { disableWithoutRight } from './owner.ts';
 import { openSecrets, signedHeaders } from './signature.ts';
 
 export interface WebhookDeps {
@@ -21,6 +24,7 @@ export interface WebhookDeps {
   readonly vault: Vault;
   readonly clock: Clock;
   readonly log: Log;
+  readonly audit?: Pick<Audit, 'note'>;
   readonly policy: EgressPolicy;
   readonly resolve?: Resolve;
   readonly random?: () => number;
@@ -75,6 +79,8 @@ class WebhookDispatcher {
   /** Receivers whose last try failed, and until when they are left alone. */
   readonly #resting = new Map<string, { readonly failures: number; readonly until: number }>();
   #round: Promise<void> | undefined;
+  /** By id; undefined: to be asked for. */
+  #keys: ReadonlyMap<string, ApiKey> | undefined;
   /** There may be webhooks. */
   #some = true;
   #again = false;
@@ -89,6 +95,10 @@ class WebhookDispatcher {
     this.#deps = deps;
     this.#egress = new Egress(deps.policy, deps.resolve);
     this.#watches = [
+      deps.store.watch('api-keys', () => {
+        this.#keys = undefined;
+        this.#wake();
+      }),
       deps.store.watch('webhooks', () => {
         this.#some = true;
         this.#wake();
@@ -135,8 +145,12 @@ class WebhookDispatcher {
         this.#again = false;
         const webhooks = await store.webhooks.list();
         this.#some = webhooks.length > 0;
+        const keys = await this.#owners(webhooks);
+        const ended = new Set(await disableWithoutRight(this.#deps, webhooks, keys));
         for (const webhook of webhooks) {
-          if (webhook.state.type === 'enabled') await this.#enqueue(webhook);
+          if (ended.has(webhook))
+            log.warn({ webhookId: webhook.id, apiKeyId: webhook.apiKeyId }, 'a webhook was disabled with its API key');
+          else if (webhook.state.type === 'enabled') await this.#enqueue(webhook, keys.get(webhook.apiKeyId ?? ''));
         }
         wait = Math.min(LOOK_EVERY_MS, await this.#begin());
       }
@@ -152,15 +166,24 @@ class WebhookDispatcher {
     if (!this.#stop.signal.aborted) this.#timer = clock.after(Math.max(wait, 1), () => this.#wake());
   }
 
+  /** The API keys of webhooks, from memory until they change; asked for anew when one is missing. */
+  async #owners(webhooks: readonly Webhook[]): Promise<ReadonlyMap<string, ApiKey>> {
+    const known = this.#keys;
+    const ids = webhooks.flatMap(({ apiKeyId }) => apiKeyId ?? []);
+    if (known && ids.every((id) => known.has(id))) return known;
+    const all = ids.length === 0 ? [] : await this.#deps.store.apiKeys.list();
+    return (this.#keys = new Map(all.map((key) => [key.id, key])));
+  }
+
   /** Makes deliveries of the events that came since. */
-  async #enqueue(webhook: Webhook): Promise<void> {
+  async #enqueue(webhook: Webhook, key: ApiKey | undefined): Promise<void> {
     const { store, clock } = this.#deps;
     let from = webhook.cursor;
     for (;;) {
       const events = await store.outbox.events({ after: from, limit: EVENTS_AT_ONCE });
       const to = events.at(-1)?.seq;
       if (to === undefined) return;
-      const wanted = events.filter((event) => wants(webhook, event));
+      const wanted = events.filter((event) => wants(webhook, event) && (!key || opens(key, event.mailbox)));
       const deliveries = wanted.map((event) => deliveryOf(event, clock.now()));
       // Another process was faster: the rest is its work too.
       if (!(await store.webhooks.enqueue(webhook.id, { from, to }, deliveries))) return;

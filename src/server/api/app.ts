@@ -159,7 +159,13 @@ async function signIn(c: ApiContext, deps: ApiDeps): Promise<void> {
     throw apiError('api.rate', 'too many wrong keys came from this address', {
       retryAt: new Date(deps.clock.now() + result.waitMs),
     });
-  throw apiError('api.key', 'the API key is not valid', { detail: { reason: result.reason } });
+  // Why is for the log and the audit: whoever found a key is not to learn whether it was one.
+  c.set('refusal', result.reason);
+  deps.log.warn(
+    { requestId: c.get('requestId'), remoteAddress: peer.address, reason: result.reason },
+    'an API key was refused',
+  );
+  throw apiError('api.key', 'the API key is not valid');
 }
 
 /** Whether the body is passed on as it arrives; others are JSON. @throws api.media-type */
@@ -190,7 +196,14 @@ function fail(c: ApiContext, deps: ApiDeps, thrown: unknown): Response {
       type: 'api.refused',
       outcome: 'failed',
       sessionId: requestId,
-      data: { code: error.code, ...error.detail, apiKeyId: key?.id ?? null, remoteAddress: address, path: c.req.path },
+      data: {
+        code: error.code,
+        ...error.detail,
+        ...(c.get('refusal') === undefined ? {} : { reason: c.get('refusal') }),
+        apiKeyId: key?.id ?? null,
+        remoteAddress: address,
+        path: c.req.path.slice(0, MAX_PATH),
+      },
     });
   }
   return problemOf(error, requestId, deps.clock.now());
@@ -202,6 +215,9 @@ function ourError(error: unknown): unknown {
   }
   return error;
 }
+
+/** Characters of a path that are written down: all that exist are shorter. */
+const MAX_PATH = 200;
 
 /** What is answered is data for programs: no browser is to keep it, guess its type or show it inside something else. */
 function secure(headers: Headers): void {

@@ -31,6 +31,10 @@ export const apiError = errorTable({
   'api.unknown-parameter': { kind: 'misuse', hint: 'GET /openapi.json lists the query parameters of each operation' },
   'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },
   'api.method': { kind: 'misuse', hint: 'GET /openapi.json lists the methods of each path' },
+  'api.too-many-webhooks': {
+    kind: 'limit',
+    hint: 'one webhook can be told of many mailboxes; postern webhook list shows all of them, DELETE /v1/webhooks/ID or postern webhook remove ID ends one',
+  },
   'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
   'api.too-large': {
     kind: 'limit',
@@ -43,6 +47,7 @@ export function ofAct(error: PosternError): PosternError {
   const { message, detail } = error;
   if (isError(error, 'admin.not-found')) return apiError('api.not-found', message, { detail });
   if (isError(error, 'admin.forbidden')) return apiError('api.forbidden', message, { detail });
+  if (isError(error, 'admin.too-many-webhooks')) return apiError('api.too-many-webhooks', message, { detail });
   if (!isError(error, 'admin.input')) return error;
   const hint = 'violations names each wrong field; GET /openapi.json describes all of them';
   return apiError('api.request', message, { detail, ...('violations' in detail ? { hint } : {}) });

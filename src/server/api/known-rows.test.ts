@@ -5,6 +5,7 @@ import { ManualClock } from '../../base/clock.ts';
 import { openStore } from '../../store/open.ts';
 import type { Store } from '../../store/types.ts';
 import { withKnownRows } from './known-rows.ts';
+import { editMailbox } from '../../store/edit.ts';
 
 let real: Store;
 let asked = 0;
@@ -23,7 +24,7 @@ test('a mailbox is read once, until it changes or two seconds pass', async () =>
   await find();
   await find();
   assert.equal(asked, 1);
-  await real.mailboxes.update(SHOP, { settings: { outgoing: 'outbox' } });
+  await editMailbox(real, SHOP, () => ({ outgoing: 'outbox' }));
   assert.deepEqual((await find())?.settings, { outgoing: 'outbox' });
   await clock.advance(2000);
   await find();

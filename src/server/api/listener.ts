@@ -1,10 +1,8 @@
 /** The HTTP API, composed with an instance: what the console port hands its requests to, and the webhooks behind it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { TLSSocket } from 'node:tls';
-import ipaddr from 'ipaddr.js';
 import type { Registry } from 'prom-client';
 import { allows, openApiSignIn } from '../../access/api-sign-in.ts';
-import { isWithin, readNetwork } from '../../access/network.ts';
+import { readNetwork } from '../../access/network.ts';
 import type { Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
@@ -14,7 +12,7 @@ import { version } from '../version.ts';
 import { octetsOf } from './body.ts';
 import { withKnownRows } from './known-rows.ts';
 import { openApiMeter } from './meter.ts';
-import type { Peer } from './request.ts';
+import { isLoopback, peerOf } from './peer.ts';
 
 export interface ApiListener {
   /** Whether a path is the API's. */
@@ -56,6 +54,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
     vault,
     clock,
     log,
+    audit,
     policy: egress,
     ...(meter ? { tried: meter.webhookTried } : {}),
   });
@@ -105,23 +104,4 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
       signIn.close();
     },
   };
-}
-
-/** Who asks. What a proxy says of its client counts only when the proxy is one that was named. */
-function peerOf(incoming: IncomingMessage, proxies: readonly string[]): Peer {
-  const { socket, headers } = incoming;
-  const remote = socket.remoteAddress ?? '';
-  const isTls = socket instanceof TLSSocket;
-  if (proxies.length === 0 || !isWithin(remote, proxies))
-    return { address: remote, isPrivate: isTls || isLoopback(remote) };
-  const hops = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
-  const chain = hops.map((hop) => hop.trim()).filter((hop) => ipaddr.isValid(hop));
-  // Each proxy adds whom it saw at the end; the first that is no proxy of ours is the client.
-  const client = chain.findLast((hop) => !isWithin(hop, proxies)) ?? remote;
-  const isHttps = [headers['x-forwarded-proto'] ?? ''].flat().at(-1)?.trim().toLowerCase() === 'https';
-  return { address: client, isPrivate: isHttps || isLoopback(client) };
-}
-
-function isLoopback(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === 'loopback';
 }

@@ -49,8 +49,8 @@ export interface ApiEnv {
     /** Calls back when the request is over: answered, or its connection closed. */
     readonly onClose: (done: () => void) => void;
   };
-  /** `room`: of requests whose body was read. */
-  Variables: { requestId: string; key: ApiKey; room?: Room };
+  /** `room`: of requests whose body was read. `refusal`: why a key is not valid, which its bearer is not told. */
+  Variables: { requestId: string; key: ApiKey; room?: Room; refusal?: string };
 }
 export type ApiContext = Context<ApiEnv>;
 

@@ -26,6 +26,9 @@ import { iso, isoOrNull, jsonBody } from './schema.ts';
 const webhookSchema = z
   .object({
     id: z.string(),
+    apiKeyId: z.string().nullable().openapi({
+      description: 'the key it belongs to: that which made it, or changed it last; it is switched off with that key',
+    }),
     url,
     types: z.array(z.string()),
     mailboxes: z.array(z.string()),
@@ -146,9 +149,10 @@ export function webhooks({ list, one }: ActRoutes, app: ApiApp): void {
   });
 }
 
-function shown({ id, url, types, mailboxes, state, ends, createdAt }: ShownWebhook) {
+function shown({ id, apiKeyId, url, types, mailboxes, state, ends, createdAt }: ShownWebhook) {
   return {
     id,
+    apiKeyId: apiKeyId ?? null,
     url,
     types: [...types],
     mailboxes: [...mailboxes],

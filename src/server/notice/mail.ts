@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import type { TokenSource } from '../../oauth/types.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
+import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { Upstream } from '../../upstream/upstream.ts';
 import { serverError } from '../errors.ts';
@@ -71,10 +72,13 @@ async function sendersFor(
   { body }: OutgoingNotice,
 ): Promise<readonly Mailbox[]> {
   const { grants, mailboxes } = await surveyGrants(store, clock.now());
-  const usable = mailboxes.filter((mailbox) => {
+  // `*@domain` sends as nobody; an address that it opens can be named.
+  const named = from === undefined ? undefined : await store.mailboxes.opened(from.toLowerCase());
+  const candidates =
+    from === undefined ? mailboxes.filter(({ address }) => !isCatchAll(address)) : named ? [named] : [];
+  const usable = candidates.filter((mailbox) => {
     const health = grants.get(mailbox.grantId)?.health.type;
-    if (!mailbox.protocols.includes('smtp') || (health !== 'healthy' && health !== 'at-risk')) return false;
-    return from === undefined || mailbox.address === from.toLowerCase();
+    return mailbox.protocols.includes('smtp') && (health === 'healthy' || health === 'at-risk');
   });
   const rank = ({ address, access, grantId }: Mailbox): number =>
     (body.mailboxes.includes(address) ? 4 : 0) +

@@ -27,15 +27,7 @@ export function applicationTable(engine: Engine): ApplicationTable {
       }),
     update: (id, change) =>
       write('applications', async (trx) => {
-        const values = defined({
-          name: change.name,
-          provider: change.provider,
-          client_id: change.clientId,
-          tenant: nullable(change, 'tenant'),
-          settings: change.settings && JSON.stringify(change.settings),
-          credential: nullable(change, 'credential'),
-          credentials: change.credentials && JSON.stringify(change.credentials),
-        });
+        const values = columnsOf(change);
         // The id set to itself: an empty change is still an answer to whether the row is there.
         const done = await trx
           .updateTable('applications')
@@ -44,6 +36,19 @@ export function applicationTable(engine: Engine): ApplicationTable {
           .executeTakeFirst();
         if (done.numUpdatedRows === 0n) throw storeError('store.not-found', `there is no application ${id}`);
         return { result: undefined, changed: true };
+      }),
+    replace: (before, change) =>
+      write('applications', async (trx) => {
+        const { id } = before;
+        const asked = trx.selectFrom('applications').selectAll().where('id', '=', id);
+        const row = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
+        if (!row || !isSame(application(row), before)) return { result: false, changed: false };
+        await trx
+          .updateTable('applications')
+          .set({ ...columnsOf(change), id })
+          .where('id', '=', id)
+          .execute();
+        return { result: true, changed: true };
       }),
     find: (id) =>
       read(async (db) =>
@@ -63,6 +68,25 @@ export function applicationTable(engine: Engine): ApplicationTable {
         return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
       }),
   };
+}
+
+/** What {@link columnsOf} writes, but credentials: those have their own lease. */
+function isSame(one: Application, other: Application): boolean {
+  const text = ({ name, provider, clientId, tenant, settings }: Application): string =>
+    JSON.stringify([name, provider, clientId, tenant, settings]);
+  return text(one) === text(other);
+}
+
+function columnsOf(change: Partial<Omit<Application, 'id' | 'createdAt'>>) {
+  return defined({
+    name: change.name,
+    provider: change.provider,
+    client_id: change.clientId,
+    tenant: nullable(change, 'tenant'),
+    settings: change.settings && JSON.stringify(change.settings),
+    credential: nullable(change, 'credential'),
+    credentials: change.credentials && JSON.stringify(change.credentials),
+  });
 }
 
 function application(row: ApplicationRow): Application;

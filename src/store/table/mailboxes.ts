@@ -34,7 +34,6 @@ export function mailboxTable(engine: Engine): MailboxTable {
           grant_id: change.grantId,
           access: change.access,
           protocols: change.protocols && JSON.stringify(change.protocols),
-          settings: change.settings && JSON.stringify(change.settings),
         });
         const done = await trx
           .updateTable('mailboxes')
@@ -43,6 +42,20 @@ export function mailboxTable(engine: Engine): MailboxTable {
           .executeTakeFirst();
         if (done.numUpdatedRows === 0n) throw storeError('store.not-found', `there is no mailbox ${address}`);
         return { result: undefined, changed: true };
+      }),
+    replaceSettings: (given, before, after) =>
+      write('mailboxes', async (trx) => {
+        const address = given.toLowerCase();
+        const asked = trx.selectFrom('mailboxes').selectAll().where('address', '=', address);
+        const row = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
+        if (!row || JSON.stringify(mailbox(row).settings) !== JSON.stringify(before))
+          return { result: false, changed: false };
+        await trx
+          .updateTable('mailboxes')
+          .set({ settings: JSON.stringify(after) })
+          .where('address', '=', address)
+          .execute();
+        return { result: true, changed: true };
       }),
     find: (address) =>
       read(async (db) =>
@@ -83,7 +96,17 @@ export function mailboxTable(engine: Engine): MailboxTable {
 /** `*@domain` for an address of that domain; undefined for what is no address, or a pattern itself. */
 export function catchAllOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');
-  return at < 1 || address.startsWith('*@') ? undefined : `*${address.slice(at)}`;
+  return at < 1 || isCatchAll(address) ? undefined : `*${address.slice(at)}`;
+}
+
+/** Whether it is `*@domain`, which stands for every address of its domain and is none itself: no user name, no sender. */
+export function isCatchAll(address: string): boolean {
+  return address.startsWith('*@');
+}
+
+/** The mailbox that a command can change: for an address that a catch-all mailbox opened, that one. */
+export function rowOf({ address, catchAll }: Pick<Mailbox, 'address' | 'catchAll'>): string {
+  return catchAll ?? address;
 }
 
 /** One address of a catch-all mailbox. */

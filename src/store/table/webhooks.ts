@@ -7,18 +7,34 @@ import { deliveryValues, webhookDelivery } from './webhook-delivery-row.ts';
 export function webhookTable(engine: Engine): WebhookTable {
   const { read, write } = engine;
   return {
-    insert: (row) =>
+    insert: (row, most) =>
       write('webhooks', async (trx) => {
         const { id, url, secrets, cursor } = row;
+        if (most) {
+          const all = await trx.selectFrom('webhooks').select('api_key_id').execute();
+          const own = all.filter((one) => one.api_key_id === (row.apiKeyId ?? null)).length;
+          if (all.length >= most.all || own >= most.ofKey) return { result: false, changed: false };
+        }
         await trx
           .insertInto('webhooks')
           .values({ id, url, secrets, cursor, created_at: row.createdAt, ...columns(row) })
           .execute();
-        return { result: undefined, changed: true };
+        return { result: true, changed: true };
+      }),
+    disable: (id, since, reason) =>
+      write('webhooks', async (trx) => {
+        const done = await trx
+          .updateTable('webhooks')
+          .set({ enabled: 0, state: JSON.stringify({ type: 'disabled', since, reason }) })
+          .where('id', '=', id)
+          .where('enabled', '=', 1)
+          .executeTakeFirst();
+        return { result: done.numUpdatedRows > 0n, changed: done.numUpdatedRows > 0n };
       }),
     update: (id, change) =>
       write('webhooks', async (trx) => {
-        const found = await trx.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
+        const asked = trx.selectFrom('webhooks').selectAll().where('id', '=', id);
+        const found = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
         if (!found) return { result: undefined, changed: false };
         const next: Webhook = { ...webhook(found), ...change };
         const { url, secrets } = next;
@@ -187,8 +203,9 @@ export function webhookTable(engine: Engine): WebhookTable {
   };
 }
 
-function columns({ types, mailboxes, state }: Pick<Webhook, 'types' | 'mailboxes' | 'state'>) {
+function columns({ apiKeyId, types, mailboxes, state }: Pick<Webhook, 'apiKeyId' | 'types' | 'mailboxes' | 'state'>) {
   return {
+    api_key_id: apiKeyId ?? null,
     types: JSON.stringify(types),
     mailboxes: JSON.stringify(mailboxes),
     state: JSON.stringify(state),
@@ -199,6 +216,7 @@ function columns({ types, mailboxes, state }: Pick<Webhook, 'types' | 'mailboxes
 function webhook(row: WebhookRow): Webhook {
   return {
     id: row.id,
+    apiKeyId: row.api_key_id ?? undefined,
     url: row.url,
     types: fromJson(row.types, 'webhooks.types'),
     mailboxes: fromJson(row.mailboxes, 'webhooks.mailboxes'),
