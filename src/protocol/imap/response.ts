@@ -101,11 +101,16 @@ export function answerOf(
   line: string,
 ): { readonly tag: string; readonly status: 'OK' | 'NO' | 'BAD'; readonly end: number } | undefined {
   const space = line.indexOf(' ');
-  if (space < 1 || line.startsWith('* ')) return undefined;
-  const [status, end] = wordAt(line, space + 1);
+  if (space < 1 || (space === 1 && line.startsWith('*'))) return undefined;
+  const next = line.indexOf(' ', space + 1);
+  const stop = next === -1 ? line.length : next;
+  const status = stop - space > LONGEST_STATUS ? '' : line.slice(space + 1, stop).toUpperCase();
   if (status !== 'OK' && status !== 'NO' && status !== 'BAD') return undefined;
-  return { tag: line.slice(0, space), status, end };
+  return { tag: line.slice(0, space), status, end: next === -1 ? stop : stop + 1 };
 }
+
+/** With the space before it. */
+const LONGEST_STATUS = 4;
 
 /** Data of a message or of their number (§7.4, §7.5), as its line begins; `end` is where what is said of it does. */
 export interface Numbered {
