@@ -73,7 +73,7 @@ export const getMailbox = act({
 export const holdMailbox = act({
   ...own,
   name: 'mailboxes.hold',
-  summary: 'Send nothing of this mailbox until it is released',
+  summary: 'Hold a mailbox: nothing of it is sent until it is released',
   permission: 'messages:write',
   audits: 'api.changed',
   what: 'mailbox.held',
@@ -88,7 +88,7 @@ export const holdMailbox = act({
 export const releaseMailbox = act({
   ...own,
   name: 'mailboxes.release',
-  summary: 'Send again',
+  summary: 'Release a mailbox: its mail is sent again',
   permission: 'messages:write',
   audits: 'api.changed',
   what: 'mailbox.released',
@@ -147,7 +147,7 @@ export const setMailbox = act({
 export const moveMailbox = act({
   ...own,
   name: 'mailboxes.move',
-  summary: 'Open it through another application, with the consent there is',
+  summary: 'Open a mailbox through another application, with the consent there is',
   permission: 'mailboxes:write',
   audits: 'mailbox.moved',
   input: byAddress.extend({ application: z.string() }),

@@ -21,7 +21,7 @@ const common = {
 export const cancelMessage = act({
   ...common,
   name: 'messages.cancel',
-  summary: 'Never send it',
+  summary: 'Cancel a message: it is never sent',
   what: 'message.cancelled',
   input: byId,
   run: async (desk: Desk<OutboxDeps>, { id }) =>
@@ -31,7 +31,7 @@ export const cancelMessage = act({
 export const retryMessage = act({
   ...common,
   name: 'messages.retry',
-  summary: 'Send it now: one that waits, is held, or has failed',
+  summary: 'Send a message now: one that waits, is held, or has failed',
   what: 'message.retried',
   input: byId,
   run: async (desk: Desk<OutboxDeps>, { id }) =>
@@ -41,7 +41,7 @@ export const retryMessage = act({
 export const holdMessage = act({
   ...common,
   name: 'messages.hold',
-  summary: 'Keep it until somebody says retry',
+  summary: 'Hold a message until it is retried',
   what: 'message.held',
   input: byId.extend({ reason: holdReason }),
   run: async (desk: Desk<OutboxDeps>, { id, reason }) =>

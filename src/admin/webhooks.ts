@@ -66,7 +66,7 @@ export const listWebhooks = act({
 
 export const createWebhook = act({
   name: 'webhooks.create',
-  summary: 'Be told of events from now on',
+  summary: 'Create a webhook: it receives events from now on',
   permission: 'webhooks:write',
   input: z.object({ url, types: types.default([]), mailboxes: mailboxes.default(['*']) }),
   scope: ({ mailboxes }) => mailboxes,
@@ -103,7 +103,7 @@ export const getWebhook = act({
 
 export const updateWebhook = act({
   name: 'webhooks.update',
-  summary: 'Change where it goes or what it is told of, stop it, or let it go on',
+  summary: 'Change its address, events or mailboxes; disable or enable it',
   permission: 'webhooks:write',
   input: z.object({ url, types, mailboxes, enabled: z.boolean() }).partial().extend(byId.shape).strict(),
   scope: ({ mailboxes = [] }) => mailboxes,
@@ -197,7 +197,7 @@ export const getWebhookDelivery = act({
 
 export const replayWebhookDelivery = act({
   name: 'webhooks.replay-delivery',
-  summary: 'Send one again',
+  summary: 'Send one delivery again',
   permission: 'webhooks:write',
   input: byDelivery,
   audits: 'api.changed',
