@@ -157,7 +157,7 @@ function actPage(): string {
           code(name),
           cell(summary),
           code(permission),
-          audits === undefined ? '' : code(what === undefined ? audits : `${audits}: ${what}`),
+          what !== undefined ? code(`api.changed: ${what}`) : audits === undefined ? '' : code(audits),
         ]),
     ),
     '',

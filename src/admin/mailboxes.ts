@@ -75,7 +75,6 @@ export const holdMailbox = act({
   name: 'mailboxes.hold',
   summary: 'Hold a mailbox: nothing of it is sent until it is released',
   permission: 'messages:write',
-  audits: 'api.changed',
   what: 'mailbox.held',
   input: byAddress.extend({ reason: holdReason }),
   async run({ outbox, actor, mailboxes: [mailbox] }: Desk<OutboxDeps>, { reason }) {
@@ -90,7 +89,6 @@ export const releaseMailbox = act({
   name: 'mailboxes.release',
   summary: 'Release a mailbox: its mail is sent again',
   permission: 'messages:write',
-  audits: 'api.changed',
   what: 'mailbox.released',
   input: byAddress,
   async run({ outbox, mailboxes: [mailbox] }: Desk<OutboxDeps>) {
@@ -250,7 +248,6 @@ export const inviteOwner = act({
   name: 'mailboxes.invite',
   summary: 'A link for the owner of a mailbox that is to be opened; a later one ends it',
   permission: 'mailboxes:write',
-  audits: 'api.changed',
   what: 'mailbox.invited',
   input: z.object({
     address,

@@ -14,7 +14,6 @@ interface OutboxDeps extends ActDeps {
 const byId = z.object({ id: text(60) });
 const common = {
   permission: 'messages:write',
-  audits: 'api.changed',
   record: ({ id, mailbox }: OutboxMessage) => [{ mailbox, data: { messageId: id } }],
 } as const;
 

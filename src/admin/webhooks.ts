@@ -70,7 +70,6 @@ export const createWebhook = act({
   permission: 'webhooks:write',
   input: z.object({ url, types: types.default([]), mailboxes: mailboxes.default(['*']) }),
   scope: ({ mailboxes }) => mailboxes,
-  audits: 'api.changed',
   what: 'webhook.created',
   async run(desk: Desk<WebhookDeps>, { url, types, mailboxes }): Promise<WithSecret> {
     const { store, vault, clock, egress } = desk;
@@ -107,7 +106,6 @@ export const updateWebhook = act({
   permission: 'webhooks:write',
   input: z.object({ url, types, mailboxes, enabled: z.boolean() }).partial().extend(byId.shape).strict(),
   scope: ({ mailboxes = [] }) => mailboxes,
-  audits: 'api.changed',
   what: 'webhook.changed',
   async run(desk: Desk<WebhookDeps>, { id, url, types, mailboxes, enabled }) {
     const { store, clock, egress, actor } = desk;
@@ -131,7 +129,6 @@ export const removeWebhook = act({
   summary: 'Remove a webhook with its log',
   permission: 'webhooks:write',
   input: byId,
-  audits: 'api.changed',
   what: 'webhook.removed',
   async run(desk: Desk<WebhookDeps>, { id }) {
     await find(desk, id);
@@ -152,7 +149,6 @@ export const rotateWebhookSecret = act({
       .default(DAY_S)
       .meta({ description: 'how long the secret before it stays alive' }),
   }),
-  audits: 'api.changed',
   what: 'webhook.secret-rotated',
   async run(desk: Desk<WebhookDeps>, { id, overlapSeconds }): Promise<WithSecret> {
     const { store, vault, clock } = desk;
@@ -200,7 +196,6 @@ export const replayWebhookDelivery = act({
   summary: 'Send one delivery again',
   permission: 'webhooks:write',
   input: byDelivery,
-  audits: 'api.changed',
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
     const { store, clock } = desk;
@@ -217,7 +212,6 @@ export const replayWebhook = act({
   summary: 'Send again what failed, or everything, since a moment',
   permission: 'webhooks:write',
   input: byId.extend({ since: time, state: z.enum(['failed', 'delivered']).default('failed') }),
-  audits: 'api.changed',
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, since, state }) {
     await find(desk, id);
@@ -233,7 +227,6 @@ export const testWebhook = act({
   summary: 'Send an event of type webhook.test',
   permission: 'webhooks:write',
   input: byId,
-  audits: 'api.changed',
   what: 'webhook.tested',
   async run(desk: Desk<WebhookDeps>, { id }) {
     await find(desk, id);
