@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command, Option } from 'commander';
 import { z } from 'zod';
 import { acts } from '../src/admin/acts.ts';
+import { AUDIT_TYPES } from '../src/audit/types.ts';
 import { replyTo } from '../src/base/replies.ts';
 import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
@@ -139,21 +140,34 @@ const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${tex
 
 function actPage(): string {
   return page([
-    '# Acts',
+    '# Acts and audit records',
     MADE,
     '',
     'Everything that is administered, whether by the command or by the HTTP API: the permission it needs and the record it leaves in',
     'the audit log. A record names who did it in `data`: `by`, and the `user`, `apiKeyId`, `appPasswordId` or `person`. Permissions an API',
     'key can have are those that `postern apikey add --help` lists; the others are for whoever may read the home of the installation.',
     '',
+    '## Acts',
+    '',
     ...rows(
       ['act', 'what it does', 'permission', 'record'],
-      acts.map(({ name, summary, permission, audits, what }) => [
-        code(name),
-        cell(summary),
-        code(permission),
-        audits === undefined ? '' : code(what === undefined ? audits : `${audits}: ${what}`),
-      ]),
+      acts
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+        .map(({ name, summary, permission, audits, what }) => [
+          code(name),
+          cell(summary),
+          code(permission),
+          what !== undefined ? code(`api.changed: ${what}`) : audits === undefined ? '' : code(audits),
+        ]),
+    ),
+    '',
+    '## Audit records',
+    '',
+    'All types, for `postern audit show --type TYPE`.',
+    '',
+    ...rows(
+      ['type', 'what happened'],
+      Object.entries(AUDIT_TYPES).map(([type, about]) => [code(type), cell(about)]),
     ),
   ]);
 }

@@ -37,7 +37,6 @@ test('an act is read, allowed, done and recorded in this order', async () => {
     permission: 'suppressions:write',
     input: z.object({ mailbox: z.string() }),
     scope: ({ mailbox }) => [mailbox],
-    audits: 'api.changed',
     what: 'test.traced',
     run({ mailboxes }: Desk<ActDeps>) {
       done.push(mailboxes[0]!.address);
@@ -87,7 +86,7 @@ test('every act has a name of its own, and one that can write leaves a record', 
   assert.equal(new Set(acts.map(({ name }) => name)).size, acts.length);
   assert.deepEqual(
     acts
-      .filter(({ permission, audits }) => !permission.endsWith(':read') && audits === undefined)
+      .filter(({ permission, audits, what }) => !permission.endsWith(':read') && (audits ?? what) === undefined)
       .map((one) => one.name),
     [],
   );

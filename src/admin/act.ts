@@ -31,9 +31,8 @@ export interface Act<D extends ActDeps, I extends z.ZodType, O> {
   scope?(input: z.output<I>): readonly string[];
   /** It changes the mailbox itself, so an address that another mailbox opens will not do. */
   readonly changesMailbox?: true;
-  /** The type of its record; missing for acts that only read. */
+  /** The type of its record, or what was changed in one of the type `api.changed`; missing for acts that only read. */
   readonly audits?: AuditType;
-  /** Of a record of the type `api.changed`: what was changed. */
   readonly what?: string;
   /** @throws admin.not-found, admin.forbidden, and what the rooms below throw */
   run(desk: Desk<D>, input: z.output<I>): Promise<O> | O;
@@ -65,7 +64,7 @@ export async function perform<D extends ActDeps, I extends z.ZodType, O>(
   const output = await act.run({ ...deps, audit, actor, mailboxes }, parsed.data);
   for (const { mailbox, data } of act.record?.(output, parsed.data) ?? [])
     await audit.record({
-      type: act.audits!,
+      type: act.audits ?? 'api.changed',
       outcome: 'ok',
       ...(mailbox === undefined ? {} : { mailbox }),
       data: { ...data, ...(act.what === undefined ? {} : { what: act.what }) },

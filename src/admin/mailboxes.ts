@@ -74,9 +74,8 @@ export const getMailbox = act({
 export const holdMailbox = act({
   ...own,
   name: 'mailboxes.hold',
-  summary: 'Send nothing of this mailbox until it is released',
+  summary: 'Hold a mailbox: nothing of it is sent until it is released',
   permission: 'messages:write',
-  audits: 'api.changed',
   what: 'mailbox.held',
   input: byAddress.extend({ reason: holdReason }),
   async run({ outbox, actor, mailboxes: [mailbox] }: Desk<OutboxDeps>, { reason }) {
@@ -89,9 +88,8 @@ export const holdMailbox = act({
 export const releaseMailbox = act({
   ...own,
   name: 'mailboxes.release',
-  summary: 'Send again',
+  summary: 'Release a mailbox: its mail is sent again',
   permission: 'messages:write',
-  audits: 'api.changed',
   what: 'mailbox.released',
   input: byAddress,
   async run({ outbox, mailboxes: [mailbox] }: Desk<OutboxDeps>) {
@@ -152,7 +150,7 @@ export const setMailbox = act({
 export const moveMailbox = act({
   ...own,
   name: 'mailboxes.move',
-  summary: 'Open it through another application, with the consent there is',
+  summary: 'Open a mailbox through another application, with the consent there is',
   permission: 'mailboxes:write',
   audits: 'mailbox.moved',
   input: byAddress.extend({ application: z.string() }),
@@ -255,7 +253,6 @@ export const inviteOwner = act({
   name: 'mailboxes.invite',
   summary: 'A link for the owner of a mailbox that is to be opened; a later one ends it',
   permission: 'mailboxes:write',
-  audits: 'api.changed',
   what: 'mailbox.invited',
   input: z.object({
     address,

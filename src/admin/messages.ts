@@ -14,14 +14,13 @@ interface OutboxDeps extends ActDeps {
 const byId = z.object({ id: text(60) });
 const common = {
   permission: 'messages:write',
-  audits: 'api.changed',
   record: ({ id, mailbox }: OutboxMessage) => [{ mailbox, data: { messageId: id } }],
 } as const;
 
 export const cancelMessage = act({
   ...common,
   name: 'messages.cancel',
-  summary: 'Never send it',
+  summary: 'Cancel a message: it is never sent',
   what: 'message.cancelled',
   input: byId,
   run: async (desk: Desk<OutboxDeps>, { id }) =>
@@ -31,7 +30,7 @@ export const cancelMessage = act({
 export const retryMessage = act({
   ...common,
   name: 'messages.retry',
-  summary: 'Send it now: one that waits, is held, or has failed',
+  summary: 'Send a message now: one that waits, is held, or has failed',
   what: 'message.retried',
   input: byId,
   run: async (desk: Desk<OutboxDeps>, { id }) =>
@@ -41,7 +40,7 @@ export const retryMessage = act({
 export const holdMessage = act({
   ...common,
   name: 'messages.hold',
-  summary: 'Keep it until somebody says retry',
+  summary: 'Hold a message until it is retried',
   what: 'message.held',
   input: byId.extend({ reason: holdReason }),
   run: async (desk: Desk<OutboxDeps>, { id, reason }) =>

@@ -44,7 +44,6 @@ export const addSuppressions = act({
   permission: 'suppressions:write',
   input: z.object({ items: z.array(suppressionInput).min(1).max(MAX_AT_ONCE) }),
   scope: ({ items }) => items.map((one) => one.mailbox),
-  audits: 'api.changed',
   what: 'suppressions.added',
   async run({ store, clock }: Desk<ActDeps & { readonly clock: Clock }>, { items }) {
     const rows = items.map(({ address, mailbox, reason, note }): Suppression => {
@@ -63,7 +62,6 @@ export const removeSuppression = act({
   permission: 'suppressions:write',
   input: z.object({ address, mailbox }),
   scope: ({ mailbox }) => [mailbox],
-  audits: 'api.changed',
   what: 'suppression.removed',
   async run({ store, mailboxes }: Desk<ActDeps>, { address }) {
     const mailbox = mailboxes[0]?.address ?? '*';

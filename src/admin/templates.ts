@@ -39,7 +39,6 @@ export const putTemplate = act({
   permission: 'templates:write',
   input: templateSource.extend(byName.shape),
   scope,
-  audits: 'api.changed',
   what: 'template.stored',
   run({ store, clock }: Desk<ActDeps & { readonly clock: Clock }>, { name, subject, html, text }) {
     compileTemplate({ subject, html, text });
@@ -91,7 +90,6 @@ export const removeTemplate = act({
   permission: 'templates:write',
   input: byName,
   scope,
-  audits: 'api.changed',
   what: 'template.removed',
   async run({ store }: Desk<ActDeps>, { name }) {
     if (!(await store.templates.remove(name))) throw unknown(`template ${name}`);

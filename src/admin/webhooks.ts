@@ -73,11 +73,10 @@ export const listWebhooks = act({
 
 export const createWebhook = act({
   name: 'webhooks.create',
-  summary: 'Be told of events from now on',
+  summary: 'Create a webhook: it receives events from now on',
   permission: 'webhooks:write',
   input: z.object({ url, types: types.default([]), mailboxes: mailboxes.default(['*']) }),
   scope: ({ mailboxes }) => mailboxes,
-  audits: 'api.changed',
   what: 'webhook.created',
   async run(desk: Desk<EgressDeps>, { url, types, mailboxes }): Promise<WithSecret> {
     const { store, vault, clock, egress, actor } = desk;
@@ -116,11 +115,10 @@ export const getWebhook = act({
 
 export const updateWebhook = act({
   name: 'webhooks.update',
-  summary: 'Change where it goes or what it is told of, stop it, or let it go on',
+  summary: 'Change its address, events or mailboxes; disable or enable it',
   permission: 'webhooks:write',
   input: z.object({ url, types, mailboxes, enabled: z.boolean() }).partial().extend(byId.shape).strict(),
   scope: ({ mailboxes = [] }) => mailboxes,
-  audits: 'api.changed',
   what: 'webhook.changed',
   async run(desk: Desk<EgressDeps>, { id, url, types, mailboxes, enabled }) {
     const { store, clock, egress, actor } = desk;
@@ -148,7 +146,6 @@ export const removeWebhook = act({
   summary: 'Remove a webhook with its log',
   permission: 'webhooks:write',
   input: byId,
-  audits: 'api.changed',
   what: 'webhook.removed',
   async run(desk: Desk<WebhookDeps>, { id }) {
     const found = await find(desk, id);
@@ -195,7 +192,6 @@ export const rotateWebhookSecret = act({
       .default(DAY_S)
       .meta({ description: 'how long the secret before it stays alive' }),
   }),
-  audits: 'api.changed',
   what: 'webhook.secret-rotated',
   async run(desk: Desk<WebhookDeps>, { id, overlapSeconds }): Promise<WithSecret> {
     const { store, vault, clock, actor } = desk;
@@ -243,10 +239,9 @@ export const getWebhookDelivery = act({
 
 export const replayWebhookDelivery = act({
   name: 'webhooks.replay-delivery',
-  summary: 'Send one again',
+  summary: 'Send one delivery again',
   permission: 'webhooks:write',
   input: byDelivery,
-  audits: 'api.changed',
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
     const { store, clock } = desk;
@@ -263,7 +258,6 @@ export const replayWebhook = act({
   summary: 'Send again what failed, or everything, since a moment',
   permission: 'webhooks:write',
   input: byId.extend({ since: time, state: z.enum(['failed', 'delivered']).default('failed') }),
-  audits: 'api.changed',
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, since, state }) {
     await find(desk, id);
@@ -279,7 +273,6 @@ export const testWebhook = act({
   summary: 'Send an event of type webhook.test',
   permission: 'webhooks:write',
   input: byId,
-  audits: 'api.changed',
   what: 'webhook.tested',
   async run(desk: Desk<WebhookDeps>, { id }) {
     await find(desk, id);

@@ -1,65 +1,53 @@
 /** The audit room's port. */
 
 /** Everything that leaves a trace. Adding a type is a decision: it is part of the export format. */
-export type AuditType =
-  | 'consent.started'
-  | 'consent.granted'
-  | 'consent.refused'
-  | 'token.requested'
-  | 'signin.local'
-  | 'signin.upstream'
-  /** An IMAP session went on in a new connection at the provider, signed in there anew. */
-  | 'session.moved'
-  | 'session.ended'
-  /** Mail passed to the provider while the program waited: from whom, to whom, how large. What the outbox takes has its own story. */
-  | 'message.relayed'
-  | 'app-password.created'
-  | 'app-password.revoked'
-  | 'api-key.created'
-  | 'api-key.revoked'
-  /** Somebody came to the HTTP API without a valid key, or asked for what the key does not allow. */
-  | 'api.refused'
-  /**
-   * A write by the HTTP API, or by a command that does the same, other than handing over mail, whose record is the event
-   * `message.accepted`.
-   */
-  | 'api.changed'
-  | 'mailbox.added'
-  | 'mailbox.moved'
-  /** How its mail leaves, and as whom. */
-  | 'mailbox.changed'
-  | 'mailbox.removed'
-  /** Closed, or opened again, on purpose. */
-  | 'mailbox.suspended'
-  | 'mailbox.resumed'
-  | 'application.added'
-  | 'application.removed'
-  | 'application.credential-added'
-  | 'application.changed'
-  | 'application.credential-activated'
-  | 'application.credential-removed'
-  /** The provider no longer takes a credential, and another one was used instead. */
-  | 'application.credential-refused'
-  /** A grant needs its owner, works again, or was suspended on purpose. */
-  | 'grant.changed'
-  | 'provider.unreachable'
-  | 'provider.recovered'
-  | 'clock.jumped'
-  /** Something that needs attention came up, went away, or was told to somebody. */
-  | 'notice.raised'
-  | 'notice.resolved'
-  | 'notice.delivered'
-  | 'notice.undeliverable'
-  | 'server.started'
-  | 'server.stopped'
-  /** Written by the log itself: `data.lost` notes could not be kept while the database was away. */
-  | 'audit.lost'
-  /** Written by the log itself: from here on its end is signed; before, a version wrote it that did not sign. */
-  | 'audit.signed'
-  /** Written by the log itself: its end was found changed by something else. */
-  | 'audit.broken'
-  /** Records older than `audit.keepDays` were removed: `data.records` of them, up to number `data.last`. */
-  | 'audit.forgotten';
+export const AUDIT_TYPES = {
+  'consent.started': 'somebody began to sign in for a mailbox',
+  'consent.granted': 'they consented',
+  'consent.refused': 'no consent came of it',
+  'token.requested': 'an access token was asked for: the first of a consent, or a renewal',
+  'signin.local': 'a program signed in here, or was refused',
+  'signin.upstream': 'Postern signed in at the provider for it',
+  'session.moved': 'an IMAP session went on in a new connection at the provider, signed in there anew',
+  'session.ended': 'a session of a program ended',
+  'message.relayed':
+    'mail passed to the provider while the program waited: from whom, to whom, how large; what the outbox takes has its own story',
+  'app-password.created': 'an app password was made',
+  'app-password.revoked': 'an app password was revoked',
+  'api-key.created': 'an API key was made',
+  'api-key.revoked': 'an API key was revoked',
+  'api.refused': 'somebody came to the HTTP API without a valid key, or asked for what the key does not allow',
+  'api.changed': '`what` was changed, by the HTTP API or by a command that does the same',
+  'mailbox.added': 'a mailbox was opened for the first time',
+  'mailbox.moved': 'a mailbox is opened through another application',
+  'mailbox.changed': 'how mail of a mailbox leaves, and as whom, was set',
+  'mailbox.removed': 'a mailbox was removed',
+  'mailbox.suspended': 'a mailbox was closed on purpose',
+  'mailbox.resumed': 'a mailbox was opened again',
+  'application.added': 'an application was added',
+  'application.removed': 'an application was removed',
+  'application.changed': 'the settings of an application were changed',
+  'application.credential-added': 'a credential was added',
+  'application.credential-activated': 'another credential is used first',
+  'application.credential-removed': 'a credential was removed',
+  'application.credential-refused': 'the provider no longer takes a credential, and another one was used instead',
+  'grant.changed': 'a grant needs its owner, works again, or was suspended on purpose',
+  'provider.unreachable': 'a provider gives no tokens',
+  'provider.recovered': 'it gives tokens again',
+  'clock.jumped': 'the time of day moved by itself',
+  'notice.raised': 'something needs attention',
+  'notice.resolved': 'it does not any more',
+  'notice.delivered': 'somebody was told of it',
+  'notice.undeliverable': 'nobody could be told of it',
+  'server.started': 'the server started',
+  'server.stopped': 'the server stopped',
+  'audit.lost': '`lost` notes could not be kept while the database was away; written by the log itself',
+  'audit.signed': 'from here on the end of the log is signed; before, a version wrote it that did not sign',
+  'audit.broken': 'the end of the log was found changed by something else',
+  'audit.forgotten':
+    '`records` records older than `audit.keepDays` were removed, up to number `last`; the rest still proves itself',
+} as const;
+export type AuditType = keyof typeof AUDIT_TYPES;
 
 export interface AuditEntry {
   readonly type: AuditType;

@@ -24,6 +24,7 @@ import { headerAddresses } from '../../src/outbox/header-addresses.ts';
 import { readAsText } from '../../src/outbox/template/plain-text.ts';
 import { parseTemplate } from '../../src/outbox/template/mustache.ts';
 import { parseFetchItems } from '../../src/protocol/imap/verb/fetch.ts';
+import { responseOf, uidOf } from '../../src/protocol/imap/response.ts';
 import { decodeMailboxName } from '../../src/protocol/imap/mailbox-name.ts';
 import { parseSearch } from '../../src/protocol/imap/verb/search.ts';
 import { parseSequenceSet } from '../../src/protocol/imap/sequence-set.ts';
@@ -73,7 +74,11 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'secrets in a log line': scrub,
   'secrets in a support bundle': redact,
   'a capability line': (text) => withoutHidden(`* OK [CAPABILITY ${text}`),
-  'a BODYSTRUCTURE': isBodyStructure,
+  'a BODYSTRUCTURE': (text) => {
+    const response = responseOf([`* 1 FETCH (BODYSTRUCTURE (${text}))`]);
+    return response?.type === 'fetch' && isBodyStructure(response.items.get('BODYSTRUCTURE'));
+  },
+  'a FETCH that is not whole': (text) => uidOf(`* 1 FETCH (${text}`, { number: 1, name: 'FETCH', end: 10 }),
   'a provider’s refusal': evidenceIn,
   'an autoconfig file': readXml,
   'an INI file': (text) => readIni(`[a]\n${text}`),

@@ -161,15 +161,10 @@ function hold(): Command {
     .addHelpText('after', '\nExample:\n  $ postern outbox hold tickets@example.com --reason "wrong template"\n')
     .action(async (which: string, options: { reason: string }, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        if (!which.includes('@')) {
-          const message = await context.perform(instance, holdMessage, { id: which, ...options });
-          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
-        }
-        const { address } = await context.perform(instance, holdMailbox, { address: which, ...options });
-        context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
-        return context.say(`new mail is still accepted; go on with: postern outbox release ${shellWord(address)}`);
-      });
+      if (!which.includes('@')) return tellState(context, await context.act(holdMessage, { id: which, ...options }));
+      const { address } = await context.act(holdMailbox, { address: which, ...options });
+      context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
+      return context.say(`new mail is still accepted; go on with: postern outbox release ${shellWord(address)}`);
     });
 }
 
@@ -180,15 +175,14 @@ function release(): Command {
     .addHelpText('after', '\nExample:\n  $ postern outbox release tickets@example.com\n')
     .action(async (which: string, _options: object, command: Command) => {
       const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        if (!which.includes('@')) {
-          const message = await context.perform(instance, retryMessage, { id: which });
-          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
-        }
-        const { address } = await context.perform(instance, releaseMailbox, { address: which });
-        return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
-      });
+      if (!which.includes('@')) return tellState(context, await context.act(retryMessage, { id: which }));
+      const { address } = await context.act(releaseMailbox, { address: which });
+      return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
     });
+}
+
+function tellState(context: Context, message: OutboxMessage): void {
+  context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
 }
 
 /** What keeps mail of a mailbox just now. */

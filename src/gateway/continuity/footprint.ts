@@ -66,8 +66,8 @@ export class Footprint {
     this.#traceless = false;
   }
 
-  /** An untagged line of the server. */
-  told(text: string): void {
-    for (const name of /^\* ENABLED (.*)$/i.exec(text)?.[1]?.split(' ') ?? []) this.#enabled.add(name.toUpperCase());
+  /** The server has turned these extensions on. */
+  enable(names: readonly string[]): void {
+    for (const name of names) this.#enabled.add(name);
   }
 }

@@ -1,5 +1,5 @@
 /** What a server says of the selected mailbox, and when the client may be told (RFC 9051 §7.5.1, RFC 7162 §3.2.10). */
-import { NUMBERED, OWN_FETCH, UID_FIRST } from './response-lines.ts';
+import { type Numbered, uidOf } from '../../protocol/imap/response.ts';
 import type { Selecting } from './selecting.ts';
 
 /** What is under way at the moment. */
@@ -10,6 +10,8 @@ export interface Moment {
   readonly own: boolean;
 }
 
+/** The names of numbered responses that are news of the mailbox (RFC 9051 §7.4, §7.5). */
+export const NEWS: ReadonlySet<string> = new Set(['EXISTS', 'EXPUNGE', 'FETCH', 'RECENT']);
 const NOTHING: readonly string[] = [];
 /** A program that never sends a command with which it could be told of expunged messages has to start again. */
 const MAX_REFUSED = 3;
@@ -35,36 +37,23 @@ export class MailboxNews {
     return this.waiting || this.#muted !== undefined;
   }
 
-  /** @returns the line when it may pass, nothing when it is not for now or not for the client; `other` when it is no news of a mailbox */
-  heard(line: string, { asked, own }: Moment): string | undefined | { readonly other: true } {
-    const [, digits, word] = NUMBERED.exec(line) ?? [];
-    const vanished = digits === undefined ? /^\* VANISHED ([\d:,]+)$/i.exec(line)?.[1] : undefined;
-    if (digits === undefined && vanished === undefined) return OTHER;
+  /**
+   * @param said a line about a message or their number, or the set of UIDs that are gone
+   * @returns the line when it may pass, nothing when it is not for now or not for the client
+   */
+  heard(line: string, said: Numbered | string, { asked, own }: Moment): string | undefined {
     if (this.#muted !== undefined) {
       this.#muted.push(line);
       return undefined;
     }
-    const number = Number(digits);
-    let expunging = false;
-    switch (word?.toUpperCase()) {
-      case 'EXISTS':
-        this.#mailbox.exists(number);
-        break;
-      case 'FETCH': {
-        const uid = UID_FIRST.exec(line)?.[1];
-        if (uid !== undefined && this.#mailbox.unnumbered) this.#mailbox.learn(number, Number(uid));
-        if (own && OWN_FETCH.test(line)) return undefined;
-        break;
-      }
-      case 'EXPUNGE':
-        this.#mailbox.expunge(number);
-        expunging = true;
-        break;
-      case undefined:
-        this.#mailbox.vanished(vanished!);
-        expunging = true;
-        break;
-      default: // RECENT
+    const expunging = typeof said === 'string' || said.name === 'EXPUNGE';
+    if (typeof said === 'string') this.#mailbox.vanished(said);
+    else if (said.name === 'EXPUNGE') this.#mailbox.expunge(said.number);
+    else if (said.name === 'EXISTS') this.#mailbox.exists(said.number);
+    else if (said.name === 'FETCH' && (own || this.#mailbox.unnumbered)) {
+      const told = uidOf(line, said);
+      if (told && this.#mailbox.unnumbered) this.#mailbox.learn(said.number, told.uid);
+      if (own && told?.alone === true) return undefined;
     }
     // Order counts: behind a change that has to wait, all others wait.
     if (!this.waiting && (asked || !expunging)) return line;
@@ -102,5 +91,3 @@ export class MailboxNews {
     return lines;
   }
 }
-
-const OTHER = { other: true } as const;

@@ -1,4 +1,6 @@
 /** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.1, §6.4.1), and the client's view of it. */
+import type { Response } from '../../protocol/imap/response.ts';
+import { noteSelected } from '../../protocol/imap/verb/select.ts';
 import type { Command } from './commands.ts';
 import { selectArguments, type Selection } from './selection.ts';
 import { MessageView } from './view.ts';
@@ -126,13 +128,8 @@ export class Selecting {
   }
 
   /** An untagged OK or FLAGS. */
-  noted(text: string): void {
+  noted(response: Response): void {
     const selected = this.current;
-    if (selected === undefined) return;
-    const [, code, value] = /^\* OK \[(UIDVALIDITY|HIGHESTMODSEQ|PERMANENTFLAGS) ([^\]]*)\]/i.exec(text) ?? [];
-    if (code?.toUpperCase() === 'UIDVALIDITY') selected.uidValidity = Number(value);
-    else if (code?.toUpperCase() === 'HIGHESTMODSEQ') selected.modSeq = value;
-    else if (code !== undefined) selected.permanentFlags = value;
-    else selected.flags = /^\* FLAGS (\(.*\))$/i.exec(text)?.[1] ?? selected.flags;
+    if (selected !== undefined) noteSelected(selected, response);
   }
 }

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { KeptSession, settle } from '../../../test/bed/kept-session.ts';
-import { appendOf, folderOf, type OwnCopy } from './sent-copy.ts';
+import { responseOf } from '../../protocol/imap/response.ts';
+import { appendOf, ListedFolders, type OwnCopy } from './sent-copy.ts';
 
 type Answer = 'yes' | 'not-yet' | 'no';
 
@@ -182,10 +183,23 @@ test('M: names of folders as programs and servers write them', () => {
   assert.equal(named('APPEND Sent UTF8 (~{3}'), undefined);
   assert.equal(named('APPEND Sent ~{3}'), undefined);
   assert.equal(named('APPEND Sent {0}'), undefined);
-  assert.deepEqual(folderOf('* LIST (\\HasNoChildren \\Sent) "/" "Sent Items"'), {
-    name: 'Sent Items',
-    flags: ['\\HasNoChildren', '\\Sent'],
+});
+
+test('folders that are listed for us alone are not for the program; a name in a literal, still to come, is', async () => {
+  const listed = new ListedFolders();
+  const heard = (line: string): boolean => listed.heard(responseOf([line])!);
+  assert.equal(heard('* LIST () "/" Sent'), false, 'nobody asked');
+  const folders = await listed.ask(() => {
+    assert.ok(heard('* LIST (\\HasNoChildren \\Sent) "/" "Sent Items"'));
+    assert.ok(heard('* LIST () NIL Sent'));
+    assert.ok(!heard('* LIST () "/" {4}') && !heard('* LSUB x'));
+    return Promise.resolve('OK');
   });
-  assert.deepEqual(folderOf('* LIST () NIL Sent'), { name: 'Sent', flags: [''] });
-  assert.equal(folderOf('* LIST () "/" {4}'), undefined);
+  assert.deepEqual(
+    folders?.map(({ name, flags }) => [name, flags]),
+    [
+      ['Sent Items', ['\\HasNoChildren', '\\Sent']],
+      ['Sent', []],
+    ],
+  );
 });

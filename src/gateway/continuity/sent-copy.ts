@@ -5,7 +5,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import { sentMailbox } from '../../protocol/imap/verb/list.ts';
+import type { Response } from '../../protocol/imap/response.ts';
+import { type ListedMailbox, sentMailbox } from '../../protocol/imap/verb/list.ts';
 import { readFields } from '../../protocol/mime/header-fields.ts';
 import type { Mailbox } from '../../store/types.ts';
 
@@ -33,11 +34,6 @@ export interface AppendCommand {
   readonly waits: boolean;
 }
 
-export interface Folder {
-  readonly name: string;
-  readonly flags: readonly string[];
-}
-
 export interface CopyJudgePorts {
   readonly clock: Clock;
   /** The time of connections. */
@@ -45,7 +41,7 @@ export interface CopyJudgePorts {
   readonly log: Log;
   readonly keeps: (copy: OwnCopy) => ReturnType<SentCopies['keeps']>;
   /** Asks the server; undefined when it does not say. */
-  folders(): Promise<readonly Folder[] | undefined>;
+  folders(): Promise<readonly ListedMailbox[] | undefined>;
 }
 
 /** A program stores its copy right after it has sent the message: what is older is an import, or put there by hand. */
@@ -70,17 +66,9 @@ export function appendOf(line: string): AppendCommand | undefined {
   };
 }
 
-/** A line of a LIST response whose name is no literal. */
-export function folderOf(line: string): Folder | undefined {
-  const [, flags, quoted, atom] =
-    /^\* LIST \(([^()]*)\) (?:NIL|"(?:[^"\\]|\\.)") (?:"((?:[^"\\]|\\["\\])*)"|([^\s"{]\S*))$/i.exec(line) ?? [];
-  if (flags === undefined) return undefined;
-  return { name: atom ?? quoted!.replace(/\\(.)/g, '$1'), flags: flags.split(' ') };
-}
-
 /** What a server lists for us. */
 export class ListedFolders {
-  #found: Folder[] | undefined;
+  #found: ListedMailbox[] | undefined;
 
   /** True while LIST responses are for us. */
   get wanted(): boolean {
@@ -88,21 +76,23 @@ export class ListedFolders {
   }
 
   /** @param list has the server list all; undefined when it does not */
-  async ask(list: () => Promise<string>): Promise<readonly Folder[] | undefined> {
-    const found: Folder[] = [];
+  async ask(list: () => Promise<string>): Promise<readonly ListedMailbox[] | undefined> {
+    const found: ListedMailbox[] = [];
     this.#found = found;
     const answer = await list();
     this.#found = undefined;
     return answer === 'OK' ? found : undefined;
   }
 
-  /** @returns true for a line that is for us alone */
-  heard(line: string): boolean {
-    const folder = this.#found && folderOf(line);
-    if (folder) this.#found!.push(folder);
-    return folder !== undefined;
+  /** @returns true for a response that is for us alone; a name in a literal, which is still to come, is not */
+  heard(response: Response): boolean {
+    if (this.#found === undefined || response.type !== 'list' || LITERAL.test(response.name)) return false;
+    this.#found.push(response);
+    return true;
   }
 }
+
+const LITERAL = /^[{]\d{1,10}[}]$/;
 
 /** Decides copy by copy, for one session. */
 export class CopyJudge {

@@ -2,13 +2,14 @@
  * What the gateway knows of an IMAP session that passes through it: which commands are under way, which mailbox is selected,
  * what the client was told of it. It hides what could not be continued and puts in commands of ours. No I/O.
  */
+import { answerOf, numberedOf, responseOf } from '../../protocol/imap/response.ts';
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
 import { byNumber, isKnown, isNever, isPassing, isReading, visibleExtensions } from './commands-known.ts';
 import { isRead } from './framing.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
+import { NEWS } from './news.ts';
 import { appendOf, ListedFolders } from './sent-copy.ts';
-import { answerOf, isTagged, STATUS } from './response-lines.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
 import type { Selection } from './selection.ts';
 import type { TapPorts } from './tap-ports.ts';
@@ -272,14 +273,14 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
     if (this.ground === 'blind') return text;
     if (text.startsWith('* ')) return this.#untagged(text);
     if (text.startsWith('+')) return this.#continuation(text);
-    const { tag, status } = answerOf(text);
+    const answer = answerOf(text);
+    if (answer === undefined) return this.#notImap(text);
+    const { tag, status } = answer;
     if (this.own.isTag(tag) && this.own.answered(status) === 'ours') {
       this.#ports.changed();
       return undefined;
     }
-    const tagged = isTagged(text);
-    const command = tagged ? this.open.answered(tag) : undefined;
-    if (!tagged) return this.#notImap(text);
+    const command = this.open.answered(tag);
     if (command === undefined) {
       this.doubtful(); // to nothing we saw
       return text;
@@ -312,21 +313,20 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   }
 
   #untagged(text: string): string | undefined {
-    const news = this.news.heard(text, { asked: this.open.count > 0, own: this.own.pending });
-    if (typeof news !== 'object') return news;
-    if (STATUS.test(text)) {
-      if (/^\* BYE/i.test(text) && !this.loggingOut) {
-        this.lastWord = text;
-        return undefined;
-      }
-      if (/^\* BAD/i.test(text)) this.doubtful(); // a line that has no tag for the server
-      this.mailbox.noted(text);
-      return withoutHidden(text);
+    const moment = { asked: this.open.count > 0, own: this.own.pending };
+    const numbered = numberedOf(text);
+    if (numbered !== undefined) return NEWS.has(numbered.name) ? this.news.heard(text, numbered, moment) : text;
+    const response = responseOf([text]);
+    if (response === undefined) return text.length < 3 ? this.#notImap(text) : text;
+    if (response.type === 'vanished' && !response.earlier) return this.news.heard(text, response.set, moment);
+    if (response.type === 'status' && response.status === 'BYE' && !this.loggingOut) {
+      this.lastWord = text;
+      return undefined;
     }
-    if (this.listed.heard(text)) return undefined;
-    if (text.length < 3) return this.#notImap(text);
-    if (/^\* FLAGS /i.test(text)) this.mailbox.noted(text);
-    this.footprint.told(text);
+    if (response.type === 'status' && response.status === 'BAD') this.doubtful(); // a line that has no tag for the server
+    if (response.type === 'enabled') this.footprint.enable(response.names);
+    if (this.listed.heard(response)) return undefined;
+    this.mailbox.noted(response);
     return withoutHidden(text);
   }
 

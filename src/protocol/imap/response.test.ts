@@ -1,27 +1,10 @@
 /** Responses of servers: the same however the octets are cut, whatever is in literals, and bounded. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { Framer } from '../wire/framer.ts';
+import { segmentsOf } from '../../../test/bed/imap-responses.ts';
 import { parseResponse, type Response } from './response.ts';
-import { type ResponseLimits, ResponseReader, type ResponseSegments } from './response-reader.ts';
 import { textOf, type Value } from './response-value.ts';
 import { Fetched, headerFields, wholeMessage } from './verb/fetch.ts';
-
-function segmentsOf(pieces: readonly Buffer[], limits?: ResponseLimits): ResponseSegments[] {
-  const framer = new Framer();
-  const reader = new ResponseReader(limits);
-  const found: ResponseSegments[] = [];
-  for (const piece of pieces) {
-    framer.push(piece);
-    for (let one = reader.next(framer); one; one = reader.next(framer)) {
-      assert.ok(one.type === 'response', 'literals are kept');
-      found.push(one.segments);
-    }
-  }
-  assert.ok(framer.drained && reader.between, 'nothing is left');
-  return found;
-}
 
 const read = (text: string): readonly Response[] => segmentsOf([Buffer.from(text, 'latin1')]).map(parseResponse);
 const only = (text: string): Response => {
@@ -125,63 +108,6 @@ test('limits hold: lines, literals, whole responses', () => {
   assert.equal(code(`* OK ${'x'.repeat(200)}\r\n`), 'wire.line-too-long');
   assert.equal(code('* 1 FETCH (BODY[] {51}\r\n'), 'wire.syntax');
   assert.equal(code(`* 1 FETCH (A {50}\r\n${'x'.repeat(50)} B {50}\r\n${'x'.repeat(50)})\r\n`), 'wire.syntax');
-});
-
-const characters = (text: string): string[] => text.split('');
-const astring = fc.oneof(
-  fc.stringMatching(/^[A-Za-z0-9$.]{1,12}$/),
-  fc
-    .string({ unit: fc.constantFrom(...characters(' abc"\\(){}[]%*\xe4')) })
-    .map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`),
-  fc
-    .string({ unit: fc.constantFrom(...characters('ab\r\n(){}"* +\0\xff0123')) })
-    .map((text) => `{${text.length}}\r\n${text}`),
-);
-const value: fc.Arbitrary<string> = fc.letrec<{ value: string; list: string }>((tie) => ({
-  value: fc.oneof({ maxDepth: 4 }, astring, fc.constant('NIL'), tie('list')),
-  list: fc.array(tie('value'), { maxLength: 4 }).map((values) => `(${values.join(' ')})`),
-})).value;
-const response = fc.oneof(
-  fc
-    .array(value, { minLength: 1, maxLength: 5 })
-    .map((values) => `* 3 FETCH (${values.map((one, at) => `BODY[${at}] ${one}`).join(' ')})\r\n`),
-  fc.stringMatching(/^[ -Z^-~][ -~]{0,40}$/).map((text) => `* OK ${text}\r\n`),
-  astring.map((name) => `* LIST (\\Noselect) "/" ${name}\r\n`),
-);
-
-test('property: however the octets are cut, the responses are the same', () => {
-  fc.assert(
-    fc.property(fc.array(response, { maxLength: 5 }), fc.array(fc.nat(400), { maxLength: 30 }), (texts, places) => {
-      const octets = Buffer.from(texts.join(''), 'latin1');
-      const cuts = [0, ...places.map((at) => Math.min(at, octets.length)), octets.length].toSorted((a, b) => a - b);
-      const pieces = cuts.slice(1).map((end, at) => octets.subarray(cuts[at], end));
-      const whole = segmentsOf([octets]);
-      assert.deepEqual(segmentsOf(pieces), whole);
-      assert.equal(whole.length, texts.length, 'as many responses as were written');
-      assert.deepEqual(
-        whole.map((one) => parseResponse(one).type),
-        texts.map((text) => (text.startsWith('* OK') ? 'status' : text.startsWith('* LIST') ? 'list' : 'fetch')),
-      );
-    }),
-    { numRuns: 300 },
-  );
-});
-
-test('property: any octets give responses or one refusal, never anything else', () => {
-  const noise = fc.string({
-    unit: fc.constantFrom(...characters('* 1 FETCH(BODY[]<0>{}"\\\r\n)+OKqNIL')),
-    maxLength: 200,
-  });
-  fc.assert(
-    fc.property(noise, (text) => {
-      try {
-        segmentsOf([Buffer.from(text)], { line: 100, literal: 100, response: 200 }).map(parseResponse);
-      } catch (error) {
-        if (!(error instanceof assert.AssertionError)) assert.match((error as { code: string }).code, /^wire\./);
-      }
-    }),
-    { numRuns: 500 },
-  );
 });
 
 test('time grows with the octets, not with their square', () => {

@@ -61,33 +61,100 @@ const MAX_NUMBERS = 1_000_000;
  * @throws wire.syntax for what is no response at all: no tag, no status, no name
  */
 export function parseResponse(segments: ResponseSegments): Response {
+  const response = responseOf(segments);
+  if (response === undefined) throw notOne(segments[0]);
+  return response;
+}
+
+/** The same, undefined for what is no response at all. */
+export function responseOf(segments: ResponseSegments): Response | undefined {
   const first = segments[0];
-  if (typeof first !== 'string') throw notOne('');
+  if (typeof first !== 'string') return undefined;
   if (first === '+' || first.startsWith('+ ')) return { type: 'continuation', text: human(first.slice(2)) };
-  const space = first.indexOf(' ');
-  if (space < 1) throw notOne(first);
-  const tag = first.slice(0, space);
-  const [word, end] = wordAt(first, space + 1);
-  if (tag !== '*') {
-    if (word !== 'OK' && word !== 'NO' && word !== 'BAD') throw notOne(first);
-    return { type: 'tagged', tag, status: word, ...statusText(segments, end) };
+  if (!first.startsWith('* ')) {
+    const answer = answerOf(first);
+    return answer && { type: 'tagged', tag: answer.tag, status: answer.status, ...statusText(segments, answer.end) };
   }
-  switch (word) {
-    case 'OK':
-    case 'NO':
-    case 'BAD':
-    case 'BYE':
-    case 'PREAUTH':
-      return { type: 'status', status: word, ...statusText(segments, end) };
-    case '':
-      throw notOne(first);
-  }
+  const number = numberedOf(first);
+  const [word, end] = wordAt(first, 2);
+  if (word === '') return undefined;
   try {
-    return /^\d{1,10}$/.test(word) ? numbered(segments, Number(word), end) : data(segments, word, end);
+    if (number !== undefined) return numbered(segments, number);
+    switch (word) {
+      case 'OK':
+      case 'NO':
+      case 'BAD':
+      case 'BYE':
+      case 'PREAUTH':
+        return { type: 'status', status: word, ...statusText(segments, end) };
+      default:
+        return data(segments, word, end);
+    }
   } catch (error) {
     if (!isError(error, 'wire.syntax')) throw error;
     return { type: 'other', name: word, text: whole(segments, end) };
   }
+}
+
+/** The end of a command (§7.1), as its line begins; `end` is where response code and words do. */
+export function answerOf(
+  line: string,
+): { readonly tag: string; readonly status: 'OK' | 'NO' | 'BAD'; readonly end: number } | undefined {
+  const space = line.indexOf(' ');
+  if (space < 1 || (space === 1 && line.startsWith('*'))) return undefined;
+  const next = line.indexOf(' ', space + 1);
+  const stop = next === -1 ? line.length : next;
+  const status = stop - space > LONGEST_STATUS ? '' : line.slice(space + 1, stop).toUpperCase();
+  if (status !== 'OK' && status !== 'NO' && status !== 'BAD') return undefined;
+  return { tag: line.slice(0, space), status, end: next === -1 ? stop : stop + 1 };
+}
+
+/** With the space before it. */
+const LONGEST_STATUS = 4;
+
+/** Data of a message or of their number (§7.4, §7.5), as its line begins; `end` is where what is said of it does. */
+export interface Numbered {
+  readonly number: number;
+  /** In capitals. */
+  readonly name: string;
+  readonly end: number;
+}
+
+export function numberedOf(line: string): Numbered | undefined {
+  if (!isDigit(line.charCodeAt(2)) || !line.startsWith('* ')) return undefined;
+  const space = line.indexOf(' ', 2);
+  const digits = space === -1 ? line.slice(2) : line.slice(2, space);
+  if (!/^\d{1,10}$/.test(digits)) return undefined;
+  const [name, end] = wordAt(line, 3 + digits.length);
+  return { number: Number(digits), name, end };
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+/**
+ * The UID of a FETCH whose line may not be all of it; `alone`: nothing else is told. Only what comes before it is looked at, and
+ * undefined is given where that is no list of items.
+ */
+export function uidOf(line: string, { end }: Numbered): { readonly uid: number; readonly alone: boolean } | undefined {
+  const reader = new ValueReader([line], end);
+  try {
+    reader.expect('(');
+    for (let first = true; !reader.skip(')'); first = false) {
+      const name = reader.itemName();
+      reader.expect(' ');
+      const value = reader.value();
+      if (name === 'UID')
+        return typeof value === 'string' && /^\d{1,10}$/.test(value)
+          ? { uid: Number(value), alone: first && reader.skip(')') && reader.atEnd }
+          : undefined;
+      while (reader.skip(' '));
+    }
+  } catch (error) {
+    if (!isError(error, 'wire.syntax')) throw error;
+  }
+  return undefined;
 }
 
 function data(segments: ResponseSegments, name: string, end: number): Response {
@@ -145,8 +212,7 @@ function data(segments: ResponseSegments, name: string, end: number): Response {
   }
 }
 
-function numbered(segments: ResponseSegments, number: number, at: number): Response {
-  const [name, end] = wordAt(segments[0] as string, at);
+function numbered(segments: ResponseSegments, { number, name, end }: Numbered): Response {
   switch (name) {
     case 'EXISTS':
     case 'RECENT':
@@ -247,7 +313,7 @@ function human(text: string): string {
   return /[\x80-\xff]/.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text;
 }
 
-function notOne(line: string): Error {
-  const reply = line.slice(0, MAX_SHOWN);
+function notOne(line: ResponseSegments[number] | undefined): Error {
+  const reply = typeof line === 'string' ? line.slice(0, MAX_SHOWN) : '';
   return protocolError('wire.syntax', `no IMAP response: ${JSON.stringify(reply)}`, { detail: { reply } });
 }

@@ -1,4 +1,6 @@
 /** From the fields of a request to a message that can be handed to the outbox. */
+import { mailboxesOf, opens } from '../../admin/actor.ts';
+import { findOpened } from '../../admin/find.ts';
 import type { Attachment, Composition, NamedAddress } from '../../outbox/composition.ts';
 import { checkHeaders, compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
@@ -11,7 +13,7 @@ import { uploadOctets } from '../../outbox/upload.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { apiError } from './errors.ts';
 import type { ContentInput } from './message-schema.ts';
-import { type ApiContext, type ApiDeps, mailboxFor, mailboxesOf, mayUse } from './request.ts';
+import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
 
 export interface Ready {
   readonly recipients: readonly { readonly address: string }[];
@@ -171,10 +173,10 @@ export async function sendingMailbox(
 }
 
 async function mailboxOf(c: ApiContext, deps: ApiDeps, from: string, named: string | undefined): Promise<Mailbox> {
-  if (named !== undefined) return mailboxFor(c, deps.store, named);
-  const own = mayUse(c, from) ? await deps.store.mailboxes.opened(from) : undefined;
+  if (named !== undefined) return findOpened(deps, named, actorOf(c));
+  const own = opens(actorOf(c), from) ? await deps.store.mailboxes.opened(from) : undefined;
   if (own) return own;
-  const allowed = mailboxesOf(c);
+  const allowed = mailboxesOf(actorOf(c));
   const others = allowed
     ? await Promise.all(allowed.map((address) => deps.store.mailboxes.opened(address)))
     : await deps.store.mailboxes.list();

@@ -1,11 +1,13 @@
 /** `/v1/events`: everything that happens to mail, in order, resumable: pages, long polls and server-sent events. */
+import { mailboxesOf } from '../../admin/actor.ts';
+import { findOpened } from '../../admin/find.ts';
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import { type ApiContext, type ApiDeps, type ApiEnv, mailboxesOf, mailboxFor } from './request.ts';
+import { actorOf, type ApiContext, type ApiDeps, type ApiEnv } from './request.ts';
 import { iso, problems } from './schema.ts';
 
 const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
@@ -115,7 +117,7 @@ async function filterOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageI
     if (found === undefined) throw apiError('api.request', `there is no event ${name.slice(0, 60)}`);
     return found;
   });
-  const own = mailbox === undefined ? mailboxesOf(c) : [(await mailboxFor(c, deps.store, mailbox)).address];
+  const own = mailbox === undefined ? mailboxesOf(actorOf(c)) : [(await findOpened(deps, mailbox, actorOf(c))).address];
   return {
     ...(wanted ? { types: wanted } : {}),
     ...(own ? { mailboxes: own } : {}),

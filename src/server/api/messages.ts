@@ -1,7 +1,8 @@
 /** `/v1/messages`: handing mail over, and following it. */
+import { mailboxesOf } from '../../admin/actor.ts';
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
-import { findMessage } from '../../admin/find.ts';
+import { findMessage, findOpened } from '../../admin/find.ts';
 import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ApiApp } from './app.ts';
@@ -12,7 +13,7 @@ import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
 import { keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
-import { actorOf, type ApiContext, type ApiDeps, mailboxesOf, mailboxFor } from './request.ts';
+import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
 import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
@@ -94,9 +95,9 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       const { limit, cursor, mailbox, state, recipient, messageId } = c.req.valid('query');
       const before = readCursor(cursor, z.int());
       const states = state?.split(',');
-      const own = mailboxesOf(c);
+      const own = mailboxesOf(actorOf(c));
       const filter = {
-        mailbox: mailbox === undefined ? undefined : (await mailboxFor(c, store, mailbox)).address,
+        mailbox: mailbox === undefined ? undefined : (await findOpened({ store }, mailbox, actorOf(c))).address,
         mailboxes: mailbox === undefined ? own : undefined,
         states: states && STATES.filter((one) => states.includes(one)),
         recipient,

@@ -2,15 +2,14 @@
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import type { ApiSignIn } from '../../access/api-sign-in.ts';
-import { type Actor, mailboxesOf as ofActor, opens, requirePermission } from '../../admin/actor.ts';
-import { findOpened } from '../../admin/find.ts';
+import { type Actor, requirePermission } from '../../admin/actor.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Outbox } from '../../outbox/types.ts';
 import type { Budget } from '../../protocol/wire/budget.ts';
 import type { EgressPolicy } from '../../outbox/webhook/egress.ts';
 import type { ApiAction, ApiKey } from '../../store/types-api.ts';
-import type { Mailbox, Store } from '../../store/types.ts';
+import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
 import type { ApiMeter } from './meter.ts';
 import type { Room } from './room.ts';
@@ -64,19 +63,4 @@ export function allowed(c: ApiContext, action: ApiAction): ApiKey {
 export function actorOf(c: ApiContext): Actor {
   const { address } = c.env.peer;
   return { type: 'api-key', key: c.get('key'), requestId: c.get('requestId'), remoteAddress: address };
-}
-
-/** Whether the key of this request opens a mailbox. */
-export function mayUse(c: ApiContext, mailbox: string): boolean {
-  return opens(actorOf(c), mailbox);
-}
-
-/** Mailboxes the key opens, as a filter: undefined is every one. */
-export function mailboxesOf(c: ApiContext): readonly string[] | undefined {
-  return ofActor(actorOf(c));
-}
-
-/** A mailbox the key opens. @throws admin.not-found */
-export async function mailboxFor(c: ApiContext, store: Store, address: string): Promise<Mailbox> {
-  return findOpened({ store }, address, actorOf(c));
 }
