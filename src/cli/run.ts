@@ -6,6 +6,7 @@ import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { endTalk } from './context.ts';
+import { releaseSignals } from './early-signals.ts';
 import { cliError } from './errors.ts';
 import { program } from './program.ts';
 import { commandLine } from './started-as.ts';
@@ -21,7 +22,10 @@ export async function run(argv: readonly string[]): Promise<void> {
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
     const line = commandLine(argv);
-    if (line) await program().parseAsync([...line]);
+    const root = program();
+    // `serve` takes them itself.
+    root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));
+    if (line) await root.parseAsync([...line]);
     endTalk(true);
   } catch (error) {
     endTalk(false);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
+import { replyTo } from '../base/replies.ts';
 import { isError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
@@ -147,7 +148,7 @@ test('W6, W11: empty, cut, missing or foreign files are refused with the reason,
     [{ keyPem: '' }, /key file is empty/],
     [{ keyPem: cut(whole.keyPem) }, /key file is damaged, cut off/],
     [{ keyPem: (await issue()).keyPem }, /key does not belong/],
-    [undefined, /cannot be read/],
+    [undefined, /the key file \S+ is not there/],
   ];
   for (const [change, words] of states) {
     if (change === undefined) rmSync(files.key);
@@ -186,6 +187,24 @@ test('W2: at the start it waits for a whole pair, and gives up with a failure th
   );
   await clock.advance(15_000);
   await hopeless;
+});
+
+test('D24: a certificate or key that is missing at the start passes by itself too, and is called what it is', async (t) => {
+  const { clock, files, issue, log, put } = await watched(t);
+  put(await issue());
+  for (const [path, words] of [
+    [files.key, /^the key file .* is not there$/],
+    [files.cert, /^the certificate file .* is not there$/],
+  ] as const) {
+    rmSync(path);
+    const hopeless = assert.rejects(
+      openCertificate(files, clock, log),
+      (error: unknown) =>
+        isError(error, 'server.certificate') && words.test(error.message) && replyTo(error).exit === 75,
+    );
+    await clock.advance(15_000);
+    await hopeless;
+  }
 });
 
 test('W11: a certificate that ends soon or has ended is in the log, once a day, and among the warnings', async (t) => {

@@ -8,8 +8,9 @@ import type { Log } from '../base/log.ts';
 import { giveToOwner } from '../base/owner.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
-import { read, readCertificate } from './certificate-in-use.ts';
+import { readCertificate } from './certificate-in-use.ts';
 import type { Config } from './config.ts';
+import { readText } from './environment.ts';
 import { serverError } from './errors.ts';
 
 export interface CertificateFiles {
@@ -53,7 +54,7 @@ export async function certificateFiles(
     write(file('ca.key'), made.keyPem);
     write(files.ca, made.certPem);
   }
-  const authority = { certPem: read(files.ca), keyPem: read(file('ca.key')) };
+  const authority = { certPem: readText(files.ca), keyPem: readText(file('ca.key')) };
   const leaf = await issueCertificate(authority, { names, days: LEAF_DAYS, now: clock.now() }).catch(
     (cause: unknown) => {
       throw serverError('server.config', `the local CA in ${tls} is damaged, so no certificate can be made`, {

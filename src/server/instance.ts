@@ -240,6 +240,15 @@ function keyUnusable(config: Config, error: unknown): unknown {
   );
 }
 
+/**
+ * Before a server makes anything: a mistyped folder is no reason to make one. Where the key comes from elsewhere, there may be nothing
+ * yet, as with the new volume of a container.
+ * @throws server.not-yours, server.key-missing, server.not-initialised
+ */
+export async function requireInitialised(config: Config): Promise<void> {
+  if (config.key.source === 'file') await requireKeyFile(config, config.key.path);
+}
+
 /** @throws server.not-initialised when the folder is not there */
 export function requireHome(home: Home): void {
   try {

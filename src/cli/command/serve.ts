@@ -7,6 +7,7 @@ import { work } from '../../server/worker.ts';
 import { asError, baseError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { Context } from '../context.ts';
+import { takeSignals } from '../early-signals.ts';
 import { between } from '../value.ts';
 
 export function serve(): Command {
@@ -43,6 +44,7 @@ export function serve(): Command {
       }
       // Before anybody is told that it serves: who reads that may send a signal.
       const stopped = untilStopped(serving, log);
+      if (early.reloads) serving.reload();
       announce(context, serving, log);
       writeCompiledCode(); // a process that is killed would leave nothing for its next start
       await stopped;
@@ -53,6 +55,7 @@ export function serve(): Command {
 export function runWorker(): void {
   // The terminal sends Ctrl-C to workers too, and HUP when it closes; the primary tells them what to do.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  takeSignals();
   work((options) => {
     const log = openLog(options);
     guard(log);
@@ -78,11 +81,14 @@ class EarlyStop {
   readonly #stop = new AbortController();
   readonly #log: ServerLog;
   #since = 0;
+  /** HUP came: what was read before may be old. */
+  reloads = false;
 
   constructor(log: ServerLog) {
     this.#log = log;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.#asked);
     process.on('SIGHUP', this.#reload);
+    for (const signal of takeSignals()) (signal === 'SIGHUP' ? this.#reload : this.#asked)();
   }
 
   get signal(): AbortSignal {
@@ -107,8 +113,7 @@ class EarlyStop {
     this.#stop.abort(baseError('base.aborted', 'asked to stop while starting'));
   };
 
-  /** A start reads everything anyway. */
-  readonly #reload = (): void => undefined;
+  readonly #reload = (): void => void (this.reloads = true);
 }
 
 /** Two Ctrl-C within this time are one: a launcher passes on the signal that the terminal has already sent to everybody. */
