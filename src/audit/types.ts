@@ -15,8 +15,11 @@ export type AuditType =
   | 'message.relayed'
   | 'app-password.created'
   | 'app-password.revoked'
+  /** It no longer opens a mailbox that was removed. */
+  | 'app-password.narrowed'
   | 'api-key.created'
   | 'api-key.revoked'
+  | 'api-key.narrowed'
   /** Somebody came to the HTTP API without a valid key, or asked for what the key does not allow. */
   | 'api.refused'
   /**

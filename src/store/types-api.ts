@@ -44,6 +44,11 @@ export interface ApiKeyTable {
   byHash(hash: string): Promise<ApiKey | undefined>;
   list(): Promise<readonly ApiKey[]>;
   revoke(id: string, at: number): Promise<boolean>;
+  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
+  withdraw(
+    names: readonly string[],
+    at: number,
+  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
   /** Notes when a key was last used; watchers are not told. */
   touch(id: string, at: number): Promise<void>;
 }

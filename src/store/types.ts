@@ -303,6 +303,11 @@ export interface AppPasswordTable {
   byHash(hash: string): Promise<AppPassword | undefined>;
   list(): Promise<readonly AppPassword[]>;
   revoke(id: string, at: number): Promise<boolean>;
+  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
+  withdraw(
+    names: readonly string[],
+    at: number,
+  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
   /** Notes when passwords were last used, all in one transaction; watchers are not told. */
   touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }
