@@ -5,7 +5,7 @@ import { baseError } from '../../base/error.ts';
 import { replyTo } from '../../base/replies.ts';
 import { accessError } from '../../access/errors.ts';
 import { oauthError } from '../../oauth/errors.ts';
-import { outboxError } from '../../outbox/errors.ts';
+import { OUTCOMES, outboxError } from '../../outbox/errors.ts';
 import { storeError } from '../../store/errors.ts';
 import { vaultError } from '../../vault/errors.ts';
 import { apiError } from './errors.ts';
@@ -81,11 +81,12 @@ function retryAfter(error: PosternError, status: number, now: number): number | 
   return status === 503 || error.kind === 'later' ? SOON_S : undefined;
 }
 
-/** What `type` leads to: a code in plain words. Undefined for a code that the API never gives. */
+/** What `type` leads to, and what events and messages name: a code in plain words. Undefined for a code that the API never gives. */
 export function explanationOf(code: string): string | undefined {
   const table: Readonly<Record<string, ErrorRow>> = {
     ...apiError.table,
     ...outboxError.table,
+    ...OUTCOMES,
     ...accessError.table,
     ...storeError.table,
     ...vaultError.table,
