@@ -18,6 +18,8 @@ export async function run(argv: readonly string[]): Promise<void> {
   process.on('unhandledRejection', (error) => crash(error, json));
   // `postern audit show | head` closes the pipe early, and that is fine.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 74));
+  // Talk that nobody can read is no reason to leave the work undone.
+  process.stderr.on('error', () => undefined);
   // Our timers hold no process up, and a command that waits for a person may have nothing else.
   const underWay = setInterval(() => {}, HOUR_MS);
   try {

@@ -160,7 +160,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
     pages: async (request) => pages?.handle(request),
     starting: () => running.phase === 'starting',
     ready: () => running.problems(),
-    warnings: () => running.watched?.warnings() ?? [],
+    warnings: () => running.warnings(),
   }).catch(async (error: unknown) => {
     await api.close();
     throw error;

@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import type { HomeLock } from './home-lock.ts';
 import type { Instance } from './instance.ts';
 import type { ServerLog } from './log.ts';
-import { type Metrics, openMetrics } from './metrics.ts';
+import { countLostLines, type Metrics, openMetrics } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
 import { version } from './version.ts';
 
@@ -33,6 +33,8 @@ export interface RunningOptions {
 export interface Workers extends AsyncDisposable {
   /** What stands against being ready. */
   problems(): readonly string[];
+  /** Why a worker cannot write its log just now. */
+  logFailure(): string | undefined;
   /** Prometheus's text of all processes added up, those that have ended included. */
   metrics(): Promise<string>;
 }
@@ -75,6 +77,7 @@ export class Running {
     this.unwanted = unwanted ?? new AbortController().signal;
     this.listeners = listeners ?? config.listeners;
     if (certificate) this.certificate = certificate;
+    countLostLines(this.metrics.registry, () => log.losses?.().lines ?? 0);
   }
 
   /** Resolves when this process cannot go on. */
@@ -92,6 +95,18 @@ export class Running {
     if (this.phase === 'starting') return ['starting'];
     if (this.phase === 'stopping') return ['shutting down'];
     return [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+  }
+
+  /** What `/readyz` says should be known although it serves. */
+  warnings(): readonly string[] {
+    const why = this.log.losses?.().why ?? this.workers?.logFailure();
+    const log =
+      why === undefined
+        ? []
+        : [
+            `the log cannot be written (${why}), its lines are lost; mail goes on. Make room on its disk, or start what reads it`,
+          ];
+    return [...(this.watched?.warnings() ?? []), ...log];
   }
 }
 

@@ -47,6 +47,8 @@ export class Supervised {
   #unanswered = 0;
   #awake = false;
   ready = false;
+  /** Why it cannot write its log, as far as is known. */
+  logFailure: string | undefined;
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
@@ -141,6 +143,7 @@ export class Supervised {
         this.#counting = undefined;
         return;
       case 'pong':
+        this.logFailure = message.logFailure;
     }
   }
 

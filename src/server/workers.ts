@@ -83,6 +83,10 @@ class Pool implements Workers {
     return answering < workers ? [`${workers - answering} of ${workers} workers are down or do not answer`] : [];
   }
 
+  logFailure(): string | undefined {
+    return [...this.#all].find(({ logFailure }) => logFailure !== undefined)?.logFailure;
+  }
+
   async metrics(): Promise<string> {
     const own = this.#running.metrics.registry.getMetricsAsJSON();
     const values = await Promise.all([own, ...[...this.#all].map((worker) => worker.count())]);

@@ -30,6 +30,10 @@ export function serve(): Command {
       };
       const config = read();
       const log = context.serverLog(config);
+      // Mail does not depend on whether anybody reads where it listens.
+      process.stdout.removeAllListeners('error').on('error', ({ message }: Error) => {
+        log.warn({ error: message }, 'standard output cannot be written; Postern goes on without');
+      });
       const early = new EarlyStop(log);
       const serving = await serveHere(config, log, { reread: read, signal: early.signal }).catch((error: unknown) => {
         if (early.signal.aborted) return undefined;
@@ -53,6 +57,8 @@ export function serve(): Command {
 
 /** The body of a worker process; `main.ts` calls it. */
 export function runWorker(): void {
+  // Their failures are nobody's: the log writes by itself and counts what it loses.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   // The terminal sends Ctrl-C to workers too, and HUP when it closes; the primary tells them what to do.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   takeSignals();
