@@ -59,7 +59,7 @@ export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[]
   apiKeys: ['find', 'byHash', 'list'],
   templates: ['find', 'list', 'versions'],
   suppressions: ['match', 'list'],
-  webhooks: ['find', 'list', 'due', 'findDelivery', 'deliveries'],
+  webhooks: ['find', 'list', 'due', 'ahead', 'findDelivery', 'deliveries'],
   uploads: ['find'],
-  outbox: ['chunk', 'find', 'list', 'dueMailboxes', 'nextDue', 'entry', 'events', 'lastEvent', 'stats'],
+  outbox: ['chunk', 'find', 'list', 'dueMailboxes', 'nextDue', 'entry', 'events', 'lastEvent', 'stats', 'ahead'],
 };
