@@ -32,7 +32,7 @@ import { vaultError } from '../vault/errors.ts';
 import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
-import { type DatabaseInPlace, watchDatabaseFile } from './database-file.ts';
+import { type DatabaseInPlace, requireOneName, watchDatabaseFile } from './database-file.ts';
 import { serverError } from './errors.ts';
 import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
@@ -92,6 +92,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   expectDatabase(config);
   const database = databaseFile(config);
   if (database !== undefined) requireAccessTo(database, constants.R_OK | constants.W_OK);
+  requireOneName(config);
   const store = await openStore(config.database.reveal(), {
     clock,
     log,
