@@ -90,6 +90,8 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'store.full': { http: 507, smtp: '452 4.3.1' },
   // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
   'store.damaged': LATER,
+  'store.misconfigured': LATER,
+  'store.newer': LATER,
   'outbox.address': { smtp: '501 5.1.3', http: 422 },
   'outbox.local-name': { smtp: '501 5.1.3', http: 422 },
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },

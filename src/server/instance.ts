@@ -52,6 +52,8 @@ export interface InstanceOptions {
   readonly onEvent?: (event: OAuthEvent) => void;
   /** Called when the database cannot come back in this process. */
   readonly lost?: (error: PosternError) => void;
+  /** Called whenever something in the database turns out to be damaged. */
+  readonly damaged?: (error: PosternError) => void;
 }
 
 export interface Instance {
@@ -98,6 +100,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
     log,
     ...(options.writer && { writer: options.writer }),
     ...(options.lost && { lost: options.lost }),
+    ...(options.damaged && { damaged: options.damaged }),
   });
   const inPlace = watchDatabaseFile(config);
   try {

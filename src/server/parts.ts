@@ -115,6 +115,7 @@ async function database(running: Running): Promise<AsyncDisposable> {
     writer: 'thread',
     onEvent: (event) => metrics.event(event),
     lost: (error) => running.lose(error),
+    damaged: (error) => running.foundDamage(error),
   });
   return endedBy(() => running.instance.close());
 }

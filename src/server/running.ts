@@ -33,6 +33,8 @@ export interface RunningOptions {
 export interface Workers extends AsyncDisposable {
   /** What stands against being ready. */
   problems(): readonly string[];
+  /** What a worker found damaged in the database. */
+  damage(): string | undefined;
   /** Why a worker cannot write its log just now. */
   logFailure(): string | undefined;
   /** Prometheus's text of all processes added up, those that have ended included. */
@@ -67,6 +69,8 @@ export class Running {
   consoleBase = '';
   /** Sessions open now, as far as this process carries them. */
   sessions: () => number = () => 0;
+  /** What was found damaged in the database since this process began. */
+  damage: string | undefined;
 
   constructor({ role, config, log, clock, reread, unwanted, certificate, listeners }: RunningOptions) {
     this.role = role;
@@ -90,11 +94,23 @@ export class Running {
     this.#lost.resolve(error);
   }
 
+  /** The database is damaged: nothing but a backup helps, so it is told until the next start. */
+  foundDamage(error: PosternError): void {
+    if (this.damage === undefined)
+      this.log.error(
+        { code: error.code, hint: error.hint, cause: error.cause },
+        `${error.message}: mail may be refused`,
+      );
+    this.damage ??= error.message;
+  }
+
   /** What `/readyz` says. */
   async problems(): Promise<readonly string[]> {
     if (this.phase === 'starting') return ['starting'];
     if (this.phase === 'stopping') return ['shutting down'];
-    return [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+    const found = [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+    const damage = this.damage ?? this.workers?.damage();
+    return damage === undefined ? found : [...new Set([damage, ...found])];
   }
 
   /** What `/readyz` says should be known although it serves. */

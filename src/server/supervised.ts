@@ -49,6 +49,7 @@ export class Supervised {
   ready = false;
   /** Why it cannot write its log, as far as is known. */
   logFailure: string | undefined;
+  damage: string | undefined;
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
@@ -144,6 +145,7 @@ export class Supervised {
         return;
       case 'pong':
         this.logFailure = message.logFailure;
+        this.damage = message.damage;
     }
   }
 

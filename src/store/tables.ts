@@ -54,7 +54,7 @@ export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[]
   audit: ['read', 'latest', 'head'],
   leases: [],
   settings: ['get'],
-  space: ['state'],
+  space: ['state', 'damage'],
   notices: ['open'],
   apiKeys: ['find', 'byHash', 'list'],
   templates: ['find', 'list', 'versions'],

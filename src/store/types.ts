@@ -363,6 +363,11 @@ export interface Space {
 
 export interface SpaceTable {
   state(): Promise<Space>;
+  /**
+   * What is damaged, in the database's own words; undefined when nothing is found. Of a file of up to `octets` every page is
+   * read, of a larger one the beginning of every table. PostgreSQL looks after its files itself.
+   */
+  damage(octets: number): Promise<string | undefined>;
   /** Gives back about so many octets now; the file gets shorter at the next checkpoint. @returns how many, 0 where it cannot */
   release(octets: number): Promise<number>;
   /** Writes the file anew without free space. Takes long, keeps writers away, and needs as much room again. @throws store.full */

@@ -46,7 +46,7 @@ export function problemOf(thrown: unknown, requestId: string, now: number): Resp
   const { violations, ...facts } = error.detail;
   const body = {
     type: `/errors/${error.code}`,
-    title: TITLES[error.kind],
+    title: titleOf(error, status),
     status,
     // What a defect says is for the log: it may quote anything.
     detail: error.kind === 'bug' ? 'the log has more under this request id' : error.message,
@@ -67,6 +67,11 @@ export function problemOf(thrown: unknown, requestId: string, now: number): Resp
       ...(status === 401 ? { 'www-authenticate': 'Bearer realm="Postern"' } : {}),
     },
   });
+}
+
+/** What the operator has to correct is no fault of the request, although its kind is that of a misuse. */
+function titleOf({ kind }: PosternError, status: number): string {
+  return kind === 'misuse' && status >= 500 ? 'whoever runs this Postern has to act' : TITLES[kind];
 }
 
 /** The HTTP status of a failure. */
