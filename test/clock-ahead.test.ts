@@ -101,7 +101,14 @@ for (const engine of ['sqlite', 'postgres'] as const)
         t.after(() => bed.close());
         const { webhooks } = bed.store;
         const state = { type: 'enabled' } as const;
-        const facts = { url: 'https://x.test/', types: [], mailboxes: ['*'], secrets: new Uint8Array(1), state };
+        const facts = {
+          url: 'https://x.test/',
+          apiKeyId: undefined,
+          types: [],
+          mailboxes: ['*'],
+          secrets: new Uint8Array(1),
+          state,
+        };
         await webhooks.insert({ id: 'whk_1', ...facts, cursor: 0, createdAt: clock.now() });
         const old = testDelivery('whk_1', clock.now());
         await webhooks.add('whk_1', { ...old, orderingKey: 'old' });
