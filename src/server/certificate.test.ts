@@ -62,6 +62,28 @@ function configIn(t: TestContext, hostname: string): Config {
   return { ...readConfig(homeOf({}, folder), {}), hostname };
 }
 
+test('P23: every address that something listens on is in the certificate, which is made anew when they change', async (t) => {
+  const clock = new ManualClock();
+  const config = configIn(t, 'mail.example.com');
+  const files = await certificateFiles(config, clock);
+  const named = (): string => new X509Certificate(readCertificate(files).cert).subjectAltName ?? '';
+  const tls = 'implicit' as const;
+  const listeners = ['192.0.2.5', '127.0.0.3', '2001:db8::7', '0.0.0.0'].map((host) => ({
+    protocol: 'imap' as const,
+    tls,
+    host,
+    port: 993,
+  }));
+  assert.doesNotMatch(named(), /192\.0\.2\.5/);
+  const moved = { ...config, listeners, console: { ...config.console, tls: true, host: '192.0.2.6' } };
+  await certificateFiles(moved, clock);
+  for (const address of ['192.0.2.5', '127.0.0.3', '2001:DB8:0:0:0:0:0:7', '192.0.2.6'])
+    assert.ok(named().includes(`IP Address:${address}`), `${address} in ${named()}`);
+  assert.doesNotMatch(named(), /0\.0\.0\.0/);
+  assert.equal(statSync(files.ca!).mode & 0o777, 0o644, 'P28: a certificate is public');
+  assert.equal(statSync(files.key).mode & 0o077, 0);
+});
+
 test('W1: another name makes another leaf of the same CA; a command that only wants the CA leaves the leaf alone', async (t) => {
   const clock = new ManualClock();
   const config = configIn(t, 'old.example.test');

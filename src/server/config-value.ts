@@ -5,6 +5,8 @@ import { z } from 'zod';
 
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+/** Not an address that anybody connects to. */
+export const isEveryInterface = (host: string): boolean => host === '0.0.0.0' || host === '::';
 export const port = z.int().min(0).max(65535);
 /** A week: nothing here waits longer for somebody, and the system's timers end at 2^31 milliseconds. */
 export const MAX_DURATION_MS = 604_800_000;

@@ -5,6 +5,7 @@ import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { auditSchema } from './config-audit.ts';
+import { listenersSchema } from './config-listeners.ts';
 import { outboxSchema } from './config-outbox.ts';
 import {
   beyondLoopback,
@@ -26,43 +27,12 @@ import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 import { requireAccess } from './ownership.ts';
 
-const listener = z
-  .strictObject({
-    protocol: z.enum(['imap', 'pop3', 'smtp']).describe('what is spoken'),
-    tls: z
-      .enum(['none', 'starttls', 'implicit'])
-      .describe(
-        'none: plain text with STARTTLS offered, loopback only; starttls: sign-in only after STARTTLS; implicit: TLS from the first byte',
-      ),
-    host: listenAddress
-      .default('127.0.0.1')
-      .describe('numeric address or localhost; 0.0.0.0 or :: for every interface'),
-    port: port.describe('0 picks a free port'),
-    oauth: z
-      .boolean()
-      .optional()
-      .describe(
-        'offer XOAUTH2 and OAUTHBEARER too, with the app password as token; off by default, because some programs prefer them and then ask for a token they do not have',
-      ),
-  })
-  .describe('one port the gateway listens on');
-
 /** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
 export const configSchema = z.strictObject({
   hostname: hostName
     .optional()
     .describe('our name in greetings and in the certificate of the local CA; default: the machine’s name'),
-  listeners: z
-    .array(listener)
-    .default([
-      { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 1143 },
-      { protocol: 'imap', tls: 'implicit', host: '127.0.0.1', port: 1993 },
-      { protocol: 'pop3', tls: 'none', host: '127.0.0.1', port: 1110 },
-      { protocol: 'pop3', tls: 'implicit', host: '127.0.0.1', port: 1995 },
-      { protocol: 'smtp', tls: 'none', host: '127.0.0.1', port: 1587 },
-      { protocol: 'smtp', tls: 'implicit', host: '127.0.0.1', port: 1465 },
-    ])
-    .describe('ports of the gateway; the default is all three protocols on loopback, plain with STARTTLS and with TLS'),
+  listeners: listenersSchema,
   console: z
     .strictObject({
       host: listenAddress

@@ -1,5 +1,6 @@
 /** `postern serve`: the gateway until it is told to stop. */
 import { Command } from 'commander';
+import { leftOutText } from '../../server/config-listeners.ts';
 import type { Config } from '../../server/config.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
@@ -49,7 +50,7 @@ export function serve(): Command {
       // Before anybody is told that it serves: who reads that may send a signal.
       const stopped = untilStopped(serving, log);
       if (early.reloads) serving.reload();
-      announce(context, serving, log);
+      announce(context, serving, log, config);
       writeCompiledCode(); // a process that is killed would leave nothing for its next start
       await stopped;
     });
@@ -69,8 +70,10 @@ export function runWorker(): void {
   });
 }
 
-function announce(context: Context, serving: Serving, log: ServerLog): void {
+function announce(context: Context, serving: Serving, log: ServerLog, { listeners: configured }: Config): void {
   for (const { protocol, tls, host, port } of serving.listeners) log.info({ protocol, tls, host, port }, 'listening');
+  const missing = leftOutText(configured);
+  if (missing !== undefined) log.info({}, missing);
   log.info({ port: serving.consolePort }, 'console ready: /metrics, /healthz, /readyz');
   if (context.json) {
     const listeners = serving.listeners.map(({ protocol, tls, host, port }) => ({ protocol, tls, host, port }));
