@@ -18,7 +18,7 @@ import { isAppOnly } from './flows.ts';
 import { verifyIdToken } from './id-token.ts';
 import type { Identity } from './id-token.ts';
 import type { Redirect } from './redirect.ts';
-import { providerCode } from './renewal.ts';
+import { providerCode } from './renewal-settle.ts';
 import { compareScopes, mailScopes, scopesFor } from './scopes.ts';
 import { requireUnchanged, storeGrant, storeMailbox } from './store-consent.ts';
 import { requireOpen } from './suspension.ts';

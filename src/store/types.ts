@@ -54,7 +54,14 @@ export type GrantState =
   | { readonly type: 'pending'; readonly since: number }
   | { readonly type: 'active'; readonly since: number; readonly accessExpiresAt: number }
   | { readonly type: 'renewing'; readonly since: number; readonly accessExpiresAt: number }
-  | { readonly type: 'needs-consent'; readonly since: number; readonly code: string; readonly reason: string }
+  | {
+      readonly type: 'needs-consent';
+      readonly since: number;
+      readonly code: string;
+      readonly reason: string;
+      /** The provider may take this back without the owner: not before this moment it is asked again. */
+      readonly askAgainAt?: number;
+    }
   | { readonly type: 'suspended'; readonly since: number; readonly reason: string }
   | { readonly type: 'revoked'; readonly since: number };
 
