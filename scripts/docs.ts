@@ -286,7 +286,10 @@ function defaultOf(schema: Schema): string {
 
 const KINDS = [
   ['misuse', 'you, or whoever runs Postern: an option, a name or a setting is wrong'],
-  ['denied', 'the owner of the mailbox: sign in or consent'],
+  [
+    'denied',
+    'whoever signs in: the owner of the mailbox consents again, a program or key needs the right password or permission',
+  ],
   ['refused', 'the other side said no for good; somebody has to change something there'],
   ['later', 'nobody: it passes, and programs should try again'],
   ['garbled', 'the other side broke its protocol'],
@@ -307,7 +310,7 @@ function errorPage(): string {
       KINDS.map(([kind, who]) => [kind, who]),
     ),
     '',
-    ...ERROR_TABLES.flatMap(({ room, about, table }) => [
+    ...ERROR_TABLES.flatMap(({ room, about, table, ends }) => [
       `## ${room}`,
       '',
       about,
@@ -317,7 +320,7 @@ function errorPage(): string {
         Object.entries(table).map(([name, { kind, hint }]) => [
           code(name),
           kind,
-          String(replyTo({ code: name, kind }).exit),
+          ends === false ? '' : String(replyTo({ code: name, kind }).exit),
           cell(hint),
         ]),
       ),

@@ -3,7 +3,6 @@
  * soon after the clock is right again, nothing is given up that could not be tried, and nothing expired counts.
  */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -15,13 +14,12 @@ import { openCircuits } from '../src/oauth/circuit.ts';
 import { startRenewalDuty } from '../src/oauth/renewal-duty.ts';
 import { isFromTheFuture } from '../src/oauth/schedule.ts';
 import { spend } from '../src/outbox/device-rule.ts';
-import { startDelivery } from '../src/outbox/deliver/delivery.ts';
 import { reserve } from '../src/outbox/deliver/pace.ts';
-import type { Outcome } from '../src/outbox/deliver/types.ts';
 import { newWebhookSecret, sealSecrets } from '../src/outbox/webhook/signature.ts';
 import { startWebhooks, testDelivery } from '../src/outbox/webhook/dispatch.ts';
 import { openStore } from '../src/store/open.ts';
-import { MARKS, letter, openOutboxBed, type OutboxBed } from './bed/outbox.ts';
+import { delivering, pass, turns } from './bed/delivering.ts';
+import { letter, openOutboxBed, type OutboxBed } from './bed/outbox.ts';
 import { type Postgres, startPostgres } from './bed/postgres.ts';
 import { fakeProvider } from './oauth/fake-provider.ts';
 import { plainVault } from './oauth/fixture.ts';
@@ -63,61 +61,6 @@ async function live(clock: ManualClock, shape: Shape, life: Life): Promise<void>
       break;
   }
   await life.holds(shape);
-}
-
-/** Time passes in steps, with everything done at each. */
-async function pass(clock: ManualClock, ms: number, step: number, settled: () => Promise<void>): Promise<void> {
-  for (let left = ms; left > 0; left -= step) {
-    await clock.advance(step);
-    await settled();
-  }
-}
-
-const turns = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
-
-const later: Outcome = {
-  type: 'later',
-  code: 'outbox.deferred',
-  reply: { code: 451, enhanced: undefined, text: '451 4.7.1 greylisted' },
-};
-
-/** Delivery whose provider says "later" until `open`. */
-function delivering(t: TestContext, bed: OutboxBed, clock: ManualClock) {
-  const state = { open: false, tries: 0 };
-  const start = () =>
-    startDelivery({
-      store: bed.store,
-      outbox: bed.outbox,
-      clock,
-      log: nullLog,
-      owner: randomBytes(4).toString('hex'),
-      marks: MARKS,
-      limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 1 }),
-      routes: () =>
-        Promise.resolve([
-          {
-            name: 'smtp',
-            send({ recipients }) {
-              state.tries += 1;
-              if (!state.open) return Promise.resolve(later);
-              const reply = { code: 250, enhanced: undefined, text: '250 OK' };
-              const each = recipients.map(({ address }) => ({ address, outcome: 'delivered' as const, reply: '250' }));
-              return Promise.resolve({ type: 'sent', reply, recipients: each });
-            },
-            close: () => Promise.resolve(),
-          },
-        ]),
-    });
-  let running = start();
-  t.after(() => running.close());
-  return {
-    state,
-    idle: () => running.idle(),
-    close: () => running.close(),
-    again: () => void (running = start()),
-  };
 }
 
 type Subject = (t: TestContext, bed: OutboxBed, clock: ManualClock) => Promise<Life>;

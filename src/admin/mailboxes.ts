@@ -1,5 +1,6 @@
 /** Mailboxes: opened by consent, set, held, closed for a while, removed. */
 import { z } from 'zod';
+import { withdrawMailbox } from '../access/withdraw.ts';
 import type { Audit } from '../audit/types.ts';
 import { shellWord } from '../base/shell.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
@@ -214,6 +215,7 @@ export const removeMailbox = act({
     const { store } = desk;
     const [{ address, grantId }] = desk.mailboxes as readonly [Mailbox];
     await store.mailboxes.remove(address);
+    const withdrawn = await withdrawMailbox(desk, address);
     const others = (await store.mailboxes.byGrant(grantId)).map((other) => other.address);
     const grant = others.length === 0 ? await store.grants.find(grantId) : undefined;
     // A link that somebody still has must not open it again.
@@ -223,7 +225,7 @@ export const removeMailbox = act({
     const { revokeGrant } = await import('../oauth/revocation.ts');
     const revocation = grant && (await revokeGrant(desk, grant));
     const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
-    return { address, others, grantRemoved: grant !== undefined, revocation, catchAll };
+    return { address, others, grantRemoved: grant !== undefined, revocation, catchAll, withdrawn };
   },
   record: ({ address, grantRemoved, revocation }) => [
     { mailbox: address, data: { grantRemoved, ...(revocation ? { revocation: revocation.type } : {}) } },

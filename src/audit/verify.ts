@@ -29,7 +29,8 @@ const broken = (seq: number, reason: string): ChainState => ({ type: 'broken', s
 /**
  * Checks every record in constant memory: altered, missing, reordered, and cut off at the end by the head kept apart, which the
  * key signs: so neither a cut with a head to match nor a chain written anew passes.
- * What it cannot see is an old head put back together with the records of its time; keep exports elsewhere.
+ * What it cannot see is an old head put back together with the records of its time, and whether `unsigned` is an earlier
+ * version's or a signature taken away where nothing remembers it; keep exports elsewhere.
  * @param key as given to {@link AuditTable.append}
  */
 export async function verifyChain(table: Pick<AuditTable, 'head' | 'read'>, key?: AuditKey): Promise<ChainState> {

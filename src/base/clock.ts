@@ -22,12 +22,21 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) => sleepOn(systemClock, ms, signal),
   after(ms, callback) {
-    const handle = setTimeout(callback, ms);
-    handle.unref();
+    const due = performance.now() + ms;
+    const arm = (left: number): NodeJS.Timeout =>
+      setTimeout(() => {
+        const rest = due - performance.now();
+        if (left < MAX_TIMEOUT_MS || rest <= 0) callback();
+        else handle = arm(Math.min(rest, MAX_TIMEOUT_MS));
+      }, left).unref();
+    let handle = arm(Math.min(ms, MAX_TIMEOUT_MS));
     return { cancel: () => clearTimeout(handle) };
   },
   monotonic: () => performance.now(),
 };
+
+/** A longer timeout of the system fires at once (24.8 days), so longer ones are taken in parts. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** A clock that stands still until it is told to move. Timers fire in order of their time. */
 export class ManualClock implements Clock {

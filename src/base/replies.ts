@@ -90,6 +90,8 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'store.full': { http: 507, smtp: '452 4.3.1' },
   // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
   'store.damaged': LATER,
+  'store.misconfigured': LATER,
+  'store.newer': LATER,
   'outbox.address': { smtp: '501 5.1.3', http: 422 },
   'outbox.local-name': { smtp: '501 5.1.3', http: 422 },
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
@@ -128,4 +130,56 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
 export function replyTo(error: { readonly code: string; readonly kind: Kind }): Reply {
   const own = byCode[error.code];
   return own === undefined ? replies[error.kind] : { ...replies[error.kind], ...own };
+}
+
+/**
+ * To whom which codes are said outside; whatever is not here, no mail program ever meets. `sign-in`: in answer to a sign-in ·
+ * `pop3`: the same, by POP3 only · `hand-over`: while mail is handed over by SMTP · `device`: the same, to devices only · `api`: by the
+ * HTTP API. What ends a connection has words of its own, which are not those of {@link replyTo}.
+ */
+export type Hearer = 'sign-in' | 'pop3' | 'hand-over' | 'device' | 'api';
+
+const EVERYBODY = ['sign-in', 'hand-over', 'api'] as const;
+const SENDERS = ['hand-over', 'api'] as const;
+const HEARERS: Readonly<Record<string, readonly Hearer[]>> = {
+  'gateway.wrong-password': ['sign-in'],
+  'gateway.user-name': ['sign-in'],
+  'gateway.slowed': ['sign-in'],
+  'gateway.consent-needed': ['sign-in'],
+  'gateway.provider-refused': ['sign-in'],
+  'gateway.misconfigured': ['sign-in'],
+  'gateway.provider-unreachable': ['sign-in'],
+  'gateway.maildrop-in-use': ['pop3'],
+  'gateway.login-delay': ['pop3'],
+  'access.empty': ['sign-in'],
+  'store.unavailable': EVERYBODY,
+  'store.full': EVERYBODY,
+  'store.damaged': EVERYBODY,
+  'base.bug': EVERYBODY,
+  'outbox.address': SENDERS,
+  'outbox.local-name': SENDERS,
+  'outbox.no-recipients': SENDERS,
+  'outbox.too-many-recipients': SENDERS,
+  'outbox.sender': SENDERS,
+  'outbox.suppressed': SENDERS,
+  'outbox.too-large': SENDERS,
+  'outbox.header': SENDERS,
+  'outbox.bare-newline': SENDERS,
+  'outbox.nul': SENDERS,
+  'outbox.idempotency-mismatch': SENDERS,
+  'outbox.idempotency-busy': SENDERS,
+  'outbox.device-quota': ['device'],
+  'outbox.not-found': ['api'],
+  'outbox.too-late': ['api'],
+  'outbox.template': ['api'],
+  'outbox.template-data': ['api'],
+  'outbox.webhook-address': ['api'],
+  'oauth.suspended': ['api'],
+  'store.conflict': ['api'],
+  'store.not-found': ['api'],
+};
+
+/** Who outside is ever told this code. */
+export function hearersOf(code: string): readonly Hearer[] {
+  return HEARERS[code] ?? (code.startsWith('api.') ? ['api'] : []);
 }

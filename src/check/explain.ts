@@ -1,16 +1,17 @@
 /** `postern explain`: any code, reply or topic in plain words; pure functions over the catalogue and the topics. */
 import { shellWord } from '../base/shell.ts';
 import type { ErrorRow } from '../base/error.ts';
-import { replyTo } from '../base/replies.ts';
+import { type Hearer, hearersOf, replyTo } from '../base/replies.ts';
 import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
 import { editDistance } from '../base/edit-distance.ts';
 import { presetById } from '../oauth/providers.ts';
+import { codeOfReply, wordsOf } from './own-words.ts';
 import { type Topic, topics } from './topics.ts';
 
 export interface Explanation {
-  readonly type: 'topic' | 'provider-error' | 'postern-error' | 'smtp-code' | 'sandbox-fault';
+  readonly type: 'topic' | 'provider-error' | 'postern-error' | 'own-words' | 'smtp-code' | 'sandbox-fault';
   readonly name: string;
   readonly title: string;
   readonly text: readonly string[];
@@ -20,7 +21,11 @@ export interface Explanation {
 }
 
 /** Every room's table of codes. */
-export type ErrorTables = readonly { readonly table: Readonly<Record<string, ErrorRow>> }[];
+export type ErrorTables = readonly {
+  readonly table: Readonly<Record<string, ErrorRow>>;
+  /** False where no command ends with these. */
+  readonly ends?: false;
+}[];
 
 export interface ExplainData {
   readonly catalogue: Catalogue;
@@ -43,15 +48,24 @@ export function explain(query: string, data: ExplainData): readonly Explanation[
   const asked = query.trim();
   const lower = asked.toLowerCase();
   const topic = allTopics(data.catalogue).find(({ name, also }) => name === lower || also.includes(lower));
-  const own = ownError(lower, data);
-  const row = data.catalogue.errors.find(({ id }) => id === lower) ?? findRow(evidenceIn(asked), data.catalogue);
+  const said = codeOfReply(
+    asked,
+    data.tables.map(({ table }) => table),
+  );
+  const own = ownError(said ?? lower, data);
+  const words = wordsOf(asked);
+  // What a server said to us stands in our own reply too; there it is ours that was pasted.
+  const row =
+    data.catalogue.errors.find(({ id }) => id === lower) ??
+    (said === undefined && words === undefined ? findRow(evidenceIn(asked), data.catalogue) : undefined);
   const fault = data.faults?.find(({ id }) => id === lower);
   return [
     ...(topic ? [topicExplanation(topic)] : []),
     ...(fault ? [faultExplanation(fault, data.catalogue)] : []),
+    ...(words ? [{ type: 'own-words' as const, ...words }] : []),
     ...(own ? [own] : []),
     ...(row ? [rowExplanation(row, data.catalogue)] : []),
-    ...(row ? [] : smtpExplanations(asked, data.catalogue)),
+    ...(row || own || words ? [] : smtpExplanations(asked, data.catalogue)),
   ];
 }
 
@@ -123,20 +137,53 @@ const KINDS = {
   bug: 'a defect in Postern: please report it',
 } as const;
 
-function ownError(code: string, { tables }: ExplainData): Explanation | undefined {
-  const row = tables.map(({ table }) => table[code]).find((found) => found !== undefined);
+/** Codes whose kind alone would name the wrong person. */
+const WHO: Readonly<Record<string, string>> = {
+  'gateway.wrong-password':
+    'the user name or the app password in the mail program is wrong: whoever set it up has to act',
+  'gateway.user-name': 'the user name in the mail program is wrong: whoever set it up has to act',
+  'api.key': 'the API key is missing or wrong: whoever runs the program that asked has to act',
+  'api.forbidden': 'the API key may not do this: whoever runs Postern has to act',
+  'sasl.refused':
+    'the server does not let this token into the mailbox: an administrator or the owner of the account has to act',
+  'outbox.may-have-arrived': 'nobody can tell whether it arrived: its sender has to ask',
+};
+
+function ownError(code: string, { tables, catalogue }: ExplainData): Explanation | undefined {
+  const found = tables.find(({ table }) => Object.hasOwn(table, code));
+  const row = found?.table[code];
   if (!row) return undefined;
-  const reply = replyTo({ code, kind: row.kind });
+  const about = catalogue.errors.some(({ match }) => match.some((one) => 'ours' in one && one.ours.code === code));
+  // The row of the catalogue that is shown beside it says more exactly who has to act and whether it passes.
+  const who = WHO[code] ?? (about ? undefined : KINDS[row.kind]);
   return {
     type: 'postern-error',
     name: code,
-    title: `Postern’s own code, kind ${row.kind}: ${KINDS[row.kind]}`,
-    text: [
-      `Next: ${row.hint}`,
-      `Mail programs are told: IMAP ${reply.imap}, POP3 ${reply.pop3}, SMTP ${reply.smtpAuth} in answer to AUTH. Exit code ${reply.exit}.`,
-    ],
+    title: `Postern’s own code, kind ${row.kind}${who === undefined ? '' : `: ${who}`}`,
+    text: [`Next: ${row.hint}`, ...saidOutside(code, row.kind, found?.ends !== false)],
     commands: [],
   };
+}
+
+/** What only programs and devices meet ends no command. */
+const onlyOutside = (code: string, hearers: readonly Hearer[]): boolean =>
+  hearers.includes('device') || (hearers.length > 0 && /^(?:gateway|api|access)\./.test(code));
+
+/** What is really sent, and to whom. */
+function saidOutside(code: string, kind: ErrorRow['kind'], ends: boolean): readonly string[] {
+  const reply = replyTo({ code, kind });
+  const hearers = hearersOf(code);
+  const said = [
+    ...(hearers.includes('sign-in')
+      ? [`Mail programs are told at the sign-in: IMAP ${reply.imap}, POP3 ${reply.pop3}, SMTP ${reply.smtpAuth}.`]
+      : []),
+    ...(hearers.includes('pop3') ? [`Mail programs are told at the sign-in by POP3: ${reply.pop3}.`] : []),
+    ...(hearers.includes('hand-over') ? [`Whoever hands mail over by SMTP is told: ${reply.smtp}.`] : []),
+    ...(hearers.includes('device') ? [`The device is told by SMTP: ${reply.smtp}.`] : []),
+    ...(hearers.includes('api') ? [`The HTTP API answers ${reply.http}.`] : []),
+    ...(ends && !onlyOutside(code, hearers) ? [`Exit code ${reply.exit}.`] : []),
+  ];
+  return said.length === 0 ? [] : [said.join(' ')];
 }
 
 function rowExplanation(row: CatalogueRow, catalogue: Catalogue): Explanation {

@@ -22,6 +22,8 @@ export interface InstallationFacts {
     readonly host: string;
     readonly port: number;
   }[];
+  /** In words: which of the default listeners the configuration leaves out. */
+  readonly listenersLeftOut: string | undefined;
   readonly console: { readonly host: string; readonly port: number; readonly insecurePublic: boolean };
   /** Who may hand over mail without signing in; undefined where nobody may. */
   readonly devices:

@@ -115,8 +115,8 @@ export function judgeDisk(...folders: readonly string[]): Found {
 }
 
 function freeMib(folder: string): number {
-  // The configuration may have a folder that is not there yet.
-  if (!existsSync(folder)) return Number.POSITIVE_INFINITY;
+  // The configuration may have a folder that is not there yet: it would be made in the nearest one that is.
+  if (!existsSync(folder) && dirname(folder) !== folder) return freeMib(dirname(folder));
   const { bavail, bsize } = statfsSync(folder);
   return Math.floor((bavail * bsize) / MIB);
 }

@@ -9,17 +9,19 @@ const DAY_MS = 86_400_000;
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 
-export async function judgeListeners({ listeners }: InstallationFacts): Promise<Found> {
+export async function judgeListeners({ listeners, listenersLeftOut }: InstallationFacts): Promise<Found> {
   const fixed = listeners.filter(({ port }) => port !== 0);
   const answers = await Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one.host, one.port) })));
   const silent = answers.filter((one) => !one.answers);
   const names = (of: typeof answers): string =>
     of.map(({ protocol, host, port }) => `${protocol} ${host}:${port}`).join(', ');
   const facts = { listeners: answers };
-  if (silent.length === 0) return { says: names(answers) || 'free ports, which cannot be looked at', facts };
+  const notes = listenersLeftOut === undefined ? [] : [listenersLeftOut];
+  if (silent.length === 0) return { says: names(answers) || 'free ports, which cannot be looked at', notes, facts };
   const whole = silent.length === answers.length;
   return {
     says: whole ? 'nothing answers: the gateway does not run' : `no answer at ${names(silent)}`,
+    notes,
     facts,
     warning: {
       id: 'home.not-serving',

@@ -3,8 +3,10 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
-import { ALIVE } from '../outbox/deliver/passing-time.ts';
+import { ALIVE, aheadOf } from '../outbox/deliver/passing-time.ts';
 import { listRests, type Rest, restText } from '../outbox/rest.ts';
+import { webhooksAheadOf } from '../outbox/webhook/dispatch.ts';
+import { storeError } from '../store/errors.ts';
 import type { OutboxStats } from '../store/types-outbox.ts';
 import { judgePasswords } from './app-passwords.ts';
 import { judgeDevices } from './home-devices.ts';
@@ -54,6 +56,9 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
   await store.ping();
   if (databasePath === undefined) return { says: `${store.engine} answers`, facts: { engine: store.engine } };
   const { size } = statSync(databasePath);
+  const damage = await store.space.damage(MAX_CHECKED_OCTETS);
+  if (damage !== undefined)
+    throw storeError('store.damaged', `the database file ${databasePath} is damaged: ${damage}`);
   const { free, gives } = await store.space.state();
   const found = judgeOpenness(databasePath, {
     says: `${store.engine} answers, ${Math.ceil(size / MIB)} MiB`,
@@ -73,6 +78,8 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
   };
 }
 
+/** Up to this size every page of the database is read, which takes a second or two. */
+const MAX_CHECKED_OCTETS = 512 * MIB;
 /** Free space of a database that is worth a line. */
 const WORTH_IT = 256 * MIB;
 
@@ -138,9 +145,17 @@ async function judgeClock(store: CheckDeps['store'], now: number): Promise<Found
   const tokens = (await store.grants.overview()).filter(
     ({ renewal }) => (renewal?.renewedAt ?? 0) > now + CLOCK_AHEAD_MS,
   );
-  const facts = { leasesAhead: leases, tokensAhead: tokens.length, deliveryAheadMs: Math.max(0, alive - now) };
+  const mail = await store.outbox.ahead(aheadOf(now));
+  const webhooks = await store.webhooks.ahead(webhooksAheadOf(now));
+  const facts = {
+    leasesAhead: leases,
+    tokensAhead: tokens.length,
+    deliveryAheadMs: Math.max(0, alive - now),
+    messagesAhead: mail,
+    webhooksAhead: webhooks,
+  };
   const says = new Date(now).toISOString();
-  if (leases.length === 0 && tokens.length === 0 && alive <= now + CLOCK_AHEAD_MS)
+  if (leases.length + tokens.length + mail + webhooks === 0 && alive <= now + CLOCK_AHEAD_MS)
     return { says: `${says}, nothing is dated later`, facts };
   return {
     says,

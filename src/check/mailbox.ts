@@ -44,7 +44,8 @@ export async function* checkMailbox(
   const { application, grant, profile, facts } = parts;
   const steps = new Steps(clock, options, facts);
   const consent = await steps.run('grant', 'consent', async () => {
-    await readGrant(deps, grant.id);
+    // One that the provider refused and may take back is asked about all the same.
+    await readGrant(deps, grant.id, Infinity);
     return {
       says: describeGrant(grant, application),
       facts: { flow: grant.flow, identity: grant.identity, state: grant.state.type, provider: application.provider },

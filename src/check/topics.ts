@@ -230,6 +230,7 @@ export const topics: readonly Topic[] = [
       'A private authority is trusted for one application only (its ca setting), or a fingerprint is pinned.',
       'A company proxy that opens TLS has a CA of its own: let Node trust it with NODE_EXTRA_CA_CERTS=FILE. Never set NODE_TLS_REJECT_UNAUTHORIZED=0; `postern check` reports it as a failure.',
       'Towards mail programs: TLS from the first byte or STARTTLS; plain text only on this machine.',
+      'A program or device without TLS 1.2 is turned away, and the log says so (old-version). A device that cannot be updated may send without TLS to the listener for devices: postern explain devices.',
     ],
     commands: ['postern check', 'postern check ADDRESS'],
   },
@@ -289,6 +290,21 @@ export const topics: readonly Topic[] = [
       'It is switched on for a mailbox, or for one app password only.',
     ],
     commands: ['postern mailbox set ADDRESS --outgoing outbox', 'postern outbox list', 'postern outbox show ID'],
+  },
+  {
+    name: 'devices',
+    also: ['printer', 'printers', 'scanner', 'scanners', 'scan-to-mail', 'old-devices', 'ups', 'nas'],
+    title: 'Printers, scanners and other devices that send mail',
+    text: [
+      'A device that can sign in by SMTP is a mail program like any other: give it an app password for SMTP only, bound to its network, and let the outbox take its mail.',
+      'One that cannot sign in, or speaks no TLS 1.2, is known by its network alone: outbox.devices in postern.yaml names who may send from where, as which mailbox, and how much an hour. It is off unless it is set up, and postern check warns of it.',
+      'docs/outbox.md has an example; docs/operations.md says what to do about old TLS.',
+    ],
+    commands: [
+      'postern password add --mailbox ADDRESS --label PRINTER --protocols smtp --network NETWORK',
+      'postern mailbox set ADDRESS --outgoing outbox',
+      'postern check --installation',
+    ],
   },
   {
     name: 'registration',

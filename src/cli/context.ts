@@ -95,10 +95,14 @@ export class Context {
     return this.withInstance((instance) => this.perform(instance, act, input));
   }
 
-  /** As {@link withInstance}, for commands that have something to say of an installation that does not open, too. */
+  /**
+   * As {@link withInstance}, for commands that have something to say of an installation that does not open, too.
+   * @throws server.not-initialised where there is nothing at all
+   */
   async withInstanceOrError<T>(work: (instance: Instance | PosternError) => Promise<T>): Promise<T> {
     const config = this.config();
     const instance = await openInstance({ config, log: this.commandLog(config), existing: true }).catch(asError);
+    if (isError(instance, 'server.not-initialised')) throw instance;
     if (isError(instance)) return work(instance);
     try {
       return await work(instance);

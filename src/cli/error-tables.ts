@@ -7,7 +7,7 @@ import { discoverError } from '../onboard/discover/errors.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { importError } from '../onboard/import/errors.ts';
 import { registerError } from '../onboard/register/errors.ts';
-import { outboxError } from '../outbox/errors.ts';
+import { OUTCOMES, outboxError } from '../outbox/errors.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { sandboxError } from '../sandbox/errors.ts';
 import { apiError } from '../server/api/errors.ts';
@@ -21,6 +21,8 @@ export const ERROR_TABLES: readonly {
   readonly room: string;
   readonly about: string;
   readonly table: Readonly<Record<string, ErrorRow>>;
+  /** False where no command ends with these. */
+  readonly ends?: false;
 }[] = [
   { room: 'cli', about: 'The command itself.', table: cliError.table },
   { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
@@ -39,6 +41,12 @@ export const ERROR_TABLES: readonly {
     room: 'outbox',
     about: 'Mail that is accepted first and delivered then; templates and webhooks.',
     table: outboxError.table,
+  },
+  {
+    room: 'outbox/outcomes',
+    about: 'What became of a message that was accepted: in `outbox show`, events, webhooks and notices.',
+    table: OUTCOMES,
+    ends: false,
   },
   { room: 'access', about: 'App passwords and API keys.', table: accessError.table },
   { room: 'oauth', about: 'Providers, consent and tokens.', table: oauthError.table },

@@ -11,4 +11,6 @@ if (major < 24 || (major === 24 && minor < 7)) {
   );
   process.exit(69);
 }
+// Workers of `serve` have its arguments, too.
+if (process.argv.includes('serve')) (await import('./early-signals.ts')).keepSignals();
 await import('./start.ts');

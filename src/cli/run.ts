@@ -6,6 +6,7 @@ import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { endTalk } from './context.ts';
+import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
 import { program } from './program.ts';
 import { commandLine } from './started-as.ts';
@@ -17,11 +18,16 @@ export async function run(argv: readonly string[]): Promise<void> {
   process.on('unhandledRejection', (error) => crash(error, json));
   // `postern audit show | head` closes the pipe early, and that is fine.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 74));
+  // Talk that nobody can read is no reason to leave the work undone.
+  process.stderr.on('error', () => undefined);
   // Our timers hold no process up, and a command that waits for a person may have nothing else.
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
     const line = commandLine(argv);
-    if (line) await program().parseAsync([...line]);
+    const root = program();
+    // `serve` takes them itself.
+    root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));
+    if (line) await root.parseAsync([...line]);
     endTalk(true);
   } catch (error) {
     endTalk(false);

@@ -9,7 +9,7 @@ import type { CheckReport, Finding } from '../check/types.ts';
 import type { Instance } from '../server/instance.ts';
 import { PROTOCOLS, type Mailbox, type Protocol } from '../store/types.ts';
 import { programs } from './client-config/programs.ts';
-import { writeConfig } from './command/client-config.ts';
+import { writeConfig } from './client-config/write.ts';
 import { tenantOf } from '../onboard/register/command.ts';
 import { consent } from './consent.ts';
 import type { Context } from './context.ts';

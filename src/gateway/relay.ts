@@ -182,6 +182,7 @@ class Relay implements RunningRelay, Speaker {
 
   /** Octets of one side, for the other. */
   pass(from: Wired, received: Buffer, memory: Memory = 'kept'): void {
+    if (this.#over) return; // what is still on its way is for nobody
     const fromClient = from === this.#client;
     this.#answers.join();
     const bytes =
@@ -292,9 +293,7 @@ class Relay implements RunningRelay, Speaker {
   readonly #checkIdle = (): void => {
     const total = this.#toClient + this.#toServer;
     if (total === this.#seen && this.#tap?.mayBeSilent !== true) {
-      if (this.#options.idleGoodbye !== undefined && this.#client.writable)
-        this.#client.write(this.#options.idleGoodbye);
-      return this.#finish('idle');
+      return this.cut(this.#options.idleGoodbye, 'idle');
     }
     this.#seen = total;
     this.#idle = this.#options.clock.after(this.#options.idleMs, this.#checkIdle);

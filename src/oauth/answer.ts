@@ -78,7 +78,8 @@ export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
   const which = codes.length > 0 ? ` (AADSTS${codes[0]})` : ` (${error})${said}`;
   // RFC 6749 §5.2: with this word it is the token, whatever the number says.
   const outcome = known.id === 'microsoft.request-invalid' && error === 'invalid_grant' ? 'consent' : known.outcome;
-  return oauthError(CODES[outcome], `${known.cause}${which}`, { ...options, hint: remedyText(known.remedy) });
+  const detail = known.mayBeLifted ? { ...options.detail, mayBeLifted: true } : options.detail;
+  return oauthError(CODES[outcome], `${known.cause}${which}`, { ...options, detail, hint: remedyText(known.remedy) });
 }
 
 const CODES = {

@@ -63,7 +63,16 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
   const remedy = `sign in again: postern mailbox reconsent ${shellWord(mailbox)}`;
   switch (state.type) {
     case 'needs-consent':
-      return { type: 'needs-consent', since: state.since, code: state.code, reason: state.reason, remedy };
+      return {
+        type: 'needs-consent',
+        since: state.since,
+        code: state.code,
+        reason: state.reason,
+        remedy:
+          state.askAgainAt === undefined
+            ? remedy
+            : `${remedy}; the provider is asked again within the hour, should the organisation lift this rule`,
+      };
     case 'pending':
       return {
         type: 'needs-consent',

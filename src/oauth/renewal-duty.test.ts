@@ -149,6 +149,25 @@ describe('the duty of renewal', () => {
     assert.equal(provider.refreshes.size, 10);
   });
 
+  test('P24: a rule of the organisation that may be lifted is asked about again, at most hourly, and works then without its owner', async () => {
+    const asked = await provider.addGrant({ expiresAt: clock.now() - 1, obtainedAt: clock.now() - HOUR });
+    const detail = { error: 'interaction_required', error_codes: [50_076], mayBeLifted: true };
+    provider.failure = oauthError('oauth.needs-consent', 'multi-factor authentication is required', { detail });
+    start();
+    await pass(MINUTE, 20_000);
+    const first = (await store.grants.find(asked.id))!;
+    assert.ok(first.state.type === 'needs-consent');
+    assert.deepEqual([first.renewAt, first.state.askAgainAt! > clock.now()], [first.state.askAgainAt, true]);
+    await pass(6 * HOUR, 60_000);
+    const tries = provider.refreshes.get(asked.id)!.length;
+    assert.ok(tries >= 6 && tries <= 12, String(tries));
+    const still = (await store.grants.find(asked.id))!;
+    assert.ok(still.state.type === 'needs-consent' && still.state.since === first.state.since);
+    provider.failure = undefined;
+    await pass(75 * MINUTE, 60_000);
+    assert.equal((await store.grants.find(asked.id))?.state.type, 'active');
+  });
+
   test('what a person must mend is not tried again, what an operator must mend is tried when he mended something', async () => {
     const [revoked, broken] = [
       await provider.addGrant({ expiresAt: clock.now() - 1, obtainedAt: clock.now() - HOUR }),

@@ -194,8 +194,10 @@ class Duty implements RenewalDuty {
     const grant = await this.#deps.store.grants.find(grantId).catch(() => undefined);
     if (!grant || grant.renewAt === undefined || grant.state.type === 'active' || grant.state.type === 'renewing')
       return;
-    this.#deps.log.debug({ grantId, code: error.code }, 'a grant is left to its owner');
-    await this.#update(grantId, grant.generation, { renewAt: undefined });
+    const again = grant.state.type === 'needs-consent' ? grant.state.askAgainAt : undefined;
+    if (again === grant.renewAt) return;
+    if (again === undefined) this.#deps.log.debug({ grantId, code: error.code }, 'a grant is left to its owner');
+    await this.#update(grantId, grant.generation, { renewAt: again });
   }
 
   /** A write that loses or fails is made again when the claim comes back. */

@@ -10,7 +10,7 @@
  */
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { asError, isError } from '../base/error.ts';
+import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { Grant, GrantState, Lease, Store } from '../store/types.ts';
@@ -25,7 +25,7 @@ import { isAppOnly } from './flows.ts';
 import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { afterFailure, afterRenewal } from './renewal-record.ts';
-import { needsOwner } from './schedule.ts';
+import { providerCode, type RenewalPurpose, settleFailure } from './renewal-settle.ts';
 import { compareScopes } from './scopes.ts';
 
 export interface RenewalDeps {
@@ -68,6 +68,7 @@ const OTHER_REFRESHER_MS = 60_000;
 /**
  * Tokens that `isFresh` accepts: those another process stored meanwhile, or new ones.
  * @param signal ends the wait for another process's renewal; a renewal of our own is never given up
+ * @param purpose `diagnosis`: a refusal is only told, and the grant stays as it was
  * @throws oauth.needs-consent, oauth.admin-consent, oauth.suspended (denied); oauth.provider-unreachable, oauth.provider-busy
  *   (later); oauth.misconfigured; store.*, vault.*
  */
@@ -76,13 +77,15 @@ export async function renew(
   grantId: string,
   isFresh: (tokens: GrantTokens) => boolean,
   signal?: AbortSignal,
+  purpose: RenewalPurpose = 'use',
 ): Promise<Renewed> {
   const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
   for (let attempt = 0; ; attempt += 1) {
-    const stored = await readGrant(deps, grantId);
-    if (stored.tokens && isFresh(stored.tokens)) return { ...stored, tokens: stored.tokens, requested: false };
+    const stored = await readGrant(deps, grantId, asksAt(deps, purpose));
+    if (stored.tokens && isActive(stored.grant) && isFresh(stored.tokens))
+      return { ...stored, tokens: stored.tokens, requested: false };
     const lease = await deps.store.leases.acquire(`grant/${grantId}`, deps.owner, LEASE_MS);
-    if (lease) return renewUnder(lease, deps, grantId, isFresh);
+    if (lease) return renewUnder(lease, deps, grantId, isFresh, purpose);
     if (deps.clock.now() >= giveUpAt) {
       throw oauthError('oauth.provider-unreachable', 'another process has been renewing this grant for too long', {
         hint: 'wait; if it stays, look at the other Postern processes that share this database',
@@ -97,13 +100,14 @@ async function renewUnder(
   deps: RenewalDeps,
   grantId: string,
   isFresh: (tokens: GrantTokens) => boolean,
+  purpose: RenewalPurpose,
 ): Promise<Renewed> {
   const alive = keepLease(lease, deps);
   try {
     deps.atStep?.('leased');
-    const { grant, tokens } = await readGrant(deps, grantId);
-    if (tokens && isFresh(tokens)) return { grant, tokens, requested: false };
-    return await request(lease, deps, grant, tokens);
+    const { grant, tokens } = await readGrant(deps, grantId, asksAt(deps, purpose));
+    if (tokens && isActive(grant) && isFresh(tokens)) return { grant, tokens, requested: false };
+    return await request(lease, deps, grant, tokens, purpose);
   } finally {
     alive.stop();
     await deps.store.leases.release(lease).catch((error: unknown) => {
@@ -115,6 +119,14 @@ async function renewUnder(
     deps.atStep?.('released');
   }
 }
+
+/** Whoever diagnoses asks now; others when it is time to ask again. */
+function asksAt({ clock }: RenewalDeps, purpose: RenewalPurpose): number {
+  return purpose === 'diagnosis' ? Infinity : clock.now();
+}
+
+/** One that the provider refused is asked for again, however good its last token is. */
+const isActive = ({ state }: Grant): boolean => state.type === 'active' || state.type === 'renewing';
 
 /** Prolongs the lease until stopped. A lease that is lost shows when the answer is committed. */
 function keepLease(lease: Lease, deps: RenewalDeps): { stop(): void } {
@@ -137,7 +149,13 @@ function keepLease(lease: Lease, deps: RenewalDeps): { stop(): void } {
   };
 }
 
-async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTokens | undefined): Promise<Renewed> {
+async function request(
+  lease: Lease,
+  deps: RenewalDeps,
+  grant: Grant,
+  old: GrantTokens | undefined,
+  purpose: RenewalPurpose,
+): Promise<Renewed> {
   const client = await deps.client(grant.applicationId);
   if (!isAppOnly(grant.flow) && !old?.refreshToken) {
     const error = oauthError(
@@ -147,7 +165,7 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
         detail: { error: 'no_refresh_token' },
       },
     );
-    await settleFailure(lease, deps, grant, old, error);
+    await settleFailure(lease, deps, { before: grant, now: grant, purpose }, old, error);
     throw error;
   }
   const passage = deps.circuits.enter(askedServer(grant, client));
@@ -167,7 +185,7 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
   } catch (thrown) {
     const error = asLostAnswer(asDenial(asError(thrown), grant), grant);
     passage.failed(error);
-    await settleFailure(lease, deps, marked, old, error);
+    await settleFailure(lease, deps, { before: grant, now: marked, purpose }, old, error);
     await report(deps, grant, startedAt, error);
     throw error;
   }
@@ -177,7 +195,7 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
   const unusable = audienceError(answer, client);
   if (unusable !== undefined) {
     // The refresh token may have been replaced with this answer and must not be lost; the access token stays as it was.
-    if (old === undefined) await settleFailure(lease, deps, marked, old, unusable);
+    if (old === undefined) await settleFailure(lease, deps, { before: grant, now: marked, purpose }, old, unusable);
     else {
       const kept = { ...old, refreshToken: tokens.refreshToken };
       await commit(lease, deps, marked, kept, afterFailure(grant, unusable, undefined, now));
@@ -189,6 +207,10 @@ async function request(lease: Lease, deps: RenewalDeps, grant: Grant, old: Grant
   const renewed = await commit(lease, deps, marked, tokens, afterRenewal(grant, answer, inactivityMs, now));
   deps.atStep?.('committed');
   await report(deps, grant, startedAt, undefined);
+  if (grant.state.type === 'needs-consent') {
+    const reason = 'the provider gives tokens again without a new consent';
+    await deps.emit({ type: 'grant.changed', grantId: grant.id, from: grant.state.type, to: 'active', reason });
+  }
   await reportScopes(deps, grant, client, tokens);
   return renewed;
 }
@@ -210,16 +232,22 @@ function askedServer(grant: Grant, client: Client): string {
     : client.profile.authorizationServer;
 }
 
-/** Reads a grant that may be used. @throws oauth.needs-consent, oauth.suspended */
+/**
+ * Reads a grant that may be used.
+ * @param asksAt when the provider would be asked: one that refused may have to be asked again by then
+ * @throws oauth.needs-consent, oauth.suspended
+ */
 export async function readGrant(
   deps: Pick<RenewalDeps, 'store' | 'vault'>,
   grantId: string,
+  asksAt = 0,
 ): Promise<{ grant: Grant; tokens: GrantTokens | undefined }> {
   const grant = await deps.store.grants.find(grantId);
   if (!grant) throw oauthError('oauth.needs-consent', 'the grant of this mailbox is gone', { detail: { grantId } });
   const { state } = grant;
   switch (state.type) {
     case 'needs-consent':
+      if (state.askAgainAt !== undefined && asksAt >= state.askAgainAt) break;
       throw oauthError('oauth.needs-consent', state.reason, {
         detail: { grantId, reason: state.code, since: state.since },
       });
@@ -301,39 +329,6 @@ async function readWritten(deps: RenewalDeps, grantId: string): Promise<Renewed>
   throw oauthError('oauth.needs-consent', 'the grant lost its tokens', { detail: { grantId } });
 }
 
-/** What a person must mend is written down; what passes leaves the grant as it was. */
-async function settleFailure(
-  lease: Lease,
-  deps: RenewalDeps,
-  grant: Grant,
-  old: GrantTokens | undefined,
-  error: PosternError,
-): Promise<void> {
-  const since = deps.clock.now();
-  const state: GrantState =
-    // An app-only grant has no consent to renew, and what an administrator mends works again by itself.
-    needsOwner(error) && !isAppOnly(grant.flow)
-      ? { type: 'needs-consent', since, code: stateCode(error), reason: error.message }
-      : { type: 'active', since, accessExpiresAt: old?.expiresAt ?? 0 };
-  const plan = afterFailure(grant, error, providerCode(error), since);
-  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state, ...plan }, lease).catch(asError);
-  if (outcome !== 'written') {
-    deps.log.warn(
-      { grantId: grant.id, outcome: isError(outcome) ? outcome.code : outcome },
-      'the outcome of a failed renewal could not be stored',
-    );
-  } else if (state.type === 'needs-consent') {
-    deps.log.warn({ grantId: grant.id, code: error.code, reason: error.message }, 'a grant needs a new consent');
-    await deps.emit({
-      type: 'grant.changed',
-      grantId: grant.id,
-      from: 'active',
-      to: state.type,
-      reason: error.message,
-    });
-  }
-}
-
 /**
  * `renewing` before we began: an earlier refresher died, or its machine did, between its request and the commit. When the
  * provider then knows the refresh token no more, the answer that replaced it went with that refresher.
@@ -380,18 +375,4 @@ async function reportScopes(deps: RenewalDeps, grant: Grant, client: Client, tok
   if (extra.length === 0) return;
   deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
   await deps.emit({ type: 'scopes.broader', grantId: grant.id, applicationId: client.application.id, extra });
-}
-
-/** What a grant that waits for its owner keeps: the provider's word, unless we know better. */
-function stateCode(error: PosternError): string {
-  return error.code === 'oauth.answer-lost' ? error.code : (providerCode(error) ?? error.code);
-}
-
-/** The provider's own word: `invalid_grant`, with AADSTS numbers where there are any. */
-export function providerCode(error: PosternError): string | undefined {
-  const { error: word, error_codes: codes } = error.detail;
-  if (typeof word !== 'string') return undefined;
-  return Array.isArray(codes) && codes.length > 0
-    ? `${word} ${codes.map((code) => `AADSTS${String(code)}`).join(' ')}`
-    : word;
 }

@@ -56,14 +56,14 @@ export const CLOCK_TOLERANCE_MS = 5 * 60_000;
 
 /**
  * When the duty tries again after a failure: what passes by itself within minutes, what somebody has to mend within the hour;
- * undefined when only the account's owner can help. The provider's own word (Retry-After) counts where it is later.
+ * undefined when only the account's owner can help, and nobody may lift what stands in the way. The provider's own word (Retry-After) counts where it is later.
  */
 export function retryByDutyAt(
-  error: Pick<PosternError, 'code' | 'kind' | 'retryAt'>,
+  error: Pick<PosternError, 'code' | 'kind' | 'retryAt'> & Partial<Pick<PosternError, 'detail'>>,
   attempts: number,
   now: number,
 ): number | undefined {
-  if (needsOwner(error)) return undefined;
+  if (needsOwner(error) && error.detail?.['mayBeLifted'] !== true) return undefined;
   const pause = backoffMs(attempts, error.kind === 'later' ? PASSING : MENDING);
   return Math.max(now + pause, error.retryAt?.getTime() ?? 0);
 }

@@ -121,7 +121,13 @@ class CachingTokenSource implements OpenedTokenSource {
     requireOpen(mailbox);
     const { grantId } = mailbox;
     const askedAt = this.#deps.clock.now();
-    const { tokens } = await renew(this.renewal, grantId, ({ obtainedAt }) => obtainedAt > askedAt, signal);
+    const { tokens } = await renew(
+      this.renewal,
+      grantId,
+      ({ obtainedAt }) => obtainedAt > askedAt,
+      signal,
+      'diagnosis',
+    );
     this.#failures.delete(grantId);
     this.#rejected.delete(grantId);
     return this.#keep(grantId, tokens, renewOnUseAt(grantId, tokens)).token;

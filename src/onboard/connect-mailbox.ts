@@ -15,7 +15,7 @@ import type { Emit } from '../oauth/events.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import { verifyIdToken } from '../oauth/id-token.ts';
 import type { Identity } from '../oauth/id-token.ts';
-import { providerCode } from '../oauth/renewal.ts';
+import { providerCode } from '../oauth/renewal-settle.ts';
 import { compareScopes, mailScopes, scopesFor } from '../oauth/scopes.ts';
 import { requireUnchanged, storeGrant, storeMailbox } from './store-consent.ts';
 import { requireOpen } from '../oauth/suspension.ts';

@@ -1,4 +1,5 @@
 /** Many messages, one fsync: what waits when a commit begins goes together. */
+import { isError } from '../base/error.ts';
 import type { Insertion, NewMessage, OutboxTable } from '../store/types-outbox.ts';
 
 /** Together in one transaction, at most. */
@@ -51,7 +52,10 @@ export class GroupCommit {
         if (this.#refused(group)) continue;
         for (const [index, { resolve }] of group.entries()) resolve(insertions[index]!);
       } catch (error) {
-        if (group.length === 1) group[0]!.reject(error);
+        // The database is away: whoever comes after would wait for the same answer once more.
+        if (isError(error, 'store.unavailable'))
+          for (const each of [...group, ...this.#waiting.splice(0)]) each.reject(error);
+        else if (group.length === 1) group[0]!.reject(error);
         // One message may be what the database chokes on (its size, a full disk): the others get their own chance.
         else for (const each of group) await this.#alone(each);
       }

@@ -1,5 +1,5 @@
 /** Codes of the outbox room. */
-import { errorTable, type PosternError } from '../base/error.ts';
+import { type ErrorRow, errorTable, type PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox } from '../store/types.ts';
@@ -105,3 +105,54 @@ export function foreignSender(mailbox: Pick<Mailbox, 'address' | 'catchAll'>, fr
     hint: `send as ${address}, or allow it${whom}: postern mailbox set ${shellWord(rowOf(mailbox))} --send-as ${shellWord(from)}`,
   });
 }
+
+/**
+ * What became of a message, or of one attempt to send it: in `postern outbox show`, events, webhooks and notices. No command and no
+ * request fails with these.
+ */
+export const OUTCOMES: Readonly<Record<string, ErrorRow>> = {
+  'outbox.deferred': {
+    kind: 'later',
+    hint: 'the next server cannot take it just now; it is tried again until the deadline. postern outbox show ID has its reply',
+  },
+  'outbox.not-sent': {
+    kind: 'later',
+    hint: 'the attempt ended before the message was handed over; it is tried again',
+  },
+  'outbox.route-closed': {
+    kind: 'later',
+    hint: 'this way out of the mailbox is shut: postern outbox show ID has the reply that says why. Another way is tried where there is one, and this one again until the deadline',
+  },
+  'outbox.refused': {
+    kind: 'refused',
+    hint: 'the next server refused the message or a recipient for good: postern outbox show ID has its reply, postern explain REPLY puts it into plain words',
+  },
+  'outbox.unfit': {
+    kind: 'refused',
+    hint: 'the way out of this mailbox cannot carry this message: postern outbox show ID says why; postern mailbox set ADDRESS --route smtp chooses another way',
+  },
+  'outbox.expired': {
+    kind: 'refused',
+    hint: 'it could not be sent before its deadline, and its sender got a report: postern outbox show ID has the last reply; send it again when that is corrected',
+  },
+  'outbox.may-have-arrived': {
+    kind: 'refused',
+    hint: 'the connection ended before the server said whether it took the message, and no copy was found: ask a recipient before you send it again',
+  },
+  'outbox.no-route': {
+    kind: 'misuse',
+    hint: 'this mailbox has no way to send: postern mailbox set ADDRESS --route smtp, and postern mailbox reconsent ADDRESS where it has no consent for SMTP',
+  },
+  'outbox.failed': {
+    kind: 'refused',
+    hint: 'mail of this mailbox was not delivered: postern outbox list --state failed, then postern outbox show ID',
+  },
+  'outbox.waiting': {
+    kind: 'later',
+    hint: 'mail of this mailbox waits longer than usual: postern outbox list --state queued, then postern outbox show ID',
+  },
+  'outbox.paused': {
+    kind: 'later',
+    hint: 'what it is about rests until the time that is named: postern outbox list says why; postern outbox retry ID tries it at once',
+  },
+};

@@ -44,7 +44,7 @@ const MAX_OCTETS = 150 * 1_000_000;
 /** RFC 5321 §4.5.3.1.8 asks for 100; Exchange takes 1,000 at most. */
 const MAX_RECIPIENTS = 1000;
 /** RFC 5321 §4.5.4.1: four to five days; people want to know sooner. */
-const DEADLINE_MS = 2 * 86_400_000;
+export const DEADLINE_MS = 2 * 86_400_000;
 const IDEMPOTENCY_MS = 86_400_000;
 const KEEP_MS = 30 * 86_400_000;
 /** What arrives for longer than this is not arriving any more. */

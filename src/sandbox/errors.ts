@@ -15,7 +15,10 @@ export const sandboxError = errorTable({
     hint: 'give the whole authorization URL that the client built, starting with the sandbox authority',
   },
   'sandbox.no-such-fault': { kind: 'misuse', hint: 'list the faults: postern sandbox fault list' },
-  'sandbox.fault-limits': { kind: 'misuse', hint: 'see what a fault takes: postern sandbox fault list --all' },
+  'sandbox.fault-limits': {
+    kind: 'misuse',
+    hint: 'docs/sandbox-faults.md says what each fault takes; their names: postern sandbox fault list',
+  },
   'sandbox.fault': { kind: 'later', hint: 'a fault that was set answers here; clear it: postern sandbox fault clear' },
   'sandbox.graph': {
     kind: 'refused',

@@ -34,7 +34,7 @@ const SAY_AGAIN_MS = DAY_MS;
 
 /**
  * Reads the pair, waiting a while for one that is whole, and watches it.
- * @throws server.config (a file cannot be read), server.certificate, the signal's reason
+ * @throws server.certificate, the signal's reason
  */
 export async function openCertificate(
   files: CertificateFiles,
@@ -172,9 +172,9 @@ class Watched extends GivenCertificate implements WatchedCertificate {
   }
 }
 
-/** @throws server.config when a file cannot be read */
+/** @throws server.certificate when a file cannot be read: whoever replaces both may be between them */
 export function readCertificate(files: CertificateFiles): CertificatePair {
-  return { cert: read(files.cert), key: read(files.key) };
+  return { cert: read(files.cert, 'the certificate file'), key: read(files.key, 'the key file') };
 }
 
 /** @throws server.certificate */
@@ -188,12 +188,13 @@ function usable({ cert, key }: CertificateFiles, pair: CertificatePair): PairFac
 
 const iso = ({ until }: PairFacts): string => new Date(until).toISOString().slice(0, 10);
 
-export function read(path: string): string {
+function read(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw serverError('server.config', `the certificate file ${path} cannot be read`, {
-      hint: `check that it exists and that this user may read it: ls -l ${path}`,
+    const { code = 'unknown reason' } = cause as NodeJS.ErrnoException;
+    throw serverError('server.certificate', `${what} ${path} ${WHY[code] ?? `cannot be read (${code})`}`, {
+      hint: `check that it exists and that this user may read it: ls -l ${path}; then start Postern again; a service manager does so by itself`,
       cause,
     });
   }
@@ -205,3 +206,5 @@ export interface CertificateFiles {
   /** What mail programs have to trust: the local CA, or `tls.ca` of the operator; undefined where systems trust the certificate. */
   readonly ca: string | undefined;
 }
+
+const WHY: Readonly<Record<string, string>> = { ENOENT: 'is not there', EACCES: 'may not be read by this user' };

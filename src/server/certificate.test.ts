@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
+import { replyTo } from '../base/replies.ts';
 import { isError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
@@ -60,6 +61,28 @@ function configIn(t: TestContext, hostname: string): Config {
   t.after(() => rmSync(folder, { recursive: true }));
   return { ...readConfig(homeOf({}, folder), {}), hostname };
 }
+
+test('P23: every address that something listens on is in the certificate, which is made anew when they change', async (t) => {
+  const clock = new ManualClock();
+  const config = configIn(t, 'mail.example.com');
+  const files = await certificateFiles(config, clock);
+  const named = (): string => new X509Certificate(readCertificate(files).cert).subjectAltName ?? '';
+  const tls = 'implicit' as const;
+  const listeners = ['192.0.2.5', '127.0.0.3', '2001:db8::7', '0.0.0.0'].map((host) => ({
+    protocol: 'imap' as const,
+    tls,
+    host,
+    port: 993,
+  }));
+  assert.doesNotMatch(named(), /192\.0\.2\.5/);
+  const moved = { ...config, listeners, console: { ...config.console, tls: true, host: '192.0.2.6' } };
+  await certificateFiles(moved, clock);
+  for (const address of ['192.0.2.5', '127.0.0.3', '2001:DB8:0:0:0:0:0:7', '192.0.2.6'])
+    assert.ok(named().includes(`IP Address:${address}`), `${address} in ${named()}`);
+  assert.doesNotMatch(named(), /0\.0\.0\.0/);
+  assert.equal(statSync(files.ca!).mode & 0o777, 0o644, 'P28: a certificate is public');
+  assert.equal(statSync(files.key).mode & 0o077, 0);
+});
 
 test('W1: another name makes another leaf of the same CA; a command that only wants the CA leaves the leaf alone', async (t) => {
   const clock = new ManualClock();
@@ -147,7 +170,7 @@ test('W6, W11: empty, cut, missing or foreign files are refused with the reason,
     [{ keyPem: '' }, /key file is empty/],
     [{ keyPem: cut(whole.keyPem) }, /key file is damaged, cut off/],
     [{ keyPem: (await issue()).keyPem }, /key does not belong/],
-    [undefined, /cannot be read/],
+    [undefined, /the key file \S+ is not there/],
   ];
   for (const [change, words] of states) {
     if (change === undefined) rmSync(files.key);
@@ -186,6 +209,24 @@ test('W2: at the start it waits for a whole pair, and gives up with a failure th
   );
   await clock.advance(15_000);
   await hopeless;
+});
+
+test('D24: a certificate or key that is missing at the start passes by itself too, and is called what it is', async (t) => {
+  const { clock, files, issue, log, put } = await watched(t);
+  put(await issue());
+  for (const [path, words] of [
+    [files.key, /^the key file .* is not there$/],
+    [files.cert, /^the certificate file .* is not there$/],
+  ] as const) {
+    rmSync(path);
+    const hopeless = assert.rejects(
+      openCertificate(files, clock, log),
+      (error: unknown) =>
+        isError(error, 'server.certificate') && words.test(error.message) && replyTo(error).exit === 75,
+    );
+    await clock.advance(15_000);
+    await hopeless;
+  }
 });
 
 test('W11: a certificate that ends soon or has ended is in the log, once a day, and among the warnings', async (t) => {

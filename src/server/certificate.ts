@@ -9,8 +9,10 @@ import type { Log } from '../base/log.ts';
 import { giveToOwner } from '../base/owner.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
-import { read, readCertificate } from './certificate-in-use.ts';
+import { readCertificate } from './certificate-in-use.ts';
 import type { Config } from './config.ts';
+import { readText } from './environment.ts';
+import { isEveryInterface } from './config-value.ts';
 import { serverError } from './errors.ts';
 
 /** As Apple's clients accept for private CAs (support.apple.com/102028). */
@@ -22,7 +24,7 @@ const FRESH_EVERY_MS = DAY_MS / 2;
 
 /**
  * The files to use; makes CA and certificate on the first run, and a new certificate of the same CA when its end is near or this
- * machine has got another name.
+ * machine has got another name or listens on another address.
  * @param existing `keep`: one that is there stays as it is, because a running server may use it by another name
  * @throws server.home, server.disk-full, server.config (the CA is damaged)
  */
@@ -45,9 +47,9 @@ export async function certificateFiles(
     const made = await createAuthority(`Postern local CA (${machineName()})`, clock.now());
     // The key goes first: a CA certificate without its key would never be replaced.
     write(file('ca.key'), made.keyPem);
-    write(files.ca, made.certPem);
+    write(files.ca, made.certPem, PUBLIC);
   }
-  const authority = { certPem: read(files.ca), keyPem: read(file('ca.key')) };
+  const authority = { certPem: readText(files.ca), keyPem: readText(file('ca.key')) };
   const leaf = await issueCertificate(authority, { names, days: LEAF_DAYS, now: clock.now() }).catch(
     (cause: unknown) => {
       throw serverError('server.config', `the local CA in ${tls} is damaged, so no certificate can be made`, {
@@ -57,7 +59,7 @@ export async function certificateFiles(
     },
   );
   write(files.key, leaf.keyPem);
-  write(files.cert, leaf.certPem);
+  write(files.cert, leaf.certPem, PUBLIC);
   return files;
 }
 
@@ -88,9 +90,14 @@ export function keepCertificateFresh(config: Config, clock: Clock, log: Log): { 
   };
 }
 
-/** What mail programs may call this machine by. */
-export function certificateNames({ hostname }: Pick<Config, 'hostname'>): readonly string[] {
-  return [...new Set(['localhost', hostname ?? machineName(), '127.0.0.1', '::1'])];
+/** What mail programs may call this machine by: its name, and every address on which something of ours listens. */
+export function certificateNames(
+  config: Pick<Config, 'console' | 'hostname' | 'listeners' | 'outbox'>,
+): readonly string[] {
+  const { console, hostname, listeners, outbox } = config;
+  const listening = [...listeners, ...(console.tls ? [console] : []), ...(outbox.devices ? [outbox.devices] : [])];
+  const addresses = listening.map(({ host }) => host).filter((host) => !isEveryInterface(host));
+  return [...new Set(['localhost', hostname ?? machineName(), '127.0.0.1', '::1', ...addresses])];
 }
 
 /** Whole, for these names, and far from its end. What is not is made anew: it is ours. */
@@ -113,10 +120,13 @@ export function isWhole(files: CertificateFiles): boolean {
   }
 }
 
+/** A certificate is shown to everybody who connects; only its key is secret. */
+const PUBLIC = 0o644;
+
 /** In one step, so that a running gateway never reads half a file. @throws server.disk-full, server.home */
-function write(path: string, text: string): void {
+function write(path: string, text: string, mode = 0o600): void {
   try {
-    writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
+    writeFileSync(`${path}.new`, text, { mode, flush: true });
     giveToOwner(`${path}.new`, path);
     renameSync(`${path}.new`, path);
   } catch (cause) {

@@ -1,24 +1,15 @@
 /** The part of the configuration about mail that is accepted first and delivered then. */
 import { z } from 'zod';
-import { hostName, isLoopback, listenAddress, network, port } from './config-value.ts';
+import { beyondLoopback, hostName, isLoopback, listenAddress, mailAddress, port, someNetwork } from './config-value.ts';
 
 const device = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, dots and hyphens')
     .describe('of the rule; stands in the story of each message'),
-  networks: z
-    .array(network.refine((text) => !text.endsWith('/0'), 'this is everybody'))
-    .min(1)
-    .describe('where these devices are: addresses or networks'),
-  mailbox: z
-    .string()
-    .min(3)
-    .refine((text) => !text.startsWith('*@'), 'one address, which sends: a pattern sends nothing')
-    .describe('mailbox of Postern that sends their mail'),
-  sender: z
-    .string()
-    .min(3)
+  networks: z.array(someNetwork('this is everybody')).min(1).describe('where these devices are: addresses or networks'),
+  mailbox: mailAddress.describe('mailbox of Postern that sends their mail'),
+  sender: mailAddress
     .optional()
     .describe('the only sender they may have; default: the mailbox. Another one has to be declared for it (--send-as)'),
   perHour: z.int().min(1).default(60).describe('recipients in any hour, of all devices of this rule together'),
@@ -42,7 +33,6 @@ export const outboxSchema = z
       ),
     localMailbox: z
       .string()
-      .min(3)
       .regex(/^(?!\*@)[^\s@]+@[^\s@]+$/, 'the address of a mailbox')
       .optional()
       .describe(
@@ -65,13 +55,17 @@ export const outboxSchema = z
         message: 'user and passwordFile go together',
         path: ['user'],
       })
+      .meta({
+        dependentRequired: { user: ['passwordFile'], passwordFile: ['user'] },
+        ...beyondLoopback({ tls: { const: 'none' } }, { properties: { passwordFile: false } }),
+      })
       .optional()
       .describe(
         'another SMTP server that takes mail of mailboxes set to it: postern mailbox set ADDRESS --route relay',
       ),
     devices: z
       .strictObject({
-        host: listenAddress.describe('numeric address to listen on'),
+        host: listenAddress.describe('numeric address to listen on, or localhost'),
         port: port.default(2525).describe('0 picks a free port'),
         tls: z
           .enum(['none', 'starttls', 'implicit'])

@@ -5,59 +5,41 @@ import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { auditSchema } from './config-audit.ts';
+import { listenersSchema } from './config-listeners.ts';
 import { outboxSchema } from './config-outbox.ts';
-import { hostName, isLoopback, listenAddress, milliseconds, networks, port, privateNetworks } from './config-value.ts';
+import {
+  beyondLoopback,
+  hostName,
+  httpsAddress,
+  isLoopback,
+  listenAddress,
+  mailAddress,
+  milliseconds,
+  millisecondsOrNone,
+  networks,
+  port,
+  privateNetworks,
+  webAddress,
+} from './config-value.ts';
 import { issueText, valueAt } from '../base/schema-words.ts';
 import { firstLine, numberOf, readText, refuseMisspelt, secretOf, variableOf } from './environment.ts';
 import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 import { requireAccess } from './ownership.ts';
 
-const listener = z
-  .strictObject({
-    protocol: z.enum(['imap', 'pop3', 'smtp']).describe('what is spoken'),
-    tls: z
-      .enum(['none', 'starttls', 'implicit'])
-      .describe(
-        'none: plain text with STARTTLS offered, loopback only; starttls: sign-in only after STARTTLS; implicit: TLS from the first byte',
-      ),
-    host: listenAddress
-      .default('127.0.0.1')
-      .describe('numeric address or localhost; 0.0.0.0 or :: for every interface'),
-    port: port.describe('0 picks a free port'),
-    oauth: z
-      .boolean()
-      .optional()
-      .describe(
-        'offer XOAUTH2 and OAUTHBEARER too, with the app password as token; off by default, because some programs prefer them and then ask for a token they do not have',
-      ),
-  })
-  .describe('one port the gateway listens on');
-
 /** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
 export const configSchema = z.strictObject({
   hostname: hostName
     .optional()
     .describe('our name in greetings and in the certificate of the local CA; default: the machine’s name'),
-  listeners: z
-    .array(listener)
-    .default([
-      { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 1143 },
-      { protocol: 'imap', tls: 'implicit', host: '127.0.0.1', port: 1993 },
-      { protocol: 'pop3', tls: 'none', host: '127.0.0.1', port: 1110 },
-      { protocol: 'pop3', tls: 'implicit', host: '127.0.0.1', port: 1995 },
-      { protocol: 'smtp', tls: 'none', host: '127.0.0.1', port: 1587 },
-      { protocol: 'smtp', tls: 'implicit', host: '127.0.0.1', port: 1465 },
-    ])
-    .describe('ports of the gateway; the default is all three protocols on loopback, plain with STARTTLS and with TLS'),
+  listeners: listenersSchema,
   console: z
     .strictObject({
       host: listenAddress
         .default('127.0.0.1')
         .describe('where the HTTP API, /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
-      publicUrl: z
-        .url({ protocol: /^https$/ })
+      publicUrl: httpsAddress
         .optional()
         .describe(
           'https address at which people reach the console, through a proxy; then links that restore a consent work from anywhere. Register it, with a slash at its end, as redirect URI of the application',
@@ -81,6 +63,14 @@ export const configSchema = z.strictObject({
       message:
         'API keys must not travel in plain text, so without TLS the console stays on loopback; set console.tls: true, put a proxy in front, or set console.insecurePublic: true for monitoring only',
     })
+    .meta(
+      beyondLoopback(
+        {},
+        {
+          anyOf: ['tls', 'insecurePublic'].map((key) => ({ properties: { [key]: { const: true } }, required: [key] })),
+        },
+      ),
+    )
     .prefault({})
     .describe('the port of the HTTP API and of monitoring'),
   webhooks: z
@@ -152,20 +142,22 @@ export const configSchema = z.strictObject({
       signInMs: milliseconds.optional().describe('time a program has to sign in (default 60000)'),
       upstreamMs: milliseconds.optional().describe('time the provider has to accept the sign-in (default 45000)'),
       idleMs: z
-        .strictObject({ imap: milliseconds, pop3: milliseconds, smtp: milliseconds })
+        .strictObject({
+          imap: milliseconds.optional().describe('default 2100000'),
+          pop3: milliseconds.optional().describe('default 660000'),
+          smtp: milliseconds.optional().describe('default 600000'),
+        })
         .optional()
         .describe('silence after sign-in before a session is closed (default 2100000, 660000, 600000)'),
       lineOctets: z.int().min(1024).optional().describe('longest line before sign-in (default 16384)'),
       literalOctets: z.int().min(128).optional().describe('longest literal before sign-in (default 16384)'),
       maxFailures: z.int().min(1).optional().describe('failed sign-ins on one connection (default 5)'),
-      reuseMs: z
-        .int()
-        .min(0)
+      reuseMs: millisecondsOrNone
         .optional()
         .describe(
           'time an IMAP session at the provider is kept for the next program of its mailbox after LOGOUT; 0: not at all (default 90000)',
         ),
-      drainMs: z.int().min(0).optional().describe('time open sessions get at an orderly stop (default 30000)'),
+      drainMs: millisecondsOrNone.optional().describe('time open sessions get at an orderly stop (default 30000)'),
     })
     .prefault({})
     .describe('bounds of the gateway'),
@@ -183,10 +175,7 @@ export const configSchema = z.strictObject({
     .describe('what is written to standard error'),
   data: z
     .strictObject({
-      url: z
-        .url({ protocol: /^https$/ })
-        .optional()
-        .describe('where `postern update-data` looks for a newer edition when none is named'),
+      url: httpsAddress.optional().describe('where `postern update-data` looks for a newer edition when none is named'),
       publishers: z
         .array(z.string().regex(/^[A-Za-z0-9+/]{59}=$/, 'an Ed25519 public key as base64 of its SubjectPublicKeyInfo'))
         .default([])
@@ -210,10 +199,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       mail: z
         .strictObject({
-          to: z.array(z.string().regex(/^[^\s@]+@[^\s@]+$/, 'write it as name@domain')).min(1),
-          from: z
-            .string()
-            .regex(/^(?!\*@)[^\s@]+@[^\s@]+$/, 'write it as name@domain')
+          to: z.array(mailAddress).min(1),
+          from: mailAddress
             .optional()
             .describe('mailbox of Postern that sends it; default: any that works and may send'),
           owners: z
@@ -225,7 +212,7 @@ export const configSchema = z.strictObject({
         .describe('by mail to people, through a mailbox that works'),
       webhook: z
         .strictObject({
-          url: z.url({ protocol: /^https?$/ }).describe('https, or http on loopback'),
+          url: webAddress.describe('https, or http on loopback'),
           secretFile: z
             .string()
             .min(1)

@@ -36,6 +36,10 @@ export const serverError = errorTable({
     kind: 'misuse',
     hint: 'restore installation.json of the state folder from the last backup: docs/backup.md',
   },
+  'server.database-names': {
+    kind: 'misuse',
+    hint: 'let the database file have one name, which everybody uses: docs/backup.md',
+  },
   'server.database-gone': {
     kind: 'later',
     hint: 'start Postern again once the database is in its place; a service manager does so by itself',

@@ -1,7 +1,7 @@
 /** One process's gateway, composed: sign-in, tokens, audit, meter and certificate around the listeners. */
 import { openSignIn } from '../access/sign-in.ts';
 import { systemClock } from '../base/clock.ts';
-import { startGateway } from '../gateway/start.ts';
+import { defaultLimits, startGateway } from '../gateway/start.ts';
 import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/types.ts';
@@ -76,8 +76,10 @@ async function endpointsOf({ store, tokens, log }: Instance, protocol: Protocol)
   return [...found.values()];
 }
 
-function limitsOf(limits: Instance['config']['limits']): Partial<GatewayLimits> {
-  const { heldOctets: _, ...gateway } = limits;
-  const given = Object.entries(gateway).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given);
+/** The limits that are set; of the times of silence those that are not set keep their default. */
+export function limitsOf(limits: Instance['config']['limits']): Partial<GatewayLimits> {
+  const { heldOctets: _, idleMs, ...gateway } = limits;
+  const given = (of: object): object =>
+    Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined));
+  return { ...given(gateway), idleMs: { ...defaultLimits.idleMs, ...given(idleMs ?? {}) } };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -26,7 +26,7 @@ async function holder(t: TestContext, home: string) {
     const lock = takeHomeLock(readConfig(homeOf({}, ${JSON.stringify(home)}), {}));
     lock.note([${process.pid}]);
     process.stdout.write('taken');
-    setInterval(() => {}, 1000);`;
+    setInterval(() => lock.leftBehind, 1000);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -75,4 +75,49 @@ test('W9: on PostgreSQL several processes are meant, on ports of their own', asy
   assert.equal(takeHomeLock(on(0)), undefined, 'free ports are in nobody’s way');
   await first[Symbol.asyncDispose]();
   await second[Symbol.asyncDispose]();
+});
+
+test('K23: the lock is of the file: by a symbolic link, through a linked folder, and refused under a second hard link', async (t) => {
+  const config = configIn(t);
+  const file = `${config.home.state}/postern.db`;
+  writeFileSync(file, '');
+  const other = await holder(t, config.home.state);
+  const elsewhere = configIn(t);
+  symlinkSync(file, `${elsewhere.home.state}/postern.db`);
+  assert.throws(
+    () => takeHomeLock(elsewhere),
+    (error: unknown) => isError(error, 'server.already-running') && error.message.includes(String(other.pid)),
+  );
+  const third = configIn(t);
+  symlinkSync(config.home.state, `${third.home.state}/same`);
+  const through = { ...third, database: new Secret(`sqlite:${third.home.state}/same/postern.db`) };
+  assert.throws(
+    () => takeHomeLock(through),
+    (error: unknown) => isError(error, 'server.already-running'),
+  );
+  const fourth = configIn(t);
+  linkSync(file, `${fourth.home.state}/postern.db`);
+  for (const one of [fourth, config])
+    assert.throws(
+      () => takeHomeLock(one),
+      (error: unknown) => isError(error, 'server.database-names') && /2 names/.test(error.message),
+    );
+});
+
+test('K23: a database file that is mounted without its folder is refused', { skip: process.getuid?.() !== 0 }, (t) => {
+  const [config, other] = [configIn(t), configIn(t)];
+  const [file, name] = [`${config.home.state}/postern.db`, `${other.home.state}/postern.db`];
+  writeFileSync(file, '');
+  writeFileSync(name, '');
+  // In a namespace of its own where the machine lets us: nothing stays mounted.
+  const program = `
+    import { takeHomeLock } from ${JSON.stringify(join(import.meta.dirname, 'home-lock.ts'))};
+    import { readConfig } from ${JSON.stringify(join(import.meta.dirname, 'config.ts'))};
+    import { homeOf } from ${JSON.stringify(join(import.meta.dirname, 'home.ts'))};
+    try { takeHomeLock(readConfig(homeOf({}, ${JSON.stringify(other.home.state)}), {})); } catch (error) { console.log(error.code, error.message); }`;
+  const script = `mount --bind "$1" "$2" && exec "$3" --input-type=module --eval "$4"`;
+  const args = ['--mount', 'sh', '-c', script, 'sh', file, name, process.execPath, program];
+  const { status, stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
+  if (status !== 0 && /not permitted/.test(stderr)) return t.skip('this machine lets nobody mount');
+  assert.match(stdout, /server\.database-names .* is mounted by itself/, stderr);
 });

@@ -4,13 +4,24 @@
  * for another's. Several machines share a PostgreSQL database instead.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { giveToOwner } from '../base/owner.ts';
 import { troubleOf } from '../base/system-failure.ts';
 import { storeFailure } from '../store/failure.ts';
 import type { Config } from './config.ts';
+import { requireOneName } from './database-file.ts';
 import { serverError } from './errors.ts';
 import { databaseFile } from './installation-mark.ts';
 import { accessRefused, isAccessRefused } from './ownership.ts';
@@ -29,8 +40,9 @@ export interface HomeLock extends AsyncDisposable {
   readonly leftBehind: readonly number[];
 }
 
-/** @throws server.already-running, server.not-yours, server.home, store.*, base.* (trouble of the machine) */
+/** @throws server.already-running, server.database-names, server.not-yours, server.home, store.*, base.* (trouble of the machine) */
 export function takeHomeLock(config: Config): HomeLock | undefined {
+  requireOneName(config);
   const path = lockPath(config);
   if (path === undefined) return undefined;
   const lock = openLock(path);
@@ -98,7 +110,8 @@ function openLock(path: string): DatabaseSync {
 /** With PostgreSQL two processes of one home are in each other's way only where they want the same ports. */
 function lockPath(config: Config): string | undefined {
   const file = databaseFile(config);
-  if (file !== undefined) return `${file}.serve`;
+  // Beside the file itself: a symbolic link to it is in nobody's way.
+  if (file !== undefined) return `${existsSync(file) ? realpathSync(file) : file}.serve`;
   if (config.database.reveal().startsWith('sqlite:')) return undefined;
   const ports = [...config.listeners, config.console]
     .filter(({ port }) => port !== 0)

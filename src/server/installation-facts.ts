@@ -4,7 +4,9 @@ import type { InstallationFacts } from '../check/home-facts.ts';
 import { certificateNames } from './certificate.ts';
 import { weaknessOf } from '../vault/passphrase.ts';
 import type { Config } from './config.ts';
+import { leftOutText } from './config-listeners.ts';
 import type { Environment } from './home.ts';
+import { isEveryInterface, isLoopback } from './config-value.ts';
 import { databaseFile } from './installation-mark.ts';
 
 export function installationFacts(config: Config, environment: Environment): InstallationFacts {
@@ -16,14 +18,20 @@ export function installationFacts(config: Config, environment: Environment): Ins
     databasePath: databaseFile(config),
     certificatePath: tls?.certificate ?? join(home.tls, 'server.pem'),
     certificateKeyPath: tls?.key ?? join(home.tls, 'server.key'),
-    // An operator's certificate may be for any name: only one that is set can be compared.
-    certificateNames:
-      tls === undefined ? certificateNames(config) : config.hostname === undefined ? [] : [config.hostname],
+    certificateNames: tls === undefined ? certificateNames(config) : operatorsNames(config),
     ownCertificate: tls === undefined,
     listeners,
+    listenersLeftOut: leftOutText(listeners),
     console: config.console,
     devices: config.outbox.devices,
     logLevel: log.level,
     environment,
   };
+}
+
+/** An operator's certificate may be for any name: what can be compared is the name that is set, else where programs are sent. */
+function operatorsNames({ hostname, listeners }: Config): readonly string[] {
+  if (hostname !== undefined) return [hostname];
+  const beyond = listeners.map(({ host }) => host).filter((host) => !isLoopback(host) && !isEveryInterface(host));
+  return [...new Set(beyond)];
 }

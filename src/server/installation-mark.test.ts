@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { isError } from '../base/error.ts';
+import { nullLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import { type Config, readConfig } from './config.ts';
 import { homeOf } from './home.ts';
@@ -45,4 +47,33 @@ test('L22: a database that is missing, elsewhere, empty or another one is told, 
 
   renameSync(moved, database);
   await open(config);
+});
+
+test('A40: a database that moved, by a restore for example, is still known to have a signed audit log', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-mark-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const config = readConfig(homeOf({ HOME: folder }, folder), {});
+  await ensureKey(config);
+  const first = await openInstance({ config });
+  await first.audit.record({ type: 'server.started', outcome: 'ok' });
+  await first.close();
+  await open(config);
+  const moved = join(folder, 'moved.db');
+  renameSync(config.home.database, moved);
+  const instance = await openInstance({ config: { ...config, database: new Secret(`sqlite:${moved}`) } });
+  assert.equal(instance.auditKey.signed, true);
+  await instance.close();
+  // Where nothing remembers it, that is said.
+  rmSync(join(config.home.state, 'installation.json'));
+  const file = new DatabaseSync(moved);
+  const head = JSON.parse(
+    (file.prepare("SELECT value FROM settings WHERE name = 'audit.head'").get() as { value: string }).value,
+  ) as { mac?: string };
+  delete head.mac;
+  file.prepare("UPDATE settings SET value = ? WHERE name = 'audit.head'").run(JSON.stringify(head));
+  file.close();
+  const said: string[] = [];
+  const log = { ...nullLog, warn: (_facts: object, text: string) => void said.push(text) };
+  await (await openInstance({ config: { ...config, database: new Secret(`sqlite:${moved}`) }, log })).close();
+  assert.match(said.join('\n'), /the audit log is not signed/);
 });

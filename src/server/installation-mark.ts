@@ -82,7 +82,15 @@ export async function confirmDatabase(config: Config, store: Pick<Store, 'settin
 export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>, log: Log): Promise<boolean> {
   const mark = readMark(config);
   if (mark === undefined || mark.auditSigned) return mark?.auditSigned === true;
-  if ((await store.audit.head())?.mac === undefined) return false;
+  const head = await store.audit.head();
+  if (head?.mac === undefined) {
+    if (head !== undefined && head.seq > 0)
+      log.warn(
+        { records: head.seq },
+        'the audit log is not signed: expected once, after an upgrade from a version that did not sign; otherwise its signature was taken away: postern audit verify',
+      );
+    return false;
+  }
   remember(config, { ...mark, auditSigned: true }, log);
   return true;
 }

@@ -32,7 +32,7 @@ import { vaultError } from '../vault/errors.ts';
 import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
-import { type DatabaseInPlace, watchDatabaseFile } from './database-file.ts';
+import { type DatabaseInPlace, requireOneName, watchDatabaseFile } from './database-file.ts';
 import { serverError } from './errors.ts';
 import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
@@ -52,6 +52,8 @@ export interface InstanceOptions {
   readonly onEvent?: (event: OAuthEvent) => void;
   /** Called when the database cannot come back in this process. */
   readonly lost?: (error: PosternError) => void;
+  /** Called whenever something in the database turns out to be damaged. */
+  readonly damaged?: (error: PosternError) => void;
 }
 
 export interface Instance {
@@ -92,11 +94,13 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   expectDatabase(config);
   const database = databaseFile(config);
   if (database !== undefined) requireAccessTo(database, constants.R_OK | constants.W_OK);
+  requireOneName(config);
   const store = await openStore(config.database.reveal(), {
     clock,
     log,
     ...(options.writer && { writer: options.writer }),
     ...(options.lost && { lost: options.lost }),
+    ...(options.damaged && { damaged: options.damaged }),
   });
   const inPlace = watchDatabaseFile(config);
   try {
@@ -238,6 +242,15 @@ function keyUnusable(config: Config, error: unknown): unknown {
       cause: error,
     },
   );
+}
+
+/**
+ * Before a server makes anything: a mistyped folder is no reason to make one. Where the key comes from elsewhere, there may be nothing
+ * yet, as with the new volume of a container.
+ * @throws server.not-yours, server.key-missing, server.not-initialised
+ */
+export async function requireInitialised(config: Config): Promise<void> {
+  if (config.key.source === 'file') await requireKeyFile(config, config.key.path);
 }
 
 /** @throws server.not-initialised when the folder is not there */

@@ -1,17 +1,20 @@
 /** Nothing secret leaves by the log, wherever it hides. */
 import assert from 'node:assert/strict';
-import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { baseError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
 import { openLog } from './log.ts';
 
 function written(say: (log: ReturnType<typeof openLog>) => void, format: 'json' | 'text' = 'json'): string {
-  const stream = new PassThrough();
-  const log = openLog({ level: 'debug', format }, stream as unknown as NodeJS.WriteStream);
+  let text = '';
+  const put = (octets: Uint8Array): number => {
+    text += Buffer.from(octets).toString();
+    return octets.length;
+  };
+  const log = openLog({ level: 'debug', format }, { isTTY: false, put });
   say(log);
   log.flush();
-  return String(stream.read() ?? '');
+  return text;
 }
 
 test('by value: in a message, nested, in an error, its cause and stack', () => {
@@ -47,4 +50,63 @@ test('lines are JSON with level, time, message and the facts', () => {
   assert.equal(line['msg'], 'hello');
   assert.equal(line['sessionId'], 'ses_1');
   assert.match(String(line['time']), /^\d{4}-\d\d-\d\dT/);
+});
+
+/** An outlet that fails with this code while it has one, and takes so many octets at a time. */
+function failing() {
+  const state = { code: undefined as string | undefined, text: '', room: Infinity };
+  const put = (octets: Uint8Array): number => {
+    if (state.code !== undefined && state.room === 0) throw Object.assign(new Error('no'), { code: state.code });
+    const taken = octets.subarray(0, state.room);
+    state.room -= taken.length;
+    state.text += Buffer.from(taken).toString();
+    return taken.length;
+  };
+  return { state, outlet: { isTTY: false, put } };
+}
+
+test('K22: lines that cannot be written are counted, and one line says so when the log works again', () => {
+  for (const code of ['ENOSPC', 'EPIPE', 'EIO']) {
+    const { state, outlet } = failing();
+    const log = openLog({ level: 'info', format: 'json' }, outlet);
+    log.info({}, 'first');
+    log.flush();
+    Object.assign(state, { code, room: 20 });
+    for (const what of ['second', 'third', 'fourth']) log.info({}, what);
+    log.flush();
+    log.info({}, 'fifth');
+    log.flush();
+    assert.equal(log.losses!().lines, 4);
+    assert.match(log.losses!().why!, code === 'EPIPE' ? /gone/ : new RegExp(code));
+    Object.assign(state, { code: undefined, room: Infinity });
+    log.info({}, 'sixth');
+    log.flush();
+    const lines = state.text.trimEnd().split('\n');
+    assert.equal(lines.length, 4, state.text);
+    const [first, torn, notice, sixth] = lines;
+    assert.equal((JSON.parse(first!) as { msg: string }).msg, 'first');
+    assert.equal(torn!.length, 20);
+    assert.equal((JSON.parse(notice!) as { lost: number }).lost, 4);
+    assert.equal((JSON.parse(sixth!) as { msg: string }).msg, 'sixth');
+    assert.deepEqual(log.losses!(), { lines: 4, why: undefined });
+  }
+});
+
+test('K22: a reader that has stopped reading holds up nobody, and what it takes later is whole', () => {
+  const { state, outlet } = failing();
+  const log = openLog({ level: 'info', format: 'json' }, outlet);
+  Object.assign(state, { code: 'EAGAIN', room: 30 });
+  for (let number = 0; number < 300; number++) {
+    log.info({ number }, 'x'.repeat(8000));
+    if (number === 0) log.flush();
+  }
+  log.flush();
+  assert.ok(log.losses!().lines > 0);
+  Object.assign(state, { code: undefined, room: Infinity });
+  log.info({}, 'last');
+  log.flush();
+  const lines = state.text.trimEnd().split('\n');
+  for (const line of lines) assert.doesNotThrow(() => JSON.parse(line));
+  const lost = lines.map((line) => (JSON.parse(line) as { lost?: number }).lost ?? 0).reduce((sum, n) => sum + n, 0);
+  assert.equal(lines.filter((line) => !line.includes('"lost"')).length + lost, 301);
 });

@@ -6,6 +6,7 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import { PosternError } from '../base/error.ts';
 import type { Log, LogFields } from '../base/log.ts';
 import { scrub } from '../base/secret.ts';
+import { LineWriter, type LogLosses, type Outlet, standardError } from './log-writer.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -15,21 +16,36 @@ export interface LogOptions {
 export interface ServerLog extends Log {
   /** Writes what is still buffered; for an orderly end and for a crash. */
   flush(): void;
+  /** Lines that could not be written. Absent where the log is not written. */
+  readonly losses?: () => LogLosses;
 }
 
-/** @param stream where finished lines go; standard error unless a test looks at them */
-export function openLog(options: LogOptions, stream: NodeJS.WriteStream = process.stderr): ServerLog {
-  const text = options.format === 'text' || (options.format === 'auto' && stream.isTTY);
-  const lines = new LineWriter(stream);
+/** @param outlet where finished lines go; standard error unless a test looks at them */
+export function openLog(options: LogOptions, outlet: Outlet = standardError()): ServerLog {
+  const text = options.format === 'text' || (options.format === 'auto' && outlet.isTTY);
+  const who = cluster.isWorker ? { worker: process.pid } : null;
+  const shape = text ? asText : (line: string): string => line;
+  const lines = new LineWriter(outlet, (lost, why) =>
+    shape(
+      `${JSON.stringify({
+        level: 'warn',
+        time: new Date().toISOString(),
+        ...who,
+        lost,
+        why,
+        msg: 'the log can be written again; lines were lost meanwhile',
+      })}\n`,
+    ),
+  );
   const destination: DestinationStream = {
     // Scrubbing the finished line catches a secret wherever it hides: nested keys, messages, stacks.
-    write: (line: string) => lines.write(scrub(text ? asText(line) : line)),
+    write: (line: string) => lines.write(scrub(shape(line))),
   };
   const logger = pino(
     {
       level: options.level,
       // Not by the environment: node:cluster takes its variable out of it.
-      base: cluster.isWorker ? { worker: process.pid } : null,
+      base: who,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
       // By key here, by value in the destination.
@@ -37,7 +53,7 @@ export function openLog(options: LogOptions, stream: NodeJS.WriteStream = proces
     },
     destination,
   );
-  return { ...wrap(logger), flush: () => lines.flush() };
+  return { ...wrap(logger), flush: () => lines.flush(), losses: () => lines.losses };
 }
 
 /** By key as well as by value: these never hold anything that may be read. */
@@ -97,28 +113,4 @@ function asText(line: string): string {
     .join(' ');
   const word = styleText(colour, String(level).padEnd(5));
   return `${String(time).slice(11, 19)} ${word} ${printable(String(msg))}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
-}
-
-/**
- * Lines of one turn of the event loop leave together: a busy gateway writes two lines a session, and a system call for each
- * would be seen in its sign-ins per second.
- */
-class LineWriter {
-  readonly #stream: NodeJS.WriteStream;
-  #waiting: string[] = [];
-
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream;
-  }
-
-  write(line: string): void {
-    if (this.#waiting.push(line) === 1) setImmediate(this.flush);
-  }
-
-  readonly flush = (): void => {
-    if (this.#waiting.length === 0) return;
-    const text = this.#waiting.join('');
-    this.#waiting = [];
-    this.#stream.write(text);
-  };
 }

@@ -114,6 +114,20 @@ export function openMetrics(version: string): Metrics {
   };
 }
 
+/** @param lines how many log lines this process has lost so far */
+export function countLostLines(registry: Registry, lines: () => number): void {
+  const lost = new Counter({
+    name: 'postern_log_lines_lost_total',
+    help: 'Log lines that could not be written: the disk of the log is full, or whoever reads it is gone or does not read.',
+    registers: [],
+    collect() {
+      this.reset();
+      this.inc(lines());
+    },
+  });
+  registry.registerMetric(lost);
+}
+
 /** What a registry gives as JSON. */
 export type MetricValues = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
 

@@ -111,6 +111,7 @@ async function database(running: Running): Promise<AsyncDisposable> {
     writer: 'thread',
     onEvent: (event) => metrics.event(event),
     lost: (error) => running.lose(error),
+    damaged: (error) => running.foundDamage(error),
   });
   return endedBy(() => running.instance.close());
 }
@@ -156,7 +157,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
     pages: async (request) => pages?.handle(request),
     starting: () => running.phase === 'starting',
     ready: () => running.problems(),
-    warnings: () => running.watched?.warnings() ?? [],
+    warnings: () => running.warnings(),
   }).catch(async (error: unknown) => {
     await api.close();
     throw error;

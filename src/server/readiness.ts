@@ -1,4 +1,5 @@
 /** Whether this process can do its work: what `/readyz` says, and what makes a process end that cannot recover by itself. */
+import { systemClock } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import { fits, roomOf, shortText } from '../store/room.ts';
 import { descriptorLimit, FEW_DESCRIPTORS, openDescriptors } from './descriptors.ts';
@@ -13,6 +14,8 @@ export interface Readiness extends AsyncDisposable {
 
 /** A monitor that asks more often gets the same answer: each one costs a write. */
 const ANSWER_MS = 2000;
+/** A monitor hears within this that the database does not answer; most ask again, or give up, after five seconds. */
+const PATIENCE_MS = 2000;
 /** How often to look whether the database file is still the one that is open. */
 const FILE_MS = 2000;
 /** A file that is put in place by renaming is away for a moment. */
@@ -26,7 +29,8 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
   const file = databaseFile(config);
   const gone = (): string | undefined => instance.inPlace.gone();
   let missed = 0;
-  let last: { readonly until: number; readonly answer: Promise<readonly string[]> } | undefined;
+  let last: { readonly until: number; readonly answer: readonly string[] } | undefined;
+  let asked: { readonly at: number; readonly answer: Promise<readonly string[]> } | undefined;
 
   const look = (): void => {
     timer = clock.after(FILE_MS, look);
@@ -48,10 +52,20 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
       ? undefined
       : `${file ?? 'the database'} holds no mailbox and no app password: set one up (postern init --address ADDRESS), or start Postern with the POSTERN_HOME or database of the installation you have`;
   };
+  let looked = false;
+  /** What a start does not read by itself: mail would be the first to find out. Whoever has the store hears of damage, too. */
+  const damage = async (): Promise<void> => {
+    if (looked) return;
+    await store.space.damage(0);
+    looked = true;
+  };
+  const ofTheMachine = (): readonly string[] =>
+    [gone(), roomProblem(file), descriptorProblem()].filter((problem) => problem !== undefined);
   const examine = async (): Promise<readonly string[]> => {
-    const problems = [gone(), roomProblem(file), descriptorProblem()];
+    const problems: (string | undefined)[] = [...ofTheMachine()];
     try {
       problems.push(await emptiness());
+      await damage();
       // A write: a database may answer questions and take nothing, and mail has to be taken.
       await store.leases.acquire('readiness', 'readiness', 0);
     } catch (error) {
@@ -60,11 +74,29 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
     return problems.filter((problem) => problem !== undefined);
   };
   return {
-    problems() {
+    async problems() {
       const now = clock.now();
-      if (last === undefined || now >= last.until || now < last.until - ANSWER_MS)
-        last = { until: now + ANSWER_MS, answer: examine() };
-      return last.answer;
+      if (last !== undefined && now < last.until && now >= last.until - ANSWER_MS) return last.answer;
+      asked ??= {
+        at: performance.now(),
+        answer: examine().then((answer) => {
+          last = { until: clock.now() + ANSWER_MS, answer };
+          asked = undefined;
+          return answer;
+        }),
+      };
+      const { at, answer } = asked;
+      const enough = new AbortController();
+      const silent = systemClock.sleep(PATIENCE_MS, enough.signal).then(
+        () => {
+          const seconds = Math.round((performance.now() - at) / 1000);
+          return [...ofTheMachine(), `the database has not answered for ${seconds} seconds`];
+        },
+        () => [],
+      );
+      const first = await Promise.race([answer, silent]);
+      enough.abort();
+      return first;
     },
     async [Symbol.asyncDispose]() {
       timer.cancel();

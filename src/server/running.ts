@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import type { HomeLock } from './home-lock.ts';
 import type { Instance } from './instance.ts';
 import type { ServerLog } from './log.ts';
-import { type Metrics, openMetrics } from './metrics.ts';
+import { countLostLines, type Metrics, openMetrics } from './metrics.ts';
 import type { Readiness } from './readiness.ts';
 import { version } from './version.ts';
 
@@ -33,6 +33,10 @@ export interface RunningOptions {
 export interface Workers extends AsyncDisposable {
   /** What stands against being ready. */
   problems(): readonly string[];
+  /** What a worker found damaged in the database. */
+  damage(): string | undefined;
+  /** Why a worker cannot write its log just now. */
+  logFailure(): string | undefined;
   /** Prometheus's text of all processes added up, those that have ended included. */
   metrics(): Promise<string>;
 }
@@ -65,6 +69,8 @@ export class Running {
   consoleBase = '';
   /** Sessions open now, as far as this process carries them. */
   sessions: () => number = () => 0;
+  /** What was found damaged in the database since this process began. */
+  damage: string | undefined;
 
   constructor({ role, config, log, clock, reread, unwanted, certificate, listeners }: RunningOptions) {
     this.role = role;
@@ -75,6 +81,7 @@ export class Running {
     this.unwanted = unwanted ?? new AbortController().signal;
     this.listeners = listeners ?? config.listeners;
     if (certificate) this.certificate = certificate;
+    countLostLines(this.metrics.registry, () => log.losses?.().lines ?? 0);
   }
 
   /** Resolves when this process cannot go on. */
@@ -87,11 +94,35 @@ export class Running {
     this.#lost.resolve(error);
   }
 
+  /** The database is damaged: nothing but a backup helps, so it is told until the next start. */
+  foundDamage(error: PosternError): void {
+    if (this.damage === undefined)
+      this.log.error(
+        { code: error.code, hint: error.hint, cause: error.cause },
+        `${error.message}: mail may be refused`,
+      );
+    this.damage ??= error.message;
+  }
+
   /** What `/readyz` says. */
   async problems(): Promise<readonly string[]> {
     if (this.phase === 'starting') return ['starting'];
     if (this.phase === 'stopping') return ['shutting down'];
-    return [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+    const found = [...(this.workers?.problems() ?? []), ...(await this.readiness.problems())];
+    const damage = this.damage ?? this.workers?.damage();
+    return damage === undefined ? found : [...new Set([damage, ...found])];
+  }
+
+  /** What `/readyz` says should be known although it serves. */
+  warnings(): readonly string[] {
+    const why = this.log.losses?.().why ?? this.workers?.logFailure();
+    const log =
+      why === undefined
+        ? []
+        : [
+            `the log cannot be written (${why}), its lines are lost; mail goes on. Make room on its disk, or start what reads it`,
+          ];
+    return [...(this.watched?.warnings() ?? []), ...log];
   }
 }
 

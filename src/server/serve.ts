@@ -4,6 +4,7 @@ import { isError, PosternError } from '../base/error.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import type { Config } from './config.ts';
 import { sayDifference } from './config-difference.ts';
+import { requireInitialised } from './instance.ts';
 import type { ServerLog } from './log.ts';
 import { startParts } from './part.ts';
 import { PARTS } from './parts.ts';
@@ -38,6 +39,7 @@ export interface ServeOptions {
  */
 export async function serve(config: Config, log: ServerLog, options: ServeOptions = {}): Promise<Serving> {
   const { clock = systemClock, reread = () => config, signal } = options;
+  await requireInitialised(config);
   const role = config.workers > 1 ? 'primary' : 'single';
   const running = new Running({ role, config, log, clock, reread, ...(signal && { unwanted: signal }) });
   const parts = await startParts(PARTS, role, running, { log, ...(signal && { signal }) }).catch((error: unknown) => {

@@ -47,6 +47,9 @@ export class Supervised {
   #unanswered = 0;
   #awake = false;
   ready = false;
+  /** Why it cannot write its log, as far as is known. */
+  logFailure: string | undefined;
+  damage: string | undefined;
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
@@ -141,6 +144,8 @@ export class Supervised {
         this.#counting = undefined;
         return;
       case 'pong':
+        this.logFailure = message.logFailure;
+        this.damage = message.damage;
     }
   }
 

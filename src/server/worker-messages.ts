@@ -24,7 +24,8 @@ export type ToPrimary =
   | { readonly type: 'hello' }
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: SentError }
-  | { readonly type: 'pong' }
+  /** With why it cannot write its log just now, and what it found damaged in the database. */
+  | { readonly type: 'pong'; readonly logFailure: string | undefined; readonly damage: string | undefined }
   | { readonly type: 'metrics'; readonly values: MetricValues };
 
 /** The configuration with its secrets in the open, which print as `[secret]` otherwise. */

@@ -57,6 +57,7 @@ class Pool implements Workers {
   #stopping = false;
   #pings = 0;
   #withoutAny = 0;
+  #damage: string | undefined;
   #lastFailure: PosternError | undefined;
   #timer: Timer;
   /** Workers must not outlive this process, whatever ends it. */
@@ -81,6 +82,16 @@ class Pool implements Workers {
     const { workers } = this.#running.config;
     const answering = [...this.#all].filter(({ ready, silent }) => ready && !silent).length;
     return answering < workers ? [`${workers - answering} of ${workers} workers are down or do not answer`] : [];
+  }
+
+  damage(): string | undefined {
+    // A worker that has ended since has told it.
+    for (const { damage } of this.#all) this.#damage ??= damage;
+    return this.#damage;
+  }
+
+  logFailure(): string | undefined {
+    return [...this.#all].find(({ logFailure }) => logFailure !== undefined)?.logFailure;
   }
 
   async metrics(): Promise<string> {

@@ -1,5 +1,6 @@
 /** One opened database, whichever it is: what the tables need of it. */
 import { type Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
+import type { PosternError } from '../base/error.ts';
 import { storeFailure } from './failure.ts';
 import { type Dialect, migrations } from './migrations.ts';
 import { storeError } from './errors.ts';
@@ -41,10 +42,21 @@ export interface EngineParts {
   readonly admit?: (octets: number) => Promise<void>;
   /** After the commit: this process's own watchers. */
   readonly committed: (topic: Topic) => void;
+  /** Hears of every failure that says the database is damaged. */
+  readonly damaged?: ((error: PosternError) => void) | undefined;
 }
 
 export function makeEngine(parts: EngineParts): Engine {
-  const { db } = parts;
+  const { db, damaged } = parts;
+  const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const failure = storeFailure(error);
+      if (failure.code === 'store.damaged') damaged?.(failure);
+      throw failure;
+    }
+  };
   return {
     name: parts.name,
     db,
@@ -94,13 +106,5 @@ export async function migrate(trx: Kysely<Schema>, dialect: Dialect, now: number
     if (applied.has(migration.name)) continue;
     for (const statement of migration.up(dialect)) await sql.raw(statement).execute(trx);
     await trx.insertInto('migrations').values({ name: migration.name, applied_at: now }).execute();
-  }
-}
-
-async function attempt<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw storeFailure(error);
   }
 }

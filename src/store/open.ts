@@ -21,6 +21,8 @@ export interface StoreOptions {
   readonly writer?: 'here' | 'thread';
   /** Called when the thread that writes has ended unasked: nothing can be written any more in this process. */
   readonly lost?: (error: PosternError) => void;
+  /** Called whenever something in the database turns out to be damaged. */
+  readonly damaged?: (error: PosternError) => void;
 }
 
 /**
@@ -49,9 +51,10 @@ async function open(url: string, options: StoreOptions): Promise<Opened> {
   const { clock = systemClock, log = nullLog, writer = 'here' } = options;
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
-    if (writer === 'thread' && path !== ':memory:') return openSqliteThread(path, clock, log, options.lost);
+    if (writer === 'thread' && path !== ':memory:')
+      return openSqliteThread(path, clock, log, options.lost, options.damaged);
     await dropWriter();
-    return withTables(await openSqlite(path, clock, log));
+    return withTables(await openSqlite(path, clock, log, undefined, options.damaged));
   }
   if (/^postgres(ql)?:\/\//.test(url)) {
     await dropWriter();

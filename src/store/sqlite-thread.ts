@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
-import { asError, type PosternError } from '../base/error.ts';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
@@ -19,11 +19,12 @@ export async function openSqliteThread(
   clock: Clock,
   log: Log,
   lost?: (error: PosternError) => void,
+  damaged?: (error: PosternError) => void,
 ): Promise<{ readonly engine: Engine; readonly tables: Tables; readonly watchers: Watchers; close(): Promise<void> }> {
   let committed: (topic: Topic) => void = () => undefined;
-  const writer = await Writer.start(path, clock, (topic) => committed(topic), lost);
+  const writer = await Writer.start(path, clock, (topic) => committed(topic), lost, damaged);
   try {
-    const { engine, watchers, close } = openSqliteReader(path, clock, log);
+    const { engine, watchers, close } = openSqliteReader(path, clock, log, damaged);
     committed = watchers.committed;
     return {
       engine,
@@ -69,13 +70,16 @@ class Writer {
   #ended: Error | undefined;
   #closing = false;
   readonly #lost: ((error: PosternError) => void) | undefined;
+  readonly #damaged: ((error: PosternError) => void) | undefined;
 
   private constructor(
     thread: Worker,
     clock: Clock,
     committed: (topic: Topic) => void,
     lost: ((error: PosternError) => void) | undefined,
+    damaged: ((error: PosternError) => void) | undefined,
   ) {
+    this.#damaged = damaged;
     this.#thread = thread;
     this.#lost = lost;
     this.#clock = clock;
@@ -95,6 +99,7 @@ class Writer {
     clock: Clock,
     committed: (topic: Topic) => void,
     lost?: (error: PosternError) => void,
+    damaged?: (error: PosternError) => void,
   ): Promise<Writer> {
     const thread = takeWriter();
     thread.ref();
@@ -104,7 +109,7 @@ class Writer {
       await once(thread, 'exit');
       throw asOurs(first.failure);
     }
-    return new Writer(thread, clock, committed, lost);
+    return new Writer(thread, clock, committed, lost, damaged);
   }
 
   call(table: string, method: string, args: readonly unknown[]): Promise<unknown> {
@@ -135,7 +140,11 @@ class Writer {
     this.#waiting.delete(answer.id);
     if (this.#waiting.size === 0) this.#thread.unref();
     if (answer.type === 'done') waiting.resolve(answer.result);
-    else waiting.reject(asOurs(answer.failure));
+    else {
+      const failure = asOurs(answer.failure);
+      if (isError(failure, 'store.damaged')) this.#damaged?.(failure);
+      waiting.reject(failure);
+    }
   }
 
   #end(error = new Error('the thread of the database ended')): void {

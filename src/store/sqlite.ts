@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, type SqliteDatabase, SqliteDialect } from 'kysely';
 import type { Clock, Timer } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { giveToOwner } from '../base/owner.ts';
 import { troubleOf } from '../base/system-failure.ts';
@@ -32,12 +33,13 @@ export async function openSqlite(
   clock: Clock,
   log: Log,
   committed?: (topic: Topic) => void,
+  damaged?: (error: PosternError) => void,
 ): Promise<Opened> {
   let file: DatabaseSync | undefined;
   try {
     if (path !== ':memory:') createPrivately(path);
     file = await openFile(path);
-    const opened = assemble(file, clock, log, committed, path === ':memory:' ? undefined : path);
+    const opened = assemble(file, clock, log, { committed, damaged, path: path === ':memory:' ? undefined : path });
     await opened.engine.db.transaction().execute((trx) => migrate(trx, sqliteTypes, clock.now()));
     opened.look();
     return opened;
@@ -48,9 +50,14 @@ export async function openSqlite(
 }
 
 /** A connection to an upgraded file that others write to. */
-export function openSqliteReader(path: string, clock: Clock, log: Log): Opened {
+export function openSqliteReader(
+  path: string,
+  clock: Clock,
+  log: Log,
+  damaged?: (error: PosternError) => void,
+): Opened {
   try {
-    const opened = assemble(new DatabaseSync(path, { timeout: BUSY_MS, readOnly: true }), clock, log);
+    const opened = assemble(new DatabaseSync(path, { timeout: BUSY_MS, readOnly: true }), clock, log, { damaged });
     opened.look();
     return opened;
   } catch (error) {
@@ -58,14 +65,19 @@ export function openSqliteReader(path: string, clock: Clock, log: Log): Opened {
   }
 }
 
+interface Assembly {
+  readonly committed?: ((topic: Topic) => void) | undefined;
+  readonly damaged?: ((error: PosternError) => void) | undefined;
+  /** Of the file, where it is on a disk and written to. */
+  readonly path?: string | undefined;
+}
+
 /** `look` learns what has changed elsewhere; the tables must be there. */
 function assemble(
   file: DatabaseSync,
   clock: Clock,
   log: Log,
-  committed?: (topic: Topic) => void,
-  /** Of the file, where it is on a disk and written to. */
-  path?: string,
+  { committed, damaged, path }: Assembly,
 ): Opened & { readonly look: () => void } {
   const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asKyselyWants(file) }) });
   const version = file.prepare('PRAGMA data_version');
@@ -117,6 +129,7 @@ function assemble(
     db,
     leaseTime: () => sql<number>`${clock.now()}`,
     committed: committed ?? watchers.committed,
+    damaged,
   });
   return {
     engine,
@@ -134,6 +147,8 @@ function assemble(
 const POLL_MS = 500;
 /** How long a writer waits for another process's transaction; ours take milliseconds. */
 const BUSY_MS = 5_000;
+/** So long after that a writer who waited in vain is taken at its word. */
+const KNOWN_BUSY_MS = 1_000;
 /** Making the log smaller waits for readers, at most as long as {@link BUSY_MS}: not for every message. */
 const SHRINK_MS = 10_000;
 /** Prepared statements kept; the tables need about sixty. */
@@ -201,8 +216,35 @@ const ROLLED_BACK = {
   iterate: () => [][Symbol.iterator](),
 };
 
+/**
+ * Another program has the write lock: whoever waited its time out for it tells those behind, who then try without waiting. Each
+ * would otherwise wait as long again, one after the other, and be served long after its own program has given up.
+ */
+class Patience {
+  readonly #file: DatabaseSync;
+  #busyAt = -Infinity;
+  #waits = true;
+
+  constructor(file: DatabaseSync) {
+    this.#file = file;
+  }
+
+  run<T>(work: () => T): T {
+    const waits = performance.now() - this.#busyAt > KNOWN_BUSY_MS;
+    if (waits !== this.#waits) this.#file.exec(`PRAGMA busy_timeout = ${waits ? BUSY_MS : 0}`);
+    this.#waits = waits;
+    try {
+      return work();
+    } catch (error) {
+      if (isCollision(error) && waits) this.#busyAt = performance.now();
+      throw error;
+    }
+  }
+}
+
 /** node:sqlite in the shape Kysely's own SQLite driver expects. */
 function asKyselyWants(file: DatabaseSync): SqliteDatabase {
+  const patience = new Patience(file);
   const cache = new Map<string, ReturnType<typeof prepared>>();
   return {
     close: () => file.close(),
@@ -214,6 +256,7 @@ function asKyselyWants(file: DatabaseSync): SqliteDatabase {
       const statement = prepared(
         file.prepare(text === 'begin' ? 'begin immediate' : text),
         text.startsWith('PRAGMA incremental_vacuum'),
+        patience,
       );
       if (cache.size >= STATEMENTS) cache.delete(cache.keys().next().value!);
       cache.set(text, statement);
@@ -223,12 +266,12 @@ function asKyselyWants(file: DatabaseSync): SqliteDatabase {
 }
 
 /** Asking a statement for its columns costs as much as a small query: once. */
-function prepared(statement: StatementSync, isVacuum: boolean) {
+function prepared(statement: StatementSync, isVacuum: boolean, patience: Patience) {
   return {
     // Each page that is given back is a row without columns: it has to be asked for all of them.
     reader: statement.columns().length > 0 || isVacuum,
-    all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),
-    run: (values: readonly unknown[]) => statement.run(...(values as SQLInputValue[])),
+    all: (values: readonly unknown[]) => patience.run(() => statement.all(...(values as SQLInputValue[]))),
+    run: (values: readonly unknown[]) => patience.run(() => statement.run(...(values as SQLInputValue[]))),
     iterate: (values: readonly unknown[]) => statement.iterate(...(values as SQLInputValue[])),
   };
 }

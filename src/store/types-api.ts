@@ -1,4 +1,5 @@
 /** What the HTTP API keeps: keys, templates, suppressions, webhooks, uploads. Times are milliseconds since the epoch. */
+import type { Ahead } from './types-outbox.ts';
 
 /** What a key may do. `*` stands for all of it, later additions included. */
 export const API_ACTIONS = [
@@ -44,6 +45,11 @@ export interface ApiKeyTable {
   byHash(hash: string): Promise<ApiKey | undefined>;
   list(): Promise<readonly ApiKey[]>;
   revoke(id: string, at: number): Promise<boolean>;
+  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
+  withdraw(
+    names: readonly string[],
+    at: number,
+  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
   /** Notes when a key was last used; watchers are not told. */
   touch(id: string, at: number): Promise<void>;
 }
@@ -187,9 +193,11 @@ export interface WebhookTable {
     readonly until: number;
     readonly limit: number;
   }): Promise<readonly WebhookDelivery[]>;
+  /** Deliveries that a clock that ran ahead made wait are due now; how many. */
+  recall(ahead: Omit<Ahead, 'keepMs'>): Promise<number>;
+  /** How many {@link recall} would find. */
+  ahead(ahead: Omit<Ahead, 'keepMs'>): Promise<number>;
   /** Ids of enabled webhooks with something due, and when the next is due. */
-  /** Deliveries that were put off until later than `latest`, by a clock that ran ahead, are due now; how many. */
-  recall(late: { readonly now: number; readonly latest: number }): Promise<number>;
   due(now: number): Promise<{ readonly webhookIds: readonly string[]; readonly nextAt: number | undefined }>;
   /** The outcome of a claimed delivery; ignored when it was taken over meanwhile. */
   settle(

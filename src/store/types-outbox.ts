@@ -152,6 +152,17 @@ export interface MessageChange {
   readonly body?: Pick<OutboxMessage, 'bodyId' | 'key' | 'chunks' | 'size' | 'eightBit'>;
 }
 
+/** What tells that a clock ran ahead. */
+export interface Ahead {
+  readonly now: number;
+  /** Nothing is put off by itself until later than this. */
+  readonly latest: number;
+  /** Clocks of several machines differ by less: nothing has happened later than this. */
+  readonly tolerated: number;
+  /** A message is tried for so long at least. */
+  readonly keepMs: number;
+}
+
 export interface OutboxStats {
   readonly queued: number;
   readonly sending: number;
@@ -251,8 +262,10 @@ export interface OutboxTable {
     readonly from: number;
     readonly to: number;
   }): Promise<void>;
-  /** Messages that were put off until later than `latest`, by a clock that ran ahead, are due now; how many. */
-  recall(late: { readonly now: number; readonly latest: number }): Promise<number>;
+  /** What a clock that ran ahead made wait is due now, and its dates are put right; how many messages. What a person scheduled stays so. */
+  recall(ahead: Ahead): Promise<number>;
+  /** How many messages {@link recall} would find. */
+  ahead(ahead: Ahead): Promise<number>;
   /** An event that changes nothing (a bounce, a note). */
   note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
   /** Events with seq > `after`, ascending. */

@@ -56,7 +56,14 @@ export type GrantState =
   | { readonly type: 'pending'; readonly since: number }
   | { readonly type: 'active'; readonly since: number; readonly accessExpiresAt: number }
   | { readonly type: 'renewing'; readonly since: number; readonly accessExpiresAt: number }
-  | { readonly type: 'needs-consent'; readonly since: number; readonly code: string; readonly reason: string }
+  | {
+      readonly type: 'needs-consent';
+      readonly since: number;
+      readonly code: string;
+      readonly reason: string;
+      /** The provider may take this back without the owner: not before this moment it is asked again. */
+      readonly askAgainAt?: number;
+    }
   | { readonly type: 'suspended'; readonly since: number; readonly reason: string }
   | { readonly type: 'revoked'; readonly since: number };
 
@@ -304,6 +311,11 @@ export interface AppPasswordTable {
   byHash(hash: string): Promise<AppPassword | undefined>;
   list(): Promise<readonly AppPassword[]>;
   revoke(id: string, at: number): Promise<boolean>;
+  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
+  withdraw(
+    names: readonly string[],
+    at: number,
+  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
   /** Notes when passwords were last used, all in one transaction; watchers are not told. */
   touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }
@@ -359,6 +371,11 @@ export interface Space {
 
 export interface SpaceTable {
   state(): Promise<Space>;
+  /**
+   * What is damaged, in the database's own words; undefined when nothing is found. Of a file of up to `octets` every page is
+   * read, of a larger one the beginning of every table. PostgreSQL looks after its files itself.
+   */
+  damage(octets: number): Promise<string | undefined>;
   /** Gives back about so many octets now; the file gets shorter at the next checkpoint. @returns how many, 0 where it cannot */
   release(octets: number): Promise<number>;
   /** Writes the file anew without free space. Takes long, keeps writers away, and needs as much room again. @throws store.full */

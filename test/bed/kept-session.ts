@@ -1,5 +1,6 @@
 /** An IMAP session kept by the gateway over memory: the sandbox's server behind it, a mail program that writes down what it is told before it. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { ManualClock } from '../../src/base/clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
@@ -51,6 +52,7 @@ export class KeptSession {
   readonly #serve: Serve;
   #upstream: { near: MemorySocket; far: MemorySocket } | undefined;
   #cutAfter: number | undefined;
+  #cutBefore: { readonly who: 'server' | 'client'; readonly text: string } | undefined;
   #silent: object | undefined;
   #instead: string | undefined;
   #stop: (() => void) | undefined;
@@ -78,8 +80,8 @@ export class KeptSession {
     };
   }
 
-  /** @param more of what the keeper is given */
-  static async start(serve: Serve = serveImap, more: Partial<KeeperOptions> = {}): Promise<KeptSession> {
+  /** @param more of what the keeper is given @param door of a mail program, in place of `program` */
+  static async start(serve: Serve = serveImap, more: Partial<KeeperOptions> = {}, door?: Socket): Promise<KeptSession> {
     const session = new KeptSession(serve);
     const connection = await session.#open();
     const continuity = new Continuity({
@@ -98,7 +100,7 @@ export class KeptSession {
     });
     const [near, far] = memoryPair();
     session.program = new Program(new Conn(far));
-    relay({ socket: near, rest: Buffer.alloc(0) }, connection.conn.detach(), {
+    relay({ socket: door ?? near, rest: Buffer.alloc(0) }, connection.conn.detach(), {
       idleMs: 100 * HOUR,
       clock: session.clock,
       tap: continuity,
@@ -110,6 +112,7 @@ export class KeptSession {
     session.#stop = () => {
       far.destroy();
       near.destroy();
+      door?.destroy();
       session.cut();
       continuity.close();
     };
@@ -142,6 +145,20 @@ export class KeptSession {
     this.#cutAfter = octets;
   }
 
+  /** It breaks, once, before one of them says this. */
+  cutBefore(who: 'server' | 'client', text: string): void {
+    this.#cutBefore = { who, text };
+  }
+
+  /** @returns the octets that still pass, when it breaks now */
+  #cutIn(who: 'server' | 'client', bytes: Buffer): number | undefined {
+    const cut = this.#cutBefore;
+    const at = cut?.who === who ? bytes.indexOf(cut.text) : -1;
+    if (at === -1) return undefined;
+    this.#cutBefore = undefined;
+    return at;
+  }
+
   /** Time passes for everybody. */
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= STEP_MS) {
@@ -172,6 +189,7 @@ export class KeptSession {
         this.#instead = undefined;
         return feed(instead);
       }
+      this.#cutAfter ??= this.#cutIn('server', bytes);
       if (this.#cutAfter === undefined) return feed(bytes);
       const some = bytes.subarray(0, this.#cutAfter);
       this.#cutAfter -= some.length;
@@ -185,8 +203,11 @@ export class KeptSession {
     const session = this.heard.push('') - 1;
     const hear = near.onWritten;
     near.onWritten = (bytes) => {
-      this.heard[session] += bytes.toString('latin1');
-      if (this.#silent !== pair) hear(bytes);
+      const at = this.#cutIn('client', bytes);
+      const heard = at === undefined ? bytes : bytes.subarray(0, at);
+      this.heard[session] += heard.toString('latin1');
+      if (this.#silent !== pair) hear(heard);
+      if (at !== undefined) setImmediate(() => (near.destroy(), far.destroy()));
     };
     const visitor = { socket: far, raw: far, secure: () => Promise.reject(new Error('no TLS here')) };
     const line = new Line(visitor, this.site.faults, this.tenantClock, {});

@@ -184,6 +184,33 @@ describe('renewal', () => {
     await source.accessToken(mailbox, 'imap');
   });
 
+  test('P24: a diagnosis that is refused leaves the grant as it was; a renewal that is refused so is asked again at use', async () => {
+    const stored = async () => (await bed.store.grants.find(grant.id))!;
+    const refusal = { status: 400, body: { error: 'interaction_required', error_codes: [50076] } };
+    await bed.source().accessToken(mailbox, 'imap');
+    const before = await stored();
+    bed.server.failNext.push(refusal);
+    const source = bed.source();
+    await assert.rejects(source.renewedToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+    const { generation: _, ...after } = await stored();
+    const { generation: __, ...facts } = before;
+    assert.deepEqual(after, facts);
+    await source.accessToken(mailbox, 'imap');
+
+    await expire();
+    bed.server.failNext.push(refusal);
+    await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+    const { state } = await stored();
+    assert.ok(state.type === 'needs-consent' && state.askAgainAt !== undefined);
+    const asked = refreshes();
+    await assert.rejects(bed.source().accessToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+    assert.equal(refreshes(), asked, 'not before its time');
+    // Who diagnoses asks at once, and what is found good again is.
+    await bed.source().renewedToken(mailbox, 'imap');
+    assert.equal((await stored()).state.type, 'active');
+    assert.ok(bed.events.some((event) => event.type === 'grant.changed' && event.from === 'needs-consent'));
+  });
+
   test('the last token is used up after the consent has ended, and what an administrator lifts works by itself', async () => {
     await expire(240_000);
     const last = (await openTokens(bed.vault, (await bed.store.grants.find(grant.id))!))!.accessToken.reveal();

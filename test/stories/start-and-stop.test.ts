@@ -105,3 +105,24 @@ test('W10: SIGTERM while it starts: what has started ends in order, exit 0, and 
   const next = await bed.start(settings).ready();
   assert.deepEqual(await next.stop(), { code: 0, signal: null });
 });
+
+/** Sends this process signals at the moment its own code begins to be loaded, whatever the machine has to do besides. */
+const signalled = (...signals: readonly string[]): string =>
+  `data:text/javascript,${encodeURIComponent(`
+  import { registerHooks } from 'node:module';
+  import cluster from 'node:cluster';
+  registerHooks({ resolve(name, context, next) {
+    if (name === './run.ts' && cluster.isPrimary) for (const one of ${JSON.stringify(signals)}) process.kill(process.pid, one);
+    return next(name, context);
+  } });`)}`;
+
+test('D22: SIGTERM, SIGINT or SIGHUP while the code is being loaded: exit 0, or it serves and has read everything again', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const one = bed.start(PLAIN, { NODE_OPTIONS: `--import=${signalled('SIGHUP', signal)}` });
+    assert.deepEqual(await one.within(20_000), { code: 0, signal: null }, one.log);
+    assert.match(one.log, /stopped before it served/);
+  }
+  const other = await bed.start({ ...PLAIN, workers: 2 }, { NODE_OPTIONS: `--import=${signalled('SIGHUP')}` }).ready();
+  await until('it says what it read', () => /reloaded: the certificate is the same/.test(other.log), 5000);
+  assert.deepEqual(await other.stop(), { code: 0, signal: null });
+});

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { isError } from '../../base/error.ts';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import { programs } from './programs.ts';
-import { type ClientSettings, doorsOf } from './settings.ts';
+import { type ClientSettings, doorsOf, inUrl } from './settings.ts';
 
 const listeners: readonly ListenerConfig[] = [
   { protocol: 'imap', tls: 'none', host: '127.0.0.1', port: 1143 },
@@ -24,6 +24,19 @@ test('the safest door first, under a name that its certificate has', () => {
   assert.equal(doorsOf(imap, { security: 'plain', host: '127.0.0.1' }).imap?.host, '127.0.0.1');
 });
 
+test('P23: only 127.0.0.1 and ::1 are localhost; another address is named as it is, in brackets where it stands in a URL', () => {
+  const at = (host: string, tls?: { certificate: string; key: string }) =>
+    doorsOf({ listeners: [{ protocol: 'imap', tls: 'implicit', host, port: 993 }], hostname: 'mail.example.com', tls })
+      .imap?.host;
+  assert.deepEqual(
+    ['127.0.0.1', '::1', '127.0.0.3', '192.0.2.5', '2001:db8::7', '0.0.0.0'].map((host) => at(host)),
+    ['localhost', 'localhost', '127.0.0.3', '192.0.2.5', '2001:db8::7', 'mail.example.com'],
+  );
+  // A certificate that somebody issued is for names; ours has the addresses too.
+  assert.equal(at('192.0.2.5', { certificate: 'c', key: 'k' }), 'mail.example.com');
+  assert.equal(inUrl({ host: '2001:db8::7', port: 993 }), '[2001:db8::7]:993');
+});
+
 test('nothing is sent to a door that is not there', () => {
   const wrong: readonly Parameters<typeof doorsOf>[] = [
     [config, { security: 'plain' }],
@@ -40,7 +53,15 @@ test('nothing is sent to a door that is not there', () => {
 test('quotes, spaces and signs in addresses end no string early', () => {
   const door = { host: 'localhost', port: 1, security: 'tls' } as const;
   const address = `o'neil"$(id)%\\@example.com`;
-  const settings: ClientSettings = { address, password: 'p', imap: door, pop3: undefined, smtp: door, ca: '/c a.pem' };
+  const settings: ClientSettings = {
+    address,
+    password: 'p',
+    imap: door,
+    pop3: undefined,
+    smtp: door,
+    listeners,
+    ca: '/c a.pem',
+  };
   const text = (name: string): string => programs[name]!.write(settings).lines.join('\n');
   assert.ok(text('mutt').includes(String.raw`set from = "o'neil\"\$(id)%\\@example.com"`));
   assert.ok(text('msmtp').includes(String.raw`user "o'neil"$(id)%\@example.com"`));

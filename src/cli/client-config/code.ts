@@ -1,7 +1,6 @@
 /** Configuration that is code: Python, nodemailer, and shell commands for Postfix and curl. */
 import { shellWord } from '../../base/shell.ts';
-import type { ClientConfig } from './settings.ts';
-import type { ClientSettings, Door } from './settings.ts';
+import { type ClientConfig, type ClientSettings, type Door, inUrl } from './settings.ts';
 
 const ENVIRONMENT = 'the password comes from the environment, so that it is in no file: POSTERN_APP_PASSWORD';
 
@@ -132,8 +131,7 @@ export function forPostfix({ address, password, smtp, ca }: ClientSettings): Cli
 }
 
 export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): ClientConfig {
-  const url = (scheme: string, { host, port, security }: Door): string =>
-    `${scheme}${security === 'tls' ? 's' : ''}://${host}:${port}`;
+  const url = (scheme: string, door: Door): string => `${scheme}${door.security === 'tls' ? 's' : ''}://${inUrl(door)}`;
   const common = (door: Door): string =>
     [
       'curl',

@@ -3,7 +3,9 @@ import type { ClientConfig } from './settings.ts';
 import { shellWord } from '../../base/shell.ts';
 import type { Protocol } from '../../store/types.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
-import type { ClientSettings, Door, Security } from './settings.ts';
+import { listenersYaml } from '../../server/config-listeners.ts';
+import { isLoopback } from '../../server/config-value.ts';
+import { type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
 
 export interface MailProgram {
   readonly title: string;
@@ -49,7 +51,7 @@ function forMutt({ address, password, imap, smtp, ca }: ClientSettings): ClientC
     lines: [
       ...(imap
         ? [
-            `set folder = ${expanded(`imap${s(imap)}://${user}@${imap.host}:${imap.port}/`)}`,
+            `set folder = ${expanded(`imap${s(imap)}://${user}@${inUrl(imap)}/`)}`,
             'set spoolfile = "+INBOX"',
             `set imap_user = ${expanded(address)}`,
             `set imap_pass = ${expanded(password)}`,
@@ -57,7 +59,7 @@ function forMutt({ address, password, imap, smtp, ca }: ClientSettings): ClientC
         : []),
       ...(smtp
         ? [
-            `set smtp_url = ${expanded(`smtp${s(smtp)}://${user}@${smtp.host}:${smtp.port}/`)}`,
+            `set smtp_url = ${expanded(`smtp${s(smtp)}://${user}@${inUrl(smtp)}/`)}`,
             `set smtp_pass = ${expanded(password)}`,
           ]
         : []),
@@ -241,23 +243,31 @@ function forOutlook(settings: ClientSettings): ClientConfig {
   };
 }
 
+/** The usual port for submission; below 1024 a service needs the capability for it, which `service install --system` gives. */
+const FOR_DEVICES = { protocol: 'smtp', tls: 'starttls', host: '0.0.0.0', port: 587 } as const;
+
 function forPrinter(settings: ClientSettings): ClientConfig {
   const beyond = [settings.imap, settings.pop3, settings.smtp].every(
-    (door) => door === undefined || door.host === 'localhost',
+    (door) => door === undefined || isLoopback(door.host),
   );
   return {
     file: undefined,
-    lines: dialogue(
-      settings,
-      { smtp: 'SMTP server', imap: 'IMAP server', pop3: 'POP3 server' },
-      'PLAIN or LOGIN, user name and password',
-    ),
-    notes: [
+    lines: [
+      ...dialogue(
+        settings,
+        { smtp: 'SMTP server', imap: 'IMAP server', pop3: 'POP3 server' },
+        'PLAIN or LOGIN, user name and password',
+      ),
       ...(beyond
         ? [
-            'The gateway listens on this machine only. For devices add a listener to postern.yaml: - { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }',
+            '',
+            '# The gateway listens on this machine only. For devices write this whole list to postern.yaml, because a',
+            '# list there replaces the default one, and start postern serve again:',
+            ...listenersYaml([...settings.listeners, FOR_DEVICES]),
           ]
         : []),
+    ],
+    notes: [
       `Limit the app password to the device: postern password add --mailbox ${shellWord(settings.address)} --protocols smtp --network 192.168.1.40/32 --label PRINTER`,
       'Sender address: the mailbox itself, or one it may send as.',
       ...(settings.ca === undefined

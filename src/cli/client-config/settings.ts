@@ -2,6 +2,7 @@
 import { hostname as machineName } from 'node:os';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Config } from '../../server/config.ts';
+import { isEveryInterface, isLoopback } from '../../server/config-value.ts';
 import { PROTOCOLS, type Protocol } from '../../store/types.ts';
 import { cliError } from '../errors.ts';
 
@@ -21,6 +22,8 @@ export interface ClientSettings {
   readonly imap: Door | undefined;
   readonly pop3: Door | undefined;
   readonly smtp: Door | undefined;
+  /** As configured: what can be added to them is printed as the whole list. */
+  readonly listeners: readonly ListenerConfig[];
   /** PEM file of the local CA; undefined when the certificate is one that systems trust. */
   readonly ca: string | undefined;
 }
@@ -36,11 +39,11 @@ export interface DoorOptions {
   readonly can?: readonly Security[];
 }
 
+/** The certificate of an operator is for names, ours for every address that is listened on as well. */
+export type DoorFacts = Pick<Config, 'listeners' | 'hostname' | 'tls'>;
+
 /** @throws cli.usage when a port is only known at start, or no listener has the wanted security */
-export function doorsOf(
-  config: Pick<Config, 'listeners' | 'hostname'>,
-  options: DoorOptions = {},
-): Record<Protocol, Door | undefined> {
+export function doorsOf(config: DoorFacts, options: DoorOptions = {}): Record<Protocol, Door | undefined> {
   const doors = Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, doorOf(config, protocol, options)]));
   const { imap, pop3, smtp } = doors;
   return { imap, pop3, smtp };
@@ -49,7 +52,7 @@ export function doorsOf(
 const RANK: readonly Security[] = ['tls', 'starttls', 'plain'];
 
 function doorOf(
-  { listeners, hostname }: Pick<Config, 'listeners' | 'hostname'>,
+  { listeners, hostname, tls }: DoorFacts,
   protocol: Protocol,
   { security, host, can = RANK }: DoorOptions,
 ): Door | undefined {
@@ -63,7 +66,7 @@ function doorOf(
         hint: 'give the listener a fixed port in postern.yaml',
       });
     }
-    return { host: host ?? nameOf(found, hostname), port: found.port, security: wanted };
+    return { host: host ?? nameOf(found, hostname, tls === undefined), port: found.port, security: wanted };
   }
   throw cliError('cli.usage', `no ${protocol} listener offers ${security ?? can.join(' or ')}`, {
     hint: 'choose another --security, or add a listener to postern.yaml',
@@ -77,10 +80,19 @@ function offers({ tls }: ListenerConfig, wanted: Security): boolean {
   return tls === 'none';
 }
 
-/** The certificate of the local CA is for `localhost`, the machine's name and the loopback addresses. */
-function nameOf({ host }: ListenerConfig, hostname: string | undefined): string {
-  if (/^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(host)) return 'localhost';
-  return host === '0.0.0.0' || host === '::' ? (hostname ?? machineName()) : host;
+/**
+ * A name under which the listener answers and that its certificate has. `localhost` is 127.0.0.1 and ::1 and no other address.
+ * @param own the certificate is of the local CA: it has the address of each listener
+ */
+function nameOf({ host }: ListenerConfig, hostname: string | undefined, own: boolean): string {
+  if (host === 'localhost' || host === '127.0.0.1' || host === '::1') return 'localhost';
+  if (isEveryInterface(host)) return hostname ?? machineName();
+  return own || isLoopback(host) ? host : (hostname ?? host);
+}
+
+/** As it stands in URLs: RFC 3986 §3.2.2 puts IPv6 addresses into brackets. */
+export function inUrl({ host, port }: Pick<Door, 'host' | 'port'>): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export interface ClientConfig {

@@ -90,14 +90,16 @@ function remarks({ first, signature }: Extract<ChainState, { type: 'intact' }>):
     ...(first > 1 ? [`older than record ${first}: removed because of their age (audit.keepDays)`] : []),
     ...(signature.type === 'unsigned'
       ? [
-          'not signed yet: an earlier version wrote the last record, so a cut end or a chain written anew would not show;',
-          'the next record, for example of `postern serve`, signs it',
+          'NOT SIGNED: its end proves nothing. Expected once, after an upgrade from a version that did not sign; otherwise somebody who',
+          'could write to the database has taken the signature away and may have cut the end or written the log anew, and installation.json',
+          'beside the database, which remembers the signature, was removed or is new on this machine. Compare with the head or an export',
+          'that you kept elsewhere; the next record, for example of `postern serve`, signs whatever is there then',
         ]
       : []),
     ...(signature.type === 'signed'
       ? [
           signature.since
-            ? `signed by the key of this installation since record ${signature.since.seq}, ${new Date(signature.since.at).toISOString()}`
+            ? `signed by the key of this installation since record ${signature.since.seq}, ${new Date(signature.since.at).toISOString()}; what is before it was not signed when that record was written: expected at the upgrade from a version that did not sign, and at no other time`
             : 'signed by the key of this installation',
         ]
       : []),

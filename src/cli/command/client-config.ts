@@ -1,16 +1,13 @@
 /** `postern client-config`: ready configuration for one mail program. */
-import { existsSync } from 'node:fs';
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { addAppPassword } from '../../admin/app-passwords.ts';
-import { systemClock } from '../../base/clock.ts';
-import { certificateFiles } from '../../server/certificate.ts';
 import type { Instance } from '../../server/instance.ts';
-import { isCatchAll, rowOf } from '../../store/table/mailboxes.ts';
+import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { programs, type MailProgram } from '../client-config/programs.ts';
-import { type ClientConfig } from '../client-config/settings.ts';
-import { doorsOf, PLACEHOLDER, type Security } from '../client-config/settings.ts';
+import { PLACEHOLDER, type Security } from '../client-config/settings.ts';
+import { writeConfig } from '../client-config/write.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findOpened } from '../../admin/find.ts';
@@ -20,6 +17,7 @@ interface Options {
   readonly security?: Security;
   readonly host?: string;
   readonly newPassword?: true;
+  readonly caFile?: string;
 }
 
 export function clientConfig(): Command {
@@ -35,10 +33,14 @@ export function clientConfig(): Command {
       ]),
     )
     .option('--host <name>', 'name that the program uses for this machine (default: localhost, or the gateway’s)')
+    .option(
+      '--ca-file <path>',
+      'where the program finds a copy of the gateway’s CA (default: the file of this installation)',
+    )
     .option('--new-password', 'make an app password for the program and put it in')
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n',
+      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n  $ postern client-config alice@example.com --for mutt --ca-file /usr/local/share/postern-ca.pem\n',
     )
     .action(async (address: string, options: Options, command: Command) => {
       const context = new Context(command);
@@ -88,37 +90,4 @@ async function newPassword(
   });
   // It goes into the configuration that is printed, the one place where it is shown.
   return password.reveal();
-}
-
-/** @throws cli.usage when mailbox, program and gateway have no protocol in common */
-export async function writeConfig(
-  { config }: Pick<Instance, 'config'>,
-  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>,
-  program: MailProgram,
-  options: { readonly password: string; readonly security?: Security; readonly host?: string },
-): Promise<ClientConfig> {
-  const doors = doorsOf(config, {
-    ...(options.security === undefined ? {} : { security: options.security }),
-    ...(options.host === undefined ? {} : { host: options.host }),
-    ...(program.can === undefined ? {} : { can: program.can }),
-  });
-  const door = (protocol: (typeof program.protocols)[number]) =>
-    mailbox.protocols.includes(protocol) && program.protocols.includes(protocol) ? doors[protocol] : undefined;
-  const [imap, pop3, smtp] = [door('imap'), door('pop3'), door('smtp')];
-  if (!imap && !pop3 && !smtp) {
-    throw cliError(
-      'cli.usage',
-      `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
-      {
-        hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${program.protocols.join(',')}`,
-      },
-    );
-  }
-  const { ca } = await certificateFiles(config, systemClock, 'keep');
-  if (ca !== undefined && !existsSync(ca)) {
-    throw cliError('cli.usage', `the CA file ${ca} is not there, so the program could not verify the gateway`, {
-      hint: config.tls ? 'correct tls.ca in postern.yaml' : 'make it: postern init --no-mailbox',
-    });
-  }
-  return program.write({ address: mailbox.address, password: options.password, imap, pop3, smtp, ca });
 }

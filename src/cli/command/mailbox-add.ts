@@ -1,4 +1,5 @@
 /** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
+import { openersOf } from '../../access/withdraw.ts';
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { presetOfDomain } from '../../onboard/discover/known.ts';
@@ -66,7 +67,9 @@ export function add(): Command {
           sharedWith: options.sharedWith,
           redirectUri: options.redirectUri,
         });
+        const openers = await openersOf(instance, made.address);
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
+        if (openers.length > 0) context.say(`these name it already, and open it at once: ${openers.join(', ')}`);
         context.say(
           isCatchAll(made.address)
             ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`

@@ -1,6 +1,7 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
 import { Command } from 'commander';
 import type { Revocation } from '../../oauth/revocation.ts';
+import type { Withdrawn } from '../../access/withdraw.ts';
 import { removeMailbox } from '../../admin/mailboxes.ts';
 import { askLine } from '../ask.ts';
 import { Context } from '../context.ts';
@@ -14,7 +15,7 @@ export function remove(): Command {
     )
     .addHelpText(
       'after',
-      '\nOpen sessions end. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n',
+      '\nOpen sessions end. App passwords, API keys and webhooks that name it no longer open it, also when it is added again; those that name nothing else are revoked. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n',
     )
     .argument('<address>')
     .option('--yes', 'do not ask')
@@ -25,8 +26,9 @@ export function remove(): Command {
         if (process.stdin.isTTY && options.yes !== true)
           await confirm(context, (await findMailbox(instance, address)).address);
         const done = await context.perform(instance, removeMailbox, { address });
-        const { address: removed, grantRemoved, revocation, catchAll, others } = done;
-        context.result({ removed, grantRemoved, ...facts(revocation) }, [`removed ${removed}`]);
+        const { address: removed, grantRemoved, revocation, catchAll, others, withdrawn } = done;
+        context.result({ removed, grantRemoved, withdrawn, ...facts(revocation) }, [`removed ${removed}`]);
+        for (const line of withdrawnWords(removed, withdrawn)) context.say(line);
         if (catchAll !== undefined)
           context.say(
             `${catchAll} opens ${removed} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
@@ -35,6 +37,23 @@ export function remove(): Command {
         else if (revocation) context.say(words(revocation));
       });
     });
+}
+
+/** What ended with it, so that the same address with another consent is not open to whoever was let in before. */
+function withdrawnWords(address: string, { appPasswords, apiKeys, webhooks }: Withdrawn): readonly string[] {
+  const [ended, narrowed] = [true, false].map((revoked) =>
+    [...appPasswords, ...apiKeys].filter((one) => one.revoked === revoked).map(({ id, label }) => `${id} (${label})`),
+  ) as [string[], string[]];
+  return [
+    ...(ended.length === 0 ? [] : [`revoked with it, since they open nothing else: ${ended.join(', ')}`]),
+    ...(narrowed.length === 0
+      ? []
+      : [`these open it no longer, and their other mailboxes as before: ${narrowed.join(', ')}`]),
+    ...(webhooks.length === 0 ? [] : [`these webhooks are told of it no longer: ${webhooks.join(', ')}`]),
+    ...(ended.length + narrowed.length === 0
+      ? []
+      : [`when ${address} is added again, make new ones: postern password add --help, postern apikey add --help`]),
+  ];
 }
 
 function facts(revocation: Revocation | undefined): Record<string, unknown> {
@@ -65,7 +84,9 @@ function words(revocation: Revocation): string {
 
 /** @throws cli.usage (anything else was typed) */
 async function confirm(context: Context, address: string): Promise<void> {
-  context.ask(`this ends the sessions of ${address} and forgets its consent; only its owner can give a new one`);
+  context.ask(
+    `this ends the sessions of ${address}, its app passwords and API keys, and forgets its consent; only its owner can give a new one`,
+  );
   if ((await askLine(`type ${address} to remove it: `)).trim().toLowerCase() === address) return;
   throw cliError('cli.usage', `${address} was not removed`, { hint: 'nothing was changed' });
 }

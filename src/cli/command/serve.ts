@@ -1,5 +1,6 @@
 /** `postern serve`: the gateway until it is told to stop. */
 import { Command } from 'commander';
+import { leftOutText } from '../../server/config-listeners.ts';
 import type { Config } from '../../server/config.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
 import { serve as serveHere, type Serving } from '../../server/serve.ts';
@@ -7,6 +8,7 @@ import { work } from '../../server/worker.ts';
 import { asError, baseError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { Context } from '../context.ts';
+import { takeSignals } from '../early-signals.ts';
 import { between } from '../value.ts';
 
 export function serve(): Command {
@@ -29,6 +31,10 @@ export function serve(): Command {
       };
       const config = read();
       const log = context.serverLog(config);
+      // Mail does not depend on whether anybody reads where it listens.
+      process.stdout.removeAllListeners('error').on('error', ({ message }: Error) => {
+        log.warn({ error: message }, 'standard output cannot be written; Postern goes on without');
+      });
       const early = new EarlyStop(log);
       const serving = await serveHere(config, log, { reread: read, signal: early.signal }).catch((error: unknown) => {
         if (early.signal.aborted) return undefined;
@@ -43,7 +49,8 @@ export function serve(): Command {
       }
       // Before anybody is told that it serves: who reads that may send a signal.
       const stopped = untilStopped(serving, log);
-      announce(context, serving, log);
+      if (early.reloads) serving.reload();
+      announce(context, serving, log, config);
       writeCompiledCode(); // a process that is killed would leave nothing for its next start
       await stopped;
     });
@@ -51,8 +58,11 @@ export function serve(): Command {
 
 /** The body of a worker process; `main.ts` calls it. */
 export function runWorker(): void {
+  // Their failures are nobody's: the log writes by itself and counts what it loses.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   // The terminal sends Ctrl-C to workers too, and HUP when it closes; the primary tells them what to do.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  takeSignals();
   work((options) => {
     const log = openLog(options);
     guard(log);
@@ -60,8 +70,10 @@ export function runWorker(): void {
   });
 }
 
-function announce(context: Context, serving: Serving, log: ServerLog): void {
+function announce(context: Context, serving: Serving, log: ServerLog, { listeners: configured }: Config): void {
   for (const { protocol, tls, host, port } of serving.listeners) log.info({ protocol, tls, host, port }, 'listening');
+  const missing = leftOutText(configured);
+  if (missing !== undefined) log.info({}, missing);
   log.info({ port: serving.consolePort }, 'console ready: /metrics, /healthz, /readyz');
   if (context.json) {
     const listeners = serving.listeners.map(({ protocol, tls, host, port }) => ({ protocol, tls, host, port }));
@@ -78,11 +90,14 @@ class EarlyStop {
   readonly #stop = new AbortController();
   readonly #log: ServerLog;
   #since = 0;
+  /** HUP came: what was read before may be old. */
+  reloads = false;
 
   constructor(log: ServerLog) {
     this.#log = log;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.#asked);
     process.on('SIGHUP', this.#reload);
+    for (const signal of takeSignals()) (signal === 'SIGHUP' ? this.#reload : this.#asked)();
   }
 
   get signal(): AbortSignal {
@@ -107,8 +122,7 @@ class EarlyStop {
     this.#stop.abort(baseError('base.aborted', 'asked to stop while starting'));
   };
 
-  /** A start reads everything anyway. */
-  readonly #reload = (): void => undefined;
+  readonly #reload = (): void => void (this.reloads = true);
 }
 
 /** Two Ctrl-C within this time are one: a launcher passes on the signal that the terminal has already sent to everybody. */

@@ -36,19 +36,6 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'UID SEARCH',
 ]);
 const MAX_REPEATED = 8192;
-/** Besides those, not sent again because few servers have them. */
-const READING: ReadonlySet<string> = new Set([
-  'GETACL',
-  'GETMETADATA',
-  'GETQUOTA',
-  'GETQUOTAROOT',
-  'MYRIGHTS',
-  'SORT',
-  'THREAD',
-  'UID SORT',
-  'UID THREAD',
-]);
-
 /** The verbs, or their first words, that programs use most and that pass as long as nobody waits for news. */
 const PASSING: ReadonlySet<string> = new Set([
   'CHECK',
@@ -139,14 +126,18 @@ export function isNever(verb: string): boolean {
   return NEVER.has(verb);
 }
 
-/** Whether another mailbox, or none, is selected after it; CLOSE and UNSELECT, of which nobody hears more, apart. */
-export function leavesMailbox(verb: string): boolean {
-  return verb === 'SELECT' || verb === 'EXAMINE' || verb === 'LOGOUT';
+export function selects(verb: string): boolean {
+  return verb === 'SELECT' || verb === 'EXAMINE';
 }
 
-/** Whether it only reads: nothing is lost when it is given again. */
-export function isReading({ verb }: Command): boolean {
-  return REPEATABLE.has(verb) || READING.has(verb);
+/** Of those that may be sent again: whether it means messages of the mailbox that is selected. */
+export function needsMailbox(verb: string): boolean {
+  return /^(?:CHECK|FETCH|IDLE|SEARCH|UID .*)$/.test(verb);
+}
+
+/** Whether another mailbox, or none, is selected after it; CLOSE and UNSELECT, of which nobody hears more, apart. */
+export function leavesMailbox(verb: string): boolean {
+  return selects(verb) || verb === 'LOGOUT';
 }
 
 /** Whether it may be sent again when the server went away without a word of an answer. */

@@ -212,13 +212,6 @@ export class CommandFilter {
     return early ? 'early' : refused ? 'refused' : 'whole';
   }
 
-  /** A command is answered by us: if it is still under way, what is to come of it is swallowed. */
-  abandon(tag: string): void {
-    if (this.#current?.tag !== tag) return;
-    if (this.#mode === 'asking' || this.#mode === 'idle') this.#unasked();
-    else if (this.#mode !== 'command') this.#dropping = true;
-  }
-
   /** Nobody asks for what was announced: it will not come, unless its client was asked for it by us. */
   #unasked(): void {
     if (!this.#promised) return this.#over();

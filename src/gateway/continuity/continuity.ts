@@ -4,13 +4,13 @@
  */
 import { backoffMs } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { asError, isError, type PosternError } from '../../base/error.ts';
+import { asError, type PosternError } from '../../base/error.ts';
 import { oneLine } from '../../protocol/sign-in.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 import { sessionOf, type UpstreamConnection, type UpstreamSession } from '../../upstream/upstream.ts';
 import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
-import { Hopeless, Moments } from './moments.ts';
+import { Hopeless, hopelessReason, Moments } from './moments.ts';
 import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
 import { copiesJudged } from './sent-copy.ts';
 import { Silence } from './silence.ts';
@@ -18,7 +18,7 @@ import { Stop } from './stop.ts';
 import { type Place, Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
-import { farewell, tellOfEnd } from './words.ts';
+import { CLOSED, farewell, LOST, tellOfEnd } from './words.ts';
 
 /** Earliest start before the token ends. Longer than most commands take, so that a quiet moment comes in time. */
 const LEAD_MS = 4 * 60_000;
@@ -150,9 +150,14 @@ export class Continuity implements SessionKeeper {
     if (leaving) return 'end';
     const now = this.#wall.now();
     this.#shortLives = now - this.#since < (shortLifeMs ?? SHORT_LIFE_MS) ? this.#shortLives + 1 : 0;
-    if (!movable || this.#tap.serverGone() === 'over') {
-      if (farewell !== undefined) this.#tap.tell(`${farewell}\r\n`);
-      else if (!movable) this.#tap.tell('* BYE the provider closed the connection\r\n');
+    const fate = movable ? this.#tap.serverGone() : 'over';
+    if (fate === 'unsure') {
+      tellOfEnd(log, { farewell, strange, idling: false });
+      this.#end(LOST);
+      return 'end';
+    }
+    if (fate === 'over') {
+      if (farewell !== undefined || !movable) this.#tap.tell(`${farewell ?? CLOSED}\r\n`);
       return 'end';
     }
     this.#goneAt = this.#silentSince ?? now;
@@ -243,12 +248,7 @@ export class Continuity implements SessionKeeper {
 
   /** What will not get better: the server that is still there is kept to its end, without one the client is sent away. */
   #isHopeless(error: unknown): boolean {
-    const reason =
-      error instanceof Hopeless
-        ? error.message
-        : isError(error) && error.code.startsWith('gateway.') && error.kind !== 'later'
-          ? error.message
-          : undefined;
+    const reason = hopelessReason(error);
     if (reason === undefined) return false;
     this.#options.log.warn({ gone: this.#goneAt !== undefined }, `the session cannot be continued: ${reason}`);
     if (this.#goneAt !== undefined) this.#end(`* BYE ${oneLine(reason)}\r\n`);
@@ -285,6 +285,8 @@ export class Continuity implements SessionKeeper {
         if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
         if (changes === 'unknown' && !left)
           throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
+        if (typeof changes === 'object' && changes.expunging && !left && tap.numbered)
+          throw new Hopeless('messages were expunged while the provider was away; connect again');
         if (changes === 'not-now' || changes === 'unknown') {
           if (!left) throw upstreamError('gateway.provider-unreachable', 'the new session is not up to date yet');
         } else {

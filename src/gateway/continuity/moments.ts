@@ -1,10 +1,16 @@
 /** Waiting for a moment in a session at which something can be done. */
 import type { Clock } from '../../base/clock.ts';
-import { asError } from '../../base/error.ts';
+import { asError, isError } from '../../base/error.ts';
 import type { Stop } from './stop.ts';
 
 /** Why a session cannot go on; the words are for the client. */
 export class Hopeless extends Error {}
+
+/** @returns undefined when another try may succeed */
+export function hopelessReason(error: unknown): string | undefined {
+  if (error instanceof Hopeless) return error.message;
+  return isError(error) && error.code.startsWith('gateway.') && error.kind !== 'later' ? error.message : undefined;
+}
 
 export class Moments {
   readonly #clock: Clock;

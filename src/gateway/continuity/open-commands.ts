@@ -1,5 +1,5 @@
 /** The client's commands that the server has not answered yet, in the order they were sent. */
-import { isRepeatable } from './commands-known.ts';
+import { isRepeatable, needsMailbox, selects } from './commands-known.ts';
 import type { Command } from './commands.ts';
 import { InTurn } from './in-turn.ts';
 
@@ -8,7 +8,7 @@ const SPACE = 0x20;
 interface Open {
   readonly command: Command;
   /** Octets the client had received when it began. */
-  readonly received: number;
+  received: number;
 }
 
 export class OpenCommands {
@@ -16,6 +16,8 @@ export class OpenCommands {
   readonly #open = new Map<string, Open>();
   /** In the order they were sent, some that are over among them: a map is slow to find the first of what is left. */
   readonly #order = new InTurn<Open>();
+  /** The server has answered one before another that was sent earlier: what it says now may belong to any of them. */
+  #outOfTurn = false;
 
   get count(): number {
     return this.#open.size;
@@ -45,7 +47,9 @@ export class OpenCommands {
   answered(tag: string): Command | undefined {
     const found = this.#open.get(tag);
     if (found === undefined) return undefined;
+    this.#outOfTurn ||= this.#order.first !== found;
     this.#open.delete(tag);
+    this.#outOfTurn &&= this.#open.size > 0;
     this.#forget();
     return found.command;
   }
@@ -64,18 +68,27 @@ export class OpenCommands {
   }
 
   /**
-   * Keeps those that may be sent again, because they only read and nothing of an answer has come. After one that may not, none
-   * may: what a program sends together belongs together.
-   * @returns the others, which are over
+   * Whether all of them may be sent again in this order to a server that has selected the same mailbox: they only read, and nothing of
+   * an answer has come. Otherwise nobody knows what became of some.
+   * @param received octets the client has received
+   * @param within what came last belongs to an answer that is not complete
+   * @param except an IDLE, which is begun again in any case
    */
-  giveUp(received: number, except: Command | undefined): readonly Command[] {
-    const lost: Command[] = [];
+  repeatable(received: number, within: boolean, except: Command | undefined): boolean {
+    let inMailbox = false;
     for (const { command, received: before } of this.#open.values()) {
-      const untouched = before === received || command.verb === 'NOOP';
-      if (command !== except && (lost.length > 0 || !untouched || !isRepeatable(command))) lost.push(command);
+      if (command === except) continue;
+      const untouched = before === received || (!within && !this.#outOfTurn) || command.verb === 'NOOP';
+      if (!untouched || !isRepeatable(command)) return false;
+      if (selects(command.verb) && inMailbox) return false; // those before it are for the mailbox that it leaves
+      inMailbox ||= needsMailbox(command.verb);
     }
-    for (const { tag } of lost) this.#open.delete(tag);
-    this.#forget();
-    return lost;
+    return true;
+  }
+
+  /** They have been sent again: what was received before is not of their answers. */
+  renew(received: number): void {
+    this.#outOfTurn = false;
+    for (const open of this.#open.values()) open.received = received;
   }
 }

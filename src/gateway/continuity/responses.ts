@@ -3,6 +3,7 @@
  * data, lists, literals) goes by as the chunks it came in. No I/O, no copies on the bulk path.
  */
 import { isLoneLine, textOf } from './lines.ts';
+import { answerOf } from '../../protocol/imap/response.ts';
 import { Unfinished } from './unfinished.ts';
 
 export interface ResponseSink {
@@ -54,6 +55,8 @@ export class ResponseFilter {
   #inserts: string[] = [];
   /** Octets of these. */
   waiting = 0;
+  /** The last octets that passed are not the end of a command's answer. */
+  #within = false;
   /** The only line of the chunk at hand, which passes as it is: the sink sees it when it has been passed on. */
   #later: Buffer | undefined;
 
@@ -64,6 +67,11 @@ export class ResponseFilter {
   /** True when the client has whole responses only: the one moment at which a line of ours may be put in. */
   get between(): boolean {
     return this.#literal === 0 && !this.#inLine;
+  }
+
+  /** True when something of an answer has passed since the last tagged line. */
+  get within(): boolean {
+    return this.#within;
   }
 
   /** Puts lines of ours (each with CRLF) where they do not cut a response in two. @returns what may leave at once */
@@ -95,6 +103,7 @@ export class ResponseFilter {
     }
     if (this.#passesAsItIs(bytes)) {
       this.#later = bytes;
+      this.#within = false;
       return bytes;
     }
     this.#scanning = true;
@@ -151,6 +160,8 @@ export class ResponseFilter {
           } else {
             const text = textOf(data, at, lf);
             const instead = this.#sink.line(text);
+            if (matters === 'fetch' || text.startsWith('*')) this.#within ||= instead !== undefined;
+            else if (answerOf(text) !== undefined) this.#within = false;
             if (instead !== text) {
               out.push(data.subarray(from, at));
               if (instead !== undefined) out.push(Buffer.from(`${instead}\r\n`, 'latin1'));
@@ -164,6 +175,7 @@ export class ResponseFilter {
           }
         }
       }
+      this.#within = true;
       if (lf === -1) {
         this.#inLine = true;
         this.#tail = (this.#tail + data.toString('latin1', Math.max(at, end - TAIL), end)).slice(-TAIL);

@@ -1,6 +1,6 @@
 /** What is known of an IMAP session at a moment: what is under way in it, whether it may be spoken in, moved or given away. */
 import type { Command, CommandFilter } from './commands.ts';
-import { isSlow, leavesMailbox } from './commands-known.ts';
+import { byNumber, isSlow, leavesMailbox } from './commands-known.ts';
 import { Footprint } from './footprint.ts';
 import { MailboxNews } from './news.ts';
 import { OpenCommands } from './open-commands.ts';
@@ -139,6 +139,11 @@ export abstract class TapState {
   /** True when the server owes an answer, to the client or to us. */
   get awaits(): boolean {
     return this.ground === 'server' && ((this.busy && this.commands.whole) || this.own.pending);
+  }
+
+  /** True when the client has given a command whose numbers are those of before what it was not told yet. */
+  get numbered(): boolean {
+    return this.open.others(undefined).some(byNumber);
   }
 
   /** True when something is under way that may take a good server minutes. */

@@ -5,7 +5,7 @@
 import { answerOf, numberedOf, responseOf } from '../../protocol/imap/response.ts';
 import { withoutHidden } from '../capabilities.ts';
 import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
-import { byNumber, isKnown, isNever, isPassing, isReading, visibleExtensions } from './commands-known.ts';
+import { byNumber, isKnown, isNever, isPassing, visibleExtensions } from './commands-known.ts';
 import { isRead } from './framing.ts';
 import { type Answer, OwnCommand } from './own-command.ts';
 import { NEWS } from './news.ts';
@@ -16,8 +16,6 @@ import type { TapPorts } from './tap-ports.ts';
 import { TapState } from './tap-state.ts';
 import {
   EXPUNGED,
-  LOST,
-  LOST_READING,
   NEVER_TOLD,
   NOT_FOLLOWED,
   NOT_IMAP,
@@ -35,8 +33,6 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   protected readonly commands = new CommandFilter(this);
   protected readonly own: OwnCommand;
   readonly listed = new ListedFolders();
-  /** No server is there to take the message that is swallowed. */
-  #refused = false;
 
   /** @param prefix of our tags, unlike any client's */
   constructor(ports: TapPorts, prefix: string) {
@@ -106,11 +102,13 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   }
 
   /**
-   * The server has gone. Commands that cannot be sent again are answered, the client is held until `follow`.
-   * @returns `over` when the client cannot be spoken to (half a response is out) or has said LOGOUT
+   * The server has gone. The client is held until `follow`, which sends again what is under way.
+   * @returns `over` when the client cannot be spoken to (half a response is out) or has said LOGOUT; `unsure` when nobody knows what
+   *   became of a command, and the client has to connect again
    */
-  serverGone(): 'over' | 'held' {
+  serverGone(): 'over' | 'unsure' | 'held' {
     if (this.ground !== 'server' || this.loggingOut || !this.responses.between) return 'over';
+    if (!this.open.repeatable(this.received, this.responses.within, this.idle?.command)) return 'unsure';
     this.ground = 'none';
     this.responses.restart();
     this.hold();
@@ -121,8 +119,6 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
       this.idle = undefined;
       this.#tell(`${tag} OK IDLE ended\r\n`);
     }
-    for (const command of this.open.giveUp(this.received, this.idle?.command))
-      this.#refuse(command, isReading(command) ? LOST_READING : LOST);
     return 'held';
   }
 
@@ -155,12 +151,8 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
       else this.#tell(lines.map((line) => `${line}\r\n`).join(''));
     }
     if (!fromNone) return;
+    this.open.renew(this.received);
     for (const command of this.open.others(this.idling ? this.idle!.command : undefined)) {
-      if (this.news.waiting && byNumber(command)) {
-        this.open.answered(command.tag);
-        this.#refuse(command, EXPUNGED);
-        continue;
-      }
       this.#deliver();
       this.mailbox.asked(command);
       this.#ports.toServer(Buffer.from(`${command.tag} ${command.line}\r\n`, 'latin1'));
@@ -230,14 +222,14 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   judge(command: Command, header: Buffer | undefined): void {
     void this.#ports.mayDrop!(appendOf(command.line)!, header).then((drop) => {
       if (this.ground === 'blind') return;
-      this.#refused = !drop && this.ground === 'none';
-      this.#flow(this.commands.decide(drop || this.#refused));
+      if (!drop && this.ground === 'none') this.#ports.end(NOT_STORED);
+      else this.#flow(this.commands.decide(drop));
     });
   }
 
   swallowed({ tag }: Command, goesOn: boolean): void {
     this.#deliver();
-    this.#tell(`${tag} ${goesOn ? ONE_AT_A_TIME : this.#refused ? NOT_STORED : 'OK APPEND completed'}\r\n`);
+    this.#tell(`${tag} ${goesOn ? ONE_AT_A_TIME : 'OK APPEND completed'}\r\n`);
     this.#ports.changed();
   }
 
@@ -362,13 +354,6 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   #deliver(): void {
     const lines = this.news.take();
     if (lines.length > 0) this.#tell(lines.map((line) => `${line}\r\n`).join(''));
-  }
-
-  #refuse(command: Command, words: string): void {
-    this.#tell(`${command.tag} ${words}\r\n`);
-    this.mailbox.answered(command, 'NO', '');
-    if (this.idle?.command === command) this.idle = undefined;
-    this.commands.abandon(command.tag);
   }
 
   #tell(text: string): void {

@@ -7,14 +7,17 @@ export function farewell(tag: string): string {
   return `* BYE signing off\r\n${tag} OK LOGOUT completed\r\n`;
 }
 
+/**
+ * In place of answers that will not come. Never NO: programs take that for the verdict on one message and do not ask again, while all
+ * of them know what to do when a connection ends.
+ */
 export const LOST =
-  'NO [UNAVAILABLE] the connection to the provider was lost before it answered; this may have been done or not';
-/** The same for a command that only reads, when a part of its answer had come. */
-export const LOST_READING =
-  'NO [UNAVAILABLE] the connection to the provider was lost before the answer was complete; this command changes nothing, send it again';
+  '* BYE [UNAVAILABLE] the connection to the provider was lost, what was under way may have been done or not; connect again\r\n';
+/** Of a session that is only passed through. */
+export const CLOSED = '* BYE the provider closed the connection';
 /** A message that was to be stored is here, and no server. */
 export const NOT_STORED =
-  'NO [UNAVAILABLE] the connection to the provider was lost and the message was not stored; try again';
+  '* BYE [UNAVAILABLE] the connection to the provider was lost and the message was not stored; connect again\r\n';
 export const ONE_AT_A_TIME = 'NO [CANNOT] with this app password messages are stored one at a time; none of these was';
 export const TOO_LONG = 'BAD [TOOBIG] a command line may have 1048576 octets; literals may be longer';
 export const TOO_LONG_END = '* BYE [TOOBIG] a command line was too long; connect again\r\n';

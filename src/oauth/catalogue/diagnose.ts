@@ -82,9 +82,17 @@ export function diagnoseReply(text: string, facts: Facts = {}): Diagnosis | unde
 }
 
 /** What a refused token request means for the grant, and what to do; undefined when the catalogue does not know it. */
-export function judge(evidence: Evidence): (Diagnosis & { readonly outcome: Outcome }) | undefined {
+export function judge(
+  evidence: Evidence,
+): (Diagnosis & { readonly outcome: Outcome; readonly mayBeLifted: boolean }) | undefined {
   const row = findRow({ ...evidence, ours: [] });
-  return row?.outcome === undefined ? undefined : { ...describeRow(row), outcome: row.outcome };
+  return row?.outcome === undefined
+    ? undefined
+    : {
+        ...describeRow(row),
+        outcome: row.outcome,
+        mayBeLifted: row.mayBeLifted === true,
+      };
 }
 
 /** One line: `do it: command; do that (portal path)`. */

@@ -77,6 +77,8 @@ const errorRow = z.object({
   passesWhen: z.string().optional(),
   /** What a token request that ends so means for the grant. */
   outcome: z.enum(['later', 'consent', 'admin', 'misconfigured', 'declined', 'expired']).optional(),
+  /** With `consent`: a rule of the organisation, which may be lifted again. So it is asked for now and then. */
+  mayBeLifted: z.boolean().optional(),
   /** What a refusal of outgoing mail is about. */
   refuses: refuses.optional(),
   remedy: z.array(step).min(1),

@@ -328,11 +328,13 @@ class DeliveryLoop implements Delivery {
 
   /** Back to where it was in the queue, as if it had not been touched. */
   async #giveBack(messages: readonly OutboxMessage[]): Promise<void> {
+    // It was due; when it was accepted may lie in the future, by a clock that ran ahead.
+    const now = this.#deps.clock.now();
     await this.#deps.store.outbox.changeAll(
       messages.map(({ id, fence, createdAt, attempts }) => ({
         id,
         fence,
-        change: { state: { type: 'queued', nextAt: createdAt }, attempts: attempts - 1 },
+        change: { state: { type: 'queued', nextAt: Math.min(createdAt, now) }, attempts: attempts - 1 },
         events: [],
       })),
     );

@@ -5,9 +5,11 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
-import type { OutboxMessage } from '../../store/types-outbox.ts';
+import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
+import type { Ahead, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
 import { inLedger } from '../../store/ledger.ts';
+import { DEADLINE_MS } from '../open.ts';
 import { MAX_ASKED_MS } from './retry.ts';
 
 export interface PassingTimeDeps {
@@ -24,6 +26,13 @@ const ALIVE_MS = 30_000;
 const GAP_MS = 90_000;
 /** What is put off by itself, not by its sender, is due within this: the longest step with its scatter, and what a server asked. */
 const MAX_PUT_OFF_MS = MAX_ASKED_MS + 2 * 3_600_000;
+/** The clock that runs ahead may be another machine's: its mail is looked for without any sign of it here. */
+const RECALL_MS = 10 * 60_000;
+
+/** By what it is told that mail was dated by a clock that ran ahead. */
+export function aheadOf(now: number): Ahead {
+  return { now, latest: now + MAX_PUT_OFF_MS, tolerated: now + CLOCK_TOLERANCE_MS, keepMs: DEADLINE_MS };
+}
 
 export class PassingTime {
   readonly #deps: PassingTimeDeps;
@@ -31,6 +40,7 @@ export class PassingTime {
   /** The last look; undefined before the first. */
   #aliveAt: number | undefined;
   #storedAt = 0;
+  #recalledAt = 0;
 
   constructor(deps: PassingTimeDeps) {
     this.#deps = deps;
@@ -58,9 +68,10 @@ export class PassingTime {
         { bySeconds: Math.round(jump / 1000) },
         'the clock was set or the machine slept: all that waits is looked at',
       );
-    if (first || jump !== 0) {
-      const recalled = await outbox.recall({ now, latest: now + MAX_PUT_OFF_MS });
-      if (recalled > 0) log.warn({ messages: recalled }, 'mail was put off by a clock that ran ahead; it is due now');
+    if (first || jump !== 0 || Math.abs(now - this.#recalledAt) >= RECALL_MS) {
+      this.#recalledAt = now;
+      const recalled = await outbox.recall(aheadOf(now));
+      if (recalled > 0) log.warn({ messages: recalled }, 'mail was dated by a clock that ran ahead; it is due now');
     }
     if (Math.abs(now - this.#storedAt) >= ALIVE_MS) {
       this.#storedAt = now;

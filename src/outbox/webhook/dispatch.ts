@@ -9,8 +9,9 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import { type JumpWatch, watchForJumps } from '../../oauth/jump-watch.ts';
+import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
 import { newId } from '../../store/id.ts';
-import type { MessageEvent } from '../../store/types-outbox.ts';
+import type { Ahead, MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiKey, NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
@@ -51,6 +52,11 @@ const KEEP_MS = 14 * 86_400_000;
 const PRUNE_EVERY_MS = 3_600_000;
 /** Word of a change can be lost; this is the longest it then takes. */
 const LOOK_EVERY_MS = 30_000;
+
+/** By what it is told that a delivery was dated by a clock that ran ahead. */
+export function webhooksAheadOf(now: number): Omit<Ahead, 'keepMs'> {
+  return { now, latest: now + MAX_PUT_OFF_MS, tolerated: now + CLOCK_TOLERANCE_MS };
+}
 
 export function startWebhooks(deps: WebhookDeps): { close(): Promise<void> } {
   const dispatcher = new WebhookDispatcher(deps);
@@ -233,9 +239,9 @@ class WebhookDispatcher {
     const now = clock.now();
     for (const [id, { failures, until }] of this.#resting)
       if (until > now + REST_MS.maxMs * 2) this.#resting.set(id, { failures, until: now });
-    const recalled = await store.webhooks.recall({ now, latest: now + MAX_PUT_OFF_MS });
+    const recalled = await store.webhooks.recall(webhooksAheadOf(now));
     if (recalled > 0)
-      log.warn({ deliveries: recalled }, 'webhooks were put off by a clock that ran ahead; they are due now');
+      log.warn({ deliveries: recalled }, 'webhooks were dated by a clock that ran ahead; they are due now');
   }
 
   async #try(webhook: Webhook, due: WebhookDelivery): Promise<void> {

@@ -5,7 +5,7 @@ import { baseError } from '../../base/error.ts';
 import { replyTo } from '../../base/replies.ts';
 import { accessError } from '../../access/errors.ts';
 import { oauthError } from '../../oauth/errors.ts';
-import { outboxError } from '../../outbox/errors.ts';
+import { OUTCOMES, outboxError } from '../../outbox/errors.ts';
 import { storeError } from '../../store/errors.ts';
 import { vaultError } from '../../vault/errors.ts';
 import { apiError } from './errors.ts';
@@ -46,7 +46,7 @@ export function problemOf(thrown: unknown, requestId: string, now: number): Resp
   const { violations, ...facts } = error.detail;
   const body = {
     type: `/errors/${error.code}`,
-    title: TITLES[error.kind],
+    title: titleOf(error, status),
     status,
     // What a defect says is for the log: it may quote anything.
     detail: error.kind === 'bug' ? 'the log has more under this request id' : error.message,
@@ -69,6 +69,11 @@ export function problemOf(thrown: unknown, requestId: string, now: number): Resp
   });
 }
 
+/** What the operator has to correct is no fault of the request, although its kind is that of a misuse. */
+function titleOf({ kind }: PosternError, status: number): string {
+  return kind === 'misuse' && status >= 500 ? 'whoever runs this Postern has to act' : TITLES[kind];
+}
+
 /** The HTTP status of a failure. */
 export function statusOf(error: PosternError): number {
   return replyTo(error).http;
@@ -81,11 +86,12 @@ function retryAfter(error: PosternError, status: number, now: number): number | 
   return status === 503 || error.kind === 'later' ? SOON_S : undefined;
 }
 
-/** What `type` leads to: a code in plain words. Undefined for a code that the API never gives. */
+/** What `type` leads to, and what events and messages name: a code in plain words. Undefined for a code that the API never gives. */
 export function explanationOf(code: string): string | undefined {
   const table: Readonly<Record<string, ErrorRow>> = {
     ...apiError.table,
     ...outboxError.table,
+    ...OUTCOMES,
     ...accessError.table,
     ...storeError.table,
     ...vaultError.table,

@@ -2,6 +2,7 @@ import type { Engine } from '../engine.ts';
 import type { ApiKeyRow } from '../schema.ts';
 import type { ApiKey, ApiKeyTable } from '../types-api.ts';
 import { fromJson } from './json.ts';
+import { withoutNames } from './withdraw.ts';
 
 export function apiKeyTable(engine: Engine): ApiKeyTable {
   const { read, write } = engine;
@@ -47,6 +48,15 @@ export function apiKeyTable(engine: Engine): ApiKeyTable {
           .where('revoked_at', 'is', null)
           .executeTakeFirst();
         return { result: done.numUpdatedRows > 0n, changed: done.numUpdatedRows > 0n };
+      }),
+    withdraw: (names, at) =>
+      write('api-keys', async (trx) => {
+        const asked = trx.selectFrom('api_keys').select(['id', 'label', 'mailboxes', 'revoked_at']);
+        const rows = await (engine.name === 'postgres' ? asked.forUpdate() : asked).execute();
+        const found = withoutNames(rows, names, at);
+        for (const { id, change } of found)
+          await trx.updateTable('api_keys').set(change).where('id', '=', id).execute();
+        return { result: found.flatMap(({ holder }) => holder ?? []), changed: found.length > 0 };
       }),
     touch: (id, at) =>
       read(async (db) => {

@@ -2,6 +2,7 @@ import type { Engine } from '../engine.ts';
 import type { AppPasswordRow } from '../schema.ts';
 import type { AppPassword, AppPasswordTable } from '../types.ts';
 import { fromJson } from './json.ts';
+import { withoutNames } from './withdraw.ts';
 
 export function appPasswordTable(engine: Engine): AppPasswordTable {
   const { read, write } = engine;
@@ -50,6 +51,15 @@ export function appPasswordTable(engine: Engine): AppPasswordTable {
           .where('revoked_at', 'is', null)
           .executeTakeFirst();
         return { result: done.numUpdatedRows > 0n, changed: done.numUpdatedRows > 0n };
+      }),
+    withdraw: (names, at) =>
+      write('app-passwords', async (trx) => {
+        const asked = trx.selectFrom('app_passwords').select(['id', 'label', 'mailboxes', 'revoked_at']);
+        const rows = await (engine.name === 'postgres' ? asked.forUpdate() : asked).execute();
+        const found = withoutNames(rows, names, at);
+        for (const { id, change } of found)
+          await trx.updateTable('app_passwords').set(change).where('id', '=', id).execute();
+        return { result: found.flatMap(({ holder }) => holder ?? []), changed: found.length > 0 };
       }),
     touch: (used) =>
       // No topic: nobody decides anything by this column, and a sign-in must not make every process read the table again.

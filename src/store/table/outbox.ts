@@ -2,6 +2,7 @@ import { CompiledQuery, type Insertable, type SelectQueryBuilder, sql } from 'ky
 import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
+import { datedAhead, recallAhead } from './outbox-ahead.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
 import { changeOne, forgetMessages, insertRows, known, octetsOf, take } from './outbox-write.ts';
 
@@ -274,17 +275,19 @@ export function outboxTable(engine: Engine): OutboxTable {
         }
         return { result: undefined, changed: false };
       }),
-    recall: ({ now, latest }) =>
-      engine.write(undefined, async (trx) => {
-        const { numUpdatedRows } = await trx
-          .updateTable('outbox_messages')
-          .set({ state_at: now })
-          .where('state', '=', 'queued')
-          .where('state_at', '>', latest)
-          .where('attempts', '>', 0)
-          .executeTakeFirst();
-        return { result: Number(numUpdatedRows), changed: false };
-      }),
+    recall: (ahead) =>
+      engine.write(undefined, async (trx) => ({ result: await recallAhead(trx, ahead), changed: false })),
+    ahead: (ahead) =>
+      read(
+        async (db) =>
+          (
+            await db
+              .selectFrom('outbox_messages')
+              .select(sql<number>`count(*)`.as('n'))
+              .where(datedAhead(ahead))
+              .executeTakeFirstOrThrow()
+          ).n,
+      ),
     note: (message, events) =>
       write('outbox', async (trx) => {
         await insertRows(

@@ -16,6 +16,19 @@ export function spaceTable(engine: Engine): SpaceTable {
   };
   return {
     state: () => read(state),
+    damage: (octets) =>
+      read(async (db) => {
+        if (name === 'postgres') return undefined;
+        if ((await state(db)).octets <= octets) {
+          const { rows } = await sql.raw<Record<string, string>>('PRAGMA quick_check(1)').execute(db);
+          const said = Object.values(rows[0] ?? {})[0];
+          return said === undefined || said === 'ok' ? undefined : said;
+        }
+        const tables = await sql<{ name: string }>`SELECT name FROM sqlite_schema WHERE type = 'table'`.execute(db);
+        for (const table of tables.rows)
+          await sql`SELECT 1 FROM ${sql.table(table.name)} NOT INDEXED LIMIT 1`.execute(db);
+        return undefined;
+      }),
     release: (octets) =>
       read(async (db) => {
         const before = await state(db);

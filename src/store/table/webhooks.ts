@@ -1,11 +1,21 @@
+import { type RawBuilder, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { WebhookRow } from '../schema.ts';
 import type { Webhook, WebhookTable } from '../types-api.ts';
+import type { Ahead } from '../types-outbox.ts';
 import { fromJson } from './json.ts';
 import { deliveryValues, webhookDelivery } from './webhook-delivery-row.ts';
 
 export function webhookTable(engine: Engine): WebhookTable {
   const { read, write } = engine;
+  const lastTryAt =
+    engine.name === 'postgres'
+      ? sql<number>`(attempts::jsonb -> -1 ->> 'at')::bigint`
+      : sql<number>`json_extract(attempts, '$[#-1].at')`;
+  /** Waiting deliveries whose time was reckoned by a clock that ran ahead: what last happened to them lies in the future. */
+  const datedAhead = ({ now, latest, tolerated }: Omit<Ahead, 'keepMs'>): RawBuilder<boolean> =>
+    sql<boolean>`state = 'pending' AND next_at > ${now}
+      AND (next_at > ${latest} OR created_at > ${tolerated} OR ${lastTryAt} > ${tolerated})`;
   return {
     insert: (row, most) =>
       write('webhooks', async (trx) => {
@@ -113,13 +123,23 @@ export function webhookTable(engine: Engine): WebhookTable {
         }
         return { result: rows.map(webhookDelivery), changed: false };
       }),
-    recall: ({ now, latest }) =>
+    ahead: (ahead) =>
+      read(
+        async (db) =>
+          (
+            await db
+              .selectFrom('webhook_deliveries')
+              .select(sql<number>`count(*)`.as('n'))
+              .where(datedAhead(ahead))
+              .executeTakeFirstOrThrow()
+          ).n,
+      ),
+    recall: (ahead) =>
       write(undefined, async (trx) => {
         const { numUpdatedRows } = await trx
           .updateTable('webhook_deliveries')
-          .set({ next_at: now })
-          .where('state', '=', 'pending')
-          .where('next_at', '>', latest)
+          .set({ next_at: ahead.now })
+          .where(datedAhead(ahead))
           .executeTakeFirst();
         return { result: Number(numUpdatedRows), changed: false };
       }),

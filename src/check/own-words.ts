@@ -1,0 +1,142 @@
+/** What Postern itself says to mail programs and in its log: which code or topic a pasted line of ours belongs to. */
+import { asciiLine } from '../base/ascii-line.ts';
+
+/** Words of our replies that have no hint of the tables behind them, and their codes. Tests hold them against the code that says them. */
+const REPLIES: readonly (readonly [words: RegExp, code: string])[] = [
+  [/the user name or app password is not right/i, 'gateway.wrong-password'],
+  [/stands for every address of its domain/i, 'gateway.user-name'],
+  [/too many failed sign-ins/i, 'gateway.slowed'],
+  [
+    /the mailbox was closed|this mailbox was closed|the consent for \S+ has ended|has to be signed in to again/i,
+    'gateway.consent-needed',
+  ],
+  [/the organisation does not let \S+ in|\S+ is not let in|is suspended here/i, 'gateway.consent-needed'],
+  [/the provider does not let/i, 'gateway.provider-refused'],
+  [/the provider of \S+ cannot be used/i, 'gateway.misconfigured'],
+  [/the provider of \S+ is not available/i, 'gateway.provider-unreachable'],
+  [/is open in another POP3 session/i, 'gateway.maildrop-in-use'],
+  [/the provider does not open \S+ again so soon/i, 'gateway.login-delay'],
+  [/too many connections(?: from this address|, try again later)/i, 'gateway.too-many-connections'],
+  [/no sign-in within the time allowed/i, 'gateway.sign-in-too-slow'],
+  [
+    /the server is shutting down|the server cannot work just now|this app password is no longer valid|closed after long silence/i,
+    'gateway.ended',
+  ],
+];
+
+export interface OwnWords {
+  readonly name: string;
+  readonly title: string;
+  readonly text: readonly string[];
+  readonly commands: readonly string[];
+}
+
+/** Reasons that log lines and metrics name, and replies before a sign-in that are no failure of ours. */
+const WORDS: readonly (OwnWords & { readonly words: RegExp })[] = [
+  ...(
+    [
+      [
+        'unknown-password',
+        'no app password like this exists here: mistyped, made at another installation, or a password of the account',
+        'make a new one; it is shown once',
+      ],
+      [
+        'wrong-mailbox',
+        'the app password is right, but does not open this mailbox',
+        'see which mailboxes it opens, or correct the user name',
+      ],
+      [
+        'wrong-protocol',
+        'the app password is right, but not for this protocol',
+        'see which protocols it is for; make another one that includes this protocol',
+      ],
+      [
+        'wrong-network',
+        'the app password is right, but not from this network address',
+        'see which networks it is for; make another one for where the program is now',
+      ],
+      ['expired', 'the app password has reached its end', 'make a new one'],
+      ['revoked', 'the app password was revoked', 'make a new one if the program is still in use'],
+      [
+        'no-such-mailbox',
+        'the app password is right, and there is no mailbox with this user name',
+        'correct the user name; it is the address of the mailbox',
+      ],
+      [
+        'slow-down',
+        'too many wrong passwords came before, so this attempt was not looked at',
+        'wait, and look which program has the wrong password',
+      ],
+    ] as const
+  ).map(([name, what, next]) => ({
+    name,
+    words: new RegExp(`^(?:reason[=:"' ]+)?${name}["']?$`, 'i'),
+    title: `A sign-in that was refused: ${what}`,
+    text: [
+      `This is the reason in the log line “sign-in refused” and in the audit record signin.local. The mail program is told the same for every reason${name === 'slow-down' ? ', but this one' : ''}.`,
+      `Next: ${next}.`,
+    ],
+    commands: ['postern password list', 'postern password add --mailbox ADDRESS --label PROGRAM'],
+  })),
+  ...(
+    [
+      [
+        'old-version',
+        'a mail program or device speaks no TLS 1.2',
+        'look for newer firmware or for TLS 1.2 in its settings; a device that has neither may send without TLS to the listener for devices (outbox.devices) from a network that is named there',
+      ],
+      [
+        'no-common-cipher',
+        'a mail program or device offers no cipher that is used here',
+        'update it; with a certificate of your own, check that its key is not below 2,048 bits of RSA',
+      ],
+      [
+        'certificate-refused',
+        'a mail program or device does not trust the certificate of this gateway',
+        'import ca.pem there, or use a certificate it trusts; if the name is wrong, set hostname in postern.yaml',
+      ],
+      [
+        'not-tls',
+        'plain text came to a port on which TLS begins with the first octet',
+        'choose SSL/TLS for this port in the program, or give it the port with STARTTLS',
+      ],
+    ] as const
+  ).map(([name, what, next]) => ({
+    name,
+    words: new RegExp(`^(?:reason[=:"' ]+)?${name}["']?$`, 'i'),
+    title: `A TLS handshake that failed: ${what}`,
+    text: ['This is the reason in the log and in postern_tls_handshakes_failed_total.', `Next: ${next}.`],
+    commands: ['postern explain devices', 'postern explain tls'],
+  })),
+  {
+    name: '530 5.7.0',
+    words: /sign in with AUTH first|use STARTTLS first/i,
+    title: 'Postern wants the sign-in, or TLS, before this command',
+    text: [
+      '“sign in with AUTH first”: the program tried to send without a user name and a password. Switch sign-in on in its settings: the address of the mailbox and an app password.',
+      '“use STARTTLS first”: this port takes a password only after STARTTLS. Choose STARTTLS in the program, or give it the port with TLS from the first byte.',
+      'A device that cannot sign in sends to the listener for devices instead: postern explain devices.',
+    ],
+    commands: ['postern password add --mailbox ADDRESS --label PROGRAM', 'postern client-config ADDRESS'],
+  },
+];
+
+/** The code of a reply that was pasted, by its own words or by the next step that stands in it; undefined for anybody else's. */
+export function codeOfReply(
+  asked: string,
+  tables: readonly Readonly<Record<string, { readonly hint: string }>>[],
+): string | undefined {
+  const own = REPLIES.find(([words]) => words.test(asked))?.[1];
+  if (own !== undefined) return own;
+  const hint = /\(([^()]{20,}(?:\([^()]*\)[^()]*)*)\)\s*$/.exec(asked)?.[1];
+  if (hint === undefined) return undefined;
+  const said = (text: string): string => asciiLine(text, LONG);
+  return tables.flatMap((table) => Object.entries(table)).find(([, row]) => said(row.hint) === said(hint))?.[0];
+}
+
+export function wordsOf(asked: string): OwnWords | undefined {
+  const found = WORDS.find(({ words }) => words.test(asked));
+  return found && { name: found.name, title: found.title, text: found.text, commands: found.commands };
+}
+
+const LONG = 1000;

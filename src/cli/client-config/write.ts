@@ -1,0 +1,147 @@
+/** The configuration of one program for one mailbox, with what would make it fail said before it is tried. */
+import { existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { systemClock } from '../../base/clock.ts';
+import { shellWord } from '../../base/shell.ts';
+import { checkPair, covers } from '../../protocol/tls/pair.ts';
+import { type CertificateFiles, readCertificate } from '../../server/certificate-in-use.ts';
+import { certificateFiles, certificateNames } from '../../server/certificate.ts';
+import { DEFAULT_LISTENERS, listenersYaml } from '../../server/config-listeners.ts';
+import type { Config } from '../../server/config.ts';
+import type { Instance } from '../../server/instance.ts';
+import { rowOf } from '../../store/table/mailboxes.ts';
+import type { Mailbox, Protocol } from '../../store/types.ts';
+import { cliError } from '../errors.ts';
+import type { MailProgram } from './programs.ts';
+import { type ClientConfig, type Door, doorsOf, type Security } from './settings.ts';
+
+export interface WriteOptions {
+  readonly password: string;
+  readonly security?: Security;
+  /** Name that the program uses for this machine. */
+  readonly host?: string;
+  /** Where the program finds the CA, when that is a copy. */
+  readonly caFile?: string;
+}
+
+/** @throws cli.usage when mailbox, program and gateway have no protocol in common, or the CA is not there */
+export async function writeConfig(
+  { config }: Pick<Instance, 'config'>,
+  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>,
+  program: MailProgram,
+  options: WriteOptions,
+): Promise<ClientConfig> {
+  const doors = doorsOf(config, {
+    ...(options.security === undefined ? {} : { security: options.security }),
+    ...(options.host === undefined ? {} : { host: options.host }),
+    ...(program.can === undefined ? {} : { can: program.can }),
+  });
+  const wanted = program.protocols.filter((protocol) => mailbox.protocols.includes(protocol));
+  const door = (protocol: Protocol): Door | undefined => (wanted.includes(protocol) ? doors[protocol] : undefined);
+  const [imap, pop3, smtp] = [door('imap'), door('pop3'), door('smtp')];
+  if (wanted.length === 0)
+    throw cliError(
+      'cli.usage',
+      `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
+      {
+        hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${program.protocols.join(',')}`,
+      },
+    );
+  const missing = unserved(wanted, doors);
+  if (!imap && !pop3 && !smtp)
+    throw cliError('cli.usage', `the gateway has no listener for ${wanted.join(' or ')}`, { hint: howToAdd(missing) });
+  const files = await certificateFiles(config, systemClock, 'keep');
+  const ca = files.ca === undefined ? undefined : (options.caFile ?? files.ca);
+  if (files.ca !== undefined && !existsSync(files.ca))
+    throw cliError('cli.usage', `the CA file ${files.ca} is not there, so the program could not verify the gateway`, {
+      hint: config.tls ? 'correct tls.ca in postern.yaml' : 'make it: postern init --no-mailbox',
+    });
+  const { address } = mailbox;
+  const { listeners } = config;
+  const written = program.write({ address, password: options.password, imap, pop3, smtp, listeners, ca });
+  const notes = [
+    ...(missing.length === 0 ? [] : [`no ${serversOf(missing)}: ${howToAdd(missing)}`]),
+    ...namesNotCovered(config, files, [imap, pop3, smtp]),
+    ...(ca === undefined ? [] : howToReach(ca, files)),
+  ];
+  return { ...written, notes: [...notes, ...written.notes] };
+}
+
+/** What the program needs and no listener speaks: one of IMAP and POP3 is enough. */
+function unserved(
+  wanted: readonly Protocol[],
+  doors: Readonly<Record<Protocol, Door | undefined>>,
+): readonly Protocol[] {
+  const incoming = wanted.filter((protocol) => protocol !== 'smtp');
+  return [
+    ...(incoming.some((protocol) => doors[protocol]) ? [] : incoming.slice(0, 1)),
+    ...(wanted.includes('smtp') && !doors.smtp ? (['smtp'] as const) : []),
+  ];
+}
+
+function serversOf(protocols: readonly Protocol[]): string {
+  return protocols
+    .map((protocol) => (protocol === 'smtp' ? 'outgoing server (smtp)' : `incoming server (${protocol})`))
+    .join(' and no ');
+}
+
+/** A list in postern.yaml is the whole list. */
+function howToAdd(protocols: readonly Protocol[]): string {
+  const entries = DEFAULT_LISTENERS.filter(({ protocol, tls }) => protocols.includes(protocol) && tls === 'implicit');
+  const [, ...lines] = listenersYaml(entries).map((line) => line.trim());
+  return `the list of listeners in postern.yaml replaces the default one and has none for it; add: ${lines.join(' and ')}`;
+}
+
+/** What makes every TLS client turn away. */
+function namesNotCovered(
+  config: Config,
+  files: CertificateFiles,
+  doors: readonly (Door | undefined)[],
+): readonly string[] {
+  const hosts = new Set(doors.flatMap((door) => (door === undefined || door.security === 'plain' ? [] : [door.host])));
+  let leaf;
+  try {
+    ({ leaf } = checkPair(readCertificate(files)));
+  } catch {
+    // A certificate that cannot be used is told by `check`, and by `serve`, which does not start with it.
+    return [];
+  }
+  const names = (leaf.subjectAltName ?? '').replaceAll(/(?:DNS|IP Address):/g, '');
+  return [...hosts]
+    .filter((host) => !covers(leaf, host))
+    .map((host) => {
+      const what = `the gateway’s certificate is not for ${host} (it is for ${names}), so programs that verify it refuse it`;
+      if (config.tls)
+        return `${what}: give --host a name it is for, or set a certificate for ${host} (tls: in postern.yaml)`;
+      return certificateNames(config).includes(host)
+        ? `${what}: start postern serve again, which makes one for this name`
+        : `${what}: set hostname: ${host} in postern.yaml and start postern serve again, or give --host a name it is for`;
+    });
+}
+
+/** A CA in a folder that only its owner may open is of no use to the programs of anybody else. */
+function howToReach(ca: string, files: CertificateFiles): readonly string[] {
+  const own = files.ca;
+  const copy = (to: string): string => `sudo install -m 644 ${shellWord(own ?? '')} ${shellWord(to)}`;
+  if (ca !== own) return existsSync(ca) ? [] : [`${ca} is not there yet: ${copy(ca)}`];
+  if (isReadByAll(ca)) return [];
+  return [
+    `only the user of this installation can read ${ca}; for programs of other users: ${copy(COPY)}, and give --ca-file ${COPY} here`,
+  ];
+}
+
+/** Readable by everybody on every usual system, and of no meaning to the system itself. */
+const COPY = '/usr/local/share/postern-ca.pem';
+
+function isReadByAll(path: string): boolean {
+  try {
+    if ((statSync(path).mode & 0o004) === 0) return false;
+    for (let folder = dirname(path); ; folder = dirname(folder)) {
+      if ((statSync(folder).mode & 0o001) === 0) return false;
+      if (folder === dirname(folder)) return true;
+    }
+  } catch {
+    // Whoever cannot look at it cannot say that others can.
+    return false;
+  }
+}

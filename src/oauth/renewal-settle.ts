@@ -1,0 +1,93 @@
+/** What is written down of a renewal that failed. */
+import { asError, isError } from '../base/error.ts';
+import type { PosternError } from '../base/error.ts';
+import type { Grant, GrantState, Lease } from '../store/types.ts';
+import { isAppOnly } from './flows.ts';
+import type { GrantTokens } from './grant-tokens.ts';
+import type { RenewalDeps } from './renewal.ts';
+import { afterFailure } from './renewal-record.ts';
+import { needsOwner } from './schedule.ts';
+
+/** What is asked for: a token to use, or only how the provider answers. */
+export type RenewalPurpose = 'use' | 'diagnosis';
+
+export interface Asked {
+  /** As it was before the request was marked, and as it is now. */
+  readonly before: Grant;
+  readonly now: Grant;
+  readonly purpose: RenewalPurpose;
+}
+
+/** What a person must mend is written down; what passes leaves the grant as it was, and so does a diagnosis. */
+export async function settleFailure(
+  lease: Lease,
+  deps: Pick<RenewalDeps, 'clock' | 'emit' | 'log' | 'store'>,
+  { before, now: grant, purpose }: Asked,
+  old: GrantTokens | undefined,
+  error: PosternError,
+): Promise<void> {
+  if (purpose === 'diagnosis') return putBack(lease, deps, before, grant);
+  const now = deps.clock.now();
+  const since = before.state.type === 'needs-consent' ? before.state.since : now;
+  const plan = afterFailure(grant, error, providerCode(error), now);
+  const state: GrantState =
+    // An app-only grant has no consent to renew, and what an administrator mends works again by itself.
+    needsOwner(error) && !isAppOnly(grant.flow)
+      ? {
+          type: 'needs-consent',
+          since,
+          code: stateCode(error),
+          reason: error.message,
+          ...(plan.renewAt === undefined ? {} : { askAgainAt: plan.renewAt }),
+        }
+      : // Whatever was in the way of the question, the last answer still counts.
+        before.state.type === 'needs-consent'
+        ? { ...before.state, ...(plan.renewAt === undefined ? {} : { askAgainAt: plan.renewAt }) }
+        : { type: 'active', since: now, accessExpiresAt: old?.expiresAt ?? 0 };
+  const outcome = await deps.store.grants.update(grant.id, grant.generation, { state, ...plan }, lease).catch(asError);
+  if (outcome !== 'written') {
+    deps.log.warn(
+      { grantId: grant.id, outcome: isError(outcome) ? outcome.code : outcome },
+      'the outcome of a failed renewal could not be stored',
+    );
+  } else if (state.type === 'needs-consent' && before.state.type !== 'needs-consent') {
+    deps.log.warn({ grantId: grant.id, code: error.code, reason: error.message }, 'a grant needs a new consent');
+    await deps.emit({
+      type: 'grant.changed',
+      grantId: grant.id,
+      from: 'active',
+      to: state.type,
+      reason: error.message,
+    });
+  }
+}
+
+/** A look must not leave a trace: the next renewal finds out for itself. */
+async function putBack(
+  lease: Lease,
+  deps: Pick<RenewalDeps, 'log' | 'store'>,
+  { state }: Grant,
+  marked: Grant,
+): Promise<void> {
+  if (marked.state === state) return;
+  const outcome = await deps.store.grants.update(marked.id, marked.generation, { state }, lease).catch(asError);
+  if (outcome === 'written') return;
+  deps.log.warn(
+    { grantId: marked.id, outcome: isError(outcome) ? outcome.code : outcome },
+    'a grant could not be put back after a diagnosis',
+  );
+}
+
+/** What a grant that waits for its owner keeps: the provider's word, unless we know better. */
+function stateCode(error: PosternError): string {
+  return error.code === 'oauth.answer-lost' ? error.code : (providerCode(error) ?? error.code);
+}
+
+/** The provider's own word: `invalid_grant`, with AADSTS numbers where there are any. */
+export function providerCode(error: PosternError): string | undefined {
+  const { error: word, error_codes: codes } = error.detail;
+  if (typeof word !== 'string') return undefined;
+  return Array.isArray(codes) && codes.length > 0
+    ? `${word} ${codes.map((code) => `AADSTS${String(code)}`).join(' ')}`
+    : word;
+}
