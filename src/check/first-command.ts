@@ -8,13 +8,13 @@ import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import { protocolError } from '../protocol/errors.ts';
 import { type CommandResult, ImapSession } from '../protocol/imap/session.ts';
 import { status } from '../protocol/imap/verb/status.ts';
+import { readReply } from '../protocol/smtp/reply.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import { checkError } from './errors.ts';
 import type { Found } from './step.ts';
 
-/** The longest reply we wait for is a STATUS or STAT line. */
+/** The longest reply that is read here is a STAT line. */
 const REPLY_OCTETS = 8192;
-const MAX_LINES = 100;
 
 export interface Session {
   readonly conn: Conn;
@@ -69,28 +69,13 @@ export async function tryEnvelope(session: Session, sender: string): Promise<Fou
     ['RSET', /^250/],
   ] as const) {
     await session.conn.write(`${command}\r\n`);
-    const reply = await smtpReply(session);
+    const { text: reply } = await readReply(session.conn, session.host, session.signal);
     if (wanted.test(reply)) continue;
     // The refusal is what counts; the server may not even take the envelope back.
     await session.conn.write('RSET\r\n').catch((error: unknown) => error);
     throw refusal(session.host, reply, command.split(':')[0]);
   }
   return { says: `${sender} may send: the envelope was taken, and taken back`, facts: { sender } };
-}
-
-async function smtpReply(session: Session): Promise<string> {
-  const texts: string[] = [];
-  for (let lines = 0; lines < MAX_LINES; lines += 1) {
-    const line = await read(session);
-    const [, code, more, text] = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line) ?? [];
-    if (code === undefined)
-      throw protocolError('wire.syntax', `${session.host} does not answer as expected`, {
-        detail: { host: session.host },
-      });
-    texts.push(text!);
-    if (more !== '-') return `${code} ${texts.join(' ')}`;
-  }
-  throw protocolError('wire.syntax', `${session.host} does not come to an end`, { detail: { host: session.host } });
 }
 
 /** What a server's refusal of a command is as an error. */

@@ -1,20 +1,16 @@
 /** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.1, §6.4.1), and the client's view of it. */
 import type { Response } from '../../protocol/imap/response.ts';
-import { noteSelected } from '../../protocol/imap/verb/select.ts';
+import { noteSelected, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Command } from './commands.ts';
 import { selectArguments, type Selection } from './selection.ts';
 import { MessageView } from './view.ts';
 
-interface Selected {
+interface Selected extends SelectedMailbox {
   readonly verb: 'SELECT' | 'EXAMINE';
   /** Undefined when the name was too long to be kept. */
   readonly arguments: Pick<Selection, 'name' | 'condstore'> | undefined;
   view: MessageView;
-  uidValidity: number | undefined;
-  modSeq: string | undefined;
   readOnly: boolean;
-  flags: string | undefined;
-  permanentFlags: string | undefined;
   /** The client may have been told more of the messages without known UID than that they are there. */
   touched: boolean;
 }
@@ -68,11 +64,7 @@ export class Selecting {
       verb: command.verb,
       arguments: selectArguments(command),
       view: new MessageView(),
-      uidValidity: undefined,
-      modSeq: undefined,
       readOnly: false,
-      flags: undefined,
-      permanentFlags: undefined,
       touched: false,
     };
   }

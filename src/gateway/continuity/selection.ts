@@ -1,22 +1,18 @@
 /** The mailbox a client has selected, and what it was told with it. */
 import { isError } from '../../base/error.ts';
 import { CommandReader } from '../../protocol/imap/token.ts';
-import { parseSelect } from '../../protocol/imap/verb/select.ts';
+import { parseSelect, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Command } from './commands.ts';
 import type { MessageView } from './view.ts';
 
-export interface Selection {
+export interface Selection extends Readonly<SelectedMailbox> {
   readonly verb: 'SELECT' | 'EXAMINE';
   /** As on the wire, one octet per character. */
   readonly name: string;
   /** The client is aware of CONDSTORE (RFC 7162 §3.1): responses carry MODSEQ. */
   readonly condstore: boolean;
   readonly view: MessageView;
-  readonly uidValidity: number | undefined;
-  readonly modSeq: string | undefined;
   readonly readOnly: boolean;
-  readonly flags: string | undefined;
-  readonly permanentFlags: string | undefined;
 }
 
 const TAG_AND_VERB = /[^ ]+ (?:SELECT|EXAMINE)/iy;

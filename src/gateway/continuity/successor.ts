@@ -7,7 +7,7 @@ import { formatSequenceSet } from '../../protocol/imap/sequence-set.ts';
 import { type CommandOptions, ImapSession, SESSION_LIMITS, type SessionLimits } from '../../protocol/imap/session.ts';
 import { enable } from '../../protocol/imap/verb/enable.ts';
 import { Fetched } from '../../protocol/imap/verb/fetch.ts';
-import { noteSelected, nothingSelected, select } from '../../protocol/imap/verb/select.ts';
+import { noteSelected, select, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 import type { Selection } from './selection.ts';
@@ -31,7 +31,7 @@ export class Successor {
   readonly #session: ImapSession;
   readonly #now: () => number;
   #view = new MessageView();
-  #mailbox = nothingSelected();
+  #mailbox: SelectedMailbox = {};
   /** Sequence numbers whose flags changed since the mailbox was selected. */
   #changed = new Set<number>();
   #readOnly = false;
@@ -135,7 +135,7 @@ export class Successor {
   #forget(): void {
     this.#view = new MessageView();
     this.#changed.clear();
-    this.#mailbox = nothingSelected();
+    this.#mailbox = {};
     this.#selection = undefined;
   }
 

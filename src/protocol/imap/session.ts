@@ -7,6 +7,7 @@ import { parseResponse, type Response, type ResponseCode } from './response.ts';
 import {
   type AnnouncedLiteral,
   lineOf,
+  type ResponseLimits,
   ResponseReader,
   type ResponseSegments,
   RESPONSE_LIMITS,
@@ -48,11 +49,7 @@ export interface SessionOptions {
   readonly limits?: SessionLimits;
 }
 
-export interface SessionLimits {
-  /** Most octets of a line, of a literal that is kept, of a response. */
-  readonly line: number;
-  readonly literal: number;
-  readonly response: number;
+export interface SessionLimits extends ResponseLimits {
   /** Most octets that are collected for one command. */
   readonly command: number;
   /** Most responses to one command. */

@@ -9,7 +9,6 @@ import {
   hungUp,
   MAX_CHALLENGES,
   refused,
-  REPLY_OCTETS,
   stripped,
   turnedAway,
   unavailable,
@@ -21,6 +20,7 @@ import { encodeInitial, encodeResponse } from '../sasl/line.ts';
 import type { BearerFailure } from '../sasl/mechanism.ts';
 import { plainClient } from '../sasl/plain.ts';
 import type { Conn } from '../wire/conn.ts';
+import { readReply, type ReplyLines } from './reply.ts';
 
 /**
  * Reads the greeting, says EHLO, turns to TLS where asked, and signs in.
@@ -72,7 +72,7 @@ export async function signInWithPassword(
   if (user === undefined || password === undefined) return { capabilities: extensions };
   const line = extensions.find((one) => /^AUTH[ =]/i.test(one)) ?? '';
   const offered = line.toUpperCase().split(/[ =]/).slice(1);
-  let reply: Reply;
+  let reply: ReplyLines;
   if (offered.includes('PLAIN')) {
     const { initial } = plainClient({ user, password });
     reply = await ask(conn, options, `AUTH PLAIN ${encodeInitial(initial!)}`);
@@ -103,15 +103,8 @@ export async function probeExtensions(
 
 type Reach = Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal' | 'host' | 'ehloName'>;
 
-interface Reply {
-  readonly code: number;
-  readonly lines: readonly string[];
-  /** As it came, lines joined by a space. */
-  readonly text: string;
-}
-
 async function open(conn: Conn, options: Reach): Promise<{ greeting: string; extensions: readonly string[] }> {
-  const greeting = await read(conn, options);
+  const greeting = await readReply(conn, options.host, options.signal);
   // RFC 5321 §3.1: 554 is a server that takes no mail from us, 4yz one that is not ready.
   if (greeting.code >= 500) throw turnedAway(options.host, greeting.text);
   if (greeting.code >= 400) throw hungUp(options.host, greeting.text);
@@ -135,23 +128,7 @@ async function ehlo(conn: Conn, options: Reach): Promise<readonly string[]> {
   return reply.lines.slice(1);
 }
 
-async function ask(conn: Conn, options: Reach, line: string): Promise<Reply> {
+async function ask(conn: Conn, options: Reach, line: string): Promise<ReplyLines> {
   await conn.writeInPieces(`${line}\r\n`);
-  return read(conn, options);
-}
-
-/** The longest EHLO reply seen has 20 lines. */
-const MAX_LINES = 200;
-
-async function read(conn: Conn, options: Reach): Promise<Reply> {
-  const lines: string[] = [];
-  for (;;) {
-    const octets = await conn.line(REPLY_OCTETS, options.signal);
-    if (octets === undefined) throw protocolError('wire.closed', `${options.host} closed the connection`);
-    const line = octets.toString('utf8');
-    const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
-    if (!found || lines.length >= MAX_LINES) throw unexpected(options.host, line);
-    lines.push(found[3]!);
-    if (found[2] !== '-') return { code: Number(found[1]), lines, text: `${found[1]} ${lines.join(' ')}` };
-  }
+  return readReply(conn, options.host, options.signal);
 }

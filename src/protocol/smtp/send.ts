@@ -2,6 +2,7 @@
 import { asError, type PosternError } from '../../base/error.ts';
 import { protocolError } from '../errors.ts';
 import type { Conn } from '../wire/conn.ts';
+import { readReply } from './reply.ts';
 import { encodeXtext } from './envelope.ts';
 
 export interface SmtpReply {
@@ -42,9 +43,6 @@ export type SendResult =
   /** Nobody knows: the connection was lost after the last octet was on its way, or what came was no answer to it. */
   | { readonly type: 'unknown'; readonly reason: string };
 
-/** The longest reply line, and how many lines a reply may have. */
-const REPLY_OCTETS = 64 * 1024;
-const MAX_LINES = 200;
 /** Octets written at once, at least. */
 const BLOCK_OCTETS = 64 * 1024;
 
@@ -284,21 +282,9 @@ export class SmtpSender {
   }
 
   async #reply(signal: AbortSignal | undefined): Promise<SmtpReply> {
-    const lines: string[] = [];
-    for (;;) {
-      const octets = await this.#conn.line(REPLY_OCTETS, signal);
-      if (octets === undefined) throw protocolError('wire.closed', `${this.#host} closed the connection`);
-      const line = octets.toString('utf8');
-      const found = /^([2-5]\d\d)([ -]?)(.*)$/s.exec(line);
-      if (!found || lines.length >= MAX_LINES)
-        throw protocolError('wire.syntax', `${this.#host} does not answer as expected: ${line.slice(0, 200)}`);
-      lines.push(found[3]!);
-      if (found[2] === '-') continue;
-      const code = Number(found[1]);
-      const text = `${found[1]} ${lines.join(' ')}`;
-      if (code === 421) this.#usable = false;
-      return { code, enhanced: /^([245]\.\d{1,3}\.\d{1,3})\b/.exec(lines[0]!)?.[1], text };
-    }
+    const { code, lines, text } = await readReply(this.#conn, this.#host, signal);
+    if (code === 421) this.#usable = false;
+    return { code, enhanced: /^([245]\.\d{1,3}\.\d{1,3})\b/.exec(lines[0]!)?.[1], text };
   }
 }
 

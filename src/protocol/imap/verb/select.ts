@@ -13,33 +13,21 @@ export interface SelectCommand {
 
 /** What a server says of a mailbox as it is selected, and when it changes. */
 export interface SelectedMailbox {
-  exists: number | undefined;
+  exists?: number;
   /** Servers of IMAP4rev2 have none. */
-  recent: number | undefined;
-  uidValidity: number | undefined;
-  uidNext: number | undefined;
+  recent?: number | undefined;
+  uidValidity?: number;
+  uidNext?: number;
   /** HIGHESTMODSEQ, up to 63 bits. */
-  modSeq: string | undefined;
+  modSeq?: string;
   /** With parentheses. */
-  flags: string | undefined;
-  permanentFlags: string | undefined;
+  flags?: string;
+  permanentFlags?: string;
 }
 
 export interface SelectResult extends CommandResult {
   readonly mailbox: SelectedMailbox;
   readonly readOnly: boolean;
-}
-
-export function nothingSelected(): SelectedMailbox {
-  return {
-    exists: undefined,
-    recent: undefined,
-    uidValidity: undefined,
-    uidNext: undefined,
-    modSeq: undefined,
-    flags: undefined,
-    permanentFlags: undefined,
-  };
 }
 
 /** @throws as `ImapSession.run` */
@@ -48,7 +36,7 @@ export async function select(
   command: SelectCommand,
   options: CommandOptions = {},
 ): Promise<SelectResult> {
-  const mailbox = nothingSelected();
+  const mailbox: SelectedMailbox = {};
   const result = await session.run(formatSelect(command), {
     ...options,
     untagged: (response, segments) => {
@@ -56,8 +44,8 @@ export async function select(
       options.untagged?.(response, segments);
     },
   });
-  const uidValidity = result.code?.name === 'UIDVALIDITY' ? Number(result.code.text) : mailbox.uidValidity;
-  return { ...result, mailbox: { ...mailbox, uidValidity }, readOnly: result.code?.name === 'READ-ONLY' };
+  if (result.code?.name === 'UIDVALIDITY') mailbox.uidValidity = Number(result.code.text);
+  return { ...result, mailbox, readOnly: result.code?.name === 'READ-ONLY' };
 }
 
 function formatSelect({ verb, mailbox, condstore = false }: SelectCommand): CommandText {
@@ -65,7 +53,7 @@ function formatSelect({ verb, mailbox, condstore = false }: SelectCommand): Comm
 }
 
 /** Writes down what a response says of the selected mailbox, if it does. */
-export function noteSelected(selected: Partial<SelectedMailbox>, response: Response): void {
+export function noteSelected(selected: SelectedMailbox, response: Response): void {
   if (response.type === 'message-count') {
     if (response.name === 'EXISTS') selected.exists = response.number;
     else selected.recent = response.number;
@@ -87,7 +75,7 @@ export function parseSelect(reader: CommandReader): { readonly mailbox: Buffer; 
 }
 
 /** What a server says at a SELECT, with CRLF. Undefined is left out. @param unseen number of the first unseen message */
-export function formatSelected(mailbox: Partial<SelectedMailbox>, unseen?: number): string {
+export function formatSelected(mailbox: SelectedMailbox, unseen?: number): string {
   const { exists, flags, modSeq, permanentFlags, recent, uidNext, uidValidity } = mailbox;
   const lines = [
     exists === undefined ? undefined : `${exists} EXISTS`,
