@@ -12,9 +12,10 @@ import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
+import { stillAllowed, type StillAllowedDeps } from './still-allowed.ts';
 import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
-export interface AttemptDeps extends JobDeps {
+export interface AttemptDeps extends JobDeps, StillAllowedDeps {
   readonly log: Log;
   readonly settler: Settler;
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
@@ -75,6 +76,8 @@ export async function attempt(
   let restsUntil = Infinity;
   let closed: Outcome | undefined;
   const job = new Job(deps, message, mailbox, hold);
+  const forbidden = await stillAllowed(deps, job);
+  if (forbidden) return settle(deps, job.message, mailbox, 'none', forbidden, now);
   for (const [at, route] of routes.entries()) {
     const started = deps.clock.now();
     const raw = await route.send(job, signal);

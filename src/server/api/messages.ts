@@ -10,7 +10,7 @@ import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
 import { findMessage, keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
-import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor } from './request.ts';
+import { type ApiContext, type ApiDeps, mailboxesOf, mailboxFor, streamedBody } from './request.ts';
 import { json, page, pageOf, pageQuery, problems, readCursor, text } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
@@ -219,7 +219,7 @@ async function sendFinished(
   query: z.infer<typeof rawQuery>,
   key: string | undefined,
 ): Promise<Accepted> {
-  const { addresses, octets } = await readFinished(c.env.octets);
+  const { addresses, octets } = await readFinished(streamedBody(c));
   const { localDomain } = deps.outbox;
   const whole = (address: string): string =>
     localDomain === undefined || address === '' || address.includes('@') ? address : `${address}@${localDomain}`;
