@@ -126,6 +126,58 @@ describe('redaction', () => {
       assert.equal(clean(text), text);
   });
 
+  test('A39: an app password or API key in every usual encoding, joined, grouped and broken over lines', () => {
+    const password = 'hjk7qpabcdefghjkmnpqrs0123';
+    const key = 'postern_0123456789abcdefghjkmnpqrstvwxyz';
+    const clean = redactor([new Secret(key)], new Map(), (word) => word === password || `postern_${word}` === key);
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const plainSignIn = (value: string): string => base64(`\0alice@contoso.test\0${value}`);
+    for (const value of [password, key]) {
+      const octets = [...Buffer.from(value)];
+      const hex = (octet: number): string => octet.toString(16).padStart(2, '0');
+      for (const text of [
+        value,
+        value.toUpperCase(),
+        base64(value),
+        base64(base64(value)),
+        Buffer.from(value).toString('hex'),
+        octets.map(hex).join(':'),
+        octets.map(hex).join(' '),
+        octets.map((octet) => `%${hex(octet).toUpperCase()}`).join(''),
+        octets.map((octet) => `\\u00${hex(octet)}`).join(''),
+        octets.map((octet) => `&#${octet};`).join(''),
+        octets.map((octet) => `&#x${hex(octet)};`).join(''),
+        JSON.stringify(octets),
+        `${value.slice(0, 12)}\n${value.slice(12)}`,
+        `${value.slice(0, 12)}\\n${value.slice(12)}`,
+        `${value.slice(0, 12)}=\\r\\n${value.slice(12)}`,
+        `/v1/messages/${value}/x`,
+        `pw${value}`,
+        `password_${value}_end`,
+        `${value}abc`,
+        `pass=${value}&x=1`,
+        `AUTH PLAIN ${plainSignIn(value)}`,
+        `${plainSignIn(value).slice(0, 30)} ${plainSignIn(value).slice(30)}`,
+        plainSignIn(value).replace(/.{20}/g, '$&\n'),
+        plainSignIn(value).replace(/.{20}/g, '$&\\r\\n'),
+        base64(`user=alice@contoso.test\u0001auth=Bearer ${value}\u0001\u0001`),
+        Buffer.from(value, 'utf16le').toString('base64'),
+        value.match(/.{1,4}/g)!.join('.'),
+        value.match(/.{1,4}/g)!.join('  '),
+        `sasl${plainSignIn(value)}`,
+        `response:x${base64(value)}`,
+      ]) {
+        const said = clean(`before >>> ${text} <<< after`);
+        assert.match(said, /^before >>> .*<<< after$/s, text);
+        assert.match(said, /\[secret\]/, text);
+        const rest = said.replaceAll('[secret]', '').replace(/[^A-Za-z0-9]/g, '').length;
+        assert.ok(rest < 'beforeafter'.length + 26, `${text} → ${said}`);
+      }
+    }
+    for (const text of ['key_abcdefghjkmnpqrs0123456789', 'apw_0123456789hjkmnpqrstvwxyza of alice@contoso.test'])
+      assert.equal(clean(text), text);
+  });
+
   test('S7: shapes of secrets nobody told us', () => {
     const clean = redactor([]);
     const password = 'abcdefghjkmnpqrs0123456789';
