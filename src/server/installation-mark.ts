@@ -97,9 +97,9 @@ export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>,
 
 function remember(config: Config, mark: Mark, log: Log): void {
   try {
-    writeFileSync(`${markPath(config)}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
-    giveToOwner(`${markPath(config)}.new`, markPath(config));
-    renameSync(`${markPath(config)}.new`, markPath(config));
+    writeFileSync(`${markPath(config)}.new-${process.pid}`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
+    giveToOwner(`${markPath(config)}.new-${process.pid}`, markPath(config));
+    renameSync(`${markPath(config)}.new-${process.pid}`, markPath(config));
   } catch (error) {
     log.debug({ error }, 'the database could not be remembered now; it will be at the next start');
   }

@@ -181,9 +181,12 @@ function stream(
       async pull(controller) {
         try {
           const { value, done: last } = await pieces.next();
+          // Whoever listened has gone: the stream is closed already.
+          if (isOver) return;
           if (value !== undefined && last !== true) return controller.enqueue(encoder.encode(value));
           controller.close();
         } catch (error) {
+          if (isOver) return;
           deps.log.warn({ error: asError(error) }, 'a stream of events ended early');
           controller.close();
         }
