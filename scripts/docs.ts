@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command, Option } from 'commander';
+import type { Argument, Command, Option } from 'commander';
 import { z } from 'zod';
 import { acts } from '../src/admin/acts.ts';
 import { AUDIT_TYPES } from '../src/audit/types.ts';
@@ -78,7 +78,7 @@ function section(command: Command, parent: string): readonly string[] {
   const children = command.commands.flatMap((child) => section(child, name));
   // A command with options of its own does something even without a subcommand.
   if (children.length > 0 && command.options.length === 0) return children;
-  const usage = [name, ...command.registeredArguments.map((argument) => `<${argument.name()}>`)].join(' ');
+  const usage = [name, ...command.registeredArguments.map(argumentText)].join(' ');
   return [
     `## ${code(usage)}`,
     '',
@@ -88,6 +88,12 @@ function section(command: Command, parent: string): readonly string[] {
     ...helpAfter(command),
     ...children,
   ];
+}
+
+/** As `--help` has it: in angle brackets what has to be there. */
+function argumentText(argument: Argument): string {
+  const text = `${argument.name()}${argument.variadic ? '...' : ''}`;
+  return argument.required ? `<${text}>` : `[${text}]`;
 }
 
 function optionTable(options: readonly Option[]): readonly string[] {
@@ -233,6 +239,10 @@ function configurationPage(): string {
         ['`POSTERN_LOG_LEVEL`, `POSTERN_LOG_LEVEL_FILE`', '`log.level`'],
         ['`POSTERN_LOG_FORMAT`, `POSTERN_LOG_FORMAT_FILE`', '`log.format`'],
         ['`POSTERN_NO_BROWSER`', 'set: print sign-in addresses only, open no browser'],
+        [
+          '`POSTERN_SANDBOX`',
+          'address of the sandbox’s control, for `postern sandbox fault` and the like; default: the one it starts with',
+        ],
       ],
     ),
     '',
@@ -277,7 +287,8 @@ function values(schema: Schema): string {
 function defaultOf(schema: Schema): string {
   const value = schema.default;
   if (value === undefined) return '';
-  if (Array.isArray(value)) return 'see above';
+  if (Array.isArray(value))
+    return value.length === 0 ? 'none' : typeof value[0] === 'object' ? 'see its description' : code(value.join(', '));
   if (typeof value === 'object') return Object.keys(value as object).length === 0 ? '' : code(JSON.stringify(value));
   return code(JSON.stringify(value).replaceAll('"', ''));
 }

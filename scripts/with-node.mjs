@@ -11,11 +11,23 @@
 // Several starts at once wait for one another.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const root = realpathSync(resolve(dirname(fileURLToPath(import.meta.url)), '..'));
 const cache = join(root, '.cache');
 const NODE_VERSION = '24.21.0';
 const NEEDED = [24, 7]; // crypto.argon2 came with 24.7
@@ -69,9 +81,31 @@ function npm(nodeBin, npmArgs, what) {
     );
 }
 
+/** Somebody else's checkout, or one on a read-only disk: said in words, with what to type. */
+function unwritable(error) {
+  if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
+  let owner = '';
+  try {
+    owner = String(statSync(root).uid);
+  } catch {
+    // not even that
+  }
+  const me = process.getuid?.();
+  fail(
+    error.code === 'EROFS'
+      ? `${root} is on a disk that is read-only, and Node or the dependencies are not in it yet\npostern: next: run npm start there once where it can be written`
+      : `${root} belongs to another user (${owner}), and Node or the dependencies are not in it yet (this user is ${me})\npostern: next: run npm start there once as its owner, or make a checkout of your own: git clone ${root} ~/postern`,
+    77,
+  );
+}
+
 // One set-up at a time: an exclusive file, taken over when its owner is gone.
 async function locked(work) {
-  mkdirSync(cache, { recursive: true });
+  try {
+    mkdirSync(cache, { recursive: true });
+  } catch (error) {
+    unwritable(error);
+  }
   const lock = join(cache, 'setup.lock');
   for (;;) {
     try {
@@ -80,8 +114,8 @@ async function locked(work) {
       closeSync(fd);
       break;
     } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-      if (abandoned(lock)) rmSync(lock, { force: true });
+      if (error.code !== 'EEXIST') unwritable(error);
+      if (abandoned(lock)) removeLock(lock);
       else await new Promise((r) => setTimeout(r, 200));
     }
   }
@@ -89,6 +123,13 @@ async function locked(work) {
     work();
   } finally {
     rmSync(lock, { force: true });
+  }
+}
+function removeLock(lock) {
+  try {
+    rmSync(lock, { force: true });
+  } catch (error) {
+    unwritable(error);
   }
 }
 function abandoned(lock) {
@@ -140,15 +181,43 @@ if (!findNode() || !modulesReady())
     }
   });
 
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+/** `postern` where that is this checkout's launcher, otherwise the launcher's path: what is printed can be pasted anywhere. */
+function commandName() {
+  const launcher = join(root, 'bin', 'postern');
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    try {
+      const found = join(folder, 'postern');
+      if (existsSync(found)) return realpathSync(found) === launcher ? 'postern' : launcher;
+    } catch {
+      // a folder that may not be looked into: the shell goes on, too
+    }
+  }
+  return process.platform === 'win32' ? 'npm run -s postern --' : launcher;
+}
+
 const node = findNode();
 const env = {
   ...process.env,
   // Compiled code is cached, so that the second start is fast.
-  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(cache, 'compile'),
+  ...(process.env.NODE_COMPILE_CACHE === undefined && isWritable(cache)
+    ? { NODE_COMPILE_CACHE: join(cache, 'compile') }
+    : {}),
 };
 if (node !== 'node') env.PATH = `${dirname(node)}${delimiter}${process.env.PATH ?? ''}`;
+const isCommand = script === join('src', 'cli', 'main.ts');
+if (isCommand) env.POSTERN_STARTED_AS = commandName();
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', resolve(root, script), ...rest], {
   stdio: 'inherit',
+  // npm has changed to the checkout: files are named from where the person is.
+  ...(isCommand && process.env.npm_lifecycle_event && process.env.INIT_CWD ? { cwd: process.env.INIT_CWD } : {}),
   env,
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));

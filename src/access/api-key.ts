@@ -35,7 +35,7 @@ export interface ApiKeyDeps {
 /** 160 bits: no guessing, and therefore no slow hash (32 characters in base32). */
 const OCTETS = 20;
 /** Lets people and secret scanners recognise a key that lies around. */
-const PREFIX = 'postern_';
+export const API_KEY_PREFIX = 'postern_';
 
 /** Makes one and records it. The key itself is in the result and nowhere else. @throws access.label, access.actions, access.mailboxes, access.network, store.* */
 export async function createApiKey(
@@ -45,7 +45,7 @@ export async function createApiKey(
   const label = request.label.trim();
   if (label === '' || label.length > 100) throw accessError('access.label', 'the label must have 1 to 100 characters');
   if (request.mailboxes.length === 0) throw accessError('access.mailboxes', 'the key opens no mailbox');
-  const key = new Secret(`${PREFIX}${base32(randomBytes(OCTETS))}`);
+  const key = new Secret(`${API_KEY_PREFIX}${base32(randomBytes(OCTETS))}`);
   const row: ApiKey = {
     id: newId('key'),
     label,

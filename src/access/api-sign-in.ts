@@ -6,6 +6,7 @@ import { asError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { Secret } from '../base/secret.ts';
 import { inLedger } from '../store/ledger.ts';
+import { type Remembered, remember } from '../store/remembered.ts';
 import type { ApiKey } from '../store/types-api.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
@@ -24,11 +25,17 @@ export type ApiSignInResult =
 export interface ApiSignIn {
   /** @throws store.unavailable */
   verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult>;
+  /** Whether a key that was verified may still be used. @throws store.unavailable */
+  holds(id: string): Promise<boolean>;
+  /** Calls back once a key was revoked or has ended, for requests that go on for long. */
+  onEnd(key: ApiKey, ended: () => void): { stop(): void };
   close(): void;
 }
 
 /** A row is asked for again after this, should word of a revocation not have come. */
 const TRUST_MS = 5000;
+/** No request lasts as long; a timer could not be set much further ahead either. */
+const LONGEST_MS = 24 * 3_600_000;
 /** "Last used" is for people who clean up: to the minute is enough. */
 const TOUCH_EVERY_MS = 60_000;
 const MINUTE_MS = 60_000;
@@ -59,6 +66,7 @@ class ApiSignInCheck implements ApiSignIn {
   readonly #hashKey: KeyObject;
   readonly #slowDown: SlowDown;
   readonly #watch: { stop(): void };
+  readonly #rows: Remembered<ApiKey>;
   /** By a digest made for this alone. Only keys that exist are kept, so its size is bounded by the table. */
   readonly #known = new Map<string, { readonly key: ApiKey; readonly at: number }>();
   readonly #touched = new Map<string, number>();
@@ -73,6 +81,7 @@ class ApiSignInCheck implements ApiSignIn {
     this.#log = log;
     this.#hashKey = hashKey;
     this.#slowDown = new SlowDown(clock, store.outbox, 'api-keys');
+    this.#rows = remember(store, clock, 'api-keys', (id) => store.apiKeys.find(id));
     this.#watch = store.watch('api-keys', () => {
       this.#generation++;
       this.#known.clear();
@@ -94,7 +103,34 @@ class ApiSignInCheck implements ApiSignIn {
     return waitMs === 0 ? { type: 'accepted', key } : { type: 'over-rate', key, waitMs };
   }
 
+  async holds(id: string): Promise<boolean> {
+    const key = await this.#rows.find(id);
+    return key !== undefined && key.revokedAt === undefined && (key.expiresAt ?? Infinity) > this.#clock.now();
+  }
+
+  onEnd({ id, expiresAt }: ApiKey, ended: () => void): { stop(): void } {
+    const look = (): void => {
+      this.holds(id).then(
+        (holds) => {
+          if (!holds) ended();
+        },
+        // Whoever is about to act on it asks again.
+        (error: unknown) => this.#log.debug({ error: asError(error), apiKeyId: id }, 'a key could not be looked at'),
+      );
+    };
+    const watch = this.#store.watch('api-keys', look);
+    const left = expiresAt === undefined ? Infinity : expiresAt - this.#clock.now();
+    const timer = left < LONGEST_MS ? this.#clock.after(Math.max(left, 0), look) : undefined;
+    return {
+      stop() {
+        watch.stop();
+        timer?.cancel();
+      },
+    };
+  }
+
   close(): void {
+    this.#rows.stop();
     this.#watch.stop();
     this.#slowDown.close();
   }

@@ -98,7 +98,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
   'outbox.sender': { smtp: '550 5.7.60', http: 403 },
   // Whoever asks is known: 401 would have a program ask for another key.
-  'oauth.suspended': { http: 403 },
+  'oauth.suspended': { http: 403, smtp: '550 5.7.1' },
   // Not 5.1.1: the address may exist, and somebody may have blocked it by hand (RFC 3463 §3.8).
   'outbox.suppressed': { smtp: '550 5.7.1' },
   'outbox.too-large': { smtp: '552 5.3.4', http: 413 },

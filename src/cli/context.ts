@@ -11,6 +11,7 @@ import { type Config, readConfig } from '../server/config.ts';
 import { homeOf } from '../server/home.ts';
 import { type Instance, openInstance } from '../server/instance.ts';
 import { openLog, type ServerLog } from '../server/log.ts';
+import { asStarted } from './command-name.ts';
 
 export interface GlobalOptions {
   readonly home?: string;
@@ -24,7 +25,7 @@ const held: string[] = [];
 /** After success what was held back is said; after a failure the error stands alone on standard error. */
 export function endTalk(succeeded: boolean): void {
   const lines = held.splice(0);
-  if (succeeded) for (const line of lines) process.stderr.write(`postern: ${printableLines(line)}\n`);
+  if (succeeded) for (const line of lines) process.stderr.write(`postern: ${asStarted(printableLines(line))}\n`);
 }
 
 export class Context {
@@ -47,7 +48,7 @@ export class Context {
   result(value: unknown, lines: readonly string[]): void {
     if (this.json)
       process.stdout.write(`${printableJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
-    else if (lines.length > 0) process.stdout.write(`${printableLines(lines.join('\n'))}\n`);
+    else if (lines.length > 0) process.stdout.write(`${asStarted(printableLines(lines.join('\n')))}\n`);
   }
 
   /** A list: what `facts` makes of each row with --json, otherwise a column for each heading, or a sentence when it is empty. */
@@ -71,7 +72,7 @@ export class Context {
 
   /** What a person has to do now for the command to go on: said at once, whatever the options. */
   ask(line: string): void {
-    process.stderr.write(`postern: ${printableLines(line)}\n`);
+    process.stderr.write(`postern: ${asStarted(printableLines(line))}\n`);
   }
 
   /** Opens the installation for one piece of work and closes it whatever happens. */

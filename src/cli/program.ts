@@ -1,4 +1,5 @@
 /** All commands, assembled. Also read by the documentation and by shell completion. */
+import { asStarted } from './command-name.ts';
 import { Command } from 'commander';
 import { version } from '../server/version.ts';
 import { apikey } from './command/apikey.ts';
@@ -41,7 +42,8 @@ export function program(): Command {
     // main.ts reports errors, in our voice or as JSON; help asked for by mistake goes to standard error, but not with --json.
     .configureOutput({
       outputError: () => undefined,
-      writeErr: (text) => void (process.argv.includes('--json') || process.stderr.write(text)),
+      writeOut: (text) => void process.stdout.write(asStarted(text)),
+      writeErr: (text) => void (process.argv.includes('--json') || process.stderr.write(asStarted(text))),
     })
     .addHelpText(
       'after',

@@ -5,6 +5,7 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
+import { asStarted } from './command-name.ts';
 import { endTalk } from './context.ts';
 import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
@@ -66,8 +67,8 @@ function report(error: PosternError, json: boolean): void {
     process.stderr.write(`${printableJson(scrub(JSON.stringify({ error: error.toJSON() })))}\n`);
     return;
   }
-  process.stderr.write(`postern: ${printableLines(scrub(error.message))}\n`);
-  if (error.hint !== '') process.stderr.write(`postern: next: ${printableLines(scrub(error.hint))}\n`);
+  process.stderr.write(`postern: ${asStarted(printableLines(scrub(error.message)))}\n`);
+  if (error.hint !== '') process.stderr.write(`postern: next: ${asStarted(printableLines(scrub(error.hint)))}\n`);
   if (error.retryAt)
     process.stderr.write(`postern: this passes by itself; try again after ${error.retryAt.toISOString()}\n`);
   if (error.kind === 'bug' && error.cause instanceof Error)

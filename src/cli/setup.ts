@@ -1,4 +1,5 @@
 /** The guided way from an installation to a mailbox that works: provider, application, consent, check, app password, mail program. */
+import { asStarted } from './command-name.ts';
 import { shellWord } from '../base/shell.ts';
 import { exitCodeOfKind } from './exit-code.ts';
 import { addAppPassword } from '../admin/app-passwords.ts';
@@ -140,7 +141,7 @@ function askWay(dialogue: Dialogue, credential: boolean): Promise<string> {
 
 async function check(context: Context, instance: Instance, mailbox: Mailbox): Promise<CheckReport> {
   const findings: Finding[] = [];
-  const line = (text: string): void => void (context.json || process.stdout.write(`${text}\n`));
+  const line = (text: string): void => void (context.json || process.stdout.write(`${asStarted(text)}\n`));
   line(`\nChecking ${mailbox.address}:`);
   for await (const finding of checkMailbox(instance, mailbox, {})) {
     findings.push(finding);

@@ -25,6 +25,8 @@ export interface IdTokenChecks {
   readonly clientId: string;
   /** The nonce sent, or undefined for flows without one (device code). */
   readonly nonce: string | undefined;
+  /** Issued by Microsoft, where `preferred_username` is the address of the account and an administrator's to give. */
+  readonly microsoft: boolean;
   /** Directory the tenant is pinned to. */
   readonly tenantId: string | undefined;
 }
@@ -56,7 +58,7 @@ export async function verifyIdToken(
       throw invalid(`it was issued for another tenant (${String(payload['tid'])})`);
     }
     checkKeyIssuer(keys, protectedHeader.kid, expectedIssuer);
-    return identityOf(payload);
+    return identityOf(payload, checks.microsoft);
   } catch (cause) {
     if (isError(cause)) throw cause;
     throw invalid(cause instanceof errors.JOSEError ? cause.message : String(cause), cause);
@@ -89,10 +91,12 @@ function checkKeyIssuer(keys: JSONWebKeySet, kid: string | undefined, issuer: st
   }
 }
 
-function identityOf(payload: JWTPayload): Identity {
+function identityOf(payload: JWTPayload, microsoft: boolean): Identity {
   // OpenID Connect Core §5.1: only a verified address proves anything. Entra's `email` is whatever the tenant wrote there.
   const verifiedEmail = payload['email_verified'] === true ? payload['email'] : undefined;
-  const addresses = [payload['preferred_username'], payload['upn'], verifiedEmail]
+  // §5.7: elsewhere people may choose `preferred_username` themselves, somebody else's address too.
+  const given = microsoft ? [payload['preferred_username'], payload['upn']] : [];
+  const addresses = [...given, verifiedEmail]
     .filter((claim): claim is string => typeof claim === 'string' && claim.includes('@'))
     .map((claim) => claim.toLowerCase());
   const subject = typeof payload['oid'] === 'string' ? payload['oid'] : String(payload.sub);

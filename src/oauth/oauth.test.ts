@@ -210,6 +210,7 @@ describe('ID tokens', async () => {
     jwksUri: 'https://login.example/keys',
     clientId: 'client',
     nonce: 'n',
+    microsoft: true,
     tenantId: undefined,
   };
   const good = { tid: TENANT, nonce: 'n', preferred_username: 'Alice@Contoso.test', oid: 'o' };
@@ -259,6 +260,13 @@ describe('ID tokens', async () => {
       const claims = { ...good, preferred_username: undefined, email: 'ceo@contoso.test', email_verified: verified };
       assert.deepEqual((await verify(sign(claims))).addresses, []);
     });
+
+  test('A28: elsewhere than at Microsoft only a verified address identifies somebody', async () => {
+    const claims = { ...good, upn: 'alice@contoso.test', email: 'mallory@contoso.test', email_verified: true };
+    assert.deepEqual((await verify(sign(claims), { microsoft: false })).addresses, ['mallory@contoso.test']);
+    assert.deepEqual((await verify(sign(good), { microsoft: false })).addresses, []);
+    assert.deepEqual((await verify(sign(good))).addresses, ['alice@contoso.test']);
+  });
 
   test('S8: a verified address identifies its owner', async () => {
     const claims = { ...good, preferred_username: undefined, email: 'ceo@contoso.test', email_verified: true };

@@ -227,7 +227,14 @@ async function identityOf(
   }
   return verifyIdToken(
     answer.idToken,
-    { issuer: profile.issuer, jwksUri, clientId: client.application.clientId, nonce, tenantId: profile.tenantId },
+    {
+      issuer: profile.issuer,
+      jwksUri,
+      clientId: client.application.clientId,
+      nonce,
+      microsoft: profile.microsoft,
+      tenantId: profile.tenantId,
+    },
     { http: client.http, clock: deps.clock },
   );
 }

@@ -18,10 +18,16 @@ const LITERAL = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]$/;
 const PLAIN =
   /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,30}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,15}){0,2}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,40}[A-Za-z0-9])?\.){0,3}[A-Za-z0-9](?:[A-Za-z0-9-]{0,20}[A-Za-z0-9])?$/;
 
+/**
+ * What no address has, though RFC 6531 §3.3 allows every character above ASCII: control characters (C1 too, which some terminals
+ * obey), invisible and direction marks, spaces and line separators, halves of a character and what stands for unreadable octets.
+ */
+const UNSEEN = /\p{Cc}|\p{Cf}|\p{Cs}|(?! )\p{Z}|\ufffd/u;
+
 /** True for an address that may stand in MAIL or RCPT. Never true with a control character, space outside quotes or bracket. */
 export function isAddress(text: string): boolean {
   if (PLAIN.test(text)) return true;
-  if (text.length > MAX_PATH || Buffer.byteLength(text) > MAX_PATH) return false;
+  if (text.length > MAX_PATH || Buffer.byteLength(text) > MAX_PATH || UNSEEN.test(text)) return false;
   const at = text.lastIndexOf('@');
   if (at < 1) return false;
   const local = text.slice(0, at);

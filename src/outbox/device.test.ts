@@ -85,6 +85,32 @@ test('another sender is refused, in the envelope, in From and in Sender', async 
   wire.destroy();
 });
 
+test('A23: nothing is taken for a mailbox that is suspended, before or in the middle of a message', async () => {
+  await clock.advance(3_600_000);
+  const wire = await open();
+  const suspend = () => bed.store.mailboxes.update(ALICE, { suspended: { since: 0, reason: 'left' } });
+  await suspend();
+  wire.send(`MAIL FROM:<${ALICE}>\r\n`);
+  assert.match(await wire.until(/^.*\r\n/), /^550 5\.7\.1 alice@contoso\.test is suspended: left/);
+  await bed.store.mailboxes.update(ALICE, { suspended: undefined });
+  wire.send(`MAIL FROM:<${ALICE}>\r\nRCPT TO:<bob@contoso.test>\r\nDATA\r\n`);
+  await wire.until(/^354 .*\r\n/m);
+  wire.send(`From: ${ALICE}\r\nSubject: half\r\n\r\nso far`);
+  await suspend();
+  wire.send('\r\n.\r\n');
+  assert.match(await wire.until(/^\d{3} .*\r\n/), /^550 5\.7\.1 .*suspended/);
+  for (const source of ['smtp', 'http', 'sendmail', 'device'] as const)
+    await assert.rejects(bed.outbox.accept(bed.request({ source }), [Buffer.from('\r\nhi\r\n')]), {
+      code: 'oauth.suspended',
+    });
+  // Its reports wait for it.
+  const envelope = { from: '', recipients: [{ address: ALICE }] };
+  await bed.outbox.accept(bed.request({ source: 'report', envelope }), [Buffer.from('\r\nhi\r\n')]);
+  await bed.store.mailboxes.update(ALICE, { suspended: undefined });
+  assert.match(await send(wire, ['bob@contoso.test']), /^250 /);
+  wire.destroy();
+});
+
 test('A4: a sender that is withdrawn, and a mailbox that is removed, count for devices that are connected', async () => {
   await clock.advance(3_600_000);
   const INFO = 'info@contoso.test';

@@ -4,23 +4,16 @@ import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { makeRoom } from '../base/collection.ts';
-import { newId } from '../store/id.ts';
-import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Mailbox, Store } from '../store/types.ts';
-import type {
-  MessageChange,
-  MessageEventType,
-  NewMessageEvent,
-  OutboxMessage,
-  Recipient,
-} from '../store/types-outbox.ts';
+import type { MessageChange, MessageEventType, NewMessageEvent, OutboxMessage } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
-import { maySendAs } from '../access/senders.ts';
-import { checkAddress, needsUtf8, sameAddress } from './address.ts';
-import { type Arrival, takeIn } from './arrival.ts';
+import { checkAddress } from './address.ts';
+import { takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { GroupCommit } from './commit.ts';
-import { foreignSender, outboxError, patternAsSender } from './errors.ts';
+import { outboxError } from './errors.ts';
+import { DEADLINE_MS, doubtOf, factsOf, fingerprintOf, messageOf, pending } from './new-message.ts';
+import { authorsOf, requireSender, Rights } from './rights.ts';
 import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
 
 export interface OutboxDeps {
@@ -43,8 +36,6 @@ export interface OutboxDeps {
 const MAX_OCTETS = 150 * 1_000_000;
 /** RFC 5321 §4.5.3.1.8 asks for 100; Exchange takes 1,000 at most. */
 const MAX_RECIPIENTS = 1000;
-/** RFC 5321 §4.5.4.1: four to five days; people want to know sooner. */
-export const DEADLINE_MS = 2 * 86_400_000;
 const IDEMPOTENCY_MS = 86_400_000;
 const KEEP_MS = 30 * 86_400_000;
 /** What arrives for longer than this is not arriving any more. */
@@ -62,6 +53,7 @@ class StoredOutbox implements Outbox {
   readonly localDomain: string | undefined;
   readonly #deps: OutboxDeps;
   readonly #commit: GroupCommit;
+  readonly #rights: Rights;
   /** Idempotency keys of messages that are being taken, by principal and key. */
   readonly #arriving = new Set<string>();
 
@@ -69,11 +61,13 @@ class StoredOutbox implements Outbox {
     this.#deps = deps;
     this.maxOctets = deps.maxOctets ?? MAX_OCTETS;
     this.localDomain = deps.localDomain;
+    this.#rights = new Rights(deps);
     this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages), deps.confirm);
   }
 
   async accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted> {
-    const { envelope, mailbox, principal } = request;
+    const { envelope, principal } = request;
+    const mailbox = await this.#mailboxOf(request);
     if (request.checked !== true) this.checkSender(mailbox, envelope.from, request.onlySender);
     if (envelope.recipients.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
     if (request.checked !== true) await this.#checkRecipients(envelope.recipients, mailbox.address);
@@ -93,7 +87,7 @@ class StoredOutbox implements Outbox {
           dropBcc: request.dropBcc === true,
           sender: envelope.from,
           reporter: mailbox.address,
-          mayBe: authorsOf(request),
+          mayBe: authorsOf(mailbox, request),
           authorName: request.authorName,
           mayResend: request.source === 'sendmail',
           localDomain: this.localDomain,
@@ -109,6 +103,8 @@ class StoredOutbox implements Outbox {
           return hash;
         },
       );
+      // What was withdrawn while the octets came is not used any more.
+      this.checkSender(await this.#mailboxOf(request), envelope.from, request.onlySender);
       const message = messageOf(request, arrival, now);
       const fingerprint = request.fingerprint ?? hash?.digest('hex') ?? '';
       const insertion = await this.#commit.add({
@@ -133,15 +129,11 @@ class StoredOutbox implements Outbox {
   }
 
   checkSender(mailbox: Mailbox, from: string, only?: string): void {
-    if (isCatchAll(mailbox.address)) throw patternAsSender(mailbox, from);
-    if (from !== '') checkAddress(from);
-    if (only !== undefined && !sameAddress(only, from))
-      throw outboxError('outbox.sender', `the only sender allowed here is ${only}`, {
-        detail: { mailbox: mailbox.address, from },
-        hint: `set the device’s sender address to ${only}`,
-      });
-    if (from === '' || maySendAs(mailbox, from)) return;
-    throw foreignSender(mailbox, from);
+    requireSender(mailbox, from, only);
+  }
+
+  async checkOpen(mailbox: Mailbox): Promise<void> {
+    await this.#rights.open(mailbox.address);
   }
 
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {
@@ -193,6 +185,8 @@ class StoredOutbox implements Outbox {
 
   async edit(id: string, by: string, edit: Edit): Promise<OutboxMessage> {
     const { notBefore, deadline, lane, recipients, body } = edit;
+    // Other words or other recipients are another message: only what would be taken now may take its place.
+    if (body || recipients) await this.#rights.open((await this.#get(id)).mailbox);
     if (recipients) await this.#checkRecipients(recipients, (await this.#get(id)).mailbox);
     if (recipients?.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
     const octets = body && (await this.#rewrite(await this.#get(id), body));
@@ -231,6 +225,7 @@ class StoredOutbox implements Outbox {
   }
 
   async close(): Promise<void> {
+    this.#rights.stop();
     await this.#commit.idle();
   }
 
@@ -258,19 +253,42 @@ class StoredOutbox implements Outbox {
     this.#arriving.add(name);
   }
 
-  /** Other octets for a waiting message, under a key of their own. */
+  /** Other octets for a waiting message, under a key of their own; judged as if they came now. */
   async #rewrite(message: OutboxMessage, body: NonNullable<Edit['body']>): Promise<MessageChange> {
     const { clock, store, vault } = this.#deps;
+    const { envelopeFrom: sender, source } = message;
+    if (source === 'report' || sender === '')
+      throw outboxError('outbox.sender', 'a report has no sender who could write something else instead', {
+        hint: 'cancel it, and hand over another message',
+      });
+    const mailbox = await this.#rights.open(message.mailbox);
+    const onlySender = source === 'device' ? sender : undefined;
+    this.checkSender(mailbox, sender, onlySender);
     const now = clock.now();
     const arrival = await takeIn(
       vault,
       store.outbox,
-      { mailbox: message.mailbox, maxOctets: this.maxOctets, now, dropBcc: false, sender: message.envelopeFrom },
+      {
+        mailbox: message.mailbox,
+        maxOctets: this.maxOctets,
+        now,
+        dropBcc: false,
+        sender,
+        reporter: message.mailbox,
+        mayBe: authorsOf(mailbox, { onlySender, source }),
+        localDomain: this.localDomain,
+      },
       body,
     );
     const { bodyId, chunks, eightBit, header, rest, sealed, size } = arrival;
     await store.outbox.addChunks(bodyId, now, [rest]);
     return { messageId: header.messageId, body: { bodyId, key: sealed, chunks, size, eightBit } };
+  }
+
+  /** Whose mail it is, as it is set up now. Reports of ours are kept for a mailbox that is closed. @throws oauth.suspended */
+  async #mailboxOf({ mailbox, source }: AcceptRequest): Promise<Mailbox> {
+    if (source === 'report') return (await this.#rights.mailbox(mailbox.address)) ?? mailbox;
+    return this.#rights.open(mailbox.address);
   }
 
   /** Changes a message in one of these states, again when it changed meanwhile but is still in one of them. */
@@ -307,77 +325,7 @@ class StoredOutbox implements Outbox {
   }
 }
 
-function messageOf(
-  request: AcceptRequest,
-  arrival: Arrival,
-  now: number,
-): Omit<OutboxMessage, 'seq' | 'attempts' | 'fence' | 'finishedAt'> {
-  const { envelope, lane = 'normal', mailbox, notBefore, principal, source } = request;
-  const nextAt = Math.max(now, notBefore ?? now);
-  const { ret, envid } = envelope;
-  const addresses = [envelope.from, ...envelope.recipients.map(({ address }) => address)];
-  return {
-    id: newId('msg', now),
-    mailbox: mailbox.address,
-    source,
-    principal,
-    ...(request.remoteAddress === undefined ? {} : { remoteAddress: request.remoteAddress }),
-    envelopeFrom: envelope.from,
-    recipients: envelope.recipients.map(pending),
-    messageId: arrival.header.messageId,
-    size: arrival.size,
-    lane,
-    dsn: { ...(ret === undefined ? {} : { ret }), ...(envid === undefined ? {} : { envid }) },
-    smtputf8: envelope.smtputf8 === true || arrival.header.eightBit || addresses.some(needsUtf8),
-    eightBit: arrival.eightBit,
-    deadline: request.deadline ?? nextAt + DEADLINE_MS,
-    state: { type: 'queued', nextAt },
-    bodyId: arrival.bodyId,
-    key: arrival.sealed,
-    chunks: arrival.chunks,
-    createdAt: now,
-  };
-}
-
 const keyName = (principal: string, key: string): string => `${principal}\n${key}`;
-
-function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
-  return {
-    address,
-    state: 'pending',
-    ...(notify === undefined ? {} : { notify }),
-    ...(orcpt === undefined ? {} : { orcpt }),
-  };
-}
-
-/** What is not known of an address stays so when a message is changed. */
-function doubtOf({ recipients }: OutboxMessage, address: string): Pick<Recipient, 'mayHaveArrived'> {
-  const mayHaveArrived = recipients.find((one) => one.address === address)?.mayHaveArrived;
-  return mayHaveArrived === undefined ? {} : { mayHaveArrived };
-}
-
-/** As whom the header may speak. Reports are our own: they come from the mail system. */
-function authorsOf({ mailbox, onlySender, source }: AcceptRequest): ((address: string) => boolean) | undefined {
-  if (source === 'report') return undefined;
-  if (onlySender !== undefined) return (address) => sameAddress(address, onlySender) && maySendAs(mailbox, address);
-  return (address) => maySendAs(mailbox, address);
-}
-
-/** What, besides the octets, makes two submissions the same message. */
-function fingerprintOf({ envelope, mailbox, notBefore }: AcceptRequest): string {
-  const recipients = envelope.recipients.map(({ address }) => address).toSorted();
-  return JSON.stringify([mailbox.address, envelope.from, recipients, notBefore ?? null]);
-}
-
-function factsOf(
-  { source, remoteAddress }: AcceptRequest,
-  message: Pick<OutboxMessage, 'size' | 'messageId' | 'state' | 'recipients'>,
-) {
-  const { messageId, recipients, size, state } = message;
-  const due = state.type === 'queued' ? { notBefore: new Date(state.nextAt).toISOString() } : {};
-  const from = remoteAddress === undefined ? {} : { remoteAddress };
-  return { source, ...from, size, messageId, recipients: recipients.length, ...due };
-}
 
 function tooLate(message: OutboxMessage, wish: string): PosternError {
   const states: Readonly<Record<OutboxMessage['state']['type'], string>> = {

@@ -273,3 +273,22 @@ test('addresses: what mail can go to', () => {
     }),
   );
 });
+
+test('A27: an address has no control, format or separator characters, whatever the alphabet', () => {
+  for (const bad of [
+    '\u0085',
+    '\u009b',
+    '\u00ad',
+    '\u00a0',
+    '\u200b',
+    '\u202e',
+    '\u2028',
+    '\u2029',
+    '\u3000',
+    '\ufeff',
+    '\ufffd',
+    '\ud800',
+  ])
+    for (const text of [`a${bad}b@x.test`, `${bad}a@x.test`, `a@x${bad}y.test`, `"a${bad}b"@x.test`])
+      assert.equal(isAddress(text), false, JSON.stringify(text));
+});

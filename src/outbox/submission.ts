@@ -70,6 +70,7 @@ export function serveSubmission(
     ...(session.underWay && { underWay: session.underWay }),
     async mail({ address }) {
       try {
+        await outbox.checkOpen(session.mailbox());
         outbox.checkSender(session.mailbox(), senderOf(address), onlySender);
         return '250 2.1.0 sender OK';
       } catch (error) {

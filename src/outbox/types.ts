@@ -71,13 +71,16 @@ export interface Outbox {
   readonly localDomain: string | undefined;
   /**
    * Takes a message: when the promise resolves it is durable. `body` is RFC 5322 octets with CRLF.
-   * @throws outbox.address, .no-recipients, .too-many-recipients, .sender, .suppressed, .too-large, .header,
+   * The mailbox counts as it is set up when the last octet has come.
+   * @throws oauth.suspended, outbox.address, .no-recipients, .too-many-recipients, .sender, .suppressed, .too-large, .header,
    *   .bare-newline, .nul, .idempotency-mismatch, .idempotency-busy, or what `body` throws; then nothing was taken
    */
   accept(request: AcceptRequest, body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Accepted>;
   /** The checks of {@link accept} that need no body, for SMTP's MAIL and RCPT. @throws as accept */
   checkSender(mailbox: Mailbox, from: string, only?: string): void;
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void>;
+  /** Nobody has closed the mailbox. @throws oauth.suspended, outbox.not-found */
+  checkOpen(mailbox: Mailbox): Promise<void>;
   find(id: string): Promise<OutboxMessage | undefined>;
   list(
     filter: MessageFilter,
@@ -98,6 +101,7 @@ export interface Outbox {
   hold(id: string, by: string, reason: string): Promise<OutboxMessage>;
   /** Back into the queue, due now; also a failed message, whose deadline starts anew. */
   retry(id: string, by: string): Promise<OutboxMessage>;
+  /** Other octets or recipients are judged as if they came now. @throws as accept */
   edit(id: string, by: string, change: Edit): Promise<OutboxMessage>;
   /** Keeps everything of a mailbox from being sent, new messages too, until it is released. */
   holdMailbox(address: string, by: string, reason: string): Promise<void>;

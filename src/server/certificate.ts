@@ -1,6 +1,7 @@
 /** The gateway's certificate: the operator's files, or one from a local CA kept in the home. Both may change while it runs. */
+import { existsSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CertificateFiles } from './certificate-in-use.ts';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname as machineName } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
@@ -46,8 +47,10 @@ export async function certificateFiles(
   if (!existsSync(files.ca)) {
     const made = await createAuthority(`Postern local CA (${machineName()})`, clock.now());
     // The key goes first: a CA certificate without its key would never be replaced.
-    write(file('ca.key'), made.keyPem);
-    write(files.ca, made.certPem, PUBLIC);
+    if (writeOnce(file('ca.key'), made.keyPem) || !(await comes(files.ca))) {
+      write(file('ca.key'), made.keyPem);
+      write(files.ca, made.certPem, PUBLIC);
+    }
   }
   const authority = { certPem: readText(files.ca), keyPem: readText(file('ca.key')) };
   const leaf = await issueCertificate(authority, { names, days: LEAF_DAYS, now: clock.now() }).catch(
@@ -123,17 +126,42 @@ export function isWhole(files: CertificateFiles): boolean {
 /** A certificate is shown to everybody who connects; only its key is secret. */
 const PUBLIC = 0o644;
 
+/** False when there is one already: another process is making a CA just now, or was ended while it did. */
+function writeOnce(path: string, text: string): boolean {
+  if (existsSync(path)) return false;
+  const fresh = `${path}.once-${process.pid}`;
+  write(fresh, text);
+  try {
+    linkSync(fresh, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    // A file system without hard links: nobody is kept away there.
+    return true;
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+}
+
+/** Another process takes milliseconds from the key to the certificate. */
+async function comes(path: string): Promise<boolean> {
+  for (let waited = 0; waited < 2000 && !existsSync(path); waited += 20) await delay(20);
+  return existsSync(path);
+}
+
 /** In one step, so that a running gateway never reads half a file. @throws server.disk-full, server.home */
 function write(path: string, text: string, mode = 0o600): void {
+  // Of this process alone: two that start together take nothing from each other.
+  const fresh = `${path}.new-${process.pid}`;
   try {
-    writeFileSync(`${path}.new`, text, { mode, flush: true });
-    giveToOwner(`${path}.new`, path);
-    renameSync(`${path}.new`, path);
+    writeFileSync(fresh, text, { mode, flush: true });
+    giveToOwner(fresh, path);
+    renameSync(fresh, path);
   } catch (cause) {
     const { code = 'unknown reason' } = cause as NodeJS.ErrnoException;
     const ofMachine = machineError(cause, path);
     // What cannot be written cannot be removed either.
-    if (code !== 'EROFS') rmSync(`${path}.new`, { force: true });
+    if (code !== 'EROFS') rmSync(fresh, { force: true });
     if (code === 'ENOSPC' || code === 'EDQUOT')
       throw serverError('server.disk-full', `the disk of ${dirname(path)} is full`, { cause });
     throw ofMachine ?? serverError('server.home', `${path} cannot be written (${code})`, { cause });

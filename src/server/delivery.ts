@@ -18,6 +18,7 @@ import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import { endedBy } from './part.ts';
 import { applicationOf, keepsSent } from './sent-copies.ts';
+import { openSuppressed } from '../outbox/suppressed.ts';
 import { openRoutes } from './routes.ts';
 
 export interface RunningDelivery {
@@ -42,6 +43,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
   const routes = openRoutes(instance, signIn);
   const meter = openDeliveryMeter(registry, instance);
   const hostname = config.hostname ?? machine();
+  const suppressed = openSuppressed(store);
   // Asked before the duty is claimed, which puts it right.
   const warned = warnOfLeases(instance);
   const delivering = elect(instance, {
@@ -60,6 +62,7 @@ export function startDeliveryDuty(instance: Instance, registry: Registry): Runni
         meter,
         routes: (mailbox) => routes.of(mailbox),
         limits: (mailbox) => limitsFor(instance, mailbox),
+        suppressed,
         marks,
         probe: probeWhereKept(instance, new ImapSentProbe({ signIn, outbox: store.outbox, marks, clock, log })),
         inbox: new InboxRoute(signIn, clock),

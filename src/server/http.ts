@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../base/clock.ts';
+import { INSTALLATION_HEADER } from '../check/answerer.ts';
 import type { ApiListener } from './api/listener.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import { serverError } from './errors.ts';
@@ -16,6 +17,8 @@ export interface ConsoleOptions {
   readonly tls?: CertificateInUse | undefined;
   readonly api?: ApiListener;
   readonly limits?: HttpLimits | undefined;
+  /** What says of the answers about health whose they are. */
+  readonly installation?: string;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
   /** While true the API takes nothing. */
@@ -120,6 +123,7 @@ async function answer(request: IncomingMessage, options: ConsoleOptions, respons
       return problem(response, 401, 'beyond this machine metrics need an API key that allows metrics:read');
     return send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await options.metrics());
   }
+  if (options.installation && isHealth(request)) response.setHeader(INSTALLATION_HEADER, options.installation);
   if (path === '/healthz') return json(response, 200, { status: 'ok' });
   if (path === '/readyz') {
     const problems = await options.ready();

@@ -2,7 +2,7 @@
  * What an installation remembers of its database beside it, so that a database that is missing, empty or another one is told
  * instead of being begun anew: an empty database answers every program "wrong password".
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { machineError, type PosternError } from '../base/error.ts';
@@ -31,6 +31,17 @@ export function databaseFile({ database }: Pick<Config, 'database'>): string | u
   if (!url.startsWith('sqlite:')) return undefined;
   const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
   return path === ':memory:' ? undefined : path;
+}
+
+/**
+ * What the server of this installation says of itself at the console, so that nobody takes another one's answer for its own: of the
+ * mark, which stays inside. Empty where there is none. @throws server.not-yours, server.database-mark
+ */
+export function installationFingerprint(config: Config): string {
+  const mark = readMark(config);
+  return mark === undefined
+    ? ''
+    : createHash('sha256').update(`answers for ${mark.installation}`).digest('hex').slice(0, 16);
 }
 
 /** Where the database is named, for whoever has to correct it. */
@@ -97,9 +108,9 @@ export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>,
 
 function remember(config: Config, mark: Mark, log: Log): void {
   try {
-    writeFileSync(`${markPath(config)}.new`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
-    giveToOwner(`${markPath(config)}.new`, markPath(config));
-    renameSync(`${markPath(config)}.new`, markPath(config));
+    writeFileSync(`${markPath(config)}.new-${process.pid}`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
+    giveToOwner(`${markPath(config)}.new-${process.pid}`, markPath(config));
+    renameSync(`${markPath(config)}.new-${process.pid}`, markPath(config));
   } catch (error) {
     log.debug({ error }, 'the database could not be remembered now; it will be at the next start');
   }

@@ -1,6 +1,6 @@
 /** Everything one process needs to work with a home: store, vault, tokens, audit. Commands and the gateway start from this. */
 import { dirname } from 'node:path';
-import { constants, existsSync, statSync } from 'node:fs';
+import { constants, existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
@@ -164,17 +164,36 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
  */
 export async function ensureKey(config: Config): Promise<'made' | 'there' | 'elsewhere'> {
   if (config.key.source !== 'file') return 'elsewhere';
-  if (existsSync(config.key.path)) return 'there';
-  if (await hasVault(config)) throw keyMissing(config, config.key.path);
+  const isEmpty = statSync(config.key.path, { throwIfNoEntry: false })?.size === 0;
+  if (existsSync(config.key.path) && !isEmpty) return 'there';
+  const sealed = await hasVault(config);
+  // An empty one beside a database that needs a key is told by whoever reads it.
+  if (sealed && isEmpty) return 'there';
+  if (sealed) throw keyMissing(config, config.key.path);
+  if (isEmpty) setAside(config.key.path);
   makeHome({ ...config.home, state: dirname(config.key.path) });
   try {
     await createKeyFile(config.key.path);
   } catch (error) {
+    // Another init was faster.
+    if (isError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EEXIST') return 'there';
     if (isError(error) && isAccessRefused(error.cause) && !error.code.startsWith('base.'))
       throw accessRefused(config.key.path, error.cause);
     throw error;
   }
   return 'made';
+}
+
+/** Removes a key file that an init which was ended left empty; one that another init has written meanwhile stays. */
+function setAside(path: string): void {
+  const aside = `${path}.empty-${process.pid}`;
+  try {
+    renameSync(path, aside);
+    if (statSync(aside).size > 0) linkSync(aside, path);
+    rmSync(aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }
 
 /** @throws server.not-yours, server.key-missing, server.not-initialised */

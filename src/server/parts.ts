@@ -18,6 +18,7 @@ import { composeGateway } from './gateway.ts';
 import { takeHomeLock } from './home-lock.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { startConsole } from './http.ts';
+import { installationFingerprint } from './installation-mark.ts';
 import { openInstance } from './instance.ts';
 import { openChannels } from './notice/channels.ts';
 import { endedBy, type Part } from './part.ts';
@@ -153,6 +154,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
     ...config.console,
     tls: config.console.tls ? running.certificate : undefined,
     api,
+    installation: installationFingerprint(config),
     metrics: () => running.workers?.metrics() ?? metrics.registry.metrics(),
     pages: async (request) => pages?.handle(request),
     starting: () => running.phase === 'starting',

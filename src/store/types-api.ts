@@ -1,4 +1,5 @@
 /** What the HTTP API keeps: keys, templates, suppressions, webhooks, uploads. Times are milliseconds since the epoch. */
+import type { AppPassword } from './types.ts';
 import type { Ahead } from './types-outbox.ts';
 
 /** What a key may do. `*` stands for all of it, later additions included. */
@@ -39,6 +40,26 @@ export interface ApiKey {
   readonly lastUsedAt: number | undefined;
 }
 
+/** A right that named a mailbox which was removed. */
+export interface Withdrawal {
+  readonly id: string;
+  readonly label: string;
+  /** Nothing else was named, so the whole of it ended. */
+  readonly revoked: boolean;
+}
+
+export interface AppPasswordTable {
+  insert(row: AppPassword): Promise<void>;
+  find(id: string): Promise<AppPassword | undefined>;
+  byHash(hash: string): Promise<AppPassword | undefined>;
+  list(): Promise<readonly AppPassword[]>;
+  revoke(id: string, at: number): Promise<boolean>;
+  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
+  withdraw(names: readonly string[], at: number): Promise<readonly Withdrawal[]>;
+  /** Notes when passwords were last used, all in one transaction; watchers are not told. */
+  touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
+}
+
 export interface ApiKeyTable {
   insert(row: ApiKey): Promise<void>;
   find(id: string): Promise<ApiKey | undefined>;
@@ -46,10 +67,7 @@ export interface ApiKeyTable {
   list(): Promise<readonly ApiKey[]>;
   revoke(id: string, at: number): Promise<boolean>;
   /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
-  withdraw(
-    names: readonly string[],
-    at: number,
-  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
+  withdraw(names: readonly string[], at: number): Promise<readonly Withdrawal[]>;
   /** Notes when a key was last used; watchers are not told. */
   touch(id: string, at: number): Promise<void>;
 }

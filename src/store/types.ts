@@ -5,7 +5,14 @@
 
 import type { ApplicationSettings } from './application-settings.ts';
 import type { MailboxSettings } from './mailbox-settings.ts';
-import type { ApiKeyTable, SuppressionTable, TemplateTable, UploadTable, WebhookTable } from './types-api.ts';
+import type {
+  ApiKeyTable,
+  AppPasswordTable,
+  SuppressionTable,
+  TemplateTable,
+  UploadTable,
+  WebhookTable,
+} from './types-api.ts';
 import type { NoticeTable } from './types-notices.ts';
 import type { OutboxTable } from './types-outbox.ts';
 
@@ -303,21 +310,6 @@ export interface MailboxTable {
   byGrant(grantId: string): Promise<readonly Mailbox[]>;
   list(): Promise<readonly Mailbox[]>;
   remove(address: string): Promise<boolean>;
-}
-
-export interface AppPasswordTable {
-  insert(row: AppPassword): Promise<void>;
-  find(id: string): Promise<AppPassword | undefined>;
-  byHash(hash: string): Promise<AppPassword | undefined>;
-  list(): Promise<readonly AppPassword[]>;
-  revoke(id: string, at: number): Promise<boolean>;
-  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
-  withdraw(
-    names: readonly string[],
-    at: number,
-  ): Promise<readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[]>;
-  /** Notes when passwords were last used, all in one transaction; watchers are not told. */
-  touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }
 
 export interface AuditTable {

@@ -3,7 +3,6 @@ import { asciiLine } from '../base/ascii-line.ts';
 import type { PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { diagnose, remedyText } from '../oauth/catalogue/diagnose.ts';
-import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox } from '../store/types.ts';
 import { upstreamError } from './errors.ts';
 import { tooManySessions } from './session-limit.ts';
@@ -24,7 +23,7 @@ export function explain(
     return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const named = application === undefined ? {} : { application };
-  const { id, cause, passesWhen, remedy } = diagnose(error, { address, row: rowOf(mailbox), ...named });
+  const { id, cause, passesWhen, remedy } = diagnose(error, { address, row: mailbox.catchAll ?? address, ...named });
   const reply = error.detail['reply'];
   const more = `\`postern check ${shellWord(address)}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));

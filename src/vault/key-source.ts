@@ -1,7 +1,7 @@
 /** Where the master key comes from. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { machineError } from '../base/error.ts';
 import { giveToOwner } from '../base/owner.ts';
@@ -73,33 +73,44 @@ export function passphraseKey(passphrase: Secret, options: { readonly insecureWe
  * it may be the only one that opens a database. @throws vault.locked
  */
 export async function createKeyFile(path: string): Promise<void> {
+  // Whole under another name first: whoever is ended in between leaves no half key that stands in the way.
+  const fresh = `${path}.new-${randomBytes(6).toString('hex')}`;
   let file: FileHandle;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    file = await open(path, 'wx', 0o600);
+    file = await open(fresh, 'wx', 0o600);
   } catch (cause) {
-    const ofMachine = machineError(cause, path);
-    if (ofMachine) throw ofMachine;
-    throw vaultError('vault.locked', `the key file ${path} cannot be made`, {
-      hint:
-        (cause as NodeJS.ErrnoException).code === 'EEXIST'
-          ? 'there is one already, and it may be the only key to your database: use it, or choose another path'
-          : `give the user Postern runs as the directory: chown $(id -un) ${dirname(path)}`,
-      cause,
-    });
+    throw notMade(path, cause);
   }
   try {
     await file.writeFile(`${randomBytes(KEY_OCTETS).toString('base64url')}\n`);
     await file.sync();
-    giveToOwner(path);
-    await syncDirectory(dirname(path));
+    giveToOwner(fresh, path);
+    // Unlike renaming, this never takes the place of a key that somebody else has made meanwhile.
+    await link(fresh, path);
   } catch (cause) {
-    // Nothing was sealed with it yet; half a key file would stand in the way of the next try.
-    await rm(path, { force: true }).catch(() => undefined);
-    throw machineError(cause, path) ?? cause;
+    throw (cause as NodeJS.ErrnoException).code === 'EEXIST'
+      ? notMade(path, cause)
+      : (machineError(cause, path) ?? cause);
   } finally {
     await file.close();
+    await rm(fresh, { force: true }).catch(() => undefined);
   }
+  await syncDirectory(dirname(path));
+}
+
+function notMade(path: string, cause: unknown): Error {
+  const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+  const ofMachine = isThere ? undefined : machineError(cause, path);
+  return (
+    ofMachine ??
+    vaultError('vault.locked', `the key file ${path} cannot be made`, {
+      hint: isThere
+        ? 'there is one already, and it may be the only key to your database: use it, or choose another path'
+        : `give the user Postern runs as the directory: chown $(id -un) ${dirname(path)}`,
+      cause,
+    })
+  );
 }
 
 /** The name of a new file is in its directory, which has to reach the disk as well. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -137,6 +137,14 @@ test('the header and everything sealed hold neither key nor value', async () => 
   for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const)
     assert.equal(all.indexOf(key.toString(form)), -1, form);
   assert.equal(all.indexOf('plain text value'), -1);
+});
+
+test('K26: of several that make the key file at once one does, and nothing but the key is left', async () => {
+  const path = join(folder, 'together', 'key');
+  const all = await Promise.allSettled(Array.from({ length: 5 }, () => createKeyFile(path)));
+  assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1);
+  assert.equal((await fileKey(path).key(undefined)).length, 32);
+  assert.deepEqual(readdirSync(join(folder, 'together')), ['key']);
 });
 
 test('a key file is made private, once, and refused when others can read it', async () => {

@@ -346,3 +346,60 @@ test('A38: a webhook needs what reading its events needs, belongs to its key, an
   await other.fails('createWebhook', { json }, 422, 'api.too-many-webhooks');
   await reader.ok('createWebhook', { json });
 });
+
+/** A request whose body stops in the middle, until it is told to go on. */
+function slow(path: string, key: string, type: string, body: string) {
+  const begun = Promise.withResolvers<void>();
+  const rest = Promise.withResolvers<void>();
+  async function* octets(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(body.slice(0, 50));
+    begun.resolve();
+    await rest.promise;
+    yield Buffer.from(body.slice(50));
+  }
+  const headers = { authorization: `Bearer ${key}`, 'content-type': type, 'content-length': String(body.length) };
+  const request = new Request(new URL(path, 'http://localhost'), { method: 'POST', headers });
+  const answer = bed.api.fetch(request, HERE, octets(), () => {});
+  return { answer, begun: begun.promise, goOn: rest.resolve };
+}
+
+const MAIL = `From: ${SHOP}\r\nTo: bob@x.test\r\nSubject: after the end of the key\r\n\r\n${'hello\r\n'.repeat(10)}`;
+const WAYS = [
+  ['a finished message', '/v1/messages', 'message/rfc822', MAIL],
+  ['a message in JSON', '/v1/messages', 'application/json', JSON.stringify({ ...hello, text: 'x'.repeat(100) })],
+  ['an upload', '/v1/uploads?filename=a', 'application/octet-stream', 'x'.repeat(100)],
+  [
+    'a suppression',
+    '/v1/suppressions',
+    'application/json',
+    JSON.stringify({ items: [{ address: `${'x'.repeat(60)}@x.test` }] }),
+  ],
+] as const;
+for (const [what, path, type, body] of WAYS)
+  test(`A25: ${what} under way ends with its key, and is not taken`, async () => {
+    const { store, clock } = bed;
+    const count = async () => [
+      (await store.outbox.list({}, { limit: 500 })).length,
+      (await store.suppressions.list({ limit: 500 })).length,
+    ];
+    const before = await count();
+    for (const how of ['revoked', 'ended'] as const) {
+      const label = `${what}, ${how}`;
+      const { key } = await bed.key({ label, ...(how === 'ended' ? { expiresAt: clock.now() + 60_000 } : {}) });
+      const { answer, begun } = slow(path, key.reveal(), type, body);
+      await begun;
+      const { id } = (await store.apiKeys.list()).find((one) => one.label === label)!;
+      if (how === 'revoked') await store.apiKeys.revoke(id, clock.now());
+      else await clock.advance(60_000);
+      // The rest never comes.
+      const response = await answer;
+      assert.equal(response.status, 401, how);
+      assert.match((await problem(response)).detail, /revoked or has ended/);
+    }
+    assert.deepEqual(await count(), before);
+    const { key } = await bed.key();
+    const good = slow(path, key.reveal(), type, body);
+    await good.begun;
+    good.goOn();
+    assert.ok((await good.answer).ok);
+  });

@@ -125,6 +125,7 @@ test('what is wrong with a message is said field by field, and nothing is taken'
     [{ ...hello, from: 'a@x.test, b@x.test' }, 400, 'api.request'],
     [{ ...hello, headers: { 'X-A': 'a\r\nBcc: eve@x.test' } }, 422, 'outbox.header'],
     [{ ...hello, headers: { Bcc: 'eve@x.test' } }, 422, 'outbox.header'],
+    [{ ...hello, headers: { 'Resent-From': 'ceo@x.test' } }, 403, 'outbox.sender'],
     [{ ...hello, unknown: 1 }, 400, 'api.request'],
     [{ ...hello, scheduledAt: 'tomorrow' }, 400, 'api.request'],
     [{ ...hello, scheduledAt: '2030-01-02T00:00:00Z', expiresAt: '2030-01-01T00:00:00Z' }, 400, 'api.request'],
@@ -406,6 +407,47 @@ test('A36: a merge holds a few of its messages at a time, and its attachments on
   const held = await client.call('getMessageBody', { params: { id: accepted[11].id } });
   assert.match(held.text, /To: x11@x\.test/);
   assert.match(held.text, /a\.bin/);
+});
+
+test('A24: another message in the place of one that waits is judged as if it came now', async () => {
+  const scheduledAt = '2030-01-01T00:00:00Z';
+  const content = { to: 'new@x.test', subject: 'Better', text: 'x' };
+  const wait = async (from: string): Promise<{ readonly id: string }> => {
+    const { id } = await client.ok('sendMessage', { json: { ...hello, from, scheduledAt } });
+    return { id };
+  };
+  const own = await wait(SHOP);
+  const foreign = { ...content, headers: { 'Resent-From': 'ceo@x.test' } };
+  await client.fails('editMessage', { params: own, json: { content: foreign } }, 403, 'outbox.sender');
+  const as = await wait('info@contoso.test');
+  const { settings } = (await bed.store.mailboxes.find(SHOP))!;
+  await bed.store.mailboxes.replaceSettings(SHOP, settings, {});
+  const refused = await client.fails('editMessage', { params: as, json: { content } }, 403, 'outbox.sender');
+  assert.match(refused.detail, /may not send as info@contoso\.test/);
+  await bed.store.mailboxes.replaceSettings(SHOP, {}, settings);
+  await client.ok('editMessage', { params: as, json: { content } });
+  await bed.store.mailboxes.update(SHOP, { suspended: { since: 0, reason: 'on leave' } });
+  await client.fails('editMessage', { params: own, json: { content } }, 403, 'oauth.suspended');
+  await client.ok('editMessage', { params: own, json: { lane: 'urgent' } });
+  await bed.store.mailboxes.update(SHOP, { suspended: undefined });
+  const report = await client.ok('sendMessage', {
+    query: { from: '<>', mailbox: SHOP, scheduledAt },
+    octets: { type: 'message/rfc822', body: 'To: x@x.test\r\nAuto-Submitted: auto-replied\r\n\r\nhi\r\n' },
+  });
+  await client.fails('editMessage', { params: { id: report.id }, json: { content } }, 403, 'outbox.sender');
+  for (const { id } of [own, as, report]) await client.ok('cancelMessage', { params: { id } });
+});
+
+test('A27: a message has so many further fields and no more', async () => {
+  const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`X-${at}`, 'a']));
+  await client.ok('sendMessage', { json: { ...hello, headers: fields(100) } });
+  const { violations } = await client.fails(
+    'sendMessage',
+    { json: { ...hello, headers: fields(101) } },
+    400,
+    'api.request',
+  );
+  assert.deepEqual(violations, [{ path: 'headers', message: 'at most 100 fields' }]);
 });
 
 test('no operation of the document was left out', () => {

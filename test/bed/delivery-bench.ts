@@ -4,7 +4,7 @@ import { MARKS, letter, openOutboxBed } from './outbox.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import type { Mailbox } from '../../src/store/types.ts';
-import { type Delivery, startDelivery } from '../../src/outbox/deliver/delivery.ts';
+import { type Delivery, type DeliveryDeps, startDelivery } from '../../src/outbox/deliver/delivery.ts';
 import { outcomeOf, outcomeOfFailure } from '../../src/outbox/deliver/judge.ts';
 import type { Outcome, Route, SendJob, SentProbe } from '../../src/outbox/deliver/types.ts';
 import { errorTable } from '../../src/base/error.ts';
@@ -55,6 +55,7 @@ export async function benchOf(
   names: readonly string[] = ['smtp'],
   endpoint: (mailbox: Mailbox) => string = () => 'smtp.test:587',
   probe?: SentProbe,
+  more: Partial<Pick<DeliveryDeps, 'report' | 'suppressed'>> = {},
 ) {
   const clock = new ManualClock();
   const bed = await openOutboxBed({ clock });
@@ -81,6 +82,7 @@ export async function benchOf(
       owner: `me${deliveries.length}`,
       marks: MARKS,
       ...(probe ? { probe } : {}),
+      ...more,
       limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 3 }),
       routes: () => Promise.resolve(routes),
     });

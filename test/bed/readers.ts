@@ -45,6 +45,7 @@ const ID_TOKEN = {
   jwksUri: 'https://a.test/keys',
   clientId: 'x',
   nonce: 'x',
+  microsoft: true,
   tenantId: undefined,
 };
 const keysAlone: Http = {

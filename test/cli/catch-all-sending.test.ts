@@ -26,7 +26,7 @@ before(async () => {
   writeFileSync(secret, 'sandbox~secret/for+contoso-only');
   const robot = ['--preset', 'microsoft', '--client-id', '5a4db0c5-0000-4000-8000-000000000020'];
   await site.cli(['provider', 'add', 'robot', ...robot, '--client-secret-file', secret, '--settings', settings]);
-  for (const { address } of mailboxes) await site.cli(['mailbox', 'remove', address]);
+  for (const { address } of mailboxes) await site.cli(['mailbox', 'remove', address, '--yes']);
   const open = ['--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap,smtp'];
   await site.cli(['mailbox', 'add', EVERYBODY, ...open]);
   const made = await site.cli(['password', 'add', '--mailbox', EVERYBODY, '--label', 'all', '--json']);

@@ -41,7 +41,7 @@ before(async () => {
     settings,
   ]);
   await site.cli(['mailbox', 'add', EVERYBODY, '--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
-  await site.cli(['mailbox', 'remove', 'sales@contoso.test']);
+  await site.cli(['mailbox', 'remove', 'sales@contoso.test', '--yes']);
   const made = await site.cli(['password', 'add', '--mailbox', EVERYBODY, '--label', 'archive', '--json']);
   ({ password } = JSON.parse(made.stdout.toString()) as { password: string });
 });
@@ -109,7 +109,7 @@ test('A5: removing a mailbox ends its sessions although the domain’s mailbox w
   const wire = await Wire.open(site.facts.gateway.imap);
   wire.send(`a LOGIN ${alice.address} ${alice.password}\r\n`);
   assert.match(await wire.until(/^a .*$/m), /^a OK/m);
-  const removed = await site.cli(['mailbox', 'remove', alice.address]);
+  const removed = await site.cli(['mailbox', 'remove', alice.address, '--yes']);
   await wire.until(/\* BYE this mailbox was closed/);
   assert.match(removed.stderr, /\*@contoso\.test opens alice@contoso\.test from now on/);
 });

@@ -158,7 +158,7 @@ test('open sessions end when their mailbox is suspended, and when it is removed;
   await suspended.until(/\* BYE this mailbox was closed/);
   await text(['mailbox', 'resume', address]);
   const removed = await session();
-  const { stdout, stderr } = await postern(home, ['mailbox', 'remove', address, '--json']);
+  const { stdout, stderr } = await postern(home, ['mailbox', 'remove', address, '--yes', '--json']);
   await removed.until(/\* BYE this mailbox was closed/);
   const said = JSON.parse(stdout.toString()) as Record<string, unknown>;
   assert.deepEqual([said['grantRemoved'], said['revocation']], [true, 'not-offered']);

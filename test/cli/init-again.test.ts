@@ -1,6 +1,6 @@
 /** `postern init` again: it goes on where it stopped, and asks nobody to sign in at the wrong provider. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openDesk } from '../bed/command-desk.ts';
@@ -71,4 +71,23 @@ test('N11: an address at Google is not sent to the Microsoft application, by ini
   assert.match(unknown.stderr, /nothing is known about the provider of x@nobody\.invalid/);
   assert.match(unknown.stderr, /name it with --provider: work \(microsoft\)/);
   assert.equal((await providers()).length, 1);
+});
+
+test('K26: three at once all end well, and an empty key file without a database is made anew', async () => {
+  const together = join(folder.path, 'together');
+  const init = (where: string): Promise<Finished> =>
+    desk.postern(where, ['init', '--no-mailbox', '--yes'], { env: OFFLINE });
+  await Promise.all([init(together), init(together), init(together)]);
+  const ended = join(folder.path, 'ended');
+  mkdirSync(ended);
+  writeFileSync(join(ended, 'key'), '', { mode: 0o600 });
+  await init(ended);
+  for (const where of [together, ended]) {
+    const listed = await desk.postern(where, ['--json', 'provider', 'list']);
+    assert.deepEqual(JSON.parse(listed.stdout.toString()), []);
+    assert.deepEqual(
+      readdirSync(where).filter((name) => name.includes('.new')),
+      [],
+    );
+  }
 });

@@ -6,6 +6,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { readConfig } from '../../src/server/config.ts';
+import { homeOf } from '../../src/server/home.ts';
+import { installationFingerprint } from '../../src/server/installation-mark.ts';
 import { postern } from '../bed/postern.ts';
 import { privateFolder } from '../bed/process.ts';
 
@@ -60,4 +63,32 @@ test('postern ready: 0 when the server is ready, 75 with its reasons when not, 7
   server.close();
   server.closeAllConnections();
   assert.match((await postern(folder.path, ['ready'], { accept: [75] })).stderr, /does not answer at http:\/\/127/);
+});
+
+test('D25: ready does not take another installation, or another program, for the server of this one', async (t) => {
+  const folder = privateFolder();
+  const home = join(folder.path, 'home');
+  let header: string | undefined;
+  let text = JSON.stringify({ status: 'ready', problems: [], warnings: [] });
+  const server = createServer((_request, response) => {
+    response.writeHead(200, header === undefined ? {} : { 'postern-installation': header });
+    response.end(text);
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  t.after(() => {
+    server.close();
+    folder.remove();
+  });
+  const { port } = server.address() as AddressInfo;
+  await postern(home, ['init', '--no-mailbox']);
+  writeFileSync(join(home, 'postern.yaml'), `console: { port: ${port} }\n`);
+  await postern(home, ['mailbox', 'list']); // the mark is there from the first use on
+  const said = async (): Promise<string> => (await postern(home, ['ready'], { accept: [75] })).stderr;
+  assert.match(await said(), /the server does not run: another program answers at/);
+  header = '0123456789abcdef';
+  assert.match(await said(), /the server does not run: another installation of Postern answers at/);
+  header = installationFingerprint(readConfig(homeOf({}, home), {}));
+  assert.equal((await postern(home, ['ready'])).stdout.toString(), 'ready\n');
+  text = 'hello';
+  assert.match(await said(), /does not run/);
 });

@@ -84,6 +84,35 @@ test('what Graph would send to others than the envelope names does not go this w
   assert.match(outcome.reply.text, /dave@fabrikam\.test is not to get this message/);
 });
 
+test('A21: what is sent anew to one is not sent to its first addressees again', async () => {
+  const before = sandbox.mailStore.outside.length;
+  const resent = `From: ${ALICE}\r\nResent-From: ${ALICE}\r\nResent-To: ${BOB}\r\nTo: victim@fabrikam.test\r\n\r\nhi\r\n`;
+  const outcome = await send(resent);
+  assert.equal(outcome.type, 'unfit', words(outcome));
+  assert.match(outcome.reply.text, /victim@fabrikam\.test is not to get this message/);
+  assert.equal(sandbox.mailStore.outside.length, before);
+  const own = await send(resent.replace('victim@fabrikam.test', BOB).replace('Resent-To', 'Resent-Bcc'));
+  assert.equal(own.type, 'sent', words(own));
+  assert.doesNotMatch(newest(BOB), /Resent-Bcc/);
+});
+
+test('A22: a large message is from whom its header was judged to be from, and goes to nobody else', async () => {
+  const text = 'y'.repeat(70).concat('\r\n').repeat(50_000);
+  const before = sandbox.mailStore.outside.length;
+  await assert.rejects(send(`From: (\\) <${BOB}>,) ${ALICE}\r\nTo: ${BOB}\r\n\r\n${text}`), { code: 'outbox.header' });
+  const stranger = await send(`From: ${ALICE}\r\nTo: (\\) <victim@fabrikam.test>,) ${BOB}\r\n\r\n${text}`);
+  assert.equal(stranger.type, 'unfit', words(stranger));
+  assert.match(stranger.reply.text, /To has a \\ in a comment/);
+  const good = await send(
+    `From: =?utf-8?q?=22B=22=3C${BOB.replace('@', '=40')}=3E?= <${ALICE}>\r\nTo: "eve@fabrikam.test, " <${BOB}>\r\nMessage-ID: <judged@contoso.test>\r\n\r\n${text}`,
+  );
+  assert.equal(good.type, 'sent', words(good));
+  const { default: PostalMime } = await import('postal-mime');
+  const got = await PostalMime.parse(newest(BOB).slice(0, 4000));
+  assert.deepEqual([got.from?.address, got.to?.map(({ address }) => address)], [ALICE, [BOB]]);
+  assert.equal(sandbox.mailStore.outside.length, before);
+});
+
 test('a large message goes in parts, its attachments octet for octet', async () => {
   const content = randomBytes(5_000_000);
   const small = Buffer.from('small, but not forgotten');

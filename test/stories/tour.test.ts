@@ -59,17 +59,16 @@ test('a mail program opens the mailbox', { skip: without('neomutt') }, async () 
 });
 
 test('the monitoring address and the audit command it names', async () => {
-  const { groups } =
-    /metrics at (?<url>\S+), and what happened: npm run -s postern -- --home (?<home>\S+) audit show/.exec(
-      line(/^More: /),
-    ) ?? { groups: undefined };
+  const { groups } = /metrics at (?<url>\S+), and what happened: \S*postern --home (?<home>\S+) audit show/.exec(
+    line(/^More: /),
+  ) ?? { groups: undefined };
   assert.ok(groups);
   const metrics = await (await fetch(groups['url']!)).text();
   assert.match(metrics, /^postern_/m);
 });
 
 test('where SMTP is switched off the outbox asks the emulated Graph, never the real one, and says what is missing', async () => {
-  const home = /-- --home (\S+) audit show/.exec(line(/^More: /))![1]!;
+  const home = /postern --home (\S+) audit show/.exec(line(/^More: /))![1]!;
   const control = /--control (\S+)$/.exec(line(/^Make it fail: /))![1]!;
   const fault = ['sandbox', 'fault', 'set', 'smtp-auth-disabled-mailbox', '--mailbox', 'alice@contoso.test'];
   await postern(home, [...fault, '--control', control]);

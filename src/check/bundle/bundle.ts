@@ -1,5 +1,8 @@
 /** `postern support-bundle`: what somebody needs to help, and nothing that opens a mailbox. */
+import { createHmac } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
+import { API_KEY_PREFIX, apiHashKey } from '../../access/api-key.ts';
+import { hashKey } from '../../access/app-password.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import type { Secret } from '../../base/secret.ts';
 import { openCredentials } from '../../oauth/application.ts';
@@ -46,13 +49,14 @@ export async function makeBundle(deps: BundleDeps | PosternError, request: Bundl
   const inside = isError(deps)
     ? {
         secrets: [],
+        isHashed: () => false,
         people: [],
         texts: {},
         problems: [`the installation does not open: ${deps.code}: ${deps.message}`],
       }
     : await lookInside(deps, request.auditRecords);
   const names = request.hideAddresses ? pseudonyms(inside.people) : new Map<string, string>();
-  const redact = redactor([...inside.secrets, ...request.secrets], names);
+  const redact = redactor([...inside.secrets, ...request.secrets], names, inside.isHashed);
   const texts: Readonly<Record<string, string>> = {
     ...request.texts,
     ...inside.texts,
@@ -70,6 +74,8 @@ export async function makeBundle(deps: BundleDeps | PosternError, request: Bundl
 
 interface Inside {
   readonly secrets: readonly Secret[];
+  /** Whether it is an app password, or an API key without its prefix. */
+  isHashed(word: string): boolean;
   readonly people: readonly string[];
   readonly texts: Readonly<Record<string, string>>;
   readonly problems: readonly string[];
@@ -80,7 +86,14 @@ async function lookInside(deps: BundleDeps, auditRecords: number): Promise<Insid
   const mailboxes = (await store.mailboxes.list()).map(({ address }) => address);
   const identities = (await store.grants.list()).map(({ identity }) => identity).filter((one) => one.includes('@'));
   const audit = await store.audit.latest({ limit: auditRecords });
+  const [passwords, keys] = [await hashKey(deps.vault), await apiHashKey(deps.vault)];
+  const rows = [...(await store.appPasswords.list()), ...(await store.apiKeys.list())];
+  const hashes = new Set(rows.map(({ hash }) => hash));
   return {
+    isHashed: (word) =>
+      hashes.size > 0 &&
+      (hashes.has(createHmac('sha256', passwords).update(word).digest('hex')) ||
+        hashes.has(createHmac('sha256', keys).update(`${API_KEY_PREFIX}${word}`).digest('hex'))),
     ...(await knownSecrets(deps)),
     people: [...new Set([...mailboxes, ...identities])],
     texts: {
@@ -149,8 +162,11 @@ function readme(names: readonly string[], hidden: boolean): string {
     'What this archive holds, made by `postern support-bundle`.',
     '',
     'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, webhook',
-    'secrets, database and relay passwords, key and passphrase), as it is and encoded, whatever the case and with or without',
-    'dashes, and for everything that has the shape of one: app passwords, API keys, consent links, sign-ins. No mail is in it.',
+    'secrets, database and relay passwords, key and passphrase), whatever the case, with or without dashes and broken over lines;',
+    'for each app password and API key, by the hash that is kept of it, also joined to other characters; and for everything that has the shape',
+    'of one: app passwords, API keys, consent links, sign-ins. The same within what is encoded, up to twice: base64 (also in lines',
+    'and of UTF-16), hexadecimal, percent-encoding, HTML entities, escapes and lists of numbers. Not within what is compressed,',
+    'encrypted, reversed or encoded in another way. No mail is in it.',
     hidden
       ? 'Mailbox names were replaced by numbers; domains were kept.'
       : 'Mailbox addresses are in it; --hide-addresses replaces them.',

@@ -4,46 +4,61 @@
  */
 import { type Secret, scrub } from '../../base/secret.ts';
 import { masked, valueFinder } from './known-values.ts';
+import { ENCODINGS, withoutZeros } from './encodings.ts';
+import { hashedFinder } from './hashed.ts';
 import { pseudonymizer } from './people.ts';
 
-/** @param names what shall stand for addresses; empty keeps them */
+/**
+ * @param names what shall stand for addresses; empty keeps them
+ * @param isHashed tells an app password, or an API key without its prefix, of which the installation keeps a keyed hash only
+ */
 export function redactor(
   secrets: readonly Secret[],
   names: ReadonlyMap<string, string> = new Map(),
+  isHashed: (word: string) => boolean = () => false,
 ): (text: string) => string {
   const find = valueFinder(secrets.map((secret) => secret.reveal()));
+  const findHashed = hashedFinder(isHashed);
   const rename = pseudonymizer(names);
-  const plain = (text: string): string => shapes(masked(text, find(text), MASK));
-  const holdsSecret = (octets: Buffer): boolean => {
+  const plain = (given: string): string => {
+    const text = masked(given, find(given), MASK);
+    const escaped = text.replace(ESCAPE, (escape) => '\0'.repeat(escape.length));
+    return shapes(masked(text, findHashed(escaped), MASK));
+  };
+  const holdsSecret = (octets: Buffer, depth: number): boolean => {
     const inside = octets.toString('latin1');
-    return isPlainSignIn(inside) || plain(inside) !== inside || rename(inside) !== inside;
+    if (!READABLE.test(inside)) return false;
+    const wide = withoutZeros(octets);
+    return [inside, ...(wide === undefined ? [] : [wide])].some(
+      (text) =>
+        isPlainSignIn(text) ||
+        plain(text) !== text ||
+        rename(text) !== text ||
+        withoutEncoded(text, depth + 1) !== text,
+    );
   };
   // What is encoded is looked into before its neighbours are masked, and masked whole.
-  return (text) => rename(plain(text.replace(ENCODED, (word) => (readings(word).some(holdsSecret) ? MASK : word))));
+  const withoutEncoded = (given: string, depth: number): string => {
+    if (depth >= DEEPEST) return given;
+    let text = given;
+    for (const { pattern, decode } of ENCODINGS)
+      text = text.replace(pattern, (run) => (decode(run).some((octets) => holdsSecret(octets, depth)) ? MASK : run));
+    return text;
+  };
+  return (text) => rename(plain(withoutEncoded(text, 0)));
 }
 
 const MASK = '[secret]';
-
-/** What is long enough for a SASL or Basic response with a password in it. */
-const ENCODED = /[A-Za-z0-9+/_-]{16,}={0,2}/g;
-
-/** Something joined in front by a character of the alphabet (`sasl-AGFs…`, `/x/AGFs…`) shifts the octets: read behind it too. */
-function readings(word: string): readonly Buffer[] {
-  const joints = [...word.slice(0, JOINED).matchAll(/[-_/+]/g)].map(({ index }) => index + 1);
-  return [0, ...joints].map((from) => decoded(word.slice(from)));
-}
-
-/** A label in front is no longer than this. */
-const JOINED = 24;
-
-function decoded(word: string): Buffer {
-  return Buffer.from(word, /[-_]/.test(word) ? 'base64url' : 'base64');
-}
+/** Encoded twice, as base64 of a JSON text with base64 in it, is common; more is not. */
+const DEEPEST = 2;
+/** No secret is shorter; what decodes to nothing readable is a hash, an id or compressed. */
+const READABLE = /[\x20-\x7e]{6}|(?:[\x20-\x7e]\0){6}/;
 
 /** RFC 4616 §2: identity NUL user NUL password. */
 function isPlainSignIn(text: string): boolean {
   const parts = text.split('\0');
-  return parts.length === 3 && parts[1] !== '' && parts[2] !== '';
+  // oxlint-disable-next-line no-control-regex -- octets that no user name has
+  return parts.length === 3 && !/[\x01-\x1f\x7f]/.test(text) && parts[1] !== '' && parts[2] !== '';
 }
 
 /** Takes out what has the shape of a secret, even when nobody told us. */

@@ -10,6 +10,7 @@ import type { Config } from '../../server/config.ts';
 import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import type { Mailbox } from '../../store/types.ts';
+import { asStarted } from '../command-name.ts';
 import { Context } from '../context.ts';
 import { conclusion, findingLines, nameOf, overview } from '../report.ts';
 import { between } from '../value.ts';
@@ -164,6 +165,6 @@ class Screen {
     if (this.#silent) return;
     if (this.#kept !== undefined) return void this.#kept.push(text);
     if (this.#progress) process.stderr.write('\r\u001b[K');
-    process.stdout.write(`${text}\n`);
+    process.stdout.write(`${asStarted(text)}\n`);
   }
 }

@@ -1,5 +1,6 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
 import { Command } from 'commander';
+import { shellWord } from '../../base/shell.ts';
 import type { Revocation } from '../../oauth/revocation.ts';
 import type { Withdrawn } from '../../access/withdraw.ts';
 import { removeMailbox } from '../../admin/mailboxes.ts';
@@ -15,16 +16,14 @@ export function remove(): Command {
     )
     .addHelpText(
       'after',
-      '\nOpen sessions end. App passwords, API keys and webhooks that name it no longer open it, also when it is added again; those that name nothing else are revoked. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n',
+      '\nOpen sessions end. App passwords, API keys and webhooks that name it no longer open it, also when it is added again; those that name nothing else are revoked. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n  $ postern mailbox remove alice@example.com --yes\n',
     )
     .argument('<address>')
-    .option('--yes', 'do not ask')
+    .option('--yes', 'do not ask; needed where nobody can answer')
     .action(async (address: string, options: { yes?: true }, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        // A script has nobody to ask, and says what it means.
-        if (process.stdin.isTTY && options.yes !== true)
-          await confirm(context, (await findMailbox(instance, address)).address);
+        if (options.yes !== true) await confirm(context, (await findMailbox(instance, address)).address);
         const done = await context.perform(instance, removeMailbox, { address });
         const { address: removed, grantRemoved, revocation, catchAll, others, withdrawn } = done;
         context.result({ removed, grantRemoved, withdrawn, ...facts(revocation) }, [`removed ${removed}`]);
@@ -83,7 +82,12 @@ function words(revocation: Revocation): string {
 }
 
 /** @throws cli.usage (anything else was typed) */
+/** @throws cli.needs-terminal, cli.usage */
 async function confirm(context: Context, address: string): Promise<void> {
+  if (!process.stdin.isTTY || context.json)
+    throw cliError('cli.needs-terminal', `${address} was not removed: nobody agreed to it`, {
+      hint: `if it is meant: postern mailbox remove ${shellWord(address)} --yes`,
+    });
   context.ask(
     `this ends the sessions of ${address}, its app passwords and API keys, and forgets its consent; only its owner can give a new one`,
   );

@@ -1,15 +1,10 @@
 /** `postern ready`: whether the server of this installation is ready, for supervisors, containers and scripts. */
 import { Command } from 'commander';
-import { isIPv6 } from 'node:net';
-import { z } from 'zod';
-import { asError } from '../../base/error.ts';
+import { askConsole } from '../../check/answerer.ts';
 import type { Config } from '../../server/config.ts';
 import { Context } from '../context.ts';
+import { installationFingerprint } from '../../server/installation-mark.ts';
 import { cliError } from '../errors.ts';
-
-const readiness = z.object({ problems: z.array(z.string()) });
-/** A server that is well answers in milliseconds. */
-const TIMEOUT_MS = 5000;
 
 export function ready(): Command {
   return new Command('ready')
@@ -20,7 +15,7 @@ export function ready(): Command {
     )
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
-      const { status, reasons } = await askReadiness(context.config().console);
+      const { status, reasons } = await askReadiness(context.config());
       if (status !== 200)
         throw cliError('cli.not-ready', `the server is not ready: ${reasons.join('; ') || `it answers ${status}`}`, {
           detail: { reasons },
@@ -29,25 +24,15 @@ export function ready(): Command {
     });
 }
 
-/** @throws cli.not-ready (no answer) */
-export async function askReadiness({
-  host,
-  port,
-  tls,
-}: Config['console']): Promise<{ status: number; reasons: readonly string[] }> {
-  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  const url = `http${tls ? 's' : ''}://${isIPv6(name) ? `[${name}]` : name}:${port}/readyz`;
-  // Loaded here and not above: no other command needs an HTTP client for this.
-  const { Agent, request } = await import('undici');
-  // Our own server at an address of this machine: its certificate names the host that programs use, not this address.
-  const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
-  try {
-    const answer = await request(url, { dispatcher, signal: AbortSignal.timeout(TIMEOUT_MS) });
-    const { problems: reasons } = readiness.parse(await answer.body.json());
-    return { status: answer.statusCode, reasons };
-  } catch (thrown) {
-    throw cliError('cli.not-ready', `the server does not answer at ${url}`, { cause: asError(thrown) });
-  } finally {
-    await dispatcher.destroy();
-  }
+/** What this installation's own server says. @throws cli.not-ready (no answer, or somebody else's) */
+export async function askReadiness(config: Config): Promise<{ status: number; reasons: readonly string[] }> {
+  const { host, port, tls } = config.console;
+  const answer = await askConsole({ host, port, tls, installation: installationFingerprint(config) });
+  if (answer.type === 'ours') return { status: answer.status, reasons: answer.problems };
+  if (answer.type === 'other')
+    throw cliError('cli.not-ready', `the server does not run: ${answer.who} answers at ${answer.url}`, {
+      hint: `see who holds the port: ss -ltnp 'sport = :${port}'; then stop it, or set console.port in postern.yaml to another one`,
+      detail: { reasons: [], answeredBy: answer.who },
+    });
+  throw cliError('cli.not-ready', `the server does not answer at ${answer.url}`, { cause: answer.error });
 }

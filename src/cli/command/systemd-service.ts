@@ -293,10 +293,12 @@ const withoutSystemd = (up: boolean): string =>
 
 /** What `/readyz` says. */
 async function readiness(context: Context): Promise<string> {
-  const { console } = readConfig(homeOf(process.env, context.options.home), process.env);
+  const config = readConfig(homeOf(process.env, context.options.home), process.env);
+  const { console } = config;
   if (console.port === 0) return 'its console is not asked from here';
   const at = `${console.host}:${console.port}`;
-  const answer = await askReadiness(console).catch(asError);
-  if (isError(answer)) return `not ready yet: nothing answers at ${at}`;
+  const answer = await askReadiness(config).catch(asError);
+  if (isError(answer))
+    return 'answeredBy' in answer.detail ? answer.message : `not ready yet: nothing answers at ${at}`;
   return answer.status === 200 ? 'ready' : `not ready: ${answer.reasons.join('; ') || answer.status}`;
 }

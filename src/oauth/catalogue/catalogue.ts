@@ -49,9 +49,9 @@ export function installCatalogue(
     );
   if (now.edition > before.edition) {
     // In one step, so that a running gateway never reads half a file.
-    writeFileSync(`${home.path}.new`, text, { mode: 0o644 });
-    giveToOwner(`${home.path}.new`, home.path);
-    renameSync(`${home.path}.new`, home.path);
+    writeFileSync(`${home.path}.new-${process.pid}`, text, { mode: 0o644 });
+    giveToOwner(`${home.path}.new-${process.pid}`, home.path);
+    renameSync(`${home.path}.new-${process.pid}`, home.path);
   }
   return { before, now };
 }

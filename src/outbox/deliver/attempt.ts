@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import { type Hold, Job, type JobDeps } from './job.ts';
+import { lastLook } from './last-look.ts';
 import { findOut, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
 import { copiesOf, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
@@ -12,9 +13,10 @@ import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
+import { stillAllowed, type StillAllowedDeps } from './still-allowed.ts';
 import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from './types.ts';
 
-export interface AttemptDeps extends JobDeps {
+export interface AttemptDeps extends JobDeps, StillAllowedDeps {
   readonly log: Log;
   readonly settler: Settler;
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
@@ -75,6 +77,8 @@ export async function attempt(
   let restsUntil = Infinity;
   let closed: Outcome | undefined;
   const job = new Job(deps, message, mailbox, hold);
+  const forbidden = await stillAllowed(deps, job);
+  if (forbidden) return settle(deps, job.message, mailbox, 'none', forbidden, now);
   for (const [at, route] of routes.entries()) {
     const started = deps.clock.now();
     const raw = await route.send(job, signal);
@@ -99,7 +103,7 @@ export async function attempt(
       continue;
     }
     if (restsUntil < Infinity && isRest(outcome)) {
-      if (isOverdue(message, outcome, deps.clock.now())) return expire(deps, job.message, outcome.reply.text);
+      if (isOverdue(message, outcome, deps.clock.now())) return expire(deps, job.message, mailbox, outcome);
       return rest(deps, job.message, route.name, outcome, { restsUntil, tried, events: news ? shut : undefined });
     }
     return settle(
@@ -206,7 +210,9 @@ async function settle(
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
   const deadline = begunAt >= message.deadline ? await deps.deadline(message) : message.deadline;
   const known = { ...message, deadline, recipients: withDoubt(message.recipients, outcome, namedIn(message)) };
-  const change = withoutAttempts(known, changeOf(known, outcome, now, begunAt, events));
+  let change = withoutAttempts(known, changeOf(known, outcome, now, begunAt, [...events]));
+  const seen = change.state?.type === 'failed' ? await lastLook(deps, known, mailbox, outcome) : undefined;
+  change = withoutAttempts(known, changeOf(known, seen ?? outcome, now, begunAt, events));
   await tell(deps, { ...message, ...change }, outcome);
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && !isProbablyNotSent(outcome))
     await deps.pause(mailbox, now + outcome.retryAfterMs);
@@ -322,8 +328,11 @@ function failed(
   return { state: { type: 'failed', at, ...end }, recipients };
 }
 
-async function expire(deps: AttemptDeps, message: OutboxMessage, last: string): Promise<Attempted> {
+async function expire(deps: AttemptDeps, message: OutboxMessage, mailbox: Mailbox, end: Outcome): Promise<Attempted> {
   const at = deps.clock.now();
+  const seen = await lastLook(deps, message, mailbox, end);
+  if (seen) return settle(deps, message, mailbox, 'none', seen, at);
+  const last = end.reply.text;
   const reason = `it could not be sent in time; last: ${last}`;
   const events: NewMessageEvent[] = [];
   const change = failed(at, 'outbox.expired', reason, last, givenUp(message.recipients, reason), events);

@@ -5,13 +5,19 @@ import type { SendJob } from './types.ts';
 
 /** The address of `From`; the envelope's where the header has none that can be read. @throws what `body` throws */
 export async function authorOf({ body, message }: Pick<SendJob, 'body' | 'message'>): Promise<string> {
+  const header = await headerOf(body);
+  return (header && fromOf(header)) ?? message.envelopeFrom;
+}
+
+/** The header of a message, as far as it has one of a header's length. @throws what `body` throws */
+export async function headerOf(body: SendJob['body']): Promise<Buffer | undefined> {
   const reader = new HeaderReader();
   for await (const piece of body()) {
     const end = reader.add(piece);
-    if (end !== undefined) return fromOf(reader.octets.subarray(0, end)) ?? message.envelopeFrom;
+    if (end !== undefined) return reader.octets.subarray(0, end);
     if (reader.endless) break;
   }
-  return message.envelopeFrom;
+  return undefined;
 }
 
 function fromOf(header: Uint8Array): string | undefined {

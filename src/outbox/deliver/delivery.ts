@@ -7,7 +7,9 @@ import type { Mailbox, Store } from '../../store/types.ts';
 import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import { concerns } from '../rest.ts';
+import { Rights } from '../rights.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
+import { type Box, newBox } from './box.ts';
 import { CLAIM_MS, Claims, PROLONG_MS } from './claims.ts';
 import { waysText } from './doubt.ts';
 import { pause, reserve } from './pace.ts';
@@ -15,11 +17,12 @@ import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
 import { MAX_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
+import { type StillAllowedDeps, whileOpen } from './still-allowed.ts';
 import { Turns } from './turns.ts';
 import type { DeliveryMarks } from './proof.ts';
 import type { DeliveryMeter, Route, SentProbe } from './types.ts';
 
-export interface DeliveryDeps {
+export interface DeliveryDeps extends StillAllowedDeps {
   readonly store: Store;
   readonly outbox: Pick<Outbox, 'body'>;
   readonly clock: Clock;
@@ -70,24 +73,13 @@ export function startDelivery(deps: DeliveryDeps): Delivery {
   return new DeliveryLoop(deps);
 }
 
-/** What this process knows of a mailbox with mail. */
-interface Box {
-  running: number;
-  /** Nothing before this moment. */
-  waitUntil: number;
-  /** When it was found shut, if that is why it waits. */
-  shutAt: number | undefined;
-  /** It waits for something that rests, and goes on when that does. */
-  rests: boolean;
-}
-
 class DeliveryLoop implements Delivery {
   readonly #deps: DeliveryDeps;
   readonly #attempt: AttemptDeps;
   readonly #boxes = new Map<string, Box>();
   readonly #claims: Claims;
   readonly #stop = new AbortController();
-  readonly #watch: { stop(): void };
+  readonly #watches: readonly { stop(): void }[];
   #running = 0;
   #takeOverAt = 0;
   readonly #begun: number;
@@ -95,7 +87,7 @@ class DeliveryLoop implements Delivery {
   #crowded = false;
   readonly #turns = new Turns();
   readonly #resting: Resting;
-  readonly #grants: { stop(): void };
+  readonly #rights: Rights;
   readonly #passing: PassingTime;
   #timer: Timer | undefined;
   #breath: Timer | undefined;
@@ -110,17 +102,24 @@ class DeliveryLoop implements Delivery {
     this.#claims = new Claims({ ...deps, outbox: deps.store.outbox });
     this.#passing = new PassingTime(deps);
     this.#resting = new Resting({ ...deps, opened: this.#opened });
+    this.#rights = new Rights(deps);
+    const guard = (route: Route): Route => this.#resting.guard(whileOpen(route, this.#rights, deps.clock));
     this.#attempt = {
       ...deps,
-      routes: async (mailbox) => (await deps.routes(mailbox)).map((route) => this.#resting.guard(route)),
-      ...(deps.inbox ? { inbox: this.#resting.guard(deps.inbox) } : {}),
+      routes: async (mailbox) => (await deps.routes(mailbox)).map(guard),
+      ...(deps.inbox ? { inbox: guard(deps.inbox) } : {}),
       deadline: (message) => this.#passing.deadline(message),
       change: (...change) => deps.store.outbox.change(...change),
       settler: new Settler(deps.store.outbox),
       pause: this.#pause,
     };
-    this.#watch = deps.store.watch('outbox', this.#heard);
-    this.#grants = deps.store.watch('grants', () => this.#resting.settingsChanged());
+    const changed = (): void => this.#resting.settingsChanged();
+    const { store } = deps;
+    this.#watches = [
+      store.watch('outbox', this.#heard),
+      store.watch('grants', changed),
+      store.watch('mailboxes', changed),
+    ];
     this.wake();
   }
 
@@ -148,13 +147,13 @@ class DeliveryLoop implements Delivery {
   }
 
   async close(): Promise<void> {
-    this.#watch.stop();
-    this.#grants.stop();
+    for (const watch of this.#watches) watch.stop();
     this.#timer?.cancel();
     this.#breath?.cancel();
     this.#stop.abort(new Error('delivery is being stopped'));
     await this.#round;
     while (this.#running > 0) await new Promise<void>((resolve) => this.#rest.push(resolve));
+    this.#rights.stop();
     await this.#claims.close();
   }
 
@@ -298,8 +297,11 @@ class DeliveryLoop implements Delivery {
       for (const message of messages) {
         // What waited for longer than anything does is given up without a try of its own.
         const waits = box.waitUntil > clock.now() && message.deadline + MAX_UNCOUNTED_MS > clock.now();
-        if (this.#stop.signal.aborted || (waits && message !== first)) await this.#giveBack([message]);
-        else await unsettled.add(this.#try(message, mailbox, routes));
+        // What it may send as counts as it is set up now.
+        const current = await this.#rights.mailbox(mailbox.address);
+        if (!current) box.waitUntil = clock.now() + LOOK_MS;
+        if (this.#stop.signal.aborted || !current || (waits && message !== first)) await this.#giveBack([message]);
+        else await unsettled.add(this.#try(message, current, routes));
       }
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
@@ -362,7 +364,7 @@ class DeliveryLoop implements Delivery {
 
   #boxOf(address: string): Box {
     let box = this.#boxes.get(address);
-    if (!box) this.#boxes.set(address, (box = { running: 0, waitUntil: 0, shutAt: undefined, rests: false }));
+    if (!box) this.#boxes.set(address, (box = newBox()));
     return box;
   }
 

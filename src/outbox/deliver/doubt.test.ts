@@ -99,6 +99,28 @@ test('K2: an attempt whose answer was lost, then a refusal as a duplicate: it ma
   assert.ok(again.recipients[0]!.mayHaveArrived !== undefined);
 });
 
+for (const [what, last, copy, state] of [
+  ['its deadline passes', said('451 4.7.1 later'), 'found', 'sent'],
+  ['it is refused as a duplicate', said('554 5.6.0 duplicate message'), 'found', 'sent'],
+  ['its deadline passes and there is no copy', said('451 4.7.1 later'), 'absent', 'failed'],
+] as const)
+  test(`K2: it may have arrived, ${what}: it is looked for once more before it is given up`, async (t) => {
+    let tries = 0;
+    const probe: SentProbe = { look: () => Promise.resolve(tries < 2 ? 'absent' : copy) };
+    const answer = (job: SendJob): Outcome => (++tries === 1 ? lost() : last(job));
+    const { bed, clock, delivery, reports, story } = await bench(t, [answer], { probe, ways: [{ name: 'smtp' }] });
+    const { message } = await bed.outbox.accept(bed.request({ deadline: clock.now() + 100_000 }), letter());
+    for (let step = 0; step < 200; step++) {
+      await new Promise((turn) => setImmediate(turn));
+      await clock.advance(1000);
+    }
+    await delivery.idle();
+    assert.equal((await bed.outbox.find(message.id))!.state.type, state);
+    assert.equal(reports.length, state === 'sent' ? 0 : 1);
+    const end = (await story(message.id)).find(({ type }) => type === state)!;
+    assert.equal(end.data['proof'], state === 'sent' ? 'mark' : undefined);
+  });
+
 test('K2: a refusal of somebody who can have got nothing says so as before', async (t) => {
   const { bed, clock, delivery, reports } = await bench(t, [said('550 5.1.1 nobody')]);
   const { message } = await bed.outbox.accept(bed.request(), letter());

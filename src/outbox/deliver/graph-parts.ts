@@ -3,10 +3,12 @@
  * (microsoft-graph-docs, outlook-large-attachments). Text, names, addresses, Message-ID and `X-` fields stay; how the parts were
  * written does not, so that what is signed or encrypted cannot go this way.
  */
-import PostalMime, { type Address, type Attachment } from 'postal-mime';
+import PostalMime, { type Attachment, decodeWords } from 'postal-mime';
 import type { GraphAccess } from '../../oauth/graph-access.ts';
+import type { ListedAddress } from '../../protocol/mime/address-list.ts';
 import { headerEnd } from '../../protocol/mime/header-fields.ts';
 import { type GraphAnswer, type GraphHttp, mustBeGood } from './graph-http.ts';
+import type { Named } from './graph-recipients.ts';
 
 /** Attachments below go in one request, others in pieces. */
 const WHOLE_OCTETS = 3 * 1024 * 1024;
@@ -20,13 +22,19 @@ export function isSealedMime(raw: Buffer): boolean {
   return /^(?:multipart\/(?:signed|encrypted|report)|application\/(?:x-)?pkcs7-mime|text\/calendar)$/i.test(type);
 }
 
+export interface PartedMessage {
+  readonly raw: Buffer;
+  /** Whom it is from and goes to, as it was judged: how the parts' own reader understands the header counts for nothing. */
+  readonly named: Named;
+  readonly messageId: string;
+}
+
 /** @throws outbox.graph-refused, outbox.graph-unreachable: nothing was sent; outbox.graph-unknown */
 export async function sendInParts(
   http: GraphHttp,
   access: GraphAccess,
   user: string,
-  raw: Buffer,
-  messageId: string,
+  { raw, named, messageId }: PartedMessage,
   signal: AbortSignal,
   mayFinish: () => void,
 ): Promise<GraphAnswer> {
@@ -40,11 +48,11 @@ export async function sendInParts(
         email.html === undefined
           ? { contentType: 'text', content: email.text ?? '' }
           : { contentType: 'html', content: email.html },
-      ...(email.from ? { from: people([email.from])[0] } : {}),
-      toRecipients: people(email.to),
-      ccRecipients: people(email.cc),
-      bccRecipients: people(email.bcc),
-      replyTo: people(email.replyTo),
+      from: people(named.from)[0],
+      toRecipients: people(named.to),
+      ccRecipients: people(named.cc),
+      bccRecipients: people(named.bcc),
+      replyTo: people(named.replyTo),
       internetMessageId: messageId,
       internetMessageHeaders: extraFields(email.headers),
     }),
@@ -93,10 +101,10 @@ async function attach(
   }
 }
 
-function people(addresses: readonly Address[] = []): readonly object[] {
-  return addresses
-    .flatMap((one) => one.group ?? [one])
-    .flatMap(({ address, name }) => (address ? [{ emailAddress: { address, ...(name === '' ? {} : { name }) } }] : []));
+function people(addresses: readonly ListedAddress[] = []): readonly object[] {
+  return addresses.flatMap(({ address, name }) =>
+    address === '' ? [] : [{ emailAddress: { address, ...(name === '' ? {} : { name: decodeWords(name) }) } }],
+  );
 }
 
 /** Graph takes fields of its own making only, at most five (microsoft-graph-docs, internetMessageHeader); our mark is the first. */

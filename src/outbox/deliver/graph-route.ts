@@ -9,7 +9,7 @@ import type { Recipient } from '../../store/types-outbox.ts';
 import { authorOf } from './author.ts';
 import { type GraphAnswer, GraphHttp } from './graph-http.ts';
 import { isSealedMime, sendInParts } from './graph-parts.ts';
-import { addressToAll, type Misaddressed } from './graph-recipients.ts';
+import { addressToAll, type Named } from './graph-recipients.ts';
 import { type Asked, outcomeOfFailure, resting, restOf, silent } from './judge.ts';
 import type { Outcome, ProviderReply, RestCause, Route, SendJob } from './types.ts';
 
@@ -74,14 +74,16 @@ export class GraphRoute implements Route {
     const octets: Uint8Array[] = [Buffer.from(job.mark(job.recipients))];
     for await (const piece of job.body()) octets.push(piece);
     const addressed = addressToAll(Buffer.concat(octets), job.recipients);
-    if (addressed.type === 'misaddressed') return unfit(wordsOf(addressed));
-    const { raw } = addressed;
+    if (addressed.type === 'misaddressed') return unfit(addressed.reason);
+    const { named, raw } = addressed;
+    if (raw.length > MAX_AT_ONCE) {
+      const problem = unfitForParts(raw, named);
+      if (problem !== undefined) return unfit(problem);
+    }
     for (let tries = 0; ; tries++) {
       const access = await this.#access.of(job.mailbox);
       job.mayFinish();
-      const answer = await this.#sendOnce(access, job, raw, signal);
-      if (answer === 'sealed')
-        return unfit(`a signed or encrypted message of more than ${MAX_AT_ONCE} octets would be changed on this way`);
+      const answer = await this.#sendOnce(access, job, raw, named, signal);
       // What was consented to since is in the next token only.
       if (answer.status === 401 || answer.status === 403) this.#access.reject(access);
       // A token may be refused although it has time left: one more try with a new one.
@@ -97,13 +99,12 @@ export class GraphRoute implements Route {
     access: GraphAccess,
     { mailbox, mayFinish, message }: Pick<SendJob, 'mailbox' | 'mayFinish' | 'message'>,
     raw: Buffer,
+    named: Named,
     signal: AbortSignal,
-  ): Promise<GraphAnswer | 'sealed'> {
+  ): Promise<GraphAnswer> {
     const user = `/v1.0/users/${encodeURIComponent(mailbox.address)}`;
-    if (raw.length > MAX_AT_ONCE) {
-      if (isSealedMime(raw)) return 'sealed';
-      return sendInParts(this.#http, access, user, raw, message.messageId, signal, mayFinish);
-    }
+    if (raw.length > MAX_AT_ONCE)
+      return sendInParts(this.#http, access, user, { raw, named, messageId: message.messageId }, signal, mayFinish);
     return this.#http.ask(
       access,
       { method: 'POST', path: `${user}/sendMail`, type: 'text/plain', body: raw.toString('base64'), final: true },
@@ -175,6 +176,12 @@ function unfit(text: string): Outcome {
   return { type: 'unfit', code: 'outbox.unfit', reply: silent(text) };
 }
 
-function wordsOf({ address }: Misaddressed): string {
-  return `Microsoft Graph sends to everybody the header names, and ${address} is not to get this message`;
+/** Why a message cannot be taken apart into a draft and its attachments. */
+function unfitForParts(raw: Buffer, { from, replyTo }: Named): string | undefined {
+  const large = `a message of more than ${MAX_AT_ONCE} octets`;
+  if (isSealedMime(raw))
+    return `a signed or encrypted message of more than ${MAX_AT_ONCE} octets would be changed on this way`;
+  if (from.length !== 1) return `Microsoft Graph takes ${large} from one author only, and From names ${from.length}`;
+  if (replyTo === undefined) return `Microsoft Graph takes ${large} in parts, and Reply-To cannot be read`;
+  return undefined;
 }

@@ -58,7 +58,8 @@ export async function findOut(
   };
 }
 
-function proven(
+/** An attempt whose copy is among the sent messages. */
+export function proven(
   { reply: { text } }: Outcome & { readonly type: 'unknown' },
   { recipients }: OpenAttempt,
   seen: 'found' | 'probably',

@@ -9,7 +9,7 @@ import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
 import type { Ahead, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Store } from '../../store/types.ts';
 import { inLedger } from '../../store/ledger.ts';
-import { DEADLINE_MS } from '../open.ts';
+import { DEADLINE_MS } from '../new-message.ts';
 import { MAX_ASKED_MS } from './retry.ts';
 
 export interface PassingTimeDeps {

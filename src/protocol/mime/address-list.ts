@@ -27,6 +27,9 @@ export interface AddressList {
  */
 const MAX_LIST = MAX_HEADER;
 
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+const CONTROL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/;
+
 interface Token {
   readonly kind: 'word' | 'quoted' | 'comment' | 'angle';
   /** Without quotes, brackets and escapes. */
@@ -42,25 +45,33 @@ class Wrong extends Error {}
 /** @param text a field's value, unfolded; of more characters than a whole header may have it is refused */
 export function readAddressList(text: string): AddressList {
   if (text.length > MAX_LIST) return { addresses: [], grouped: false, problem: `more than ${MAX_LIST} characters` };
+  // Some readers leave them out, and so put together what they hold apart.
+  if (CONTROL.test(text)) return { addresses: [], grouped: false, problem: 'a control character' };
   const addresses: ListedAddress[] = [];
   let grouped = false;
   let open = false;
   try {
     let tokens: Token[] = [];
+    let closed = false;
     const flush = (): void => {
       const one = addressOf(tokens);
       if (one) addresses.push(one);
       tokens = [];
     };
     for (const token of tokensOf(text)) {
+      if (closed && token !== ',') throw new Wrong('something behind the end of a group (;)');
+      closed = false;
       if (typeof token !== 'string') tokens.push(token);
       else if (token === ':') {
-        if (open || tokens.some(({ kind }) => kind === 'angle')) throw new Wrong('a colon in the wrong place');
+        if (open || !isPhrase(tokens)) throw new Wrong('a colon in the wrong place');
         tokens = [];
         grouped = open = true;
       } else if (token === ';') {
+        // Some readers take it for a comma, others for the end of the field.
+        if (!open) throw new Wrong('a semicolon outside of a group');
         flush();
         open = false;
+        closed = true;
       } else flush();
     }
     flush();
@@ -71,9 +82,9 @@ export function readAddressList(text: string): AddressList {
   }
 }
 
-/** An address as a header field shows it. */
+/** An address as a header field shows it; what {@link readAddressList} reads again. */
 export function formatAddress({ name, address }: Pick<ListedAddress, 'name' | 'address'>): string {
-  if (name === '') return address;
+  if (name === '') return address.startsWith('"') ? `<${address}>` : address;
   const words = ATOMS.test(name) ? name : `"${name.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
   return `${words} <${address}>`;
 }
@@ -127,7 +138,7 @@ function enclosed(text: string, from: number): Pick<Token, 'kind' | 'text'> & { 
     }
     case '(': {
       const end = commentEnd(text, from);
-      return { kind: 'comment', text: unescaped(text.slice(from + 1, end)), end };
+      return { kind: 'comment', text: text.slice(from + 1, end), end };
     }
     case '<': {
       const end = angleEnd(text, from);
@@ -136,6 +147,8 @@ function enclosed(text: string, from: number): Pick<Token, 'kind' | 'text'> & { 
     case '[': {
       const end = text.indexOf(']', from);
       if (end === -1) throw new Wrong('a [ without its ]');
+      if (UNCLEAR_IN_BRACKETS.test(text.slice(from + 1, end)))
+        throw new Wrong('a sign between [ and ] that needs quotation marks');
       return { kind: 'word', text: text.slice(from, end + 1), end };
     }
     default:
@@ -143,11 +156,12 @@ function enclosed(text: string, from: number): Pick<Token, 'kind' | 'text'> & { 
   }
 }
 
+/** A domain literal has none of them but colons; readers that know of no such brackets end a name or an address there. */
+const UNCLEAR_IN_BRACKETS = /[\s"(),;<>@[\\]/;
+
 const unescaped = (text: string): string => (text.includes('\\') ? text.replaceAll(/\\([^])/g, '$1') : text);
 
 const QUOTE = 0x22;
-const OPENING = 0x28;
-const CLOSING = 0x29;
 const LESS = 0x3c;
 const GREATER = 0x3e;
 const BACKSLASH = 0x5c;
@@ -161,66 +175,92 @@ function quotedEnd(text: string, from: number): number {
   throw new Wrong('a quotation mark without its end');
 }
 
+/** Only what every reader ends at the same place, and none looks for addresses in. @throws Wrong */
 function commentEnd(text: string, from: number): number {
-  let depth = 0;
-  for (let at = from; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === BACKSLASH) at += 1;
-    else if (code === OPENING) depth += 1;
-    else if (code === CLOSING && (depth -= 1) === 0) return at;
+  for (let at = from + 1; at < text.length; at++) {
+    const char = text[at]!;
+    if (char === ')') return at;
+    if (UNCLEAR_IN_COMMENT.includes(char)) throw new Wrong(`a ${char} in a comment`);
   }
   throw new Wrong('a comment without its end');
 }
+const UNCLEAR_IN_COMMENT = '\\("<>@';
 
 function angleEnd(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === GREATER) return at;
-    if (code === QUOTE) at = quotedEnd(text, at);
-    else if (code === OPENING) at = commentEnd(text, at);
-    else if (code === LESS) break;
+    if (code === QUOTE) {
+      const end = quotedEnd(text, at);
+      if (/[<>\\]/.test(text.slice(at, end))) throw new Wrong('a quoted name with < > or \\ between < and >');
+      at = end;
+    } else if (code === LESS) break;
   }
   throw new Wrong('a < without its >');
+}
+
+/** What may stand before a colon or an address in brackets. */
+function isPhrase(tokens: readonly Token[]): boolean {
+  return tokens.every(({ kind, text }) => kind === 'quoted' || (kind === 'word' && !text.includes('@')));
 }
 
 /** @throws Wrong */
 function addressOf(tokens: readonly Token[]): ListedAddress | undefined {
   if (tokens.length === 0) return undefined;
-  const comments = tokens.filter(({ kind }) => kind === 'comment');
-  const parts = tokens.filter(({ kind }) => kind !== 'comment');
-  if (parts.length === 0) return undefined;
+  const first = tokens.findIndex(({ kind }) => kind !== 'comment');
+  // Some readers see nobody there, others a name.
+  if (first === -1) throw new Wrong('a comment where an address should be');
+  const last = tokens.findLastIndex(({ kind }) => kind !== 'comment');
+  const parts = tokens.slice(first, last + 1);
+  if (parts.some(({ kind }) => kind === 'comment')) throw new Wrong('a comment inside an address or its name');
+  const comment = tokens.flatMap(({ kind, text }) => (kind === 'comment' ? [text] : [])).join(' ');
   const angles = parts.filter(({ kind }) => kind === 'angle');
-  const comment = comments.map(({ text }) => text).join(' ');
-  if (angles.length === 0) return { name: comment, ...specOf(parts) };
-  const last = parts.at(-1)!;
-  if (angles.length > 1 || last.kind !== 'angle') throw new Wrong('something behind the address of a name');
-  const inside = [...tokensOf(last.text)];
-  if (inside.some((token) => typeof token === 'string')) throw new Wrong('more than one address between < and >');
-  const spec = (inside as Token[]).filter(({ kind }) => kind !== 'comment');
-  const found = spec.length === 0 ? { address: '', isLocal: false } : specOf(spec);
+  if (angles.length === 0) {
+    if (parts.some(({ kind }) => kind === 'quoted')) throw new Wrong('a quoted name without an address in < >');
+    return { name: comment, ...specOf(parts) };
+  }
+  const angle = parts.at(-1)!;
+  if (angles.length > 1 || angle.kind !== 'angle') throw new Wrong('something behind the address of a name');
+  const spec = [...tokensOf(angle.text)];
+  if (spec.some((token) => typeof token === 'string')) throw new Wrong('more than one address between < and >');
+  const found = spec.length === 0 ? { address: '', isLocal: false } : specOf(spec as Token[]);
   const phrase = parts.slice(0, -1);
-  // `ceo@x <alice@x>` is no phrase, and readers show the one or the other: only the same address twice is harmless.
-  for (const { kind, text } of phrase)
-    if (kind === 'word' && text.includes('@') && text.toLowerCase() !== found.address.toLowerCase())
-      throw new Wrong(`${text.slice(0, 80)} outside of quotation marks beside <${found.address.slice(0, 80)}>`);
+  checkPhrase(phrase, found.address);
   return { name: phrase.map(({ text }) => text).join(' ') || comment, ...found };
 }
 
-/** `local@domain` with spaces and comments between its parts taken out (RFC 5322 §4.4). @throws Wrong */
+/** @throws Wrong where some readers find another address in a display name, or none at all */
+function checkPhrase(phrase: readonly Token[], address: string): void {
+  for (const { kind, text } of phrase) {
+    if (kind !== 'word' || !text.includes('@')) continue;
+    // `ceo@x <alice@x>` is no phrase, and readers show the one or the other: only the same address twice is harmless.
+    if (phrase.length === 1 && text.toLowerCase() === address.toLowerCase()) continue;
+    throw new Wrong(`${text.slice(0, 80)} outside of quotation marks beside <${address.slice(0, 80)}>`);
+  }
+  // A bracket makes some readers give up on the name, and go on with what the encoded word says.
+  if (phrase.some(({ raw }) => raw.startsWith('[')) && phrase.some(({ raw }) => raw.includes('=?')))
+    throw new Wrong('an encoded word beside a [ in a name');
+}
+
+/** `local@domain`, without the spaces and comments between its parts that RFC 5322 §4.4 has for history. @throws Wrong */
 function specOf(parts: readonly Token[]): Pick<ListedAddress, 'address' | 'isLocal'> {
   let before = '';
-  for (const { kind, raw, apart } of parts) {
-    if (kind === 'angle') throw new Wrong('a < in the wrong place');
-    if (apart && before !== '' && !/[.@]$/.test(before.slice(-1)) && !/^[.@]/.test(raw))
+  for (const [index, { kind, raw, apart }] of parts.entries()) {
+    if (kind === 'angle' || kind === 'comment') throw new Wrong(`a ${raw[0]} in the wrong place`);
+    if (apart && index > 0)
       throw new Wrong(`two words without a comma between them (${before.slice(0, 40)} ${raw.slice(0, 40)})`);
     before = raw;
   }
   const text = parts.map(({ raw }) => raw).join('');
+  if (/\p{Cf}|(?! )\p{Z}/u.test(text)) throw new Wrong('a space or an invisible character in an address');
+  // Some readers decode it, and look for an address in what comes out.
+  if (text.includes('=?')) throw new Wrong('an encoded word in place of an address');
   const at = text.lastIndexOf('@');
   const local = at === -1 ? text : text.slice(0, at);
   const domain = at === -1 ? '' : text.slice(at + 1);
   const isQuoted = parts[0]!.kind === 'quoted';
-  const isLocalPart = isQuoted ? local === parts[0]!.raw : !/["@]/.test(local);
-  if (!isLocalPart || domain.includes('"')) throw new Wrong(`${text.slice(0, 80)} is no address`);
+  const isLocalPart = isQuoted ? local === parts[0]!.raw : !/["@[\]]/.test(local);
+  if (!isLocalPart || !/^(?:[^"[\]]*|\[[^"[\]]+\])$/.test(domain))
+    throw new Wrong(`${text.slice(0, 80)} is no address`);
   return { address: text, isLocal: at === -1 };
 }

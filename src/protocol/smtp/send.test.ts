@@ -213,6 +213,18 @@ test('K3: a refusal before the end of the message is one, and the connection end
   assert.equal(sender.usable, false);
 });
 
+test('K3: a server that refuses early, reads no more and stays is not waited for', async () => {
+  const { sender, server } = scripted((line) => {
+    if (line !== 'octets') return usual(line);
+    server.pause();
+    return '552 5.3.4 too large';
+  });
+  const body = Array.from({ length: 200 }, () => Buffer.from('x\r\n'.repeat(30_000)));
+  const sent = await sender.send(outgoing({ body: [Buffer.from('A: b\r\n\r\n'), ...body] }));
+  assert.ok(sent.type === 'refused' && sent.reply.enhanced === '5.3.4');
+  assert.equal(sender.usable, false);
+});
+
 for (const [how, extensions] of [
   ['pipelined', ALL],
   ['one by one', ONE_BY_ONE],

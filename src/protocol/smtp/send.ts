@@ -45,6 +45,8 @@ export type SendResult =
 
 /** Octets written at once, at least. */
 const BLOCK_OCTETS = 64 * 1024;
+/** While a server does not read, this often (milliseconds) it is looked whether it has said something. */
+const LOOK_MS = 250;
 
 /** One signed-in connection; transactions one after the other. */
 export class SmtpSender {
@@ -238,7 +240,7 @@ export class SmtpSender {
       held = 0;
       signal?.throwIfAborted();
       try {
-        if (this.#conn.drained) await this.#conn.write(octets);
+        if (this.#conn.drained) await this.#writeUntilSpokenTo(octets);
       } catch (error) {
         signal?.throwIfAborted();
         if (await this.#inStep()) throw error;
@@ -263,6 +265,22 @@ export class SmtpSender {
     signal?.throwIfAborted();
     if (!(await this.#inStep())) return undefined;
     return Buffer.concat([...block, lineStart ? END : END_OF_LINE]);
+  }
+
+  /** A server that has refused the message need not read the rest of it: once it spoke, it is not waited for. @throws wire.* */
+  async #writeUntilSpokenTo(octets: Buffer): Promise<void> {
+    const look = Promise.withResolvers<void>();
+    const timer = setInterval(() => {
+      if (!this.#conn.drained) look.resolve();
+    }, LOOK_MS);
+    const writing = this.#conn.write(octets);
+    // Left behind, it ends with the connection.
+    writing.catch((error: unknown) => error);
+    try {
+      await Promise.race([writing, look.promise]);
+    } finally {
+      clearInterval(timer);
+    }
   }
 
   async #refused(

@@ -43,19 +43,22 @@ test('S4: before sign-in one address has an eighth, all together half; after it 
   assert.equal(fifth.over, false);
 });
 
-test('S4: whatever accounts do, what is held is the sum of what they hold', () => {
+test('S4: whatever accounts do, what is held is the sum of what the open ones hold', () => {
   const step = fc.tuple(fc.nat(4), fc.constantFrom('set', 'signedIn', 'close', 'stands', 'goesOn'), fc.nat(20_000));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const budget = new Budget({ octets: 1e9 });
       const accounts = [0, 1, 2, 3, 4].map((at) => budget.account(`address ${at % 2}`));
       const holds = [0, 0, 0, 0, 0];
+      const closed = new Set<number>();
       for (const [at, act, octets] of steps) {
         const account = accounts[at]!;
         if (act === 'set') account.set(octets);
         else if (act === 'stands') account.stands(octets, () => undefined);
         else account[act]();
-        if (act === 'set' || act === 'stands') holds[at] = Math.max(0, octets - FREE_OCTETS);
+        if (act === 'close') closed.add(at);
+        if (closed.has(at)) holds[at] = 0;
+        else if (act === 'set' || act === 'stands') holds[at] = Math.max(0, octets - FREE_OCTETS);
         else if (act !== 'signedIn') holds[at] = 0;
       }
       assert.equal(

@@ -142,6 +142,7 @@ export class Account {
   readonly #budget: Budget;
   #address: string | undefined;
   #counted = 0;
+  #closed = false;
 
   constructor(budget: Budget, address: string) {
     this.#budget = budget;
@@ -150,7 +151,7 @@ export class Account {
 
   /** So many octets are held now. */
   set(octets: number): void {
-    const counted = octets > FREE_OCTETS ? octets - FREE_OCTETS : 0;
+    const counted = octets > FREE_OCTETS && !this.#closed ? octets - FREE_OCTETS : 0;
     if (counted === this.#counted) return;
     const by = counted - this.#counted;
     this.#counted = counted;
@@ -177,6 +178,7 @@ export class Account {
 
   /** Octets wait for a peer that does not read. `leave`: they are too many, and it is to go. */
   stands(octets: number, leave: () => void): void {
+    if (this.#closed) return;
     this.#budget.stands(this, leave);
     this.set(octets);
   }
@@ -188,12 +190,16 @@ export class Account {
 
   /** Calls back once, when the budget has room again. */
   whenRoom(goOn: () => void): void {
-    this.#budget.whenRoom(this, goOn);
+    if (!this.#closed) this.#budget.whenRoom(this, goOn);
   }
 
-  /** Nothing is held any more. */
+  /**
+   * Its connection is over: nothing is held any more, and nothing counts that is told of it from here on. Both sides of a session
+   * end one after the other, and the one that ends later may still say that the other does not read.
+   */
   close(): void {
     this.#budget.forget(this);
     this.goesOn();
+    this.#closed = true;
   }
 }

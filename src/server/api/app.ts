@@ -9,6 +9,7 @@ import { newId } from '../../store/id.ts';
 import { actRoutes } from './acts.ts';
 import { documentOf } from './document.ts';
 import { events } from './events.ts';
+import { KeyHold } from './key-hold.ts';
 import { mailboxes } from './mailboxes.ts';
 import { MAX_JSON } from './message-schema.ts';
 import { messages } from './messages.ts';
@@ -84,11 +85,15 @@ export function createApi(deps: ApiDeps): Api {
     if (operation === undefined) return c.notFound();
     const key = allowed(c, operation.action);
     operations.checkQuery(c, operation);
-    if (checkBody(c) || c.req.method === 'GET' || c.req.method === 'HEAD') return next();
+    const isStreamed = checkBody(c);
+    if (c.req.method === 'GET' || c.req.method === 'HEAD') return next();
+    const hold = new KeyHold(deps.signIn, key);
     const room = rooms.open(key.id);
     try {
+      c.set('hold', hold);
+      if (isStreamed) return await next();
       const announced = Number(c.req.header('content-length') ?? Number.NaN);
-      const text = await readText(c.env.octets, {
+      const text = await readText(hold.octets(c.env.octets), {
         most: MAX_JSON,
         room,
         announced: Number.isNaN(announced) ? undefined : announced,
@@ -98,6 +103,7 @@ export function createApi(deps: ApiDeps): Api {
       c.set('room', room);
       await next();
     } finally {
+      hold.release();
       room.close();
     }
   });

@@ -84,7 +84,7 @@ export function events(app: ApiApp, deps: ApiDeps): void {
       const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);
       if (isStream) {
         const leave = waiting.enter(key, c);
-        return stream(deps, filter, from, ended, () => keyHolds(deps, key), c.env.onClose, leave);
+        return stream(deps, filter, from, ended, () => deps.signIn.holds(key), c.env.onClose, leave);
       }
       const look = () => deps.outbox.events({ ...filter, after: from, limit: asked.limit });
       let items = asked.wait > 0 ? [] : await look();
@@ -94,7 +94,7 @@ export function events(app: ApiApp, deps: ApiDeps): void {
         try {
           const until = deps.clock.now() + asked.wait * 1000;
           for (;;) {
-            if (!(await keyHolds(deps, key))) throw apiError('api.key', 'the key was revoked or has ended');
+            if (!(await deps.signIn.holds(key))) throw apiError('api.key', 'the key was revoked or has ended');
             items = await look();
             const left = until - deps.clock.now();
             if (items.length > 0 || left <= 0 || ended.aborted) break;
@@ -123,12 +123,6 @@ async function filterOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageI
     ...(own ? { mailboxes: own } : {}),
     ...(messageId === undefined ? {} : { messageId }),
   };
-}
-
-/** Whether the key of a request that goes on for long may still be used. @throws store.unavailable */
-async function keyHolds({ store, clock }: ApiDeps, id: string): Promise<boolean> {
-  const row = await store.apiKeys.find(id);
-  return row !== undefined && row.revokedAt === undefined && (row.expiresAt ?? Infinity) > clock.now();
 }
 
 /** Last-Event-ID wins: it is what a client sends that was cut off and goes on. */
@@ -190,9 +184,12 @@ function stream(
       async pull(controller) {
         try {
           const { value, done: last } = await pieces.next();
+          // Whoever listened has gone: the stream is closed already.
+          if (isOver) return;
           if (value !== undefined && last !== true) return controller.enqueue(encoder.encode(value));
           controller.close();
         } catch (error) {
+          if (isOver) return;
           deps.log.warn({ error: asError(error) }, 'a stream of events ended early');
           controller.close();
         }

@@ -12,6 +12,8 @@ const base64 = text(MAX_JSON)
   .regex(/^[A-Za-z0-9+/\s]*(?:={1,2}\s*)?$/, 'is not base64')
   .openapi({ format: 'byte', description: 'base64' });
 const header = text(10_000);
+/** Further fields of a message; each is looked at several times, and nobody needs more. */
+const MAX_HEADERS = 100;
 const mediaType = text(200)
   .regex(/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:\s*;\s*[\w-]+=(?:[\w.+-]+|"[^"\r\n]*"))*$/, 'is not a media type')
   .openapi({ example: 'application/pdf' });
@@ -59,8 +61,13 @@ export const contentShape = {
   attachments: z.array(attachmentInput).max(100).default([]),
   headers: z
     .record(text(76), header)
+    .refine((fields) => Object.keys(fields).length <= MAX_HEADERS, `at most ${MAX_HEADERS} fields`)
     .default({})
-    .openapi({ description: 'further header fields', example: { 'X-Order': '4711' } }),
+    .openapi({
+      description: `further header fields, at most ${MAX_HEADERS}`,
+      maxProperties: MAX_HEADERS,
+      example: { 'X-Order': '4711' },
+    }),
   inReplyTo: header.optional().openapi({ description: 'Message-ID of the message this one answers' }),
   references: z.array(header).max(100).optional(),
 };

@@ -13,7 +13,7 @@ import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
 import { keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
-import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
+import { actorOf, type ApiContext, type ApiDeps, streamedBody } from './request.ts';
 import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
@@ -219,7 +219,7 @@ async function sendFinished(
   query: z.infer<typeof rawQuery>,
   key: string | undefined,
 ): Promise<Accepted> {
-  const { addresses, octets } = await readFinished(c.env.octets);
+  const { addresses, octets } = await readFinished(streamedBody(c));
   const { localDomain } = deps.outbox;
   const whole = (address: string): string =>
     localDomain === undefined || address === '' || address.includes('@') ? address : `${address}@${localDomain}`;

@@ -11,6 +11,7 @@ import type { EgressPolicy } from '../../outbox/webhook/egress.ts';
 import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
+import type { KeyHold } from './key-hold.ts';
 import type { ApiMeter } from './meter.ts';
 import type { Room } from './room.ts';
 
@@ -43,13 +44,16 @@ export interface Peer {
 export interface ApiEnv {
   Bindings: {
     readonly peer: Peer;
-    /** The body, for what is taken in as it arrives. */
+    /** The body, for what is taken in as it arrives; {@link streamedBody} gives it. */
     readonly octets: AsyncIterable<Uint8Array>;
     /** Calls back when the request is over: answered, or its connection closed. */
     readonly onClose: (done: () => void) => void;
   };
-  /** `room`: of requests whose body was read. `refusal`: why a key is not valid, which its bearer is not told. */
-  Variables: { requestId: string; key: ApiKey; room?: Room; refusal?: string };
+  /**
+   * `hold`: of requests that change something. `room`: of requests whose body was read. `refusal`: why a key is not valid, which its
+   * bearer is not told.
+   */
+  Variables: { requestId: string; key: ApiKey; hold: KeyHold; room?: Room; refusal?: string };
 }
 export type ApiContext = Context<ApiEnv>;
 
@@ -57,6 +61,11 @@ export type ApiContext = Context<ApiEnv>;
 export function allowed(c: ApiContext, action: ApiAction): ApiKey {
   requirePermission(actorOf(c), action);
   return c.get('key');
+}
+
+/** The body as it arrives, for as long as the key is good. */
+export function streamedBody(c: ApiContext): AsyncIterable<Uint8Array> {
+  return c.get('hold').octets(c.env.octets);
 }
 
 /** The key of a request, as acts know it. */

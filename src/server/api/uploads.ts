@@ -5,7 +5,7 @@ import { takeUpload } from '../../outbox/upload.ts';
 import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
-import type { ApiDeps } from './request.ts';
+import { type ApiDeps, streamedBody } from './request.ts';
 import { gone, iso, json, problems } from './schema.ts';
 
 const uploadSchema = z
@@ -48,7 +48,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
       const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
-      const row = await takeUpload(deps, facts, c.env.octets);
+      const row = await takeUpload(deps, facts, streamedBody(c));
       return c.json(shown(row), 201);
     },
   );

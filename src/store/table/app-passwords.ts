@@ -1,6 +1,7 @@
 import type { Engine } from '../engine.ts';
 import type { AppPasswordRow } from '../schema.ts';
-import type { AppPassword, AppPasswordTable } from '../types.ts';
+import type { AppPassword } from '../types.ts';
+import type { AppPasswordTable } from '../types-api.ts';
 import { fromJson } from './json.ts';
 import { withoutNames } from './withdraw.ts';
 

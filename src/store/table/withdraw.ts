@@ -1,12 +1,6 @@
 /** Rights that name a mailbox, when there is no such mailbox any more. */
+import type { Withdrawal } from '../types-api.ts';
 import { fromJson } from './json.ts';
-
-export interface Holder {
-  readonly id: string;
-  readonly label: string;
-  /** Nothing else was named, so the whole of it ended. */
-  readonly revoked: boolean;
-}
 
 interface Row {
   readonly id: string;
@@ -23,7 +17,7 @@ export function withoutNames(rows: readonly Row[], names: readonly string[], at:
     if (left.length === named.length) return [];
     const ends = left.length === 0 && row.revoked_at === null;
     const change = { mailboxes: JSON.stringify(left), revoked_at: ends ? at : row.revoked_at };
-    const holder: Holder | undefined =
+    const holder: Withdrawal | undefined =
       row.revoked_at === null ? { id: row.id, label: row.label, revoked: ends } : undefined;
     return [{ id: row.id, change, holder }];
   });

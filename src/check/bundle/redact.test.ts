@@ -1,0 +1,186 @@
+/** What a support bundle leaves out of a text. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { Secret } from '../../base/secret.ts';
+import { redactor } from './redact.ts';
+
+describe('redaction', () => {
+  test('no secret survives, whole or encoded, wherever it stands', () => {
+    const value = fc
+      .string({ minLength: 8, maxLength: 60, unit: 'grapheme-ascii' })
+      .filter((text) => text.trim().length >= 8);
+    fc.assert(
+      fc.property(value, fc.string({ maxLength: 9 }), fc.string({ maxLength: 9 }), (secret, before, after) => {
+        const clean = redactor([new Secret(secret)]);
+        for (const text of [
+          secret,
+          encodeURIComponent(secret),
+          Buffer.from(`${before}${secret}${after}`).toString('base64'),
+          Buffer.from(secret).toString('base64url'),
+          JSON.stringify({ x: secret }),
+        ]) {
+          const left = clean(`${before}${text}${after}`);
+          assert.ok(!left.includes(secret), left);
+          assert.ok(!Buffer.from(left.replaceAll('[secret]', ''), 'base64').includes(Buffer.from(secret)), left);
+        }
+      }),
+    );
+  });
+
+  test('what has the shape of a secret goes too', () => {
+    const clean = redactor([]);
+    for (const [text, gone] of [
+      ['the password abcdefghjkmnpqrs0123456789 was given', 'abcdefghjkmnpqrs0123456789'],
+      ['database: postgres://u:s3cr3t-word@db/x', 's3cr3t-word'],
+      ['  clientSecret: some words here', 'some words'],
+      ['-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----', 'MC4CAQ'],
+    ] as const)
+      assert.ok(!clean(text).includes(gone), clean(text));
+    const id = 'grant_abcdefghjkmnpqrs0123456789';
+    assert.equal(clean(`grant ${id} is well`), `grant ${id} is well`);
+  });
+
+  test('S7: known values in any case, with dashes, in parts, in whatever encoding', () => {
+    const known = `1.AXoAq-${createHash('sha512').update('a token').digest('base64url')}-end`;
+    const clean = redactor([new Secret(known), new Secret('correct-horse-battery')]);
+    const user = Buffer.from(`\0alice@example.com\0correct-horse-battery`);
+    for (const text of [
+      known.toUpperCase(),
+      known.toLowerCase(),
+      known.replaceAll('-', ''),
+      known.slice(0, 70),
+      known.slice(-70),
+      known.match(/.{1,20}/g)!.join('\r\n  '),
+      `a=${encodeURIComponent(known)}`,
+      'CORRECT HORSE BATTERY',
+      'correcthorsebattery',
+      user.toString('base64'),
+      user.toString('base64url'),
+      Buffer.from(`x${known}`).toString('base64').replace(/.{76}/g, '$&\n'),
+      Buffer.from(known).toString('hex').toUpperCase(),
+    ])
+      assert.match(clean(`before ${text} after`), /^before \S{0,2}(?:\[secret\]\s?)+\S{0,2} after$/, text);
+  });
+
+  test('A9: forms, escapes, colours and labels do not hide a secret', () => {
+    const microsoft = 'sandbox~secret/for+contoso-only';
+    const clean = redactor([new Secret(microsoft)]);
+    const password = 'hjk7qpabcdefghjkmnpqrs0123';
+    for (const text of [
+      new URLSearchParams({ client_secret: microsoft }).toString(),
+      `{"line":"first\\n${password}"}`,
+      `user=alice%3A${password}`,
+      `pw-${password}`,
+      `\u001b[32m${password}\u001b[0m`,
+      `\\u0022${password}\\u0022`,
+      `sasl-${Buffer.from(`\0alice@example.com\0${password}`).toString('base64')}`,
+      `/x/${Buffer.from(`\0alice@example.com\0${password}`).toString('base64')}`,
+    ]) {
+      const said = clean(text);
+      assert.match(said, /\[secret\]/, text);
+      assert.ok(!said.includes(password) && !said.includes('contoso') && !/AG[A-Za-z0-9+/]{30}/.test(said), said);
+    }
+    for (const text of [
+      'apw_abcdefghjkmnpqrs0123456789',
+      'sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+    ])
+      assert.equal(clean(text), text);
+  });
+
+  test('A39: an app password or API key in every usual encoding, joined, grouped and broken over lines', () => {
+    const password = 'hjk7qpabcdefghjkmnpqrs0123';
+    const key = 'postern_0123456789abcdefghjkmnpqrstvwxyz';
+    const clean = redactor([new Secret(key)], new Map(), (word) => word === password || `postern_${word}` === key);
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const plainSignIn = (value: string): string => base64(`\0alice@contoso.test\0${value}`);
+    for (const value of [password, key]) {
+      const octets = [...Buffer.from(value)];
+      const hex = (octet: number): string => octet.toString(16).padStart(2, '0');
+      for (const text of [
+        value,
+        value.toUpperCase(),
+        base64(value),
+        base64(base64(value)),
+        Buffer.from(value).toString('hex'),
+        octets.map(hex).join(':'),
+        octets.map(hex).join(' '),
+        octets.map((octet) => `%${hex(octet).toUpperCase()}`).join(''),
+        octets.map((octet) => `\\u00${hex(octet)}`).join(''),
+        octets.map((octet) => `&#${octet};`).join(''),
+        octets.map((octet) => `&#x${hex(octet)};`).join(''),
+        JSON.stringify(octets),
+        `${value.slice(0, 12)}\n${value.slice(12)}`,
+        `${value.slice(0, 12)}\\n${value.slice(12)}`,
+        `${value.slice(0, 12)}=\\r\\n${value.slice(12)}`,
+        `/v1/messages/${value}/x`,
+        `pw${value}`,
+        `password_${value}_end`,
+        `${value}abc`,
+        `pass=${value}&x=1`,
+        `AUTH PLAIN ${plainSignIn(value)}`,
+        `${plainSignIn(value).slice(0, 30)} ${plainSignIn(value).slice(30)}`,
+        plainSignIn(value).replace(/.{20}/g, '$&\n'),
+        plainSignIn(value).replace(/.{20}/g, '$&\\r\\n'),
+        base64(`user=alice@contoso.test\u0001auth=Bearer ${value}\u0001\u0001`),
+        Buffer.from(value, 'utf16le').toString('base64'),
+        value.match(/.{1,4}/g)!.join('.'),
+        value.match(/.{1,4}/g)!.join('  '),
+        `sasl${plainSignIn(value)}`,
+        `response:x${base64(value)}`,
+      ]) {
+        const said = clean(`before >>> ${text} <<< after`);
+        assert.match(said, /^before >>> .*<<< after$/s, text);
+        assert.match(said, /\[secret\]/, text);
+        const rest = said.replaceAll('[secret]', '').replace(/[^A-Za-z0-9]/g, '').length;
+        assert.ok(rest < 'beforeafter'.length + 26, `${text} → ${said}`);
+      }
+    }
+    for (const text of ['key_abcdefghjkmnpqrs0123456789', 'apw_0123456789hjkmnpqrstvwxyza of alice@contoso.test'])
+      assert.equal(clean(text), text);
+  });
+
+  test('S7: shapes of secrets nobody told us', () => {
+    const clean = redactor([]);
+    const password = 'abcdefghjkmnpqrs0123456789';
+    const grouped = password.replace(/.{4}/g, '$&-');
+    for (const text of [
+      password,
+      password.toUpperCase(),
+      grouped,
+      grouped.toUpperCase(),
+      grouped.replaceAll('-', ' '),
+      Buffer.from(`\0alice\0${password}`).toString('base64'),
+      Buffer.from(`\0alice\0any words at all`).toString('base64'),
+      Buffer.from(`alice:${password}`).toString('base64'),
+      Buffer.from(grouped.toUpperCase()).toString('base64'),
+      'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+      'WHSEC_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=',
+      Buffer.from('the whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw').toString('base64'),
+      'postern_0123456789abcdefghjkmnpqrstvwxyz',
+      'POSTERN_0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+      'postern_0123-4567-89ab-cdef-ghjk-mnpq-rstv-wxyz',
+      `eyJ0eXAiOiJKV1Qi.eyJhdWQiOiIwMDAw.c2lnbmF0dXJl`,
+    ])
+      assert.match(clean(`before ${text} after`), /^before \[secret\] after$/, text);
+    for (const [text, gone] of [
+      ['http://localhost:7993/consent/WyJhQGIuYyIsMV0.c2lnbmF0dXJl', 'WyJhQGIuYyIsMV0'],
+      ['next=http%3A%2F%2Flocalhost%2Fconsent%2FWyJhQGIuYyIsMV0.c2lnbmF0dXJl', 'c2lnbmF0dXJl'],
+      ['Authorization: Basic c2hvcnQ6cHc=', 'c2hvcnQ6cHc='],
+      ['AUTH PLAIN AGEAYWJjZA==', 'AGEAYWJjZA'],
+    ] as const)
+      assert.ok(!clean(text).includes(gone), clean(text));
+    for (const text of [
+      '2026-11-30T14:47:53.120Z 10 20 30 40 50 60 70 80 90 11 12 13',
+      'sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+      'http://localhost:7993/consent/',
+    ])
+      assert.equal(clean(text), text);
+  });
+
+  test('people become numbers', () => {
+    const clean = redactor([], new Map([['alice@example.com', 'mailbox-1@example.com']]));
+    assert.equal(clean('Alice@Example.com, alice%40example.com.'), 'mailbox-1@example.com, mailbox-1@example.com.');
+  });
+});
