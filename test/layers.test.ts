@@ -7,22 +7,15 @@ import { test } from 'node:test';
 const root = resolve(import.meta.dirname, '..');
 const src = join(root, 'src');
 
-/** What a room may import, `name:types` where only types. */
 function roomsOfTable(): Map<string, Set<string>> {
   const table = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('## Rooms')[1]!.split('\n## ')[0]!;
   const rows = [...table.matchAll(/^\| (\w+) \| ([^|]+) \|/gm)].filter((row) => row[1] !== 'room');
-  return new Map(
-    rows.map((row) => [row[1]!, new Set(row[2]!.replaceAll(' (types)', ':types').match(/[\w:]+/g) ?? [])]),
-  );
+  return new Map(rows.map((row) => [row[1]!, new Set(row[2]!.match(/\w+/g) ?? [])]));
 }
 
-function importsOf(file: string): { readonly target: string; readonly types: boolean }[] {
+function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  const types = new Set([...text.matchAll(/^import type [^;]*? from '(\.[^']+)'/gm)].map((match) => match.index));
-  return [...text.matchAll(/(?:^import type [^;]*? from|from|import)\s*\(?\s*'(\.[^']+)'/gm)].map((match) => ({
-    target: resolve(dirname(file), match[1]!),
-    types: types.has(match.index),
-  }));
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => resolve(dirname(file), match[1]!));
 }
 
 const roomOf = (file: string): string => relative(src, file).split('/')[0]!;
@@ -41,11 +34,10 @@ test('rooms import only what ARCHITECTURE.md allows', () => {
     }
     // A unit test may use what it likes to set the scene.
     if (file.endsWith('.test.ts') || file.endsWith('.fuzz.ts')) continue;
-    for (const { target, types } of importsOf(file)) {
+    for (const target of importsOf(file)) {
       const other = roomOf(target);
       if (other === '..') wrong.push(`${relative(root, file)} -> ${relative(root, target)}: outside src`);
-      else if (other !== room && !allowed.has(other) && !(types && allowed.has(`${other}:types`)))
-        wrong.push(`${relative(root, file)} -> ${other}`);
+      else if (other !== room && !allowed.has(other)) wrong.push(`${relative(root, file)} -> ${other}`);
     }
   }
   assert.deepEqual(wrong, []);
