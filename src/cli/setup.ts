@@ -11,7 +11,7 @@ import type { Instance } from '../server/instance.ts';
 import { PROTOCOLS, type Mailbox, type Protocol } from '../store/types.ts';
 import { programs } from './client-config/programs.ts';
 import { writeConfig } from './client-config/write.ts';
-import { consent } from './consent.ts';
+import { consent, usualProtocols } from './consent.ts';
 import type { Context } from './context.ts';
 import type { Dialogue } from './dialogue.ts';
 import { conclusion, findingLines } from './report.ts';
@@ -87,7 +87,7 @@ async function openMailbox(
         option: '--protocols LIST',
       },
       PROTOCOLS.map((value) => ({ value, label: LABELS[value] })),
-      ['imap', 'smtp'],
+      [...usualProtocols(application)],
     ));
   const way =
     options.flow ??

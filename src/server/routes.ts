@@ -58,7 +58,19 @@ async function applicationOf(store: Instance['store'], { grantId }: Mailbox): Pr
 
 async function usual(store: Instance['store'], mailbox: Mailbox): Promise<readonly string[]> {
   const application = await applicationOf(store, mailbox);
-  return presetById(application?.provider ?? '')?.family === 'microsoft' ? ['smtp', 'graph'] : ['smtp'];
+  return application && hasGraph(application) ? ['smtp', 'graph'] : ['smtp'];
+}
+
+/** Microsoft's own, or the one that the application names: another authority has no part in Microsoft's. */
+function hasGraph(application: Application): boolean {
+  if (presetById(application.provider)?.family !== 'microsoft') return false;
+  try {
+    const { foreign, graph } = resolveProvider(application);
+    return !foreign || graph !== undefined;
+  } catch {
+    // Wrong settings: whatever is tried says so.
+    return true;
+  }
 }
 
 /** @param folder relative paths start here */

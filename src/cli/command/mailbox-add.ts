@@ -8,7 +8,7 @@ import { endInvitation, invitationLink, LINK_MS } from '../../server/consent-lin
 import type { Instance } from '../../server/instance.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Application, Protocol } from '../../store/types.ts';
-import { consent } from '../consent.ts';
+import { consent, usualProtocols } from '../consent.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../find.ts';
@@ -61,7 +61,7 @@ export function add(): Command {
         const made = await consent(context, instance, {
           application,
           address,
-          protocols: options.protocols ?? ['imap', 'smtp'],
+          protocols: options.protocols ?? usualProtocols(application),
           way: options.flow,
           ...(options.sharedWith === undefined ? {} : { sharedWith: options.sharedWith }),
           ...(options.redirectUri === undefined ? {} : { redirectUri: options.redirectUri }),
@@ -114,7 +114,7 @@ async function printInvitation(
   instance: Instance,
   application: Application,
   address: string,
-  { protocols: asked = ['imap', 'smtp'], flow, sharedWith }: AddOptions,
+  { protocols: asked = usualProtocols(application), flow, sharedWith }: AddOptions,
 ): Promise<void> {
   if (flow !== 'browser')
     throw cliError('cli.usage', `--link is a sign-in in the owner’s browser, not ${flow}`, {
