@@ -68,8 +68,8 @@ export const replies: Readonly<Record<Kind, Reply>> = {
 /**
  * Replies to codes whose kind alone would mislead a mail program. Of `elsewhere`: the app password was right, yet somebody has to act
  * elsewhere. A program must neither ask for a password nor forget it, so these are never answered as a failed
- * authentication: IMAP CONTACTADMIN (RFC 5530 §3), POP3 SYS/PERM (RFC 3206 §4), SMTP 454, upon which a client should not
- * prompt for a password (RFC 4954 §6) and queues keep their mail.
+ * authentication: IMAP CONTACTADMIN (RFC 5530 §3), POP3 SYS/PERM (RFC 3206 §4), SMTP 235 and then `SMTP_WAITING`, so that queues
+ * keep their mail; 454 where it was not known yet whether the app password is right.
  */
 const elsewhere: Partial<Reply> = {
   imap: 'NO [CONTACTADMIN]',
@@ -77,6 +77,11 @@ const elsewhere: Partial<Reply> = {
   smtpAuth: '454 4.7.0',
   smtp: '451 4.3.0',
 };
+/**
+ * The SMTP reply to MAIL of a program whose app password was right, when its mail can go nowhere: after 235, since programs take whatever
+ * refuses AUTH for a wrong password. Not 451 or 452, which Thunderbird shows as too many recipients or too large a message.
+ */
+export const SMTP_WAITING = '450 4.3.0';
 const { http, imap, smtp, smtpAuth, pop3 } = replies.later;
 const LATER: Partial<Reply> = { http, imap, smtp, smtpAuth, pop3 };
 const byCode: Readonly<Record<string, Partial<Reply>>> = {

@@ -1,7 +1,7 @@
 /** `postern explain`: any code, reply or topic in plain words; pure functions over the catalogue and the topics. */
 import { shellWord } from '../base/shell.ts';
 import type { ErrorRow } from '../base/error.ts';
-import { type Hearer, hearersOf, replyTo } from '../base/replies.ts';
+import { type Hearer, hearersOf, replyTo, SMTP_WAITING } from '../base/replies.ts';
 import { describeRow, type Diagnosis, findRow } from '../oauth/catalogue/diagnose.ts';
 import { evidenceIn } from '../oauth/catalogue/evidence.ts';
 import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
@@ -169,13 +169,22 @@ function ownError(code: string, { tables, catalogue }: ExplainData): Explanation
 const onlyOutside = (code: string, hearers: readonly Hearer[]): boolean =>
   hearers.includes('device') || (hearers.length > 0 && /^(?:gateway|api|access)\./.test(code));
 
+/** Met only once the app password was found right: SMTP tells of them behind the sign-in. */
+const BEHIND_SIGN_IN: ReadonlySet<string> = new Set([
+  'gateway.consent-needed',
+  'gateway.provider-refused',
+  'gateway.misconfigured',
+  'gateway.provider-unreachable',
+]);
+
 /** What is really sent, and to whom. */
 function saidOutside(code: string, kind: ErrorRow['kind'], ends: boolean): readonly string[] {
   const reply = replyTo({ code, kind });
   const hearers = hearersOf(code);
+  const smtp = BEHIND_SIGN_IN.has(code) ? `SMTP ${SMTP_WAITING} in answer to MAIL` : `SMTP ${reply.smtpAuth}`;
   const said = [
     ...(hearers.includes('sign-in')
-      ? [`Mail programs are told at the sign-in: IMAP ${reply.imap}, POP3 ${reply.pop3}, SMTP ${reply.smtpAuth}.`]
+      ? [`Mail programs are told at the sign-in: IMAP ${reply.imap}, POP3 ${reply.pop3}, ${smtp}.`]
       : []),
     ...(hearers.includes('pop3') ? [`Mail programs are told at the sign-in by POP3: ${reply.pop3}.`] : []),
     ...(hearers.includes('hand-over') ? [`Whoever hands mail over by SMTP is told: ${reply.smtp}.`] : []),

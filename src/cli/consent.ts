@@ -6,6 +6,8 @@ import type { Redirect } from '../onboard/connect-mailbox.ts';
 import type { ConnectRequest } from '../onboard/connect-request.ts';
 import { openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
+import { noServer } from '../oauth/mail-endpoint.ts';
+import { resolveProvider } from '../oauth/provider.ts';
 import type { Instance } from '../server/instance.ts';
 import type { Application, Flow, Mailbox, Protocol } from '../store/types.ts';
 import { askLine } from './ask.ts';
@@ -25,6 +27,7 @@ export interface ConsentRequest {
 
 /** Runs the consent and says what the person has to do. @throws oauth.*, cli.* */
 export async function consent(context: Context, instance: Instance, request: ConsentRequest): Promise<Mailbox> {
+  requireServers(request);
   const flow = await flowOf(instance, request);
   const stop = new AbortController();
   const interrupt = (): void =>
@@ -53,6 +56,23 @@ export async function consent(context: Context, instance: Instance, request: Con
     process.off('SIGINT', interrupt);
     await redirect?.close();
   }
+}
+
+/** Nobody consents to what no program could use. @throws cli.usage */
+function requireServers({ application, protocols }: ConsentRequest): void {
+  const profile = resolveProvider(application);
+  const missing = protocols.find((protocol) => !profile.mail[protocol]);
+  if (missing === undefined) return;
+  throw cliError('cli.usage', noServer(profile, missing), {
+    hint: `name it: postern provider set ${shellWord(application.name)} --${missing} HOST:PORT/implicit; or leave ${missing} out of --protocols`,
+  });
+}
+
+/** What is opened where nobody said: reading and sending, as far as there are servers for it. @throws oauth.misconfigured */
+export function usualProtocols(application: Application): readonly Protocol[] {
+  const { mail } = resolveProvider(application);
+  const usual = (['imap', 'smtp'] as const).filter((protocol) => mail[protocol]);
+  return usual.length === 0 ? ['imap', 'smtp'] : usual;
 }
 
 async function isFirst({ store }: Instance, { address }: ConsentRequest): Promise<boolean> {

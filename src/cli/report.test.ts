@@ -53,3 +53,9 @@ test('N13: nothing wrong is three lines', () => {
   const lines = overview([report({ type: 'installation', home: '/home' }, 'ok')]);
   assert.deepEqual(lines.slice(0, 2), ['The installation works.', 'There are no mailboxes.']);
 });
+
+test('P27: where the database does not open nobody says that there are no mailboxes', () => {
+  const lines = overview([report({ type: 'installation', home: '/home' }, 'failed', step('home.database', 'failed'))]);
+  assert.match(lines[0]!, /^Which mailboxes there are cannot be read/);
+  assert.doesNotMatch(lines.join('\n'), /There are no mailboxes/);
+});

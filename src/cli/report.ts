@@ -45,6 +45,15 @@ export function nameOf(subject: Subject): string {
   return subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`;
 }
 
+/** Where the database does not open nobody knows whether there are any. */
+function noMailboxes(reports: readonly CheckReport[]): string {
+  const findings = reports.flatMap((report) => report.findings);
+  const closed = findings.some(({ step, outcome }) => step === 'home.database' && outcome === 'failed');
+  return closed
+    ? 'Which mailboxes there are cannot be read: the database or its key does not open, see below.'
+    : 'There are no mailboxes.';
+}
+
 /** Several reports in short: how many work, then the steps and the advice of those where something is wrong. */
 export function overview(reports: readonly CheckReport[]): readonly string[] {
   const mailboxes = reports.filter(({ subject }) => subject.type === 'mailbox');
@@ -59,7 +68,7 @@ export function overview(reports: readonly CheckReport[]): readonly string[] {
     ...(reports.some(({ subject, outcome }) => subject.type === 'installation' && outcome === 'ok')
       ? ['The installation works.']
       : []),
-    mailboxes.length === 0 ? 'There are no mailboxes.' : `Of ${mailboxes.length} mailboxes ${parts.join(', ')}.`,
+    mailboxes.length === 0 ? noMailboxes(reports) : `Of ${mailboxes.length} mailboxes ${parts.join(', ')}.`,
     ...wrong.flatMap((report) => [
       '',
       nameOf(report.subject),

@@ -25,6 +25,8 @@ export async function run(argv: readonly string[]): Promise<void> {
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
     const line = commandLine(argv);
+    // Next steps repeat the command as it can be typed: a link's name is in no argument.
+    if (line) process.argv.splice(2, Infinity, ...line.slice(2));
     const root = program();
     // `serve` takes them itself.
     root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));

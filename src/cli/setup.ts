@@ -12,7 +12,7 @@ import { PROTOCOLS, type Mailbox, type Protocol } from '../store/types.ts';
 import { programs } from './client-config/programs.ts';
 import { writeConfig } from './client-config/write.ts';
 import { tenantOf } from '../onboard/register/command.ts';
-import { consent } from './consent.ts';
+import { consent, usualProtocols } from './consent.ts';
 import type { Context } from './context.ts';
 import type { Dialogue } from './dialogue.ts';
 import { conclusion, findingLines } from './report.ts';
@@ -88,7 +88,7 @@ async function openMailbox(
         option: '--protocols LIST',
       },
       PROTOCOLS.map((value) => ({ value, label: LABELS[value] })),
-      ['imap', 'smtp'],
+      [...usualProtocols(application)],
     ));
   const way =
     options.flow ??

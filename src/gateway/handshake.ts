@@ -6,18 +6,16 @@ import { secureServer } from '../protocol/tls/server.ts';
 import type { Protocol } from '../store/types.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Handshakes with somebody who does not speak TLS end after this. */
-const HANDSHAKE_MS = 15_000;
-
 /** @throws tls.failed */
 export async function handshake(
-  { handshakes, roomy, tls }: Surroundings,
+  { handshakes, limits, roomy, tls }: Surroundings,
   protocol: Protocol,
   remoteAddress: string,
   plain: Socket,
 ): Promise<TLSSocket> {
   try {
-    return await secureServer(plain, tls, { timeoutMs: HANDSHAKE_MS, roomy: roomy() });
+    // No shorter: Alpine asks its user about the certificate within the handshake.
+    return await secureServer(plain, tls, { timeoutMs: limits.signInMs, roomy: roomy() });
   } catch (error) {
     handshakes.note(protocol, remoteAddress, asError(error));
     throw error;

@@ -129,7 +129,8 @@ test('a suspended mailbox takes no mail for the outbox either', async (t) => {
   await client.line();
   const plain = Buffer.from(`\0${ADDRESS}\0${PASSWORD}`).toString('base64');
   await client.ask('EHLO me.example', /^250 /);
-  assert.match(await client.ask(`AUTH PLAIN ${plain}`, /^\d/), /^454 4\.7\.0 .*the mailbox was closed: on leave/);
+  assert.match(await client.ask(`AUTH PLAIN ${plain}`, /^\d/), /^235 /);
+  assert.match(await client.ask('MAIL FROM:<>', /^\d/), /^450 4\.3\.0 .*the mailbox was closed: on leave/);
   assert.equal(provider.accepted, 0);
 });
 

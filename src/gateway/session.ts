@@ -13,23 +13,24 @@ import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
 import type { SignInResult } from '../access/types.ts';
 import { neighbourhood, type Place, plainAddress } from './admission.ts';
 import { imapAfterSignIn } from './capabilities.ts';
-import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
+import type { SessionKeeper } from './continuity/keeper.ts';
 import { gatewayError } from './errors.ts';
 import { upstreamError } from '../upstream/errors.ts';
 import { extensionsBefore } from './extensions-before.ts';
 import { mailboxClosed } from '../upstream/explain.ts';
-import { sessionOf, type UpstreamConnection } from '../upstream/upstream.ts';
+import type { UpstreamConnection } from '../upstream/upstream.ts';
 import { type Ending, goodbye } from './goodbye.ts';
 import { handshake } from './handshake.ts';
-import { mailRules } from './mail-rules.ts';
+import { keeping } from './keeping.ts';
 import { relay } from './relay.ts';
 import type { RelayEnd, RunningRelay } from './relay-types.ts';
 import { type RunningSubmission, submit } from './submission.ts';
 import { SessionRecord } from './session-record.ts';
-import { beginSigningIn, type SigningIn } from './signing-in.ts';
+import { beginSigningIn, type InTheWay, type SigningIn } from './signing-in.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ListenerConfig } from './types.ts';
 import { asAddress, barredBy, codeOf, isAway, outcomeOf, outward, refusedHere, slowed } from './verdict.ts';
+import { waitForProvider } from './waiting.ts';
 
 /** A program that is slowed down is not kept waiting longer than it would wait itself. */
 const SLOWEST_MS = 30_000;
@@ -116,6 +117,7 @@ export class Session {
       }
       now.gone.signal.throwIfAborted(); // revoked while the OK was being written
       conn.trust();
+      if (now.inTheWay !== undefined && !(await this.#wait(conn, now, now.inTheWay))) return conn.end();
       if (now.submitter === undefined) this.#pass(conn, now.provider!);
       else await this.#submit(conn, now, now.submitter);
     } catch (error) {
@@ -170,10 +172,10 @@ export class Session {
     this.#place.hold();
     try {
       const verdict = await this.#judge(now, credentials);
-      if (verdict.type === 'refuse') this.#place.wait();
+      if (verdict.type === 'refuse' && now.inTheWay === undefined) this.#place.wait();
       const code = verdict.type === 'accept' ? 'ok' : codeOf(verdict.error);
       meter.signIn(this.#protocol, outcomeOf(verdict), code, clock.now() - started);
-      return verdict;
+      return now.inTheWay === undefined ? verdict : { type: 'accept', text: 'the app password is right' };
     } finally {
       now.verifying = false;
       this.#startTime(now);
@@ -211,41 +213,67 @@ export class Session {
     this.#record.label = local.appPassword.label;
     this.#dropsCopies = local.appPassword.dropOwnSentCopy === true;
     this.#record.note('signin.local', 'ok', this.#mailbox.address, { mechanism });
-    const taken = this.#protocol === 'smtp' && deps.submission?.takes(local.mailbox, local.appPassword) === true;
     // What is in memory may be older than the command that opened the mailbox again.
     const mailbox = local.mailbox.suspended
       ? ((await deps.signIn.mailbox(local.mailbox.address)) ?? local.mailbox)
       : local.mailbox;
+    try {
+      const provider = await this.#admit(now, mailbox, local.appPassword);
+      return provider !== undefined && this.#protocol === 'imap'
+        ? { type: 'accept', capabilities: imapAfterSignIn(provider.capabilities) }
+        : { type: 'accept' };
+    } catch (error) {
+      const failure = outward(asError(error));
+      const revoked = now.gone.signal.aborted;
+      if (this.#protocol === 'smtp' && !revoked) now.inTheWay = { failure, appPassword: local.appPassword };
+      else this.#forget();
+      // Once revoked there is nothing to try again on this connection.
+      return { type: 'refuse', error: failure, bye: revoked };
+    }
+  }
+
+  /** Who serves this program: the provider, or nobody else where its mail goes to the outbox. @throws gateway.*, store.* */
+  async #admit(now: SigningIn, mailbox: Mailbox, appPassword: AppPassword): Promise<UpstreamConnection | undefined> {
+    const { books, deps, upstream } = this.#around;
+    const taken = this.#protocol === 'smtp' && deps.submission?.takes(mailbox, appPassword) === true;
     const suspended = taken ? deps.signIn.suspended(mailbox) : mailbox.suspended?.reason; // of a grant the lack of a token says it
     if (taken && suspended === undefined) {
-      now.submitter = local.appPassword;
-      return { type: 'accept' };
+      now.submitter = appPassword;
+      return undefined;
     }
     try {
       if (suspended !== undefined) throw mailboxClosed(suspended);
-      const provider = await this.#around.upstream.signIn(mailbox, this.#protocol, now.gone.signal);
+      const provider = await upstream.signIn(mailbox, this.#protocol, now.gone.signal);
       now.provider = provider;
       now.gone.signal.throwIfAborted();
-      if (this.#protocol !== 'imap') this.#around.books[this.#protocol].learn(provider.endpoint, provider.capabilities);
-      this.#record.note('signin.upstream', 'ok', this.#mailbox.address, {
+      if (this.#protocol !== 'imap') books[this.#protocol].learn(provider.endpoint, provider.capabilities);
+      this.#record.note('signin.upstream', 'ok', mailbox.address, {
         host: provider.endpoint.host,
         mechanism: provider.mechanism,
         ...(provider.reused ? { reused: true } : {}),
       });
-      if (provider.reused) this.#around.deps.meter.sessionReused();
-      return this.#protocol === 'imap'
-        ? { type: 'accept', capabilities: imapAfterSignIn(provider.capabilities) }
-        : { type: 'accept' };
+      if (provider.reused) deps.meter.sessionReused();
+      return provider;
     } catch (error) {
       const failure = asError(error);
       if (!now.gone.signal.aborted) {
-        this.#record.note('signin.upstream', 'failed', local.mailbox.address, { code: codeOf(failure) });
-        this.#record.warn(failure, local.mailbox.address, 'sign-in at the provider failed');
+        this.#record.note('signin.upstream', 'failed', mailbox.address, { code: codeOf(failure) });
+        this.#record.warn(failure, mailbox.address, 'sign-in at the provider failed');
       }
-      this.#forget();
-      // Once revoked there is nothing to try again on this connection.
-      return { type: 'refuse', error: outward(failure), bye: now.gone.signal.aborted };
+      throw failure;
     }
+  }
+
+  /** The app password is right, but mail can go nowhere: this is tried again with each message. @returns false when the program left */
+  #wait(conn: Conn, now: SigningIn, { failure, appPassword }: InTheWay): Promise<boolean> {
+    now.timer?.cancel();
+    const { address } = this.#mailbox!;
+    return waitForProvider(conn, this.#around, now.gone.signal, failure, async () => {
+      const mailbox = await this.#around.deps.signIn.mailbox(address);
+      if (mailbox?.protocols.includes('smtp') !== true) throw mailboxClosed();
+      this.#mailbox = mailbox;
+      await this.#admit(now, mailbox, appPassword);
+    });
   }
 
   #pass(conn: Conn, provider: UpstreamConnection): void {
@@ -263,7 +291,7 @@ export class Session {
     );
     const farewell = goodbye(this.#protocol, 'idle', this.#around.hostname);
     let over: RelayEnd | undefined;
-    const keeper = this.#keep(provider);
+    const keeper = keeping(this.#around, this.#record, this.#mailbox!, provider, this.#dropsCopies);
     this.#keeper = keeper;
     const running = relay(conn.detach(), provider.conn.detach(), {
       idleMs: limits.idleMs[this.#protocol],
@@ -297,34 +325,6 @@ export class Session {
     });
     this.#relay = running;
     this.#ended(await running.end);
-  }
-
-  /** Keeps the session, as far as the protocol allows, when its token or its server ends. */
-  #keep(connection: UpstreamConnection): SessionKeeper {
-    const { deps, hostname, reusable, upstream } = this.#around;
-    const protocol = this.#protocol;
-    const mailbox = this.#mailbox!;
-    const facts = { ...this.#record.facts, mailbox: mailbox.address };
-    return keeperFor(protocol, {
-      hostname,
-      clock: deps.clock,
-      wall: this.#around.wall,
-      get log() {
-        return deps.log.child(facts); // hardly any session has something to say
-      },
-      signedIn: sessionOf(connection),
-      signIn: signInAgain(upstream, deps.signIn, mailbox.address, protocol),
-      wantsBack: (now, selected) => reusable.wants(now, selected),
-      mail: mailRules(() => deps.signIn.known(mailbox.address) ?? mailbox),
-      onMessage: (message) => this.#record.relayed(mailbox.address, message),
-      ...(this.#dropsCopies && { keepsCopy: async (copy) => (await deps.sentCopies?.keeps(mailbox, copy)) ?? 'no' }),
-      onReturned: (session) => void reusable.give(mailbox.address, session).then(() => upstream.ended(mailbox.address)),
-      onMoved: (cause, { endpoint: { host }, mechanism }, milliseconds) => {
-        this.#record.note('session.moved', 'ok', mailbox.address, { host, mechanism, cause, milliseconds });
-        deps.log.info({ ...facts, host, cause, milliseconds }, 'session moved to a new connection');
-        deps.meter.sessionMoved(cause);
-      },
-    });
   }
 
   #ended({ bytesToClient, bytesToServer, reason }: RelayEnd): void {

@@ -1,9 +1,16 @@
 /** A session before its relay. */
 import type { Socket } from 'node:net';
+import type { PosternError } from '../base/error.ts';
 import type { Timer } from '../base/clock.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 import type { AppPassword } from '../store/types.ts';
 import type { UpstreamConnection } from '../upstream/upstream.ts';
+
+/** Why the mail of a program that is signed in goes nowhere. */
+export interface InTheWay {
+  readonly failure: PosternError;
+  readonly appPassword: AppPassword;
+}
 
 /** What exists only until the relay runs, so that an idle session keeps none of it. */
 export interface SigningIn {
@@ -15,6 +22,8 @@ export interface SigningIn {
   provider: UpstreamConnection | undefined;
   /** Mail of this program goes to the outbox: who brings it. */
   submitter: AppPassword | undefined;
+  /** The app password was right, but its mail can go nowhere just now (SMTP). */
+  inTheWay: InTheWay | undefined;
   verifying: boolean;
   timer: Timer | undefined;
   leftMs: number;
@@ -28,6 +37,7 @@ export function beginSigningIn(plain: Socket, leftMs: number): SigningIn {
     conn: undefined,
     provider: undefined,
     submitter: undefined,
+    inTheWay: undefined,
     verifying: false,
     timer: undefined,
     leftMs,

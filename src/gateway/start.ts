@@ -29,7 +29,8 @@ export const defaultLimits: GatewayLimits = {
   maxConnectionsPerAddress: 2_500,
   // 2,000 programs behind one address may start at the same moment, and no protocol fills an address's places.
   maxWaitingPerAddress: 2_000,
-  signInMs: MINUTE,
+  // Some programs ask their user about the certificate or the password while they are connected. Who only waits makes room (above).
+  signInMs: 3 * MINUTE,
   // Exchange may take half a minute for a sign-in; most programs wait a minute.
   upstreamMs: 45_000,
   // Longer than each RFC's minimum, because two clocks and a keep-alive at exactly the minimum never meet.

@@ -64,6 +64,12 @@ export class GraphAccesses {
       const { delegated, appOnly, profile } = await this.#deps.client(grant.applicationId);
       if (!profile.microsoft)
         throw oauthError('oauth.flow-unavailable', `${profile.preset.name} has no Microsoft Graph`);
+      if (profile.foreign && profile.graph === undefined)
+        throw oauthError(
+          'oauth.flow-unavailable',
+          `no Microsoft Graph is named for ${profile.authorizationServer}, which is not ${profile.preset.name}’s authority`,
+          { hint: 'set graph in the application’s settings: postern provider set NAME --settings FILE' },
+        );
       const { graph: origin } = clouds[profile.preset.family === 'microsoft' ? profile.preset.cloud : 'global'];
       // Everything that was consented to: naming what was not would fail the whole request.
       const scopes = [`${origin}/.default`];

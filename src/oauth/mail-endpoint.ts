@@ -4,6 +4,13 @@ import { oauthError } from './errors.ts';
 import type { ProviderProfile } from './provider.ts';
 import type { MailEndpoint } from './types.ts';
 
+/** With another authority the preset's own servers are not meant: a token of the one is nothing for the other. */
+export function noServer({ authorizationServer, foreign, preset }: ProviderProfile, protocol: Protocol): string {
+  return foreign
+    ? `no ${protocol} server is named for ${authorizationServer}, which is not ${preset.name}’s authority`
+    : `no ${protocol} server is known for ${preset.name}`;
+}
+
 /**
  * The SASL user is the mailbox, also for a shared one: that is how Exchange knows which mailbox to open. A mailbox whose
  * settings say `{ smtpUser: 'delegate' }` (or imapUser, pop3User) signs in as the grant's identity instead.
@@ -12,8 +19,8 @@ import type { MailEndpoint } from './types.ts';
 export function endpointOf(profile: ProviderProfile, grant: Grant, mailbox: Mailbox, protocol: Protocol): MailEndpoint {
   const server = profile.mail[protocol];
   if (!server) {
-    throw oauthError('oauth.misconfigured', `no ${protocol} server is known for ${profile.preset.name}`, {
-      hint: `set ${protocol}.host, port and tls in the application’s settings`,
+    throw oauthError('oauth.misconfigured', noServer(profile, protocol), {
+      hint: `name it: postern provider set NAME --${protocol} HOST:PORT/implicit`,
     });
   }
   const asDelegate = mailbox.settings[`${protocol}User`] === 'delegate';

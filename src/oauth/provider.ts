@@ -31,6 +31,11 @@ export interface ProviderProfile {
   readonly ca: string | undefined;
   /** Origin of Microsoft Graph, where the application names one. */
   readonly graph: string | undefined;
+  /**
+   * The authority or issuer is another than the preset's: then its mail servers and Microsoft Graph are others as well, and tokens of
+   * the one are not shown to the other. What the settings do not name is not there.
+   */
+  readonly foreign: boolean;
   /** Host of the token endpoint, or of the issuer that names it: what is up or down for all its grants at once. */
   readonly authorizationServer: string;
   /** Grants that were not renewed for so long end. */
@@ -79,7 +84,7 @@ function standardProfile(
   settings: ApplicationSettings,
 ): Omit<ProviderProfile, 'authorizationServer'> {
   return {
-    ...sharedProfile(preset, settings),
+    ...sharedProfile(preset, settings, isForeign(preset.issuer, settings)),
     microsoft: false,
     authority: undefined,
     tenantId: undefined,
@@ -107,7 +112,7 @@ function microsoftProfile(
   const full = (names: readonly string[] | undefined): readonly string[] =>
     (names ?? []).map((name) => `${resource}/${name}`);
   return {
-    ...sharedProfile(preset, settings),
+    ...sharedProfile(preset, settings, isForeign(preset.loginOrigin, settings)),
     microsoft: true,
     authority,
     tenantId,
@@ -136,7 +141,27 @@ const EXCHANGE_AUDIENCES = [
   '00000002-0000-0ff1-ce00-000000000000',
 ];
 
-function sharedProfile(preset: Preset, settings: ApplicationSettings) {
+/** Whether the settings name another authorization server than that of the preset; one that names none has no other. */
+function isForeign(known: string | undefined, { authority, issuer }: ApplicationSettings): boolean {
+  if (known === undefined) return false;
+  const { origin } = new URL(known);
+  return [authority, issuer].some((given) => given !== undefined && !sameSite(new URL(given).origin, origin));
+}
+
+/** Microsoft's authorities of one cloud have several names; whoever gives one of another preset has that preset's servers. */
+function sameSite(given: string, known: string): boolean {
+  return given === known || (MICROSOFT_GLOBAL.has(given) && MICROSOFT_GLOBAL.has(known));
+}
+
+/** Names of one and the same cloud (MicrosoftDocs, identity platform endpoints: aliases in its instance metadata). */
+const MICROSOFT_GLOBAL: ReadonlySet<string> = new Set([
+  'https://login.microsoftonline.com',
+  'https://login.windows.net',
+  'https://login.microsoft.com',
+  'https://sts.windows.net',
+]);
+
+function sharedProfile(preset: Preset, settings: ApplicationSettings, foreign: boolean) {
   const inactivityDays = settings.inactivityDays ?? preset.inactivityDays;
   return {
     preset,
@@ -146,18 +171,24 @@ function sharedProfile(preset: Preset, settings: ApplicationSettings) {
     identity: preset.identity,
     ca: settings.ca,
     graph: settings.graph,
+    foreign,
     inactivityMs: inactivityDays === undefined ? undefined : inactivityDays * 86_400_000,
     mail: {
-      ...mailOf('imap', preset, settings),
-      ...mailOf('pop3', preset, settings),
-      ...mailOf('smtp', preset, settings),
+      ...mailOf('imap', preset, settings, foreign),
+      ...mailOf('pop3', preset, settings, foreign),
+      ...mailOf('smtp', preset, settings, foreign),
     },
   };
 }
 
-function mailOf(protocol: Protocol, preset: Preset, settings: ApplicationSettings): ProviderProfile['mail'] {
+function mailOf(
+  protocol: Protocol,
+  preset: Preset,
+  settings: ApplicationSettings,
+  foreign: boolean,
+): ProviderProfile['mail'] {
   const own = settings[protocol];
-  const known = preset.mail[protocol];
+  const known = foreign ? undefined : preset.mail[protocol];
   // The CA of the application is for its mail servers too.
   const ca = own?.ca ?? settings.ca;
   if (!own) return known ? { [protocol]: { ...known, trust: ca ? { ca } : {} } } : {};

@@ -1,5 +1,5 @@
 /** The certificate pair a process uses: the last one that was whole, whatever the files hold meanwhile. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -105,8 +105,8 @@ class Watched extends GivenCertificate implements WatchedCertificate {
     let text = '';
     try {
       const pair = readCertificate(this.#files);
-      text = pair.cert + pair.key;
-      if (text === this.current.cert + this.current.key) {
+      text = textOf(pair);
+      if (text === textOf(this.current)) {
         this.#refused = undefined;
         return 'unchanged';
       }
@@ -173,9 +173,24 @@ class Watched extends GivenCertificate implements WatchedCertificate {
 }
 
 /** @throws server.certificate when a file cannot be read: whoever replaces both may be between them */
-export function readCertificate(files: CertificateFiles): CertificatePair {
-  return { cert: read(files.cert, 'the certificate file'), key: read(files.key, 'the key file') };
+export function readCertificate(files: Pick<CertificateFiles, 'also' | 'cert' | 'key'>): CertificatePair {
+  const pair = { cert: read(files.cert, 'the certificate file'), key: read(files.key, 'the key file') };
+  // Of a version before there was a second pair, or between its two files: the first serves.
+  const also =
+    files.also && existsSync(files.also.cert) && existsSync(files.also.key) ? readCertificate(files.also) : undefined;
+  return { ...pair, ...(also && isPair(also) ? { also } : {}) };
 }
+
+function isPair(pair: CertificatePair): boolean {
+  try {
+    checkPair(pair);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const textOf = ({ also, cert, key }: CertificatePair): string => [cert, key, also?.cert, also?.key].join('');
 
 /** @throws server.certificate */
 function usable({ cert, key }: CertificateFiles, pair: CertificatePair): PairFacts {
@@ -205,6 +220,8 @@ export interface CertificateFiles {
   readonly key: string;
   /** What mail programs have to trust: the local CA, or `tls.ca` of the operator; undefined where systems trust the certificate. */
   readonly ca: string | undefined;
+  /** A pair with an RSA key beside ours, for devices that know no other. An operator's certificate stands alone. */
+  readonly also?: { readonly cert: string; readonly key: string };
 }
 
 const WHY: Readonly<Record<string, string>> = { ENOENT: 'is not there', EACCES: 'may not be read by this user' };

@@ -2,14 +2,18 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { connect } from 'node:tls';
+import { ManualClock, systemClock } from '../base/clock.ts';
 import { replyTo } from '../base/replies.ts';
 import { isError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
+import { secureServer, serverContext } from '../protocol/tls/server.ts';
 import { certificateFiles, keepCertificateFresh } from './certificate.ts';
 import { openCertificate, readCertificate } from './certificate-in-use.ts';
 import { type Config, readConfig } from './config.ts';
@@ -241,4 +245,37 @@ test('W11: a certificate that ends soon or has ended is in the log, once a day, 
   assert.match(certificate.warnings().join(), /has expired/);
   assert.match(said.at(-1)!, /has expired/);
   await certificate[Symbol.asyncDispose]();
+});
+
+test('F30: programs that know only RSA and those that know only ECDSA both get a certificate of the local CA', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'postern-rsa-'));
+  t.after(() => rmSync(home, { recursive: true }));
+  const files = await certificateFiles(readConfig(homeOf({ HOME: home }, home), {}), systemClock);
+  const context = serverContext(readCertificate(files));
+  const server = createServer((socket) => {
+    secureServer(socket, context, { timeoutMs: 5000 }).then(
+      (secure) => secure.end(),
+      () => undefined,
+    );
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  for (const kind of ['RSA', 'ECDSA']) {
+    const ciphers = `ECDHE-${kind}-AES128-GCM-SHA256`;
+    const ca = readFileSync(files.ca!, 'utf8');
+    const client = connect({ port, host: '127.0.0.1', ciphers, maxVersion: 'TLSv1.2', ca, servername: 'localhost' });
+    await once(client, 'secureConnect');
+    assert.equal(client.getCipher().name, ciphers);
+    assert.equal(client.authorized, true);
+    client.destroy();
+  }
+  const old = connect({
+    port,
+    host: '127.0.0.1',
+    minVersion: 'TLSv1',
+    maxVersion: 'TLSv1.1',
+    ciphers: 'ALL:@SECLEVEL=0',
+  });
+  await assert.rejects(once(old, 'secureConnect'));
 });

@@ -37,7 +37,8 @@ export async function certificateFiles(
   if (config.tls) return { cert: config.tls.certificate, key: config.tls.key, ca: config.tls.ca };
   const { tls } = config.home;
   const file = (name: string): string => join(tls, name);
-  const files = { cert: certificatePath(config), key: file('server.key'), ca: file('ca.pem') };
+  const also = { cert: file('server-rsa.pem'), key: file('server-rsa.key') };
+  const files = { cert: certificatePath(config), key: file('server.key'), ca: file('ca.pem'), also };
   const names = certificateNames(config);
   if (isFresh(files, names, clock.now()) || (existing === 'keep' && isWhole(files))) return files;
   if (!existsSync(tls)) {
@@ -53,14 +54,16 @@ export async function certificateFiles(
     }
   }
   const authority = { certPem: readText(files.ca), keyPem: readText(file('ca.key')) };
-  const leaf = await issueCertificate(authority, { names, days: LEAF_DAYS, now: clock.now() }).catch(
-    (cause: unknown) => {
+  const issue = (kind: 'ecdsa' | 'rsa') =>
+    issueCertificate(authority, { names, days: LEAF_DAYS, now: clock.now(), kind }).catch((cause: unknown) => {
       throw serverError('server.config', `the local CA in ${tls} is damaged, so no certificate can be made`, {
         hint: `restore ca.pem and ca.key in ${tls} from a backup; without one remove them, and mail programs have to trust the new ca.pem`,
         cause,
       });
-    },
-  );
+    });
+  const [leaf, second] = [await issue('ecdsa'), await issue('rsa')];
+  write(also.key, second.keyPem);
+  write(also.cert, second.certPem, PUBLIC);
   write(files.key, leaf.keyPem);
   write(files.cert, leaf.certPem, PUBLIC);
   return files;
@@ -107,6 +110,8 @@ export function certificateNames(
 function isFresh(files: CertificateFiles, names: readonly string[], now: number): boolean {
   try {
     const { leaf, until } = checkPair(readCertificate(files));
+    // One of an earlier version has no second pair yet.
+    if (files.also && !isWhole(files.also)) return false;
     return names.every((name) => covers(leaf, name)) && until - now > RENEW_BEFORE_MS;
   } catch {
     return false;
@@ -114,7 +119,7 @@ function isFresh(files: CertificateFiles, names: readonly string[], now: number)
 }
 
 /** Whether both files can be used, whatever names they are for. */
-export function isWhole(files: CertificateFiles): boolean {
+export function isWhole(files: Pick<CertificateFiles, 'cert' | 'key'>): boolean {
   try {
     checkPair(readCertificate(files));
     return true;

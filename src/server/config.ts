@@ -138,7 +138,7 @@ export const configSchema = z.strictObject({
         .describe(
           'octets one process holds for all its peers beyond 4 KiB for each connection: unfinished commands, mail under way, request bodies, what waits for a program that does not read (default 67108864)',
         ),
-      signInMs: milliseconds.optional().describe('time a program has to sign in (default 60000)'),
+      signInMs: milliseconds.optional().describe('time a program has to sign in (default 180000)'),
       upstreamMs: milliseconds.optional().describe('time the provider has to accept the sign-in (default 45000)'),
       idleMs: z
         .strictObject({

@@ -6,6 +6,7 @@ import { systemClock } from '../base/clock.ts';
 import { INSTALLATION_HEADER } from '../check/answerer.ts';
 import type { ApiListener } from './api/listener.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
+import { keysOf } from '../protocol/tls/server.ts';
 import { serverError } from './errors.ts';
 import { type HttpLimits, HttpPlaces } from './http-places.ts';
 import { createServer } from './plain-http.ts';
@@ -55,7 +56,10 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
       else problem(response, 500, error instanceof Error ? error.message : 'unknown');
     });
   };
-  const secure = (certificate: CertificateInUse) => ({ ...certificate.current, minVersion: 'TLSv1.2' as const });
+  const secure = (certificate: CertificateInUse) => ({
+    ...keysOf(certificate.current),
+    minVersion: 'TLSv1.2' as const,
+  });
   let watch: { stop(): void } | undefined;
   let server: Server;
   if (tls) {

@@ -58,7 +58,19 @@ async function applicationOf(store: Instance['store'], { grantId }: Mailbox): Pr
 
 async function usual(store: Instance['store'], mailbox: Mailbox): Promise<readonly string[]> {
   const application = await applicationOf(store, mailbox);
-  return presetById(application?.provider ?? '')?.routes ?? ['smtp'];
+  const routes = presetById(application?.provider ?? '')?.routes ?? ['smtp'];
+  return application && isForeign(application) ? routes.filter((route) => route !== 'graph') : routes;
+}
+
+/** Its authority is not the preset's, and it names no Graph of its own: another authority has no part in Microsoft's. */
+function isForeign(application: Application): boolean {
+  try {
+    const { foreign, graph } = resolveProvider(application);
+    return foreign && graph === undefined;
+  } catch {
+    // Wrong settings: whatever is tried says so.
+    return false;
+  }
 }
 
 /** @param folder relative paths start here */

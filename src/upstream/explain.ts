@@ -39,7 +39,7 @@ export function explain(
     return upstreamError('gateway.login-delay', `the provider does not open ${address} again so soon`, facts);
   const options = {
     ...facts,
-    hint: `the app password is right; ${passesWhen === undefined ? 'this does not pass by itself' : `this passes by itself when ${oneLine(passesWhen)}`}; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
+    hint: `the app password is right; ${passesWhen === undefined ? lasts(id) : `this passes by itself when ${oneLine(passesWhen)}`}; ${next === '' || next.includes('postern check') ? more : `${next}; ${more}`}`,
   };
   const crowd = tooManySessions(id, address, holders(address));
   if (crowd !== undefined)
@@ -98,4 +98,11 @@ const ENDED: ReadonlySet<string> = new Set([
 /** A peer's words as part of one line of ours: printable, bounded. */
 function oneLine(text: string): string {
   return asciiLine(text, 200);
+}
+
+/** A refusal without a reason says nothing of how long it holds: a setting at the provider, or its clock, may have been corrected. */
+function lasts(id: string): string {
+  return id === 'sasl.refused'
+    ? 'the provider does not say why, so this may pass by itself or not'
+    : 'this does not pass by itself';
 }

@@ -60,7 +60,7 @@ test('D26: our own replies are known when they are pasted', () => {
     [tagged(wrongPassword()), 'gateway.wrong-password'],
     ['NO [AUTHENTICATIONFAILED] the user name or app password is not right', 'gateway.wrong-password'],
     [tagged(slowed(0)), 'gateway.slowed'],
-    ['454 4.7.0 the provider does not let alice@example.com in: x', 'gateway.provider-refused'],
+    ['450 4.3.0 the provider does not let alice@example.com in: x', 'gateway.provider-refused'],
     ['530 5.7.0 sign in with AUTH first', '530 5.7.0'],
     [goodbye('imap', 'too-many-connections', 'h')!.trim(), 'gateway.too-many-connections'],
     [goodbye('smtp', 'too-slow', 'h')!.trim(), 'gateway.sign-in-too-slow'],

@@ -94,3 +94,24 @@ test('F4: what cannot be sent is refused with the key that helps, and never with
   const incomplete = await home.cli(['sendmail', '-i', 'root'], { input: CRON, accept: ANY });
   assert.match(incomplete.stderr, /root has no domain[^]*outbox: \{ localDomain: example\.com \}/);
 });
+
+test('P29: called by its link, a next step repeats the command with the word sendmail', async () => {
+  const elsewhere = join(scratch.path, 'nothing-here');
+  const env = { POSTERN_HOME: elsewhere };
+  const seen = join(scratch.path, 'seen.mjs');
+  writeFileSync(
+    seen,
+    "process.on('exit', () => process.stderr.write(`ARGV ${JSON.stringify(process.argv.slice(2))}`));\n",
+  );
+  const command = [
+    '--disable-warning=ExperimentalWarning',
+    '--import',
+    seen,
+    join(scratch.path, 'sendmail'),
+    '-i',
+    'root',
+  ];
+  const refused = await runProgram(process.execPath, command, { input: CRON, env, accept: ANY });
+  // What hints of `not yours` and `not initialised` are made of.
+  assert.match(refused.stderr, /ARGV \["sendmail","-i","root"\]/);
+});

@@ -9,7 +9,7 @@ import { inviteOwner } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Application, Protocol } from '../../store/types.ts';
-import { consent } from '../consent.ts';
+import { consent, usualProtocols } from '../consent.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../../admin/find.ts';
@@ -62,7 +62,7 @@ export function add(): Command {
         const made = await consent(context, instance, {
           application,
           address,
-          protocols: options.protocols ?? ['imap', 'smtp'],
+          protocols: options.protocols ?? usualProtocols(application),
           way: options.flow,
           sharedWith: options.sharedWith,
           redirectUri: options.redirectUri,
@@ -108,7 +108,7 @@ async function printInvitation(
   instance: Instance,
   application: Application,
   address: string,
-  { protocols: asked = ['imap', 'smtp'], flow, sharedWith }: AddOptions,
+  { protocols: asked = usualProtocols(application), flow, sharedWith }: AddOptions,
 ): Promise<void> {
   if (flow !== 'browser')
     throw cliError('cli.usage', `--link is a sign-in in the owner’s browser, not ${flow}`, {

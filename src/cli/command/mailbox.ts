@@ -76,7 +76,14 @@ function show(): Command {
         const surveyed = (await surveyGrants(instance.store, now)).grants.get(found.grantId);
         const grant = surveyed?.grant;
         const health = mailboxHealth(found, surveyed?.health);
-        const servers = await Promise.all(found.protocols.map((protocol) => instance.tokens.endpoint(found, protocol)));
+        // A protocol without a server is told with the others, not instead of them.
+        const places = await Promise.all(
+          found.protocols.map((protocol) =>
+            instance.tokens.endpoint(found, protocol).catch((error: unknown) => ({ protocol, error: asError(error) })),
+          ),
+        );
+        const servers = places.filter((place) => 'host' in place);
+        const missing = places.filter((place) => 'error' in place);
         context.result(
           {
             ...mailboxFacts(found),
@@ -105,6 +112,7 @@ function show(): Command {
             ...servers.map(
               ({ protocol, host, port, tls, user }) => `${protocol.padEnd(10)} ${host}:${port} ${tls}, as ${user}`,
             ),
+            ...missing.map(({ protocol, error }) => `${protocol.padEnd(10)} ${error.message}; ${error.hint}`),
             `added      ${when(found.createdAt)}`,
           ],
         );

@@ -1,9 +1,10 @@
 /** `postern provider`: applications at providers. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
+import { noServer } from '../../oauth/mail-endpoint.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
-import type { Application } from '../../store/types.ts';
+import { type Application, PROTOCOLS } from '../../store/types.ts';
 import { Context, when } from '../context.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { addApplication, checkApplicationName, removeApplication } from '../../admin/applications.ts';
@@ -112,12 +113,17 @@ function show(): Command {
         const servers = Object.entries(profile.mail).map(
           ([protocol, server]) => `${protocol.padEnd(10)} ${server.host}:${server.port} ${server.tls}`,
         );
+        // Another authority than the preset's: its servers are not taken for it, and that is said.
+        const missing = profile.foreign ? PROTOCOLS.filter((protocol) => !profile.mail[protocol]) : [];
+        const noGraph = profile.microsoft && profile.foreign && profile.graph === undefined;
         context.result({ ...facts(application), issuer: profile.issuer, mail: profile.mail, scopes: profile.scopes }, [
           `name       ${application.name}`,
           `provider   ${application.provider}`,
           `client id  ${application.clientId}`,
           `issuer     ${profile.issuer}`,
           ...servers,
+          ...missing.map((protocol) => `${protocol.padEnd(10)} -  ${noServer(profile, protocol)}`),
+          ...(noGraph ? ['graph      -  none is named, so mail leaves by SMTP alone'] : []),
           `added      ${when(application.createdAt)}`,
         ]);
       });

@@ -16,10 +16,10 @@ export interface SilencePorts {
 const LOOK_MS = 15_000;
 /**
  * Servers say "still here" every ten to sixty seconds of a long search, and mail programs give up after one to two minutes. With
- * the last look a server is taken for gone after 75 to 90 seconds, which leaves half a minute for a new sign-in within the two
- * minutes that docs/sessions.md promises.
+ * the last look a server is taken for gone after 60 to 75 seconds, which leaves a new sign-in its whole 45 seconds (`upstreamMs`)
+ * within the two minutes that docs/sessions.md promises.
  */
-const MAX_SILENT_LOOKS = 6;
+const MAX_SILENT_LOOKS = 5;
 /**
  * For commands that work through a whole mailbox or write much: some servers say nothing before they are done. A server that is gone
  * after it has acknowledged such a command is found by TCP keep-alive within 70 seconds all the same; that does not probe while the

@@ -42,7 +42,7 @@ const REMEDY: Partial<
   ],
   'no-common-cipher': () => [
     'a mail program or device offers no cipher that is used here, and was turned away',
-    'update it; with a certificate of your own, check that it is not an RSA key below 2,048 bits or of a kind the device does not know (docs/operations.md, "Old devices and TLS")',
+    'allow it AES-GCM with ECDHE (TLS 1.2) in its settings, or look for newer firmware; with a certificate of your own, check that its key is of a kind the device knows: RSA, from 2,048 bits, where it knows no ECDSA (docs/operations.md, "Old devices and TLS")',
   ],
   'certificate-refused': () => [
     'a mail program or device does not trust the certificate of this gateway, and hung up',

@@ -18,6 +18,7 @@ export function checkPair(pair: CertificatePair): PairFacts {
   const key = privateKey(pair.key);
   if (!leaf.checkPrivateKey(key)) throw unusable('the key does not belong to the certificate');
   serverContext(pair);
+  if (pair.also) checkPair(pair.also);
   return { until: leaf.validToDate.getTime(), leaf };
 }
 

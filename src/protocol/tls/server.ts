@@ -10,6 +10,8 @@ import { TLS_PARAMETERS } from './parameters.ts';
 export interface CertificatePair {
   readonly cert: string;
   readonly key: string;
+  /** A second pair with a key of another kind (RSA beside ECDSA), for programs that do not know the first. */
+  readonly also?: { readonly cert: string; readonly key: string };
 }
 
 export interface ServerContext {
@@ -81,9 +83,14 @@ export function secureServer(
 
 const VERSIONS: Readonly<Record<string, string>> = { SSLv3: 'SSL 3.0', TLSv1: 'TLS 1.0', 'TLSv1.1': 'TLS 1.1' };
 
-function contextOf({ cert, key }: CertificatePair): SecureContext {
+/** What Node wants of it: OpenSSL chooses the pair that the other side knows. */
+export function keysOf({ also, cert, key }: CertificatePair): { readonly cert: string[]; readonly key: string[] } {
+  return { cert: [cert, ...(also ? [also.cert] : [])], key: [key, ...(also ? [also.key] : [])] };
+}
+
+function contextOf(pair: CertificatePair): SecureContext {
   try {
-    return createSecureContext({ ...TLS_PARAMETERS, cert, key, honorCipherOrder: true });
+    return createSecureContext({ ...TLS_PARAMETERS, ...keysOf(pair), honorCipherOrder: true });
   } catch (error) {
     throw protocolError('tls.certificate', 'the certificate and key cannot be used together', {
       detail: { reason: (error as NodeJS.ErrnoException).code ?? '' },
