@@ -8,7 +8,8 @@ import type { MessageEvent, MessageState, OutboxMessage } from '../../store/type
 import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findMailbox } from '../find.ts';
-import { between, since, until } from '../value.ts';
+import { withIsoTimes } from '../iso-times.ts';
+import { between, ipAddress, since, until } from '../value.ts';
 
 /** Who did it, in the story of a message. */
 const BY = 'command line';
@@ -48,7 +49,7 @@ function list(): Command {
     .option('--to <address>', 'only to this recipient')
     .option('--message-id <id>', 'only with this Message-ID, angle brackets included')
     .option('--password <id>', 'only by this app password or API key, or "device NAME" of a rule')
-    .option('--address <ip>', 'only from this network address')
+    .option('--address <ip>', 'only from this network address', ipAddress)
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--limit <n>', 'how many', between(1, 1000), 50)
@@ -74,7 +75,7 @@ function list(): Command {
         const stats = await instance.outbox.stats(filter.mailbox);
         const rests = await listRests(instance.store.outbox);
         context.result(
-          { stats, resting: rests, messages: messages.map(facts) },
+          withIsoTimes({ stats, resting: rests, messages: messages.map(facts) }),
           messages.length === 0
             ? []
             : table(
@@ -119,7 +120,12 @@ function show(): Command {
         const diagnosis = whyNot(message, story);
         const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
         context.result(
-          { ...facts(message), diagnosis: diagnosis ?? null, resting: rests, events: story.map(eventFacts) },
+          withIsoTimes({
+            ...facts(message),
+            diagnosis: diagnosis ?? null,
+            resting: rests,
+            events: story.map(eventFacts),
+          }),
           [
             `${message.id}  ${stateOf(message)}`,
             `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
@@ -159,7 +165,7 @@ function change(
         const changed: OutboxMessage[] = [];
         for (const id of ids) changed.push(await work(instance, id));
         context.result(
-          changed.map(facts),
+          withIsoTimes(changed.map(facts)),
           changed.map((one) => `${one.id}: ${stateOf(one)}`),
         );
       });
@@ -177,7 +183,7 @@ function hold(): Command {
       await context.withInstance(async (instance) => {
         if (!which.includes('@')) {
           const message = await instance.outbox.hold(which, BY, options.reason);
-          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
+          return context.result(withIsoTimes(facts(message)), [`${message.id}: ${stateOf(message)}`]);
         }
         const { address } = await findMailbox(instance, which);
         await instance.outbox.holdMailbox(address, BY, options.reason);
@@ -197,7 +203,7 @@ function release(): Command {
       await context.withInstance(async (instance) => {
         if (!which.includes('@')) {
           const message = await instance.outbox.retry(which, BY);
-          return context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
+          return context.result(withIsoTimes(facts(message)), [`${message.id}: ${stateOf(message)}`]);
         }
         const { address } = await findMailbox(instance, which);
         await instance.outbox.releaseMailbox(address);

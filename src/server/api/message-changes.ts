@@ -7,7 +7,7 @@ import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
-import { findMessage, keyHeader, requestOf } from './message-request.ts';
+import { findMessage, keyHeader, requestOf, requireAhead } from './message-request.ts';
 import { type ApiContext, type ApiDeps, recordChange } from './request.ts';
 import { json, jsonBody, problems, time, text, holdReason } from './schema.ts';
 
@@ -99,7 +99,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
         const entry = merge[index]!;
         const { recipients, body } = await fill(entry);
         const one = key === undefined ? undefined : `${key}#${index}`;
-        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one);
+        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one, deps.clock.now());
         const envelope = { from: from.address, recipients };
         const print = fingerprint
           .copy()
@@ -134,6 +134,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps): void {
       const { id: by } = c.get('key');
       const message = await findMessage(c, deps, c.req.valid('param').id);
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
+      if (expiresAt !== undefined) requireAhead(Date.parse(expiresAt), deps.clock.now());
       const from = { name: '', address: message.envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
       if (from.address.toLowerCase() !== message.envelopeFrom.toLowerCase())
         throw apiError('api.request', 'the sender of a message cannot be edited', {
