@@ -64,7 +64,7 @@ function requireServers({ application, protocols }: ConsentRequest): void {
   const missing = protocols.find((protocol) => !profile.mail[protocol]);
   if (missing === undefined) return;
   throw cliError('cli.usage', noServer(profile, missing), {
-    hint: `name it: postern provider set ${shellWord(application.name)} --${missing} HOST:PORT/implicit; or leave ${missing} out of --protocols`,
+    hint: `name it: postern provider set ${shellWord(application.name)} --${shellWord(missing)} HOST:PORT/implicit; or leave ${missing} out of --protocols`,
   });
 }
 

@@ -1,4 +1,5 @@
 /** Reading option values: protocols, durations, endpoints. Every refusal says what would be right. */
+import { isIP } from 'node:net';
 import { readFlow } from '../oauth/flows.ts';
 import { InvalidArgumentError } from 'commander';
 import { cliError } from './errors.ts';
@@ -30,6 +31,19 @@ export function duration(text: string): number {
   const match = /^(\d{1,6})([mhdw])$/.exec(text);
   if (!match) throw new InvalidArgumentError('give a number and a unit: 30m, 12h, 90d or 2w.');
   return Number(match[1]) * UNITS[match[2]!]!;
+}
+
+/** A {@link duration} that something lives for. */
+export function lifetime(text: string): number {
+  const ms = duration(text);
+  if (ms === 0) throw new InvalidArgumentError('it would have ended at once; give at least 1m.');
+  return ms;
+}
+
+/** A numeric address. */
+export function ipAddress(text: string): string {
+  if (isIP(text) === 0) throw new InvalidArgumentError('give a numeric network address, such as 192.168.1.40.');
+  return text;
 }
 
 /** `2027-05-31` (its end, UTC) or a time from now like `180d`, as milliseconds since the epoch. */
@@ -105,7 +119,7 @@ export function mailServer(text: string): {
   const match = /^\[?([^\]/]+?)\]?:(\d{1,5})\/(implicit|tls|starttls)$/.exec(text);
   if (!match)
     throw new InvalidArgumentError(
-      'write HOST:PORT/implicit or HOST:PORT/starttls, for example mail.example.com:993/implicit.',
+      'write HOST:PORT/implicit (or /tls, which means the same) or HOST:PORT/starttls, for example mail.example.com:993/implicit.',
     );
   return { host: match[1]!, port: Number(match[2]), tls: match[3] === 'starttls' ? 'starttls' : 'implicit' };
 }

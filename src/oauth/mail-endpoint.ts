@@ -1,4 +1,5 @@
 /** Where a mailbox's provider speaks a protocol, and as whom to sign in there. */
+import { shellWord } from '../base/shell.ts';
 import type { Grant, Mailbox, Protocol } from '../store/types.ts';
 import { oauthError } from './errors.ts';
 import type { ProviderProfile } from './provider.ts';
@@ -20,7 +21,7 @@ export function endpointOf(profile: ProviderProfile, grant: Grant, mailbox: Mail
   const server = profile.mail[protocol];
   if (!server) {
     throw oauthError('oauth.misconfigured', noServer(profile, protocol), {
-      hint: `name it: postern provider set NAME --${protocol} HOST:PORT/implicit`,
+      hint: `name it: postern provider set NAME --${shellWord(protocol)} HOST:PORT/implicit`,
     });
   }
   const asDelegate = mailbox.settings[`${protocol}User`] === 'delegate';

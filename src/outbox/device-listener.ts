@@ -12,6 +12,7 @@ import { newId } from '../store/id.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import { greetDevice } from './device-greeting.ts';
 import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
+import type { Audit } from '../audit/types.ts';
 import { outboxError } from './errors.ts';
 import { serveSubmission } from './submission.ts';
 import type { Outbox } from './types.ts';
@@ -26,6 +27,8 @@ export interface DeviceListenerDeps {
   /** The gateway’s certificate. */
   readonly tls: ServerContext;
   readonly budget?: Budget;
+  /** Where each session leaves its record. */
+  readonly audit?: Pick<Audit, 'note'>;
   /** Counts failed handshakes. */
   handshakeFailed?(protocol: string, reason: HandshakeFailure): void;
 }
@@ -147,7 +150,7 @@ interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
 
 /** One connection. Never rejects. */
 async function serveDevice(
-  { outbox, store, clock, log, hostname, tls: context, budget }: DeviceListenerDeps,
+  { outbox, store, clock, log, hostname, tls: context, budget, audit }: DeviceListenerDeps,
   { socket, rules, full, handshakes, signal, tls, underWay }: Visit,
 ): Promise<void> {
   // Devices come to hand in mail, and do not stay.
@@ -161,7 +164,17 @@ async function serveDevice(
   };
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
-  const facts = { sessionId, protocol: 'smtp', remoteAddress };
+  const rule = ruleFor(rules, remoteAddress);
+  const facts = { sessionId, protocol: 'smtp', remoteAddress, ...(rule && { rule: rule.name }) };
+  const note = (
+    outcome: 'ok' | 'failed',
+    mailbox: string | undefined,
+    data: Readonly<Record<string, unknown>>,
+  ): void => {
+    const { sessionId: _, ...known } = facts;
+    const about = mailbox === undefined ? {} : { mailbox };
+    audit?.note({ type: 'session.ended', outcome, sessionId, ...about, data: { ...known, source: 'device', ...data } });
+  };
   const turnedAway = `421 4.3.0 ${hostname} cannot take mail from devices now\r\n`;
   let conn: Conn | undefined;
   let followed: FollowedMailbox | undefined;
@@ -171,20 +184,20 @@ async function serveDevice(
       ...(budget && { account: budget.account(remoteAddress) }),
     });
     conn.setIdle(IDLE_MS);
-    const rule = ruleFor(rules, remoteAddress);
     const found = rule && (await followMailbox(store, rule.mailbox.toLowerCase(), log, () => conn?.end(turnedAway)));
     followed = found;
     const mailbox = found?.mailbox();
     if (rule === undefined || found === undefined || mailbox === undefined || full) {
       const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
-      log.warn({ ...facts, rule: rule?.name }, `a device was turned away: ${why}`);
+      log.warn(facts, `a device was turned away: ${why}`);
+      note('failed', rule?.mailbox.toLowerCase(), { reason: why });
       if (rule === undefined) conn.end(`554 5.7.1 ${hostname} takes no mail from this address without a sign-in\r\n`);
       else conn.end(turnedAway);
       return;
     }
     const greeting = { hostname, secure, signal, maxOctets: outbox.maxOctets, lineOctets: LINE_OCTETS };
     if ((await greetDevice(conn, { ...greeting, tlsRequired: tls === 'starttls' })) === 'left') return;
-    await serveSubmission(
+    const { octets } = await serveSubmission(
       { outbox, log },
       conn,
       {
@@ -201,7 +214,11 @@ async function serveDevice(
       signal,
     );
     conn.end();
+    note('ok', mailbox.address, { bytesToServer: octets, reason: 'client-closed' });
   } catch (error) {
+    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', rule?.mailbox.toLowerCase(), {
+      code: asError(error).code,
+    });
     if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
     else if (asError(error).kind === 'later' && !/^(?:wire|tls)\./.test(asError(error).code))
       conn?.end(`421 4.3.0 ${hostname} cannot take mail from devices now, try again later\r\n`);

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { type Certificates, certificates } from '../../test/bed/fake-provider.ts';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { Wire } from '../../test/bed/wire.ts';
+import type { AuditEntry } from '../audit/types.ts';
 import { ManualClock } from '../base/clock.ts';
 import { isError, PosternError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
@@ -286,4 +287,37 @@ test('D2: mail that is refused uses nothing of the quota up; what was accepted d
   } finally {
     await own.close();
   }
+});
+
+test('D32: every line and the record of a device’s session name session, protocol, address and rule', async () => {
+  const lines: Record<string, unknown>[] = [];
+  const records: AuditEntry[] = [];
+  const keep = (fields: object): void => void lines.push({ ...fields });
+  const own = await startDeviceListener(
+    {
+      ...bed,
+      clock,
+      tls,
+      log: { ...nullLog, warn: keep, info: keep },
+      hostname: 'postern.test',
+      audit: { note: (entry) => void records.push(entry) },
+    },
+    { host: '127.0.0.1', port: 0, tls: 'none', rules: [{ ...RULE, name: 'hall' }] },
+  );
+  const wire = await open(own.port);
+  wire.send('EHLO scanner\r\n');
+  await wire.until(/^250 .*\r\n/m);
+  assert.match(await send(wire, ['bob@contoso.test']), /queued as/);
+  wire.send('MAIL FROM:<stranger@contoso.test>\r\n');
+  await wire.until(/^5\d\d .*\r\n/m);
+  wire.send('QUIT\r\n');
+  await wire.closed();
+  await own.close();
+  const [record, ...more] = records;
+  assert.deepEqual([more.length, record?.type, record?.mailbox], [0, 'session.ended', ALICE]);
+  const facts = { protocol: 'smtp', remoteAddress: '127.0.0.1', rule: 'hall' };
+  assert.deepEqual({ ...record?.data, ...facts }, record?.data);
+  const said = lines.filter(({ sessionId }) => sessionId !== undefined);
+  assert.equal(said.length, 2);
+  for (const line of said) assert.deepEqual({ ...line, ...facts, sessionId: record?.sessionId }, line);
 });

@@ -45,10 +45,17 @@ export function serveSubmission(
   session: SubmissionSession,
   signal: AbortSignal,
 ): Promise<{ readonly octets: number }> {
-  const { principal, source, hostname, onlySender, sessionId } = session;
+  const { principal, source, hostname, onlySender, sessionId, remoteAddress } = session;
+  // As on every line about a session; the rule of a device is what a person looks for.
+  const who = {
+    sessionId,
+    protocol: 'smtp',
+    remoteAddress,
+    ...(source === 'device' ? { rule: principal.replace('device ', '') } : {}),
+  };
   const refuse = (error: unknown, what: string): string => {
     const failure = asError(error);
-    const facts = { sessionId, mailbox: session.mailbox().address, code: failure.code, hint: failure.hint };
+    const facts = { ...who, mailbox: session.mailbox().address, code: failure.code, hint: failure.hint };
     if (failure.kind === 'bug') log.error({ ...facts, err: failure }, `${what}: ${failure.message}`);
     else log.warn(facts, `${what}: ${failure.message}`);
     return replyOf(failure);
@@ -116,11 +123,11 @@ export function serveSubmission(
         // Known under its key, it was counted the first time.
         if (replayed) await giveBack?.();
         const { id, size } = message;
-        log.info({ sessionId, mailbox: mailbox.address, id, size, recipients: recipients.length }, 'message accepted');
+        log.info({ ...who, mailbox: mailbox.address, id, size, recipients: recipients.length }, 'message accepted');
         return `250 2.0.0 ${replayed ? 'known as' : 'queued as'} ${id}`;
       } catch (error) {
         await giveBack?.().catch((failed: unknown) => {
-          log.debug({ sessionId, code: asError(failed).code }, 'what a message would have used of a quota stays used');
+          log.debug({ ...who, code: asError(failed).code }, 'what a message would have used of a quota stays used');
         });
         // The connection broke in the middle of the message: nobody reads the answer.
         return refuse(error, 'a message was not taken');

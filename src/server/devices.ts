@@ -15,13 +15,23 @@ export async function startDevices(
   certificate: CertificateInUse,
   meter: Pick<GatewayMeter, 'handshakeFailed'>,
 ): Promise<DeviceListener | undefined> {
-  const { clock, config, log, outbox, store } = instance;
+  const { audit, clock, config, log, outbox, store } = instance;
   const { devices } = config.outbox;
   if (devices === undefined) return undefined;
   const hostname = config.hostname ?? machineName();
   const tls = serverContext(certificate.current);
   const listener = await startDeviceListener(
-    { outbox, store, clock, log, hostname, tls, budget: instance.budget, handshakeFailed: meter.handshakeFailed },
+    {
+      outbox,
+      store,
+      clock,
+      log,
+      hostname,
+      tls,
+      budget: instance.budget,
+      audit,
+      handshakeFailed: meter.handshakeFailed,
+    },
     devices,
   );
   const watch = certificate.onChange(() => {

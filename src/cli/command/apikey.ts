@@ -5,7 +5,7 @@ import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { Context, validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { between, collect, duration } from '../value.ts';
+import { between, collect, lifetime } from '../value.ts';
 
 export function apikey(): Command {
   return new Command('apikey')
@@ -41,7 +41,7 @@ function add(): Command {
     )
     .option('--network <cidr>', 'networks it may be used from; repeat (default: anywhere)', collect)
     .option('--rate <number>', 'requests a minute (default: no limit)', between(1, 1_000_000))
-    .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', duration)
+    .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', lifetime)
     .requiredOption('--label <text>', 'which application it is for')
     .addHelpText(
       'after',

@@ -6,7 +6,7 @@ import type { AuditRecord } from '../../store/types.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { count, since, until } from '../value.ts';
+import { count, ipAddress, since, until } from '../value.ts';
 
 export function audit(): Command {
   return new Command('audit')
@@ -37,7 +37,7 @@ function show(): Command {
     .option('--type <type>', 'only these, for example signin.local, token.requested')
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--password <id>', 'only by this app password: postern password list')
-    .option('--address <ip>', 'only from this network address')
+    .option('--address <ip>', 'only from this network address', ipAddress)
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--session <id>', 'only of this session; log lines carry the same id')

@@ -9,7 +9,8 @@ import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
 import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
-import { between, since, until } from '../value.ts';
+import { withIsoTimes } from '../iso-times.ts';
+import { between, ipAddress, since, until } from '../value.ts';
 
 const STATES = ['queued', 'sending', 'held', 'sent', 'failed', 'cancelled'] as const;
 
@@ -45,7 +46,7 @@ function list(): Command {
     .option('--to <address>', 'only to this recipient')
     .option('--message-id <id>', 'only with this Message-ID, angle brackets included')
     .option('--password <id>', 'only by this app password or API key, or "device NAME" of a rule')
-    .option('--address <ip>', 'only from this network address')
+    .option('--address <ip>', 'only from this network address', ipAddress)
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--limit <n>', 'how many', between(1, 1000), 50)
@@ -65,7 +66,7 @@ function list(): Command {
         const stats = await instance.outbox.stats(mailbox);
         const rests = await listRests(instance.store.outbox);
         context.result(
-          { stats, resting: rests, messages: messages.map(facts) },
+          withIsoTimes({ stats, resting: rests, messages: messages.map(facts) }),
           messages.length === 0
             ? []
             : table(
@@ -110,7 +111,12 @@ function show(): Command {
         const diagnosis = whyNot(message, story);
         const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
         context.result(
-          { ...facts(message), diagnosis: diagnosis ?? null, resting: rests, events: story.map(eventFacts) },
+          withIsoTimes({
+            ...facts(message),
+            diagnosis: diagnosis ?? null,
+            resting: rests,
+            events: story.map(eventFacts),
+          }),
           [
             `${message.id}  ${stateOf(message)}`,
             `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
@@ -146,7 +152,7 @@ function change(name: string, description: string, act: typeof cancelMessage): C
         const changed: OutboxMessage[] = [];
         for (const id of ids) changed.push(await context.perform(instance, act, { id }));
         context.result(
-          changed.map(facts),
+          withIsoTimes(changed.map(facts)),
           changed.map((one) => `${one.id}: ${stateOf(one)}`),
         );
       });
@@ -182,7 +188,7 @@ function release(): Command {
 }
 
 function tellState(context: Context, message: OutboxMessage): void {
-  context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
+  context.result(withIsoTimes(facts(message)), [`${message.id}: ${stateOf(message)}`]);
 }
 
 /** What keeps mail of a mailbox just now. */

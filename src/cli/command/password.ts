@@ -6,7 +6,7 @@ import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type AppPassword, type Protocol } from '../../store/types.ts';
 import { Context, validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { collect, duration, protocols } from '../value.ts';
+import { collect, lifetime, protocols } from '../value.ts';
 
 export function password(): Command {
   return new Command('password')
@@ -49,7 +49,7 @@ function add(): Command {
       '--drop-own-sent-copy',
       'leave out the copy its program stores in Sent (IMAP) when the provider keeps one of the same message',
     )
-    .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', duration)
+    .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', lifetime)
     .requiredOption('--label <text>', 'which program it is for')
     .addHelpText(
       'after',

@@ -67,7 +67,7 @@ async function senderProblem(job: SendJob): Promise<string | undefined> {
   const allow = (address: string): string =>
     `allow it again: postern mailbox set ${shellWord(mailbox.address)} --send-as ${shellWord(address)}`;
   if (envelopeFrom !== '' && !maySendAs(mailbox, envelopeFrom))
-    return `${mailbox.address} may not send as ${envelopeFrom} any more; ${allow(envelopeFrom)}, then postern outbox retry ${message.id}`;
+    return `${mailbox.address} may not send as ${envelopeFrom} any more; ${allow(envelopeFrom)}, then postern outbox retry ${shellWord(message.id)}`;
   const mayBe = authorsOf(mailbox, { source, onlySender: source === 'device' ? envelopeFrom : undefined });
   const fields = mayBe && (await fieldsOf(job));
   if (!fields) return undefined;
@@ -78,7 +78,8 @@ async function senderProblem(job: SendJob): Promise<string | undefined> {
     localNames: 'replaced',
   });
   if (!found) return undefined;
-  const next = found.address === undefined ? '' : `; ${allow(found.address)}, then postern outbox retry ${message.id}`;
+  const next =
+    found.address === undefined ? '' : `; ${allow(found.address)}, then postern outbox retry ${shellWord(message.id)}`;
   return `${found.problem}, which is not allowed as a sender any more${next}`;
 }
 

@@ -11,7 +11,7 @@ import type { ApiApp } from './app.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
-import { keyHeader, requestOf } from './message-request.ts';
+import { keyHeader, requestOf, requireAhead } from './message-request.ts';
 import { actorOf, type ApiDeps } from './request.ts';
 import { json, jsonBody, problems } from './schema.ts';
 
@@ -99,7 +99,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
         const entry = merge[index]!;
         const { recipients, body } = await fill(entry);
         const one = key === undefined ? undefined : `${key}#${index}`;
-        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one);
+        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one, deps.clock.now());
         const envelope = { from: from.address, recipients };
         const print = fingerprint
           .copy()
@@ -133,6 +133,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
     async (c) => {
       const { id, envelopeFrom } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
+      if (expiresAt !== undefined) requireAhead(Date.parse(expiresAt), deps.clock.now());
       const from = { name: '', address: envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
       if (from.address.toLowerCase() !== envelopeFrom.toLowerCase())
         throw apiError('api.request', 'the sender of a message cannot be edited', {

@@ -12,17 +12,25 @@ export const keyHeader = z.object({
     .openapi({ description: 'the same key and request give the same message for a day', example: 'order-4711' }),
 });
 
+/** A message whose time is over before it is taken would never be sent. @throws api.request */
+export function requireAhead(deadline: number | undefined, now: number): void {
+  if (deadline !== undefined && deadline <= now) throw apiError('api.request', 'expiresAt has passed already');
+}
+
 /** What both forms have in common. @throws api.request */
 export function requestOf(
   c: ApiContext,
   mailbox: AcceptRequest['mailbox'],
   times: Pick<MessageInput, 'scheduledAt' | 'expiresAt' | 'lane'>,
   key: string | undefined,
+  now: number,
 ): Omit<AcceptRequest, 'envelope'> {
   const notBefore = times.scheduledAt === undefined ? undefined : Date.parse(times.scheduledAt);
   const deadline = times.expiresAt === undefined ? undefined : Date.parse(times.expiresAt);
   if (deadline !== undefined && deadline <= (notBefore ?? 0))
     throw apiError('api.request', 'expiresAt is not after scheduledAt');
+  // Under a key it may be known already, and then the answer is the one from before.
+  if (key === undefined) requireAhead(deadline, now);
   return {
     mailbox,
     source: 'http',

@@ -204,7 +204,7 @@ async function sendComposed(
   if (content.template) await c.get('room')?.take(octets);
   return deps.outbox.accept(
     {
-      ...requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, key),
+      ...requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, key, deps.clock.now()),
       envelope: { from: from.address, recipients },
       // Boundaries and dates differ each time; what was asked for does not.
       ...(key === undefined ? {} : { fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex') }),
@@ -230,7 +230,11 @@ async function sendFinished(
   const given = query.to === undefined ? undefined : [query.to].flat().flatMap((text) => text.split(','));
   const recipients = (given ?? addresses.recipients).map((address) => ({ address: whole(address.trim()) }));
   const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
-  const request = { ...requestOf(c, mailbox, query, key), envelope: { from, recipients }, dropBcc: true };
+  const request = {
+    ...requestOf(c, mailbox, query, key, deps.clock.now()),
+    envelope: { from, recipients },
+    dropBcc: true,
+  };
   return deps.outbox.accept(request, octets);
 }
 
