@@ -75,6 +75,11 @@ async function welcome(options: DoorOptions, raw: Socket): Promise<void> {
   if (faults.bite('connection-silent', { place })) return void raw.resume();
   const secure = async (plain: Socket): Promise<TLSSocket> => {
     if (faults.bite('tls-failure', { place })) {
+      // As servers do: the alert answers the client's first words. Sent before them it would follow STARTTLS in plain text.
+      await new Promise<void>((resolve) => {
+        plain.once('data', () => resolve()).once('close', () => resolve());
+        plain.resume();
+      });
       plain.end(ALERT);
       throw new HandshakeError('a fault ended the TLS handshake');
     }

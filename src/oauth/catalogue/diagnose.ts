@@ -154,7 +154,8 @@ const CHANGES_MAILBOX = /\bpostern mailbox (?:reconsent|remove|set|suspend|resum
 
 /** `*@domain` names a mailbox of ours, and nothing elsewhere: PowerShell would take it for a pattern. */
 function addressFor(before: string, { address, row }: Facts): string | undefined {
-  if (/\bpostern [a-z-]+(?: [^\n]*)?$/.test(before)) {
+  // Of the last line alone, so that it is looked at once.
+  if (/\bpostern [a-z-]+(?: |$)/.test(before.slice(before.lastIndexOf('\n') + 1))) {
     const named = CHANGES_MAILBOX.test(before) ? (row ?? address) : address;
     return named?.startsWith('*@') === true ? shellWord(named) : named;
   }
