@@ -1,5 +1,6 @@
 /** What a check of the installation has to know of its configuration. */
 import type { Protocol } from '../store/types.ts';
+import type { ConsoleDoor } from './answerer.ts';
 
 /** Where this installation has its things; the server's configuration has all of it. */
 export interface InstallationFacts {
@@ -25,6 +26,8 @@ export interface InstallationFacts {
   /** In words: which of the default listeners the configuration leaves out. */
   readonly listenersLeftOut: string | undefined;
   readonly console: { readonly host: string; readonly port: number; readonly insecurePublic: boolean };
+  /** Where this installation's own server says who it is. */
+  readonly consoleDoor: ConsoleDoor;
   /** Who may hand over mail without signing in; undefined where nobody may. */
   readonly devices:
     | {

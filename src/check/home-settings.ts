@@ -1,6 +1,7 @@
 /** What an installation is set to: doors, dangerous settings, the age of the catalogue. */
 import { connect } from 'node:net';
 import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalogue.ts';
+import { askConsole } from './answerer.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import type { Found } from './step.ts';
@@ -9,14 +10,34 @@ const DAY_MS = 86_400_000;
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 
-export async function judgeListeners({ listeners, listenersLeftOut }: InstallationFacts): Promise<Found> {
+/** Whether something answers at every listener, and whether that is this installation: another one may hold the same ports. */
+export async function judgeListeners(installation: InstallationFacts): Promise<Found> {
+  const { consoleDoor, listeners, listenersLeftOut } = installation;
   const fixed = listeners.filter(({ port }) => port !== 0);
-  const answers = await Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one.host, one.port) })));
+  const [answers, console] = await Promise.all([
+    Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one.host, one.port) }))),
+    consoleDoor.port === 0 ? undefined : askConsole(consoleDoor),
+  ]);
   const silent = answers.filter((one) => !one.answers);
   const names = (of: typeof answers): string =>
     of.map(({ protocol, host, port }) => `${protocol} ${host}:${port}`).join(', ');
   const facts = { listeners: answers };
   const notes = listenersLeftOut === undefined ? [] : [listenersLeftOut];
+  if (console?.type === 'other' && console.who === 'another installation of Postern')
+    return {
+      says: `another installation answers at ${console.url}`,
+      notes,
+      facts: { ...facts, answeredBy: console.who },
+      warning: {
+        id: 'home.answered-by-another',
+        cause: `another installation of Postern answers at ${console.url}, and so probably at the ports of the gateway`,
+        blame: 'operator',
+        remedy: [
+          { do: 'see whose it is', run: `ss -ltnp 'sport = :${consoleDoor.port}'` },
+          { do: 'stop that one, or set other ports for this one in postern.yaml: console.port and listeners' },
+        ],
+      },
+    };
   if (silent.length === 0) return { says: names(answers) || 'free ports, which cannot be looked at', notes, facts };
   const whole = silent.length === answers.length;
   return {

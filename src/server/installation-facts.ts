@@ -7,7 +7,7 @@ import type { Config } from './config.ts';
 import { leftOutText } from './config-listeners.ts';
 import type { Environment } from './home.ts';
 import { isEveryInterface, isLoopback } from './config-value.ts';
-import { databaseFile } from './installation-mark.ts';
+import { databaseFile, installationFingerprint } from './installation-mark.ts';
 
 export function installationFacts(config: Config, environment: Environment): InstallationFacts {
   const { home, key, tls, listeners, log } = config;
@@ -23,6 +23,12 @@ export function installationFacts(config: Config, environment: Environment): Ins
     listeners,
     listenersLeftOut: leftOutText(listeners),
     console: config.console,
+    consoleDoor: {
+      host: config.console.host,
+      port: config.console.port,
+      tls: config.console.tls,
+      installation: installationFingerprint(config),
+    },
     devices: config.outbox.devices,
     logLevel: log.level,
     environment,

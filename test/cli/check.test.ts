@@ -104,6 +104,18 @@ describe('check', () => {
     assert.equal(installation.findings.find(({ step }) => step === 'home.listeners')?.outcome, 'ok');
   });
 
+  test('S7: another installation at the same ports is not taken for this one', async () => {
+    const other = join(scratch.path, 'other');
+    assert.equal((await postern(other, ['init', '--no-mailbox'], { accept: ANY })).code, 0);
+    const config = readFileSync(join(home, 'postern.yaml'), 'utf8');
+    writeFileSync(join(other, 'postern.yaml'), config.replaceAll(home, other));
+    const done = await postern(other, ['check', '--installation', '--json'], { accept: ANY });
+    const { installation } = parsed(done) as { installation: CheckReport };
+    const listeners = installation.findings.find(({ step }) => step === 'home.listeners');
+    assert.equal(listeners?.outcome, 'warning', done.stdout.toString());
+    assert.match(listeners?.says ?? '', /^another installation answers at http/);
+  });
+
   test('an exposed key: the installation does not open, and that is what is said', async () => {
     chmodSync(join(home, 'key'), 0o644);
     try {
