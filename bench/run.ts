@@ -25,7 +25,7 @@ import { startSandbox } from '../src/sandbox/index.ts';
 import { readConfig } from '../src/server/config.ts';
 import { homeOf } from '../src/server/home.ts';
 import { ensureKey, openInstance } from '../src/server/instance.ts';
-import { PROTOCOLS } from '../src/store/types.ts';
+import { PROTOCOLS } from '../src/store/protocols.ts';
 import { benchAccept } from './accept.ts';
 import { benchDeliver } from './deliver.ts';
 import { benchTap } from './tap.ts';

@@ -43,6 +43,29 @@ test('rooms import only what ARCHITECTURE.md allows', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('no circle of files, types included', () => {
+  const files = globSync('**/*.ts', { cwd: src })
+    .filter((file) => !/\.(?:test|fuzz)\.ts$/.test(file))
+    .map((file) => join(src, file));
+  const known = new Set(files);
+  // What no file imports that is left is not in a circle, and neither is what then remains without importers.
+  const left = new Map(files.map((file) => [file, new Set(importsOf(file).filter((target) => known.has(target)))]));
+  for (let before = -1; before !== left.size;) {
+    before = left.size;
+    const imported = new Set([...left.values()].flatMap((targets) => [...targets]));
+    for (const file of left.keys()) if (!imported.has(file)) left.delete(file);
+  }
+  // The same from the other end leaves the circles themselves.
+  for (let before = -1; before !== left.size;) {
+    before = left.size;
+    for (const [file, targets] of left) if (![...targets].some((target) => left.has(target))) left.delete(file);
+  }
+  assert.deepEqual(
+    [...left.keys()].map((file) => relative(src, file)),
+    [],
+  );
+});
+
 test('no command and no server waits for libraries that only some of its work needs', () => {
   const late = [
     'undici',

@@ -1,6 +1,8 @@
 /** The access room's port: who may come in locally. */
 import type { Secret } from '../base/secret.ts';
-import type { AppPassword, Mailbox, Protocol } from '../store/types.ts';
+import type { Mailbox } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export interface SignInAttempt {
   /** What the program gave as user name: a mailbox address, any case. */

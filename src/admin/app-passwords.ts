@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type AppPasswordDeps, createAppPassword, revokeAppPassword as revoke } from '../access/app-password.ts';
 import { validityOf } from '../access/validity.ts';
-import { PROTOCOLS } from '../store/types.ts';
+import { PROTOCOLS } from '../store/protocols.ts';
 import { act, type Desk } from './act.ts';
 import { addressesOf, findGiven, seenBy } from './find.ts';
 

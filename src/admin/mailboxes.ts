@@ -19,7 +19,7 @@ import { checkAddress } from '../outbox/address.ts';
 import type { Outbox } from '../outbox/types.ts';
 import { editMailbox } from '../store/edit.ts';
 import type { Mailbox } from '../store/types.ts';
-import { PROTOCOLS } from '../store/types.ts';
+import { PROTOCOLS } from '../store/protocols.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
 import { opens, signatureOf } from './actor.ts';
 import { adminError } from './errors.ts';

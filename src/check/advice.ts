@@ -1,7 +1,8 @@
 /** What the catalogue knows in advance of a mailbox: limits of its provider and changes that will concern it. */
 import { fillSteps } from '../oauth/catalogue/diagnose.ts';
 import type { Catalogue, ProviderChange, ProviderLimit } from '../oauth/catalogue/schema.ts';
-import type { Flow, Protocol } from '../store/types.ts';
+import type { Flow } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Found } from './step.ts';
 
 /** What decides whether a change or limit concerns a mailbox. */

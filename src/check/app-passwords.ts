@@ -1,5 +1,5 @@
 /** App passwords nobody needs, that end soon, or that open more than one program should have. */
-import type { AppPassword } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
 import type { Found } from './step.ts';
 
 const DAY_MS = 86_400_000;

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { ManualClock } from '../base/clock.ts';
 import { errorTable } from '../base/error.ts';
 import { builtIn } from '../oauth/catalogue/catalogue.ts';
-import type { AppPassword } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
 import { changesFor, describeChanges, limitsFor, type Usage } from './advice.ts';
 import { judgePasswords } from './app-passwords.ts';
 import { tar } from './bundle/tar.ts';

@@ -1,5 +1,5 @@
 /** What a check of the installation has to know of its configuration. */
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { ConsoleDoor } from './answerer.ts';
 
 /** Where this installation has its things; the server's configuration has all of it. */

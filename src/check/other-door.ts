@@ -6,7 +6,7 @@ import { shellWord } from '../base/shell.ts';
 import { systemClock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { connectTo } from '../upstream/sign-in.ts';
 import { checkError } from './errors.ts';
 

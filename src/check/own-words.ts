@@ -10,7 +10,7 @@ const REPLIES: readonly (readonly [words: RegExp, code: string])[] = [
     /the mailbox was closed|this mailbox was closed|the consent for \S+ has ended|has to be signed in to again/i,
     'gateway.consent-needed',
   ],
-  [/the organisation does not let \S+ in|\S+ is not let in|is suspended here/i, 'gateway.consent-needed'],
+  [/the organisation does not let \S{1,320} in| is not let in|is suspended here/i, 'gateway.consent-needed'],
   [/the provider does not let/i, 'gateway.provider-refused'],
   [/the provider of \S+ cannot be used/i, 'gateway.misconfigured'],
   [/the provider of \S+ is not available/i, 'gateway.provider-unreachable'],
@@ -32,7 +32,7 @@ export interface OwnWords {
 }
 
 /** Reasons that log lines and metrics name, and replies before a sign-in that are no failure of ours. */
-const WORDS: readonly (OwnWords & { readonly words: RegExp })[] = [
+const WORDS: readonly (OwnWords & { readonly words: RegExp | string })[] = [
   ...(
     [
       [
@@ -70,7 +70,7 @@ const WORDS: readonly (OwnWords & { readonly words: RegExp })[] = [
     ] as const
   ).map(([name, what, next]) => ({
     name,
-    words: new RegExp(`^(?:reason[=:"' ]+)?${name}["']?$`, 'i'),
+    words: name,
     title: `A sign-in that was refused: ${what}`,
     text: [
       `This is the reason in the log line “sign-in refused” and in the audit record signin.local. The mail program is told the same for every reason${name === 'slow-down' ? ', but this one' : ''}.`,
@@ -103,7 +103,7 @@ const WORDS: readonly (OwnWords & { readonly words: RegExp })[] = [
     ] as const
   ).map(([name, what, next]) => ({
     name,
-    words: new RegExp(`^(?:reason[=:"' ]+)?${name}["']?$`, 'i'),
+    words: name,
     title: `A TLS handshake that failed: ${what}`,
     text: ['This is the reason in the log and in postern_tls_handshakes_failed_total.', `Next: ${next}.`],
     commands: ['postern explain devices', 'postern explain tls'],
@@ -135,7 +135,11 @@ export function codeOfReply(
 }
 
 export function wordsOf(asked: string): OwnWords | undefined {
-  const found = WORDS.find(({ words }) => words.test(asked));
+  const reason = asked
+    .replace(/^reason[=:"' ]{1,4}/i, '')
+    .replace(/["']$/, '')
+    .toLowerCase();
+  const found = WORDS.find(({ words }) => (typeof words === 'string' ? words === reason : words.test(asked)));
   return found && { name: found.name, title: found.title, text: found.text, commands: found.commands };
 }
 

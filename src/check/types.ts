@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Kind } from '../base/error.ts';
 import type { Diagnosis } from '../oauth/catalogue/diagnose.ts';
-import type { RenewalDeps } from '../oauth/renewal.ts';
+import type { RenewalDeps } from '../oauth/renewal-deps.ts';
 import type { TokenSource } from '../oauth/types.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';

@@ -18,7 +18,7 @@ import { homeOf, makeHome } from '../server/home.ts';
 import { ensureKey, openInstance, type Instance } from '../server/instance.ts';
 import type { ServerLog } from '../server/log.ts';
 import { serve, type Serving } from '../server/serve.ts';
-import { PROTOCOLS } from '../store/types.ts';
+import { PROTOCOLS } from '../store/protocols.ts';
 
 export interface Demonstration {
   readonly home: string;

@@ -4,7 +4,8 @@ import type { Finding } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../server/instance.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
-import type { Mailbox, Protocol } from '../store/types.ts';
+import type { Mailbox } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export type ProtocolTest =
   | {

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { readFlow } from '../oauth/flows.ts';
 import type { CloudName } from '../oauth/preset.ts';
 import { type Accounts, type Plan, planRegistration } from '../onboard/register/plan.ts';
-import type { Flow, Protocol } from '../store/types.ts';
+import type { Flow } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Context } from './context.ts';
 import type { SettingsOptions } from './new-application.ts';
 

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { readFlow } from '../oauth/flows.ts';
 import { InvalidArgumentError } from 'commander';
 import { cliError } from './errors.ts';
-import { PROTOCOLS, type Protocol } from '../store/types.ts';
+import { PROTOCOLS, type Protocol } from '../store/protocols.ts';
 
 /** `imap,smtp`. */
 export function protocols(text: string): readonly Protocol[] {

@@ -4,7 +4,7 @@
  * connections takes nobody's place, while whoever signs in promptly always gets in.
  */
 import ipaddr from 'ipaddr.js';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export type LimitReached = 'connections' | 'connections-per-address';
 

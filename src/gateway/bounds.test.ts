@@ -12,7 +12,7 @@ import { ManualClock } from '../base/clock.ts';
 import { PosternError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
 import { Budget } from '../protocol/wire/budget.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 let authority: Certificates;
 before(async () => {

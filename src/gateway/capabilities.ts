@@ -1,6 +1,6 @@
 /** What the gateway announces in the provider's name: only what the path between program and provider can honour. */
 import { capabilityList } from '../protocol/imap/capability-list.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 /**
  * The capabilities after an IMAP sign-in (RFC 9051 §7.1). Everything about signing in is over by then; UNAUTHENTICATE (RFC

@@ -9,7 +9,7 @@ import type { Client } from '../../test/bed/line-client.ts';
 import { ManualClock } from '../base/clock.ts';
 import { errorTable } from '../base/error.ts';
 import { Budget } from '../protocol/wire/budget.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 const page = readFileSync(new URL('../../docs/errors-on-the-wire.md', import.meta.url), 'utf8');
 const PROTOCOLS: readonly Protocol[] = ['imap', 'pop3', 'smtp'];

@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { commonExtensions } from './capabilities.ts';
 
 export interface ExtensionBookOptions {

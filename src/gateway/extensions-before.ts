@@ -1,6 +1,6 @@
 /** What EHLO and CAPA say before anybody has signed in. */
 import { asError } from '../base/error.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { commonExtensions } from './capabilities.ts';
 import type { Surroundings } from './surroundings.ts';
 

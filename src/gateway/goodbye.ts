@@ -1,5 +1,5 @@
 /** What the gateway says when it ends a connection that did not ask for it. */
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export type Ending =
   | 'too-many-connections'

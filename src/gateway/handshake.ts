@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { asError } from '../base/error.ts';
 import { secureServer } from '../protocol/tls/server.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** @throws tls.failed */

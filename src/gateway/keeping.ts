@@ -1,7 +1,8 @@
 /** What a relayed session is kept with. */
 import type { Mailbox } from '../store/types.ts';
 import { sessionOf, type UpstreamConnection } from '../upstream/upstream.ts';
-import { keeperFor, type SessionKeeper, signInAgain } from './continuity/keeper.ts';
+import { keeperFor, signInAgain } from './continuity/keeper.ts';
+import { type SessionKeeper } from './continuity/session-keeper.ts';
 import { mailRules } from './mail-rules.ts';
 import type { SessionRecord } from './session-record.ts';
 import type { Surroundings } from './surroundings.ts';

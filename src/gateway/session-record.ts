@@ -1,7 +1,7 @@
 /** What one session leaves behind: lines of the log and records of the audit, each with who it was. */
 import type { PosternError } from '../base/error.ts';
 import type { Rarely } from '../base/rarely.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { RelayedMessage } from './continuity/smtp-dialogue.ts';
 import { relayedFacts } from './mail-rules.ts';
 import type { GatewayDeps } from './types.ts';

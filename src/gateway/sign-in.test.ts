@@ -5,7 +5,7 @@ import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
 import type { Client } from '../../test/bed/line-client.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('base64');
 const PLAIN = base64(`\0${ADDRESS}\0${PASSWORD}`);

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { PosternError } from '../base/error.ts';
 import type { Timer } from '../base/clock.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
-import type { AppPassword } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
 import type { UpstreamConnection } from '../upstream/upstream.ts';
 
 /** Why the mail of a program that is signed in goes nowhere. */

@@ -18,7 +18,7 @@ import { Upstream } from '../upstream/upstream.ts';
 import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
 
 const MINUTE = 60_000;

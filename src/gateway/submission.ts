@@ -1,7 +1,8 @@
 /** Sessions whose mail is taken for the outbox instead of being relayed. */
 import { asError } from '../base/error.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
-import type { AppPassword, Mailbox } from '../store/types.ts';
+import type { Mailbox } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
 import { gatewayError } from './errors.ts';
 import type { RelayEnd } from './relay-types.ts';
 

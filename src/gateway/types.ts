@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { MailEndpoint, TokenSource } from '../oauth/types.ts';
 import type { HandshakeFailure } from '../protocol/tls/handshake-failure.ts';
 import type { Budget } from '../protocol/wire/budget.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { SentCopies } from './continuity/sent-copy.ts';
 import type { Submission } from './submission.ts';
 

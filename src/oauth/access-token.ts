@@ -6,7 +6,7 @@
 import { decodeJwt } from 'jose/jwt/decode';
 import type { JWTPayload } from 'jose';
 import type { Secret } from '../base/secret.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { oauthError } from './errors.ts';
 import type { ProviderProfile } from './provider.ts';
 

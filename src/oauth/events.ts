@@ -1,6 +1,7 @@
 /** What the oauth room tells the audit log and the metrics. A closed union, without secrets. */
 import type { CircuitEvent } from './circuit.ts';
-import type { Flow, GrantState, Protocol } from '../store/types.ts';
+import type { Flow, GrantState } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export type OAuthEvent =
   | {

@@ -12,7 +12,7 @@ import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
 import { clouds } from './cloud.ts';
 import { readGrant } from './renewal.ts';
-import type { RenewalDeps } from './renewal.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 import { LEAST_LEFT_MS } from './schedule.ts';
 import { requireOpen } from './suspension.ts';
 import type { AccessToken } from './types.ts';

@@ -1,6 +1,7 @@
 /** Where a mailbox's provider speaks a protocol, and as whom to sign in there. */
 import { shellWord } from '../base/shell.ts';
-import type { Grant, Mailbox, Protocol } from '../store/types.ts';
+import type { Grant, Mailbox } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { oauthError } from './errors.ts';
 import type { ProviderProfile } from './provider.ts';
 import type { MailEndpoint } from './types.ts';

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
 import { ManualClock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { checkAccessToken } from './access-token.ts';
 import { errorFrom, tokensFrom } from './answer.ts';
 import { readFlow, refuseFlow } from './flows.ts';

@@ -1,5 +1,5 @@
 /** What is known of a provider before anybody registered there: the shape of an entry of `providers.ts`. */
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export type Confidence = 'vendor' | 'secondary' | 'unverified';
 

@@ -1,6 +1,7 @@
 /** A preset joined with what the operator set for one application: everything a flow or a sign-in needs to know. */
 import { type ApplicationSettings, applicationSettings } from '../store/application-settings.ts';
-import type { Application, Protocol } from '../store/types.ts';
+import type { Application } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { TlsPolicy } from '../base/tls-policy.ts';
 import { issueText, valueAt } from '../base/schema-words.ts';
 import { shellWord } from '../base/shell.ts';

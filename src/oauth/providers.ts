@@ -2,7 +2,7 @@
  * The providers we know, as data. Every value names how sure we are of it: `vendor` read in the vendor's documentation,
  * `secondary` seen in other software or support threads, `unverified` neither.
  */
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { MailServer, MicrosoftPreset, Preset, SendingLimits, StandardPreset } from './preset.ts';
 
 const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });

@@ -19,7 +19,8 @@ import { Lane } from './lane.ts';
 import type { LaneLimits } from './lane.ts';
 import { resolveProvider } from './provider.ts';
 import { renew } from './renewal.ts';
-import type { Renewed, RenewalDeps } from './renewal.ts';
+import type { Renewed } from './renewal.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 import { CLOCK_TOLERANCE_MS, isFromTheFuture, renewByDutyAt } from './schedule.ts';
 
 export interface RenewalDuty {

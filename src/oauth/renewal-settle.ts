@@ -4,7 +4,7 @@ import type { PosternError } from '../base/error.ts';
 import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import type { GrantTokens } from './grant-tokens.ts';
-import type { RenewalDeps } from './renewal.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 import { afterFailure } from './renewal-record.ts';
 import { needsOwner } from './schedule.ts';
 

@@ -8,43 +8,21 @@
  * answer loses what the provider rotated meanwhile; with a provider that rotates strictly only a new consent helps. Between
  * the last octet of the answer and the commit there is nothing but sealing and the write.
  */
+import type { RenewalDeps } from './renewal-deps.ts';
 import { backoffMs } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
-import type { Log } from '../base/log.ts';
-import type { Grant, GrantState, Lease, Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
-import type { Circuits } from './circuit.ts';
+import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
 import type { Client } from './engines.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
-import type { Emit } from './events.ts';
 import { isAppOnly } from './flows.ts';
 import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { afterFailure, afterRenewal } from './renewal-record.ts';
 import { providerCode, type RenewalPurpose, settleFailure } from './renewal-settle.ts';
 import { compareScopes } from './scopes.ts';
-
-export interface RenewalDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly emit: Emit;
-  /** Names this process in leases; unique. */
-  readonly owner: string;
-  /** The engines of an application. */
-  client(applicationId: string): Promise<Client>;
-  readonly circuits: Circuits;
-  /** Told of every step, for tests that die there. */
-  readonly atStep?: ((step: RenewalStep) => void) | undefined;
-}
-
-export const RENEWAL_STEPS = ['leased', 'marked', 'answered', 'committed', 'released'] as const;
-export type RenewalStep = (typeof RENEWAL_STEPS)[number];
 
 /** What is stored for a grant, opened. */
 export interface Renewed {

@@ -1,5 +1,5 @@
 /** Which scopes a mailbox needs, and whether a grant has them: least privilege, from the protocols alone. */
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import { oauthError } from './errors.ts';
 import type { ProviderProfile } from './provider.ts';
 

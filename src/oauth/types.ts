@@ -1,6 +1,7 @@
 /** The oauth room's port: what the gateway and the commands ask of it. */
 import type { Secret } from '../base/secret.ts';
-import type { Mailbox, Protocol } from '../store/types.ts';
+import type { Mailbox } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { TlsPolicy } from '../base/tls-policy.ts';
 
 /** A bearer token for mail protocols, with what is known of it. */

@@ -1,8 +1,9 @@
 /** Correcting an application in place: consents, mailboxes and app passwords stay as they are. */
 import { shellWord } from '../base/shell.ts';
 import { editApplication } from '../store/edit.ts';
-import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
-import { PROTOCOLS } from '../store/types.ts';
+import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
+import { PROTOCOLS } from '../store/protocols.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import { resolveProvider } from '../oauth/provider.ts';

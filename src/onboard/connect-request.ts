@@ -3,7 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { DevicePrompt } from '../oauth/engine.ts';
 import type { Emit } from '../oauth/events.ts';
-import type { Application, Flow, Protocol, Store } from '../store/types.ts';
+import type { Application, Flow, Store } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Vault } from '../vault/types.ts';
 import type { Redirect } from './redirect.ts';
 

@@ -7,7 +7,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAppOnly } from '../oauth/flows.ts';
-import type { Application, Grant, Mailbox, Protocol, Store } from '../store/types.ts';
+import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { Vault } from '../vault/types.ts';
 
 /** Owners read mail seldom when it does not arrive. */

@@ -3,7 +3,7 @@
  * program, and Postern has nothing to do. Known so that people are told, instead of being led to register something.
  */
 import type { Confidence, MailServer } from '../oauth/preset.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 
 export interface PasswordProvider {
   readonly name: string;

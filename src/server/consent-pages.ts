@@ -1,7 +1,8 @@
 /** What the owner of a mailbox sees when a link brings them here. No scripts, no outside assets, one style named by its hash. */
 import { createHash } from 'node:crypto';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
-import type { GrantState, Protocol } from '../store/types.ts';
+import type { GrantState } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { FailureText } from './consent-texts.ts';
 
 const NAMES = { imap: 'read and organise mail (IMAP)', pop3: 'fetch mail (POP3)', smtp: 'send mail (SMTP)' } as const;

@@ -4,7 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { defaultLimits, startGateway } from '../gateway/start.ts';
 import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
-import type { Protocol } from '../store/types.ts';
+import type { Protocol } from '../store/protocols.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import { connectionsFor } from './descriptors.ts';
 import type { Instance } from './instance.ts';

@@ -11,7 +11,7 @@ import { withBoundedRefusals } from '../access/refusals.ts';
 import { keepCatalogueAt } from '../oauth/catalogue/catalogue.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
 import { openCircuits } from '../oauth/circuit.ts';
-import type { RenewalDeps } from '../oauth/renewal.ts';
+import type { RenewalDeps } from '../oauth/renewal-deps.ts';
 import { openTokenSource } from '../oauth/token-source.ts';
 import type { TokenSource } from '../oauth/types.ts';
 import { openOutbox } from '../outbox/open.ts';

@@ -2,7 +2,8 @@
 import type { Submission } from '../gateway/submission.ts';
 import { serveSubmission } from '../outbox/submission.ts';
 import { receiveExtensions } from '../protocol/smtp/receive.ts';
-import type { AppPassword, Mailbox, Store } from '../store/types.ts';
+import type { Mailbox, Store } from '../store/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
 import type { Instance } from './instance.ts';
 
 /** How long the answer to "does anybody use the outbox" counts; a new mailbox is noticed as soon as that. */

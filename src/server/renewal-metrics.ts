@@ -2,7 +2,7 @@
 import { Gauge, type Registry } from 'prom-client';
 import { HEALTH_NAMES } from '../oauth/health.ts';
 import type { RenewalDuty } from '../oauth/renewal-duty.ts';
-import type { RenewalDeps } from '../oauth/renewal.ts';
+import type { RenewalDeps } from '../oauth/renewal-deps.ts';
 import type { Survey } from '../oauth/survey.ts';
 
 const DAY_MS = 86_400_000;

@@ -14,7 +14,8 @@ import { hashOf } from './chain.ts';
 import { newId } from './id.ts';
 import { auditFact } from './migrations.ts';
 import { openStore } from './open.ts';
-import type { Application, AppPassword, Grant, Mailbox, Store } from './types.ts';
+import type { Application, Grant, Mailbox, Store } from './types.ts';
+import type { AppPassword } from './types-access.ts';
 import { editApplication, editMailbox } from './edit.ts';
 
 interface Bench {

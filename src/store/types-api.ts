@@ -1,5 +1,4 @@
 /** What the HTTP API keeps: keys, templates, suppressions, webhooks, uploads. Times are milliseconds since the epoch. */
-import type { AppPassword } from './types.ts';
 import type { Ahead } from './types-outbox.ts';
 
 /** What a key may do. `*` stands for all of it, later additions included. */
@@ -46,18 +45,6 @@ export interface Withdrawal {
   readonly label: string;
   /** Nothing else was named, so the whole of it ended. */
   readonly revoked: boolean;
-}
-
-export interface AppPasswordTable {
-  insert(row: AppPassword): Promise<void>;
-  find(id: string): Promise<AppPassword | undefined>;
-  byHash(hash: string): Promise<AppPassword | undefined>;
-  list(): Promise<readonly AppPassword[]>;
-  revoke(id: string, at: number): Promise<boolean>;
-  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
-  withdraw(names: readonly string[], at: number): Promise<readonly Withdrawal[]>;
-  /** Notes when passwords were last used, all in one transaction; watchers are not told. */
-  touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }
 
 export interface ApiKeyTable {

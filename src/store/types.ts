@@ -3,21 +3,13 @@
  * ids are `<prefix>_<26 base32 characters>`, addresses are lower case. Sealed fields are opaque here.
  */
 
+import type { Protocol } from './protocols.ts';
 import type { ApplicationSettings } from './application-settings.ts';
 import type { MailboxSettings } from './mailbox-settings.ts';
-import type {
-  ApiKeyTable,
-  AppPasswordTable,
-  SuppressionTable,
-  TemplateTable,
-  UploadTable,
-  WebhookTable,
-} from './types-api.ts';
+import type { ApiKeyTable, SuppressionTable, TemplateTable, UploadTable, WebhookTable } from './types-api.ts';
+import type { AppPasswordTable } from './types-access.ts';
 import type { NoticeTable } from './types-notices.ts';
 import type { OutboxTable } from './types-outbox.ts';
-
-export type Protocol = 'imap' | 'pop3' | 'smtp';
-export const PROTOCOLS: readonly Protocol[] = ['imap', 'pop3', 'smtp'];
 
 export type Flow =
   | 'authorization-code'
@@ -132,27 +124,6 @@ export interface Mailbox {
   readonly createdAt: number;
   /** The mailbox `*@domain` that opened this one; such a mailbox has no row of its own. Not stored. */
   readonly catchAll?: string;
-}
-
-/** A generated local secret for one program. Only its keyed hash is kept. */
-export interface AppPassword {
-  readonly id: string;
-  readonly label: string;
-  /** HMAC-SHA-256 of the password under a vault-derived key, hex. Unique. */
-  readonly hash: string;
-  /** Addresses it opens; empty is none, `['*']` is every mailbox. */
-  readonly mailboxes: readonly string[];
-  readonly protocols: readonly Protocol[];
-  /** CIDR blocks it may be used from; empty is anywhere. */
-  readonly networks: readonly string[];
-  /** How mail handed over with it leaves; undefined: as its mailbox says. */
-  readonly outgoing?: 'direct' | 'outbox' | undefined;
-  /** The program's own copy in Sent is left out where the provider keeps one of the same message. */
-  readonly dropOwnSentCopy?: boolean | undefined;
-  readonly createdAt: number;
-  readonly expiresAt: number | undefined;
-  readonly revokedAt: number | undefined;
-  readonly lastUsedAt: number | undefined;
 }
 
 /** One link of the audit chain. `hash` = SHA-256 over the previous hash and the canonical JSON of everything else. */

@@ -3,7 +3,9 @@ import type { SignIn, SignInAttempt, SignInResult } from '../../src/access/types
 import type { Audit, AuditEntry } from '../../src/audit/types.ts';
 import { Secret } from '../../src/base/secret.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from '../../src/oauth/types.ts';
-import type { AppPassword, Mailbox, Protocol } from '../../src/store/types.ts';
+import type { Mailbox } from '../../src/store/types.ts';
+import type { AppPassword } from '../../src/store/types-access.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 
 /** Tokens `token-1`, `token-2`, … : a rejected one is followed by the next. */
 export class FakeTokens implements TokenSource {

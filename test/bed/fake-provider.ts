@@ -11,7 +11,7 @@ import * as smtp from '../../src/protocol/smtp/server.ts';
 import { createAuthority, issueCertificate } from '../../src/protocol/tls/local-ca.ts';
 import { secureServer, serverContext } from '../../src/protocol/tls/server.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
-import type { Protocol } from '../../src/store/types.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 
 const servers = { imap, pop3, smtp };
 

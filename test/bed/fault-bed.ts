@@ -23,7 +23,8 @@ import { composeGateway } from '../../src/server/gateway.ts';
 import { homeOf, makeHome } from '../../src/server/home.ts';
 import { ensureKey, type Instance, openInstance } from '../../src/server/instance.ts';
 import { openMetrics } from '../../src/server/metrics.ts';
-import { type Application, type Mailbox, type Protocol, PROTOCOLS } from '../../src/store/types.ts';
+import { type Application, type Mailbox } from '../../src/store/types.ts';
+import { type Protocol, PROTOCOLS } from '../../src/store/protocols.ts';
 
 /** Short enough for a test, long enough for a loaded machine. */
 export const PATIENCE_MS = 4000;

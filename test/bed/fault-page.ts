@@ -1,7 +1,7 @@
 /** docs/faults.md: each fault of the tenant, what mail programs and commands say of it, and what to do. */
 import type { CatalogueRow } from '../../src/oauth/catalogue/schema.ts';
 import type { Fault } from '../../src/sandbox/index.ts';
-import type { Protocol } from '../../src/store/types.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 import type { Met } from './fault-bed.ts';
 
 export interface SeenFault {

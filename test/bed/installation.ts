@@ -17,7 +17,7 @@ import { readConfig } from '../../src/server/config.ts';
 import { homeOf, makeHome } from '../../src/server/home.ts';
 import { ensureKey, openInstance } from '../../src/server/instance.ts';
 import { openStore } from '../../src/store/open.ts';
-import { PROTOCOLS } from '../../src/store/types.ts';
+import { PROTOCOLS } from '../../src/store/protocols.ts';
 import type { Door } from '../interop/client.ts';
 import { ALICE, type MailSite } from './mail-site.ts';
 import { COMMAND, postern, startPostern } from './postern.ts';

@@ -6,7 +6,7 @@ import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { Continuity } from '../../src/gateway/continuity/continuity.ts';
-import type { Cause, KeeperOptions } from '../../src/gateway/continuity/keeper.ts';
+import type { Cause, KeeperOptions } from '../../src/gateway/continuity/session-keeper.ts';
 import type { UpstreamConnection } from '../../src/upstream/upstream.ts';
 import { relay } from '../../src/gateway/relay.ts';
 import type { RelayEnd } from '../../src/gateway/relay-types.ts';

@@ -9,7 +9,8 @@ import type { Sandbox } from '../../src/sandbox/index.ts';
 import { type Config, readConfig } from '../../src/server/config.ts';
 import { homeOf } from '../../src/server/home.ts';
 import { ensureKey, type Instance, openInstance } from '../../src/server/instance.ts';
-import { type Application, type Flow, type Mailbox, PROTOCOLS } from '../../src/store/types.ts';
+import { type Application, type Flow, type Mailbox } from '../../src/store/types.ts';
+import { PROTOCOLS } from '../../src/store/protocols.ts';
 import { privateFolder } from './process.ts';
 
 export interface TenantHome {

@@ -16,7 +16,7 @@ import { sealSecrets } from '../../src/outbox/webhook/signature.ts';
 import { readConfig } from '../../src/server/config.ts';
 import { homeOf } from '../../src/server/home.ts';
 import { ensureKey, openInstance } from '../../src/server/instance.ts';
-import { PROTOCOLS } from '../../src/store/types.ts';
+import { PROTOCOLS } from '../../src/store/protocols.ts';
 import { passphraseKey } from '../../src/vault/key-source.ts';
 import { openVault } from '../../src/vault/open.ts';
 import { privateFolder } from '../bed/process.ts';

@@ -20,7 +20,7 @@ import * as pop3 from '../../src/protocol/pop3/client.ts';
 import * as smtp from '../../src/protocol/smtp/client.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
-import type { Protocol } from '../../src/store/types.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 
 const { errors } = builtIn();
 

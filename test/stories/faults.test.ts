@@ -13,7 +13,7 @@ import { describeRow, diagnose, findRow, stepText } from '../../src/oauth/catalo
 import { evidenceIn } from '../../src/oauth/catalogue/evidence.ts';
 import type { CatalogueRow } from '../../src/oauth/catalogue/schema.ts';
 import { type Fault, type FaultId, faults } from '../../src/sandbox/index.ts';
-import { type Protocol, PROTOCOLS } from '../../src/store/types.ts';
+import { type Protocol, PROTOCOLS } from '../../src/store/protocols.ts';
 import { type FaultBed, type Met, PATIENCE_MS, startFaultBed } from '../bed/fault-bed.ts';
 import { faultPage, type SeenFault } from '../bed/fault-page.ts';
 

@@ -20,7 +20,7 @@ import { openConsentPages } from '../../src/server/consent-sign-in.ts';
 import { openMetrics } from '../../src/server/metrics.ts';
 import type { NoticeChannel, OutgoingNotice } from '../../src/server/notice/channel.ts';
 import { startRenewal } from '../../src/server/renewal.ts';
-import { PROTOCOLS, type Protocol } from '../../src/store/types.ts';
+import { PROTOCOLS, type Protocol } from '../../src/store/protocols.ts';
 import { LeapClock } from '../bed/leap-clock.ts';
 import { openTenantHome } from '../bed/tenant-home.ts';
 import { Wire } from '../bed/wire.ts';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { secureServer, serverContext } from '../../src/protocol/tls/server.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
-import type { Protocol } from '../../src/store/types.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 import { ADDRESS } from '../bed/fake-access.ts';
 import { certificates, type Certificates } from '../bed/fake-provider.ts';
 import { startBench } from '../bed/gateway.ts';

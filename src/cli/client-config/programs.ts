@@ -1,7 +1,7 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
 import type { ClientConfig } from './settings.ts';
 import { shellWord } from '../../base/shell.ts';
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import { listenersYaml } from '../../server/config-listeners.ts';
 import { isLoopback } from '../../server/config-value.ts';

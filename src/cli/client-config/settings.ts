@@ -3,7 +3,7 @@ import { hostname as machineName } from 'node:os';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Config } from '../../server/config.ts';
 import { isEveryInterface, isLoopback } from '../../server/config-value.ts';
-import { PROTOCOLS, type Protocol } from '../../store/types.ts';
+import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { cliError } from '../errors.ts';
 
 /** `plain` only on this machine. */

@@ -10,7 +10,8 @@ import { DEFAULT_LISTENERS, listenersYaml } from '../../server/config-listeners.
 import type { Config } from '../../server/config.ts';
 import type { Instance } from '../../server/instance.ts';
 import { rowOf } from '../../store/table/mailboxes.ts';
-import type { Mailbox, Protocol } from '../../store/types.ts';
+import type { Mailbox } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 import { cliError } from '../errors.ts';
 import type { MailProgram } from './programs.ts';
 import { type ClientConfig, type Door, doorsOf, type Security } from './settings.ts';

@@ -8,7 +8,7 @@ import { MAX_LISTED } from '../../admin/schema.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../oauth/survey.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
-import { PROTOCOLS, type Protocol } from '../../store/types.ts';
+import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { consent } from '../consent.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { Context, when } from '../context.ts';

@@ -5,7 +5,7 @@ import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
 import { Context } from '../context.ts';
 import { findOpened } from '../../admin/find.ts';
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 
 interface TokenOptions {
   readonly protocol: Protocol;

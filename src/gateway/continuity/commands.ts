@@ -2,26 +2,12 @@
  * The client's side of an IMAP session as it passes: where commands begin and end, literals included (RFC 9051 §2.2.1, §4.3;
  * RFC 7888), so that the session can be held between two of them. No I/O.
  */
+import type { Command } from './command.ts';
 import { announcedLiteral, type Segment } from '../../protocol/imap/token.ts';
 import { isOneLine } from './framing.ts';
 import { isLoneLine, textOf } from './lines.ts';
 import { SetApart } from './set-apart.ts';
 import { Unfinished } from './unfinished.ts';
-
-/** One command of the client. */
-export interface Command {
-  readonly tag: string;
-  /** In capitals; commands by UID are `UID FETCH`, `UID STORE`, … */
-  readonly verb: string;
-  /** Its text without tag and CRLF up to the first literal. */
-  readonly line: string;
-  /** Text and literals as received, tag included; literals are complete only when the command is and `small`. */
-  readonly segments: readonly Segment[];
-  /** False when a literal was too large to be kept. */
-  readonly small: boolean;
-  /** It has a literal for which the client does not wait to be asked (RFC 7888). */
-  readonly unasked: boolean;
-}
 
 /**
  * `drop`: swallow it; `apart`: the server does not hear of it before `decide`, and its client need not wait to be asked for its

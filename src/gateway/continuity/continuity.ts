@@ -11,7 +11,7 @@ import { sessionOf, type UpstreamConnection, type UpstreamSession } from '../../
 import type { RunningRelay } from '../relay-types.ts';
 import { changesFor } from './changes.ts';
 import { Hopeless, hopelessReason, Moments } from './moments.ts';
-import type { Cause, KeeperOptions, SessionKeeper } from './keeper.ts';
+import type { Cause, KeeperOptions, SessionKeeper } from './session-keeper.ts';
 import { copiesJudged } from './sent-copy.ts';
 import { Silence } from './silence.ts';
 import { Stop } from './stop.ts';

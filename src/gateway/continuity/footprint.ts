@@ -1,5 +1,5 @@
 /** What a client's commands have left in its session at the server, apart from the mailbox that is selected. */
-import type { Command } from './commands.ts';
+import type { Command } from './command.ts';
 import { knowsModSeq, leavesNoTrace, savesResult } from './commands-known.ts';
 import { mayHaveLiterals } from './framing.ts';
 

@@ -3,7 +3,7 @@
  * differ in what they do with malformed ones: some run the contents of a literal they refuse, some skip arguments they do not
  * know, some end a line at a bare CR. Whoever passes a session on to another program may not depend on which. No I/O.
  */
-import type { Command } from './commands.ts';
+import type { Command } from './command.ts';
 
 /** What ends a line at some servers and not at others. */
 const UNSURE_OCTETS = /[\r\0]/;

@@ -1,6 +1,6 @@
 /** The client's commands that the server has not answered yet, in the order they were sent. */
 import { isRepeatable, needsMailbox, selects } from './commands-known.ts';
-import type { Command } from './commands.ts';
+import type { Command } from './command.ts';
 import { InTurn } from './in-turn.ts';
 
 const SPACE = 0x20;

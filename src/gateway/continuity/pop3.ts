@@ -4,7 +4,7 @@
  * that come together (PIPELINING, RFC 2449 §6.6) reach a server that does not announce it one at a time.
  */
 import type { RunningRelay } from '../relay-types.ts';
-import type { SessionKeeper } from './keeper.ts';
+import type { SessionKeeper } from './session-keeper.ts';
 
 const LF = 0x0a;
 const MINUS = 0x2d;

@@ -2,7 +2,7 @@
 import { isError } from '../../base/error.ts';
 import { CommandReader } from '../../protocol/imap/token.ts';
 import { parseSelect, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
-import type { Command } from './commands.ts';
+import type { Command } from './command.ts';
 import type { MessageView } from './view.ts';
 
 export interface Selection extends Readonly<SelectedMailbox> {

@@ -6,7 +6,7 @@
 import { asciiLine } from '../../base/ascii-line.ts';
 import { asError } from '../../base/error.ts';
 import type { RunningRelay } from '../relay-types.ts';
-import type { KeeperOptions, SessionKeeper } from './keeper.ts';
+import type { KeeperOptions, SessionKeeper } from './session-keeper.ts';
 import { SmtpDialogue, type SmtpRules } from './smtp-dialogue.ts';
 import { Stop } from './stop.ts';
 import { Unfinished } from './unfinished.ts';

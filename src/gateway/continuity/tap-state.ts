@@ -1,5 +1,6 @@
 /** What is known of an IMAP session at a moment: what is under way in it, whether it may be spoken in, moved or given away. */
-import type { Command, CommandFilter } from './commands.ts';
+import type { CommandFilter } from './commands.ts';
+import type { Command } from './command.ts';
 import { byNumber, isSlow, leavesMailbox } from './commands-known.ts';
 import { Footprint } from './footprint.ts';
 import { MailboxNews } from './news.ts';

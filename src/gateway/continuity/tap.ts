@@ -4,7 +4,8 @@
  */
 import { answerOf, numberedOf, responseOf } from '../../protocol/imap/response.ts';
 import { withoutHidden } from '../capabilities.ts';
-import { type Command, CommandFilter, type CommandSink, type Decision } from './commands.ts';
+import { CommandFilter, type CommandSink, type Decision } from './commands.ts';
+import { type Command } from './command.ts';
 import { byNumber, isKnown, isNever, isPassing, visibleExtensions } from './commands-known.ts';
 import { isRead } from './framing.ts';
 import { type Answer, OwnCommand } from './own-command.ts';

@@ -1,6 +1,6 @@
 /** What a failure shows of its cause: numbers, words and replies, gathered along the chain of errors. */
 import { isError, type PosternError } from '../../base/error.ts';
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 
 export interface Evidence {
   /** Our own codes, the outermost first, with what the system said. */

@@ -1,6 +1,6 @@
 /** Autoconfig files (draft-ietf-mailmaint-autoconfig, as Thunderbird reads them): servers, kind of sign-in, OAuth. */
 import type { MailServer } from '../../oauth/preset.ts';
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 import { discoverError } from './errors.ts';
 import { presetOfIssuer, presetOfServer } from './known.ts';
 import type { Candidate } from './types.ts';

@@ -1,6 +1,6 @@
 /** What discovery gives: candidates, best first, and where was looked. */
 import type { MailServer } from '../../oauth/preset.ts';
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 
 /** `domain` and `mx` name a provider we know; `autoconfig` and `ispdb` are files; `srv` are DNS records (RFC 6186, RFC 8314). */
 export type Source = 'domain' | 'mx' | 'autoconfig' | 'ispdb' | 'srv';

@@ -5,8 +5,9 @@
 import { shellWord } from '../../base/shell.ts';
 import { createHash } from 'node:crypto';
 import { Secret } from '../../base/secret.ts';
-import { PROTOCOLS } from '../../store/types.ts';
-import type { Flow, Protocol } from '../../store/types.ts';
+import { PROTOCOLS } from '../../store/protocols.ts';
+import type { Flow } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 import { presetOfDomain, presetOfServer } from '../discover/known.ts';
 import { importError } from './errors.ts';
 import { readIni } from './ini.ts';

@@ -5,7 +5,7 @@
  * Ids come from public application manifests, which agree, not from Microsoft's own list; `--apply` therefore looks each one
  * up by name in the directory first and takes the directory's.
  */
-import type { Protocol } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 
 export const RESOURCES = {
   graph: { appId: '00000003-0000-0000-c000-000000000000', name: 'Microsoft Graph' },

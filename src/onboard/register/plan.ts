@@ -1,5 +1,6 @@
 /** The least registration at Microsoft that a flow and its protocols need. Pure: nothing is asked, nothing is done. */
-import type { Flow, Protocol } from '../../store/types.ts';
+import type { Flow } from '../../store/types.ts';
+import type { Protocol } from '../../store/protocols.ts';
 import { isAppOnly } from '../../oauth/flows.ts';
 import { clouds } from '../../oauth/cloud.ts';
 import type { Cloud } from '../../oauth/cloud.ts';

@@ -7,7 +7,7 @@ import { formatListed, parseList } from '../../protocol/imap/verb/list.ts';
 import { formatSelected, parseSelect } from '../../protocol/imap/verb/select.ts';
 import { formatStatus, parseStatus } from '../../protocol/imap/verb/status.ts';
 import { bites } from './imap-quirks.ts';
-import type { Answer, Command, ImapSession } from './imap-session.ts';
+import type { Answer, Command, ImapSession } from './imap-answer.ts';
 import { View } from './imap-view.ts';
 import { canonicalName, type Folder } from './store.ts';
 

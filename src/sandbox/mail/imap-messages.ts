@@ -7,7 +7,7 @@ import { fetchResponse } from './imap-fetch.ts';
 import { folderName, knownFlags } from './imap-folders.ts';
 import { searchTest } from './imap-search.ts';
 import { bites, type Quirks } from './imap-quirks.ts';
-import type { Answer, Command, ImapSession } from './imap-session.ts';
+import type { Answer, Command, ImapSession } from './imap-answer.ts';
 import type { View } from './imap-view.ts';
 import type { Message } from './store.ts';
 

@@ -1,4 +1,5 @@
 /** An IMAP4rev1 session as Exchange Online serves it (RFC 3501; RFC 2177, 2342, 2971, 3691, 4315, 4959, 6851, 7888). */
+import type { ImapSession, Answer, Command } from './imap-answer.ts';
 import { isError } from '../../base/error.ts';
 import { CommandReader } from '../../protocol/imap/token.ts';
 import type { Spot } from '../faults/board.ts';
@@ -12,27 +13,6 @@ import type { Line } from './line.ts';
 import type { View } from './imap-view.ts';
 import { SessionEnd } from './session-end.ts';
 import { LINE_OCTETS, type MailSite } from './site.ts';
-
-export interface ImapSession {
-  readonly conn: Line;
-  readonly service: MailSite;
-  admitted: Admitted;
-  end: SessionEnd;
-  view: View | undefined;
-  dialect: Dialect;
-  /** Of the command under way. */
-  tag: string;
-  /** IMAP4rev2 was enabled (RFC 9051 §6.3.1). */
-  enabled: boolean;
-}
-
-/** A tagged answer: `OK …`, `NO …` or `BAD …`. `expunge` false keeps sequence numbers still (RFC 3501 §7.4.1). */
-export interface Answer {
-  readonly text: string;
-  readonly expunge?: boolean;
-}
-
-export type Command = (session: ImapSession, reader: CommandReader) => Promise<Answer> | Answer;
 
 const FAILURES = 10;
 const BYE = '* BYE Microsoft Exchange Server IMAP4 server signing off.\r\n';

@@ -1,7 +1,7 @@
 /** Acts as operations of the API: from one come the parameters, the call and the answer of the other. */
 import { createRoute, type RouteConfig, type z } from '@hono/zod-openapi';
 import { type Act, type Page, perform } from '../../admin/act.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { apiError, badRequest } from './errors.ts';
 import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
 import { cursorOf, gone, json, jsonBody, pageOf, pageQuery, problems, readCursor } from './schema.ts';

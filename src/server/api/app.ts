@@ -1,4 +1,5 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
+import type { ApiApp } from './request.ts';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { HTTPException } from 'hono/http-exception';
 import { readText } from './body.ts';
@@ -22,8 +23,6 @@ import { suppressions } from './suppressions.ts';
 import { templates } from './templates.ts';
 import { uploads } from './uploads.ts';
 import { webhooks } from './webhooks.ts';
-
-export type ApiApp = OpenAPIHono<ApiEnv>;
 
 export interface Api {
   /** @param octets the body; that of `request` is not read @param onClose calls back when the request is over */

@@ -1,5 +1,5 @@
 /** The OpenAPI document, made from the schemas that check requests. */
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 
 interface Header {
   readonly description: string;

@@ -5,7 +5,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
 import { actorOf, type ApiContext, type ApiDeps, type ApiEnv } from './request.ts';
 import { iso, problems } from './schema.ts';

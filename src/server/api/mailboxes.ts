@@ -3,7 +3,7 @@ import { z } from '@hono/zod-openapi';
 import { getMailbox, holdMailbox, listMailboxes, releaseMailbox, type SurveyedMailbox } from '../../admin/mailboxes.ts';
 import { address, time } from '../../admin/schema.ts';
 import { HEALTH_NAMES, mailboxHealth } from '../../oauth/health.ts';
-import { PROTOCOLS } from '../../store/types.ts';
+import { PROTOCOLS } from '../../store/protocols.ts';
 import type { ActRoutes } from './acts.ts';
 import { apiError } from './errors.ts';
 import { iso, isoOrNull } from './schema.ts';

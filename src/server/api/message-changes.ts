@@ -7,7 +7,7 @@ import { findMessage } from '../../admin/find.ts';
 import { cancelMessage, editMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ActRoutes } from './acts.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';

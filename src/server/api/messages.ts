@@ -5,7 +5,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { findMessage, findOpened } from '../../admin/find.ts';
 import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { jsonOf } from './body.ts';
 import { oneAddress, prepare, sendingMailbox } from './content.ts';
 import { apiError, badRequest } from './errors.ts';

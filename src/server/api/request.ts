@@ -1,4 +1,5 @@
 /** What every operation knows of the request it answers, and what it may assume of the key that came with it. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import type { ApiSignIn } from '../../access/api-sign-in.ts';
@@ -73,3 +74,5 @@ export function actorOf(c: ApiContext): Actor {
   const { address } = c.env.peer;
   return { type: 'api-key', key: c.get('key'), requestId: c.get('requestId'), remoteAddress: address };
 }
+
+export type ApiApp = OpenAPIHono<ApiEnv>;

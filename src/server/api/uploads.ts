@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { takeUpload } from '../../outbox/upload.ts';
 import type { Upload } from '../../store/types-api.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
 import { type ApiDeps, streamedBody } from './request.ts';
 import { gone, iso, json, problems } from './schema.ts';

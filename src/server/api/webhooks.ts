@@ -20,7 +20,7 @@ import {
 import { time } from '../../admin/schema.ts';
 import type { WebhookDelivery } from '../../store/types-api.ts';
 import type { ActRoutes } from './acts.ts';
-import type { ApiApp } from './app.ts';
+import type { ApiApp } from './request.ts';
 import { iso, isoOrNull, jsonBody } from './schema.ts';
 
 const webhookSchema = z

@@ -16,6 +16,7 @@ import { suspendGrant } from '../../oauth/suspension.ts';
 import { startSandbox, type Sandbox } from '../../sandbox/index.ts';
 import { type RunningRenewal, startRenewal } from '../renewal.ts';
 import type { NoticeBody } from './notice-body.ts';
+import { noticesSchema } from '../config-notices.ts';
 import { openChannels } from './channels.ts';
 
 const ALICE = 'alice@contoso.test';
@@ -389,7 +390,8 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
       );
     };
     const secretFile = join(scratch.path, 'secret');
-    refused({ url: 'http://example.com/hook', secretFile });
+    const plain = noticesSchema.safeParse({ webhook: { url: 'http://example.com/hook', secretFile } });
+    assert.match(plain.error?.issues[0]?.message ?? '', /https/);
     refused({ url: 'https://example.com/hook', secretFile: 'missing' });
     writeFileSync(join(scratch.path, 'weak'), 'whsec_c2hvcnQ=\n');
     refused({ url: 'https://example.com/hook', secretFile: join(scratch.path, 'weak') });

@@ -1,7 +1,7 @@
 import type { Engine } from '../engine.ts';
 import type { AppPasswordRow } from '../schema.ts';
-import type { AppPassword } from '../types.ts';
-import type { AppPasswordTable } from '../types-api.ts';
+import type { AppPassword } from '../types-access.ts';
+import type { AppPasswordTable } from '../types-access.ts';
 import { fromJson } from './json.ts';
 import { withoutNames } from './withdraw.ts';
 
