@@ -39,7 +39,7 @@ async function answer(order: DeskOrder): Promise<DeskAnswer> {
     return { code: Number(process.exitCode ?? 0), stdout: stdout!, stderr: stderr! };
   } finally {
     for (const event of events) process.removeAllListeners(event);
-    process.stdout.removeAllListeners('error');
+    for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
     process.exitCode = undefined;
   }
 }

@@ -54,7 +54,7 @@ test('L10, L22: start on a full disk: exit 75 with what to do; not ready with no
     assert.ok(existsSync(join(path, 'postern.db-wal')), 'a log was left');
 
     const second = start();
-    const ended = await second.within(40_000);
+    const ended = await second.within(120_000);
     assert.deepEqual(ended, { code: 75, signal: null }, second.log);
     assert.match(second.log, /full/);
     assert.match(second.log, /make room on the disk/);
