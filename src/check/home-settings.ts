@@ -1,5 +1,6 @@
 /** What an installation is set to: doors, dangerous settings, the age of the catalogue. */
 import { connect } from 'node:net';
+import { connect as connectSecurely } from 'node:tls';
 import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalogue.ts';
 import { askConsole } from './answerer.ts';
 import { checkError } from './errors.ts';
@@ -15,7 +16,7 @@ export async function judgeListeners(installation: InstallationFacts): Promise<F
   const { consoleDoor, listeners, listenersLeftOut } = installation;
   const fixed = listeners.filter(({ port }) => port !== 0);
   const [answers, console] = await Promise.all([
-    Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one.host, one.port) }))),
+    Promise.all(fixed.map(async (one) => ({ ...one, answers: await accepts(one) }))),
     consoleDoor.port === 0 ? undefined : askConsole(consoleDoor),
   ]);
   const silent = answers.filter((one) => !one.answers);
@@ -59,15 +60,20 @@ export async function judgeListeners(installation: InstallationFacts): Promise<F
 
 const ACCEPT_MS = 2000;
 
-function accepts(host: string, port: number): Promise<boolean> {
-  const target = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+/** Where TLS comes first it is begun: whoever hangs up before looks like a device that cannot do it, in the log and in a metric. */
+function accepts({ host, port, tls }: InstallationFacts['listeners'][number]): Promise<boolean> {
+  const target = { host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host, port, timeout: ACCEPT_MS };
   return new Promise((resolve) => {
-    const socket = connect({ host: target, port, timeout: ACCEPT_MS });
+    // Whether the certificate is right is another step's question.
+    const socket = tls === 'implicit' ? connectSecurely({ ...target, rejectUnauthorized: false }) : connect(target);
     const done = (open: boolean) => (): void => {
       socket.destroy();
       resolve(open);
     };
-    socket.once('connect', done(true)).once('error', done(false)).once('timeout', done(false));
+    socket
+      .once(tls === 'implicit' ? 'secureConnect' : 'connect', done(true))
+      .once('error', done(false))
+      .once('timeout', done(false));
   });
 }
 
