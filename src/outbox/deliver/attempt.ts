@@ -8,7 +8,7 @@ import { type Hold, Job, type JobDeps } from './job.ts';
 import { lastLook } from './last-look.ts';
 import { findOut, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
-import { copiesOf, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
+import { copiesOf, takenBy, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
@@ -64,12 +64,13 @@ export async function attempt(
   const now = deps.clock.now();
   if (ways === 'interrupted') {
     const outcome = { type: 'unknown', reply: silent('the process that was sending it ended') } as const;
-    const copies = copiesOf(message.state.type === 'sending' ? message.state.ways : undefined);
+    const written = message.state.type === 'sending' ? message.state.ways : undefined;
+    const copies = copiesOf(written);
     const job = new Job(deps, message, mailbox, hold);
     const { claimEndedAt } = message;
     const endedAt = claimEndedAt === undefined ? {} : { endedAt: claimEndedAt };
     const found = await findOut(deps, outcome, { ...openAttempt(job, message.createdAt), ...endedAt }, copies, signal);
-    return settle(deps, message, mailbox, 'none', found, NO_ATTEMPT);
+    return settle(deps, message, mailbox, takenBy(written), found, NO_ATTEMPT);
   }
   const routes = [...(deps.inbox && isForInbox(message) ? [deps.inbox] : []), ...ways];
   const shut: NewMessageEvent[] = [];

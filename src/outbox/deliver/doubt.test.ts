@@ -177,7 +177,10 @@ for (const [what, before, today, duplicate] of [
       await clock.advance(1000);
     }
     await delivery.idle();
-    const { data } = (await story(message.id)).find(({ type }) => type === 'deferred')!;
+    const events = await story(message.id);
+    const { data } = events.find(({ type }) => type === 'deferred')!;
+    const route = events.find(({ type, data }) => type === 'attempted' && data['outcome'] !== 'sent')!.data['route'];
+    assert.equal(route, before[0].name, 'K28: its story names the way it took');
     assert.equal(data['mayBeDuplicate'], true);
     assert.equal(data['probablyNotSent'], duplicate === 'hardly' ? true : undefined);
     assert.equal(looks > 0, duplicate === 'hardly', 'it is looked for where it would be');

@@ -22,6 +22,15 @@ export function copiesOf(ways: string | undefined): Copies {
   return without === 0 ? 'always' : without === all.length ? 'never' : 'sometimes';
 }
 
+/** The ways an interrupted attempt may have taken, for its story; `none` where an older version did not write them down. */
+export function takenBy(ways: string | undefined): string {
+  if (ways === undefined || ways === '') return 'none';
+  return ways
+    .split(' ')
+    .map((way) => (way.endsWith(NO_COPY) ? way.slice(0, -NO_COPY.length) : way))
+    .join(' or ');
+}
+
 /** Whether nobody knows how the attempt ended; also where no copy was found, as one may appear later than anybody looks. */
 export function isInDoubt(outcome: Outcome): boolean {
   return outcome.type === 'unknown' || isProbablyNotSent(outcome);
