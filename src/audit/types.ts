@@ -40,7 +40,7 @@ export const AUDIT_TYPES = {
   'notice.raised': 'something needs attention',
   'notice.resolved': 'it does not any more',
   'notice.delivered': 'somebody was told of it',
-  'notice.undeliverable': 'nobody could be told of it',
+  'notice.undeliverable': 'it could not be delivered to anybody',
   'server.started': 'the server started',
   'server.stopped': 'the server stopped',
   'audit.lost': '`lost` notes could not be kept while the database was away; written by the log itself',

@@ -43,7 +43,7 @@ export class PosternError extends Error {
   }
 
   /** What a program may see: never the cause, which may quote a peer. */
-  toJSON(): Record<string, unknown> {
+  toJSON(): Pick<PosternError, 'code' | 'kind' | 'message' | 'hint' | 'detail'> & { readonly retryAt?: string } {
     const { code, kind, message, hint, detail } = this;
     return { code, kind, message, hint, detail, ...(this.retryAt ? { retryAt: this.retryAt.toISOString() } : {}) };
   }

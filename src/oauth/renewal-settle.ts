@@ -18,7 +18,7 @@ export interface Asked {
   readonly purpose: RenewalPurpose;
 }
 
-/** What a person must mend is written down; what passes leaves the grant as it was, and so does a diagnosis. */
+/** What needs a person is written down; what passes leaves the grant as it was, and so does a diagnosis. */
 export async function settleFailure(
   lease: Lease,
   deps: Pick<RenewalDeps, 'clock' | 'emit' | 'log' | 'store'>,

@@ -1,10 +1,10 @@
 /** A disk that is full: new mail is refused with 452, what was accepted is whole, and mail is taken again once there is room. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { certificates } from '../../test/bed/fake-provider.ts';
 import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/outbox.ts';
-import { againAsRoot, smallDisk } from '../../test/bed/small-disk.ts';
+import { diskFor } from '../../test/bed/small-disk.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { systemClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
@@ -49,23 +49,13 @@ async function fill(bed: OutboxBed, octets: number): Promise<readonly string[]> 
   }
 }
 
-let again: ReturnType<typeof againAsRoot> | 'not tried' = 'not tried';
-
-/** This file in a name space where this user is root, once for all its tests. */
-function elsewhere(t: TestContext): void {
-  if (again === 'not tried') again = againAsRoot(import.meta.filename);
-  // test/stories/disk-full.test.ts needs no file system of its own.
-  if (!again) return t.skip('only root can mount a small file system here');
-  assert.ok(again.passed, again.output);
-}
-
 for (const [what, octets] of [
   ['small messages', 4000],
   ['messages of several chunks', 600_000],
 ] as const)
   test(`${what} and a full disk`, async (t) => {
-    const disk = smallDisk(8 * MIB, 3 * MIB);
-    if (!disk) return elsewhere(t);
+    const disk = diskFor(t, import.meta.filename, 8 * MIB, 3 * MIB);
+    if (!disk) return;
     const url = `sqlite:${join(disk.path, 'postern.db')}`;
     const bed = await openOutboxBed({ url });
     try {

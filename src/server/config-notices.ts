@@ -11,7 +11,7 @@ export const noticesSchema = z
         owners: z
           .boolean()
           .default(false)
-          .describe('also to the owner of a mailbox, when only he can mend it; the mail has the link'),
+          .describe('also to the owner of a mailbox, when only they can act; the mail has the link'),
       })
       .optional()
       .describe('by mail to people, through a mailbox that works'),

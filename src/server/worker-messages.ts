@@ -65,10 +65,6 @@ export function received({ database, key, ...config }: SentConfig): Config {
 
 export type SentError = ReturnType<PosternError['toJSON']>;
 
-export function revive(error: SentError): PosternError {
-  const { code, kind, message, hint, detail } = error as unknown as Pick<
-    PosternError,
-    'code' | 'kind' | 'message' | 'hint' | 'detail'
-  >;
+export function revive({ code, kind, message, hint, detail }: SentError): PosternError {
   return new PosternError(code, { kind, hint }, message, { detail });
 }

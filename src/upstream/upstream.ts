@@ -70,7 +70,7 @@ export interface UpstreamOptions {
  * A provider that refuses a mailbox for good (IMAP switched off, no permission) would otherwise cost a token renewal at
  * every poll of every mail program.
  */
-const RENEW_AT_MOST_EVERY_MS = 5 * 60_000;
+const MIN_RENEWAL_GAP_MS = 5 * 60_000;
 /** Lists of capabilities that are kept once for all sessions; a provider has a few versions of its servers. */
 const MAX_LISTS = 100;
 
@@ -213,9 +213,9 @@ export class Upstream {
   #mayRenew(key: string): boolean {
     const now = this.#options.clock.now();
     const last = this.#renewed.get(key);
-    if (last !== undefined && now - last < RENEW_AT_MOST_EVERY_MS) return false;
+    if (last !== undefined && now - last < MIN_RENEWAL_GAP_MS) return false;
     for (const [old, at] of this.#renewed) {
-      if (now - at < RENEW_AT_MOST_EVERY_MS) break; // the map is in order of time
+      if (now - at < MIN_RENEWAL_GAP_MS) break; // the map is in order of time
       this.#renewed.delete(old);
     }
     this.#renewed.delete(key);

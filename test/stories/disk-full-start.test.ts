@@ -7,18 +7,13 @@ import { startSandbox } from '../../src/sandbox/index.ts';
 import { ALICE } from '../bed/mail-site.ts';
 import { RunningServe, signIn } from '../bed/running-serve.ts';
 import { sandboxHome } from '../bed/sandbox-home.ts';
-import { againAsRoot, smallDisk } from '../bed/small-disk.ts';
+import { diskFor } from '../bed/small-disk.ts';
 
 const MIB = 1 << 20;
 
 test('L10, L22: start on a full disk: exit 75 with what to do; not ready with no room; ready again after room is made', async (t) => {
-  const disk = smallDisk(24 * MIB, MIB);
-  if (disk === undefined) {
-    const again = againAsRoot(import.meta.filename);
-    if (again === undefined) return t.skip('nobody may mount a file system here');
-    assert.ok(again.passed, again.output);
-    return;
-  }
+  const disk = diskFor(t, import.meta.filename, 24 * MIB, MIB);
+  if (disk === undefined) return;
   const sandbox = await startSandbox();
   const made = await sandboxHome(sandbox);
   const path = join(disk.path, 'home');

@@ -1,24 +1,12 @@
 /** Sessions that go on: by name what happens when a token or a server ends, and in random play that the client's view stays true. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import { KeptSession, type Serve, SessionOver, settle, sorted } from '../../../test/bed/kept-session.ts';
+import { test } from 'node:test';
+import { type KeptSession, type Serve, SessionOver, settle, sorted } from '../../../test/bed/kept-session.ts';
+import { selected, start } from '../../../test/bed/selected-session.ts';
 import { assertLost, fallSilent } from '../../../test/bed/lost-session.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 
 const HOUR = 3_600_000;
-
-async function start(t: TestContext, messages = 3, serve?: Serve): Promise<KeptSession> {
-  const session = await KeptSession.start(serve);
-  t.after(() => session.close());
-  for (let n = 0; n < messages; n++) session.mailbox.inbox.add(Buffer.from(`Subject: ${n}\r\n\r\nhello\r\n`), 0);
-  return session;
-}
-
-/** Selects and learns everything; the UIDs are asked for by the gateway on its own once the client is silent. */
-async function selected(session: KeptSession, verb = 'SELECT'): Promise<void> {
-  assert.match(await session.program.ask(`${verb} INBOX`), /^OK/);
-  if (session.mailbox.inbox.messages.length > 0) await session.program.ask('FETCH 1:* (UID FLAGS)');
-}
 
 function checkView({ program, mailbox }: KeptSession): void {
   const truth = mailbox.inbox.messages.map(({ uid, flags }) => ({ uid, flags: sorted(flags) }));

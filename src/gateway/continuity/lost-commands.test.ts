@@ -1,21 +1,9 @@
 /** A server that goes away while commands are under way: what is sent again, and when the session ends. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import { KeptSession, type Serve, settle } from '../../../test/bed/kept-session.ts';
+import { test } from 'node:test';
+import { type KeptSession, type Serve, settle } from '../../../test/bed/kept-session.ts';
+import { selected, start } from '../../../test/bed/selected-session.ts';
 import { assertLost, fallSilent } from '../../../test/bed/lost-session.ts';
-
-async function start(t: TestContext, messages = 3, serve?: Serve): Promise<KeptSession> {
-  const session = await KeptSession.start(serve);
-  t.after(() => session.close());
-  for (let n = 0; n < messages; n++) session.mailbox.inbox.add(Buffer.from(`Subject: ${n}\r\n\r\nhello\r\n`), 0);
-  return session;
-}
-
-/** Selects and learns everything; the UIDs are asked for by the gateway on its own once the client is silent. */
-async function selected(session: KeptSession, verb = 'SELECT'): Promise<void> {
-  assert.match(await session.program.ask(`${verb} INBOX`), /^OK/);
-  if (session.mailbox.inbox.messages.length > 0) await session.program.ask('FETCH 1:* (UID FLAGS)');
-}
 
 /** Sends these together. @returns their tags */
 async function together(session: KeptSession, ...commands: readonly string[]): Promise<string[]> {

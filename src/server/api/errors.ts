@@ -33,7 +33,7 @@ export const apiError = errorTable({
   'api.method': { kind: 'misuse', hint: 'GET /openapi.json lists the methods of each path' },
   'api.too-many-webhooks': {
     kind: 'limit',
-    hint: 'one webhook can be told of many mailboxes; postern webhook list shows all of them, DELETE /v1/webhooks/ID or postern webhook remove ID ends one',
+    hint: 'one webhook can cover many mailboxes; postern webhook list shows all of them, DELETE /v1/webhooks/ID or postern webhook remove ID ends one',
   },
   'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
   'api.too-large': {
