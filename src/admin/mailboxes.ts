@@ -129,6 +129,11 @@ export const setMailbox = act({
     // Decided on what is there when it is written: others hold and release mailboxes meanwhile.
     const edited = await editMailbox(desk.store, address, (settings) => {
       const senders = new Set([...(settings.sendAs ?? []), ...sendAs.map((one) => one.toLowerCase())]);
+      const unknown = [...gone].find((one) => !senders.has(one));
+      if (unknown !== undefined)
+        throw adminError('admin.input', `${unknown} is no further sender of ${address}`, {
+          hint: senders.size === 0 ? 'it has none' : `it has ${[...senders].join(', ')}`,
+        });
       return {
         ...settings,
         ...(outgoing === undefined ? {} : { outgoing }),

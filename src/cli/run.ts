@@ -66,7 +66,9 @@ function usageError({ code, message }: CommanderError): PosternError {
 function report(error: PosternError, json: boolean): void {
   process.exitCode = exitCodeOf(error);
   if (json) {
-    process.stderr.write(`${printableJson(scrub(JSON.stringify({ error: error.toJSON() })))}\n`);
+    process.stderr.write(
+      `${printableJson(scrub(JSON.stringify({ error: { ...error.toJSON(), hint: asStarted(error.hint) } })))}\n`,
+    );
     return;
   }
   process.stderr.write(`postern: ${asStarted(printableLines(scrub(error.message)))}\n`);

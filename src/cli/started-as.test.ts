@@ -26,3 +26,8 @@ test('F3: the command knows what it was started as, and the flags of sendmail in
   for (const nothing of ['-bi', '-q', '-q30m']) assert.equal(run('sendmail', nothing), undefined);
   assert.deepEqual(run('sendmail', '-bm', '-q', 'a@x.test'), ['sendmail', '-bm', 'a@x.test']);
 });
+
+test('help of a command two words deep is its own help', () => {
+  assert.deepEqual(run('postern', 'help', 'mailbox', 'add'), ['mailbox', 'add', '--help']);
+  assert.deepEqual(run('postern', 'help', 'mailbox'), ['help', 'mailbox']);
+});

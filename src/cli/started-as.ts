@@ -17,6 +17,8 @@ export function commandLine(argv: readonly string[]): readonly string[] | undefi
   const [node = '', script = '', ...given] = argv;
   const before = NAMES[basename(script)] ?? [];
   const args = [...before, ...given];
+  // The parser's own `help` knows the first word alone.
+  if (args[0] === 'help' && args.length > 2) return [node, script, ...args.slice(1), '--help'];
   if (args[0] !== 'sendmail') return [node, script, ...args];
   const flags = classicFlags(args.slice(1));
   // The outbox delivers by itself and there is no table of aliases: both are done as soon as they are asked for.

@@ -46,12 +46,22 @@ export function ipAddress(text: string): string {
   return text;
 }
 
-/** `2027-05-31` (its end, UTC) or a time from now like `180d`, as milliseconds since the epoch. */
+/** A name or numeric address of a machine: letters, digits, hyphens and dots (RFC 1123 §2.1), or what IP addresses are written with. */
+export function hostName(text: string): string {
+  const name = text.replace(/^\[(.*)\]$/, '$1');
+  if (isIP(name) !== 0) return name;
+  if (text.length <= 253 && text.split('.').every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/.test(label)))
+    return text;
+  throw new InvalidArgumentError('give the name or the address of a machine, for example mail.example.com.');
+}
+
+/** Of what is still to come: `2027-05-31` (its end, UTC) or a time from now like `180d`, as milliseconds since the epoch. */
 export function moment(text: string): number {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return Date.now() + duration(text);
   const at = Date.parse(`${text}T23:59:59Z`);
   if (Number.isNaN(at) || new Date(at).toISOString().slice(0, 10) !== text)
     throw new InvalidArgumentError('there is no such day.');
+  if (at < Date.now()) throw new InvalidArgumentError('that day has passed; give the day on which it will end.');
   return at;
 }
 

@@ -59,10 +59,30 @@ export async function addApplication(
     ...(await sealCredentials(deps.vault, id, held)),
     createdAt: now,
   };
-  resolveProvider(row);
+  checkClientId(row);
   await deps.store.applications.insert({ ...row, settings: applicationSettings.parse(row.settings) });
   return row;
 }
+
+/**
+ * What a provider would refuse only when a person has typed a password there. Another authority than the preset's may name its clients
+ * as it likes. @throws oauth.unknown-provider, oauth.misconfigured
+ */
+export function checkClientId(application: Application): void {
+  const { clientId } = application;
+  if (clientId.trim() !== clientId || clientId === '')
+    throw oauthError('oauth.misconfigured', 'the client id is empty or has spaces around it', {
+      hint: 'copy it from the application’s page at the provider: --client-id ID',
+    });
+  const { microsoft, foreign } = resolveProvider(application);
+  if (!microsoft || foreign || GUID.test(clientId)) return;
+  throw oauthError('oauth.misconfigured', 'the client id is no application id of Microsoft', {
+    hint: 'copy “Application (client) ID” from the overview page of the app registration; it looks like 1b4e28ba-2fa1-11d2-883f-0016d3cca427. A secret’s value or id is something else',
+  });
+}
+
+/** Microsoft identity platform, “Register an application”: the application (client) ID is a GUID. */
+const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Gives a credential its id and reads when it ends. @throws oauth.misconfigured (a certificate that does not fit its key) */
 export function holdCredential(credential: ClientCredential, now: number, secretExpiresAt?: number): HeldCredential {

@@ -4,6 +4,7 @@ import { editApplication } from '../store/edit.ts';
 import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 import { PROTOCOLS } from '../store/protocols.ts';
+import { checkClientId } from '../oauth/application.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import { resolveProvider } from '../oauth/provider.ts';
@@ -72,7 +73,8 @@ function changed(before: Application, change: ApplicationChange): Application {
     tenant: change.tenant === undefined ? before.tenant : (change.tenant ?? undefined),
     settings,
   };
-  resolveProvider(after);
+  if (change.clientId === undefined && change.provider === undefined) resolveProvider(after);
+  else checkClientId(after);
   return { ...after, settings: applicationSettings.parse(settings) };
 }
 

@@ -252,7 +252,15 @@ describe('support-bundle', () => {
   test('has what helps and no secret', async () => {
     const secret = join(scratch.path, 'secret');
     writeFileSync(secret, 'client-secret-of-the-robot~1\n');
-    await postern(home, ['provider', 'add', 'robot', '--client-id', 'x', '--client-secret-file', secret]);
+    await postern(home, [
+      'provider',
+      'add',
+      'robot',
+      '--client-id',
+      '5a4db0c5-0000-4000-8000-000000000020',
+      '--client-secret-file',
+      secret,
+    ]);
     const known = await secrets();
     const log = join(scratch.path, 'log.txt');
     // A log that somebody was careless with.

@@ -19,6 +19,12 @@ const MISUSE: readonly (readonly [args: readonly string[], code: string])[] = [
   [['serve', '--workers', '0'], 'cli.usage'],
   [['provider', 'add', '', '--client-id', 'x'], 'cli.usage'],
   [['sandbox', '--port', '7'], 'cli.usage'],
+  [
+    ['provider', 'add', 'work', '--client-id', 'x', '--client-secret-file', '-', '--secret-expires', '2020-01-01'],
+    'cli.usage',
+  ],
+  [['client-config', 'alice@contoso.test', '--for', 'msmtp', '--host', 'a b"c'], 'cli.usage'],
+  [['check', 'alice@contoso.test', '--installation'], 'cli.usage'],
 ];
 
 for (const [args, code] of MISUSE) {

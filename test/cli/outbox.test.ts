@@ -37,6 +37,16 @@ async function sendmail(args: readonly string[], letter = LETTER): Promise<strin
   assert.equal(done.code, 0, done.stderr);
   return (JSON.parse(done.stdout.toString()) as { id: string }).id;
 }
+test('D29, D31: octets are no JSON, and a list narrowed to a mailbox that is not there says so', async () => {
+  const refused = await run(['outbox', 'show', await sendmail(['-t', '-f', ALICE]), '--body', '--json']);
+  assert.deepEqual([refused.code, refused.stdout.length], [64, 0]);
+  for (const list of [['outbox', 'list'], ['events'], ['audit', 'show']])
+    assert.match(
+      (await run([...list, '--mailbox', 'Nobody@contoso.test'])).stderr,
+      /no mailbox nobody@contoso\.test now/,
+    );
+});
+
 const text = async (id: string): Promise<string> =>
   (await run(['outbox', 'show', id, '--body'])).stdout.toString('latin1');
 
@@ -156,6 +166,9 @@ test('outbox hold, release, cancel and list; what cannot be changed says so', as
 test('mailbox set: another way out, other senders, and nothing lost between two changes', async () => {
   const set = (...args: readonly string[]): Promise<Finished> => run(['mailbox', 'set', ALICE, ...args, '--json']);
   await set('--send-as', 'info@contoso.test', '--send-as', 'Shop@contoso.test');
+  const none = await set('--not-as', 'nobody@contoso.test');
+  assert.deepEqual([none.code, none.stdout.length], [64, 0]);
+  assert.match(none.stderr, /nobody@contoso\.test is no further sender of .*it has info@contoso\.test/);
   const done = await set('--outgoing', 'outbox', '--not-as', 'info@contoso.test');
   const { outgoing, sendAs } = JSON.parse(done.stdout.toString()) as { outgoing: string; sendAs: string[] };
   assert.deepEqual([outgoing, sendAs], ['outbox', ['shop@contoso.test']]);

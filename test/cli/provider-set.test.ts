@@ -91,6 +91,8 @@ test('N3: what makes no sense changes nothing, and what loses consents says whos
     ['provider', 'set', 'work', '--unset', 'colour'],
     ['provider', 'set', 'work', '--authority', 'http://insecure.example/x'],
     ['provider', 'set', 'work', '--name', 'a b'],
+    ['provider', 'set', 'work', '--client-id', ''],
+    ['provider', 'add', 'typed', '--client-id', 'a-secret-value'],
     ['provider', 'set', 'nobody', '--tenant', 'x'],
     ['mailbox', 'set', ALICE, '--provider', 'nobody'],
   ];

@@ -51,6 +51,9 @@ test('what is wrong is said: no such fault, no sandbox', async () => {
   const env = { POSTERN_SANDBOX: sandbox.control };
   const unknown = await postern(folder.path, ['sandbox', 'fault', 'set', 'imap-throtled'], { env, accept: [64] });
   assert.match(unknown.stderr, /there is no fault imap-throtled\npostern: next: .*fault list/);
+  const bogus = await postern(folder.path, ['sandbox', 'fault', 'clear', 'bogus'], { env, accept: [64] });
+  assert.match(bogus.stderr, /there is no fault bogus, and none is set with this key\n/);
+  assert.equal(await run('fault', 'clear', 'imap-throttled'), 'cleared: 0\n');
   const nowhere = ['sandbox', 'clock', 'show', '--control', 'http://127.0.0.1:1/sandbox', '--json'];
   const absent = await postern(folder.path, nowhere, { accept: [75] });
   assert.equal((JSON.parse(absent.stderr) as { error: { code: string } }).error.code, 'cli.no-sandbox');

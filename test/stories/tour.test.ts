@@ -83,7 +83,7 @@ test('where SMTP is switched off the outbox asks the emulated Graph, never the r
       assert.ok(performance.now() < end, text);
     }
   };
-  const waiting = await story('  put off to ');
+  const waiting = await story('  waits until ');
   assert.match(waiting, /by smtp ended closed: 535 5\.7\.139 .*, so by graph/);
   assert.match(waiting, /by graph ended closed: 403 ErrorAccessDenied/);
   assert.match(waiting, /next +add the permission Mail\.Send of Microsoft Graph/);

@@ -3,6 +3,7 @@ import { printable } from '../../base/printable.ts';
 import { Command } from 'commander';
 import { type ChainState, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
+import { mailboxFilter } from '../mailbox-filter.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -45,10 +46,11 @@ function show(): Command {
     .action(async (options: ShowOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {
+        const mailbox = await mailboxFilter(context, { store }, options.mailbox);
         const records = await store.audit.latest({
           limit: options.limit,
           ...(options.type === undefined ? {} : { type: options.type }),
-          ...(options.mailbox === undefined ? {} : { mailbox: options.mailbox.toLowerCase() }),
+          ...(mailbox === undefined ? {} : { mailbox }),
           ...(options.password === undefined ? {} : { appPasswordId: options.password }),
           ...(options.address === undefined ? {} : { remoteAddress: options.address }),
           ...(options.since === undefined ? {} : { since: options.since }),

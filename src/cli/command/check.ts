@@ -1,6 +1,7 @@
 /** `postern check`: what works, what does not, and what is wrong first. */
 import { exitCodeOfKind } from '../exit-code.ts';
 import { Command } from 'commander';
+import { shellWord } from '../../base/shell.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isError, type PosternError } from '../../base/error.ts';
 import { AT_A_TIME, inOrder, type Started } from '../../check/in-order.ts';
@@ -12,6 +13,7 @@ import { installationFacts } from '../../server/installation-facts.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { asStarted } from '../command-name.ts';
 import { Context } from '../context.ts';
+import { cliError } from '../errors.ts';
 import { conclusion, findingLines, nameOf, overview } from '../report.ts';
 import { between } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
@@ -37,6 +39,10 @@ export function check(): Command {
     )
     .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
       const context = new Context(command);
+      if (address !== undefined && options.installation === true)
+        throw cliError('cli.usage', '--installation leaves the mailboxes out, and one is named', {
+          hint: `give one of them: postern check ${shellWord(address)}, or postern check --installation`,
+        });
       const stop = new AbortController();
       const interrupt = (): void => stop.abort(new Error('interrupted'));
       process.once('SIGINT', interrupt);

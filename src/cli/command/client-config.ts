@@ -10,6 +10,7 @@ import { PLACEHOLDER, type Security } from '../client-config/settings.ts';
 import { writeConfig } from '../client-config/write.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { hostName } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
 
 interface Options {
@@ -32,7 +33,11 @@ export function clientConfig(): Command {
         'plain',
       ]),
     )
-    .option('--host <name>', 'name that the program uses for this machine (default: localhost, or the gateway’s)')
+    .option(
+      '--host <name>',
+      'name that the program uses for this machine (default: localhost, or the gateway’s)',
+      hostName,
+    )
     .option(
       '--ca-file <path>',
       'where the program finds a copy of the gateway’s CA (default: the file of this installation)',

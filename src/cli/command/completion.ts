@@ -1,4 +1,5 @@
 /** `postern completion`: shell completion, made from the commands themselves. */
+import { API_ACTIONS } from '../../store/types-api.ts';
 import { Argument, Command, type Option } from 'commander';
 
 export function completion(): Command {
@@ -55,6 +56,8 @@ const FILE = /^(?:file|folder|path|yaml)$/i;
 /** Options whose words are read by code of their own, so that the parser does not list them. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--flow': ['browser', 'paste', 'device', 'app-only'],
+  '--allow': API_ACTIONS,
+  '--route': ['smtp', 'graph', 'relay'],
   '--protocols': ['imap', 'pop3', 'smtp', 'imap,smtp', 'imap,pop3,smtp'],
 };
 

@@ -5,6 +5,7 @@ import type { AuditType } from '../../audit/types.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { Context } from '../context.ts';
+import { mailboxFilter } from '../mailbox-filter.ts';
 import { count } from '../value.ts';
 
 /** Sign-ins, sessions and ordinary renewals are many and belong to `postern audit show`. */
@@ -66,7 +67,7 @@ export function events(): Command {
     .action(async (options: EventsOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store, clock }) => {
-        const mailbox = options.mailbox?.toLowerCase();
+        const mailbox = await mailboxFilter(context, { store }, options.mailbox);
         const wanted = (record: AuditRecord): boolean =>
           (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
         const print = (record: AuditRecord): void => {

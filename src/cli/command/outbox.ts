@@ -9,6 +9,7 @@ import { Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
 import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
+import { mailboxFilter } from '../mailbox-filter.ts';
 import { withIsoTimes } from '../iso-times.ts';
 import { between, ipAddress, since, until } from '../value.ts';
 
@@ -58,7 +59,7 @@ function list(): Command {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const { address, limit, messageId, password, state, to, since, until } = options;
-        const mailbox = options.mailbox?.toLowerCase();
+        const mailbox = await mailboxFilter(context, instance, options.mailbox);
         const states = state && [state];
         const from = { principal: password, remoteAddress: address };
         const filter = { mailbox, states, recipient: to, messageId, ...from, since, until };
@@ -104,6 +105,10 @@ function show(): Command {
         const message = await box.find(id);
         if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
         if (options.body === true) {
+          if (context.json)
+            throw cliError('cli.usage', 'the octets of a message are no JSON', {
+              hint: 'leave out --json, or --body',
+            });
           for await (const octets of box.body(message)) process.stdout.write(octets);
           return;
         }
@@ -215,7 +220,7 @@ function stateOf({ state, attempts }: OutboxMessage): string {
     case 'queued':
       return attempts === 0
         ? `waits (due ${when(state.nextAt)})`
-        : `put off to ${when(state.nextAt)} after ${attempts} attempts`;
+        : `waits after ${attempts} attempt${attempts === 1 ? '' : 's'}, next try ${when(state.nextAt)}`;
     case 'sending':
       return 'is being sent';
     case 'held':
@@ -264,7 +269,7 @@ function tell({ data, type }: MessageEvent): string {
       return `attempt ${String(data['attempt'])} by ${String(data['route'])} ended ${String(data['outcome'])}${words}${next}`;
     }
     case 'deferred':
-      return `put off to ${String(data['nextAt'])}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
+      return `waits until ${String(data['nextAt'])}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
     case 'sent':
       return `${type}${data['mayBeDuplicate'] === true ? ' (it may arrive twice)' : ''}${words}`;
     case 'failed':

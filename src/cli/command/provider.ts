@@ -50,7 +50,7 @@ function add(): Command {
   return addSettingsOptions(command)
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern provider add work --preset microsoft --client-id 0000-… --tenant example.com\n  $ postern provider add robot --client-id 0000-… --tenant example.com --certificate app.pem --private-key app.key\n',
+      '\nExample:\n  $ postern provider add work --preset microsoft --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com\n  $ postern provider add robot --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com --certificate app.pem --private-key app.key\n',
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);

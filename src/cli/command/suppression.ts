@@ -40,6 +40,8 @@ function add(): Command {
         const row = rows[0]!;
         const said = `${address} gets no mail from ${mailboxWords(row.mailbox)}`;
         context.result({ ...facts(row), added: added > 0 }, [said]);
+        if (added === 0)
+          context.say('it was suppressed already; reason and note stay as they were: postern suppression list');
       },
     );
 }

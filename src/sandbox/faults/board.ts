@@ -69,6 +69,10 @@ export class FaultBoard {
   clear(which?: string): number {
     const kept = which === undefined ? [] : this.#active.filter(({ key, fault }) => key !== which && fault !== which);
     const gone = this.#active.length - kept.length;
+    if (which !== undefined && gone === 0 && !findFault(which))
+      throw sandboxError('sandbox.no-such-fault', `there is no fault ${which}, and none is set with this key`, {
+        detail: { fault: which },
+      });
     this.#active = kept;
     if (gone > 0) this.#tell();
     return gone;
