@@ -65,13 +65,17 @@ export function secureServer(
     const failed = (error: Error): void => done(`the client’s TLS handshake failed: ${error.message}`, error);
     const closed = (): void => done('the client left during the TLS handshake');
     const start = (): void => {
-      if (plain.readableLength === 0 && options.roomy !== true) return;
+      if (plain.readableLength === 0 && options.roomy !== true) {
+        // Of a side that ended only a reader is told.
+        plain.read(0);
+        return;
+      }
       for (const [event, listener] of Object.entries(waiting)) plain.off(event, listener);
       socket = new TLSSocket(plain, { isServer: true, secureContext: context.current, requestCert: false });
       for (const [event, listener] of Object.entries(handshake)) socket.once(event, listener);
     };
     const waiting = { readable: start, end: closed, error: failed, close: closed };
-    const handshake = { secure: (): void => done(), error: failed, close: closed };
+    const handshake = { secure: (): void => done(), end: closed, error: failed, close: closed };
     const timer = systemClock.after(options.timeoutMs, () =>
       done('the client did not finish the TLS handshake in time'),
     );

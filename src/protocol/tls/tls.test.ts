@@ -1,7 +1,8 @@
 /** TLS both ways over loopback: trust, pins, resumption, certificates replaced while running, and every way to fail. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, X509Certificate } from 'node:crypto';
-import { createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect as connectTcp, createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net';
 import { before, test, type TestContext } from 'node:test';
 import { createServer as createTls, type SecureVersion, TLSSocket } from 'node:tls';
 import { isError } from '../../base/error.ts';
@@ -209,6 +210,23 @@ for (const roomy of [false, true]) {
       behave(conn);
       await assert.rejects(outcome, fails('tls.failed'));
       conn.destroy();
+    }
+  });
+
+  test(`S14: a probe that says nothing, or half a hello, and ends its side is let go at once (${roomy ? 'large' : 'small'} buffer)`, async (t) => {
+    const context = serverContext({ cert: leaf.certPem, key: leaf.keyPem });
+    const outcomes: Promise<unknown>[] = [];
+    const accept = (socket: Socket): void =>
+      void outcomes.push(secureServer(socket, context, { timeoutMs: 60_000, roomy }));
+    const port = await listen(t, createTcp({ allowHalfOpen: true }, accept));
+    // A handshake record of 512 octets (RFC 8446 §5.1) of which five come.
+    for (const said of ['', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03']) {
+      const probe = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+      probe.end(said, 'latin1');
+      const closed = once(probe.resume(), 'close');
+      while (outcomes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      await assert.rejects(outcomes.shift()!, fails('tls.failed'));
+      await closed;
     }
   });
 
