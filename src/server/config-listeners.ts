@@ -1,6 +1,6 @@
 /** The part of the configuration about the gateway's ports: a list of its own in postern.yaml replaces the default one. */
 import { z } from 'zod';
-import { listenAddress, port } from './config-value.ts';
+import { beyondLoopback, isLoopback, listenAddress, port } from './config-value.ts';
 
 const listener = z
   .strictObject({
@@ -21,6 +21,12 @@ const listener = z
         'offer XOAUTH2 and OAUTHBEARER too, with the app password as token; off by default, because some programs prefer them and then ask for a token they do not have',
       ),
   })
+  .refine(({ host, tls }) => tls !== 'none' || isLoopback(host), {
+    path: ['tls'],
+    message:
+      'passwords would cross the network in plain text; set tls: starttls or tls: implicit for this listener, or host: 127.0.0.1',
+  })
+  .meta(beyondLoopback({ tls: { const: 'none' } }, false))
   .describe('one port the gateway listens on');
 
 export type ListenerEntry = z.infer<typeof listener>;

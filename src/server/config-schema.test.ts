@@ -21,6 +21,7 @@ function product(text: string): boolean {
 }
 
 const REFUSED: readonly string[] = [
+  'listeners: [{ protocol: smtp, tls: none, host: 0.0.0.0, port: 0 }]',
   'hostname: a b',
   'listeners: [{ protocol: imap, tls: implicit, host: foo.example.com, port: 1993 }]',
   'console: { host: 0.0.0.0 }',
