@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
-import { adopt, copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
+import { copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
 import { Answers, type Speaker } from './answers.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
 import { Holding } from './holding.ts';
@@ -312,8 +312,7 @@ class Relay implements RunningRelay, Speaker {
   #wire(socket: Wired): void {
     socket[RELAY] = this;
     for (const [event, listener] of LISTENERS) socket.on(event, listener);
-    // Read from the kernel a plain socket has no records, and a chunk as large as the kernel's is best passed on as it is.
-    const intake = intakeOf(socket) ?? ('encrypted' in socket ? adopt(socket) : undefined);
+    const intake = intakeOf(socket);
     if (intake === undefined) socket.on('data', onData);
     else intake.open(new IntakeReader(socket));
   }

@@ -4,11 +4,10 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
-import { eventually } from '../../../test/bed/eventually.ts';
 import { certificates } from '../../../test/bed/fake-provider.ts';
 import { connect } from '../tls/connect.ts';
 import { Conn } from './conn.ts';
-import { adopt, intakeOf } from './intake.ts';
+import { intakeOf } from './intake.ts';
 
 async function connected(t: TestContext): Promise<{ conn: Conn; peer: TLSSocket }> {
   const authority = await certificates();
@@ -83,74 +82,4 @@ test('a room of the reader is where the next octets land', async (t) => {
   await heard.promise;
   assert.equal(seen[1]!.buffer, room.buffer);
   assert.equal(room.toString('latin1', 0, 11), 'in its room');
-});
-
-/** Takes what arrives, in pieces as it came. */
-function listen(socket: TLSSocket): { readonly text: () => string; readonly pieces: readonly Buffer[] } {
-  const pieces: Buffer[] = [];
-  const intake = adopt(socket);
-  // Without it, uploads would cost a seventh more: a new version of the runtime has to be looked at, not just taken.
-  assert.ok(intake, 'this runtime has another way to set `onread`');
-  intake.open({
-    room: () => undefined,
-    arrived: (place, octets) => void pieces.push(Buffer.from(place.subarray(0, octets))),
-  });
-  intake.deliver();
-  return { text: () => String(Buffer.concat(pieces)), pieces };
-}
-
-test('an accepted socket is adopted: what its stream holds comes first, then the rest, then the end', async (t) => {
-  const { conn, peer } = await connected(t);
-  peer.pause();
-  const { socket } = conn.detach();
-  socket.write('read ahead, ');
-  await eventually(() => peer.bytesRead > 0 && peer.readableLength > 0);
-  const { text, pieces } = listen(peer);
-  assert.equal(text(), 'read ahead, ');
-  let ended = false;
-  peer.on('end', () => (ended = true));
-  peer.resume();
-  socket.write('then more');
-  await eventually(() => text() === 'read ahead, then more');
-  socket.end('x'.repeat(100_000));
-  await eventually(() => ended);
-  assert.equal(text().length, 'read ahead, then more'.length + 100_000);
-  assert.ok(pieces.every(({ length }) => length <= 16_384));
-  assert.equal(peer.readableLength, 0);
-});
-
-test('an adopted socket that is paused reads nothing more, and goes on when resumed', async (t) => {
-  const { conn, peer } = await connected(t);
-  peer.pause();
-  const { text } = listen(peer);
-  const { socket } = conn.detach();
-  const before = peer.bytesRead;
-  await new Promise<void>((resolve) => socket.write('x'.repeat(16_000), () => resolve()));
-  await new Promise((resolve) => setTimeout(resolve, 50).unref());
-  assert.equal(peer.bytesRead, before);
-  assert.equal(text(), '');
-  peer.resume();
-  await eventually(() => text().length === 16_000);
-});
-
-test('an end that came before it was adopted is heard after what came before the end', async (t) => {
-  const { conn, peer } = await connected(t);
-  peer.pause();
-  conn.detach().socket.end('last words');
-  await eventually(() => peer.readableLength > 0);
-  await new Promise((resolve) => setTimeout(resolve, 50).unref());
-  const heard: string[] = [];
-  peer.on('end', () => heard.push('end'));
-  const { text } = listen(peer);
-  heard.push(text());
-  peer.resume();
-  await eventually(() => heard.length === 2);
-  assert.deepEqual(heard, ['last words', 'end']);
-});
-
-test('a socket that is gone is not adopted', async (t) => {
-  const { peer } = await connected(t);
-  peer.destroy();
-  await once(peer, 'close');
-  assert.equal(adopt(peer), undefined);
 });

@@ -1,9 +1,10 @@
 /**
  * Reading a socket without a buffer per read (Node's `onread` option): octets land where their reader says, or in one place that
  * all sockets share. Memory that is used again at once stays in the processor's cache; a new buffer for each TLS record of 16
- * KiB, freed by the garbage collector tens of megabytes later, costs a third of what relaying costs.
+ * KiB, freed by the garbage collector tens of megabytes later, costs a third of what relaying costs. Node has the option for TLS
+ * sockets that connect, so it is how providers are read; what was accepted, or turned to TLS later, is a stream.
  */
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
 /** Who reads a socket. */
 export interface Reader {
@@ -68,43 +69,4 @@ export function copyOf(place: Buffer, octets: number): Buffer {
 /** How a socket is read, when it is not read as a stream. */
 export function intakeOf(socket: Socket): Intake | undefined {
   return (socket as Taken)[INTAKE];
-}
-
-/**
- * Has a paused socket that was read as a stream read this way from now on; what its stream still holds comes first, with
- * `deliver`. Accepted sockets, and TLS over a socket that is there, cannot be made with `onread`, but heed the fields that this
- * option sets (docs/decisions/007-relay.md).
- * @returns undefined when this runtime has no such fields, or the socket is gone: it stays a stream
- */
-export function adopt(socket: Socket): Intake | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  if (FIELDS === undefined || typeof handle !== 'object' || handle === null || socket.readableEnded) return undefined;
-  const use: unknown = Reflect.get(handle, 'useUserBuffer');
-  if (typeof use !== 'function') return undefined;
-  const intake = new Intake();
-  const held = socket.read() as Buffer | null;
-  if (held !== null) intake.onread.callback(held.length, held);
-  const first = intake.onread.buffer();
-  Reflect.set(socket, FIELDS.buffer, first);
-  Reflect.set(socket, FIELDS.next, intake.onread.buffer);
-  Reflect.set(socket, FIELDS.callback, intake.onread.callback);
-  Reflect.apply(use, handle, [first]);
-  intake.belongTo(socket);
-  if (socket.isPaused()) socket.pause(); // the stream has read ahead; this socket's pause stops that
-  return intake;
-}
-
-/** The fields that `onread` sets, told by what they hold in a socket made for this purpose. */
-const FIELDS = fieldsOfOnread();
-
-function fieldsOfOnread(): Record<'buffer' | 'next' | 'callback', symbol> | undefined {
-  const callback = (): boolean => true;
-  const next = (): Buffer => shared;
-  const fieldOf = (socket: Socket, value: unknown): symbol | undefined =>
-    Object.getOwnPropertySymbols(socket).find((field) => Reflect.get(socket, field) === value);
-  const growing = new Socket({ onread: { buffer: next, callback } });
-  const buffer = fieldOf(new Socket({ onread: { buffer: shared, callback } }), shared);
-  const following = fieldOf(growing, next);
-  const called = fieldOf(growing, callback);
-  return buffer && following && called ? { buffer, next: following, callback: called } : undefined;
 }
