@@ -118,6 +118,13 @@ test('no surface writes, checks or audits by itself what is an act', () => {
   assert.deepEqual(writing, Object.keys(OWN_WRITES).toSorted());
 });
 
+test('flags of V8 belong to the process and are set where it starts', () => {
+  const setting = globSync('**/*.ts', { cwd: src })
+    .filter((file) => !/\.(test|fuzz)\.ts$/.test(file))
+    .filter((file) => readFileSync(join(src, file), 'utf8').includes('setFlagsFromString'));
+  assert.deepEqual(setting, ['server/heap.ts']);
+});
+
 test('files stay readable: at most 400 lines', () => {
   const long = globSync('**/*.ts', { cwd: src })
     .map((file) => [file, readFileSync(join(src, file), 'utf8').split('\n').length] as const)

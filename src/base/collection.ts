@@ -1,7 +1,9 @@
-/** V8's garbage collection where its own judgement does not fit a server: buffers just used, much that is short-lived, and quiet. */
+/**
+ * V8's garbage collection where its own judgement does not fit a server: buffers just used, and quiet. In a process that has
+ * exposed its collector (`src/server/heap.ts`); in any other one V8 is left alone.
+ */
 import { performance } from 'node:perf_hooks';
-import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapStatistics } from 'node:v8';
 import { type Clock, systemClock, type Timer } from './clock.ts';
 
 /**
@@ -10,25 +12,7 @@ import { type Clock, systemClock, type Timer } from './clock.ts';
  * before that.
  */
 export function collectYoung(): void {
-  collector()({ type: 'minor' });
-}
-
-/** Octets of both halves; V8 begins with 2 MiB, where `keepHeapSmall` keeps it. */
-const ROOM = 8 * 1024 * 1024;
-
-/** A look costs some microseconds; so many sign-ins or messages fill the young generation a few times over. */
-const MANY = 64;
-let called = 0;
-
-/**
- * Lets the young generation grow to 4 MiB in each half, until V8 shrinks it for want of work. Call for each of what makes many
- * objects for a moment, such as a sign-in or a message that is taken; it looks at every 64th. Collections become a quarter as many.
- */
-export function makeRoom(): void {
-  called = (called + 1) % MANY;
-  if (called !== 0) return;
-  const now = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? 0;
-  setFlagsFromString(`--semi-space-growth-factor=${now < ROOM ? 4 : 1}`);
+  globalThis.gc?.({ type: 'minor' });
 }
 
 /** What {@link collectWhenQuiet} sees and does. */
@@ -84,26 +68,9 @@ function ownHeap(): Heap {
     used: () => getHeapStatistics().used_heap_size,
     collect() {
       const started = performance.now();
-      collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      // Again until nothing more is found, moving what is left together.
+      globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
       return performance.now() - started;
     },
   };
-}
-
-type Collection =
-  | { readonly type: 'minor' }
-  /** Again until nothing more is found, moving what is left together. */
-  | { readonly type: 'major'; readonly execution: 'sync'; readonly flavor: 'last-resort' };
-type Collector = (options: Collection) => void;
-
-let exposed: Collector | undefined;
-
-/** V8 gives its `gc` to contexts made while this is set, and to no code but this. */
-function collector(): Collector {
-  if (exposed === undefined) {
-    setFlagsFromString('--expose-gc');
-    exposed = runInNewContext('gc') as Collector;
-    setFlagsFromString('--no-expose-gc');
-  }
-  return exposed;
 }

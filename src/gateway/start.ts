@@ -1,7 +1,6 @@
 /** The gateway: listeners, what their sessions share, certificate reload, revocation, drain. */
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
-import { makeRoom } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { Rarely } from '../base/rarely.ts';
 import { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
@@ -215,7 +214,6 @@ class RunningGateway implements Gateway {
       void this.#refuse(socket, config, address, place);
       return;
     }
-    makeRoom();
     const session = new Session(this.#around, config, socket, place);
     this.#open.set(socket, session);
     deps.meter.connectionOpened(protocol);

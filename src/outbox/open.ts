@@ -3,7 +3,6 @@ import { createHash, type Hash } from 'node:crypto';
 import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
-import { makeRoom } from '../base/collection.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import type { MessageChange, MessageEventType, NewMessageEvent, OutboxMessage } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
@@ -28,6 +27,8 @@ export interface OutboxDeps {
   readonly keepMs?: number;
   /** Throws when the database is not the one that will be read later; asked before mail is acknowledged. */
   readonly confirm?: (() => void) | undefined;
+  /** A message is about to be taken, which makes many objects for a moment. */
+  readonly onArrival?: () => void;
   /** Which of these addresses nothing may be sent to, from this mailbox or at all, with the reason. */
   suppressed?(addresses: readonly string[], mailbox?: string): Promise<ReadonlyMap<string, string>>;
 }
@@ -73,7 +74,7 @@ class StoredOutbox implements Outbox {
     if (request.checked !== true) await this.#checkRecipients(envelope.recipients, mailbox.address);
     const { clock, store, vault } = this.#deps;
     const now = clock.now();
-    makeRoom();
+    this.#deps.onArrival?.();
     let hash: Hash | undefined;
     let key: string | undefined;
     try {

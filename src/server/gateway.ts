@@ -7,6 +7,7 @@ import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import { connectionsFor } from './descriptors.ts';
+import { makeRoom } from './heap.ts';
 import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics.ts';
 import { sentCopiesOf } from './sent-copies.ts';
@@ -36,7 +37,13 @@ export async function composeGateway(
       log,
       clock,
       wall: systemClock,
-      meter: metrics.meter,
+      meter: {
+        ...metrics.meter,
+        connectionOpened(protocol) {
+          makeRoom();
+          metrics.meter.connectionOpened(protocol);
+        },
+      },
       certificate: {
         read: () => certificate.current,
         onChange: (callback) => certificate.onChange(callback),

@@ -34,6 +34,7 @@ import type { Vault } from '../vault/types.ts';
 import type { Config, KeyConfig } from './config.ts';
 import { type DatabaseInPlace, requireOneName, watchDatabaseFile } from './database-file.ts';
 import { serverError } from './errors.ts';
+import { makeRoom } from './heap.ts';
 import { type Home, makeHome } from './home.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
@@ -129,6 +130,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       keepMs: config.outbox.keepDays * 86_400_000,
       suppressed: openSuppressed(store),
       confirm: inPlace.confirm,
+      onArrival: makeRoom,
     });
     return {
       config,

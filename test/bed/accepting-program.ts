@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { startDeviceListener } from '../../src/outbox/device-listener.ts';
-import { keepHeapSmall } from '../../src/server/heap.ts';
+import { exposeCollector, keepHeapSmall } from '../../src/server/heap.ts';
 import { openStore } from '../../src/store/open.ts';
 import { serverContext } from '../../src/protocol/tls/server.ts';
 import { certificates } from './fake-provider.ts';
 import { openOutboxBed } from './outbox.ts';
 
+exposeCollector();
 keepHeapSmall();
 const store = await openStore(`sqlite:${join(process.argv[2]!, 'postern.db')}`, { writer: 'thread' });
 const bed = await openOutboxBed({ store });
