@@ -29,6 +29,7 @@ const LONG = [
   'test/stories/kill-refresh',
   'test/interop/sandbox.',
   'test/interop/delivery',
+  'test/packed',
   'test/stories/renewal-killed',
   'test/oauth/renewal',
   'test/stories/postgres',

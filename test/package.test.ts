@@ -81,16 +81,27 @@ test('the lockfile names no registry', () => {
   );
 });
 
+const sourceOf = (target: string): string => target.replace('./dist/', 'src/').replace(/\.d\.ts$|\.js$/, '.ts');
+
 test('every export and command has its source', () => {
   const targets = [
     ...Object.values(manifest.exports).flatMap((entry) => Object.values(entry)),
     ...Object.values(manifest.bin),
   ];
-  const sourceOf = (target: string): string => target.replace('./dist/', 'src/').replace(/\.d\.ts$|\.js$/, '.ts');
   assert.deepEqual(
     targets.filter((target) => !existsSync(join(root, sourceOf(target)))),
     [],
   );
+});
+
+test('the examples are checked against the sources of what is exported', () => {
+  const { paths } = (read('tsconfig.json') as { compilerOptions: { paths: Record<string, readonly string[]> } })
+    .compilerOptions;
+  const exported = Object.entries(manifest.exports).map(([name, { types = '' }]) => [
+    name.replace('.', 'postern'),
+    [`./${sourceOf(types)}`],
+  ]);
+  assert.deepEqual(paths, Object.fromEntries(exported));
 });
 
 test('what package.json promises to ship is there', () => {

@@ -17,13 +17,15 @@ import { upstreamError } from '../upstream/errors.ts';
 import { vaultError } from '../vault/errors.ts';
 import { cliError } from './errors.ts';
 
-export const ERROR_TABLES: readonly {
+interface RoomErrors {
   readonly room: string;
   readonly about: string;
   readonly table: Readonly<Record<string, ErrorRow>>;
   /** False where no command ends with these. */
   readonly ends?: false;
-}[] = [
+}
+
+const TABLES = [
   { room: 'cli', about: 'The command itself.', table: cliError.table },
   { room: 'server', about: 'Configuration, home, ports and processes.', table: serverError.table },
   {
@@ -59,4 +61,11 @@ export const ERROR_TABLES: readonly {
   { room: 'store', about: 'The database.', table: storeError.table },
   { room: 'sandbox', about: 'The emulated tenant.', table: sandboxError.table },
   { room: 'base', about: 'Anywhere.', table: baseError.table },
-];
+] as const satisfies readonly RoomErrors[];
+
+export const ERROR_TABLES: readonly RoomErrors[] = TABLES;
+
+/** Every code there is. It grows with the tables; a code never changes what it means. */
+export type ErrorCode = CodeOf<(typeof TABLES)[number]['table']>;
+
+type CodeOf<Table> = Table extends unknown ? keyof Table & string : never;

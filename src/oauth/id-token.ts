@@ -7,9 +7,10 @@ import type { JSONWebKeySet, JWTPayload } from 'jose';
 import type { Clock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
+import type { DelegatedEngine, TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import type { Http } from './http.ts';
-import { CONSUMER_TENANT } from './provider.ts';
+import { CONSUMER_TENANT, type ProviderProfile } from './provider.ts';
 
 export interface Identity {
   /** Every address the token names, lower case, best first. */
@@ -33,6 +34,34 @@ export interface IdTokenChecks {
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 const TOLERANCE_SECONDS = 60;
+
+/**
+ * Who signed in. Undefined where the provider issues no ID tokens; then its mail servers alone tie the token to the mailbox.
+ * @throws oauth.id-token-invalid, oauth.provider-unreachable (key set)
+ */
+export async function verifiedIdentity(
+  answer: TokenAnswer,
+  client: {
+    readonly profile: ProviderProfile;
+    readonly delegated: DelegatedEngine;
+    readonly http: Http;
+    readonly clientId: string;
+    /** The nonce sent, or undefined for flows without one. */
+    readonly nonce: string | undefined;
+  },
+  clock: Clock,
+): Promise<Identity | undefined> {
+  const { profile, clientId, nonce, http } = client;
+  if (profile.identity === 'mail-server' && !answer.idToken) return undefined;
+  const jwksUri = await client.delegated.keySet();
+  if (!answer.idToken || !jwksUri) {
+    // An authorization server without OpenID Connect (RFC 8414 only), where `openid` was not asked for.
+    if (!profile.baseScopes.includes('openid')) return undefined;
+    throw oauthError('oauth.id-token-invalid', 'the provider gave no identity token, so nobody knows who signed in');
+  }
+  const { issuer, microsoft, tenantId } = profile;
+  return verifyIdToken(answer.idToken, { issuer, jwksUri, clientId, nonce, microsoft, tenantId }, { http, clock });
+}
 
 /** @throws oauth.id-token-invalid, oauth.provider-unreachable (key set) */
 export async function verifyIdToken(

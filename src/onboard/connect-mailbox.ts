@@ -1,12 +1,12 @@
 /** Consent for one mailbox, from the first redirect to the stored grant. A second consent for a mailbox keeps what it had. */
 import type { ConnectDeps, ConnectRequest } from './connect-request.ts';
 import { shellWord } from '../base/shell.ts';
-import { createHash, randomBytes } from 'node:crypto';
 import { asError } from '../base/error.ts';
 import { isCatchAll } from '../store/table/mailboxes.ts';
 import type { Flow, Grant, Mailbox, Store } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 import { checkAccessToken } from '../oauth/access-token.ts';
+import { beginCodeFlow } from '../oauth/code-flow.ts';
 import { openCredentials } from '../oauth/application.ts';
 import { openClient, requireCredential } from '../oauth/engines.ts';
 import type { Client } from '../oauth/engines.ts';
@@ -14,7 +14,7 @@ import type { TokenAnswer } from '../oauth/engine.ts';
 import { oauthError } from '../oauth/errors.ts';
 import type { Emit } from '../oauth/events.ts';
 import { isAppOnly } from '../oauth/flows.ts';
-import { verifyIdToken } from '../oauth/id-token.ts';
+import { verifiedIdentity } from '../oauth/id-token.ts';
 import type { Identity } from '../oauth/id-token.ts';
 import { providerCode } from '../oauth/renewal-settle.ts';
 import { compareScopes, mailScopes, scopesFor } from '../oauth/scopes.ts';
@@ -101,13 +101,12 @@ async function connectDelegated(
   }
   const protocols = await protocolsOf(deps.store, existing, address, request.protocols);
   const scopes = scopesFor(client.profile, protocols);
-  const nonce = randomWord();
-  const answer =
+  const { answer, nonce } =
     request.flow === 'device-code'
-      ? await byDevice(request, client, scopes)
-      : await byBrowser(request, client, { scopes, nonce, loginHint: expected });
+      ? { answer: await byDevice(request, client, scopes), nonce: undefined }
+      : await byBrowser(request, client, { scopes, loginHint: expected });
 
-  const identity = await identityOf(deps, answer, client, request.flow === 'device-code' ? undefined : nonce);
+  const identity = await verifiedIdentity(answer, { ...client, clientId: application.clientId, nonce }, deps.clock);
   checkIdentity(identity, expected, address, request.sharedWith !== undefined);
   checkSubject(identity, existing, address);
   const { missing, extra } = compareScopes(scopes, answer.scopes);
@@ -177,28 +176,18 @@ async function connectAppOnly(
   return { grant, mailbox: await storeMailbox(deps, request, grant, 'app-only') };
 }
 
-/** RFC 6749 §4.1 with PKCE (RFC 7636), state and nonce. */
 async function byBrowser(
   request: Normal,
   client: Client,
-  ask: { readonly scopes: readonly string[]; readonly nonce: string; readonly loginHint: string },
-): Promise<TokenAnswer> {
+  ask: { readonly scopes: readonly string[]; readonly loginHint: string },
+): Promise<{ readonly answer: TokenAnswer; readonly nonce: string }> {
   const { redirect } = request;
   if (!redirect)
     throw oauthError('oauth.flow-unavailable', 'the authorization-code flow needs a redirect to come back to');
-  const state = randomWord();
-  const codeVerifier = randomWord();
-  const url = await client.delegated.authorizationUrl({
-    redirectUri: redirect.uri,
-    scopes: ask.scopes,
-    state,
-    nonce: ask.nonce,
-    codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url'),
-    loginHint: ask.loginHint,
-  });
+  const { url, nonce, redeem } = await beginCodeFlow(client.delegated, { ...ask, redirectUri: redirect.uri });
   const answer = await redirect.wait(url.href, request.signal);
   request.signal?.throwIfAborted();
-  return client.delegated.redeem({ answer, redirectUri: redirect.uri, state, codeVerifier, scopes: ask.scopes });
+  return { answer: await redeem(answer), nonce };
 }
 
 function byDevice(request: Normal, client: Client, scopes: readonly string[]): Promise<TokenAnswer> {
@@ -209,35 +198,6 @@ function byDevice(request: Normal, client: Client, scopes: readonly string[]): P
   }
   if (!request.device) throw oauthError('oauth.flow-unavailable', 'the device-code flow needs a way to show the code');
   return client.delegated.device(scopes, request.device, request.signal ?? new AbortController().signal);
-}
-
-/** Undefined where the provider issues no ID tokens; then its mail servers alone tie the token to the mailbox. */
-async function identityOf(
-  deps: ConnectDeps,
-  answer: TokenAnswer,
-  client: Client,
-  nonce: string | undefined,
-): Promise<Identity | undefined> {
-  const { profile } = client;
-  if (profile.identity === 'mail-server' && !answer.idToken) return undefined;
-  const jwksUri = await client.delegated.keySet();
-  if (!answer.idToken || !jwksUri) {
-    // An authorization server without OpenID Connect (RFC 8414 only), where `openid` was not asked for.
-    if (!profile.baseScopes.includes('openid')) return undefined;
-    throw oauthError('oauth.id-token-invalid', 'the provider gave no identity token, so nobody knows who signed in');
-  }
-  return verifyIdToken(
-    answer.idToken,
-    {
-      issuer: profile.issuer,
-      jwksUri,
-      clientId: client.application.clientId,
-      nonce,
-      microsoft: profile.microsoft,
-      tenantId: profile.tenantId,
-    },
-    { http: client.http, clock: deps.clock },
-  );
 }
 
 function checkIdentity(identity: Identity | undefined, expected: string, address: string, shared: boolean): void {
@@ -295,9 +255,4 @@ function normalAddress(address: string): string {
     });
   }
   throw oauthError('oauth.misconfigured', `${address} is not a mail address`, { hint: 'write it as name@domain' });
-}
-
-/** 256 random bits: state, nonce and PKCE verifier alike (RFC 7636 §4.1). */
-function randomWord(): string {
-  return randomBytes(32).toString('base64url');
 }

@@ -110,7 +110,7 @@ export function foreignSender(mailbox: Pick<Mailbox, 'address' | 'catchAll'>, fr
  * What became of a message, or of one attempt to send it: in `postern outbox show`, events, webhooks and notices. No command and no
  * request fails with these.
  */
-export const OUTCOMES: Readonly<Record<string, ErrorRow>> = {
+export const OUTCOMES = {
   'outbox.deferred': {
     kind: 'later',
     hint: 'the next server cannot take it just now; it is tried again until the deadline. postern outbox show ID has its reply',
@@ -155,4 +155,4 @@ export const OUTCOMES: Readonly<Record<string, ErrorRow>> = {
     kind: 'later',
     hint: 'what it is about rests until the time that is named: postern outbox list says why; postern outbox retry ID tries it at once',
   },
-};
+} as const satisfies Readonly<Record<string, ErrorRow>>;

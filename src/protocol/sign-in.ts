@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
 import { isError } from '../base/error.ts';
 import type { Credentials, MechanismName } from './sasl/mechanism.ts';
-import { bearerFailure, serverMechanism } from './sasl/index.ts';
+import { bearerFailure, serverMechanism } from './sasl/mechanisms.ts';
 import { CANCEL, decodeInitial, decodeResponse, encodeResponse } from './sasl/line.ts';
 import type { Conn } from './wire/conn.ts';
 

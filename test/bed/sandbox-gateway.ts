@@ -15,6 +15,7 @@ export interface SandboxFacts {
   readonly control: string;
   readonly tenant: Readonly<Record<'imap' | 'pop3' | 'smtp', Address & { readonly tls: 'implicit' | 'starttls' }>>;
   readonly gateway: Readonly<Record<'imap' | 'imaps' | 'pop3' | 'pop3s' | 'smtp' | 'smtps', Address>>;
+  readonly console: Address;
   /** Of the gateway. */
   readonly home: string;
   readonly mailboxes: readonly { readonly address: string; readonly password: string }[];

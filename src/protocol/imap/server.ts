@@ -3,7 +3,7 @@ import { replyTo } from '../../base/replies.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
-import { offeredMechanisms } from '../sasl/index.ts';
+import { offeredMechanisms } from '../sasl/mechanisms.ts';
 import { utf8 } from '../sasl/line.ts';
 import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {

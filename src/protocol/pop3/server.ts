@@ -2,7 +2,7 @@
 import { replyTo } from '../../base/replies.ts';
 import { asError, isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
-import { offeredMechanisms } from '../sasl/index.ts';
+import { offeredMechanisms } from '../sasl/mechanisms.ts';
 import { utf8 } from '../sasl/line.ts';
 import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {

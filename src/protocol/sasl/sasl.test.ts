@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
-import { bearerFailure, offeredMechanisms, serverMechanism } from './index.ts';
+import { bearerFailure, offeredMechanisms, serverMechanism } from './mechanisms.ts';
 import { decodeInitial, decodeResponse, encodeInitial, encodeResponse } from './line.ts';
 import { loginClient, loginServer } from './login.ts';
 import type { ClientMechanism, Credentials, ServerMechanism } from './mechanism.ts';

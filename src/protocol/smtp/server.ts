@@ -1,7 +1,7 @@
 /** SMTP submission until sign-in, server side: RFC 5321 §4.1, RFC 4954 AUTH, RFC 3207 STARTTLS, RFC 6409. */
 import { replyTo } from '../../base/replies.ts';
 import { isError } from '../../base/error.ts';
-import { offeredMechanisms } from '../sasl/index.ts';
+import { offeredMechanisms } from '../sasl/mechanisms.ts';
 import type { Credentials, MechanismName } from '../sasl/mechanism.ts';
 import {
   exchange,
