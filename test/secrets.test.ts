@@ -131,7 +131,7 @@ test('an application that signs in with a secret', { skip }, async () => {
   writeFileSync(secretFile, `${secret}\n`);
   writeFileSync(settings, JSON.stringify(site.application.settings));
   const add = [
-    'provider',
+    'application',
     'add',
     'robot',
     '--client-id',
@@ -142,13 +142,13 @@ test('an application that signs in with a secret', { skip }, async () => {
     settings,
   ];
   assert.equal((await command(add)).code, 0);
-  assert.equal((await command(['mailbox', 'add', BOB, '--provider', 'robot', '--flow', 'app-only'])).code, 0);
+  assert.equal((await command(['mailbox', 'add', BOB, '--application', 'robot', '--flow', 'app-only'])).code, 0);
   // Refused with the secret quoted.
   site.authority.failNext.push({
     status: 401,
     body: { error: 'invalid_client', error_description: `secret ${secret} is wrong` },
   });
-  await command(['mailbox', 'add', 'carol@contoso.test', '--provider', 'robot', '--flow', 'app-only']);
+  await command(['mailbox', 'add', 'carol@contoso.test', '--application', 'robot', '--flow', 'app-only']);
   site.authority.failNext.length = 0;
   await command(['mailbox', 'test', BOB]);
 });
@@ -166,8 +166,8 @@ test('commands', { skip }, async () => {
       ['mailbox', 'list'],
       ['mailbox', 'show', ALICE],
       ['mailbox', 'test', ALICE],
-      ['provider', 'list'],
-      ['provider', 'show', 'work'],
+      ['application', 'list'],
+      ['application', 'show', 'work'],
       ['password', 'list'],
       ['audit', 'show'],
       ['audit', 'verify'],

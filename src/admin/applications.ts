@@ -39,7 +39,9 @@ export const setApplication = act({
     if (change.name !== undefined) checkApplicationName(change.name);
     const before = await findApplication(store, name);
     if (change.name !== undefined && change.name !== before.name && (await store.applications.byName(change.name)))
-      throw adminError('admin.input', `there is a provider ${change.name} already`, { hint: 'choose another --name' });
+      throw adminError('admin.input', `there is an application ${change.name} already`, {
+        hint: 'choose another --name',
+      });
     return changeApplication({ store }, before, change);
   },
   record: ({ application: { id, name }, fields }) => (fields.length > 0 ? [{ data: { id, name, fields } }] : []),
@@ -118,7 +120,7 @@ async function onCredential(desk: Desk<Deps>, name: string, id: string, work: ty
 /** @throws admin.input */
 export function checkApplicationName(name: string): void {
   if (/^[\w.-]{1,64}$/.test(name)) return;
-  throw adminError('admin.input', `${JSON.stringify(name)} cannot be the name of a provider`, {
+  throw adminError('admin.input', `${JSON.stringify(name)} cannot be the name of an application`, {
     hint: 'use letters, digits, dots, hyphens and underscores, for example work',
   });
 }

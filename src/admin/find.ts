@@ -40,8 +40,8 @@ export async function findApplication(store: Store, name: string): Promise<Appli
   const found = (await store.applications.byName(name)) ?? (await store.applications.find(name));
   if (found) return found;
   const known = (await store.applications.list()).map((one) => one.name);
-  throw adminError('admin.not-found', `there is no provider called ${name}`, {
-    hint: known.length === 0 ? 'add one: postern provider add --help' : `there are: ${known.join(', ')}`,
+  throw adminError('admin.not-found', `there is no application called ${name}`, {
+    hint: known.length === 0 ? 'add one: postern application add --help' : `there are: ${known.join(', ')}`,
   });
 }
 

@@ -118,7 +118,7 @@ function judgeMetadata(
       hint:
         status >= 500
           ? 'the provider has a problem of its own; try again in some minutes'
-          : 'check authority, issuer and tenant of the application: postern provider show NAME',
+          : 'check authority, issuer and tenant of the application: postern application show NAME',
     });
   }
   const issuer = String(body['issuer']);

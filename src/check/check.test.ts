@@ -198,7 +198,7 @@ describe('steps', () => {
     const report = reportOf({ type: 'mailbox', address: 'a@example.com' }, findings, 0);
     assert.equal(report.outcome, 'failed');
     assert.equal(report.first?.sentence, 'The name mail.example does not exist in DNS.');
-    assert.equal(report.first?.remedy[1]?.run, 'postern provider show work');
+    assert.equal(report.first?.remedy[1]?.run, 'postern application show work');
     assert.deepEqual(
       findings.map(({ outcome, error }) => [outcome, error?.kind]),
       [

@@ -81,7 +81,7 @@ function judgeEnd(
   if (end <= now)
     throw checkError('check.credential', `the ${what} of application ${name} ended on ${day}`, {
       detail: facts,
-      hint: `make a new one at the provider and give it to Postern: postern provider credential add ${shellWord(name)}`,
+      hint: `make a new one at the provider and give it to Postern: postern application credential add ${shellWord(name)}`,
     });
   const says = `the ${what} is good until ${day}`;
   const days = Math.floor((end - now) / DAY_MS);
@@ -96,7 +96,7 @@ function judgeEnd(
       remedy: [
         {
           do: 'make a new one at the provider and give it to Postern beside the old one',
-          run: `postern provider credential add ${shellWord(name)}`,
+          run: `postern application credential add ${shellWord(name)}`,
         },
       ],
     },

@@ -13,16 +13,16 @@ export const checkError = errorTable({
   },
   'check.endpoint': {
     kind: 'misuse',
-    hint: 'correct port and TLS mode of the application: postern provider set NAME --help',
+    hint: 'correct port and TLS mode of the application: postern application set NAME --help',
   },
   'check.clock': { kind: 'misuse', hint: 'set the clock of this machine, best by NTP: timedatectl set-ntp true' },
   'check.metadata': {
     kind: 'misuse',
-    hint: 'check authority, issuer and tenant of the application: postern provider show NAME',
+    hint: 'check authority, issuer and tenant of the application: postern application show NAME',
   },
   'check.credential': {
     kind: 'misuse',
-    hint: 'give the application a credential that is valid: postern provider credential add --help',
+    hint: 'give the application a credential that is valid: postern application credential add --help',
   },
   'check.key-missing': {
     kind: 'misuse',

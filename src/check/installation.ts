@@ -180,7 +180,7 @@ async function judgeApplications(store: CheckDeps['store']): Promise<Found> {
       id: 'home.no-application',
       cause: 'no application at a provider is set up, so no mailbox can be added',
       blame: 'operator',
-      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern provider add --help' }],
+      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern application add --help' }],
     },
   };
 }

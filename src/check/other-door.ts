@@ -50,7 +50,7 @@ function judge(endpoint: MailEndpoint, { tls, protocol }: Door): PosternError | 
   if (protocol === wanted && tls === endpoint.tls) return undefined;
   const where = `${host}:${port}`;
   const right = protocol === wanted ? `${where}/${tls}` : `${host}:${USUAL[wanted]}`;
-  const hint = `correct port and TLS mode; the consents stay: postern provider set {application} --${shellWord(wanted)} ${shellWord(right)}`;
+  const hint = `correct port and TLS mode; the consents stay: postern application set {application} --${shellWord(wanted)} ${shellWord(right)}`;
   return checkError(
     'check.endpoint',
     protocol === wanted

@@ -105,7 +105,7 @@ export const topics: readonly Topic[] = [
       'An administrator opens https://login.microsoftonline.com/TENANT/adminconsent?client_id=CLIENT-ID once and accepts; afterwards everybody in the tenant can consent for themselves, or is not asked at all.',
       'The administrator sees the same short list: IMAP, POP, SMTP, sign you in, keep access. It is worth reading.',
     ],
-    commands: ['postern provider show NAME', 'postern mailbox reconsent ADDRESS'],
+    commands: ['postern application show NAME', 'postern mailbox reconsent ADDRESS'],
   },
   {
     name: 'phishing',
@@ -265,7 +265,7 @@ export const topics: readonly Topic[] = [
       'A changed password ends grants with mail scopes. IMAP or POP3 may have to be switched on in Gmail’s settings.',
     ],
     commands: [
-      'postern provider add NAME --preset google --client-id CLIENT-ID --client-secret-file FILE',
+      'postern application add NAME --preset google --client-id CLIENT-ID --client-secret-file FILE',
       'postern explain google.grant-ended',
     ],
   },
@@ -278,7 +278,7 @@ export const topics: readonly Topic[] = [
       'POP3 and IMAP are off by default in a personal account’s settings: outlook.live.com > Settings > Mail > Forwarding and IMAP.',
       'Their tokens are opaque; `postern check` cannot look into them.',
     ],
-    commands: ['postern provider add NAME --preset outlook --client-id CLIENT-ID', 'postern mailbox add ADDRESS'],
+    commands: ['postern application add NAME --preset outlook --client-id CLIENT-ID', 'postern mailbox add ADDRESS'],
   },
   {
     name: 'outbox',
@@ -315,7 +315,7 @@ export const topics: readonly Topic[] = [
       '`postern register` prints every step with its reason and its check, for Microsoft also as commands of the Azure CLI, and with --apply carries them out. It asks for the least that your protocols need.',
       '`postern register microsoft --verify` looks later whether all of it took effect.',
     ],
-    commands: ['postern register microsoft --tenant TENANT', 'postern register google', 'postern provider list'],
+    commands: ['postern register microsoft --tenant TENANT', 'postern register google', 'postern application list'],
   },
   {
     name: 'diagnosis',

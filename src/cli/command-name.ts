@@ -14,7 +14,7 @@ export const COMMAND =
 const NAME = /(?<![\w./@-]|-u |-o )postern(?= (?:--[a-z]|[a-z][a-z-]+))/g;
 /** What may follow it; anything else is a sentence about Postern. */
 const FOLLOWS =
-  /^postern (?:--|(?:init|serve|ready|service|discover|register|import|provider|mailbox|password|client-config|outbox|suppression|sendmail|apikey|webhook|token|check|explain|update-data|support-bundle|events|notice|audit|compact|sandbox|completion|help)\b)/;
+  /^postern (?:--|(?:init|serve|ready|service|discover|register|import|application|mailbox|password|client-config|outbox|suppression|sendmail|apikey|webhook|token|check|explain|update-data|support-bundle|events|notice|audit|compact|sandbox|completion|help)\b)/;
 
 /** Text for people with its command lines in the form that works where this was started from. */
 export function asStarted(text: string, command = COMMAND): string {

@@ -65,7 +65,7 @@ function requireServers({ application, protocols }: ConsentRequest): void {
   const missing = protocols.find((protocol) => !profile.mail[protocol]);
   if (missing === undefined) return;
   throw cliError('cli.usage', noServer(profile, missing), {
-    hint: `name it: postern provider set ${shellWord(application.name)} --${shellWord(missing)} HOST:PORT/implicit; or leave ${missing} out of --protocols`,
+    hint: `name it: postern application set ${shellWord(application.name)} --${shellWord(missing)} HOST:PORT/implicit; or leave ${missing} out of --protocols`,
   });
 }
 
@@ -84,7 +84,7 @@ async function isFirst({ store }: Instance, { address }: ConsentRequest): Promis
 function forFirstConsent(thrown: unknown, { address, application, way }: ConsentRequest): unknown {
   if (!isError(thrown)) return thrown;
   const { code, kind, message, detail, retryAt, cause } = thrown;
-  const add = `postern mailbox add ${shellWord(address)} --provider ${shellWord(application.name)}${way === 'browser' ? '' : ` --flow ${shellWord(way)}`}`;
+  const add = `postern mailbox add ${shellWord(address)} --application ${shellWord(application.name)}${way === 'browser' ? '' : ` --flow ${shellWord(way)}`}`;
   const hint = /postern mailbox reconsent \S+/.test(thrown.hint)
     ? thrown.hint.replace(/postern mailbox reconsent \S+(?: --flow \S+)?/, add)
     : code === 'oauth.consent-declined' || code === 'oauth.consent-expired'
@@ -111,7 +111,7 @@ async function flowOf({ vault }: Instance, { way, application }: ConsentRequest)
       return 'service-account';
     case undefined:
       throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
-        hint: `add one: postern provider credential add ${shellWord(application.name)} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
+        hint: `add one: postern application credential add ${shellWord(application.name)} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
       });
   }
 }

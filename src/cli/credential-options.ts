@@ -50,7 +50,7 @@ export async function readCredential(options: CredentialOptions): Promise<Client
   );
   if (ways.length > 1)
     throw cliError('cli.usage', 'give one credential at a time', {
-      hint: 'a client secret, a certificate, an assertion file, a managed identity or a service account key; add others with postern provider credential add',
+      hint: 'a client secret, a certificate, an assertion file, a managed identity or a service account key; add others with postern application credential add',
     });
   if (secretExpires !== undefined && clientSecretFile === undefined)
     throw cliError('cli.usage', 'only a client secret needs --secret-expires', {

@@ -5,16 +5,16 @@ export const cliError = errorTable({
   'cli.usage': { kind: 'misuse', hint: 'postern --help lists the commands; postern COMMAND --help explains one' },
   'cli.not-found': {
     kind: 'misuse',
-    hint: 'postern mailbox list, postern provider list and postern password list show what there is',
+    hint: 'postern mailbox list, postern application list and postern password list show what there is',
   },
   'cli.needs-terminal': { kind: 'misuse', hint: 'give the answer as an option, or run this in a terminal' },
   'cli.nothing-found': {
     kind: 'refused',
-    hint: 'give the servers by hand: postern provider add NAME --preset oidc --issuer ISSUER --imap HOST:993/implicit --client-id ID',
+    hint: 'give the servers by hand: postern application add NAME --preset oidc --issuer ISSUER --imap HOST:993/implicit --client-id ID',
   },
   'cli.registration': {
     kind: 'misuse',
-    hint: 'see what the registration lacks: postern register microsoft --verify --provider NAME',
+    hint: 'see what the registration lacks: postern register microsoft --verify --application NAME',
   },
   'cli.test-failed': { kind: 'refused', hint: 'the lines above say what to do for each protocol' },
   'cli.service': { kind: 'misuse', hint: 'postern service install --dry-run shows what would be done' },

@@ -10,7 +10,7 @@ import type { SettingsOptions } from './new-application.ts';
 
 export interface MicrosoftOptions extends SettingsOptions {
   readonly name: string;
-  readonly provider: string;
+  readonly application: string;
   readonly flow?: string;
   readonly protocols: readonly Protocol[];
   readonly cloud: CloudName;

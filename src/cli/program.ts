@@ -17,7 +17,7 @@ import { mailbox } from './command/mailbox.ts';
 import { notice } from './command/notice.ts';
 import { outbox } from './command/outbox.ts';
 import { password } from './command/password.ts';
-import { provider } from './command/provider.ts';
+import { application } from './command/application.ts';
 import { ready } from './command/ready.ts';
 import { register } from './command/register.ts';
 import { sandbox } from './command/sandbox.ts';
@@ -57,7 +57,7 @@ export function program(): Command {
     discover,
     register,
     importFrom,
-    provider,
+    application,
     mailbox,
     password,
     clientConfig,

@@ -28,10 +28,10 @@ export async function applyRegistration(context: Context, options: MicrosoftOpti
   process.once('SIGINT', interrupt);
   try {
     await context.withInstance(async (instance) => {
-      const named = await instance.store.applications.byName(options.provider);
+      const named = await instance.store.applications.byName(options.application);
       // What could not be stored later is found out before anything is made.
       resolveProvider({
-        name: options.provider,
+        name: options.application,
         provider: plan.preset.id,
         tenant: options.tenant,
         settings: settingsOf(options),
@@ -81,11 +81,11 @@ export async function registerPlan(
   return clientId;
 }
 
-type KeepOptions = Pick<MicrosoftOptions, 'provider' | 'tenant' | keyof SettingsOptions>;
+type KeepOptions = Pick<MicrosoftOptions, 'application' | 'tenant' | keyof SettingsOptions>;
 
 const nameTaken = ({ name, clientId }: Application): Error =>
-  cliError('cli.usage', `the provider ${name} is another application (${clientId})`, {
-    hint: 'choose another --provider NAME',
+  cliError('cli.usage', `the application ${name} is another one (${clientId})`, {
+    hint: 'choose another --application NAME',
   });
 
 async function byClientId({ store }: Instance, clientId: string): Promise<Application | undefined> {
@@ -125,7 +125,7 @@ async function keep(
     return;
   }
   await context.perform(instance, addApplication, {
-    name: options.provider,
+    name: options.application,
     provider: plan.preset.id,
     clientId: made.clientId,
     ...(plan.accounts === 'organization' ? { tenant: options.tenant ?? made.tenantId } : {}),
@@ -148,14 +148,14 @@ function report(
   context.result(
     {
       ...applied,
-      provider: options.provider,
+      provider: options.application,
       consentPage: consent ?? null,
       exchangeScript: exchange,
       checks,
     },
     [
       `${plan.name}: client id ${applied.clientId}, enterprise application ${applied.objectId}`,
-      `Postern knows it as ${options.provider}`,
+      `Postern knows it as ${options.application}`,
       ...(consent === undefined
         ? []
         : ['', 'An administrator has to consent, once for everybody:', '', `  ${consent}`, ...afterConsent(consent)]),
@@ -172,17 +172,17 @@ function report(
   );
   const [address = 'ADDRESS'] = plan.mailboxes;
   context.say(
-    `next: postern mailbox add ${shellWord(address)} --provider ${shellWord(options.provider)}${plan.appOnly ? ' --flow app-only' : ''} --protocols ${plan.protocols.join(',')}`,
+    `next: postern mailbox add ${shellWord(address)} --application ${shellWord(options.application)}${plan.appOnly ? ' --flow app-only' : ''} --protocols ${plan.protocols.join(',')}`,
   );
 }
 
 /** Looks whether the registration of a provider took effect; the exit code says so. @throws cli.not-found */
 export async function verifyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {
   await context.withInstance(async (instance) => {
-    const application = await instance.store.applications.byName(options.provider);
+    const application = await instance.store.applications.byName(options.application);
     if (!application) {
-      throw cliError('cli.not-found', `there is no provider called ${options.provider}`, {
-        hint: 'name one of: postern provider list',
+      throw cliError('cli.not-found', `there is no application called ${options.application}`, {
+        hint: 'name one of: postern application list',
       });
     }
     const preset = presetById(application.provider);
@@ -217,7 +217,7 @@ const TRIES = 6;
 /** A new application and its credential take up to a minute to be known everywhere in the directory. */
 async function verifyNow(instance: Instance, clientId: string, plan: Plan): Promise<readonly Check[]> {
   const application = await byClientId(instance, clientId);
-  if (!application) throw cliError('cli.not-found', `there is no provider with client id ${clientId}`);
+  if (!application) throw cliError('cli.not-found', `there is no application with client id ${clientId}`);
   for (let attempt = 1; ; attempt++) {
     const checks = await verifyApplication(instance, application, plan);
     const fresh = checks.some(

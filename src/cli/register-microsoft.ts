@@ -16,7 +16,7 @@ export function microsoft(): Command {
   const command = new Command('microsoft')
     .description('Microsoft 365 and Outlook.com: the least registration in Entra, and the Exchange side')
     .option('--name <text>', 'name of the application in the directory', 'Postern')
-    .option('--provider <name>', 'what Postern shall call it', 'work')
+    .option('--application <name>', 'what Postern shall call it', 'work')
     .option(
       '--flow <way>',
       'browser (default), device, or without a person: app-only (a certificate), client-secret, certificate, federated, managed-identity',
@@ -73,12 +73,12 @@ Example:
   $ postern register microsoft --tenant example.com --apply
   $ postern register microsoft --flow app-only --protocols smtp --tenant example.com --mailbox scanner@example.com
   $ postern register microsoft --tenant example.com --graph --apply --admin-consent
-  $ postern register microsoft --verify --provider work
+  $ postern register microsoft --verify --application work
 `,
     )
     .action(async (options: MicrosoftOptions, command: Command) => {
       const context = new Context(command);
-      checkApplicationName(options.provider);
+      checkApplicationName(options.application);
       if (options.apply !== true && options.verify !== true) return print(context, options);
       // Loaded here and not above: no other command needs the engines.
       const { applyRegistration, verifyRegistration } = await import('./register-apply.ts');
@@ -96,7 +96,7 @@ function print(context: Context, options: MicrosoftOptions): void {
   const portal = portalSteps(plan);
   const exchange = exchangeScript(plan, { clientId, objectId: 'ENTERPRISE_APPLICATION_OBJECT_ID' });
   const consent = plan.permissions.length === 0 ? undefined : consentPage(plan, clientId);
-  const add = addCommand(plan, options.provider, clientId);
+  const add = addCommand(plan, options.application, clientId);
   saveExchangeScript(context, options, exchange);
   context.result(
     {
@@ -135,7 +135,7 @@ function print(context: Context, options: MicrosoftOptions): void {
       '## Then tell Postern',
       '',
       add,
-      `postern register microsoft --verify --provider ${shellWord(options.provider)}${options.flow === undefined ? '' : ` --flow ${shellWord(options.flow)}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
+      `postern register microsoft --verify --application ${shellWord(options.application)}${options.flow === undefined ? '' : ` --flow ${shellWord(options.flow)}`} --protocols ${plan.protocols.join(',')}${plan.graph === true ? ' --graph' : ''}`,
     ],
   );
 }

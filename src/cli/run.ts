@@ -10,6 +10,7 @@ import { endTalk } from './context.ts';
 import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
 import { program } from './program.ts';
+import { renamed } from './renamed.ts';
 import { commandLine } from './started-as.ts';
 
 /** Runs one command to its end and sets the exit code. Never rejects. */
@@ -25,12 +26,15 @@ export async function run(argv: readonly string[]): Promise<void> {
   const underWay = setInterval(() => {}, HOUR_MS);
   try {
     const line = commandLine(argv);
+    const { args, notes } = renamed(line?.slice(2) ?? []);
     // Next steps repeat the command as it can be typed: a link's name is in no argument.
-    if (line) process.argv.splice(2, Infinity, ...line.slice(2));
+    if (line) process.argv.splice(2, Infinity, ...args);
     const root = program();
     // `serve` takes them itself.
     root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));
-    if (line) await root.parseAsync([...line]);
+    if (!args.some((word) => ['--json', '--quiet', '-q'].includes(word)))
+      for (const note of notes) process.stderr.write(`postern: ${note}\n`);
+    if (line) await root.parseAsync(args, { from: 'user' });
     endTalk(true);
   } catch (error) {
     endTalk(false);

@@ -21,7 +21,7 @@ import { discoverAddress, foundProvider, type FoundProvider } from './find-provi
 import { type SettingsOptions, settingsOf } from './new-application.ts';
 
 export interface ApplicationOptions extends SettingsOptions, CredentialOptions {
-  readonly provider?: string;
+  readonly application?: string;
   readonly preset?: string;
   readonly clientId?: string;
   readonly tenant?: string;
@@ -40,9 +40,9 @@ export async function applicationFor(
   // What an interrupted start has left is gone on with: the same client is the same application.
   const known = all.find(
     ({ name, clientId }) =>
-      (options.provider === undefined || name === options.provider) &&
+      (options.application === undefined || name === options.application) &&
       (options.clientId === undefined || clientId === options.clientId) &&
-      (options.provider !== undefined || options.clientId !== undefined),
+      (options.application !== undefined || options.clientId !== undefined),
   );
   if (known) return updated(context, instance, known, options);
   if (options.clientId !== undefined || all.length === 0)
@@ -57,7 +57,7 @@ export async function applicationFor(
     if (only && others.length === 0) return only;
     if (only)
       throw cliError('cli.usage', `several applications are registered at ${nameOfPreset(only.provider)}`, {
-        hint: `say which with --provider: ${fitting.map(({ name }) => name).join(', ')}`,
+        hint: `say which with --application: ${fitting.map(({ name }) => name).join(', ')}`,
       });
     throw noneFits(found, all, address);
   }
@@ -68,7 +68,7 @@ export async function applicationFor(
         found === undefined
           ? 'Nothing is known about the provider of this address. Choose an application only if it is registered there.'
           : `The mailbox is at ${nameOfPreset(found.preset)}. An application of another provider cannot open it.`,
-      option: '--provider NAME',
+      option: '--application NAME',
     },
     [
       ...fitting.map(({ name, provider }) => ({ value: name, label: `${name} (${provider})`, hint: 'fits' })),
@@ -120,13 +120,13 @@ function noneFits(found: FoundProvider | undefined, all: readonly Application[],
   const names = all.map(({ name, provider }) => `${name} (${provider})`).join(', ');
   if (found === undefined)
     return cliError('cli.nothing-found', `nothing is known about the provider of ${address}`, {
-      hint: `if one of these is registered there, name it with --provider: ${names}; otherwise give --preset and --client-id`,
+      hint: `if one of these is registered there, name it with --application: ${names}; otherwise give --preset and --client-id`,
     });
   return cliError(
     'cli.usage',
     `${address} is at ${nameOfPreset(found.preset)}, and no application here is registered there: ${names}`,
     {
-      hint: `${registerCommand(found.preset, found)}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID; or --provider NAME if you know better`,
+      hint: `${registerCommand(found.preset, found)}, then postern init --address ${shellWord(address)} --client-id CLIENT_ID; or --application NAME if you know better`,
     },
   );
 }
@@ -145,7 +145,7 @@ async function newApplication(
   const tenant = options.tenant ?? (found.tenant === undefined ? undefined : await askTenant(dialogue, found.tenant));
   const credential = await credentialOf(dialogue, options, found.preset);
   const application = await context.perform(instance, addApplication, {
-    name: options.provider ?? (await freeName(instance, found.preset)),
+    name: options.application ?? (await freeName(instance, found.preset)),
     provider: found.preset,
     clientId,
     tenant,
@@ -310,7 +310,7 @@ async function registerNow(
   const { registerPlan } = await import('./register-apply.ts');
   const { tenant } = options;
   const clientId = await registerPlan(context, instance, planOf(preset, options), {
-    provider: options.provider ?? (await freeName(instance, preset.id)),
+    application: options.application ?? (await freeName(instance, preset.id)),
     ...(tenant === undefined ? {} : { tenant }),
   });
   const made = (await instance.store.applications.list()).find((one) => one.clientId === clientId);

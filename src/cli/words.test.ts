@@ -44,5 +44,5 @@ test('G13: the application that an error names fills its place in the next step'
       detail: { reason: 'SELF_SIGNED_CERT_IN_CHAIN', application: 'work' },
     }),
   );
-  assert.match(said.remedy[0]?.run ?? '', /^postern provider set work --ca FILE$/);
+  assert.match(said.remedy[0]?.run ?? '', /^postern application set work --ca FILE$/);
 });

@@ -30,7 +30,7 @@ export async function addCredential(
   await change(deps, applicationId, (held, application) => {
     if (held.some((other) => isSame(other, added))) {
       throw oauthError('oauth.misconfigured', `application ${application.name} has this credential already`, {
-        hint: `see which: postern provider credential list ${shellWord(application.name)}`,
+        hint: `see which: postern application credential list ${shellWord(application.name)}`,
       });
     }
     return options.first ? [added, ...held] : [...held, added];
@@ -53,7 +53,7 @@ export async function removeCredential(deps: CredentialDeps, applicationId: stri
     const gone = find(held, application, id);
     if (held.length === 1 && grants.length > 0) {
       throw oauthError('oauth.misconfigured', `it is the only credential of ${application.name}, which is in use`, {
-        hint: `add its successor first: postern provider credential add ${shellWord(application.name)} --help`,
+        hint: `add its successor first: postern application credential add ${shellWord(application.name)} --help`,
       });
     }
     return held.filter((other) => other !== gone);
@@ -91,7 +91,7 @@ function find(held: readonly HeldCredential[], application: Application, id: str
   throw oauthError('oauth.misconfigured', `application ${application.name} has no credential ${id}`, {
     hint:
       known === ''
-        ? `it has none: postern provider credential add ${shellWord(application.name)} --help`
+        ? `it has none: postern application credential add ${shellWord(application.name)} --help`
         : `it has: ${known}`,
   });
 }

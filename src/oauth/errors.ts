@@ -45,7 +45,7 @@ export const oauthError = errorTable({
   },
   'oauth.misconfigured': {
     kind: 'misuse',
-    hint: 'check client id, tenant and credential of the application: postern provider show NAME',
+    hint: 'check client id, tenant and credential of the application: postern application show NAME',
   },
   'oauth.wrong-audience': {
     kind: 'misuse',
@@ -59,7 +59,7 @@ export const oauthError = errorTable({
   },
   'oauth.unknown-provider': {
     kind: 'misuse',
-    hint: 'postern provider list shows the known providers; oidc is for any other',
+    hint: 'postern application list shows the known providers; oidc is for any other',
   },
   'oauth.redirect-invalid': {
     kind: 'misuse',

@@ -68,7 +68,7 @@ export class GraphAccesses {
         throw oauthError(
           'oauth.flow-unavailable',
           `no Microsoft Graph is named for ${profile.authorizationServer}, which is not ${profile.preset.name}’s authority`,
-          { hint: 'set graph in the application’s settings: postern provider set NAME --settings FILE' },
+          { hint: 'set graph in the application’s settings: postern application set NAME --settings FILE' },
         );
       const { graph: origin } = clouds[profile.preset.family === 'microsoft' ? profile.preset.cloud : 'global'];
       // Everything that was consented to: naming what was not would fail the whole request.

@@ -152,7 +152,7 @@ function credentialEnds({ application }: HealthFacts, now: number): Risk | undef
     cause: over ? 'credential-expired' : 'credential-expiring',
     reason: `the credential of application ${application.name} ${over ? 'ended' : 'ends'} on ${day(end)}`,
     at: end,
-    remedy: `make a new one at the provider, then: postern provider credential add ${shellWord(application.name)} --help`,
+    remedy: `make a new one at the provider, then: postern application credential add ${shellWord(application.name)} --help`,
     passing: false,
   };
 }

@@ -22,7 +22,7 @@ export function endpointOf(profile: ProviderProfile, grant: Grant, mailbox: Mail
   const server = profile.mail[protocol];
   if (!server) {
     throw oauthError('oauth.misconfigured', noServer(profile, protocol), {
-      hint: `name it: postern provider set NAME --${shellWord(protocol)} HOST:PORT/implicit`,
+      hint: `name it: postern application set NAME --${shellWord(protocol)} HOST:PORT/implicit`,
     });
   }
   const asDelegate = mailbox.settings[`${protocol}User`] === 'delegate';

@@ -66,7 +66,7 @@ export function resolveProvider(
       'oauth.misconfigured',
       `the settings of application ${application.name} are not valid: ${first.path.join('.')}: ${issueText(first, valueAt(application.settings, first.path))}`,
       {
-        hint: `correct it: postern provider set ${shellWord(application.name)} --help`,
+        hint: `correct it: postern application set ${shellWord(application.name)} --help`,
         detail: { issues: parsed.error.issues.map((i) => ({ path: i.path.join('.'), message: i.message })) },
       },
     );

@@ -147,7 +147,7 @@ export async function moveMailbox(
       'oauth.misconfigured',
       `the consent of ${mailbox.address} was given to another client than that of ${to.name}`,
       {
-        hint: `have it given again; app passwords and settings stay: postern mailbox reconsent ${shellWord(mailbox.address)} --provider ${shellWord(to.name)}`,
+        hint: `have it given again; app passwords and settings stay: postern mailbox reconsent ${shellWord(mailbox.address)} --application ${shellWord(to.name)}`,
       },
     );
   }
@@ -167,6 +167,6 @@ function missing(protocols: readonly Protocol[], to: Application): void {
   const lacking = protocols.filter((protocol) => mail[protocol] === undefined);
   if (lacking.length === 0) return;
   throw oauthError('oauth.misconfigured', `${to.name} has no ${lacking.join(' and no ')} server`, {
-    hint: `give it one: postern provider set ${shellWord(to.name)} --${shellWord(lacking[0] ?? '')} HOST:PORT/implicit`,
+    hint: `give it one: postern application set ${shellWord(to.name)} --${shellWord(lacking[0] ?? '')} HOST:PORT/implicit`,
   });
 }

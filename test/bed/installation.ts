@@ -1,6 +1,6 @@
 /**
  * Postern installed in front of a mail site, and its own command serving it. The home is made by what the commands call, or by
- * the commands themselves: init, provider add, consent by paste-back, an app password.
+ * the commands themselves: init, application add, consent by paste-back, an app password.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -131,7 +131,7 @@ async function typed(
   const settings = join(path, '../settings.json');
   writeFileSync(settings, JSON.stringify(site.application.settings));
   const { provider, clientId } = site.application;
-  await setUp(['provider', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
+  await setUp(['application', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
   spoken.push(await consent(path, env, site));
   const added = await setUp(['password', 'add', '--mailbox', ALICE, '--label', 'test', '--json']);
   const { password } = JSON.parse(added) as { password: string };
@@ -212,7 +212,7 @@ async function consent(
   env: Readonly<Record<string, string>>,
   site: Pick<Consentable, 'authority'>,
 ): Promise<string> {
-  const args = ['mailbox', 'add', ALICE, '--provider', 'work', '--protocols', 'imap,pop3,smtp', '--flow', 'paste'];
+  const args = ['mailbox', 'add', ALICE, '--application', 'work', '--protocols', 'imap,pop3,smtp', '--flow', 'paste'];
   const child = spawn(process.execPath, [...COMMAND, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: 60_000,

@@ -20,7 +20,7 @@ const shell = (text: string): Promise<Finished> => runProgram('bash', ['-euc', t
 
 before(async () => {
   await postern('init', '--no-mailbox');
-  await postern('provider', 'add', 'work', '--client-id', '5a4db0c5-0000-4000-8000-000000000010');
+  await postern('application', 'add', 'work', '--client-id', '5a4db0c5-0000-4000-8000-000000000010');
 });
 after(folder.remove);
 
@@ -30,7 +30,7 @@ test('N9: a backup made and restored as documented has the same key, providers a
   renameSync(join(folder.path, '.local'), join(folder.path, 'lost'));
   rmSync(join(folder.path, '.config'), { recursive: true });
   await shell(restoring!);
-  const { stdout } = await postern('provider', 'list', '--json');
+  const { stdout } = await postern('application', 'list', '--json');
   assert.equal((JSON.parse(stdout.toString()) as { name: string }[])[0]?.name, 'work');
   await postern('init', '--no-mailbox');
   assert.equal(readFileSync(join(state, 'tls/ca.pem'), 'utf8'), ca);

@@ -25,9 +25,9 @@ before(async () => {
   const secret = join(folder.path, 'secret');
   writeFileSync(secret, 'sandbox~secret/for+contoso-only');
   const robot = ['--preset', 'microsoft', '--client-id', '5a4db0c5-0000-4000-8000-000000000020'];
-  await site.cli(['provider', 'add', 'robot', ...robot, '--client-secret-file', secret, '--settings', settings]);
+  await site.cli(['application', 'add', 'robot', ...robot, '--client-secret-file', secret, '--settings', settings]);
   for (const { address } of mailboxes) await site.cli(['mailbox', 'remove', address, '--yes']);
-  const open = ['--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap,smtp'];
+  const open = ['--application', 'robot', '--flow', 'app-only', '--protocols', 'imap,smtp'];
   await site.cli(['mailbox', 'add', EVERYBODY, ...open]);
   const made = await site.cli(['password', 'add', '--mailbox', EVERYBODY, '--label', 'all', '--json']);
   ({ password } = JSON.parse(made.stdout.toString()) as { password: string });

@@ -28,7 +28,7 @@ before(async () => {
   const secret = join(folder.path, 'secret');
   writeFileSync(secret, 'sandbox~secret/for+contoso-only');
   await site.cli([
-    'provider',
+    'application',
     'add',
     'robot',
     '--preset',
@@ -40,7 +40,7 @@ before(async () => {
     '--settings',
     settings,
   ]);
-  await site.cli(['mailbox', 'add', EVERYBODY, '--provider', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
+  await site.cli(['mailbox', 'add', EVERYBODY, '--application', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
   await site.cli(['mailbox', 'remove', 'sales@contoso.test', '--yes']);
   const made = await site.cli(['password', 'add', '--mailbox', EVERYBODY, '--label', 'archive', '--json']);
   ({ password } = JSON.parse(made.stdout.toString()) as { password: string });
@@ -98,7 +98,7 @@ test('M: suspending the mailbox of the domain ends the sessions it opened', asyn
 });
 
 test('M: a person’s consent does not open a domain', async () => {
-  const refused = await site.cli(['mailbox', 'add', '*@fabrikam.test', '--provider', 'robot', '--flow', 'device'], {
+  const refused = await site.cli(['mailbox', 'add', '*@fabrikam.test', '--application', 'robot', '--flow', 'device'], {
     accept: [64],
   });
   assert.match(refused.stderr, /stands for every address of its domain/);

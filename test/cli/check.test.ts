@@ -253,7 +253,7 @@ describe('support-bundle', () => {
     const secret = join(scratch.path, 'secret');
     writeFileSync(secret, 'client-secret-of-the-robot~1\n');
     await postern(home, [
-      'provider',
+      'application',
       'add',
       'robot',
       '--client-id',

@@ -57,7 +57,7 @@ for (const [shell, offers] of Object.entries(SHELLS)) {
       assert.ok(offers(['postern', 'mailbox', 'add', 'alice@example.com', '--flow', '']).includes('app-only'));
       assert.ok(offers(['postern', '--home', '/tmp', 'outbox', 'list', '--state', '']).includes('failed'));
       assert.ok(offers(['postern', 'completion', '']).includes('fish'));
-      assert.ok(offers(['postern', 'provider', 'add', 'x', '--client-secret-file', 'k']).includes('key.pem'));
+      assert.ok(offers(['postern', 'application', 'add', 'x', '--client-secret-file', 'k']).includes('key.pem'));
       assert.ok(!offers(['postern', 'mailbox', 'add', 'mailbox', '--']).includes('list'), 'an argument is no command');
     },
   );

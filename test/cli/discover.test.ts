@@ -1,4 +1,4 @@
-/** `postern discover` and `provider add --for`, the real command: every https request goes through a proxy that leads to a server of ours. */
+/** `postern discover` and `application add --for`, the real command: every https request goes through a proxy that leads to a server of ours. */
 import assert from 'node:assert/strict';
 import { createServer as createProxy } from 'node:http';
 import { createServer } from 'node:https';
@@ -87,9 +87,19 @@ test('a database is asked only when told to, and hears no name', async () => {
   assert.match(refused.stderr, /next: write it as https:/);
 });
 
-test('provider add --for takes servers and issuer from it', async () => {
-  await run(['provider', 'add', 'own', '--for', 'alice@onboard.test', '--client-id', 'x', '--ca', certificates.caPath]);
-  const { stdout } = await run(['provider', 'show', 'own', '--json']);
+test('application add --for takes servers and issuer from it', async () => {
+  await run([
+    'application',
+    'add',
+    'own',
+    '--for',
+    'alice@onboard.test',
+    '--client-id',
+    'x',
+    '--ca',
+    certificates.caPath,
+  ]);
+  const { stdout } = await run(['application', 'show', 'own', '--json']);
   const shown = JSON.parse(stdout.toString()) as { issuer: string; mail: { imap: { host: string } } };
   assert.equal(shown.issuer, 'https://id.onboard.test');
   assert.equal(shown.mail.imap.host, 'imap.onboard.test');

@@ -59,7 +59,7 @@ test('a mailbox is healthy, suspended with a reason, and healthy again with all 
 });
 
 test('credentials are added, counted down, activated and removed', async () => {
-  const [name] = (await json<{ name: string }[]>(['provider', 'list'])).map((one) => one.name);
+  const [name] = (await json<{ name: string }[]>(['application', 'list'])).map((one) => one.name);
   const secretFile = join(scratch.path, 'secret');
   const added: string[] = [];
   for (const [secret, ...more] of [
@@ -67,11 +67,11 @@ test('credentials are added, counted down, activated and removed', async () => {
     ['second-secret', '--activate'],
   ]) {
     writeFileSync(secretFile, `${secret}\n`);
-    const args = ['provider', 'credential', 'add', name!, '--client-secret-file', secretFile, ...more];
+    const args = ['application', 'credential', 'add', name!, '--client-secret-file', secretFile, ...more];
     added.push((await json<{ id: string }>(args)).id);
   }
   const listed = await json<{ id: string; active: boolean; expiresAt: string | null }[]>([
-    'provider',
+    'application',
     'credential',
     'list',
     name!,
@@ -85,16 +85,25 @@ test('credentials are added, counted down, activated and removed', async () => {
   );
   const days = (Date.parse(listed[1]!.expiresAt!) - Date.now()) / 86_400_000;
   assert.ok(days > 19.9 && days < 20);
-  assert.match(await text(['provider', 'list']), /secret, ends unknown, 1 more/);
-  await text(['provider', 'credential', 'remove', name!, added[1]!]);
-  assert.match(await text(['provider', 'list']), /secret, ends \d{4}-\d\d-\d\d, in \d\d days/);
+  assert.match(await text(['application', 'list']), /secret, ends unknown, 1 more/);
+  await text(['application', 'credential', 'remove', name!, added[1]!]);
+  assert.match(await text(['application', 'list']), /secret, ends \d{4}-\d\d-\d\d, in \d\d days/);
   // An application whose last secret ends in 20 days puts its mailboxes at risk, with the day and the way out.
   const shown = await text(['mailbox', 'show', ALICE]);
   assert.match(shown, /at risk \(.+\): the credential of application \S+ ends on/);
-  assert.match(shown, /next {7}make a new one at the provider, then: postern provider credential add/);
-  const last = await postern(home, ['provider', 'credential', 'remove', name!, added[0]!], { accept: [64] });
+  assert.match(shown, /next {7}make a new one at the provider, then: postern application credential add/);
+  const last = await postern(home, ['application', 'credential', 'remove', name!, added[0]!], { accept: [64] });
   assert.match(last.stderr, /only credential/);
-  const wrong = ['provider', 'credential', 'add', name!, '--client-secret-file', '-', '--secret-expires', '2027-02-30'];
+  const wrong = [
+    'application',
+    'credential',
+    'add',
+    name!,
+    '--client-secret-file',
+    '-',
+    '--secret-expires',
+    '2027-02-30',
+  ];
   assert.match((await postern(home, wrong, { accept: [64] })).stderr, /no such day/);
 });
 

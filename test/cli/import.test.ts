@@ -130,7 +130,7 @@ test('with the password the consent moves over and opens the mailbox; the rest s
   );
   for (const text of [refreshToken, PASSWORD, sandbox.clients.confidential.secret])
     assert.ok(!`${done.stdout.toString()}${done.stderr}`.includes(text));
-  const providers = JSON.parse((await postern(home, ['provider', 'list', '--json'])).stdout.toString()) as {
+  const providers = JSON.parse((await postern(home, ['application', 'list', '--json'])).stdout.toString()) as {
     name: string;
   }[];
   assert.deepEqual(providers.map(({ name }) => name).toSorted(), ['microsoft', 'microsoft-2']);

@@ -30,7 +30,7 @@ const run = (args: readonly string[], options: RunOptions = {}): Promise<Finishe
   desk.postern(home, args, { ...options, env: { ...OFFLINE, ...options.env } });
 
 const providers = async (): Promise<readonly { readonly name: string }[]> =>
-  JSON.parse((await run(['provider', 'list', '--json'])).stdout.toString()) as never;
+  JSON.parse((await run(['application', 'list', '--json'])).stdout.toString()) as never;
 
 const start = (imap: string): readonly string[] =>
   `init --yes --address ${ALICE} --client-id ${sandbox.clients.public.id} --ca ${ca} --authority ${sandbox.authority} --imap ${imap} --protocols imap --flow paste`.split(
@@ -48,7 +48,7 @@ test('N11: an init that stopped at the sign-in goes on with the same application
       ['work'],
     );
   }
-  const { stdout } = await run(['provider', 'show', 'work']);
+  const { stdout } = await run(['application', 'show', 'work']);
   assert.match(stdout.toString(), new RegExp(`imap +${host}:${port} implicit`));
 });
 
@@ -69,7 +69,7 @@ test('N11: an address at Google is not sent to the Microsoft application, by ini
   );
   const unknown = await run(['init', '--yes', '--address', 'x@nobody.invalid'], { accept: [69] });
   assert.match(unknown.stderr, /nothing is known about the provider of x@nobody\.invalid/);
-  assert.match(unknown.stderr, /name it with --provider: work \(microsoft\)/);
+  assert.match(unknown.stderr, /name it with --application: work \(microsoft\)/);
   assert.equal((await providers()).length, 1);
 });
 
@@ -83,7 +83,7 @@ test('K26: three at once all end well, and an empty key file without a database 
   writeFileSync(join(ended, 'key'), '', { mode: 0o600 });
   await init(ended);
   for (const where of [together, ended]) {
-    const listed = await desk.postern(where, ['--json', 'provider', 'list']);
+    const listed = await desk.postern(where, ['--json', 'application', 'list']);
     assert.deepEqual(JSON.parse(listed.stdout.toString()), []);
     assert.deepEqual(
       readdirSync(where).filter((name) => name.includes('.new')),

@@ -17,10 +17,10 @@ const MISUSE: readonly (readonly [args: readonly string[], code: string])[] = [
   [['mailbox', 'list'], 'server.not-initialised'],
   [['token'], 'cli.usage'],
   [['serve', '--workers', '0'], 'cli.usage'],
-  [['provider', 'add', '', '--client-id', 'x'], 'cli.usage'],
+  [['application', 'add', '', '--client-id', 'x'], 'cli.usage'],
   [['sandbox', '--port', '7'], 'cli.usage'],
   [
-    ['provider', 'add', 'work', '--client-id', 'x', '--client-secret-file', '-', '--secret-expires', '2020-01-01'],
+    ['application', 'add', 'work', '--client-id', 'x', '--client-secret-file', '-', '--secret-expires', '2020-01-01'],
     'cli.usage',
   ],
   [['client-config', 'alice@contoso.test', '--for', 'msmtp', '--host', 'a b"c'], 'cli.usage'],

@@ -50,7 +50,7 @@ test('without --apply everything is printed and nothing is done', async () => {
     'App registrations → New registration',
     '/adminconsent?',
     'Set-CASMailbox',
-    'postern provider add work',
+    'postern application add work',
   ])
     assert.ok(text.includes(part), part);
   const printed = json(await run(['register', 'microsoft', '--flow', 'app-only', '--protocols', 'imap', '--json'])) as {
@@ -89,12 +89,12 @@ test('a person’s consent: registered, known to Postern, verified, and complete
   assert.equal(again.outcome, 'unchanged');
   assert.equal(again.consent, 'granted');
   assert.equal(outcomes(again)['admin consent'], 'ok');
-  const [known, ...more] = json(await run(['provider', 'list', '--json'])) as { name: string; clientId: string }[];
+  const [known, ...more] = json(await run(['application', 'list', '--json'])) as { name: string; clientId: string }[];
   assert.equal(known?.clientId, made.clientId);
   assert.deepEqual(more, []);
   // Sending by Graph is wanted later: what is missing is found, added and consented to, and nothing else changes.
   const lacks = json(
-    await run(['register', 'microsoft', '--verify', '--provider', 'work', '--graph', '--json'], { accept: [69] }),
+    await run(['register', 'microsoft', '--verify', '--application', 'work', '--graph', '--json'], { accept: [69] }),
   ) as Checks;
   assert.equal(outcomes(lacks)['registration'], 'failed');
   const wider = json(await run([...args, '--graph', '--admin-consent'])) as Checks & { outcome: string };
@@ -111,7 +111,7 @@ test('a client secret goes from az into the vault and nowhere else', async () =>
     'microsoft',
     '--name',
     'Robot',
-    '--provider',
+    '--application',
     'robot',
     '--flow',
     'client-secret',
@@ -130,7 +130,7 @@ test('a client secret goes from az into the vault and nowhere else', async () =>
     '--verify',
     '--name',
     'Robot',
-    '--provider',
+    '--application',
     'robot',
     '--protocols',
     'imap,pop3',
@@ -152,7 +152,7 @@ test('the directory’s side is verified at Graph: roles, registration, consent'
   const look = async (name: string, id: string): Promise<Record<string, string>> => {
     const credential = ['--client-secret-file', secretFile];
     await run([
-      'provider',
+      'application',
       'add',
       name,
       '--client-id',
@@ -162,7 +162,7 @@ test('the directory’s side is verified at Graph: roles, registration, consent'
       ...credential,
       ...atSandbox(),
     ]);
-    const args = ['register', 'microsoft', '--verify', '--provider', name, '--protocols', 'imap,pop3', '--json'];
+    const args = ['register', 'microsoft', '--verify', '--application', name, '--protocols', 'imap,pop3', '--json'];
     return outcomes(json(await run(args, { env, accept: [0, 69] })) as Checks);
   };
   assert.deepEqual(await look('graph-good', confidential.id), {
@@ -187,12 +187,12 @@ test('verify says what is wrong: an unknown application, a wrong secret, a tenan
   writeFileSync(secretFile, 'not~the~secret');
   const settings = join(folder.path, 'settings.json');
   writeFileSync(settings, JSON.stringify({ authority: sandbox.authority, ca: sandbox.caPem }));
-  const add = (name: string, ...args: string[]) => run(['provider', 'add', name, '--settings', settings, ...args]);
+  const add = (name: string, ...args: string[]) => run(['application', 'add', name, '--settings', settings, ...args]);
   await add('unknown', '--client-id', '00000000-0000-4000-8000-000000000000');
   await add('wrong-secret', '--client-id', sandbox.clients.confidential.id, '--client-secret-file', secretFile);
   await add('confidential', '--client-id', sandbox.clients.confidential.id);
   const look = async (name: string): Promise<Checks> =>
-    json(await run(['register', 'microsoft', '--verify', '--provider', name, '--json'], { accept: [69] })) as Checks;
+    json(await run(['register', 'microsoft', '--verify', '--application', name, '--json'], { accept: [69] })) as Checks;
   assert.match((await look('unknown')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS700016/);
   assert.match((await look('wrong-secret')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS7000215/);
   assert.match((await look('confidential')).checks.find(({ outcome }) => outcome === 'failed')!.found, /AADSTS7000218/);
@@ -221,14 +221,14 @@ test('Google: steps for a Workspace and for personal accounts', async () => {
   const personal = (await run(['register', 'google', '--accounts', 'personal'])).stdout.toString();
   assert.match(personal, /seven days/);
   for (const text of [workspace, personal])
-    assert.match(text, /https:\/\/mail\.google\.com\/[\s\S]*postern provider add gmail --preset google/);
+    assert.match(text, /https:\/\/mail\.google\.com\/[\s\S]*postern application add gmail --preset google/);
 });
 
 test('dynamic registration: printed first, then done, and the server knows the client', async () => {
   const certificates = await makeCertificates(join(folder.path, 'tls'));
   const { issuer, close, find } = await startRegistrar(certificates.certPem, certificates.keyPem);
   try {
-    const args = ['register', 'oidc', issuer, '--ca', certificates.caPath, '--provider', 'own'];
+    const args = ['register', 'oidc', issuer, '--ca', certificates.caPath, '--application', 'own'];
     const printed = json(await run([...args, '--json'])) as { metadata: { token_endpoint_auth_method: string } };
     assert.equal(printed.metadata.token_endpoint_auth_method, 'none');
     const token = join(folder.path, 'management');
@@ -236,7 +236,7 @@ test('dynamic registration: printed first, then done, and the server knows the c
     const done = json(await run([...args, ...more, '--json'])) as { clientId: string; managementUri: string };
     assert.deepEqual((await find(done.clientId))?.['redirect_uris'], ['http://localhost/', 'http://127.0.0.1/']);
     assert.equal(statSync(token).mode & 0o077, 0);
-    const answer = await run(['provider', 'show', 'own', '--json']);
+    const answer = await run(['application', 'show', 'own', '--json']);
     assert.equal((json(answer) as { issuer: string }).issuer, issuer);
     const twice = await run([...args, ...more], { accept: [64] });
     assert.match(twice.stderr, /already/);

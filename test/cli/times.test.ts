@@ -19,7 +19,7 @@ function moments(value: unknown, path = ''): readonly string[] {
 for (const args of [
   ['mailbox', 'list'],
   ['mailbox', 'show', 'alice@contoso.test'],
-  ['provider', 'list'],
+  ['application', 'list'],
   ['password', 'list'],
   ['apikey', 'list'],
   ['outbox', 'list'],

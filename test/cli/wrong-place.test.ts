@@ -15,7 +15,7 @@ after(() => {
 
 test('G18: only init, serve and sandbox make a folder; others say what named it', async () => {
   const home = join(scratch.path, 'mistyped');
-  for (const args of [['mailbox', 'list'], ['provider', 'list'], ['check', 'alice@contoso.test'], ['check']]) {
+  for (const args of [['mailbox', 'list'], ['application', 'list'], ['check', 'alice@contoso.test'], ['check']]) {
     const { stderr, stdout } = await desk.postern(home, args, { accept: Array.from({ length: 128 }, (_, at) => at) });
     assert.match(
       `${stderr}${stdout.toString()}`,

@@ -18,7 +18,7 @@ describe('G8: settings of an application', async () => {
   test('a number out of bounds is told with what would be right and the command', () => {
     assert.throws(() => resolve({ imap: { host: 'h.test', port: 99_999, tls: 'implicit' } }), {
       message: /imap\.port: 99999 is too large: at most 65535/,
-      hint: /postern provider set work/,
+      hint: /postern application set work/,
     });
   });
 });

@@ -177,7 +177,7 @@ test('a wrong client id is told before anybody signs in, and does not stay', asy
   args[1] = '00000000-0000-4000-8000-000000000000';
   const refused = await postern(home, ['init', '--address', ALICE, ...args], { accept: [64] });
   assert.match(refused.stderr, /AADSTS700016/);
-  assert.equal((await postern(home, ['provider', 'list', '--json'])).stdout.toString().trim(), '[]');
+  assert.equal((await postern(home, ['application', 'list', '--json'])).stdout.toString().trim(), '[]');
 });
 
 test('without an application the next step is the exact command', async () => {

@@ -1,4 +1,4 @@
-/** `postern provider credential`: several live credentials, so that one is replaced while mail flows. */
+/** `postern application credential`: several live credentials, so that one is replaced while mail flows. */
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { openCredentials } from '../../oauth/application.ts';
@@ -12,7 +12,7 @@ import { findApplication } from '../../admin/find.ts';
 export function credential(): Command {
   return new Command('credential')
     .description('client secrets and certificates of an application, several side by side')
-    .addHelpText('after', '\nExample:\n  $ postern provider credential list work\n')
+    .addHelpText('after', '\nExample:\n  $ postern application credential list work\n')
     .addCommand(add())
     .addCommand(list())
     .addCommand(activate())
@@ -23,12 +23,12 @@ function add(): Command {
   return addCredentialOptions(
     new Command('add')
       .description('add a credential behind those in use; it is used as soon as the provider refuses them')
-      .argument('<provider>')
+      .argument('<application>')
       .option('--activate', 'use it first from now on'),
   )
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern provider credential add work --client-secret-file new.txt --secret-expires 2027-05-31\n',
+      '\nExample:\n  $ postern application credential add work --client-secret-file new.txt --secret-expires 2027-05-31\n',
     )
     .action(async (name: string, options: CredentialOptions & { activate?: true }, command: Command) => {
       const context = new Context(command);
@@ -48,7 +48,7 @@ function add(): Command {
         context.result(factsOf(added), [`added ${added.id} (${added.type}, ends ${ends(added)})`]);
         if (options.activate !== true) {
           context.say(
-            `it stands by; to use it first: postern provider credential activate ${shellWord(application)} ${shellWord(added.id)}`,
+            `it stands by; to use it first: postern application credential activate ${shellWord(application)} ${shellWord(added.id)}`,
           );
         }
       });
@@ -58,8 +58,8 @@ function add(): Command {
 function list(): Command {
   return new Command('list')
     .description('the credentials of an application, the one in use first')
-    .argument('<provider>')
-    .addHelpText('after', '\nExample:\n  $ postern provider credential list work\n')
+    .argument('<application>')
+    .addHelpText('after', '\nExample:\n  $ postern application credential list work\n')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store, vault, clock }) => {
@@ -84,9 +84,9 @@ function list(): Command {
 function activate(): Command {
   return new Command('activate')
     .description('use this credential first from now on')
-    .argument('<provider>')
-    .argument('<credential>', 'its id, from postern provider credential list')
-    .addHelpText('after', '\nExample:\n  $ postern provider credential activate work cred_…\n')
+    .argument('<application>')
+    .argument('<credential>', 'its id, from postern application credential list')
+    .addHelpText('after', '\nExample:\n  $ postern application credential activate work cred_…\n')
     .action(async (name: string, id: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.act(activateCredential, { name, id });
@@ -97,9 +97,9 @@ function activate(): Command {
 function remove(): Command {
   return new Command('remove')
     .description('forget a credential; the last one of an application in use stays')
-    .argument('<provider>')
-    .argument('<credential>', 'its id, from postern provider credential list')
-    .addHelpText('after', '\nExample:\n  $ postern provider credential remove work cred_…\n')
+    .argument('<application>')
+    .argument('<credential>', 'its id, from postern application credential list')
+    .addHelpText('after', '\nExample:\n  $ postern application credential remove work cred_…\n')
     .action(async (name: string, id: string, _options: object, command: Command) => {
       const context = new Context(command);
       await context.act(removeCredential, { name, id });

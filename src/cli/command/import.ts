@@ -27,7 +27,7 @@ function emailproxy(): Command {
       'file with the password that mail programs used at the old proxy, - for standard input: with it consents are taken over too',
     )
     .option('--offline', 'ask no provider: application-only accounts and taken-over consents are tried later')
-    .option('--settings <file>', 'settings of the providers that are made, as JSON (as for provider add)')
+    .option('--settings <file>', 'settings of the applications that are made, as JSON (as for application add)')
     .option('--plan', 'only say what would be done')
     .addHelpText(
       'after',

@@ -27,7 +27,7 @@ export function init(): Command {
     .option('-y, --yes', 'ask nothing: take every default')
     .option('--no-mailbox', 'only configuration, key and local CA')
     .option('--address <address>', 'the mailbox to open')
-    .option('--provider <name>', 'the application to use, or a name for a new one')
+    .option('--application <name>', 'the application to use, or a name for a new one')
     .addOption(
       new Option('--preset <provider>', 'which provider (default: what is discovered)').choices(
         presets.map(({ id }) => id),

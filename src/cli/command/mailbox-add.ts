@@ -22,7 +22,7 @@ export const FLOW =
   'browser (default), paste (no browser here), device (code on another device), app-only (the application’s own credential)';
 
 export interface AddOptions {
-  readonly provider?: string;
+  readonly application?: string;
   readonly protocols?: readonly Protocol[];
   readonly flow: string;
   readonly sharedWith?: string;
@@ -34,7 +34,7 @@ export function add(): Command {
   return new Command('add')
     .description('open a mailbox by consent')
     .argument('<address>')
-    .option('--provider <name>', 'application to use (default: the only one)')
+    .option('--application <name>', 'application to use (default: the only one)')
     .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
     .option('--flow <way>', FLOW, way, 'browser')
     .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
@@ -45,14 +45,14 @@ export function add(): Command {
     )
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern mailbox add alice@example.com --provider work --protocols imap,smtp\n  $ postern mailbox add alice@example.com --link\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --provider robot --flow app-only\n  $ postern mailbox add "*@example.com" --provider robot --flow app-only\n',
+      '\nExample:\n  $ postern mailbox add alice@example.com --application work --protocols imap,smtp\n  $ postern mailbox add alice@example.com --link\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --application robot --flow app-only\n  $ postern mailbox add "*@example.com" --application robot --flow app-only\n',
     )
     .action(async (address: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
         const application = await findApplication(
           instance.store,
-          options.provider ?? (await onlyProvider(instance, address)),
+          options.application ?? (await onlyProvider(instance, address)),
         );
         if (await instance.store.mailboxes.find(address.toLowerCase())) {
           throw cliError('cli.usage', `${address} is here already`, {
@@ -92,15 +92,15 @@ async function onlyProvider({ store }: Instance, address: string): Promise<strin
       'cli.usage',
       `${address} is at ${presetById(at)?.name ?? at}, and ${only.name} is an application at ${presetById(only.provider)?.name ?? only.provider}`,
       {
-        hint: `set one up for it: postern init --address ${shellWord(address)}; or --provider ${shellWord(only.name)} if you know better`,
+        hint: `set one up for it: postern init --address ${shellWord(address)}; or --application ${shellWord(only.name)} if you know better`,
       },
     );
   }
-  throw cliError('cli.usage', all.length === 0 ? 'no provider is set up' : 'several providers are set up', {
+  throw cliError('cli.usage', all.length === 0 ? 'no application is set up' : 'several applications are set up', {
     hint:
       all.length === 0
-        ? 'postern provider add --help'
-        : `say which with --provider: ${all.map(({ name }) => name).join(', ')}`,
+        ? 'postern application add --help'
+        : `say which with --application: ${all.map(({ name }) => name).join(', ')}`,
   });
 }
 
@@ -125,7 +125,7 @@ async function printInvitation(
     base,
   });
   const until = new Date(instance.clock.now() + LINK_MS).toISOString();
-  context.result({ address: normal, provider: application.name, protocols: asked, link, until }, [link]);
+  context.result({ address: normal, application: application.name, protocols: asked, link, until }, [link]);
   context.say(
     `send it to ${sharedWith ?? normal}; it is good for a week, and closed once the mailbox is connected. A newer one for ${normal} ends it`,
   );

@@ -30,7 +30,7 @@ export async function printLink(context: Context, instance: Instance, { address 
   const link = await consentLink(instance, base, address);
   if (link === undefined) {
     throw cliError('cli.usage', `${address} is opened by the application itself; nobody has to sign in for it`, {
-      hint: 'look at its credential: postern provider list',
+      hint: 'look at its credential: postern application list',
     });
   }
   context.result({ address, link }, [link]);

@@ -12,7 +12,7 @@ interface SetOptions {
   readonly sendAs?: readonly string[];
   readonly notAs?: readonly string[];
   readonly route?: readonly string[];
-  readonly provider?: string;
+  readonly application?: string;
 }
 
 const ROUTES = ['smtp', 'graph', 'relay'] as const;
@@ -34,18 +34,18 @@ export function set(): Command {
       'how its mail leaves the outbox: smtp, graph or relay; repeat in the order to try (default: smtp, at Microsoft then graph)',
       collect,
     )
-    .option('--provider <name>', 'open it through this application from now on, with the consent there is')
+    .option('--application <name>', 'open it through this application from now on, with the consent there is')
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern mailbox set alice@example.com --provider work\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
+      '\nExample:\n  $ postern mailbox set alice@example.com --application work\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
     )
     .action(async (address: string, options: SetOptions, command: Command) => {
       const context = new Context(command);
-      const { outgoing, route, sendAs = [], notAs = [], provider } = options;
+      const { outgoing, route, sendAs = [], notAs = [], application } = options;
       const settingsAsked = outgoing !== undefined || route !== undefined || sendAs.length + notAs.length > 0;
-      if (!settingsAsked && provider === undefined)
+      if (!settingsAsked && application === undefined)
         throw cliError('cli.usage', 'say what is to change', {
-          hint: 'give --outgoing, --route, --send-as, --not-as or --provider',
+          hint: 'give --outgoing, --route, --send-as, --not-as or --application',
         });
       const routes = route?.map((name) => {
         const known = ROUTES.find((one) => one === name);
@@ -54,9 +54,9 @@ export function set(): Command {
       });
       for (const one of sendAs) checkAddress(one);
       await context.withInstance(async (instance) => {
-        const moved = provider === undefined ? undefined : await move(context, instance, address, provider);
+        const moved = application === undefined ? undefined : await move(context, instance, address, application);
         if (!settingsAsked) {
-          context.result({ address: moved!.address, provider, moved: moved!.moved }, []);
+          context.result({ address: moved!.address, application, moved: moved!.moved }, []);
           return;
         }
         const asked = { address, outgoing, routes, sendAs, notAs };
@@ -74,9 +74,9 @@ async function move(
   context: Context,
   instance: Instance,
   named: string,
-  provider: string,
+  to: string,
 ): Promise<{ readonly address: string; readonly moved: readonly string[] }> {
-  const done = await context.perform(instance, moveMailbox, { address: named, application: provider });
+  const done = await context.perform(instance, moveMailbox, { address: named, application: to });
   const { address, application, moved } = done;
   const others = moved.filter((one) => one !== address);
   context.say(

@@ -161,7 +161,7 @@ function reconsent(): Command {
       '\nExample:\n  $ postern mailbox reconsent alice@example.com --protocols imap,pop3,smtp\n  $ postern mailbox reconsent alice@example.com --link\n',
     )
     .argument('<address>')
-    .option('--provider <name>', 'through another application from now on (default: as before)')
+    .option('--application <name>', 'through another application from now on (default: as before)')
     .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
     .option('--flow <way>', FLOW, way)
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
@@ -176,7 +176,7 @@ function reconsent(): Command {
         if (options.link) return printLink(context, instance, found);
         const grant = await instance.store.grants.find(found.grantId);
         if (!grant) throw asError(new Error(`the grant of ${found.address} is gone`));
-        const application = await findApplication(instance.store, options.provider ?? grant.applicationId);
+        const application = await findApplication(instance.store, options.application ?? grant.applicationId);
         const made = await consent(context, instance, {
           application,
           address: found.address,

@@ -24,7 +24,7 @@ export function register(): Command {
 interface GoogleOptions {
   readonly name: string;
   readonly accounts: 'workspace' | 'personal';
-  readonly provider: string;
+  readonly application: string;
 }
 
 function google(): Command {
@@ -36,21 +36,21 @@ function google(): Command {
         .choices(['workspace', 'personal'])
         .default('workspace'),
     )
-    .option('--provider <name>', 'what Postern shall call it', 'gmail')
+    .option('--application <name>', 'what Postern shall call it', 'gmail')
     .addHelpText('after', '\nExample:\n  $ postern register google --accounts personal\n')
     .action((options: GoogleOptions, command: Command) => {
       const context = new Context(command);
-      checkApplicationName(options.provider);
+      checkApplicationName(options.application);
       const steps = googleSteps(options);
-      const add = `postern provider add ${shellWord(options.provider)} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
+      const add = `postern application add ${shellWord(options.application)} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
       context.result({ steps, next: add }, numbered([...steps, `Tell Postern: ${add}`]));
-      context.say(`then: postern mailbox add ADDRESS --provider ${shellWord(options.provider)}`);
+      context.say(`then: postern mailbox add ADDRESS --application ${shellWord(options.application)}`);
     });
 }
 
 interface OidcOptions extends SettingsOptions {
   readonly name: string;
-  readonly provider: string;
+  readonly application: string;
   readonly scope?: readonly string[];
   readonly initialTokenFile?: string;
   readonly managementTokenFile?: string;
@@ -62,7 +62,7 @@ function oidc(): Command {
     .description('register at any authorization server that offers dynamic registration (RFC 7591)')
     .argument('<issuer>', 'address of the authorization server')
     .option('--name <text>', 'name that people see when they consent', 'Postern')
-    .option('--provider <name>', 'what Postern shall call it', 'own')
+    .option('--application <name>', 'what Postern shall call it', 'own')
     .option('--scope <list>', 'scopes to register for (default: whatever the server allows)', collect)
     .option('--initial-token-file <file>', 'file with an initial access token, for servers that want one')
     .option(
@@ -77,7 +77,7 @@ function oidc(): Command {
     )
     .action(async (issuer: string, options: OidcOptions, command: Command) => {
       const context = new Context(command);
-      checkApplicationName(options.provider);
+      checkApplicationName(options.application);
       if (!URL.canParse(issuer))
         throw cliError('cli.usage', `${issuer} is not an address`, { hint: 'write it as https://…' });
       // Loaded here and not above: no other command needs them.
@@ -100,7 +100,7 @@ function oidc(): Command {
           );
           context.say(
             server.registrationEndpoint === undefined
-              ? `then: postern provider add ${shellWord(options.provider)} --preset oidc --issuer ${shellWord(server.issuer)} --client-id CLIENT_ID --help`
+              ? `then: postern application add ${shellWord(options.application)} --preset oidc --issuer ${shellWord(server.issuer)} --client-id CLIENT_ID --help`
               : 'nothing was registered; add --apply to do it',
           );
           return;
@@ -110,13 +110,13 @@ function oidc(): Command {
             ? undefined
             : await readSecret(options.initialTokenFile, 'initial access token');
         await context.withInstance(async (instance) => {
-          if (await instance.store.applications.byName(options.provider))
-            throw cliError('cli.usage', `there is a provider ${options.provider} already`, {
-              hint: 'choose another --provider NAME',
+          if (await instance.store.applications.byName(options.application))
+            throw cliError('cli.usage', `there is an application ${options.application} already`, {
+              hint: 'choose another --application NAME',
             });
           const settings = settingsOf({ ...options, issuer: server.issuer });
           // What could not be stored later is found out before anything is made.
-          resolveProvider({ name: options.provider, provider: 'oidc', tenant: undefined, settings });
+          resolveProvider({ name: options.application, provider: 'oidc', tenant: undefined, settings });
           const client = await registerClient(
             http,
             server,
@@ -124,7 +124,7 @@ function oidc(): Command {
             initialToken === undefined ? {} : { initialToken },
           );
           const application = await context.perform(instance, addApplication, {
-            name: options.provider,
+            name: options.application,
             provider: 'oidc',
             clientId: client.clientId,
             settings,
@@ -156,7 +156,7 @@ function oidc(): Command {
             context.say(
               'the token that could change or remove the registration was not kept; --management-token-file keeps it',
             );
-          context.say(`next: postern mailbox add ADDRESS --provider ${shellWord(application.name)}`);
+          context.say(`next: postern mailbox add ADDRESS --application ${shellWord(application.name)}`);
         });
       } finally {
         await http.close();

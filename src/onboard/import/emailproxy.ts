@@ -81,8 +81,8 @@ export function readEmailProxy(text: string, cache?: string): EmailProxyConfig {
         why: `it stands for every address${name === '@' ? '' : ` of ${name.slice(1)}`}, and a consent is one person’s`,
         instead:
           name === '@'
-            ? 'name the mailboxes: postern mailbox add ADDRESS --provider NAME'
-            : `for an application of its own (app-only): postern mailbox add ${shellWord(`*${name}`)} --provider NAME --flow app-only; for people: postern mailbox add ADDRESS --provider NAME for each`,
+            ? 'name the mailboxes: postern mailbox add ADDRESS --application NAME'
+            : `for an application of its own (app-only): postern mailbox add ${shellWord(`*${name}`)} --application NAME --flow app-only; for people: postern mailbox add ADDRESS --application NAME for each`,
       });
       continue;
     }
@@ -189,7 +189,7 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
   if (preset === undefined) {
     return {
       why: `${new URL(tokenUrl).host} is no provider Postern knows`,
-      instead: `postern provider add NAME --preset oidc --issuer ISSUER --client-id ${shellWord(clientId)} --imap HOST:993/implicit, then postern mailbox add ${shellWord(address)}`,
+      instead: `postern application add NAME --preset oidc --issuer ISSUER --client-id ${shellWord(clientId)} --imap HOST:993/implicit, then postern mailbox add ${shellWord(address)}`,
     };
   }
   const scopes = (values['oauth2_scope'] ?? '').split(/\s+/).filter((scope) => scope !== '');

@@ -19,7 +19,7 @@ export function registerCommand(
   }
   if (known?.register === 'google') return 'postern register google';
   if (known?.register === 'oidc') return `postern register oidc ${shellWord(where.issuer ?? 'ISSUER')}`;
-  return `postern provider add NAME --preset ${shellWord(preset)} --client-id CLIENT_ID`;
+  return `postern application add NAME --preset ${shellWord(preset)} --client-id CLIENT_ID`;
 }
 
 /** @returns the tenant an address's own domain stands for, where the provider has tenants */

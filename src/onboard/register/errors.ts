@@ -41,7 +41,7 @@ export const registerError = errorTable({
   },
   'register.not-offered': {
     kind: 'refused',
-    hint: 'ask who runs the authorization server for a native client with redirect URI http://localhost/, then: postern provider add NAME --preset oidc --issuer ISSUER --client-id ID',
+    hint: 'ask who runs the authorization server for a native client with redirect URI http://localhost/, then: postern application add NAME --preset oidc --issuer ISSUER --client-id ID',
   },
   'register.refused': {
     kind: 'refused',

@@ -213,7 +213,7 @@ for (const flow of FLOWS) {
       assert.doesNotMatch(made.certificates[0]!, /PRIVATE/);
     }
     if (flow === 'federated') assert.equal(made.federated[0]?.subject, "system:it's $HOME");
-    assert.ok(portalSteps(one).length > 0 && addCommand(one, 'work', 'ID').startsWith('postern provider add work'));
+    assert.ok(portalSteps(one).length > 0 && addCommand(one, 'work', 'ID').startsWith('postern application add work'));
   });
 }
 

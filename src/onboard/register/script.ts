@@ -165,7 +165,7 @@ function credentialStep({ credential }: Plan): readonly string[] {
 /** The command that tells Postern about the finished application. */
 export function addCommand(plan: Plan, provider: string, clientId: string): string {
   return [
-    `postern provider add ${shellWord(provider)} --preset ${shellWord(plan.preset.id)} --client-id ${shellWord(clientId)}`,
+    `postern application add ${shellWord(provider)} --preset ${shellWord(plan.preset.id)} --client-id ${shellWord(clientId)}`,
     ...(plan.tenant === undefined ? (plan.appOnly ? ['--tenant TENANT_ID'] : []) : [`--tenant ${plan.tenant}`]),
     ...credentialOption(plan),
   ].join(' ');

@@ -1,4 +1,4 @@
-/** `postern provider set`: correct an application in place. */
+/** `postern application set`: correct an application in place. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { setApplication } from '../../admin/applications.ts';
@@ -39,12 +39,12 @@ export function set(): Command {
       'after',
       `
 What is not named stays as it is. A running gateway uses the new settings within two seconds. Secrets and certificates are changed
-by: postern provider credential.
+by: postern application credential.
 
 Example:
-  $ postern provider set work --imap mail.example.com:993/implicit --ca ca.pem
-  $ postern provider set work --tenant example.com
-  $ postern provider set work --unset imap,ca
+  $ postern application set work --imap mail.example.com:993/implicit --ca ca.pem
+  $ postern application set work --tenant example.com
+  $ postern application set work --unset imap,ca
 `,
     )
     .action(async (name: string, options: SetOptions, command: Command) => {
@@ -54,7 +54,7 @@ Example:
       const asked = [options.name, preset, clientId, tenant].some((value) => value !== undefined);
       if (!asked && unset.length === 0 && Object.keys(settings).length === 0)
         throw cliError('cli.usage', 'say what is to change', {
-          hint: 'postern provider set --help lists the settings',
+          hint: 'postern application set --help lists the settings',
         });
       await context.withInstance(async (instance) => {
         const change = {

@@ -1,4 +1,4 @@
-/** `postern provider`: applications at providers. */
+/** `postern application`: applications at providers. */
 import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { noServer } from '../../oauth/mail-endpoint.ts';
@@ -13,12 +13,12 @@ import { findApplication } from '../../admin/find.ts';
 import { providerFor } from '../find-provider.ts';
 import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { countdown, credential } from './credential.ts';
-import { set } from './provider-set.ts';
+import { set } from './application-set.ts';
 
-export function provider(): Command {
-  return new Command('provider')
+export function application(): Command {
+  return new Command('application')
     .description('applications at providers: client id, tenant, credential')
-    .addHelpText('after', '\nExample:\n  $ postern provider list\n')
+    .addHelpText('after', '\nExample:\n  $ postern application list\n')
     .addCommand(add())
     .addCommand(list())
     .addCommand(show())
@@ -50,7 +50,7 @@ function add(): Command {
   return addSettingsOptions(command)
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern provider add work --preset microsoft --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com\n  $ postern provider add robot --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com --certificate app.pem --private-key app.key\n',
+      '\nExample:\n  $ postern application add work --preset microsoft --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com\n  $ postern application add robot --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com --certificate app.pem --private-key app.key\n',
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const context = new Context(command);
@@ -73,7 +73,7 @@ function add(): Command {
         context.result(facts(application), [`added ${name} (${preset})`]);
         if (credential?.type === 'secret' && options.secretExpires === undefined)
           context.say('nobody knows when this secret ends; with --secret-expires DATE you are told in time');
-        context.say(`next: postern mailbox add ADDRESS --provider ${shellWord(name)}`);
+        context.say(`next: postern mailbox add ADDRESS --application ${shellWord(name)}`);
       });
     });
 }
@@ -81,7 +81,7 @@ function add(): Command {
 function list(): Command {
   return new Command('list')
     .description('applications Postern knows')
-    .addHelpText('after', '\nExample:\n  $ postern provider list\n')
+    .addHelpText('after', '\nExample:\n  $ postern application list\n')
     .action(async (_options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async ({ store, clock }) => {
@@ -95,7 +95,7 @@ function list(): Command {
             'CLIENT ID': ({ clientId }) => clientId,
             CREDENTIAL: (one) => credentialText(one, clock.now()),
           },
-          'no application yet; postern provider add --help',
+          'no application yet; postern application add --help',
         );
       });
     });
@@ -104,7 +104,7 @@ function list(): Command {
 function show(): Command {
   return new Command('show')
     .description('one application: endpoints, scopes, mailboxes')
-    .addHelpText('after', '\nExample:\n  $ postern provider show work\n')
+    .addHelpText('after', '\nExample:\n  $ postern application show work\n')
     .argument('<name>')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);
@@ -134,7 +134,7 @@ function show(): Command {
 function remove(): Command {
   return new Command('remove')
     .description('forget an application that no mailbox uses')
-    .addHelpText('after', '\nExample:\n  $ postern provider remove work\n')
+    .addHelpText('after', '\nExample:\n  $ postern application remove work\n')
     .argument('<name>')
     .action(async (name: string, _options: object, command: Command) => {
       const context = new Context(command);

@@ -57,7 +57,7 @@ test('N3: a wrong port and a wrong CA are corrected in place, under a running ga
   assert.match((await imap([67, 56, 8])).stderr, /NO \[UNAVAILABLE\]/);
   const consents = json(await home.cli(['mailbox', 'show', ALICE, '--json']))['grant'] as { id: string };
   const { host, port } = sandbox.mail.imap;
-  const set = json(await home.cli(['provider', 'set', 'work', '--imap', `${host}:${port}/implicit`, '--json']));
+  const set = json(await home.cli(['application', 'set', 'work', '--imap', `${host}:${port}/implicit`, '--json']));
   assert.deepEqual([set['changed'], set['consentsLost']], [['imap'], []]);
   await works();
 
@@ -65,14 +65,14 @@ test('N3: a wrong port and a wrong CA are corrected in place, under a running ga
   const right = join(folder.path, 'right.pem');
   writeFileSync(wrong, serving.caPem);
   writeFileSync(right, sandbox.caPem);
-  await home.cli(['provider', 'set', 'work', '--ca', wrong]);
+  await home.cli(['application', 'set', 'work', '--ca', wrong]);
   const { stdout } = await home.cli(['check', ALICE], { accept: [64, 69, 75, 76] });
-  assert.match(stdout.toString(), /postern provider set work --ca FILE/);
-  await home.cli(['provider', 'set', 'work', '--ca', right]);
+  assert.match(stdout.toString(), /postern application set work --ca FILE/);
+  await home.cli(['application', 'set', 'work', '--ca', right]);
   await works();
   const now = json(await home.cli(['mailbox', 'show', ALICE, '--json']))['grant'] as { id: string };
   assert.equal(now.id, consents.id);
-  const again = json(await home.cli(['provider', 'set', 'work', '--ca', right, '--json']));
+  const again = json(await home.cli(['application', 'set', 'work', '--ca', right, '--json']));
   assert.deepEqual(again['changed'], []);
 });
 
@@ -87,23 +87,23 @@ async function works(): Promise<void> {
 
 test('N3: what makes no sense changes nothing, and what loses consents says whose', async () => {
   const refusals = [
-    ['provider', 'set', 'work'],
-    ['provider', 'set', 'work', '--unset', 'colour'],
-    ['provider', 'set', 'work', '--authority', 'http://insecure.example/x'],
-    ['provider', 'set', 'work', '--name', 'a b'],
-    ['provider', 'set', 'work', '--client-id', ''],
-    ['provider', 'add', 'typed', '--client-id', 'a-secret-value'],
-    ['provider', 'set', 'nobody', '--tenant', 'x'],
-    ['mailbox', 'set', ALICE, '--provider', 'nobody'],
+    ['application', 'set', 'work'],
+    ['application', 'set', 'work', '--unset', 'colour'],
+    ['application', 'set', 'work', '--authority', 'http://insecure.example/x'],
+    ['application', 'set', 'work', '--name', 'a b'],
+    ['application', 'set', 'work', '--client-id', ''],
+    ['application', 'add', 'typed', '--client-id', 'a-secret-value'],
+    ['application', 'set', 'nobody', '--tenant', 'x'],
+    ['mailbox', 'set', ALICE, '--application', 'nobody'],
   ];
   for (const args of refusals) assert.match((await home.cli(args, { accept: [64] })).stderr, /next: /, args.join(' '));
   const other = json(
-    await home.cli(['provider', 'set', 'work', '--client-id', '5a4db0c5-0000-4000-8000-0000000000ff', '--json']),
+    await home.cli(['application', 'set', 'work', '--client-id', '5a4db0c5-0000-4000-8000-0000000000ff', '--json']),
   );
   assert.deepEqual(other['consentsLost'], [ALICE]);
-  const back = ['provider', 'set', 'work', '--client-id', sandbox.clients.public.id, '--name', 'mail', '--json'];
+  const back = ['application', 'set', 'work', '--client-id', sandbox.clients.public.id, '--name', 'mail', '--json'];
   assert.deepEqual(json(await home.cli(back))['changed'], ['name', 'clientId']);
-  await home.cli(['provider', 'set', 'mail', '--name', 'work']);
+  await home.cli(['application', 'set', 'mail', '--name', 'work']);
 });
 
 test('N3: a mailbox moves to another application of the same client with its consent, and to no other', async () => {
@@ -121,16 +121,18 @@ test('N3: a mailbox moves to another application of the same client with its con
     }),
   );
   const add = (name: string, id: string): Promise<Finished> =>
-    home.cli(['provider', 'add', name, '--client-id', id, '--settings', settings]);
+    home.cli(['application', 'add', name, '--client-id', id, '--settings', settings]);
   await add('twin', sandbox.clients.public.id);
   await add('stranger', sandbox.clients.confidential.id);
-  assert.deepEqual(json(await home.cli(['mailbox', 'set', ALICE, '--provider', 'twin', '--json']))['moved'], [ALICE]);
+  assert.deepEqual(json(await home.cli(['mailbox', 'set', ALICE, '--application', 'twin', '--json']))['moved'], [
+    ALICE,
+  ]);
   await works();
-  const { stderr } = await home.cli(['mailbox', 'set', ALICE, '--provider', 'stranger'], { accept: [64] });
-  assert.match(stderr, /next: .*postern mailbox reconsent alice@contoso\.test --provider stranger/);
-  await home.cli(['provider', 'remove', 'stranger']);
-  await home.cli(['mailbox', 'set', ALICE, '--provider', 'work']);
-  await home.cli(['provider', 'remove', 'twin']);
+  const { stderr } = await home.cli(['mailbox', 'set', ALICE, '--application', 'stranger'], { accept: [64] });
+  assert.match(stderr, /next: .*postern mailbox reconsent alice@contoso\.test --application stranger/);
+  await home.cli(['application', 'remove', 'stranger']);
+  await home.cli(['mailbox', 'set', ALICE, '--application', 'work']);
+  await home.cli(['application', 'remove', 'twin']);
   await works();
 });
 
@@ -149,16 +151,19 @@ test('G6: a port of another TLS mode or another protocol is told as such, as our
     [`${host}:${pop3.port}/implicit`, /is a port for POP3, and the settings say IMAP/, 993],
     [`${host}:${smtp.port}/implicit`, /is a port for SMTP, and the settings say IMAP/, 993],
   ] as const) {
-    await home.cli(['provider', 'set', 'work', '--imap', setting, '--json']);
+    await home.cli(['application', 'set', 'work', '--imap', setting, '--json']);
     const done = await home.cli(['check', ALICE, '--json'], { accept: [64, 69, 75, 76, 77, 78] });
     const { first, findings } = json(done) as unknown as CheckReport;
     assert.match(first?.sentence ?? '', sentence, setting);
     assert.equal(first?.blame, 'operator');
     assert.equal(first?.passesWhen, undefined);
-    assert.match(first?.remedy[0]?.do ?? '', new RegExp(`postern provider set work --imap ${host}:${right}/implicit$`));
+    assert.match(
+      first?.remedy[0]?.do ?? '',
+      new RegExp(`postern application set work --imap ${host}:${right}/implicit$`),
+    );
     // The step agrees with what is said above all.
     const failed = findings.find(({ outcome }) => outcome === 'failed');
     assert.match(failed?.says ?? '', sentence);
   }
-  await home.cli(['provider', 'set', 'work', '--imap', `${host}:${port}/implicit`]);
+  await home.cli(['application', 'set', 'work', '--imap', `${host}:${port}/implicit`]);
 });
