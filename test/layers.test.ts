@@ -75,7 +75,6 @@ test('no command and no server waits for libraries that only some of its work ne
     'pg',
     'hono',
     '@hono/zod-openapi',
-    'nodemailer/lib/mail-composer',
     'node:http', // `src/server/plain-http.ts` says why
   ];
   const found: string[] = [];

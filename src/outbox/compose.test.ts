@@ -4,8 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import PostalMime from 'postal-mime';
 import { isError } from '../base/error.ts';
-import { composePlain } from './compose-plain.ts';
-import { compose, composeMime } from './compose.ts';
+import { compose } from './compose.ts';
 import { type Composition } from './composition.ts';
 import { headerAddresses, readAddresses } from './header-addresses.ts';
 
@@ -82,44 +81,6 @@ test('any text and any octets survive, with CRLF and lines of a bounded length',
     ),
     { numRuns: 60, verbose: 1 },
   );
-});
-
-test('what is written down here is what the library writes, octet for octet', async () => {
-  const of = (common: string, rare: string, maxLength: number): fc.Arbitrary<string> =>
-    fc.oneof(
-      { weight: 3, arbitrary: fc.string({ unit: fc.constantFrom(...common.split('')), maxLength }) },
-      { weight: 1, arbitrary: fc.string({ unit: fc.constantFrom(...(common + rare).split('')), maxLength }) },
-    );
-  const words = of("abcB9_-.,:;<>@()!'", ' "=?\\é\t', 70).map((text) => text.replaceAll('c', ' '));
-  const name = fc.oneof(fc.constant(''), of('aB9_', ' .,"é', 20));
-  const address = fc.constantFrom('a@x.test', 'bob.b+1@Example.com', 'a_very.long-local.part@mail.example.com');
-  const named = fc.record({ name, address });
-  const line = of('ab .=-F', '\té', 80);
-  let plainly = 0;
-  await fc.assert(
-    fc.asyncProperty(
-      named,
-      fc.array(named, { maxLength: 3 }),
-      fc.array(named, { maxLength: 2 }),
-      words,
-      fc.array(line, { maxLength: 4 }),
-      fc.boolean(),
-      async (from, to, cc, subject, lines, ended) => {
-        const message = { ...plain, from, to, cc, subject, text: lines.join('\r\n') + (ended ? '\r\n' : '') };
-        const now = Date.now();
-        const ours = composePlain(message, message.text, '<1@x.test>', now);
-        if (!ours) return;
-        plainly += 1;
-        const pieces: Uint8Array[] = [];
-        for await (const piece of composeMime(message, 'm_1', '<1@x.test>')) pieces.push(piece);
-        const dateless = (octets: Buffer): string => octets.toString('latin1').replace(/^Date: .*$/m, 'Date:');
-        assert.equal(dateless(ours), dateless(Buffer.concat(pieces)));
-        assert.match(ours.toString('latin1'), /^Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r$/m);
-      },
-    ),
-    { numRuns: 3000 },
-  );
-  assert.ok(plainly > 100, `${plainly} of 3000 were plain`);
 });
 
 test('a text of ten megabytes is composed, of short lines or of one', async () => {

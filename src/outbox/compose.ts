@@ -1,12 +1,13 @@
-/** A message put together from its parts: RFC 5322 header and MIME tree by nodemailer, octets as they are needed. */
-import type { Attachment, Composition } from './composition.ts';
-import MailComposer from 'nodemailer/lib/mail-composer';
-import type MimeNode from 'nodemailer/lib/mime-node';
-import * as base64 from 'nodemailer/lib/base64';
-import * as quotedPrintable from 'nodemailer/lib/qp';
-import { composePlain } from './compose-plain.ts';
+/** A message put together from its parts, for the outbox and for notices. */
+import { mailDate } from '../base/mail-date.ts';
+import { addressField, asciiDomain, idField, textField } from '../protocol/mime/field.ts';
+import { contentPart, writeMessage } from '../protocol/mime/write.ts';
 import { newId } from '../store/id.ts';
+import type { Composition } from './composition.ts';
 import { outboxError } from './errors.ts';
+
+/** Octets; with the name of the field less than a line may have (RFC 5322 §2.1.1). */
+const MAX_ID = 900;
 
 /** Fields that follow from something else, or that would make the message another one than was checked. */
 const OURS = new Set(
@@ -31,128 +32,33 @@ export function checkHeaders(headers: Composition['headers']): void {
   }
 }
 
-/** The octets of the message, CRLF throughout, without Bcc. @throws outbox.header */
-export function compose(message: Composition): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-  checkHeaders(message.headers);
+/** The octets of the message, CRLF throughout, without Bcc. @param at when it is written @throws outbox.header */
+export function compose(message: Composition, at = Date.now()): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  const { from, to, cc, replyTo, subject, inReplyTo = '', references = [], headers } = message;
+  checkHeaders(headers);
   // One draw of random octets for Message-ID and boundaries, instead of several calls into OpenSSL for each message.
   const unique = newId('m');
-  const domain = message.from.address.slice(message.from.address.lastIndexOf('@') + 1);
-  // Without it nodemailer makes one, also for a domain that has to be encoded.
-  const messageId = /^[\w.-]+$/.test(domain) ? `<${unique}@${domain}>` : undefined;
-  const plain = messageId && composePlain(message, crlf(message.text ?? ''), messageId, Date.now());
-  return plain ? [plain] : composeMime(message, unique, messageId);
+  const ids = [inReplyTo, ...references].flatMap((text) => text.split(/\s+/));
+  if (ids.some((id) => id.length > MAX_ID)) throw outboxError('outbox.header', 'a message id is too long for a line');
+  return writeMessage(
+    [
+      addressField('From', [from]),
+      addressField('To', to),
+      addressField('Cc', cc),
+      addressField('Reply-To', replyTo),
+      textField('Subject', subject),
+      `Date: ${mailDate(at)}\r\n`,
+      idField('Message-ID', [message.messageId ?? `${unique}@${rightOf(from.address)}`]),
+      idField('In-Reply-To', [inReplyTo]),
+      idField('References', references),
+      ...headers.map(({ name, value }) => textField(name, value.trim())),
+    ],
+    contentPart(message, unique),
+  );
 }
 
-/** By the library, whatever it is. Exported for the test that holds both against each other. */
-export function composeMime(
-  message: Composition,
-  unique: string,
-  messageId: string | undefined,
-): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-  const { from, to, cc, replyTo, subject, text, html, inReplyTo, references } = message;
-  const later = new Map<unknown, AsyncIterable<Uint8Array>>();
-  const root = new MailComposer({
-    baseBoundary: unique,
-    ...(messageId === undefined ? {} : { messageId }),
-    from,
-    to: [...to],
-    cc: [...cc],
-    replyTo: [...replyTo],
-    subject,
-    inReplyTo,
-    ...(references === undefined ? {} : { references: [...references] }),
-    ...(text === undefined && html !== undefined ? {} : { text: crlf(text ?? '') }),
-    ...(html === undefined ? {} : { html: crlf(html) }),
-    headers: message.headers.map(({ name, value }) => ({ key: name, value })),
-    attachments: message.attachments.map((attachment) => attached(attachment, later)),
-    // Content comes by value only: nothing of the request may name a file or an address to read from.
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  }).compile();
-  if (later.size > 0) return stream(root, later);
-  const pieces: Buffer[] = [];
-  for (const piece of piecesOf(root, later)) if (Buffer.isBuffer(piece)) pieces.push(piece);
-  return [Buffer.concat(pieces)];
-}
-
-function attached(attachment: Attachment, later: Map<unknown, AsyncIterable<Uint8Array>>) {
-  const { filename, contentType, content, cid } = attachment;
-  const isMessage = /^message\//i.test(contentType);
-  const facts = {
-    filename,
-    // RFC 2046 §5.2.1 forbids to encode message/rfc822, so what others made goes as octets of no known kind.
-    contentType: isMessage ? 'application/octet-stream' : contentType,
-    contentTransferEncoding: 'base64',
-    ...(cid === undefined ? {} : { cid }),
-  };
-  if (content instanceof Uint8Array) return { ...facts, content: Buffer.from(content) };
-  // Stands for the octets until their turn comes.
-  const marker = Buffer.from('later');
-  later.set(marker, content);
-  return { ...facts, content: marker };
-}
-
-/** Octets, or what stands for octets that are read now. */
-type Piece = Buffer | { readonly later: AsyncIterable<Uint8Array> };
-
-function* piecesOf(node: MimeNode, later: ReadonlyMap<unknown, AsyncIterable<Uint8Array>>): Generator<Piece> {
-  const header = node.buildHeaders();
-  yield Buffer.from(`${header}\r\n\r\n`);
-  const { content } = node;
-  const source = later.get(content);
-  if (source) yield { later: source };
-  else if (typeof content === 'string' || Buffer.isBuffer(content)) yield encoded(content, node.getTransferEncoding());
-  if (node.multipart === false || node.multipart === undefined) return;
-  for (const child of node.childNodes) {
-    yield Buffer.from(`\r\n--${String(node.boundary)}\r\n`);
-    yield* piecesOf(child, later);
-  }
-  yield Buffer.from(`\r\n--${String(node.boundary)}--\r\n`);
-}
-
-function encoded(content: string | Buffer, encoding: string | false): Buffer {
-  if (encoding === 'base64') return Buffer.from(base64.wrap(base64.encode(content)));
-  if (encoding === 'quoted-printable') return Buffer.from(quotedPrintable.wrap(quotedPrintable.encode(content)));
-  return Buffer.from(content);
-}
-
-async function* stream(
-  root: MimeNode,
-  later: ReadonlyMap<unknown, AsyncIterable<Uint8Array>>,
-): AsyncGenerator<Uint8Array> {
-  for (const piece of piecesOf(root, later)) {
-    if (Buffer.isBuffer(piece)) yield piece;
-    else yield* base64Lines(piece.later);
-  }
-}
-
-/** RFC 2045 §6.8. */
-const LINE_CHARACTERS = 76;
-const LINE_OCTETS = 57;
-
-async function* base64Lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const octets of source) {
-    const all = rest.length === 0 ? Buffer.from(octets) : Buffer.concat([rest, octets]);
-    const whole = all.length - (all.length % LINE_OCTETS);
-    rest = all.subarray(whole);
-    if (whole > 0) yield lines(all.subarray(0, whole));
-  }
-  if (rest.length > 0) yield lines(rest);
-}
-
-/** Base64 in lines. Copied in one buffer: a string for each line would be garbage by the million. */
-function lines(octets: Buffer): Buffer {
-  const encoded = Buffer.from(octets.toString('base64'), 'latin1');
-  const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / LINE_CHARACTERS));
-  let to = 0;
-  for (let from = 0; from < encoded.length; from += LINE_CHARACTERS) {
-    to += encoded.copy(out, to, from, from + LINE_CHARACTERS);
-    to += out.write('\r\n', to, 'latin1');
-  }
-  return out;
-}
-
-function crlf(text: string): string {
-  return text.replace(/\r\n?|\n/g, '\r\n');
+/** The right side of a Message-ID (RFC 5322 §3.6.4): the sender's domain, unless that is none. */
+function rightOf(address: string): string {
+  const domain = asciiDomain(address);
+  return /^(?:[\w.-]+|\[[\w.:]+\])$/.test(domain) ? domain : 'localhost';
 }

@@ -1,29 +1,16 @@
 /** What a message is composed of. */
+import type { NamedAddress } from '../protocol/mime/field.ts';
+import type { Content } from '../protocol/mime/write.ts';
 
-export interface NamedAddress {
-  readonly name: string;
-  readonly address: string;
-}
-
-export interface Attachment {
-  readonly filename: string;
-  readonly contentType: string;
-  /** Octets that are here, or that are read when their turn comes. */
-  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
-  /** Shown inside the HTML by `cid:`; without angle brackets. */
-  readonly cid?: string;
-}
-
-export interface Composition {
+export interface Composition extends Content {
   readonly from: NamedAddress;
   readonly to: readonly NamedAddress[];
   readonly cc: readonly NamedAddress[];
   readonly replyTo: readonly NamedAddress[];
   readonly subject: string;
-  readonly text?: string;
-  readonly html?: string;
-  readonly attachments: readonly Attachment[];
   readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** Missing: one of its own. */
+  readonly messageId?: string;
   readonly inReplyTo?: string;
   readonly references?: readonly string[];
 }

@@ -1,7 +1,10 @@
 /** Messages as Graph takes them: MIME in base64, or JSON that becomes MIME. */
 import { mailDate } from '../../base/mail-date.ts';
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { addressField, idField, type NamedAddress, textField } from '../../protocol/mime/field.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
+import { contentPart, writeMessage } from '../../protocol/mime/write.ts';
 import { addressesOf } from '../mail/submission.ts';
 import { refuse } from './refusal.ts';
 
@@ -70,7 +73,6 @@ export async function compose(
   sender: string,
   now: number,
 ): Promise<Buffer> {
-  const { default: MailComposer } = await import('nodemailer/lib/mail-composer');
   const isHtml = message.body.contentType.toLowerCase() === 'html';
   for (const { name } of message.internetMessageHeaders)
     if (!/^x-/i.test(name))
@@ -79,33 +81,36 @@ export async function compose(
         'InvalidInternetMessageHeader',
         `The internet message header name '${name}' should start with 'x-' or 'X-'.`,
       );
-  const composer = new MailComposer({
-    from: message.from ? nameAndAddress(message.from) : sender,
-    ...(message.sender ? { sender: nameAndAddress(message.sender) } : {}),
-    to: message.toRecipients.map(nameAndAddress),
-    cc: message.ccRecipients.map(nameAndAddress),
-    bcc: message.bccRecipients.map(nameAndAddress),
-    replyTo: message.replyTo.map(nameAndAddress),
-    subject: message.subject,
-    date: new Date(now),
-    ...(isHtml ? { html: message.body.content } : { text: message.body.content }),
-    ...(message.internetMessageId === undefined ? {} : { messageId: message.internetMessageId }),
-    priority: message.importance,
-    headers: message.internetMessageHeaders.map(({ name, value }) => ({ key: name, value })),
+  const to = (all: readonly Recipient[]): readonly NamedAddress[] => all.map((each) => nameAndAddress(each));
+  const urgency = { low: '5 (Lowest)', normal: '', high: '1 (Highest)' }[message.importance];
+  const fields = [
+    addressField('From', message.from ? to([message.from]) : [{ name: '', address: sender }]),
+    addressField('Sender', message.sender ? to([message.sender]) : []),
+    addressField('To', to(message.toRecipients)),
+    addressField('Cc', to(message.ccRecipients)),
+    addressField('Bcc', to(message.bccRecipients)),
+    addressField('Reply-To', to(message.replyTo)),
+    textField('Subject', message.subject),
+    `Date: ${mailDate(now)}\r\n`,
+    idField('Message-ID', [message.internetMessageId ?? `${randomUUID()}@contoso.test`]),
+    ...(urgency === '' ? [] : [textField('X-Priority', urgency), textField('Importance', message.importance)]),
+    ...message.internetMessageHeaders.map(({ name, value }) => textField(name, value)),
+  ];
+  const content = {
+    [isHtml ? 'html' : 'text']: message.body.content,
     attachments: [
       ...message.attachments.map((each) => ({ ...each, content: Buffer.from(each.contentBytes, 'base64') })),
       ...attachments,
-    ].map(({ name, contentType, content, contentId, isInline }) => ({
+    ].map(({ name, contentType = 'application/octet-stream', content: octets, contentId }) => ({
       filename: name,
-      content,
-      ...(contentType === undefined ? {} : { contentType }),
+      contentType,
+      content: octets,
       ...(contentId === undefined ? {} : { cid: contentId }),
-      ...(isInline === true ? { contentDisposition: 'inline' as const } : {}),
     })),
-  });
-  const node = composer.compile();
-  node.keepBcc = true;
-  return withCrlf(await node.build());
+  };
+  const pieces: Uint8Array[] = [];
+  for await (const piece of writeMessage(fields, contentPart(content, randomUUID()))) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 /** What Exchange puts into a message that lacks it. */
@@ -144,7 +149,7 @@ export function address(raw: Buffer): Addressed {
   return { recipients, raw: Buffer.concat([...pieces, raw.subarray(from)]) };
 }
 
-const nameAndAddress = ({ emailAddress }: Recipient): { name: string; address: string } => ({
+const nameAndAddress = ({ emailAddress }: Recipient): NamedAddress => ({
   name: emailAddress.name ?? '',
   address: emailAddress.address,
 });

@@ -2,6 +2,8 @@
 import { printable, printableLines } from '../../base/printable.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
+import { compose } from '../../outbox/compose.ts';
+import type { Composition } from '../../outbox/composition.ts';
 import type { TokenSource } from '../../oauth/types.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
@@ -95,7 +97,7 @@ async function submit(
   notice: OutgoingNotice,
   signal: AbortSignal,
 ): Promise<void> {
-  const message = await compose(sender.address, to, notice, clock.now());
+  const message = await written(sender.address, to, notice, clock.now());
   const upstream = new Upstream({ tokens, clock, upstreamMs: TIMEOUT_MS, ehloName: hostname });
   const { conn, endpoint, capabilities } = await upstream.signIn(sender, 'smtp', signal);
   const { host } = endpoint;
@@ -124,24 +126,26 @@ async function submit(
   }
 }
 
-async function compose(from: string, to: readonly string[], notice: OutgoingNotice, now: number): Promise<Buffer> {
+async function written(from: string, to: readonly string[], notice: OutgoingNotice, now: number): Promise<Buffer> {
   const { body, status, id } = notice;
   const domain = from.split('@')[1] ?? 'localhost';
   const raised = `<${id}@${domain}>`;
-  const { default: MailComposer } = await import('nodemailer/lib/mail-composer');
-  const composer = new MailComposer({
+  const message: Composition = {
     from: { name: 'Postern', address: from },
-    to: [...to],
+    to: to.map((address) => ({ name: '', address })),
+    cc: [],
+    replyTo: [],
     subject: `Postern: ${status === 'raised' ? '' : 'over: '}${shortened(printable(body.summary))}`,
-    date: new Date(now),
     messageId: status === 'raised' ? raised : `<${id}.over@${domain}>`,
-    ...(status === 'raised' ? {} : { inReplyTo: raised, references: raised }),
+    ...(status === 'raised' ? {} : { inReplyTo: raised, references: [raised] }),
     // RFC 3834 §5: vacation programs leave it alone.
-    headers: { 'Auto-Submitted': 'auto-generated' },
+    headers: [{ name: 'Auto-Submitted', value: 'auto-generated' }],
     text: textOf(notice),
-  });
-  const built = await composer.compile().build();
-  return Buffer.from(built.toString('latin1').replace(/\r?\n/g, '\r\n'), 'latin1');
+    attachments: [],
+  };
+  const pieces: Uint8Array[] = [];
+  for await (const piece of compose(message, now)) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 function shortened(text: string): string {
