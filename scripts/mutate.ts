@@ -17,7 +17,7 @@
 import { hash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -48,8 +48,8 @@ const TESTS = [
 const SAMPLE = 5;
 /** A test of that name is slower with the machine; so much slower than when it was measured, it hangs. */
 const limitOf = (ms: number): number => 15_000 + 5 * ms;
-/** Milliseconds of tests, as measured, that a mutant is worth; the fastest come first. */
-const WORTH_MS = 30_000;
+/** Milliseconds of tests, as measured, that a mutant is worth. */
+const WORTH_MS = 60_000;
 
 const FOLDER = join(root, '.cache/mutate');
 const RESULTS = join(FOLDER, 'results.json');
@@ -151,17 +151,20 @@ async function tryAll(list: readonly Trial[]): Promise<number> {
   return report(results);
 }
 
-/** The fastest first. */
+/** Those beside the source first, then those of its room, the fastest first. */
 function coveringTests(
   tests: ReadonlyMap<string, TestFile>,
   { file, mutant }: Trial,
   source: string,
 ): readonly (readonly [string, TestFile])[] {
   const sourceHash = hash('sha256', source);
-  const covering = [...tests].filter(([, test]) => runs(test, file, sourceHash, mutant.start));
+  const room = file.split('/', 2).join('/');
+  const distance = (test: string): number =>
+    dirname(test) === dirname(file) ? 0 : test.startsWith(`${room}/`) ? 1 : 2;
   let worth = 0;
-  return covering
-    .toSorted(([, a], [, b]) => a.ms - b.ms)
+  return [...tests]
+    .filter(([, test]) => runs(test, file, sourceHash, mutant.start))
+    .toSorted(([a, one], [b, other]) => distance(a) - distance(b) || one.ms - other.ms)
     .filter(([, { ms }], at) => (worth += ms) <= WORTH_MS || at === 0);
 }
 

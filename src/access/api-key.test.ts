@@ -91,6 +91,44 @@ test('word that arrives while a key is being read is not lost', async () => {
   assert.equal(await outcome(key), 'revoked', 'and not kept');
 });
 
+test('a key that was revoked is refused within five seconds, should no word of it come', async () => {
+  const deaf: Store = { ...store, watch: () => ({ stop: () => undefined }) };
+  const server = await openApiSignIn({ store: deaf, vault, clock });
+  const { key, row } = await make();
+  const verified = async (): Promise<string> => (await server.verify(key, HERE)).type;
+  assert.equal(await verified(), 'accepted');
+  await revokeApiKey({ store, audit, clock }, row.id);
+  await clock.advance(4_999);
+  assert.equal(await verified(), 'accepted', 'from memory');
+  await clock.advance(1);
+  assert.equal(await verified(), 'refused');
+  server.close();
+});
+
+test('what goes on for long hears once its key is revoked or has ended', async () => {
+  const ended: string[] = [];
+  const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+  const { row: one } = await make();
+  const { row: other } = await make({ expiresAt: clock.now() + 60_000 });
+  signIn.onEnd(one, () => ended.push('one'));
+  signIn.onEnd(other, () => ended.push('other'));
+  const gone = signIn.onEnd(one, () => ended.push('gone'));
+  gone.stop();
+  assert.deepEqual([await signIn.holds(one.id), await signIn.holds(other.id)], [true, true]);
+  await revokeApiKey({ store, audit, clock }, one.id);
+  await settled();
+  assert.deepEqual(ended, ['one']);
+  assert.equal(await signIn.holds(one.id), false);
+  await clock.advance(59_999);
+  await settled();
+  assert.equal(await signIn.holds(other.id), true);
+  await clock.advance(1);
+  await settled();
+  assert.deepEqual(ended, ['one', 'other']);
+  assert.equal(await signIn.holds(other.id), false);
+  assert.equal(await signIn.holds('key_unknown'), false);
+});
+
 test('many wrong keys are slowed, a right one never is', async () => {
   const results: string[] = [];
   for (let n = 0; n < 8; n++) results.push(await outcome(new Secret(`postern_${'b'.repeat(31)}${n}`)));

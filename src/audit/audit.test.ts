@@ -60,6 +60,33 @@ test('the same facts have one text, whatever the order of keys and however often
   );
 });
 
+test('the hash of a record covers every fact of it', () => {
+  const record: Omit<AuditRecord, 'hash'> = {
+    seq: 7,
+    at: 1,
+    type: 'signin.local',
+    outcome: 'ok',
+    sessionId: 'ses_1',
+    mailbox: 'alice@contoso.test',
+    data: { reason: 'x' },
+    previous: '00',
+  };
+  const others: Omit<AuditRecord, 'hash' | 'previous'> & { previous: string } = {
+    seq: 8,
+    at: 2,
+    type: 'signin.upstream',
+    outcome: 'failed',
+    sessionId: 'ses_2',
+    mailbox: 'bob@contoso.test',
+    data: { reason: 'y' },
+    previous: '01',
+  };
+  const hashes = Object.entries(others).map(([field, other]) => hashOf({ ...record, [field]: other }));
+  assert.equal(new Set([hashOf(record), ...hashes]).size, 9);
+  // As releases have written it: upgrades go on in the same chain.
+  assert.equal(hashOf(record), 'f5abedc1ccfec4fade6bd5b11aa6b8f597aca9c469c9b31d92d33f41e4f1da5a');
+});
+
 test('notes are written together within 100 ms, 500 at once sooner, records at once', async () => {
   const { table, appends, close } = await bench();
   const clock = new ManualClock();

@@ -287,6 +287,27 @@ test('no session outlasts its time, its token, its mailbox or the gateway', asyn
   await eventually(() => provider.open === 0);
 });
 
+test('a session is not reused by another user of the provider, nor at another server', async (t) => {
+  const { bench, provider } = await scene(t);
+  const endpoint = bench.tokens.endpoints.imap!;
+  await leave(await signedIn(bench));
+  await eventually(() => bench.gateway.resting === 1);
+  bench.tokens.endpoints.imap = { ...endpoint, user: 'shared@contoso.test' };
+  const client = await signedIn(bench);
+  await eventually(() => provider.open === 1);
+  assert.equal(provider.accepted, 2);
+  assert.equal(bench.meter.reused, 0);
+
+  await leave(client);
+  await eventually(() => bench.gateway.resting === 1);
+  const other = await fakeProvider('imap', authority, { capabilities: OFFERED });
+  t.after(() => other.close());
+  bench.tokens.endpoints.imap = { ...other.endpoint, user: 'shared@contoso.test' };
+  await signedIn(bench);
+  assert.equal(other.accepted, 1);
+  await eventually(() => provider.open === 0);
+});
+
 test('eight of a mailbox rest at most, and none where that is turned off', async (t) => {
   const { bench, provider } = await scene(t);
   const clients = await Promise.all(Array.from({ length: 10 }, () => signedIn(bench)));

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { isError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
+import { argon2id } from './argon2.ts';
 import { encrypt, openDataKey, VAULT_ID } from './envelope.ts';
 import { HEADER } from './header.ts';
 import { createKeyFile, credentialKey, environmentKey, fileKey, passphraseKey } from './key-source.ts';
@@ -81,6 +82,11 @@ test('a wrong key, a damaged header and a foreign vault are told apart', async (
     'null',
     JSON.stringify({ ...header, root: flipped }),
     JSON.stringify({ ...header, format: 9 }),
+    ...['format', 'source', 'masterKey', 'check', 'root'].flatMap((field) => [
+      JSON.stringify({ ...header, [field]: undefined }),
+      JSON.stringify({ ...header, [field]: [header[field]] }),
+    ]),
+    JSON.stringify({ ...header, check: 'f'.repeat(63) }),
   ]) {
     kept.map.set(HEADER, broken);
     await assert.rejects(openVault(kept, keyOf(1)), code('vault.damaged'), broken);
@@ -111,6 +117,18 @@ test('a new master key opens everything, the old one nothing; derived keys stay'
   await assert.rejects(rotateMasterKey(settings(), keyOf(1), keyOf(2)), code('vault.locked'));
 });
 
+test('a new master key that cannot be had a second time does not become the only way in', async () => {
+  const kept = settings();
+  await openVault(kept, keyOf(1));
+  const before = kept.map.get(HEADER);
+  let asked = 0;
+  const unsteady = { ...keyOf(2), key: async () => Buffer.alloc(32, ++asked) };
+  await assert.rejects(rotateMasterKey(kept, keyOf(1), unsteady), code('vault.wrong-key'));
+  assert.equal(asked, 2);
+  assert.equal(kept.map.get(HEADER), before);
+  await openVault(kept, keyOf(1));
+});
+
 test('a passphrase opens its vault, in either Unicode form, and no other does', async () => {
   const kept = settings();
   const vault = await openVault(kept, passphraseKey(new Secret('caf\u00e9 au lait, no sugar')));
@@ -124,6 +142,24 @@ test('a passphrase opens its vault, in either Unicode form, and no other does', 
     openVault(kept, passphraseKey(new Secret('caf\u00e9 au lait, no sugar'))),
     code('vault.damaged'),
   );
+});
+
+test('what a header may ask of the machine has bounds, which themselves are allowed', async () => {
+  const passphrase = new Secret('a passphrase');
+  const cost = { salt: Buffer.alloc(16).toString('base64url'), memory: 8_192, passes: 1, lanes: 1 };
+  assert.equal((await argon2id(passphrase, cost)).length, 32);
+  assert.equal((await argon2id(passphrase, { ...cost, passes: 16, lanes: 16 })).length, 32);
+  for (const beyond of [
+    { memory: 8_191 },
+    { memory: 1_048_577 },
+    { memory: 8_192.5 },
+    { passes: 0 },
+    { passes: 17 },
+    { lanes: 0 },
+    { lanes: 17 },
+    { salt: Buffer.alloc(15).toString('base64url') },
+  ])
+    await assert.rejects(argon2id(passphrase, { ...cost, ...beyond }), code('vault.damaged'), JSON.stringify(beyond));
 });
 
 test('the header and everything sealed hold neither key nor value', async () => {

@@ -55,7 +55,7 @@ export async function benchOf(
   names: readonly string[] = ['smtp'],
   endpoint: (mailbox: Mailbox) => string = () => 'smtp.test:587',
   probe?: SentProbe,
-  more: Partial<Pick<DeliveryDeps, 'report' | 'suppressed'>> = {},
+  more: Partial<Pick<DeliveryDeps, 'report' | 'suppressed' | 'limits'>> = {},
 ) {
   const clock = new ManualClock();
   const bed = await openOutboxBed({ clock });
@@ -82,8 +82,8 @@ export async function benchOf(
       owner: `me${deliveries.length}`,
       marks: MARKS,
       ...(probe ? { probe } : {}),
-      ...more,
       limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 3 }),
+      ...more,
       routes: () => Promise.resolve(routes),
     });
     deliveries.push(delivery);

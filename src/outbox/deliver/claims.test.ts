@@ -101,3 +101,22 @@ test('a long attempt stays ours, and closing waits for it', async (t) => {
   assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
   assert.equal(tried.length, 1);
 });
+
+test('whoever goes on prolonging its claim may finish, however long the attempt takes', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { bed, clock, tried, start } = await benchOf(t, async (job) => {
+    await promise;
+    job.mayFinish();
+    return sent(job);
+  });
+  const { message } = await bed.outbox.accept(bed.request(), letter());
+  const delivery = start();
+  while (tried.length === 0) await new Promise((turn) => setImmediate(turn));
+  for (let step = 0; step < 12; step++) {
+    await clock.advance(5_000);
+    await new Promise((turn) => setImmediate(turn));
+  }
+  resolve();
+  await delivery.idle();
+  assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
+});

@@ -9,7 +9,7 @@ import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { type Delivery, type DeliveryDeps, startDelivery } from './delivery.ts';
 import { nextAttempt } from './retry.ts';
 import { silent } from './judge.ts';
-import type { Outcome, Route, SendJob } from './types.ts';
+import type { Outcome, RecipientOutcome, Route, SendJob } from './types.ts';
 
 const UNLIMITED: SendingLimits = { messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 2 };
 const EXCHANGE: SendingLimits = { messagesPerMinute: 30, recipientsPerDay: 10_000, connections: 3 };
@@ -281,6 +281,36 @@ test('some recipients are refused, some put off: each is told apart, and the ref
   );
   assert.equal(found.state.type, 'sent');
   assert.deepEqual([reports.length, log.length], [1, 2]);
+});
+
+test('a retry is for those who wait: whoever has the message or was refused is not named again', async (t) => {
+  const named: string[][] = [];
+  const { bed, clock, start } = await bench(t, ({ recipients }) => {
+    named.push(recipients.map(({ address }) => address));
+    const outcomeOf = (address: string): RecipientOutcome['outcome'] =>
+      address === 'no@x.test' ? 'refused' : address === 'late@x.test' && named.length < 3 ? 'later' : 'delivered';
+    const each = recipients.map(({ address }) => ({ address, outcome: outcomeOf(address), reply: 'x' }));
+    return { type: 'sent', reply: reply('250 OK'), recipients: each };
+  });
+  const recipients = ['yes@x.test', 'no@x.test', 'late@x.test'].map((address) => ({ address }));
+  await bed.outbox.accept(bed.request({ envelope: { from: bed.mailbox.address, recipients } }), letter());
+  const delivery = start();
+  await pass(clock, delivery, 180_000, 10_000);
+  assert.deepEqual(named, [['yes@x.test', 'no@x.test', 'late@x.test'], ['late@x.test'], ['late@x.test']]);
+});
+
+test('a day’s recipients are counted, each of a message, and what is too much waits for the next day', async (t) => {
+  const { bed, clock, log, start } = await bench(t, sent, {
+    limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: 7, connections: 1 }),
+  });
+  const recipients = ['a@x.test', 'b@x.test', 'c@x.test'].map((address) => ({ address }));
+  for (let n = 0; n < 4; n++)
+    await bed.outbox.accept(bed.request({ envelope: { from: bed.mailbox.address, recipients } }), letter());
+  const delivery = start();
+  await pass(clock, delivery, 24 * 3_600_000, 3_600_000);
+  assert.equal(log.length, 2);
+  await pass(clock, delivery, 2 * 3_600_000, 600_000);
+  assert.equal(log.length, 4);
 });
 
 test('refused for good fails at once, what cannot be sent in time fails at its deadline; both are reported', async (t) => {

@@ -306,7 +306,13 @@ class DeliveryLoop implements Delivery {
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
     }
-    await unsettled.end();
+    try {
+      await unsettled.end();
+    } catch (error) {
+      // A store that takes claims and no outcomes: each round would leave more messages in doubt.
+      box.waitUntil = clock.now() + LOOK_MS;
+      throw error;
+    }
   }
 
   async #try(message: OutboxMessage, mailbox: Mailbox, ways: readonly Route[] | 'interrupted'): Promise<Attempted> {

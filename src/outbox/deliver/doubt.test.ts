@@ -186,3 +186,71 @@ for (const [what, before, today, duplicate] of [
     assert.equal(looks > 0, duplicate === 'hardly', 'it is looked for where it would be');
     assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
   });
+
+test('where no copy is kept nobody looks, and a missing copy is not taken for "not sent"', async (t) => {
+  let looks = 0;
+  const probe: SentProbe = { look: () => Promise.resolve((looks++, 'absent')) };
+  const { bed, clock, delivery, story } = await bench(t, [lost, sent], { probe });
+  const { message } = await bed.outbox.accept(bed.request(), letter());
+  await pass(clock, delivery, 300_000, 5_000);
+  assert.equal(looks, 0);
+  const put = (await story(message.id)).find(({ type }) => type === 'deferred')!;
+  assert.deepEqual([put.data['mayBeDuplicate'], put.data['probablyNotSent']], [true, undefined]);
+});
+
+for (const [ways, looks, notSent] of [
+  ['smtp graph', true, true],
+  ['smtp relay:no-copy', true, undefined],
+  ['relay:no-copy', false, undefined],
+  [undefined, true, undefined],
+] as const)
+  test(`what a process that died had in hand, by the ways ${ways}: whether a missing copy says anything`, async (t) => {
+    let looked = 0;
+    const probe: SentProbe = { look: () => Promise.resolve((looked++, 'absent')) };
+    const { bed, clock, delivery, story } = await bench(t, [sent], { probe });
+    await delivery.close();
+    const { message } = await bed.outbox.accept(bed.request(), letter());
+    const now = clock.now();
+    const claim = { mailbox: bed.mailbox.address, now, until: now + 15_000, owner: 'dead', limit: 1 };
+    await bed.store.outbox.claim({ ...claim, ...(ways === undefined ? {} : { ways }) });
+    await clock.advance(300_000);
+    const next = startDelivery({
+      store: bed.store,
+      outbox: bed.outbox,
+      clock,
+      log: nullLog,
+      owner: 'me',
+      marks: MARKS,
+      probe,
+      limits: () => Promise.resolve({ messagesPerMinute: undefined, recipientsPerDay: undefined, connections: 1 }),
+      routes: () => Promise.resolve([]),
+    });
+    t.after(() => next.close());
+    for (let step = 0; step < 4; step++) {
+      await new Promise((turn) => setImmediate(turn));
+      await clock.advance(1_000);
+    }
+    await next.idle();
+    assert.equal(looked > 0, looks);
+    const put = (await story(message.id)).find(({ type }) => type === 'deferred')!;
+    assert.deepEqual([put.data['mayBeDuplicate'], put.data['probablyNotSent']], [true, notSent]);
+  });
+
+test('a claim says which of its ways keep no copy', async (t) => {
+  const ways = [{ name: 'smtp' }, { name: 'relay', leavesNoCopy: true }];
+  const written: (string | undefined)[] = [];
+  const { bed, delivery } = await bench(
+    t,
+    [
+      (job) => {
+        const { state } = job.message;
+        written.push(state.type === 'sending' ? state.ways : undefined);
+        return sent(job);
+      },
+    ],
+    { ways },
+  );
+  await bed.outbox.accept(bed.request(), letter());
+  await delivery.idle();
+  assert.deepEqual(written, ['smtp relay:no-copy']);
+});
