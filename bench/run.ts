@@ -13,7 +13,7 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
@@ -126,7 +126,7 @@ async function startStub(): Promise<ChildProcess> {
   return child;
 }
 
-/** One home for both gateways: a mailbox whose token comes from the sandbox and whose mail servers are the stub. */
+/** A home, copied for each gateway: a database is served by one process. A mailbox whose token comes from the sandbox and whose mail servers are the stub. */
 async function prepareHome(): Promise<{ user: string; password: string; caPath: string }> {
   const sandbox = await startSandbox({ tokenLifetime: 86_400 });
   const ca = readFileSync(join(results, 'certs', 'ca.pem'), 'utf8');
@@ -231,6 +231,7 @@ function startGateway(name: Target, dir: string): ChildProcess {
     limits: { maxConnections: 20_000, maxConnectionsPerAddress: 20_000, ...(values.fresh ? { reuseMs: 0 } : {}) },
   };
   writeFileSync(join(dir, 'postern.yaml'), JSON.stringify(config));
+  cpSync(join(lab, 'home'), join(dir, 'home'), { recursive: true });
   const workers = name === 'postern-2w' ? ['--workers', '2'] : [];
   return spawn(
     process.execPath,
@@ -238,7 +239,7 @@ function startGateway(name: Target, dir: string): ChildProcess {
       '--disable-warning=ExperimentalWarning',
       join(root, 'dist/cli/main.js'),
       '--home',
-      join(lab, 'home'),
+      join(dir, 'home'),
       'serve',
       ...workers,
     ],

@@ -108,6 +108,29 @@ test('nothing of the request becomes a header field of its own, or reads a file'
   assert.doesNotMatch(raw.toString(), /^bcc:/im);
 });
 
+test('ids have their brackets, and one that fits on no line is refused', async () => {
+  const header = async (message: Partial<Composition>): Promise<string> => (await octetsOf(message)).toString();
+  const raw = await header({
+    inReplyTo: '1@x.test',
+    references: ['0@x.test <1@x.test>', ' '],
+    messageId: 'own@x.test',
+  });
+  assert.match(raw, /^In-Reply-To: <1@x\.test>\r\nReferences: <0@x\.test> <1@x\.test>\r$/m);
+  assert.match(raw, /^Message-ID: <own@x\.test>\r$/m);
+  for (const [address, right] of [
+    ['zoe@bücher.example', 'xn--bcher-kva.example'],
+    ['zoe@[127.0.0.1]', '[127.0.0.1]'],
+  ] as const)
+    assert.ok(
+      (await header({ from: { name: '', address } })).match(/^Message-ID: <m_\w+@(.*)>\r$/m)?.[1] === right,
+      address,
+    );
+  await assert.rejects(
+    async () => header({ references: [`<${'x'.repeat(1000)}@x.test>`] }),
+    (error) => isError(error, 'outbox.header'),
+  );
+});
+
 test('addresses are read from the header of a finished message', () => {
   const header =
     'From: "A, B" <a@x.test>\r\nTo: Zoë\r\n <zoe@x.test>, friends: c@x.test, d@x.test;\r\nBCC: c@x.test\r\nX-To: e@x.test\r\n\r\n';

@@ -73,7 +73,9 @@ export interface Reading {
   readonly references: readonly string[];
   readonly text: string;
   readonly html: string;
-  readonly attachments: readonly (readonly [name: string, type: string, cid: string, base64: string])[];
+  /** Of the field X-Note. */
+  readonly note: string;
+  readonly attachments: readonly (readonly [name: string, type: string, cid: string, where: string, base64: string])[];
 }
 
 /** @param called what the reader makes of names */
@@ -89,11 +91,13 @@ export function expected(message: Composition, called = (name: string): string =
     references: message.references ?? [],
     text: endless(message.text ?? ''),
     html: endless(message.html ?? ''),
+    note: message.headers[0]?.value.trim() ?? '',
     attachments: message.attachments
       .map(({ filename, contentType, content, cid = '' }): Reading['attachments'][number] => [
         filename,
         contentType,
         cid,
+        cid !== '' && message.html !== undefined ? 'inline' : 'attachment',
         Buffer.from(content as Uint8Array).toString('base64'),
       ])
       .toSorted(),

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import PostalMime, { type Address } from 'postal-mime';
+import PostalMime, { type Address, decodeWords } from 'postal-mime';
 import { compose } from '../../src/outbox/compose.ts';
 import type { Composition } from '../../src/outbox/composition.ts';
 import { compositions, endless, expected, type Reading } from '../bed/compositions.ts';
 
 const SEED = 10;
-const MESSAGES = 1500;
+const MESSAGES = 400;
 
 const READER = `
 import base64, email, email.policy, json, sys
@@ -26,12 +26,12 @@ for line in sys.stdin:
         if part.is_multipart(): continue
         kind = part.get_content_type()
         if part.get_filename() is not None:
-            attachments.append([part.get_filename(), kind, (part['Content-ID'] or '').strip('<>'), base64.b64encode(part.get_payload(decode=True)).decode()])
+            attachments.append([part.get_filename(), kind, (part['Content-ID'] or '').strip('<>'), part.get_content_disposition(), base64.b64encode(part.get_payload(decode=True)).decode()])
         elif kind == 'text/html': html = part.get_content()
         else: text = part.get_content()
     print(json.dumps({'from': people(message, 'From'), 'to': people(message, 'To'), 'cc': people(message, 'Cc'), 'replyTo': people(message, 'Reply-To'),
         'subject': message['Subject'] or '', 'inReplyTo': message['In-Reply-To'] or '', 'references': (message['References'] or '').split(),
-        'text': text, 'html': html, 'attachments': attachments}))
+        'note': message['X-Note'] or '', 'text': text, 'html': html, 'attachments': attachments}))
 `;
 
 async function written(message: Composition): Promise<Buffer> {
@@ -93,11 +93,13 @@ test('PostalMime reads what was put in', async () => {
         references: (mail.references ?? '').split(/\s+/).filter((id) => id !== ''),
         text: endless(mail.text ?? ''),
         html: endless(mail.html ?? ''),
+        note: decodeWords(mail.headers.find(({ key }) => key === 'x-note')?.value ?? ''),
         attachments: mail.attachments
-          .map(({ filename, mimeType, contentId = '', content }) => [
+          .map(({ filename, mimeType, contentId = '', disposition, content }) => [
             filename ?? '',
             mimeType,
             contentId.replaceAll(/[<>]/g, ''),
+            disposition ?? '',
             Buffer.from(content as ArrayBuffer).toString('base64'),
           ])
           .toSorted(),
