@@ -91,6 +91,7 @@ class ApiSignInCheck implements ApiSignIn {
   async verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult> {
     const client = clientOf(remoteAddress);
     const key = await this.#find(secret);
+    if (key !== undefined) secret.prove();
     const reason = key === undefined ? 'unknown' : this.#refusalOf(key, remoteAddress);
     if (key === undefined || reason !== undefined) {
       // The client's failures alone count: there is no account that could be locked.

@@ -101,6 +101,8 @@ class SignInCheck implements SignIn {
     const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
     const known = trusted ? this.#passwords.get(hash) : undefined;
     const row = known ?? (await this.#fresh(hash));
+    // A right one, whatever it opens: now it must not be seen anywhere. What a stranger tries stays unknown to the scrubber.
+    if (row !== undefined) password.prove();
     const open = trusted ? this.#known(address) : undefined;
     const mailbox = open ?? (await this.#deps.store.mailboxes.opened(address));
     const refusal =

@@ -172,6 +172,35 @@ test('records hold no secret, no endless text and nothing a database would chang
   await close();
 });
 
+test('A52: names of facts, addresses and ids are never masked in a record; quoted texts are', async () => {
+  const { table, close } = await bench();
+  const audit = openAudit(table, new ManualClock());
+  const held = ['remoteAddress', '192.0.2.125', 'carol@fabrikam.test', 'ses_0123456789'].map(
+    (text) => new Secret(text),
+  );
+  const data = { remoteAddress: '192.0.2.125', from: 'carol@fabrikam.test', to: ['carol@fabrikam.test'] };
+  await audit.record({
+    type: 'message.relayed',
+    outcome: 'ok',
+    mailbox: 'carol@fabrikam.test',
+    sessionId: 'ses_0123456789',
+    data: { ...data, reply: 'carol@fabrikam.test is full' },
+  });
+  const [record] = await table.read(0, 1);
+  assert.deepEqual([record?.mailbox, record?.sessionId], ['carol@fabrikam.test', 'ses_0123456789']);
+  assert.deepEqual(record?.data, { ...data, reply: '[secret] is full' });
+  assert.equal(held.length, 4);
+  await close();
+});
+
+test('A66: a list is kept as far as a message has recipients, and one that is cut says how much is missing', () => {
+  const to = Array.from({ length: 100 }, (_, n) => `r${n}@x.test`);
+  assert.deepEqual(clean({ to }), { to });
+  assert.deepEqual(clean({ to: [...to, 'a@x.test', 'b@x.test'] }), { to: [...to, '… and 2 more'] });
+  const facts = clean(Object.fromEntries([...to, 'a', 'b', 'c'].map((name) => [name, 1]))) as Record<string, unknown>;
+  assert.deepEqual([Object.keys(facts).length, facts['…']], [101, '… and 3 more']);
+});
+
 test('the chain tells where it was altered, cut, thinned or reordered', async () => {
   const tampering: Readonly<Record<string, { sql: string; seq: number }>> = {
     altered: { sql: `UPDATE audit SET outcome = 'failed' WHERE seq = 1700`, seq: 1700 },

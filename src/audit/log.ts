@@ -4,7 +4,8 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { AuditKey, AuditTable } from '../store/types.ts';
-import { clean, cleanText } from './clean.ts';
+import { isNaming } from '../base/secret.ts';
+import { clean, cleanName, cleanText } from './clean.ts';
 import type { Audit, AuditEntry } from './types.ts';
 
 export interface AuditOptions {
@@ -146,8 +147,13 @@ function rowOf(entry: AuditEntry, at: number): Row {
     at,
     type: entry.type,
     outcome: entry.outcome,
-    sessionId: entry.sessionId === undefined ? undefined : cleanText(entry.sessionId),
-    mailbox: entry.mailbox === undefined ? undefined : cleanText(entry.mailbox),
+    sessionId: entry.sessionId === undefined ? undefined : cleanName(entry.sessionId),
+    mailbox: entry.mailbox === undefined ? undefined : mailboxOf(entry.mailbox),
     data: clean(entry.data ?? {}) as Row['data'],
   };
+}
+
+/** As a program gave it: where it is no address, it may be a password in the wrong place. */
+function mailboxOf(text: string): string {
+  return isNaming('mailbox', text) ? cleanName(text) : cleanText(text);
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Secret, scrub } from './secret.ts';
+import { Secret, scrub, scrubJson } from './secret.ts';
 
 const kept: Secret[] = [];
 const secret = (value: string): string => {
@@ -32,6 +32,35 @@ test('live secrets are masked by value wherever they stand as a word', () => {
     ['nothing of the kind here', 'nothing of the kind here'],
   ] as const)
     assert.equal(scrub(text), shown);
+});
+
+test('A52: what a stranger offers is masked nowhere until it has proved right', () => {
+  const offered = Secret.offered('remoteAddress');
+  assert.equal(`${String(offered)} ${inspect(offered)}`, '[secret] [secret]');
+  assert.equal(scrub('the remoteAddress was'), 'the remoteAddress was');
+  offered.prove();
+  offered.prove();
+  assert.equal(scrub('the remoteAddress was'), 'the [secret] was');
+});
+
+test('A52: names of facts, addresses and ids stay in a line of JSON, texts do not', () => {
+  const [word, ip, mail] = [secret('appPasswordId'), secret('192.0.2.123'), secret('carol@fabrikam.test')];
+  const line = JSON.stringify({
+    [word]: 'apw_1',
+    remoteAddress: ip,
+    mailbox: mail,
+    list: { from: mail },
+    why: ip,
+    msg: word,
+  });
+  assert.equal(
+    scrubJson(line),
+    `{"appPasswordId":"apw_1","remoteAddress":"192.0.2.123","mailbox":"carol@fabrikam.test","list":{"from":"carol@fabrikam.test"},"why":"[secret]","msg":"[secret]"}`,
+  );
+  for (const text of [`a "${ip}": b`, `"remoteAddress":"${ip}"`, `it is ${mail}`])
+    assert.ok(!scrubJson(JSON.stringify({ text })).includes(text.includes(ip) ? ip : mail), text);
+  const swapped = secret('hjk7qpabcdefghjkmnpqrs0123');
+  assert.equal(scrubJson(JSON.stringify({ mailbox: swapped })), '{"mailbox":"[secret]"}');
 });
 
 test('what looks like a token is masked even when nobody told us', () => {

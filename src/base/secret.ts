@@ -3,14 +3,32 @@ import { inspect } from 'node:util';
 
 /**
  * A secret text. Prints, logs and serialises as `[secret]`; the only way out is {@link Secret.reveal}, easy to grep.
- * Every live secret is known to {@link scrub}, so that a value quoted by somebody else's error is caught as well.
+ * Every live secret is known to {@link scrub}, so that a value quoted by somebody else's error is caught as well; one that a
+ * stranger offers only once it has proved right.
  */
 export class Secret {
   readonly #value: string;
+  /** {@link scrub} looks for it. */
+  #known = false;
 
-  constructor(value: string) {
+  constructor(value: string, known = true) {
     this.#value = value;
-    if (value.length >= SCRUB_FROM) remember(this, value);
+    if (known) this.prove();
+  }
+
+  /**
+   * What somebody gives who has not signed in. It prints as `[secret]` like any other, but {@link scrub} does not know it: else
+   * anybody could choose which words disappear from the log, by trying them as passwords.
+   */
+  static offered(value: string): Secret {
+    return new Secret(value, false);
+  }
+
+  /** It is a secret of this installation, so {@link scrub} looks for it from now on. */
+  prove(): void {
+    if (this.#known) return;
+    this.#known = true;
+    if (this.#value.length >= SCRUB_FROM) remember(this, this.#value);
   }
 
   reveal(): string {
@@ -36,11 +54,55 @@ export class Secret {
  */
 export function scrub(text: string): string {
   if (text.length < SCRUB_FROM) return text;
-  const known = maskKnown(text);
+  return maskShapes(maskKnown(text));
+}
+
+/**
+ * The same for a finished line of JSON. Names of facts stay, and so does what names a thing or a peer: `remoteAddress`, ids and
+ * mail addresses. Other programs read the log by them, and a secret that happens to look like one must not take them away.
+ */
+export function scrubJson(line: string): string {
+  if (line.length < SCRUB_FROM) return line;
+  return maskShapes(maskKnown(line, isNamingInJson));
+}
+
+/**
+ * Whether a fact of this name tells only which thing or peer is meant, so that its text is never quoted from somewhere. What should
+ * be a mail address may be a password that somebody typed in its place, so it has to look like one.
+ */
+export function isNaming(name: string, text: string): boolean {
+  return IDENTIFIERS.has(name) || (ADDRESSES.has(name) && text.includes('@'));
+}
+
+function isNamingInJson(line: string, from: number, to: number): boolean {
+  if (line[from - 1] !== '"' || line[from - 2] === '\\' || line[to] !== '"') return false;
+  if (line[to + 1] === ':') return true;
+  const name = /"(\w{1,30})":"$/.exec(line.slice(Math.max(0, from - LONGEST_NAME), from))?.[1];
+  return name !== undefined && isNaming(name, line.slice(from, to));
+}
+
+function maskShapes(known: string): string {
   // Hardly any line has the shape of one; looking once for how they begin takes a third of looking for each.
   if (!SHAPE.test(known)) return known;
   return maskTokens(known).replace(BEARER, `$1${MASK}`).replace(SASL, MASK).replace(FIELD, `$1${MASK}`);
 }
+
+/** Names of facts in the log and the audit log whose texts are made here. */
+const IDENTIFIERS: ReadonlySet<string> = new Set([
+  'apiKeyId',
+  'appPasswordId',
+  'applicationId',
+  'grantId',
+  'id',
+  'messageId',
+  'remoteAddress',
+  'requestId',
+  'sessionId',
+  'time',
+]);
+const ADDRESSES: ReadonlySet<string> = new Set(['address', 'from', 'mailbox', 'to', 'user']);
+/** Of the name of a fact, with its quotes and colon. */
+const LONGEST_NAME = 34;
 
 const MASK = '[secret]';
 /** Shorter values are no secrets of ours (an app password has 26 characters) and masking them would garble ordinary text. */
@@ -97,7 +159,8 @@ function count<Key>(counts: Map<Key, number>, key: Key, more: 1 | -1): number {
   return now;
 }
 
-function maskKnown(text: string): string {
+/** @param isKept whether a word, from and to, stays although it is a secret's value */
+function maskKnown(text: string, isKept?: (text: string, from: number, to: number) => boolean): string {
   let masked = '';
   let from = 0;
   for (let start = 0; start < text.length; start++) {
@@ -113,7 +176,7 @@ function maskKnown(text: string): string {
     if (end - start >= SCRUB_FROM && (divided || STOPS.has(last) || lengths.has(end - start))) {
       const word = text.slice(start, end);
       const shown = maskWord(word);
-      if (shown !== word) {
+      if (shown !== word && isKept?.(text, start, end) !== true) {
         masked += text.slice(from, start) + shown;
         from = end;
       }

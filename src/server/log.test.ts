@@ -1,6 +1,7 @@
 /** Nothing secret leaves by the log, wherever it hides. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { baseError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
 import { openLog } from './log.ts';
@@ -42,6 +43,19 @@ test('by key and by shape, also when nobody called it a secret', () => {
   });
   for (const bad of ['hunter2hunter2', 'plain-value-1', '0.AAAA-long-opaque', jwt, 'dXNlcj1hbGlj'])
     assert.ok(!text.includes(bad), bad);
+});
+
+test('A52: a secret that is spelled like the name of a fact, or like an address, takes neither out of a line', () => {
+  const held = ['remoteAddress', '192.0.2.124'].map((value) => new Secret(value));
+  const say = (log: ReturnType<typeof openLog>): void =>
+    log.warn({ remoteAddress: '192.0.2.124', reason: 'x 192.0.2.124', password: 'hunter2' }, 'sign-in refused');
+  assert.match(
+    written(say),
+    /"remoteAddress":"192\.0\.2\.124","reason":"x \[secret\]","password":"\[secret\]","msg":"sign-in refused"\}\n$/,
+  );
+  const text = stripVTControlCharacters(written(say, 'text'));
+  assert.match(text, /sign-in refused remoteAddress=192\.0\.2\.124 reason=x \[secret\] password=\[secret\]\n$/);
+  assert.equal(held.length, 2);
 });
 
 test('lines are JSON with level, time, message and the facts', () => {

@@ -5,7 +5,7 @@ import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { PosternError } from '../base/error.ts';
 import type { Log, LogFields } from '../base/log.ts';
-import { scrub } from '../base/secret.ts';
+import { isNaming, scrub, scrubJson } from '../base/secret.ts';
 import { LineWriter, type LogLosses, type Outlet, standardError } from './log-writer.ts';
 
 export interface LogOptions {
@@ -24,7 +24,7 @@ export interface ServerLog extends Log {
 export function openLog(options: LogOptions, outlet: Outlet = standardError()): ServerLog {
   const text = options.format === 'text' || (options.format === 'auto' && outlet.isTTY);
   const who = cluster.isWorker ? { worker: process.pid } : null;
-  const shape = text ? asText : (line: string): string => line;
+  const shape = text ? asText : scrubJson;
   const lines = new LineWriter(outlet, (lost, why) =>
     shape(
       `${JSON.stringify({
@@ -39,7 +39,7 @@ export function openLog(options: LogOptions, outlet: Outlet = standardError()): 
   );
   const destination: DestinationStream = {
     // Scrubbing the finished line catches a secret wherever it hides: nested keys, messages, stacks.
-    write: (line: string) => lines.write(scrub(shape(line))),
+    write: (line: string) => lines.write(shape(line)),
   };
   const logger = pino(
     {
@@ -109,8 +109,14 @@ function asText(line: string): string {
   const { level, time, msg, ...facts } = JSON.parse(line) as Record<string, unknown>;
   const colour = level === 'error' ? 'red' : level === 'warn' ? 'yellow' : 'dim';
   const rest = Object.entries(facts)
-    .map(([key, value]) => `${key}=${printable(typeof value === 'string' ? value : JSON.stringify(value))}`)
+    .map(([key, value]) => asFact(key, typeof value === 'string' ? value : JSON.stringify(value)))
     .join(' ');
   const word = styleText(colour, String(level).padEnd(5));
-  return `${String(time).slice(11, 19)} ${word} ${printable(String(msg))}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
+  return `${String(time).slice(11, 19)} ${word} ${printable(scrub(String(msg)))}${rest === '' ? '' : ` ${styleText('dim', rest)}`}\n`;
+}
+
+function asFact(key: string, value: string): string {
+  // With its name, which may be what tells that it is a secret; the name itself stays.
+  const shown = isNaming(key, value) ? value : scrub(`${key}=${value}`).replace(/^[^=]*=/, '');
+  return `${key}=${printable(shown)}`;
 }

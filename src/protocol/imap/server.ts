@@ -175,7 +175,7 @@ class NotAuthenticated {
       reader.space();
       const user = utf8(reader.astring());
       reader.space();
-      const secret = new Secret(utf8(reader.astring()));
+      const secret = Secret.offered(utf8(reader.astring()));
       reader.end();
       credentials = { mechanism: 'LOGIN', user, secret };
     } catch (error) {

@@ -128,7 +128,7 @@ class Authorization {
       credentials = {
         mechanism: 'PLAIN',
         user: utf8(Buffer.from(user, 'latin1')),
-        secret: new Secret(utf8(Buffer.from(argument ?? '', 'latin1'))),
+        secret: Secret.offered(utf8(Buffer.from(argument ?? '', 'latin1'))),
       };
     } catch (error) {
       return this.#wrong(asError(error).message);

@@ -22,7 +22,7 @@ export function readPairs(text: string): ReadonlyMap<string, string> {
 export function bearerToken(pairs: ReadonlyMap<string, string>): Secret {
   const match = /^bearer +([^\s]*)$/i.exec(pairs.get('auth') ?? '');
   if (!match) throw protocolError('sasl.malformed', 'the bearer message holds no bearer token');
-  return new Secret(match[1]!);
+  return Secret.offered(match[1]!);
 }
 
 /** Reads a server's failure report; whatever it is, its text is kept. */

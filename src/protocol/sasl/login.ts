@@ -28,7 +28,7 @@ export function loginServer(): ServerMechanism {
         user = utf8(response);
         return { type: 'challenge', send: Buffer.from('Password:') };
       }
-      const secret = new Secret(utf8(response));
+      const secret = Secret.offered(utf8(response));
       return { type: 'credentials', credentials: { mechanism: 'LOGIN', user, secret } };
     },
   };

@@ -29,7 +29,7 @@ export function plainServer(): ServerMechanism {
         throw protocolError('sasl.malformed', 'the PLAIN message does not have three parts');
       const actAs = utf8(response.subarray(0, first));
       const user = utf8(response.subarray(first + 1, second));
-      const secret = new Secret(utf8(response.subarray(second + 1)));
+      const secret = Secret.offered(utf8(response.subarray(second + 1)));
       return {
         type: 'credentials',
         credentials: { mechanism: 'PLAIN', user, secret, ...(actAs === '' || actAs === user ? {} : { actAs }) },

@@ -149,7 +149,7 @@ async function signIn(c: ApiContext, deps: ApiDeps): Promise<void> {
   }
   if (scheme.toLowerCase() !== 'bearer' || token === '')
     throw apiError('api.key', 'the request has no API key', { detail: { scheme: 'Bearer' } });
-  const result = await deps.signIn.verify(new Secret(token), peer.address);
+  const result = await deps.signIn.verify(Secret.offered(token), peer.address);
   if (result.type === 'accepted') {
     c.set('key', result.key);
     return;

@@ -93,7 +93,7 @@ export async function openApi(instance: Instance, registry?: Registry): Promise<
       if (config.console.insecurePublic || isLoopback(peer.address)) return true;
       const token = /^bearer +(\S+)$/i.exec(incoming.headers.authorization ?? '')?.[1];
       if (token === undefined || !peer.isPrivate) return false;
-      const result = await signIn.verify(new Secret(token), peer.address);
+      const result = await signIn.verify(Secret.offered(token), peer.address);
       return result.type === 'accepted' && allows(result.key, 'metrics:read');
     },
     async close() {
