@@ -23,7 +23,7 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Tests that read the sources and documents instead of running them. */
-const SOURCE_TESTS = ['test/layers.test.ts', 'test/package.test.ts', 'test/docs.test.ts'];
+const SOURCE_TESTS = ['test/layers.test.ts', 'test/package.test.ts', 'test/docs.test.ts', 'test/rfcs.test.ts'];
 
 /** Runs the static checks, two at a time (the machine has two cores). Gives the names of those that failed. */
 export async function check(say: (line: string) => void): Promise<readonly string[]> {

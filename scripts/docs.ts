@@ -14,6 +14,7 @@ import { apiDocument } from '../src/server/api/app.ts';
 import { configSchema } from '../src/server/config.ts';
 import { version } from '../src/server/version.ts';
 import { manPage } from './man-page.ts';
+import { rfcTables } from './rfcs.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
@@ -25,6 +26,7 @@ export function pages(): ReadonlyMap<string, string> {
     ['docs/postern.1', manPage(program(), version, EXIT_CODES)],
     ['docs/configuration.md', configurationPage()],
     ['docs/errors.md', errorPage()],
+    ['docs/rfcs.md', rfcPage()],
     ['docs/acts.md', actPage()],
     ['docs/sandbox-faults.md', faultPage()],
     ['docs/openapi.json', `${JSON.stringify(apiDocument(version), null, 2)}\n`],
@@ -337,6 +339,21 @@ function errorPage(): string {
       ),
       '',
     ]),
+  ]);
+}
+
+// RFCs
+
+function rfcPage(): string {
+  return page([
+    '# RFCs',
+    MADE,
+    '',
+    'The sections that the code follows, where (folders of `src/`), and the tests that hold them, as both cite them: first those of',
+    'the protocols Postern is made of, then all others. Where those have no test, `test/rfcs.test.ts` says why; of the others a',
+    'test may well hold what it does not name.',
+    '',
+    ...rfcTables(),
   ]);
 }
 

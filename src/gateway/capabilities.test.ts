@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { commonExtensions, imapAfterSignIn } from './capabilities.ts';
 
+// RFC 9051 §7.1
 test('Exchange’s capabilities after sign-in lose what belongs to signing in', () => {
   const exchange =
     'IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+ ENABLE IMAP4rev2';
@@ -17,6 +18,7 @@ test('nothing that leads out of the signed-in state is announced', () => {
   ]);
 });
 
+// RFC 5321 §4.1.1.1
 test('EHLO before sign-in has what all providers have, and the smallest SIZE', () => {
   const exchange = [
     'SIZE 157286400',
@@ -59,6 +61,7 @@ test('parameters that differ are not announced', () => {
   );
 });
 
+// RFC 2449 §5
 test('CAPA before sign-in leaves out what is ours or works only before sign-in', () => {
   assert.deepEqual(
     commonExtensions('pop3', [['TOP', 'UIDL', 'SASL PLAIN XOAUTH2', 'USER', 'UTF8 USER', 'STLS', 'PIPELINING']]),

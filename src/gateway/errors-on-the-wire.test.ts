@@ -113,6 +113,7 @@ async function reply(client: Client, protocol: Protocol, mail = false): Promise<
 for (const [what, code, ...expected] of signInRows) {
   for (const [column, protocol] of PROTOCOLS.entries()) {
     if (expected[column] === '–') continue; // it cannot happen there
+    // RFC 9051 §7.1, RFC 5530 §3, RFC 2449 §8, RFC 5321 §4.2, RFC 4954 §6
     test(`${protocol}: ${what}`, async (t) => {
       const ways = causes[code!];
       assert.ok(ways, `a way to ${code}`);

@@ -61,6 +61,7 @@ test('B15: an hour and a half of the tenant does not end a session that is not i
   wire.destroy();
 });
 
+// RFC 1939 §4, RFC 2449 §8.1.2
 test('B10: a maildrop that is in use at the provider is in use here, not a wrong password', async () => {
   tenant.sandbox.faults.set('pop3-in-use');
   const wire = await Wire.open(tenant.pop3);

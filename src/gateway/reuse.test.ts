@@ -172,6 +172,7 @@ test('a LOGOUT that had to wait for a command of ours goes to the provider', asy
   assert.equal(bench.gateway.resting, 0);
 });
 
+// RFC 9051 §6.4.2
 test('a server without UNSELECT gets its session back only when nothing is selected', async (t) => {
   const { bench, provider } = await scene(t, {}, ['IMAP4rev1']);
   const selected = await signedIn(bench);

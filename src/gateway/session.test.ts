@@ -257,6 +257,7 @@ test('connections beyond the limits are refused in the protocol’s words, also 
   assert.match(await (await bench.client()).line(), /^\* OK/);
 });
 
+// RFC 9051 §7.1.5
 test('W10: drain refuses new connections, ends idle sessions at once, lets work under way end, then says goodbye', async (t) => {
   const { bench } = await scene(t, {}, { limits: { drainMs: 60_000 } });
   const idle = await signedIn(bench);

@@ -74,6 +74,7 @@ describe('scopes', () => {
     assert.throws(() => scopesFor(resolveProvider(application('yandex')), ['pop3']), { code: 'oauth.not-granted' });
   });
 
+  // RFC 6749 §3.3
   test('comparison ignores case and sign-in scopes, and finds what is missing and what is too much', () => {
     const needed = scopesFor(microsoft, ['imap']);
     assert.deepEqual(compareScopes(needed, ['HTTPS://outlook.office.com/imap.accessasuser.all']), {
@@ -138,6 +139,7 @@ describe('answers', () => {
   const failed = (status: number, body?: Record<string, unknown>, headers = {}) =>
     errorFrom({ status, headers, body }, clock);
 
+  // RFC 6749 §5.2
   test('a failing token endpoint never looks like a wrong password', () => {
     fc.assert(
       fc.property(
@@ -163,6 +165,7 @@ describe('answers', () => {
     assert.deepEqual([error.detail['suberror'], error.detail['trace_id']], ['bad_token', 'x']);
   });
 
+  // RFC 9110 §10.2.3
   test('Retry-After is seconds or a date, and bounded', () => {
     const at = (value: string) =>
       (failed(429, {}, { 'retry-after': value }).retryAt?.getTime() ?? Number.NaN) - clock.now();
@@ -172,6 +175,7 @@ describe('answers', () => {
     assert.equal(failed(429, {}, { 'retry-after': 'soon' }).retryAt, undefined);
   });
 
+  // RFC 6749 §5.1
   test('tokens without a lifetime live an hour; without a token they are garbled', () => {
     const answer = (body: Record<string, unknown>) => tokensFrom({ status: 200, headers: {}, body }, ['a'], clock);
     assert.equal(answer({ access_token: 'tttttttttt' }).expiresAt - clock.now(), 3_600_000);

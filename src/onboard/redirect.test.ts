@@ -6,6 +6,7 @@ import { listenForRedirect } from './loopback.ts';
 import { pasteBack, readPasted } from './paste-back.ts';
 
 describe('loopback redirect', () => {
+  // RFC 6749 §4.1.2, RFC 8252 §7.3
   test('only the answer with our state ends the wait, and it is told so', async () => {
     const redirect = await listenForRedirect({ open: () => undefined });
     const waiting = redirect.wait(`https://login.example/authorize?state=ours`);

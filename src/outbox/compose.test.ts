@@ -57,6 +57,7 @@ test('every part comes back as it went in', async () => {
   assert.equal(found['old.eml']?.toString(), 'From: a\n\nb');
 });
 
+// RFC 5322 §2.1, §2.1.1
 test('any text and any octets survive, with CRLF and lines of a bounded length', async () => {
   await fc.assert(
     fc.asyncProperty(

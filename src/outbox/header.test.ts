@@ -38,6 +38,7 @@ describe('who a message is from', () => {
     assert.rejects(taken(header, change), (thrown) => isError(thrown, error), header);
   const nobody = { envelope: { from: '', recipients: [{ address: 'bob@x.test' }] } };
 
+  // RFC 5322 §3.6.2
   test('S5: From and Sender name the mailbox or what is declared for it, whichever way the message came', async () => {
     for (const source of ['smtp', 'http', 'sendmail', 'device'] as const) {
       for (const good of [
@@ -54,6 +55,7 @@ describe('who a message is from', () => {
     }
   });
 
+  // RFC 5322 §3.4, §3.6
   test('S5: what readers take for two different addresses is refused', async () => {
     for (const twisted of [
       `From: ${CEO} <${ALICE}>`,
@@ -97,6 +99,7 @@ describe('who a message is from', () => {
     });
   });
 
+  // RFC 5321 §4.5.5
   test('S5: only reports and automatic answers have no sender, and speak for nobody else', async () => {
     await refused(`From: ${ALICE}`, nobody);
     await refused(`From: ${CEO}\nContent-Type: multipart/report; boundary=b`, nobody);
@@ -150,6 +153,7 @@ describe('who a message is from', () => {
     );
   });
 
+  // RFC 5322 §4.5
   test('A1b, A1f: space before a colon is part of a field and does not leave; what is no field is refused', async () => {
     await refused(`From : ${CEO}\nSubject: x`);
     await refused(`From \t: ${CEO}\nSubject: x`);
@@ -166,6 +170,7 @@ describe('who a message is from', () => {
     await refused(`Subject: x\nFrom alice Mon Sep 17`, {}, 'outbox.header');
   });
 
+  // RFC 5322 §2.2
   test('B4: a header line that is none is an error that says which', async () => {
     for (const [header, line] of [
       ['Hello world', 1],
@@ -191,6 +196,7 @@ describe('who a message is from', () => {
     }
   });
 
+  // RFC 5322 §3.6.6
   test('B5: who resends a message is checked, and may leave its author only by sendmail', async () => {
     const resent = `Resent-From: ${ALICE}\nResent-To: new@x.test\nResent-Bcc: hidden@x.test\nFrom: far@x.test\nTo: list@x.test`;
     await refused(resent);
@@ -206,6 +212,7 @@ describe('who a message is from', () => {
       );
   });
 
+  // RFC 5321 §4.5.3.1.3
   test('B7: a local part is as long as a path may be', async () => {
     const reply = `reply+${'A'.repeat(80)}@reply.github.test`;
     await taken(`From: ${ALICE}\nTo: ${reply}`, { envelope: { from: ALICE, recipients: [{ address: reply }] } });
@@ -219,6 +226,7 @@ describe('who a message is from', () => {
   });
 });
 
+// RFC 5322 §3.6.6
 test('B5: the newest resending says whom a message goes to', () => {
   const fields = [
     'Received: by x',
@@ -236,6 +244,7 @@ test('B5: the newest resending says whom a message goes to', () => {
   assert.deepEqual(read(fields.slice(6)), { from: 'far@x.test', recipients: ['list@x.test', 'secret@x.test'] });
 });
 
+// RFC 5322 §3.4
 test('lists of addresses are read as RFC 5322 has them', () => {
   const read = (text: string) => readAddressList(text);
   const one = (text: string) => read(text).addresses.map(({ name, address }) => [name, address]);

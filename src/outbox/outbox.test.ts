@@ -7,7 +7,7 @@ import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/
 import { ManualClock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
 import { CHUNK_OCTETS } from './body.ts';
-import { isAddress } from './address.ts';
+import { isAddress, sameAddress } from './address.ts';
 import { MAX_HEADER } from '../protocol/mime/header-fields.ts';
 import { editMailbox } from '../store/edit.ts';
 
@@ -27,6 +27,7 @@ describe('acceptance', () => {
   const accept = (text: string | Uint8Array[], change = {}) =>
     bed.outbox.accept(bed.request(change), typeof text === 'string' ? letter(text) : text);
 
+  // RFC 5322 §3.3
   test('a message is kept octet for octet; From, Message-ID and Date are added only where they are missing', async () => {
     const whole =
       'From: Alice <alice@contoso.test>\nMessage-ID: <1@x>\nDate: Sat, 21 Nov 2026 10:00:00 +0000\nX-Long: a\n b\n\nbody\n.\n';
@@ -255,6 +256,7 @@ describe('acceptance', () => {
   });
 });
 
+// RFC 5321 §4.1.2, RFC 6531 §3.3
 test('addresses: what mail can go to', () => {
   for (const good of [
     'a@b',
@@ -272,6 +274,11 @@ test('addresses: what mail can go to', () => {
       assert.equal(isAddress(`a@${text}${bad}`), false);
     }),
   );
+});
+
+test('the case of an address is no difference (RFC 5321 §2.4)', () => {
+  assert.ok(sameAddress('Alice@Contoso.test', 'alice@contoso.test'));
+  assert.ok(!sameAddress('alice@contoso.test', 'alice@contoso.test.'));
 });
 
 test('A27: an address has no control, format or separator characters, whatever the alphabet', () => {

@@ -141,6 +141,7 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const) {
       assert.equal(ending.said, '');
     });
 
+  // RFC 9051 §7.1, RFC 1939 §4, RFC 5321 §3.1
   test(`${protocol}: a greeting that turns us away is told from one that says not now`, async () => {
     const later = { imap: '* BYE busy\r\n', pop3: '-ERR busy\r\n', smtp: '421 busy\r\n' }[protocol];
     assert.equal(failed(await meet(protocol, later, () => ''), 'wire.closed').kind, 'later');
@@ -175,6 +176,7 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const) {
     failed(await meet(protocol, GREETING[protocol], twice), 'sasl.malformed');
   });
 
+  // RFC 5530 §3, RFC 3206 §4, RFC 4954 §6
   test(`${protocol}: refused and not now are kept apart, the words are kept whole and the token is not in them`, async () => {
     const no = {
       imap: 'p1 NO [AUTHENTICATIONFAILED] für dich nicht\r\n',
@@ -217,6 +219,7 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const) {
   });
 }
 
+// RFC 5321 §4.2.1
 test('imap: endless untagged lines, pop3: endless capabilities, smtp: endless reply', async () => {
   const untagged = await meet('imap', GREETING.imap, () => '* OK still here\r\n'.repeat(500));
   failed(untagged, 'wire.syntax');

@@ -126,6 +126,7 @@ for (const protocol of PROTOCOLS) {
     assert.equal(await harmless.result, 'closed');
   });
 
+  // RFC 9051 §6.3–6.4, RFC 1939 §5
   test(`${protocol}: a command of the wrong state is refused, and the session goes on`, async () => {
     const talk = new Talk(protocol);
     const early = { imap: 'a SELECT INBOX\r\n', pop3: 'RETR 1\r\n', smtp: 'MAIL FROM:<a@b.test>\r\n' }[protocol];
@@ -168,6 +169,7 @@ for (const protocol of PROTOCOLS) {
     limit.cancel();
   });
 
+  // RFC 7628 §3.2.2, §3.2.3
   test(`${protocol}: a refused bearer token is reported first; any answer will do, a hang-up too`, async () => {
     const start = protocol === 'imap' ? 'a AUTHENTICATE' : 'AUTH';
     for (const [name, message, report] of [
@@ -206,6 +208,7 @@ for (const protocol of PROTOCOLS) {
     assert.equal((await talk.heard()).length, 0);
   });
 
+  // RFC 9051 §6.2.2, RFC 5034 §4, RFC 4954 §4
   test(`${protocol}: responses that cannot be read are refused, and the next one counts`, async () => {
     const talk = new Talk(protocol);
     const start = protocol === 'imap' ? 'a AUTHENTICATE' : 'AUTH';

@@ -140,6 +140,7 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const)
   for (const tls of ['none', 'starttls', 'implicit'] as const)
     for (const mechanism of ['PLAIN', 'LOGIN', 'XOAUTH2', 'OAUTHBEARER'] as const satisfies readonly MechanismName[])
       for (const secret of ['right', `right${'x'.repeat(2500)}`, 'wrong'])
+        // RFC 9051 §6.1–6.2, §6.2.1, RFC 5321 §4.1–4.2, RFC 3207 §4.2
         test(`${protocol}, ${tls}, ${mechanism}, ${secret.length > 9 ? 'a long' : 'the'} ${secret.slice(0, 5)} secret`, async (t) => {
           const door = await openDoor(t, protocol, tls);
           const conn = await enter(t, door.port, tls);
@@ -189,6 +190,7 @@ for (const protocol of ['imap', 'pop3', 'smtp'] as const)
     assert.deepEqual(await door.rest, tail);
   });
 
+// RFC 1939 §7, RFC 9051 §4.3
 test('POP3 USER and PASS keep spaces; IMAP LOGIN takes atoms, quoted strings and literals', async (t) => {
   const pop3 = await openDoor(t, 'pop3', 'none');
   await (await enter(t, pop3.port, 'none')).write('USER a b\r\nPASS right  one \r\n');

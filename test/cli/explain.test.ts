@@ -106,3 +106,9 @@ test('D26: every code of the outbox that a person or a program meets is explaine
     assert.match(explanationOf(code) ?? '', /Next: /, code);
   }
 });
+
+test('a reply that nobody has written down is explained by its digits (RFC 5321 §4.2.1, RFC 3463 §3)', () => {
+  const text = textOf('459 4.3.99');
+  assert.match(text, /SMTP 459 4\.3\.99: .*(?:later|again|passes|now)/);
+  assert.match(text, /The middle digit 3 is about /);
+});

@@ -147,6 +147,7 @@ test('SendAs denied: failed at once, and the sender finds a report with the reas
   assert.match(report, /Subject: letter \d+/);
 });
 
+// RFC 3461 §4.1
 test('whoever wants no report gets none, whoever asked for word of success gets it', async () => {
   const before = reports().length;
   sandbox.faults.set('smtp-recipient-unknown', { times: 1 });

@@ -117,6 +117,7 @@ test('S6: the server of one recipient, which knows the envelope id, says nothing
   assert.equal(await isSuppressed('victim2@fabrikam.test'), false);
 });
 
+// RFC 3463 §3.2
 test('a report is tied to its message once, and an address that does not exist is not written to again', async () => {
   const gone = 'gone@fabrikam.test';
   const message = await sentMessage(gone);
@@ -182,6 +183,7 @@ test('a message handed over once for each recipient under one Message-ID is no p
   assert.deepEqual(await eventsOf(mine), ['accepted', 'bounced'], 'tied to the one that went there');
 });
 
+// RFC 3461 §4.4
 test('a server that gives back the envelope id is believed, with the original or without it', async () => {
   const gone = ['gone1@fabrikam.test', 'gone2@fabrikam.test'] as const;
   const message = await sentMessage(gone);

@@ -60,6 +60,7 @@ describe('token engines', () => {
       open(bed.server.clients.confidential.id, { type: 'secret', secret: secretOf(secret) });
 
     describe(kind, () => {
+      // RFC 6749 §4.4
       test('a client secret gives a token in one request, without a refresh token', async () => {
         const requests = bed.server.requests.length;
         const answer = await bySecret().appOnly(SCOPES);

@@ -19,6 +19,7 @@ describe('consent at a real authorization server', () => {
   });
   after(() => bed.close());
 
+  // RFC 6749 §4.1, §4.1.3, RFC 7636 §4.1
   test('authorization code with PKCE stores a grant for the person who was asked for', async () => {
     const application = await bed.application();
     const { grant, mailbox } = await bed.connect({ application, protocols: ['imap', 'smtp'] });
@@ -98,6 +99,7 @@ describe('consent, other ways', () => {
   });
   after(() => bed.close());
 
+  // RFC 8628 §3.2
   test('device code: the person enters the code elsewhere', async () => {
     const application = await bed.application();
     const clock = new ManualClock(Date.now());
@@ -136,6 +138,7 @@ describe('consent, other ways', () => {
     ['access_denied', 'oauth.consent-declined'],
     ['expired_token', 'oauth.consent-expired'],
   ] as const) {
+    // RFC 8628 §3.5
     test(`device code ends at ${error}`, async () => {
       const clock = new ManualClock(Date.now());
       bed.server.failNext.push({ status: 400, body: { error } });

@@ -211,6 +211,7 @@ const step = (from: Record<string, Step>): fc.Arbitrary<readonly [Step, number, 
 
 const RUNS = Number(process.env['POSTERN_SOAK_RUNS'] ?? 150);
 
+// RFC 9051 §6.3.2, §6.3.3, §6.4.1, §7.4, §7.5
 test('whatever is played, what the program was told is true', async () => {
   const ends = new Map<string, number>();
   await fc.assert(

@@ -50,6 +50,7 @@ test('between commands a session is moved before its token ends', async (t) => {
   assert.match(session.heard[1]!, /SELECT "INBOX"/);
 });
 
+// RFC 9051 §7.5.1
 test('with a message expunged meanwhile the move waits for a command that may tell it', async (t) => {
   const session = await start(t);
   await selected(session);
@@ -111,6 +112,7 @@ test('the end of the token that nobody announced is survived by the next command
   await assertLost(session, session.program.ask('STORE 1 +FLAGS (\\Deleted)'));
 });
 
+// RFC 9051 §2.3.1.1
 test('a mailbox that is another one now ends the session', async (t) => {
   const session = await start(t);
   session.mailbox.create('Work').add(Buffer.from('x'), 0);
@@ -144,6 +146,7 @@ test('without consent the client is told so, and an outage is waited for', async
   await assert.rejects(session.program.ask('NOOP'), /\* BYE the consent for alice@contoso\.test has ended/);
 });
 
+// RFC 9051 §6.1.3
 test('LOGOUT needs no new server', async (t) => {
   const session = await start(t);
   await selected(session);
@@ -156,6 +159,7 @@ test('LOGOUT needs no new server', async (t) => {
   assert.ok(session.ended);
 });
 
+// RFC 9051 §7.2.2
 test('capabilities that cannot be kept are hidden, and refused when used anyway', async (t) => {
   const session = await start(t);
   await session.program.ask('CAPABILITY');

@@ -35,6 +35,7 @@ const response = fc.oneof(
   ),
 );
 
+// RFC 9051 §2.2, §4.3
 test('responses pass unchanged, and the lines that matter are the same, however they are cut', () => {
   fc.assert(
     fc.property(fc.array(response, { maxLength: 12 }), sizes, fc.boolean(), (responses, pieces, fetches) => {
@@ -116,6 +117,7 @@ const clientCommand = fc.oneof(
   fc.tuple(octets, octets).map(([a, b]) => `SEARCH TEXT {${a.length}+}\r\n${a} TEXT {${b.length}+}\r\n${b}\r\n`),
 );
 
+// RFC 9051 §2.2.1, §4.3
 test('commands are the same however they are cut, and holding loses nothing', () => {
   fc.assert(
     fc.property(fc.array(clientCommand, { maxLength: 10 }), sizes, fc.nat(20), (commands, pieces, stopAt) => {
@@ -246,6 +248,7 @@ test('S2: a literal that ends in CR does not make the LF behind it a line end, a
 });
 
 /** A mailbox as a list of UIDs, and what was known of it, against plain arrays. */
+// RFC 9051 §2.3.1, §7.4.1, §7.5.1
 test('the view follows EXISTS and EXPUNGE, and the difference leads from one view to the other', () => {
   const change = fc.oneof(
     fc.record({ type: fc.constant('exists' as const), more: fc.integer({ min: 0, max: 100 }) }),

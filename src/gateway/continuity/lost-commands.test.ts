@@ -95,6 +95,7 @@ test('F22: a SELECT and what was sent behind it are sent again together', async 
   assert.deepEqual(session.moves, ['server-gone']);
 });
 
+// RFC 9051 §6.4
 test('F21: numbers of a command that was lost are not those of a mailbox from which messages are gone meanwhile', async (t) => {
   const session = await start(t);
   await selected(session);

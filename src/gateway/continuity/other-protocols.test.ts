@@ -5,6 +5,7 @@ import { type Scene, scene } from '../../../test/bed/kept-dialogue.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 import { mailRules } from '../mail-rules.ts';
 
+// RFC 5321 §3.8
 test('SMTP: between two messages the next command goes to a new server', async (t) => {
   const smtp = scene(t, 'smtp');
   await smtp.say('MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n');
@@ -146,6 +147,7 @@ test('S5: relayed mail is from the mailbox, in the envelope: another sender neve
   assert.match(smtp.servers[0]!.heard, /INFO@x\.test/);
 });
 
+// RFC 5321 §4.1.1.4
 test('S5: relayed mail is from the mailbox, in its header: the provider never sees the end of another', async (t) => {
   const begin = async (smtp: Scene, from = ALICE): Promise<void> => {
     await smtp.say(`MAIL FROM:<${from}>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n`);
@@ -237,6 +239,7 @@ test('POP3: a command without an answer gets one, an answer cut in two is left a
   }
 });
 
+// RFC 2449 §6.6
 test('POP3 PIPELINING: a server that does not announce it gets one command at a time, in order', async (t) => {
   const { say, reply, heard, servers } = scene(t, 'pop3');
   await say('STAT\r\nLIST\r\nRETR 1\r\nDE');
@@ -256,6 +259,7 @@ test('POP3 PIPELINING: a server that does not announce it gets one command at a 
   assert.equal(heard(), '+OK 2 300\r\n+OK\r\n1 100\r\n2 200\r\n.\r\n-ERR no such message\r\n+OK\r\n');
 });
 
+// RFC 2449 §4
 test('POP3 PIPELINING: what is no line at all is not held for ever', async (t) => {
   const { say, servers } = scene(t, 'pop3');
   await say('x'.repeat(100_000));

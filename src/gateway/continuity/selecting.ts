@@ -1,4 +1,4 @@
-/** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.1, §6.4.1), and the client's view of it. */
+/** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2), and the client's view of it. */
 import type { Response } from '../../protocol/imap/response.ts';
 import { noteSelected, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Command } from './command.ts';

@@ -65,6 +65,7 @@ class Site {
   }
 }
 
+// RFC 9051 §6.3.12
 test('M: a copy that the provider keeps is stored once, whatever way the program sends its literal and however it is cut', async () => {
   const way = fc.record({
     plus: fc.constantFrom('', '+'),

@@ -42,6 +42,7 @@ async function told(
 
 const BODY = '\r\n\r\nbody\r\n.\r\n';
 
+// RFC 5321 §4.5.2
 test('A1a: a field that dot-stuffing hides is judged as the server reads it', async (t) => {
   for (const [header, said] of [
     ['Subject: stuffed\r\n.From: ceo@x.test', /^550 5\.7\.60 From names ceo@x\.test/],
@@ -59,6 +60,7 @@ test('A1a: a field that dot-stuffing hides is judged as the server reads it', as
     }
 });
 
+// RFC 5322 §4.5, §4.5.2
 test('A1b: space before a colon is part of a field, and a line of an mbox file is refused', async (t) => {
   for (const [header, said] of [
     ['From : ceo@x.test\r\nSubject: x', /^550 5\.7\.60 From names ceo@x\.test/],
@@ -104,6 +106,7 @@ test('A1c: nothing of a transaction that is over is left for the next one', asyn
   assert.equal(without.servers[0]!.heard, '');
 });
 
+// RFC 3030 §2
 test('A1d: chunks pass only to a server that has announced them, with a size that all read alike', async (t) => {
   const commands = 'MAIL FROM:<ceo@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n';
   const plain = await begun(t, []);
@@ -133,6 +136,7 @@ test('A1d: chunks pass only to a server that has announced them, with a size tha
   assert.doesNotMatch(empty.servers[0]!.heard, /LAST/);
 });
 
+// RFC 5321 §3.3
 test('A1e: the sender of a message is that of the MAIL which the server accepted', async (t) => {
   const hidden = scene(t, 'smtp', rules);
   await hidden.say(`MAIL FROM:<>\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n`);
@@ -178,6 +182,7 @@ test('A1f: a header that is none from its first line to its end does not pass', 
     }
 });
 
+// RFC 5321 §2.3.8, §4.1.1
 test('A1: commands that change what later octets mean do not pass, and a line ends where every server ends it', async (t) => {
   for (const command of [
     'STARTTLS',
@@ -220,6 +225,7 @@ test('A4: an address that may no longer be used is refused in a session that is 
   assert.match(smtp.heard(), /^550 5\.7\.60 alice@x\.test may not send as info@x\.test/);
 });
 
+// RFC 2920 §3.1
 test('A6: behind an answer that is due only so many commands are read, and all are answered in order and in linear time', () => {
   const dialogue = new SmtpDialogue(rules);
   const chunk = Buffer.from('NOOP\r\nMAIL FROM:x\r\nRSET\r\n'.repeat(2000));

@@ -15,6 +15,7 @@ function ending(octets: Buffer, size: number): string {
   return 'open';
 }
 
+// RFC 5321 §4.5.2
 test('the end of a text is found however it is cut', () => {
   const part = fc.constantFrom('\r\n', '.', 'a', '.a', '\r\n..', '.'.repeat(40), 'a.'.repeat(20));
   const last = fc.constantFrom('', '\r\n.\r\n', '\n.\r\n', '\r.\r\n', '\r\n.\n');

@@ -1,7 +1,7 @@
 /**
  * An SMTP session whose server goes away between two mail transactions goes on at the next command with another one, so that
  * programs that keep a connection need not know how long the provider keeps one. Within a transaction it ends with a 421, and
- * the program sends again what it has no answer for (RFC 5321 §3.8, §4.2.4.2).
+ * the program sends again what it has no answer for (RFC 5321 §3.8).
  */
 import { asciiLine } from '../../base/ascii-line.ts';
 import { asError } from '../../base/error.ts';

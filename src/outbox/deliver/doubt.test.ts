@@ -59,6 +59,7 @@ async function bench(
   return { bed, clock, delivery, reports, story, tried };
 }
 
+// RFC 3464 §2.3.3, §2.4, RFC 3463 §3.5
 test('K2: an attempt whose answer was lost, and whose deadline passes: it may have arrived, and nobody says it has not', async (t) => {
   const { bed, clock, delivery, reports, story } = await bench(t, [lost]);
   const { message } = await bed.outbox.accept(bed.request({ deadline: clock.now() + 60_000 }), letter());

@@ -85,6 +85,7 @@ const GO = ['DATA', '354 go on'] as const;
 const OK = ['AUTH PLAIN', '235 2.7.0 OK'] as const;
 const offer = (what: string) => ['EHLO', `250-relay\r\n250-PIPELINING\r\n250 ${what}`] as const;
 
+// RFC 5321 §4.1.4
 test('by PLAIN', async (t) => {
   const { port, heard } = await serve(t, [offer('AUTH LOGIN PLAIN'), OK, GO]);
   const outcome = await send(t, port);

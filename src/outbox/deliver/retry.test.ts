@@ -14,6 +14,7 @@ test('a server is waited for as long as it asks, but not longer than four hours,
   assert.equal(nextAttempt(1, 100, 50, 90_000, middle), 100);
 });
 
+// RFC 5321 §4.5.4.1
 test('attempts grow apart, up to an hour, each a fifth earlier or later', () => {
   const waits = Array.from({ length: 12 }, (_, at) => nextAttempt(at + 1, 0, FAR, 0, middle) / 60_000);
   assert.deepEqual(waits, [0.5, 1, 2, 5, 10, 20, 30, 60, 60, 60, 60, 60]);

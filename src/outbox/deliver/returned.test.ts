@@ -52,6 +52,7 @@ hi
 --frontier--
 `);
 
+// RFC 3464 §2.3.3
 test('a report of Exchange: who, what, why, about which message', () => {
   assert.deepEqual(readReturned(exchange), {
     type: 'report',

@@ -11,6 +11,7 @@ import { announcedLiteral, CommandReader, formatString } from './token.ts';
 
 const syntax = (error: unknown): boolean => isError(error, 'wire.syntax');
 
+// RFC 3501 §9
 test('a formatted set matches exactly its numbers', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { minLength: 1 }), (values) => {
@@ -27,6 +28,7 @@ test('a set with * reaches to the largest number, in either order', () => {
     assert.throws(() => parseSequenceSet(text), syntax);
 });
 
+// RFC 3501 §5.1.3
 test('mailbox names survive modified UTF-7', () => {
   assert.equal(encodeMailboxName('~peter/mail/台北/日本語'), '~peter/mail/&U,BTFw-/&ZeVnLIqe-');
   fc.assert(
@@ -37,6 +39,7 @@ test('mailbox names survive modified UTF-7', () => {
   for (const text of ['&', '&Jjo', '&*-', 'é']) assert.throws(() => decodeMailboxName(text), syntax);
 });
 
+// RFC 9051 §4.3
 test('strings survive quoting or a literal', () => {
   const octets = fc.uint8Array().map((bytes) => Buffer.from(bytes).toString('latin1'));
   fc.assert(
@@ -51,6 +54,7 @@ test('strings survive quoting or a literal', () => {
   );
 });
 
+// RFC 3501 §9
 test('dates survive, zones count, impossible days do not', () => {
   assert.equal(parseDateTime(' 1-Feb-2026 01:00:00 +0130'), Date.UTC(2026, 0, 31, 23, 30));
   fc.assert(
@@ -61,6 +65,7 @@ test('dates survive, zones count, impossible days do not', () => {
   assert.throws(() => parseDateTime('30-Feb-2026 00:00:00 +0000'), syntax);
 });
 
+// RFC 9051 §6.4.5, RFC 3501 §6.4.5
 test('FETCH items name their sections as the client wrote them', () => {
   const [flags, section] = parseFetchItems(new CommandReader(['(FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From To)]<5.10>)']));
   assert.deepEqual(flags, { type: 'FLAGS' });
@@ -75,6 +80,7 @@ test('FETCH items name their sections as the client wrote them', () => {
     assert.throws(() => parseFetchItems(new CommandReader([text])), syntax);
 });
 
+// RFC 9051 §6.4.4, RFC 3501 §6.4.4
 test('search keys nest', () => {
   assert.deepEqual(parseSearch(new CommandReader(['NOT (UNSEEN OR LARGER 5 UID 1:*)'])), {
     type: 'and',

@@ -35,6 +35,7 @@ const response = fc.oneof(
   astring.map((name) => `* LIST (\\Noselect) "/" ${name}\r\n`),
 );
 
+// RFC 9051 §2.2.2, §4.3
 test('property: however the octets are cut, the responses are the same', () => {
   fc.assert(
     fc.property(fc.array(response, { maxLength: 5 }), fc.array(fc.nat(400), { maxLength: 30 }), (texts, places) => {

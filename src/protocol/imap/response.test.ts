@@ -13,6 +13,7 @@ const only = (text: string): Response => {
   return response!;
 };
 
+// RFC 9051 §7, §7.1, §7.6
 test('status, tagged and untagged, with response codes', () => {
   assert.deepEqual(only('q1 OK [READ-ONLY] EXAMINE completed.\r\n'), {
     type: 'tagged',
@@ -34,6 +35,7 @@ test('status, tagged and untagged, with response codes', () => {
   assert.deepEqual(only('+\r\n'), { type: 'continuation', text: '' });
 });
 
+// RFC 9051 §9
 test('words for people that end like a literal announce none', () => {
   assert.deepEqual(
     read('* OK try again in {3}\r\nq1 NO see {12}\r\n+ send {5}\r\n* 1 EXISTS\r\n').map(({ type }) => type),
@@ -41,6 +43,7 @@ test('words for people that end like a literal announce none', () => {
   );
 });
 
+// RFC 9051 §7.3.1
 test('names of folders as atoms, quoted strings and literals', () => {
   const names = read(
     '* LIST (\\Sent \\HasNoChildren) "/" "Sent Items"\r\n* LIST () NIL Drafts\r\n* LIST (\\Noselect) "/" {6}\r\na"b\\c]\r\n* LIST () "/" NIL\r\n' +
@@ -58,6 +61,7 @@ test('names of folders as atoms, quoted strings and literals', () => {
   );
 });
 
+// RFC 9051 §7.3.4
 test('SEARCH and ESEARCH', () => {
   const numbers = (text: string) => {
     const one = only(text);
@@ -70,6 +74,7 @@ test('SEARCH and ESEARCH', () => {
   assert.equal(numbers('* ESEARCH (TAG "q1") UID ALL 1:4294967295\r\n'), 'other');
 });
 
+// RFC 9051 §7.5.2
 test('FETCH: sections as servers write them, nested lists, octets untouched', () => {
   const octets = 'Subject: \xc3\xa4\r\n)\r\n* 9 FETCH (UID 9)\r\nq1 OK\r\n';
   const fetched = only(

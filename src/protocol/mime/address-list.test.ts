@@ -10,12 +10,14 @@ const addressesIn = (text: string): readonly string[] =>
     .flatMap(({ address }) => (address?.includes('@') === true ? [address] : []))
     .toSorted();
 
+// RFC 5322 §3.4
 test('A22: what is accepted as a list of addresses names the same to PostalMime', () => {
   const texts = readableTexts(22, 150_000);
   assert.ok(texts.size > 500, `${texts.size} texts`);
   for (const [text, named] of texts) assert.deepEqual(addressesIn(text), named, JSON.stringify(text));
 });
 
+// RFC 5322 §4.4
 test('A22: what readers understand in different ways is refused', () => {
   for (const text of [
     '(\\) <sales@contoso.test>,) alice@contoso.test',

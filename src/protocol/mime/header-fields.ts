@@ -83,7 +83,7 @@ export interface ReadOptions {
 
 const NAME = /^[\x21-\x39\x3b-\x7e]+$/;
 
-/** `From : alice@x` is a field in the obsolete form (RFC 5322 §4.5.3), and no line of an mbox file. */
+/** `From : alice@x` is a field in the obsolete form (RFC 5322 §4.5.2), and no line of an mbox file. */
 const MBOX_LINE = /^>?From (?![ \t]*:)/;
 
 /**

@@ -8,11 +8,13 @@ import { bodyStructure, envelope } from './structure.ts';
 const message = (text: string): ReturnType<typeof parseMessage> =>
   parseMessage(Buffer.from(text.replaceAll('\n', '\r\n')));
 
+// RFC 5322 §2
 test('a bare message is plain text in US-ASCII', () => {
   const expected = '("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 2 NIL NIL NIL NIL)';
   assert.equal(bodyStructure(message('Subject: x\n\none\ntwo\n'), true), expected);
 });
 
+// RFC 3501 §7.4.2, RFC 2046 §5.1
 test('a forwarded message inside a multipart shows its own envelope and structure', () => {
   const text =
     'Content-Type: multipart/mixed; boundary="a b"\n\npreamble\n--a b\n\nhi\n--a b\nContent-Type: message/rfc822\n\nSubject: in\nFrom: a@b\n\nbody\n--a b--\nepilogue\n';
@@ -23,6 +25,7 @@ test('a forwarded message inside a multipart shows its own envelope and structur
   assert.equal(bodyStructure(message(text), false), `(${plain(2)}${forwarded} "mixed")`);
 });
 
+// RFC 3501 §7.4.2
 test('an envelope takes sender and reply-to from From, unfolds, quotes', () => {
   const from = '(("Berger, \\"B\\"" NIL "bob" "c.test"))';
   const to = '((NIL NIL "team" NIL)(NIL NIL "x" "y")(NIL NIL NIL NIL))';

@@ -26,6 +26,7 @@ function exchange(client: ClientMechanism, server: ServerMechanism): Credentials
 const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((text) => /^[^\0\x01]+$/.test(text));
 const token = fc.stringMatching(/^[A-Za-z0-9\-._~+/]{1,200}=?$/);
 
+// RFC 4616 §2, RFC 7628 §3.1
 test('every mechanism carries user and secret unchanged', () => {
   fc.assert(
     fc.property(word, word, token, (user, password, bearer) => {
@@ -56,6 +57,7 @@ test('PLAIN tells an authorization identity that differs', () => {
   assert.equal(exchange(plainClient({ user: 'a', password, actAs: 'a' }), plainServer()).actAs, undefined);
 });
 
+// RFC 4648 §4, RFC 4954 §4, RFC 4959 §3, RFC 5034 §4
 test('base64 lines round trip, with the empty initial response as =', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (octets) => {
@@ -135,6 +137,7 @@ test('names are read in any case, and only those offered', () => {
   assert.equal(serverMechanism('GSSAPI', offeredMechanisms(true)), undefined);
 });
 
+// RFC 7628 §3.2.2, §3.2.3
 test('an error report is read by the client half and answered as each mechanism wants', () => {
   const who = { user: 'u', token: new Secret('token'), host: 'mail.test', port: 993 };
   const xoauth2 = xoauth2Client(who).next(bearerFailure('XOAUTH2')!);

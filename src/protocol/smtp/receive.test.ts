@@ -60,6 +60,7 @@ const codes = (replies: readonly string[]): string[] => replies.map((line) => li
 const ENVELOPE =
   'MAIL FROM:<a@x.test> SIZE=10 BODY=8BITMIME RET=HDRS ENVID=id+2B1\nRCPT TO:<b@x.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@x.test\n';
 
+// RFC 5321 §3.3, §4.1.1
 test('a transaction by DATA, however it is cut', async () => {
   const input = `EHLO me\n${ENVELOPE}DATA\nSubject: x\n\n..dots\n.\nMAIL FROM:<>\nRCPT TO:<c@x.test>\nDATA\n.\nQUIT\n`;
   await fc.assert(
@@ -95,6 +96,7 @@ test('a transaction by DATA, however it is cut', async () => {
   );
 });
 
+// RFC 3030 §2
 test('a message in chunks is one message; octets in it are no commands', async () => {
   const input = `${ENVELOPE}BDAT 6\nA: b\nBDAT 8\n\nQUIT\nBDAT 0 LAST\nQUIT\n`;
   const { replies, taken } = await talk(input);
@@ -133,6 +135,7 @@ test('endless data is cut', async () => {
   assert.deepEqual(codes(replies), ['250', '250', '354', '421']);
 });
 
+// RFC 5321 §4.1, §4.1.1.5, §4.2
 test('out of turn, unknown, misspelled: a reply each, and an end to it', async () => {
   const cases: readonly (readonly [string, string])[] = [
     ['RCPT TO:<b@x.test>', '503'],
@@ -175,11 +178,13 @@ test('out of turn, unknown, misspelled: a reply each, and an end to it', async (
   assert.deepEqual(codes((await talk(`${'x'.repeat(5000)}\n`)).replies), ['500']);
 });
 
+// RFC 2920 §3.2
 test('replies to commands that came together leave together', async () => {
   const { replies } = await talk(`${ENVELOPE}DATA\na: b\n.\nQUIT\n`);
   assert.deepEqual(codes(replies), ['250', '250', '354', '250', '221']);
 });
 
+// RFC 5321 §4.1.2, RFC 3461 §4
 test('paths and xtext', () => {
   assert.deepEqual(parsePath('TO', 'TO:<@a,@b:c@d.test>')?.address, 'c@d.test');
   assert.deepEqual(parsePath('FROM', 'from: <"a>b"@x.test>')?.address, '"a>b"@x.test');

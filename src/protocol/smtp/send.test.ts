@@ -45,6 +45,7 @@ const outgoing = (change: Partial<Outgoing> = {}): Outgoing => ({
 for (const extensions of [ALL, ALL.filter((line) => line !== 'PIPELINING')]) {
   const how = extensions === ALL ? 'pipelined' : 'one by one';
 
+  // RFC 3461 §4.1, §4.2, §4.3, §4.4
   test(`${how}: two messages on one connection, with their options`, async () => {
     const { sender, taken } = bench({}, extensions);
     for (let count = 0; count < 2; count++) assert.equal((await sender.send(outgoing())).type, 'taken');
@@ -61,6 +62,7 @@ for (const extensions of [ALL, ALL.filter((line) => line !== 'PIPELINING')]) {
     assert.equal(taken[1]!.text, 'A: b\r\n\r\nc\r\n');
   });
 
+  // RFC 2920 §3.1
   test(`${how}: refused sender, some refused recipients, all refused; the connection stays good`, async () => {
     const { sender, taken } = bench({}, extensions);
     const sent = await sender.send(outgoing({ from: 'bad@x.test' }));

@@ -75,6 +75,7 @@ test('a peer that sends without being read is paused', async () => {
   conn.destroy();
 });
 
+// RFC 3207 §4.2
 test('plain bytes waiting at an upgrade are refused', async () => {
   const socket = new MemorySocket();
   const conn = new Conn(socket);

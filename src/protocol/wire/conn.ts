@@ -211,7 +211,7 @@ export class Conn {
     await this.write(octets.subarray(at));
   }
 
-  /** Turns to TLS: `wrap` secures the plain socket. @throws wire.injected when plain bytes wait (RFC 3207 §5, CVE-2011-0411) */
+  /** Turns to TLS: `wrap` secures the plain socket. @throws wire.injected when plain bytes wait (RFC 3207 §4.2, CVE-2011-0411) */
   async upgrade(wrap: (plain: Socket) => Promise<TLSSocket>): Promise<void> {
     if (!this.#framer.drained) throw protocolError('wire.injected', 'plain text was sent together with STARTTLS');
     this.#release();

@@ -63,6 +63,7 @@ const stream = fc
 const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 12 });
 const shapes = fc.array(fc.constantFrom<Shape>('line', 'counted', 'dotted'), { maxLength: 8 });
 
+// RFC 9051 §2.2, §4.3, RFC 5321 §2.3.8
 test('a stream gives the same frames and the same offence however it is cut', () => {
   fc.assert(
     fc.property(stream, sizes, shapes, (bytes, steps, order) => {
@@ -119,6 +120,7 @@ test('a line may have exactly the limit, its CRLF not counted', () => {
   assert.ok(framer.drained);
 });
 
+// RFC 5321 §4.5.2, RFC 1939 §3
 test('only CRLF dot CRLF ends a dotted run, and dots are unstuffed', () => {
   const framer = new Framer();
   framer.push(Buffer.from('..one\r\n.\ntwo\n.\r\nthree\r\n..\r\n.\r\nafter'));

@@ -45,7 +45,7 @@ export class Framer {
     return this.#unread.toString('latin1', 0, octets);
   }
 
-  /** True when nothing is waiting: the only moment at which a connection may turn to TLS (RFC 3207 §5, CVE-2011-0411). */
+  /** True when nothing is waiting: the only moment at which a connection may turn to TLS (RFC 3207 §4.2, CVE-2011-0411). */
   get drained(): boolean {
     return this.#unread.length === 0;
   }

@@ -36,6 +36,7 @@ async function signIn(
   return oidc.authorizationCodeGrant(config, answer, { pkceCodeVerifier, expectedState: state, expectedNonce: nonce });
 }
 
+// RFC 6749 §4.1, §5.1
 test('discovery, code with PKCE and a verified ID token, rotating refresh', async () => {
   const config = await discover(sandbox.clients.public.id, oidc.None());
   const tokens = await signIn(config);
@@ -54,6 +55,7 @@ test('discovery, code with PKCE and a verified ID token, rotating refresh', asyn
     });
 });
 
+// RFC 8628 §3.2, §3.5
 test('device code, also when the person declines', async () => {
   const config = await discover(sandbox.clients.public.id, oidc.None());
   const prompt = await oidc.initiateDeviceAuthorization(config, { scope });

@@ -120,6 +120,7 @@ async function refreshOf(bed: Bed): Promise<Fields> {
   return { grant_type: 'refresh_token', client_id: bed.platform.applications.public.id, refresh_token: refresh_token! };
 }
 
+// RFC 6749 §4–6
 test('what is wrong with the request itself', async () => {
   const bed = open();
   const { id } = bed.platform.applications.public;
@@ -142,6 +143,7 @@ test('a body beyond the limit is 413, whether its length is told or not', async 
   assert.equal((await post(bed, {}, TENANT_ID, 'token', { 'content-length': '99999999' })).status, 413);
 });
 
+// RFC 6749 §2.3.1
 test('client authentication', async () => {
   const bed = open();
   const { confidential, public: open_, certificate } = bed.platform.applications;
@@ -219,6 +221,7 @@ test('an assertion presented twice is refused where the option says so', async (
   await assertRefused(await post(bed, ask), 'invalid_client', 50027, 401);
 });
 
+// RFC 6749 §4.1, RFC 7636 §4.6
 test('authorization codes', async () => {
   const bed = open();
   const good = await codeOf(bed);
@@ -278,6 +281,7 @@ test('revocation is offered on demand only, and ends the grant for its own clien
   await assertRefused(await post(bed, refresh), 'invalid_grant', 70000, 400, 'bad_token');
 });
 
+// RFC 8628 §3.5
 test('device codes', async () => {
   const bed = open();
   const { id } = bed.platform.applications.public;
@@ -301,6 +305,7 @@ test('device codes', async () => {
   await assertRefused(await post(bed, third.ask), 'expired_token', 70019);
 });
 
+// RFC 6749 §3.1.2, §4.1.2.1, RFC 7636 §4.3
 test('the authorize endpoint: what goes back to the client and what must not', async () => {
   const bed = open();
   const refusedWith = async (fields: Fields): Promise<string> => {

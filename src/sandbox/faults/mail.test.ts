@@ -194,6 +194,7 @@ test('a port can be closed and opened again, dropped, silent', async () => {
   silent.destroy();
 });
 
+// RFC 9051 §6.3.1, §6.4.4
 test('IMAP4rev2: greeting, capabilities, ENABLE, ESEARCH, no RECENT, LSUB refused; by address only after sign-in', async () => {
   sandbox.faults.set('imap4rev2', { times: 1 });
   const wire = await Wire.open(sandbox.mail.imap, sandbox.caPem);

@@ -5,6 +5,7 @@ import { ManualClock } from '../../base/clock.ts';
 import { TenantClient } from '../../../test/bed/tenant-client.ts';
 import { startSandbox } from '../index.ts';
 
+// RFC 9051 §5.4, RFC 1939 §3, RFC 5321 §4.5.3.2.7
 test('silence ends IMAP, POP3 and SMTP sessions; time that only the tenant has does not', async () => {
   const clock = new ManualClock(Date.now());
   const sandbox = await startSandbox({ clock, tokenLifetime: 86_400 });

@@ -37,6 +37,7 @@ const octetsOf = ({ subject, body }: Stored, at: number): Buffer =>
 /** A folder of one level, with what has to be quoted, sent as a literal or encoded in names. */
 const folder = fc.string({ unit: fc.constantFrom(...'ab &"\\(]*%ä漢'.split('')), minLength: 1, maxLength: 8 });
 
+// RFC 9051 §6.3.3, §6.3.11, §6.3.12, §6.4.4, §6.4.5, §7.3.3
 test('property: messages stored by APPEND are what STATUS counts, SELECT shows, SEARCH finds and FETCH gives', async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -94,6 +95,7 @@ test('property: messages stored by APPEND are what STATUS counts, SELECT shows, 
   );
 });
 
+// RFC 9051 §6.3.9, §7.3.1
 test('property: folders are listed under the names they were made with', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(folder, { maxLength: 4 }), async (names) => {
@@ -138,6 +140,7 @@ test('a literal that is larger than what is kept ends the command, not the proce
   await assert.rejects(fetch(pair.session, '1', [wholeMessage()]), { code: 'wire.syntax' });
 });
 
+// RFC 9051 §6.3.1
 test('what is refused is said: no such folder, no literal asked for, nothing enabled', async () => {
   using pair = await openImapPair();
   const { session } = pair;

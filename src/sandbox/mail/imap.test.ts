@@ -44,6 +44,22 @@ test('folders are made, listed, renamed and deleted', async () => {
   assert.match(await say(wire, 'STATUS INBOX ()'), /^x BAD/);
 });
 
+test('INBOX in any case is one name, and a message is recent to one session alone (RFC 3501 §5.1, §2.3.2)', async () => {
+  const [first, second] = [await client.imap(ALICE), await client.imap(ALICE)];
+  await say(first, 'SELECT INBOX');
+  await say(first, 'NOOP');
+  assert.match(await say(first, 'APPEND inbox {1+}\r\nx'), /^\* [1-9]\d* RECENT\r\nx OK/m);
+  assert.match(await say(second, 'SELECT iNbOx'), /\* 0 RECENT\r\n/);
+});
+
+test('a UID that names no message is no error, a number is (RFC 3501 §6.4.8)', async () => {
+  const wire = await client.imap(ALICE);
+  await say(wire, 'SELECT INBOX');
+  assert.equal(await say(wire, 'UID FETCH 99999 FLAGS'), 'x OK FETCH completed.\r\n');
+  assert.match(await say(wire, 'FETCH 99999 FLAGS'), /^x BAD/);
+});
+
+// RFC 3501 §6.3.9
 test('subscriptions have a life of their own; % shows what lies above', async () => {
   const wire = await client.imap(ALICE);
   await say(wire, 'CREATE A/B/C');
@@ -57,6 +73,7 @@ test('subscriptions have a life of their own; % shows what lies above', async ()
   assert.equal(await say(wire, 'LSUB "" "A/*"'), 'x OK LSUB completed.\r\n');
 });
 
+// RFC 3501 §6.3.5
 test('renaming INBOX moves its messages and leaves it empty', async () => {
   const wire = await client.imap('bob@contoso.test');
   const [, count] = /MESSAGES (\d+)/.exec(await say(wire, 'STATUS INBOX (MESSAGES)')) ?? [];
@@ -80,6 +97,7 @@ test('what Exchange does not have is not offered and not understood', async () =
     assert.match(await say(wire, command), /^x BAD/, command);
 });
 
+// RFC 3501 §6.4.4
 test('SEARCH finds what people read: encoded words, base64, quoted-printable, forwarded messages', async () => {
   const put = (text: string): number =>
     sandbox.mailStore.deliver(ALICE, Buffer.from(text.replaceAll('\n', '\r\n'), 'latin1'))!.uid;
@@ -174,6 +192,7 @@ test('B14: SENTON and its like go by the day as it is written; comments in addre
   assert.match(await say(wire, 'MOVE 1 INBOX'), /^\* OK \[COPYUID \d+ \d+ \d+\] \S+/m);
 });
 
+// RFC 5322 §3.2.2
 test('B14: SEARCH FROM finds an address with a comment in it', async () => {
   const wire = await client.imap(ALICE);
   await say(wire, 'CREATE Commented');

@@ -157,6 +157,7 @@ test('imapflow lists, fetches, appends, moves and hears of new mail in IDLE', as
   }
 });
 
+// RFC 3501 §7.4.1
 test('two sessions see each other: flags at once, expunges only when numbers may move', async () => {
   const out = await python(`
 def open():

@@ -28,6 +28,7 @@ async function say(wire: Wire, command: string): Promise<string> {
   return wire.until(/^(?:\+OK|-ERR).*\r\n/m);
 }
 
+// RFC 1939 §5, §6
 test('DELE takes a message out of sight, RSET brings it back, QUIT carries it out', async () => {
   const inbox = sandbox.mailStore.find(BOB)!.inbox;
   const count = inbox.messages.length;
@@ -46,6 +47,7 @@ test('DELE takes a message out of sight, RSET brings it back, QUIT carries it ou
   assert.equal(inbox.messages.length, count - 1);
 });
 
+// RFC 1939 §4, §6
 test('a session that breaks deletes nothing and frees the maildrop', async () => {
   const inbox = sandbox.mailStore.find(BOB)!.inbox;
   const count = inbox.messages.length;
@@ -62,6 +64,7 @@ test('a session that breaks deletes nothing and frees the maildrop', async () =>
   second.destroy();
 });
 
+// RFC 1939 §3, §7
 test('RETR doubles leading dots, TOP ends after the lines asked for, UIDL is stable', async () => {
   sandbox.mailStore.deliver('alice@contoso.test', Buffer.from('Subject: dots\r\n\r\n.one\r\ntwo\r\n..three\r\n'));
   const wire = await open('alice@contoso.test');
@@ -76,6 +79,7 @@ test('RETR doubles leading dots, TOP ends after the lines asked for, UIDL is sta
   assert.equal(await say(await open('alice@contoso.test'), `UIDL ${number}`), uidl);
 });
 
+// RFC 2449 §8.1.1
 test('one-line AUTH is a protocol error, passwords are refused, and a command too soon is said so', async () => {
   const wire = await client.pop3();
   assert.match(await say(wire, 'STAT'), /^-ERR Command is not valid in this state/);

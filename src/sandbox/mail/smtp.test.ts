@@ -31,6 +31,7 @@ async function say(wire: Wire, text: string): Promise<string> {
 
 const last = (address: string): string => sandbox.mailStore.find(address)!.inbox.messages.at(-1)!.raw.toString();
 
+// RFC 3030 §2
 test('BDAT: chunks of any octets make one message, and DATA is no longer allowed', async () => {
   const wire = await open();
   await say(wire, `MAIL FROM:<${ALICE}> BODY=BINARYMIME`);
@@ -52,6 +53,7 @@ test('BDAT: chunks of any octets make one message, and DATA is no longer allowed
   assert.match(await wire.closed(), /^501/m, 'without a length the rest cannot be told from commands');
 });
 
+// RFC 3207 §4.2
 test('plain text that comes with STARTTLS is not taken for encrypted text', async () => {
   const wire = await Wire.open(sandbox.mail.smtp);
   await wire.until(/^220.*\r\n/);
@@ -60,6 +62,7 @@ test('plain text that comes with STARTTLS is not taken for encrypted text', asyn
   assert.match(await wire.closed(), /^554 5\.5\.1 Plain text after STARTTLS\r\n$/m);
 });
 
+// RFC 3207 §4.2
 test('nothing is told to a plain connection; EHLO counts anew after STARTTLS', async () => {
   const wire = await Wire.open(sandbox.mail.smtp);
   await wire.until(/^220.*\r\n/);
@@ -189,6 +192,7 @@ test('recipients of one message', async () => {
   }
 });
 
+// RFC 5321 §4.1.2
 test('B14: a quoted local part is an address, spaces and all', async () => {
   const wire = await open();
   await say(wire, `MAIL FROM:<${ALICE}>`);

@@ -88,6 +88,7 @@ test('L23: mail that is put off for hours is told, mail that waits for its turn 
   assert.match(body.summary ?? '', /^a message of alice@contoso\.test could not be sent since /);
 });
 
+// RFC 5321 §4.5.5, §6.1
 test('F2: a report that failed for good is told, because it has no sender who could be', async (t) => {
   const clock = new ManualClock();
   const bed = await openOutboxBed({ clock });

@@ -1,4 +1,4 @@
-/** STATUS: a mailbox looked at without being selected (RFC 9051 §6.3.11, §7.3.5). */
+/** STATUS: a mailbox looked at without being selected (RFC 9051 §6.3.11, §7.3.3). */
 import type { CommandOptions, CommandResult, ImapSession } from '../session.ts';
 import { type CommandReader, formatAstring, formatString } from '../token.ts';
 
