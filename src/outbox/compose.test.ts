@@ -28,6 +28,7 @@ async function* inPieces(octets: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < octets.length; at += size) yield octets.subarray(at, at + size);
 }
 
+// RFC 5322 §2.2.3, §3.6.4, §3.6.5, RFC 2047, RFC 2183, RFC 2387
 test('every part comes back as it went in', async () => {
   const big = Buffer.from(Array.from({ length: 10_000 }, (_, n) => n % 256));
   const mail = await parse({
