@@ -11,7 +11,7 @@ import { type Config, readConfig } from '../server/config.ts';
 import { homeOf } from '../server/home.ts';
 import { type Instance, openInstance } from '../server/instance.ts';
 import { openLog, type ServerLog } from '../server/log.ts';
-import { asStarted } from './command-name.ts';
+import { asStarted, jsonAsStarted, ofInstallation } from './command-name.ts';
 
 export interface GlobalOptions {
   readonly home?: string;
@@ -47,7 +47,9 @@ export class Context {
   /** Results: standard output, as one JSON value with --json, otherwise as lines. */
   result(value: unknown, lines: readonly string[]): void {
     if (this.json)
-      process.stdout.write(`${printableJson(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined))}\n`);
+      process.stdout.write(
+        `${printableJson(JSON.stringify(jsonAsStarted(value), null, process.stdout.isTTY ? 2 : undefined))}\n`,
+      );
     else if (lines.length > 0) process.stdout.write(`${asStarted(printableLines(lines.join('\n')))}\n`);
   }
 
@@ -114,11 +116,12 @@ export class Context {
 
   /** A command speaks for itself: only warnings of the rooms below are worth a line. */
   commandLog(config: Config): Log {
-    return openLog({ ...config.log, level: config.log.level === 'debug' ? 'debug' : 'error' });
+    const level = config.log.level === 'debug' ? 'debug' : 'error';
+    return openLog({ ...config.log, level }, undefined, asStarted);
   }
 
   serverLog(config: Config): ServerLog {
-    return openLog(config.log);
+    return openLog(config.log, undefined, ofInstallation(config));
   }
 }
 

@@ -1,5 +1,5 @@
 /** All commands, assembled. Also read by the documentation and by shell completion. */
-import { asStarted } from './command-name.ts';
+import { asStarted, COMMAND } from './command-name.ts';
 import { Command } from 'commander';
 import { version } from '../server/version.ts';
 import { apikey } from './command/apikey.ts';
@@ -30,6 +30,9 @@ import { token } from './command/token.ts';
 import { updateData } from './command/update-data.ts';
 import { webhook } from './command/webhook.ts';
 
+/** Help is about any installation. */
+const HELP = { command: COMMAND };
+
 export function program(): Command {
   const root = new Command('postern')
     .description(
@@ -42,8 +45,8 @@ export function program(): Command {
     // main.ts reports errors, in our voice or as JSON; help asked for by mistake goes to standard error, but not with --json.
     .configureOutput({
       outputError: () => undefined,
-      writeOut: (text) => void process.stdout.write(asStarted(text)),
-      writeErr: (text) => void (process.argv.includes('--json') || process.stderr.write(asStarted(text))),
+      writeOut: (text) => void process.stdout.write(asStarted(text, HELP)),
+      writeErr: (text) => void (process.argv.includes('--json') || process.stderr.write(asStarted(text, HELP))),
     })
     .addHelpText(
       'after',

@@ -6,6 +6,15 @@ const OPTIONS: ReadonlyMap<string, string> = new Map([['--provider', '--applicat
 /** Options before the command that take a word of their own. */
 const WITH_VALUE: ReadonlySet<string> = new Set(['--home']);
 
+/** The folder of `--home`, wherever it stands before `--`: known before the command line is read, for what is wrong with it. */
+export function homeOption(args: readonly string[]): string | undefined {
+  const end = args.indexOf('--');
+  const own = end === -1 ? args : args.slice(0, end);
+  const at = own.findLastIndex((word) => word === '--home' || word.startsWith('--home='));
+  if (at === -1) return undefined;
+  return own[at] === '--home' ? own[at + 1] : own[at]!.slice('--home='.length);
+}
+
 export interface Renamed {
   readonly args: readonly string[];
   /** What to say of each old word, once. */

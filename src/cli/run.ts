@@ -5,12 +5,12 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
-import { asStarted } from './command-name.ts';
+import { asStarted, jsonAsStarted, nameHome } from './command-name.ts';
 import { endTalk } from './context.ts';
 import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
 import { program } from './program.ts';
-import { renamed } from './renamed.ts';
+import { homeOption, renamed } from './renamed.ts';
 import { commandLine } from './started-as.ts';
 
 /** Runs one command to its end and sets the exit code. Never rejects. */
@@ -29,6 +29,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     const { args, notes } = renamed(line?.slice(2) ?? []);
     // Next steps repeat the command as it can be typed: a link's name is in no argument.
     if (line) process.argv.splice(2, Infinity, ...args);
+    nameHome(homeOption(args));
     const root = program();
     // `serve` takes them itself.
     root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));
@@ -70,9 +71,7 @@ function usageError({ code, message }: CommanderError): PosternError {
 function report(error: PosternError, json: boolean): void {
   process.exitCode = exitCodeOf(error);
   if (json) {
-    process.stderr.write(
-      `${printableJson(scrub(JSON.stringify({ error: { ...error.toJSON(), hint: asStarted(error.hint) } })))}\n`,
-    );
+    process.stderr.write(`${printableJson(scrub(JSON.stringify({ error: jsonAsStarted(error.toJSON()) })))}\n`);
     return;
   }
   process.stderr.write(`postern: ${asStarted(printableLines(scrub(error.message)))}\n`);

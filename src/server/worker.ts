@@ -10,7 +10,7 @@ import { Running } from './running.ts';
 import { received, type ToPrimary, type ToWorker } from './worker-messages.ts';
 
 /** @param open makes the log, as the primary's configuration says */
-export function work(open: (options: Running['config']['log']) => ServerLog): void {
+export function work(open: (config: Running['config']) => ServerLog): void {
   const worker = new WorkerProcess(open);
   // What the primary says is heard before it knows of us: a stop in the first moment counts like any other.
   process.on('message', (message: ToWorker) => worker.hear(message));
@@ -22,13 +22,13 @@ function tell(message: ToPrimary): void {
 }
 
 class WorkerProcess {
-  readonly #open: (options: Running['config']['log']) => ServerLog;
+  readonly #open: (config: Running['config']) => ServerLog;
   #running: Running | undefined;
   #certificate: GivenCertificate | undefined;
   #started: Promise<RunningParts> | undefined;
   #stopping = false;
 
-  constructor(open: (options: Running['config']['log']) => ServerLog) {
+  constructor(open: (config: Running['config']) => ServerLog) {
     this.#open = open;
   }
 
@@ -54,7 +54,7 @@ class WorkerProcess {
   async #begin({ config: sent, listeners, certificate }: Extract<ToWorker, { type: 'begin' }>): Promise<void> {
     if (this.#stopping) return;
     const config = received(sent);
-    const log = this.#open(config.log);
+    const log = this.#open(config);
     this.#certificate = new GivenCertificate(certificate);
     const running = new Running({
       role: 'worker',

@@ -68,8 +68,8 @@ test('D34: command lines inside a text, and nothing else, are put into the form 
     ['start postern serve, then postern --home /x check', `start ${form} serve, then ${form} --home /x check`],
     ['see /etc/postern and docs, postern knows it', 'see /etc/postern and docs, postern knows it'],
   ] as const)
-    assert.equal(asStarted(text, form), printed);
-  assert.equal(asStarted('postern init', 'postern'), 'postern init');
+    assert.equal(asStarted(text, { command: form }), printed);
+  assert.equal(asStarted('postern init', { command: 'postern' }), 'postern init');
 });
 
 test('D33: a fresh checkout of another user: one sentence and a next step, no stack trace', (t) => {

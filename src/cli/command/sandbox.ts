@@ -5,7 +5,7 @@ import { shellWord } from '../../base/shell.ts';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import { openLog } from '../../server/log.ts';
-import { COMMAND } from '../command-name.ts';
+import { asStarted, COMMAND } from '../command-name.ts';
 import { Context } from '../context.ts';
 import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
@@ -42,7 +42,10 @@ export function sandbox(): Command {
         });
       }
       const free = options.port === 0;
-      const log = openLog({ level: 'warn', format: 'auto' });
+      let demonstration: Demonstration | undefined;
+      const log = openLog({ level: 'warn', format: 'auto' }, undefined, (text) =>
+        asStarted(text, { command: COMMAND, home: demonstration?.home }),
+      );
       const tenant = await startSandbox({
         ports: free ? {} : defaultPorts,
         log,
@@ -50,7 +53,6 @@ export function sandbox(): Command {
       }).catch((error: unknown) => {
         throw withFreePorts(error, free);
       });
-      let demonstration: Demonstration | undefined;
       try {
         if (options.gateway === true) {
           demonstration = await startDemonstration(tenant, {
@@ -181,7 +183,9 @@ function tour(tenant: Sandbox, { listeners, password, home, consolePort }: Demon
     `  Thunderbird and others: IMAP server ${host}, port ${imapPort}, no encryption, normal password`,
     '',
     `Make it fail: ${COMMAND} sandbox fault set imap-throttled --times 1 --control ${tenant.control}`,
-    `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: ${COMMAND} --home ${home} audit show`,
+    `See why: ${COMMAND} --home ${shellWord(home)} check ${alice}`,
+    `More: metrics at http://127.0.0.1:${consolePort}/metrics, and what happened: ${COMMAND} --home ${shellWord(home)} audit show`,
+    `Commands that a mail program or the log names go to this installation with --home ${shellWord(home)}, as above.`,
     'Ctrl-C ends it.',
   ];
 }

@@ -7,6 +7,7 @@ import { serve as serveHere, type Serving } from '../../server/serve.ts';
 import { work } from '../../server/worker.ts';
 import { asError, baseError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
+import { ofInstallation } from '../command-name.ts';
 import { Context } from '../context.ts';
 import { takeSignals } from '../early-signals.ts';
 import { between } from '../value.ts';
@@ -63,8 +64,8 @@ export function runWorker(): void {
   // The terminal sends Ctrl-C to workers too, and HUP when it closes; the primary tells them what to do.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   takeSignals();
-  work((options) => {
-    const log = openLog(options);
+  work((config) => {
+    const log = openLog(config.log, undefined, ofInstallation(config));
     guard(log);
     return log;
   });

@@ -68,7 +68,7 @@ Example:
         context.result({ ...facts(plan), unchanged, done: false }, [plan.text.trimEnd()]);
         return;
       }
-      requireRoot(options, plan.scope, 'install');
+      requireRoot(context, options, plan.scope, 'install');
       await agree(context, options, 'Do this?');
       if (!unchanged) {
         mkdirSync(dirname(plan.path), { recursive: true, mode: 0o755 });
@@ -174,7 +174,7 @@ function uninstall(): Command {
         context.result({ scope, unit: path, removed: false }, []);
         return;
       }
-      requireRoot(options, scope, 'uninstall');
+      requireRoot(context, options, scope, 'uninstall');
       await agree(context, options, 'Stop the service and remove it?');
       await carryOut(context, commands);
       rmSync(path);
@@ -232,9 +232,9 @@ async function agree(context: Context, { yes }: ServiceOptions, question: string
 }
 
 /** @throws cli.service, with the whole command as root types it: sudo forgets the variables and the path */
-function requireRoot({ root }: ServiceOptions, scope: Scope, verb: 'install' | 'uninstall'): void {
+function requireRoot(context: Context, { root }: ServiceOptions, scope: Scope, verb: 'install' | 'uninstall'): void {
   if (scope !== 'system' || root !== undefined || process.geteuid?.() === 0) return;
-  const { state, config } = homeOf(process.env);
+  const { state, config } = homeOf(process.env, context.options.home);
   const variables = [`POSTERN_HOME=${state}`, `POSTERN_CONFIG=${config}`];
   const words = ['sudo', 'env', ...variables, ...ownCommand(), 'service', verb, '--system', '--yes'];
   throw cliError('cli.service', 'a service of the machine needs root', { hint: words.map(shellWord).join(' ') });

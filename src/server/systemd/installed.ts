@@ -52,5 +52,10 @@ export function serviceInstallation(
   if (unit?.home === undefined) return undefined;
   const { home, config, user = ownerOf(home) } = unit as InstalledUnit & { readonly home: string };
   const names = { POSTERN_HOME: home, ...(config === undefined ? {} : { POSTERN_CONFIG: config }) };
-  return { home, run: (args) => asUser(user, args, names) };
+  return { home, run: (args) => asUser(user, withoutHome(args), names) };
+}
+
+/** `--home` of a command line that is run again on another installation would win over the variable. */
+function withoutHome(args: readonly string[]): readonly string[] {
+  return args.filter((word, at) => word !== '--home' && !word.startsWith('--home=') && args[at - 1] !== '--home');
 }
