@@ -148,6 +148,32 @@ test('what could not be kept in a long outage is counted in the chain itself', a
   await close();
 });
 
+test('facts are bounded in depth, number and length; what is at the bound stays', () => {
+  const nested = (levels: number, wrap: (inner: unknown) => unknown): unknown =>
+    levels === 0 ? 'x' : wrap(nested(levels - 1, wrap));
+  const deep = '[too deep]';
+  const list = (inner: unknown): unknown => [inner];
+  const object = (inner: unknown): unknown => ({ inner });
+  for (const wrap of [list, object]) {
+    assert.deepEqual(clean(nested(5, wrap)), nested(5, wrap));
+    assert.ok(JSON.stringify(clean(nested(6, wrap))).includes(deep));
+  }
+  let turns = 0;
+  const endless = { toJSON: (): unknown => (turns++, endless) };
+  assert.equal(clean(endless), deep);
+  assert.equal(turns, 5);
+  assert.deepEqual(
+    clean(Array.from({ length: 65 }, (_, n) => n)),
+    Array.from({ length: 64 }, (_, n) => n),
+  );
+  const wide = Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`k${n}`, n]));
+  assert.equal(Object.keys(clean(wide) as object).length, 64);
+  assert.equal(clean('y'.repeat(1_024)), 'y'.repeat(1_024));
+  assert.equal(clean('y'.repeat(1_025)), `${'y'.repeat(1_024)}…`);
+  assert.deepEqual(Object.keys(clean({ a: undefined, b: () => 1, c: null }) as object), ['c']);
+  assert.equal(clean(12n), '12');
+});
+
 test('records hold no secret, no endless text and nothing a database would change', async () => {
   const { table, close } = await bench();
   const audit = openAudit(table, new ManualClock());

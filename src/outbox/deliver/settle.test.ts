@@ -49,6 +49,7 @@ test('fifty attempts and no more are without a written outcome; the next waits f
     await turns();
     return begun === 60;
   });
+  for (const resolve of open) resolve();
   await adding;
   await unsettled.end();
   assert.equal(unsettled.failed, false);
