@@ -88,12 +88,13 @@ const read = [
   xoauth2Server().next(xoauth2Client(who).initial!),
   oauthbearerServer().next(oauthbearerClient({ ...who, host: 'x.test', port: 993 }).initial!),
 ];
-const code: ErrorCode = 'oauth.unknown-provider';
 let kind: Kind | undefined;
+let code: ErrorCode | undefined;
 try {
   openOAuthClient({ provider: 'nobody', clientId: 'x' });
 } catch (error) {
-  if (isError(error, code)) kind = error.kind;
+  if (isError(error, 'oauth.unknown-provider')) kind = error.kind;
+  if (isError(error)) code = error.code;
 }
 // @ts-expect-error: a code that does not exist is found by the compiler
 isError(undefined, 'oauth.no-such-code');
@@ -103,6 +104,7 @@ console.log(
   JSON.stringify({
     users: read.map((step) => (step.type === 'credentials' ? step.credentials.user : step.type)),
     kind,
+    code,
     known: diagnoseReply('535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.')?.id,
     isClass: typeof PosternError,
   }),
@@ -133,6 +135,7 @@ test('every export runs, and no other path of the package can be imported', asyn
   assert.deepEqual(JSON.parse(stdout.toString()), {
     users: ['a@x.test', 'a@x.test'],
     kind: 'misuse',
+    code: 'oauth.unknown-provider',
     known: 'smtp.auth-off-tenant',
     isClass: 'function',
   });

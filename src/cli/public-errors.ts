@@ -6,4 +6,7 @@ export { type Kind, PosternError } from '../base/error.ts';
 export type { ErrorCode } from './error-tables.ts';
 
 /** True when `error` is Postern's and, if given, has this code. */
-export const isError: (error: unknown, code?: ErrorCode) => error is PosternError = isOurs;
+export const isError = isOurs as <Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  code?: Code,
+) => error is PosternError & { readonly code: Code };
