@@ -161,13 +161,17 @@ function coveringTests(
 ): readonly (readonly [string, TestFile])[] {
   const sourceHash = hash('sha256', source);
   const room = file.split('/', 2).join('/');
-  const distance = (test: string): number =>
+  const distance = (test: string): 0 | 1 | 2 =>
     dirname(test) === dirname(file) ? 0 : test.startsWith(`${room}/`) ? 1 : 2;
-  let worth = 0;
+  const worth = [0, 0, 0];
   return [...tests]
     .filter(([, test]) => runs(test, file, sourceHash, mutant.start))
     .toSorted(([a, one], [b, other]) => distance(a) - distance(b) || one.ms - other.ms)
-    .filter(([test, { ms }], at) => (worth += ms) <= WORTH_MS[distance(test)]! || at === 0);
+    .filter(([test, { ms }], at) => {
+      const where = distance(test);
+      worth[where]! += ms;
+      return worth[where]! <= WORTH_MS[where]! || at === 0;
+    });
 }
 
 async function tryOne(

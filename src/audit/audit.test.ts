@@ -148,6 +148,16 @@ test('what could not be kept in a long outage is counted in the chain itself', a
   await close();
 });
 
+test('flushing writes what is noted when a record has just been written, too', async () => {
+  const { table, appends, close } = await bench();
+  const audit = openAudit(table, new ManualClock());
+  const recorded = audit.record(note).then(() => audit.note(note));
+  await audit.flush();
+  assert.deepEqual(appends, [1, 1]);
+  await recorded;
+  await close();
+});
+
 test('facts are bounded in depth, number and length; what is at the bound stays', () => {
   const nested = (levels: number, wrap: (inner: unknown) => unknown): unknown =>
     levels === 0 ? 'x' : wrap(nested(levels - 1, wrap));
