@@ -22,7 +22,9 @@ function whole(text: string, dots: boolean): string {
   const lines = `\r\n${text.replace(/\r+\n|\r|\n/g, '\r\n')}`;
   const stop = dots ? -1 : lines.indexOf('\r\n.\r\n');
   const body = stop === -1 ? lines.slice(2) : lines.slice(2, stop + 2);
-  return body === '' || body.endsWith('\r\n') ? body : `${body}\r\n`;
+  const ended = body === '' || body.endsWith('\r\n') ? body : `${body}\r\n`;
+  // Nothing of this alphabet is a field: what does not begin with an empty line has no header.
+  return ended === '' || ended.startsWith('\r\n') ? ended : `\r\n${ended}`;
 }
 
 test('line ends and the stop line are the same wherever the pieces are cut', async () => {
@@ -72,4 +74,11 @@ test('a header without end is given up on', async () => {
     for (;;) yield Buffer.alloc(65_536, 'x');
   }
   assert.ok((await readMail(endless(), false)).header.length < 1_000_000);
+});
+
+test('F36: a message without a header is a body, and one that begins with a field or an mbox line is not', async () => {
+  assert.equal(await read('disk full\n', false), '\r\ndisk full\r\n');
+  assert.equal((await readMail(cut('disk full: /var', [3]), false)).header.toString(), '\r\n');
+  for (const line of ['Subject: x', 'Subject : x', 'From root@vm Mon Nov 30 10:00:00 2026', ''])
+    assert.equal(await read(`${line}\n\nhi\n`, false, [2]), `${line}\r\n\r\nhi\r\n`);
 });

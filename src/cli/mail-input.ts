@@ -14,13 +14,29 @@ export async function readMail(input: AsyncIterable<Uint8Array>, dotsAreText: bo
   const pieces = octetsOf(withCrlf(input), dotsAreText);
   const reader = new HeaderReader();
   let end: number | undefined;
+  let looked = false;
   while (end === undefined && !reader.endless) {
     const next = await pieces.next();
     if (next.done === true) break;
     end = reader.add(next.value);
+    const line: string | undefined = looked ? '' : firstLine(reader.octets);
+    looked ||= line !== undefined;
+    // `echo text | sendmail bob`: no header at all, as every sendmail takes it.
+    if (line !== undefined && line !== '' && !BEGINS_HEADER.test(line))
+      return { header: NO_HEADER, octets: from(Buffer.concat([NO_HEADER, reader.octets]), pieces) };
   }
   const begin = reader.octets;
   return { header: begin.subarray(0, end ?? begin.length), octets: from(begin, pieces) };
+}
+
+const NO_HEADER = Buffer.from('\r\n');
+/** A field's name and colon (RFC 5322 §2.2), or the line with which a message in an mbox file begins. */
+const BEGINS_HEADER = /^(?:[\x21-\x39\x3b-\x7e]{1,998}[\t ]{0,998}:|>?From )/;
+
+/** Undefined while it has no end. */
+function firstLine(octets: Buffer): string | undefined {
+  const end = octets.indexOf('\r\n');
+  return end === -1 ? undefined : octets.toString('latin1', 0, end);
 }
 
 async function* from(begin: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {

@@ -1,4 +1,6 @@
 /** Who a message on `sendmail`’s standard input is from, and through which mailbox it leaves. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { maySendAs } from '../access/senders.ts';
 import { shellWord } from '../base/shell.ts';
 import type { Instance } from '../server/instance.ts';
@@ -32,7 +34,8 @@ type Deps = Pick<Instance, 'config' | 'outbox' | 'store'>;
 export async function whoSends(deps: Deps, { envelope, header, mailbox: named }: SenderWish): Promise<Sending> {
   const { localDomain } = deps.outbox;
   const own = named === undefined ? undefined : await namedMailbox(deps, named);
-  const from = envelope ?? header;
+  const given = envelope ?? header;
+  const from = given === undefined || localDomain === undefined ? given : await bareName(deps, given, localDomain);
   if (from === '') return { mailbox: own ?? (await reportingMailbox(deps, header)), sender: '' };
   if (from?.includes('@') === true)
     return { mailbox: own ?? (await ownerOf(deps, from)) ?? (await nobody(deps, from)), sender: from };
@@ -47,6 +50,33 @@ export async function whoSends(deps: Deps, { envelope, header, mailbox: named }:
   }
   const mailbox = own ?? (await localMailbox(deps, from));
   return { mailbox, sender: mailbox.address };
+}
+
+/** `root` of `root@localDomain`, which is what `root` would be completed to, where nobody has that address. */
+async function bareName(deps: Deps, address: string, localDomain: string): Promise<string> {
+  const at = address.lastIndexOf('@');
+  if (at <= 0 || address.slice(at + 1).toLowerCase() !== localDomain.toLowerCase()) return address;
+  return (await ownerOf(deps, address, 'added')) ? address : address.slice(0, at);
+}
+
+/**
+ * Domains that programs of this machine write behind the names of its users: its own names (/etc/mailname is what Debian's
+ * programs take), but none in which there are mailboxes. In lower case.
+ */
+export async function machineNames({ store }: Pick<Deps, 'store'>): Promise<readonly string[]> {
+  const own = [hostname(), mailName(), 'localhost', 'localhost.localdomain'].map((name) => name.toLowerCase());
+  const short = own.map((name) => name.split('.')[0] ?? '');
+  const taken = new Set((await store.mailboxes.list()).map(({ address }) => address.slice(address.indexOf('@') + 1)));
+  return [...new Set([...own, ...short])].filter((name) => name !== '' && !taken.has(name));
+}
+
+function mailName(): string {
+  try {
+    return readFileSync('/etc/mailname', 'latin1').trim().slice(0, 255);
+  } catch {
+    // Not every system has one.
+    return '';
+  }
 }
 
 /**

@@ -22,8 +22,9 @@ test('F3: the command knows what it was started as, and the flags of sendmail in
   const waiting = ['outbox', 'list', '--state', 'queued'];
   assert.deepEqual(run('sendmail', '-bp'), waiting);
   assert.deepEqual(run('mailq', '--json'), [...waiting, '--json']);
-  assert.equal(run('newaliases'), undefined);
-  for (const nothing of ['-bi', '-q', '-q30m']) assert.equal(run('sendmail', nothing), undefined);
+  assert.deepEqual(run('newaliases'), ['sendmail', '-b', 'i']);
+  for (const nothing of ['-q', '-q30m']) assert.equal(run('sendmail', nothing), undefined);
+  assert.deepEqual(run('sendmail', '-bi'), ['sendmail', '-b', 'i']);
   assert.deepEqual(run('sendmail', '-bm', '-q', 'a@x.test'), ['sendmail', '-bm', 'a@x.test']);
 });
 

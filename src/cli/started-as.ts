@@ -21,8 +21,9 @@ export function commandLine(argv: readonly string[]): readonly string[] | undefi
   if (args[0] === 'help' && args.length > 2) return [node, script, ...args.slice(1), '--help'];
   if (args[0] !== 'sendmail') return [node, script, ...args];
   const flags = classicFlags(args.slice(1));
-  // The outbox delivers by itself and there is no table of aliases: both are done as soon as they are asked for.
-  if (flags.mode === 'i' || (flags.runsQueue && flags.kept.length === 0)) return undefined;
+  // The outbox delivers by itself: that is done as soon as it is asked for.
+  if (flags.mode === 'i') return [node, script, 'sendmail', '-b', 'i'];
+  if (flags.runsQueue && flags.kept.length === 0) return undefined;
   if (flags.mode === 'p') return [node, script, ...WAITING, ...flags.kept.filter((word) => word === '--json')];
   return [node, script, 'sendmail', ...flags.kept];
 }

@@ -31,7 +31,7 @@ export function mailRules(current: () => Mailbox): SmtpRules {
       for (const name of ['from', 'sender'])
         if (fields.filter((field) => field.name === name).length > 1)
           return `550 5.6.0 the message has more than one ${name === 'from' ? 'From' : 'Sender'}`;
-      const found = authorProblem(fields, { mayBe, nullSender: sender === '', localNames: 'refused' });
+      const found = authorProblem(fields, { mayBe, nullSender: sender === '', isReplaced: () => false });
       if (!found) return undefined;
       if (found.type === 'header') return `550 5.6.0 ${asciiLine(found.problem, 400)}`;
       return refusal(found.problem, mailbox);

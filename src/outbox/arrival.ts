@@ -32,6 +32,7 @@ export interface ArrivalOptions {
   readonly authorName?: HeaderOptions['authorName'];
   readonly mayResend?: HeaderOptions['mayResend'];
   readonly localDomain?: HeaderOptions['localDomain'];
+  readonly localHosts?: HeaderOptions['localHosts'];
 }
 
 /**

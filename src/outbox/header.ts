@@ -6,6 +6,7 @@ import { formatAddress, type ListedAddress, readAddressList } from '../protocol/
 import { authorProblem, isDaemon } from '../protocol/mime/authors.ts';
 import { type Field, readFields, repeatedField, utf8 } from '../protocol/mime/header-fields.ts';
 import { outboxError } from './errors.ts';
+import { localName } from './local-name.ts';
 
 export interface Header {
   /** With the empty line that ends it. */
@@ -35,6 +36,8 @@ export interface HeaderOptions {
   readonly authorName?: string | undefined;
   /** Completes names without a domain (`To: root`); undefined: they stay as they are. */
   readonly localDomain?: string | undefined;
+  /** Names of the machine, where its own programs write: addresses there are names without a domain. */
+  readonly localHosts?: readonly string[] | undefined;
 }
 
 /** Address fields in which local names are completed. */
@@ -108,7 +111,7 @@ function checkAuthors(fields: readonly Field[], options: HeaderOptions & { mayBe
     mayBe: options.mayBe,
     nullSender: options.sender === '',
     mayResend: options.mayResend === true,
-    localNames: authorOf(options) === '' ? 'refused' : 'replaced',
+    isReplaced: (one) => authorOf(options) !== '' && localName(one, options) !== undefined,
   });
   if (!found) return;
   const where = found.line === undefined ? '' : `line ${found.line}: `;
@@ -123,11 +126,15 @@ const REPORT_HINT = 'give the message a sender; only reports and automatic answe
 
 /** A field with its local names completed; as it stood where it has none, or cannot be read. */
 function completed(field: Field, options: HeaderOptions): string {
-  const { localDomain, mayBe, sender } = options;
+  const { localDomain, localHosts, mayBe, sender } = options;
   const { name, value, raw } = field;
-  // Nearly all: an address, and no name without one.
-  const { addresses, grouped, problem } = readAddressList(utf8(value));
   const isAuthor = AUTHORS.has(name);
+  // Nearly all: an address, and no name without one.
+  const { addresses: listed, grouped, problem } = readAddressList(utf8(value));
+  const addresses = listed.map((each) => {
+    const local = localName(each, isAuthor ? options : { localHosts });
+    return local === undefined ? each : { ...each, address: local, isLocal: true };
+  });
   const author = authorOf(options);
   // Providers refuse a message from MAILER-DAEMON of some machine, and a refused report is told to nobody.
   const isStranger = (each: ListedAddress): boolean =>

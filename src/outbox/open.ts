@@ -92,6 +92,7 @@ class StoredOutbox implements Outbox {
           authorName: request.authorName,
           mayResend: request.source === 'sendmail',
           localDomain: this.localDomain,
+          localHosts: request.localHosts,
         },
         body,
         (header) => {

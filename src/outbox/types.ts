@@ -53,6 +53,8 @@ export interface AcceptRequest {
   readonly dropBcc?: boolean;
   /** Display name of a `From` that is added because the message has none. */
   readonly authorName?: string;
+  /** Names of the machine whose own program hands it over: addresses there are local names. In lower case. */
+  readonly localHosts?: readonly string[];
   /** Sender and recipients have just passed {@link Outbox.checkSender} and {@link Outbox.checkRecipient}. */
   readonly checked?: boolean;
 }

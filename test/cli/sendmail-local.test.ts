@@ -1,6 +1,7 @@
 /** `postern sendmail` as cron, PHP and a link call it, for users of the machine who have no mailbox. */
 import assert from 'node:assert/strict';
 import { symlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
@@ -82,6 +83,27 @@ test('F4: PHP’s mail() without From, and with From: www-data', async () => {
   assert.match((await newest()).text, /^From: www-data <alice@contoso\.test>\r$/m);
   await sendmail(['-t', '-i', '-f', 'www-data'], `To: bob@fabrikam.test\nFrom: Alice <${ALICE}>\n\nx\n`);
   assert.match((await newest()).text, /^From: Alice <alice@contoso\.test>\r$/m);
+});
+
+test('F31: a user with the machine’s name or the local domain behind it is that user, in envelope, header and recipients', async () => {
+  const send = (args: readonly string[], input: string) => home.cli(['sendmail', ...args], { input, accept: ANY });
+  for (const name of [`root@${hostname()}`, 'root@localhost', 'Root@contoso.test', 'root']) {
+    for (const from of [`root@${hostname()}`, 'root', 'root@contoso.test']) {
+      const done = await send(['-oi', '-f', name, '-t'], `From: ${from}\nTo: root@localhost\nSubject: x\n\nx\n`);
+      assert.equal(done.code, 0, `${name}, ${from}: ${done.stderr}`);
+      const taken = await newest();
+      assert.deepEqual([taken.from, taken.to], [ALICE, ['root@contoso.test']]);
+      assert.match(taken.text, /^From: "?root"? <alice@contoso\.test>\r\nTo: root@contoso\.test\r\n/);
+    }
+  }
+  // Somebody else's address stays one, and is refused alike wherever it stands.
+  for (const args of [['-t', '-f', 'root@fabrikam.test'], ['-t']])
+    assert.match(
+      (await send(args, 'From: root@fabrikam.test\nTo: bob@contoso.test\n\nx\n')).stderr,
+      /root@fabrikam\.test/,
+    );
+  const other = await send(['-t', '-f', 'root'], 'From: root@fabrikam.test\nTo: bob@contoso.test\n\nx\n');
+  assert.notEqual(other.code, 0);
 });
 
 test('F4: what cannot be sent is refused with the key that helps, and never with --send-as for a local name', async () => {

@@ -1,11 +1,11 @@
 /** `postern sendmail`: what programs call as sendmail, into the outbox. */
 import { Command } from 'commander';
 import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
-import { completeRecipient } from '../../outbox/local-name.ts';
+import { completeRecipient, localName } from '../../outbox/local-name.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { readMail } from '../mail-input.ts';
-import { whoSends } from '../sendmail-sender.ts';
+import { machineNames, whoSends } from '../sendmail-sender.ts';
 import { collect } from '../value.ts';
 
 interface SendmailOptions {
@@ -57,6 +57,10 @@ export function sendmail(): Command {
           command: Command,
         ) => {
           const context = new Context(command);
+          if (options.b === 'i')
+            return context.result({ aliases: 0 }, [
+              'Postern has no aliases; mail for root goes to root at outbox.localDomain, or to whom MAILTO names',
+            ]);
           if (options.b !== undefined && options.b !== 'm')
             throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
               hint: 'leave -b out, or use -bm; -bp lists what waits',
@@ -65,15 +69,18 @@ export function sendmail(): Command {
           const { header, octets } = await readMail(process.stdin, dots);
           await context.withInstance(async (instance) => {
             const { localDomain } = instance.outbox;
+            const localHosts = await machineNames(instance);
             const found = headerAddresses(header);
+            const local = (address: string): string =>
+              localName({ address, isLocal: !address.includes('@') }, { localHosts }) ?? address;
             const to = [
               ...recipients.flatMap((text) => addressesOf(text)),
               ...(options.fromHeader === true ? found.recipients : []),
-            ].map((address) => completeRecipient(address, localDomain));
+            ].map((address) => completeRecipient(local(address), localDomain));
             const given = options.sender ?? options.r;
             const { mailbox, sender } = await whoSends(instance, {
-              envelope: given === undefined ? undefined : senderOf(given),
-              header: found.from,
+              envelope: given === undefined ? undefined : local(senderOf(given)),
+              header: found.from === undefined ? undefined : local(found.from),
               mailbox: options.mailbox,
             });
             const notify = notifyOf(options.notify);
@@ -84,6 +91,7 @@ export function sendmail(): Command {
                 source: 'sendmail',
                 principal: `uid ${process.getuid?.() ?? 0}`,
                 dropBcc: options.fromHeader === true,
+                localHosts,
                 ...(options.fullName === undefined ? {} : { authorName: options.fullName }),
                 envelope: {
                   from: sender,

@@ -11,6 +11,7 @@ import { compose, report } from './report.ts';
 import type { Outcome, Route, SendJob, SentProbe } from './types.ts';
 
 const BOB = 'bob@contoso.test';
+const HEADER = { type: 'text/rfc822-headers', octets: Buffer.from('Subject: x\r\n') } as const;
 const lost = (): Outcome => ({ type: 'unknown', reply: silent('the connection was closed') });
 
 interface Way {
@@ -46,7 +47,7 @@ async function bench(
     async report(message, kind) {
       if (message.source === 'report') return;
       const concerned = message.recipients.filter(({ state }) => state === 'refused');
-      if (kind === 'failed') reports.push(compose(message, kind, concerned, 'Subject: x\r\n', deps).toString());
+      if (kind === 'failed') reports.push(compose(message, kind, concerned, HEADER, deps).toString());
       await report(deps, message, kind);
     },
   });

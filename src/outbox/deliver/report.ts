@@ -3,6 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { mailDate } from '../../base/mail-date.ts';
 import { trimEndOf } from '../../base/text.ts';
 import { createHash, randomBytes } from 'node:crypto';
+import { isAscii } from 'node:buffer';
 import type { Clock } from '../../base/clock.ts';
 import type { Store } from '../../store/types.ts';
 import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
@@ -21,6 +22,10 @@ export type ReportKind = 'failed' | 'delayed' | 'relayed';
 
 /** Octets of the header that are looked for in a message's first chunk. */
 const HEADER_OCTETS = 64 * 1024;
+/** A message up to this comes back whole where nobody said RET (RFC 3461 §4.3 leaves it open): Postfix's bounce_size_limit. */
+const SMALL_OCTETS = 50_000;
+/** With RET=FULL up to this; a report is held in memory, and a larger one is often refused. */
+const FULL_OCTETS = 1_048_576;
 
 const KINDS = {
   failed: {
@@ -75,7 +80,7 @@ export async function report(deps: ReportDeps, message: OutboxMessage, kind: Rep
   // Tried again by hand and failed again, it is reported again.
   const failures = await outbox.events({ messageId: message.id, types: ['failed'], limit: 1000 });
   const idempotencyKey = `${kind} ${message.id} ${failures.length}`;
-  const octets = compose(message, kind, concerned, await headerOf(outbox, message), deps);
+  const octets = compose(message, kind, concerned, await originalOf(outbox, message, kind), deps);
   await outbox.accept(
     {
       mailbox,
@@ -89,12 +94,18 @@ export async function report(deps: ReportDeps, message: OutboxMessage, kind: Rep
   );
 }
 
-/** RFC 6522 multipart/report of three parts: words, fields, the header of the message it is about. */
+/** What of the message a report has with it: all of it, or its header. */
+export interface Original {
+  readonly type: 'message/rfc822' | 'text/rfc822-headers';
+  readonly octets: Buffer;
+}
+
+/** RFC 6522 multipart/report of three parts: words, fields, the message it is about or its header. */
 export function compose(
   message: OutboxMessage,
   kind: ReportKind,
   concerned: readonly Recipient[],
-  header: string,
+  original: Original,
   { clock, hostname }: Pick<ReportDeps, 'clock' | 'hostname'>,
 ): Buffer {
   const doubtful = kind === 'failed' ? concerned.filter(({ mayHaveArrived }) => mayHaveArrived !== undefined) : [];
@@ -104,6 +115,7 @@ export function compose(
   const boundary = `=_${randomBytes(12).toString('hex')}`;
   const date = mailDate(clock.now());
   const arrived = mailDate(message.createdAt);
+  const header = Buffer.from(headerText(original.octets), 'latin1').toString('utf8');
   const subject = /^Subject:[ \t]*((?:.*)(?:\r\n[ \t].*)*)/im.exec(header)?.[1]?.replace(/\r\n/g, '') ?? '';
   const words = [
     ...paragraph(KINDS[kind].words, KINDS[kind].after, certain),
@@ -154,14 +166,12 @@ export function compose(
     fields.join('\r\n\r\n'),
     '',
     `--${boundary}`,
-    'Content-Type: text/rfc822-headers',
+    `Content-Type: ${original.type}`,
+    `Content-Transfer-Encoding: ${isAscii(original.octets) ? '7bit' : '8bit'}`,
     '',
-    trimEndOf(header, '\r\n'),
-    '',
-    `--${boundary}--`,
     '',
   ];
-  return Buffer.from(text.join('\r\n'));
+  return Buffer.concat([Buffer.from(text.join('\r\n')), original.octets, Buffer.from(`\r\n--${boundary}--\r\n`)]);
 }
 
 function paragraph(said: string, then: string, recipients: readonly Recipient[]): readonly string[] {
@@ -174,14 +184,26 @@ function paragraph(said: string, then: string, recipients: readonly Recipient[])
   return [said, '', ...each, '', then, ''];
 }
 
-/** The message's own header, as far as its first octets reach. */
-async function headerOf(outbox: Pick<Outbox, 'body'>, message: OutboxMessage): Promise<string> {
+/** RFC 3461 §4.3: RET is about failures; of what is only late or relayed the header says enough. */
+async function originalOf(outbox: Pick<Outbox, 'body'>, message: OutboxMessage, kind: ReportKind): Promise<Original> {
+  const { ret } = message.dsn;
+  const most = kind !== 'failed' || ret === 'HDRS' ? 0 : ret === 'FULL' ? FULL_OCTETS : SMALL_OCTETS;
+  const whole = message.size <= most;
+  const pieces: Uint8Array[] = [];
   for await (const octets of outbox.body(message)) {
-    const begin = Buffer.from(octets.subarray(0, HEADER_OCTETS)).toString('utf8');
-    const end = begin.indexOf('\r\n\r\n');
-    return end === -1 ? begin : begin.slice(0, end + 2);
+    pieces.push(octets);
+    if (!whole) break;
   }
-  return '';
+  const octets = Buffer.concat(pieces);
+  if (whole) return { type: 'message/rfc822', octets };
+  return { type: 'text/rfc822-headers', octets: Buffer.from(trimEndOf(headerText(octets), '\r\n'), 'latin1') };
+}
+
+/** As octets, up to the empty line or as far as they are looked at. */
+function headerText(octets: Buffer): string {
+  const begin = octets.toString('latin1', 0, HEADER_OCTETS);
+  const end = begin.indexOf('\r\n\r\n');
+  return end === -1 ? begin : begin.slice(0, end + 2);
 }
 
 function oneLine(text: string): string {

@@ -75,7 +75,7 @@ async function senderProblem(job: SendJob): Promise<string | undefined> {
     mayBe,
     nullSender: envelopeFrom === '',
     mayResend: source === 'sendmail',
-    localNames: 'replaced',
+    isReplaced: (one) => one.isLocal,
   });
   if (!found) return undefined;
   const next =

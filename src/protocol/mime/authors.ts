@@ -12,8 +12,8 @@ export interface AuthorRules {
    * need no permission to write a From.
    */
   readonly mayResend?: boolean;
-  /** Local names (`root`) are replaced by somebody else, and not judged here. */
-  readonly localNames: 'refused' | 'replaced';
+  /** Of a name of a machine (`root`), which is replaced by somebody else: then it is not judged here. */
+  isReplaced(one: ListedAddress): boolean;
 }
 
 export interface AuthorProblem {
@@ -52,7 +52,7 @@ export function authorProblem(fields: readonly Field[], rules: AuthorRules): Aut
     }
     if (name === 'from') authors = addresses.length;
     for (const one of addresses) {
-      if (one.isLocal && rules.localNames === 'replaced') continue;
+      if (rules.isReplaced(one)) continue;
       if (rules.mayBe(one.address) || (isReport && isDaemon(one))) continue;
       return {
         type: 'sender',
