@@ -158,7 +158,7 @@ test('flushing writes what is noted when a record has just been written, too', a
   await close();
 });
 
-test('facts are bounded in depth, number and length; what is at the bound stays', () => {
+test('facts are bounded in depth and length; what is at the bound stays', () => {
   const nested = (levels: number, wrap: (inner: unknown) => unknown): unknown =>
     levels === 0 ? 'x' : wrap(nested(levels - 1, wrap));
   const deep = '[too deep]';
@@ -172,12 +172,6 @@ test('facts are bounded in depth, number and length; what is at the bound stays'
   const endless = { toJSON: (): unknown => (turns++, endless) };
   assert.equal(clean(endless), deep);
   assert.equal(turns, 5);
-  assert.deepEqual(
-    clean(Array.from({ length: 65 }, (_, n) => n)),
-    Array.from({ length: 64 }, (_, n) => n),
-  );
-  const wide = Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`k${n}`, n]));
-  assert.equal(Object.keys(clean(wide) as object).length, 64);
   assert.equal(clean('y'.repeat(1_024)), 'y'.repeat(1_024));
   assert.equal(clean('y'.repeat(1_025)), `${'y'.repeat(1_024)}…`);
   assert.deepEqual(Object.keys(clean({ a: undefined, b: () => 1, c: null }) as object), ['c']);
