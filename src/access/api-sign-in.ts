@@ -25,8 +25,11 @@ export type ApiSignInResult =
 export interface ApiSignIn {
   /** @throws store.unavailable */
   verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult>;
-  /** Whether a key that was verified may still be used. @throws store.unavailable */
-  holds(id: string): Promise<boolean>;
+  /**
+   * A key that was verified, as it is now: mailboxes may have been taken from it since. Undefined once it was revoked or has ended.
+   * @throws store.unavailable
+   */
+  current(id: string): Promise<ApiKey | undefined>;
   /** Calls back once a key was revoked or has ended, for requests that go on for long. */
   onEnd(key: ApiKey, ended: () => void): { stop(): void };
   close(): void;
@@ -104,16 +107,17 @@ class ApiSignInCheck implements ApiSignIn {
     return waitMs === 0 ? { type: 'accepted', key } : { type: 'over-rate', key, waitMs };
   }
 
-  async holds(id: string): Promise<boolean> {
+  async current(id: string): Promise<ApiKey | undefined> {
     const key = await this.#rows.find(id);
-    return key !== undefined && key.revokedAt === undefined && (key.expiresAt ?? Infinity) > this.#clock.now();
+    const isGood = key?.revokedAt === undefined && (key?.expiresAt ?? Infinity) > this.#clock.now();
+    return isGood ? key : undefined;
   }
 
   onEnd({ id, expiresAt }: ApiKey, ended: () => void): { stop(): void } {
     const look = (): void => {
-      this.holds(id).then(
-        (holds) => {
-          if (!holds) ended();
+      this.current(id).then(
+        (key) => {
+          if (key === undefined) ended();
         },
         // Whoever is about to act on it asks again.
         (error: unknown) => this.#log.debug({ error: asError(error), apiKeyId: id }, 'a key could not be looked at'),
@@ -210,4 +214,13 @@ export function allows(key: ApiKey, action: ApiKey['actions'][number]): boolean 
 export function opens(key: Pick<ApiKey, 'mailboxes'>, mailbox: string): boolean {
   const address = mailbox.toLowerCase();
   return ['*', address, catchAllOf(address)].some((name) => name !== undefined && key.mailboxes.includes(name));
+}
+
+/**
+ * Whether a key opens every one of these, `*` being all there are. What names nothing is opened only by what opens everything: it
+ * may have named something once.
+ */
+export function opensAll(key: Pick<ApiKey, 'mailboxes'>, { mailboxes }: Pick<ApiKey, 'mailboxes'>): boolean {
+  if (mailboxes.length === 0 || mailboxes.includes('*')) return key.mailboxes.includes('*');
+  return mailboxes.every((one) => opens(key, one));
 }

@@ -1,5 +1,5 @@
 /** Who asks for an act, what they may do, and how the audit log names them. */
-import { opens as ofKey } from '../access/api-sign-in.ts';
+import { opens as ofKey, opensAll } from '../access/api-sign-in.ts';
 import type { Audit, AuditEntry } from '../audit/types.ts';
 import type { ApiAction, ApiKey } from '../store/types-api.ts';
 import { adminError } from './errors.ts';
@@ -75,6 +75,11 @@ export function mailboxesOf(actor: Actor): readonly string[] | undefined {
 
 export function opens(actor: Actor, mailbox: string): boolean {
   return ofKey(rightsOf(actor), mailbox);
+}
+
+/** Whether an actor opens all that something was given for: of what names no mailbox any more, only one that opens every one. */
+export function opensAllOf(actor: Actor, given: { readonly mailboxes: readonly string[] }): boolean {
+  return opensAll(rightsOf(actor), given);
 }
 
 /** What kind of actor, which one, and what a record calls that. */

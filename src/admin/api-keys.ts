@@ -4,7 +4,8 @@ import { type ApiKeyDeps, createApiKey, revokeApiKey as revoke } from '../access
 import { validityOf } from '../access/validity.ts';
 import { disableWithoutRight } from '../outbox/webhook/owner.ts';
 import { act, type Desk } from './act.ts';
-import { addressesOf, findGiven, seenBy } from './find.ts';
+import { opensAllOf } from './actor.ts';
+import { addressesOf, findGiven } from './find.ts';
 
 export const listApiKeys = act({
   name: 'api-keys.list',
@@ -13,7 +14,7 @@ export const listApiKeys = act({
   input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
   async run({ store, clock, actor }: Desk<ApiKeyDeps>, { all }) {
     return (await store.apiKeys.list())
-      .filter((row) => seenBy(actor, row))
+      .filter((row) => opensAllOf(actor, row))
       .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
       .filter(({ state }) => all || state === 'valid');
   },

@@ -4,7 +4,8 @@ import { type AppPasswordDeps, createAppPassword, revokeAppPassword as revoke } 
 import { validityOf } from '../access/validity.ts';
 import { PROTOCOLS } from '../store/protocols.ts';
 import { act, type Desk } from './act.ts';
-import { addressesOf, findGiven, seenBy } from './find.ts';
+import { opensAllOf } from './actor.ts';
+import { addressesOf, findGiven } from './find.ts';
 
 export const listAppPasswords = act({
   name: 'app-passwords.list',
@@ -13,7 +14,7 @@ export const listAppPasswords = act({
   input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
   async run({ store, clock, actor }: Desk<AppPasswordDeps>, { all }) {
     return (await store.appPasswords.list())
-      .filter((row) => seenBy(actor, row))
+      .filter((row) => opensAllOf(actor, row))
       .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
       .filter(({ state }) => all || state === 'valid');
   },

@@ -4,7 +4,7 @@ import { outboxError } from '../outbox/errors.ts';
 import type { Outbox } from '../outbox/types.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
-import { type Actor, mailboxesOf, opens } from './actor.ts';
+import { type Actor, opens, opensAllOf } from './actor.ts';
 import { adminError } from './errors.ts';
 
 type Place = { readonly store: Pick<Store, 'mailboxes'> };
@@ -72,11 +72,6 @@ interface Given {
   readonly revokedAt: number | undefined;
 }
 
-/** What was given out for mailboxes is seen by who opens all of them. */
-export function seenBy(actor: Actor, { mailboxes }: Pick<Given, 'mailboxes'>): boolean {
-  return mailboxes.includes('*') ? mailboxesOf(actor) === undefined : mailboxes.every((one) => opens(actor, one));
-}
-
 /** An app password or a key by its id, or by a label that only one has that was not revoked. @throws admin.not-found, admin.input */
 export function findGiven<T extends Given>(
   actor: Actor,
@@ -85,7 +80,7 @@ export function findGiven<T extends Given>(
   { kind, list }: { readonly kind: string; readonly list: string },
 ): T {
   const rows = all.filter(
-    (row) => seenBy(actor, row) && (row.id === name || (row.label === name && row.revokedAt === undefined)),
+    (row) => opensAllOf(actor, row) && (row.id === name || (row.label === name && row.revokedAt === undefined)),
   );
   const [row, ...more] = rows;
   if (!row) throw adminError('admin.not-found', `there is no ${kind} ${name}`, { hint: `${list} shows them` });

@@ -1,21 +1,20 @@
 /** Webhooks: which receivers get which events, signed with which secrets; and the log of what was sent. */
 import { z } from 'zod';
-import { opens as ofKey } from '../access/api-sign-in.ts';
+import { opens as ofKey, opensAll } from '../access/api-sign-in.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Secret } from '../base/secret.ts';
-import { testDelivery, webhookDeadline } from '../outbox/webhook/dispatch.ts';
+import { isTold, testDelivery, webhookDeadline } from '../outbox/webhook/dispatch.ts';
 import { Egress, type EgressPolicy } from '../outbox/webhook/egress.ts';
 import { newWebhookSecret, openSecrets, sealSecrets, type WebhookSecret } from '../outbox/webhook/signature.ts';
 import { rightLost } from '../outbox/webhook/owner.ts';
 import { newId } from '../store/id.ts';
 import type { Webhook, WebhookDelivery } from '../store/types-api.ts';
 import { MESSAGE_EVENTS } from '../store/types-outbox.ts';
-import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
-import { type Actor, nameOf, requirePermission } from './actor.ts';
+import { type Actor, mailboxesOf, nameOf, opens, opensAllOf, requirePermission } from './actor.ts';
 import { adminError } from './errors.ts';
-import { addressesOf, seenBy } from './find.ts';
+import { addressesOf } from './find.ts';
 import { limit, text, time } from './schema.ts';
 
 interface WebhookDeps extends ActDeps {
@@ -65,7 +64,7 @@ export const listWebhooks = act({
   input: z.object({ limit, after: position.optional() }),
   async run(desk: Desk<WebhookDeps>, { limit, after }) {
     const rows = (await desk.store.webhooks.list())
-      .filter((row) => seenBy(desk.actor, row) && (after === undefined || byAge(row, after) > 0))
+      .filter((row) => opensAllOf(desk.actor, row) && (after === undefined || byAge(row, after) > 0))
       .toSorted(byAge);
     return pageOf(limit, (most) => Promise.all(rows.slice(0, most).map((row) => shown(desk, row))));
   },
@@ -169,8 +168,9 @@ export const assignWebhook = act({
     if (!key)
       throw adminError('admin.not-found', `there is no API key ${keyId}`, { hint: 'postern apikey list shows them' });
     const lost = rightLost({ ...found, apiKeyId: key.id }, key, clock.now());
-    const closed = found.mailboxes.find((one) => !ofKey(key, one));
-    if (lost !== undefined || closed !== undefined)
+    const closed =
+      found.mailboxes.find((one) => !ofKey(key, one)) ?? 'every mailbox, and the webhook names none any more';
+    if (lost !== undefined || !opensAll(key, found))
       throw adminError('admin.input', lost ?? `the API key ${key.id} does not open ${closed}`, {
         hint: 'choose a key that allows events:read and opens the mailboxes of the webhook: postern apikey list',
       });
@@ -221,7 +221,10 @@ export const listWebhookDeliveries = act({
   async run(desk: Desk<WebhookDeps>, { id, limit, after, state }) {
     requireReading(desk.actor);
     await find(desk, id);
-    return pageOf(limit, (most) => desk.store.webhooks.deliveries(id, { limit: most, state, before: after }));
+    const mailboxes = mailboxesOf(desk.actor);
+    return pageOf(limit, (most) =>
+      desk.store.webhooks.deliveries(id, { limit: most, state, before: after, mailboxes }),
+    );
   },
 });
 
@@ -233,7 +236,7 @@ export const getWebhookDelivery = act({
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
     requireReading(desk.actor);
     await find(desk, id);
-    return findDelivery(desk.store, id, delivery);
+    return findDelivery(desk, id, delivery);
   },
 });
 
@@ -244,11 +247,17 @@ export const replayWebhookDelivery = act({
   input: byDelivery,
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
-    const { store, clock } = desk;
-    await find(desk, id);
+    const { store, clock, actor } = desk;
+    requireReading(actor);
+    const webhook = await find(desk, id);
+    const { mailbox } = await findDelivery(desk, id, delivery);
+    if (!isTold(webhook, mailbox))
+      throw adminError('admin.input', `the webhook ${id} is not told of ${mailbox} any more`, {
+        hint: 'add the mailbox to the webhook before the delivery is sent again',
+      });
     const now = clock.now();
     const count = await store.webhooks.replay(id, { id: delivery }, { now, deadline: webhookDeadline(now) });
-    return { count, row: await findDelivery(store, id, delivery) };
+    return { count, row: await findDelivery(desk, id, delivery) };
   },
   record: ({ count }, { id, delivery }) => (count > 0 ? [{ data: { id, deliveryId: delivery } }] : []),
 });
@@ -260,9 +269,9 @@ export const replayWebhook = act({
   input: byId.extend({ since: time, state: z.enum(['failed', 'delivered']).default('failed') }),
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, since, state }) {
-    await find(desk, id);
+    const { mailboxes } = await find(desk, id);
     const now = desk.clock.now();
-    const which = { state, since: Date.parse(since) };
+    const which = { state, since: Date.parse(since), mailboxes: [mailboxes, mailboxesOf(desk.actor)] };
     return { count: await desk.store.webhooks.replay(id, which, { now, deadline: webhookDeadline(now) }) };
   },
   record: ({ count }, { id, since, state }) => [{ data: { id, state, since, count } }],
@@ -278,7 +287,7 @@ export const testWebhook = act({
     await find(desk, id);
     const delivery = testDelivery(id, desk.clock.now());
     await desk.store.webhooks.add(id, delivery);
-    return findDelivery(desk.store, id, delivery.id);
+    return findDelivery(desk, id, delivery.id);
   },
   record: (delivery, { id }) => [{ data: { id, deliveryId: delivery.id } }],
 });
@@ -295,13 +304,14 @@ async function shown({ vault, clock }: WebhookDeps, { secrets, ...row }: Webhook
 
 async function find({ store, actor }: Desk<ActDeps>, id: string): Promise<Webhook> {
   const row = await store.webhooks.find(id);
-  if (row && seenBy(actor, row)) return row;
+  if (row && opensAllOf(actor, row)) return row;
   throw unknown(id);
 }
 
-async function findDelivery(store: Store, id: string, delivery: string): Promise<WebhookDelivery> {
+/** A webhook may have been told of mailboxes before which whoever sees it now does not open. */
+async function findDelivery({ store, actor }: Desk<ActDeps>, id: string, delivery: string): Promise<WebhookDelivery> {
   const row = await store.webhooks.findDelivery(id, delivery);
-  if (row) return row;
+  if (row && (row.mailbox === undefined || opens(actor, row.mailbox))) return row;
   throw adminError('admin.not-found', `there is no delivery ${delivery}`);
 }
 

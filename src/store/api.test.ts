@@ -57,6 +57,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       eventId: newId('evt'),
       type: 'message.sent',
       orderingKey: 'msg_1',
+      mailbox: 'a@x.test',
       payload: '{"a":"ü"}',
       createdAt: 10,
       deadline: 1000,
@@ -196,6 +197,29 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.equal(await store.webhooks.disable(row.id, 7, 'why'), true);
       assert.equal(await store.webhooks.disable(row.id, 8, 'again'), false);
       assert.deepEqual((await store.webhooks.find(row.id))?.state, { type: 'disabled', since: 7, reason: 'why' });
+    });
+
+    test('A55: deliveries are shown and put in line by the mailbox of their event', async () => {
+      const { id } = await hook();
+      const boxes = ['a@x.test', 'b@x_y.test', 'b@xzy.test', undefined];
+      const rows = boxes.map((mailbox) => delivery({ mailbox, orderingKey: newId('msg') }));
+      await store.webhooks.enqueue(id, { from: 0, to: 1 }, rows);
+      const shown = async (...mailboxes: string[]) =>
+        (await store.webhooks.deliveries(id, { limit: 9, mailboxes })).map(({ mailbox }) => mailbox).toReversed();
+      assert.deepEqual(await shown('*'), boxes);
+      assert.deepEqual(await shown(), [undefined]);
+      assert.deepEqual(await shown('a@x.test', 'c@x.test'), ['a@x.test', undefined]);
+      assert.deepEqual(await shown('*@x_y.test'), ['b@x_y.test', undefined]);
+      for (const due of await store.webhooks.claim({ webhookId: id, now: 10, until: 50, limit: 9 }))
+        await store.webhooks.settle(due, { at: 10, tookMs: 1 }, { type: 'failed' });
+      const times = { now: 400, deadline: 900 };
+      const which = { state: 'failed', since: 0 } as const;
+      const lists = [['*'], ['a@x.test', 'b@xzy.test'], ['*@xzy.test']];
+      assert.equal(await store.webhooks.replay(id, { ...which, mailboxes: lists }, times), 2);
+      assert.deepEqual(
+        (await store.webhooks.deliveries(id, { limit: 9, state: 'pending' })).map(({ mailbox }) => mailbox),
+        [undefined, 'b@xzy.test'],
+      );
     });
 
     test('says whose deliveries are due; disabled webhooks have none', async () => {

@@ -190,6 +190,18 @@ export const migrations: readonly Migration[] = [
     name: '013-webhook-owner',
     up: () => ['ALTER TABLE webhooks ADD COLUMN api_key_id text'],
   },
+  {
+    // What a webhook was told is judged by the mailbox it is of. Where an older payload does not say it: seen by all-mailbox keys only.
+    name: '014-delivery-mailbox',
+    up: ({ engine }) => [
+      'ALTER TABLE webhook_deliveries ADD COLUMN mailbox text',
+      `UPDATE webhook_deliveries SET mailbox = coalesce(${
+        engine === 'postgres'
+          ? String.raw`substring(payload from '"mailbox":"([^"]+)","sequence":[0-9]+\}\}$')`
+          : `json_extract(payload, '$.data.mailbox')`
+      }, '') WHERE type <> 'webhook.test'`,
+    ],
+  },
 ];
 
 /** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */

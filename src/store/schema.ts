@@ -223,6 +223,7 @@ export interface WebhookDeliveryRow {
   event_id: string;
   type: string;
   ordering_key: string;
+  mailbox: string | null;
   payload: string;
   state: string;
   created_at: number;

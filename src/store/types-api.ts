@@ -152,6 +152,8 @@ export interface WebhookDelivery {
   readonly type: string;
   /** Deliveries of the same key leave in order, one after the other. */
   readonly orderingKey: string;
+  /** Whose event it is: who may see it, and whether it may still be sent, is judged by that. Undefined: of none, as a test. */
+  readonly mailbox: string | undefined;
   /** JSON as it is signed and sent. */
   readonly payload: string;
   readonly state: 'pending' | 'delivered' | 'failed';
@@ -164,7 +166,7 @@ export interface WebhookDelivery {
 }
 export type NewWebhookDelivery = Pick<
   WebhookDelivery,
-  'id' | 'eventId' | 'type' | 'orderingKey' | 'payload' | 'createdAt' | 'deadline'
+  'id' | 'eventId' | 'type' | 'orderingKey' | 'mailbox' | 'payload' | 'createdAt' | 'deadline'
 >;
 
 export interface WebhookTable {
@@ -214,19 +216,29 @@ export interface WebhookTable {
       | { readonly type: 'failed' },
   ): Promise<boolean>;
   findDelivery(webhookId: string, id: string): Promise<WebhookDelivery | undefined>;
-  /** Newest first. */
+  /** Newest first; only those of mailboxes that these names open (all when undefined), and those of none. */
   deliveries(
     webhookId: string,
     page: {
+      readonly mailboxes?: readonly string[] | undefined;
       readonly state?: WebhookDelivery['state'] | undefined;
       readonly before?: number | undefined;
       readonly limit: number;
     },
   ): Promise<readonly WebhookDelivery[]>;
-  /** Puts finished deliveries in line again, with a new deadline: one, or all in a state made since a moment. How many. */
+  /**
+   * Puts finished deliveries in line again, with a new deadline: one, or all in a state made since a moment whose mailbox each of
+   * these lists opens. How many.
+   */
   replay(
     webhookId: string,
-    which: { readonly id: string } | { readonly state: 'failed' | 'delivered'; readonly since: number },
+    which:
+      | { readonly id: string }
+      | {
+          readonly state: 'failed' | 'delivered';
+          readonly since: number;
+          readonly mailboxes?: readonly (readonly string[] | undefined)[];
+        },
     times: { readonly now: number; readonly deadline: number },
   ): Promise<number>;
   /** Forgets deliveries that ended before a moment. */

@@ -65,7 +65,7 @@ export function startWebhooks(deps: WebhookDeps): { close(): Promise<void> } {
 
 /** A delivery that tells a receiver nothing but that it works. */
 export function testDelivery(webhookId: string, now: number): NewWebhookDelivery {
-  return delivery('webhook.test', webhookId, now, { webhookId });
+  return delivery('webhook.test', webhookId, undefined, now, { webhookId });
 }
 
 /** When a delivery that is put in line now is given up. */
@@ -217,9 +217,10 @@ class WebhookDispatcher {
       if (limit <= 0) continue;
       const webhook = await store.webhooks.find(id);
       if (!webhook) continue;
+      const key = (await this.#owners([webhook])).get(webhook.apiKeyId ?? '');
       const now = clock.now();
       for (const due of await store.webhooks.claim({ webhookId: id, now, until: now + CLAIM_MS, limit })) {
-        const done: Promise<void> = this.#try(webhook, due).finally(() => {
+        const done: Promise<void> = this.#try(webhook, key, due).finally(() => {
           tries.delete(done);
           if (tries.size === 0) this.#tries.delete(id);
           this.#wake();
@@ -244,10 +245,17 @@ class WebhookDispatcher {
       log.warn({ deliveries: recalled }, 'webhooks were dated by a clock that ran ahead; they are due now');
   }
 
-  async #try(webhook: Webhook, due: WebhookDelivery): Promise<void> {
-    const { clock, log, vault } = this.#deps;
+  async #try(webhook: Webhook, key: ApiKey | undefined, due: WebhookDelivery): Promise<void> {
+    const { clock, log, store, vault } = this.#deps;
     try {
       const at = clock.now();
+      // Put in line when it might be told; mailboxes were taken from the webhook or its key since.
+      if (!isTold(webhook, due.mailbox) || (key && due.mailbox !== undefined && !opens(key, due.mailbox))) {
+        this.#deps.tried?.('failed', 0);
+        const problem = `not sent: the webhook or its API key does not open ${due.mailbox} any more`;
+        await store.webhooks.settle(due, { at, tookMs: 0, problem }, { type: 'failed' });
+        return;
+      }
       const secrets = await openSecrets(vault, webhook, at);
       const headers = {
         ...signedHeaders(secrets, due.eventId, Math.floor(at / 1000), due.payload),
@@ -312,21 +320,27 @@ class WebhookDispatcher {
   }
 }
 
-function wants({ types, mailboxes }: Webhook, event: MessageEvent): boolean {
-  const isMine = mailboxes.includes('*') || mailboxes.includes(event.mailbox);
-  return isMine && (types.length === 0 || types.includes(`message.${event.type}`));
+/** Whether a webhook is told of this mailbox; of what is of no mailbox it always is. */
+export function isTold(webhook: Pick<Webhook, 'mailboxes'>, mailbox: string | undefined): boolean {
+  return mailbox === undefined || opens(webhook, mailbox);
+}
+
+function wants(webhook: Webhook, event: MessageEvent): boolean {
+  const { types } = webhook;
+  return isTold(webhook, event.mailbox) && (types.length === 0 || types.includes(`message.${event.type}`));
 }
 
 function deliveryOf(event: MessageEvent, now: number): NewWebhookDelivery {
   const { seq, messageId, mailbox, at } = event;
   const data = { ...event.data, messageId, mailbox, sequence: seq };
-  return delivery(`message.${event.type}`, messageId, at, data, now);
+  return delivery(`message.${event.type}`, messageId, mailbox, at, data, now);
 }
 
 /** The payload as Standard Webhooks recommends it: type, timestamp, data. */
 function delivery(
   type: string,
   orderingKey: string,
+  mailbox: string | undefined,
   at: number,
   data: Readonly<Record<string, unknown>>,
   now = at,
@@ -336,6 +350,7 @@ function delivery(
     eventId: newId('evt'),
     type,
     orderingKey,
+    mailbox,
     payload: JSON.stringify({ type, timestamp: new Date(at).toISOString(), data }),
     createdAt: now,
     deadline: now + DEADLINE_MS,

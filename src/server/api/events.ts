@@ -1,9 +1,10 @@
 /** `/v1/events`: everything that happens to mail, in order, resumable: pages, long polls and server-sent events. */
-import { mailboxesOf } from '../../admin/actor.ts';
 import { findOpened } from '../../admin/find.ts';
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
+import { opens } from '../../access/api-sign-in.ts';
+import type { ApiKey } from '../../store/types-api.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
@@ -52,6 +53,8 @@ const MAX_WAITING = 500;
 const MAX_WAITING_PER_KEY = 100;
 
 type Filter = Omit<Parameters<ApiDeps['outbox']['events']>[0], 'after' | 'limit'>;
+/** What the key that asked may hear now, of what was asked for; undefined once that is nothing. */
+type Hear = () => Promise<{ readonly key: ApiKey; readonly filter: Filter } | undefined>;
 
 export function events(app: ApiApp, deps: ApiDeps): void {
   const waiting = new Places(deps);
@@ -77,16 +80,20 @@ export function events(app: ApiApp, deps: ApiDeps): void {
     }),
     async (c) => {
       const asked = c.req.valid('query');
-      const filter = await filterOf(c, deps, asked);
+      const hear = await hearOf(c, deps, asked);
       const from = await positionOf(c, deps, asked);
       const isStream = (c.req.header('accept') ?? '').includes('text/event-stream');
       const key = c.get('key').id;
       const ended = AbortSignal.any([c.req.raw.signal, deps.stopping]);
       if (isStream) {
         const leave = waiting.enter(key, c);
-        return stream(deps, filter, from, ended, () => deps.signIn.holds(key), c.env.onClose, leave);
+        return stream(deps, hear, from, ended, c.env.onClose, leave);
       }
-      const look = () => deps.outbox.events({ ...filter, after: from, limit: asked.limit });
+      const look = async () => {
+        const heard = await hear();
+        if (!heard) throw apiError('api.key', 'the key was revoked or has ended, or lost the mailbox');
+        return deps.outbox.events({ ...heard.filter, after: from, limit: asked.limit });
+      };
       let items = asked.wait > 0 ? [] : await look();
       if (asked.wait > 0) {
         const leave = waiting.enter(key, c);
@@ -94,7 +101,6 @@ export function events(app: ApiApp, deps: ApiDeps): void {
         try {
           const until = deps.clock.now() + asked.wait * 1000;
           for (;;) {
-            if (!(await deps.signIn.holds(key))) throw apiError('api.key', 'the key was revoked or has ended');
             items = await look();
             const left = until - deps.clock.now();
             if (items.length > 0 || left <= 0 || ended.aborted) break;
@@ -110,18 +116,28 @@ export function events(app: ApiApp, deps: ApiDeps): void {
   );
 }
 
-async function filterOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageId }: Query): Promise<Filter> {
+/** @throws api.request, admin.not-found */
+async function hearOf(c: ApiContext, deps: ApiDeps, { types, mailbox, messageId }: Query): Promise<Hear> {
   const names = types?.split(',').map((name) => name.trim());
   const wanted = names?.map((name) => {
     const found = MESSAGE_EVENTS.find((type) => `message.${type}` === name);
     if (found === undefined) throw apiError('api.request', `there is no event ${name.slice(0, 60)}`);
     return found;
   });
-  const own = mailbox === undefined ? mailboxesOf(actorOf(c)) : [(await findOpened(deps, mailbox, actorOf(c))).address];
-  return {
-    ...(wanted ? { types: wanted } : {}),
-    ...(own ? { mailboxes: own } : {}),
-    ...(messageId === undefined ? {} : { messageId }),
+  const named = mailbox === undefined ? undefined : (await findOpened(deps, mailbox, actorOf(c))).address;
+  const { id } = c.get('key');
+  // Asked for before each look: a key can be revoked, or lose a mailbox, while a request waits.
+  return async () => {
+    const key = await deps.signIn.current(id);
+    if (!key || (named !== undefined && !opens(key, named))) return undefined;
+    const own = key.mailboxes.includes('*') ? undefined : key.mailboxes;
+    const mailboxes = named === undefined ? own : [named];
+    const filter = {
+      ...(wanted ? { types: wanted } : {}),
+      ...(mailboxes ? { mailboxes } : {}),
+      ...(messageId === undefined ? {} : { messageId }),
+    };
+    return { key, filter };
   };
 }
 
@@ -138,10 +154,9 @@ async function positionOf(c: ApiContext, deps: ApiDeps, { after }: Query): Promi
 /** Server-sent events (HTML Living Standard §9.2). A client that reads slowly is waited for, not buffered for. */
 function stream(
   deps: ApiDeps,
-  filter: Filter,
+  hear: Hear,
   from: number,
   ended: AbortSignal,
-  holds: () => Promise<boolean>,
   onClose: ApiEnv['Bindings']['onClose'],
   done: () => void,
 ): Response {
@@ -153,13 +168,16 @@ function stream(
     let after = from;
     let quietSince = deps.clock.now();
     yield `retry: 2000\n\n`;
-    // Asked before each look: a key that was revoked or has ended hears nothing more.
-    while (!over.aborted && (await holds())) {
-      const found = await deps.outbox.events({ ...filter, after, limit: AT_ONCE });
+    for (let heard = await hear(); heard && !over.aborted; heard = await hear()) {
+      const found = await deps.outbox.events({ ...heard.filter, after, limit: AT_ONCE });
       for (const event of found) {
+        // Whoever reads slowly gets them one by one, and may have lost the right to the rest meanwhile.
+        const now = await hear();
+        if (!now) return;
+        after = event.seq;
+        if (!opens(now.key, event.mailbox)) continue;
         const shown = shownEvent(event);
         yield `id: ${shown.id}\nevent: ${shown.type}\ndata: ${JSON.stringify(shown)}\n\n`;
-        after = event.seq;
       }
       if (found.length > 0) quietSince = deps.clock.now();
       else if (deps.clock.now() - quietSince >= HEARTBEAT_MS) {

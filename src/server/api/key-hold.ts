@@ -33,7 +33,7 @@ export class KeyHold {
 
   /** @throws api.key, store.unavailable */
   async confirm(): Promise<void> {
-    if (!(await this.#signIn.holds(this.#key.id))) throw ended();
+    if ((await this.#signIn.current(this.#key.id)) === undefined) throw ended();
   }
 
   release(): void {

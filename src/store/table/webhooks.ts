@@ -4,6 +4,7 @@ import type { WebhookRow } from '../schema.ts';
 import type { Webhook, WebhookTable } from '../types-api.ts';
 import type { Ahead } from '../types-outbox.ts';
 import { fromJson } from './json.ts';
+import { isCatchAll } from './mailboxes.ts';
 import { deliveryValues, webhookDelivery } from './webhook-delivery-row.ts';
 
 export function webhookTable(engine: Engine): WebhookTable {
@@ -191,12 +192,13 @@ export function webhookTable(engine: Engine): WebhookTable {
           .executeTakeFirst();
         return row && webhookDelivery(row);
       }),
-    deliveries: (webhookId, { state, before, limit }) =>
+    deliveries: (webhookId, { state, before, mailboxes, limit }) =>
       read(async (db) => {
         let all = db
           .selectFrom('webhook_deliveries')
           .selectAll()
           .where('webhook_id', '=', webhookId)
+          .where(ofMailboxes(mailboxes))
           .orderBy('seq', 'desc')
           .limit(limit);
         if (state !== undefined) all = all.where('state', '=', state);
@@ -209,10 +211,11 @@ export function webhookTable(engine: Engine): WebhookTable {
           .updateTable('webhook_deliveries')
           .set((eb) => ({ state: 'pending', next_at: now, deadline, finished_at: null, fence: eb('fence', '+', 1) }))
           .where('webhook_id', '=', webhookId);
-        const some =
+        let some =
           'id' in which
             ? all.where('id', '=', which.id).where('state', '!=', 'pending')
             : all.where('state', '=', which.state).where('created_at', '>=', which.since);
+        for (const names of 'id' in which ? [] : (which.mailboxes ?? [])) some = some.where(ofMailboxes(names));
         const count = Number((await some.executeTakeFirst()).numUpdatedRows);
         return { result: count, changed: count > 0 };
       }),
@@ -221,6 +224,20 @@ export function webhookTable(engine: Engine): WebhookTable {
         await db.deleteFrom('webhook_deliveries').where('finished_at', '<', before).execute();
       }),
   };
+}
+
+/** Deliveries of mailboxes that these names open, among them `*` and `*@domain`; and those of no mailbox. */
+function ofMailboxes(names: readonly string[] | undefined): RawBuilder<boolean> {
+  if (names === undefined || names.includes('*')) return sql<boolean>`1 = 1`;
+  const tests = [
+    sql<boolean>`mailbox IS NULL`,
+    ...names.map((name) =>
+      isCatchAll(name)
+        ? sql<boolean>`mailbox LIKE ${`%${name.slice(1).replace(/[!%_]/g, '!$&')}`} ESCAPE '!'`
+        : sql<boolean>`mailbox = ${name}`,
+    ),
+  ];
+  return sql<boolean>`(${sql.join(tests, sql` OR `)})`;
 }
 
 function columns({ apiKeyId, types, mailboxes, state }: Pick<Webhook, 'apiKeyId' | 'types' | 'mailboxes' | 'state'>) {
