@@ -95,7 +95,7 @@ function mailbox({ name, address }: NamedAddress): string {
 }
 
 /** RFC 2047 in UTF-8, each word with whole characters; readable where half of it is. @param first room for the first word */
-export function encodedWords(text: string, first = ENCODED_WORD, most = ENCODED_WORD): string {
+function encodedWords(text: string, first = ENCODED_WORD, most = ENCODED_WORD): string {
   const whole = text.toWellFormed();
   const literal = whole.match(/[\w!*+/ -]/g)?.length ?? 0;
   const octets = Buffer.byteLength(whole);

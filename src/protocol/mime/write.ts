@@ -3,7 +3,7 @@ import { nameParameter, parameter, parameterField } from './field.ts';
 import { base64, base64Stream, quotedPrintable } from './transfer-encoding.ts';
 
 /** A part of a message: its own header fields, and what follows them. */
-export interface Part {
+interface Part {
   readonly fields: string;
   readonly body: Body;
 }
@@ -31,8 +31,8 @@ export interface Content {
 
 /** Characters without CRLF (RFC 5322 §2.1.1). */
 const MAX_LINE = 998;
-/** More octets than this in so many that are not ASCII make base64 the shorter encoding: 4/3 against 3 for each of them. */
-const FEW = 6;
+/** With more than one octet in so many that is not ASCII there is little to read in quoted-printable, and base64 is shorter. */
+const FEW = 3;
 
 /**
  * Words and attachments as programs expect them: text and HTML are alternatives, what the HTML shows is related to it, the rest
@@ -87,12 +87,7 @@ function attachmentPart({ filename, contentType, content, cid }: Attachment, dis
 }
 
 /** RFC 2046 §5.1. @param boundary in none of the parts; `=_` is in nothing that is encoded */
-export function multipart(
-  kind: string,
-  parts: readonly Part[],
-  boundary: string,
-  parameters: readonly string[] = [],
-): Part {
+function multipart(kind: string, parts: readonly Part[], boundary: string, parameters: readonly string[] = []): Part {
   const fields = parameterField('Content-Type', `multipart/${kind}`, [...parameters, `boundary="${boundary}"`]);
   return { fields, body: { type: 'parts', parts, boundary } };
 }
