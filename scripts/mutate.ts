@@ -170,7 +170,7 @@ function coveringTests(
     .filter(([test, { ms }], at) => {
       const where = distance(test);
       worth[where]! += ms;
-      return worth[where]! <= WORTH_MS[where]! || at === 0;
+      return worth[where]! <= WORTH_MS[where] || at === 0;
     });
 }
 

@@ -71,7 +71,7 @@ export async function createAppPassword(
       protocols,
       networks,
       expiresAt: row.expiresAt ?? null,
-      ...(dropOwnSentCopy === true ? { dropOwnSentCopy } : {}),
+      dropOwnSentCopy,
     },
   });
   return { password, row };
