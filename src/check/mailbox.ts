@@ -3,6 +3,7 @@ import { shellWord } from '../base/shell.ts';
 import { asError, isError } from '../base/error.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
 import type { Facts } from '../oauth/catalogue/diagnose.ts';
+import { applicationFacts } from '../oauth/catalogue/facts.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { GraphAccesses } from '../oauth/graph-access.ts';
 import { grantHealth, type RiskCause } from '../oauth/health.ts';
@@ -141,14 +142,7 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
   if (!grant) throw oauthError('oauth.needs-consent', `the grant of ${mailbox.address} is gone`);
   const application = await store.applications.find(grant.applicationId);
   if (!application) throw oauthError('oauth.misconfigured', `the application of ${mailbox.address} is gone`);
-  const { name, clientId, tenant } = application;
-  const facts = {
-    address: mailbox.address,
-    row: rowOf(mailbox),
-    application: name,
-    clientId,
-    ...(tenant === undefined ? {} : { tenant }),
-  };
+  const facts = { ...applicationFacts(application, mailbox.address), row: rowOf(mailbox) };
   return { application, grant, profile: resolveProvider(application), facts };
 }
 

@@ -8,6 +8,8 @@ import type { Protocol } from '../store/protocols.ts';
 import { checkAccessToken } from '../oauth/access-token.ts';
 import { beginCodeFlow } from '../oauth/code-flow.ts';
 import { openCredentials } from '../oauth/application.ts';
+import { withRemedy } from '../oauth/catalogue/diagnose.ts';
+import { applicationFacts } from '../oauth/catalogue/facts.ts';
 import { openClient, requireCredential } from '../oauth/engines.ts';
 import type { Client } from '../oauth/engines.ts';
 import type { TokenAnswer } from '../oauth/engine.ts';
@@ -75,7 +77,8 @@ export async function connectMailbox(
   } catch (thrown) {
     const code = thrown === request.signal?.reason ? 'base.aborted' : asError(thrown).code;
     await emit({ type: 'consent.refused', ...facts, code: providerCode(asError(thrown)) ?? code });
-    throw thrown;
+    if (thrown === request.signal?.reason) throw thrown;
+    throw withRemedy(asError(thrown), applicationFacts(application, address));
   } finally {
     await client?.close();
   }

@@ -1,6 +1,7 @@
 /** Why a sign-in by link did not work, told twice: to the owner of the mailbox, and to whoever can do something about it. */
 import type { PosternError } from '../base/error.ts';
-import { diagnose, type Diagnosis, type Facts } from '../oauth/catalogue/diagnose.ts';
+import { diagnose, type Diagnosis } from '../oauth/catalogue/diagnose.ts';
+import { applicationFacts } from '../oauth/catalogue/facts.ts';
 import { presetById } from '../oauth/providers.ts';
 import type { Application } from '../store/types.ts';
 
@@ -33,7 +34,7 @@ export function explainFailure(error: PosternError, about: About): FailureText {
   const provider = presetById(about.application.provider)?.name ?? 'The provider';
   const plain = plainText(error, about, provider);
   if (plain) return plain;
-  const diagnosis = diagnose(error, factsOf(about.application, about.address));
+  const diagnosis = diagnose(error, applicationFacts(about.application, about.address));
   // A certificate that is not trusted does not get better by waiting.
   if (error.kind === 'later' && !diagnosis.id.startsWith('tls.'))
     return {
@@ -119,7 +120,7 @@ function forOthers(
   { address, application }: About,
   audience: Audience,
 ): NonNullable<FailureText['forOthers']> {
-  const { tenant, clientId, application: name } = factsOf(application, address);
+  const { tenant, clientId, application: name } = applicationFacts(application, address);
   return {
     audience,
     cause,
@@ -132,15 +133,4 @@ function forOthers(
       ['Error', `${error.code}: ${error.message}`],
     ],
   };
-}
-
-/** What fills the places of a remedy, as far as it is known. */
-function factsOf(
-  { name, clientId, tenant, settings }: Application,
-  address: string,
-): Facts & { readonly clientId: string } {
-  const { authority } = settings;
-  const fromAuthority = authority === undefined ? undefined : new URL(authority).pathname.split('/')[1];
-  const known = tenant ?? (fromAuthority || undefined) ?? address.slice(address.lastIndexOf('@') + 1);
-  return { address, application: name, clientId, tenant: known };
 }

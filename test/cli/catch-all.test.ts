@@ -69,6 +69,24 @@ test('M: addresses without a mailbox of their own are opened, those of another d
   assert.match(other, /^a NO \[AUTHENTICATIONFAILED\]/m);
 });
 
+test('P53: what is refused while a mailbox is added names the application and the mailbox in its next step', async () => {
+  const wrong = join(folder.path, 'wrong-secret');
+  writeFileSync(wrong, 'sandbox~secret/of+somebody-else');
+  const like = [
+    '--client-id',
+    '5a4db0c5-0000-4000-8000-000000000020',
+    '--settings',
+    join(folder.path, 'settings.json'),
+  ];
+  await site.cli(['application', 'add', 'typed', ...like, '--client-secret-file', wrong]);
+  const add = ['mailbox', 'add', 'sales@contoso.test', '--application', 'typed', '--flow', 'app-only'];
+  const { stderr } = await site.cli(add, { accept: Array.from({ length: 128 }, (_, code) => code) });
+  assert.match(stderr, /AADSTS7000215/);
+  assert.match(stderr, /next: .*postern application credential add typed /);
+  assert.doesNotMatch(stderr, /\b(?:NAME|ADDRESS|TENANT|CLIENT-ID)\b/);
+  await site.cli(['application', 'remove', 'typed']);
+});
+
 test('M: a password for the domain opens a mailbox that has its own consent as well; one for an address opens only that', async () => {
   assert.match((await login('alice@contoso.test')).answer, /^a OK/m);
   const made = await site.cli(['password', 'add', '--mailbox', 'sales@contoso.test', '--label', 'one', '--json']);

@@ -9,8 +9,10 @@ import { ManualClock } from '../../base/clock.ts';
 import { errorTable } from '../../base/error.ts';
 import { errorFrom } from '../answer.ts';
 import { builtIn, catalogue, catalogueProblem, installCatalogue, keepCatalogueAt } from './catalogue.ts';
-import { describeRow, diagnose, findRow, remedyText } from './diagnose.ts';
+import { describeRow, diagnose, findRow, remedyText, withRemedy } from './diagnose.ts';
 import { evidenceIn, evidenceOf } from './evidence.ts';
+import { oauthError } from '../errors.ts';
+import { applicationFacts } from './facts.ts';
 import { catalogueSchema } from './schema.ts';
 import { openSigned, PUBLISHERS, signCatalogue } from './signature.ts';
 
@@ -209,4 +211,29 @@ describe('signed editions', () => {
     assert.equal(catalogue().edition, data.edition + 9);
     assert.equal(catalogueProblem(), undefined);
   });
+});
+
+test('P53: with the facts of a case no remedy leaves a place for the person to fill in', () => {
+  const facts = applicationFacts(
+    { name: 'work', clientId: '1b4e28ba-2fa1-11d2-883f-0016d3cca427', tenant: undefined, settings: {} },
+    'alice@contoso.test',
+  );
+  assert.equal(facts.tenant, 'contoso.test');
+  for (const row of catalogue().errors) {
+    // The name of an application that is yet to be added is the person's choice.
+    const text = remedyText(describeRow(row, { ...facts, host: 'mail.contoso.test' }).remedy).replaceAll(
+      /application add NAME --preset [\w-]+ --client-id CLIENT-ID/g,
+      '',
+    );
+    assert.doesNotMatch(text, /[{}]|\b(?:ADDRESS|NAME|TENANT|CLIENT-ID)\b/, row.id);
+  }
+  const refused = oauthError('oauth.admin-consent', 'an administrator has to consent first', {
+    detail: { error: 'invalid_grant', error_codes: [90094] },
+    hint: 'open https://login.microsoftonline.com/TENANT/adminconsent?client_id=CLIENT-ID',
+  });
+  const { code, detail, hint, kind, message } = withRemedy(refused, facts);
+  assert.deepEqual([code, detail, kind, message], [refused.code, refused.detail, refused.kind, refused.message]);
+  assert.match(hint, /contoso\.test\/adminconsent\?client_id=1b4e28ba-.*postern mailbox reconsent alice@contoso\.test/);
+  const other = oauthError('oauth.misconfigured', 'something of ours');
+  assert.equal(withRemedy(other, facts), other);
 });

@@ -1,6 +1,6 @@
 /** From evidence to cause, blame and remedy: pure functions over the catalogue. */
 import { shellWord } from '../../base/shell.ts';
-import type { PosternError, Kind } from '../../base/error.ts';
+import { type Kind, PosternError } from '../../base/error.ts';
 import { catalogue } from './catalogue.ts';
 import { type Evidence, evidenceIn, evidenceOf } from './evidence.ts';
 import type { Blame, Catalogue, CatalogueRow, Outcome, RemedyStep } from './schema.ts';
@@ -73,6 +73,14 @@ export function diagnose(error: PosternError, given: Facts = {}): Diagnosis {
     remedy: error.hint === '' ? [] : [{ do: fill(error.hint, facts) }],
     sources: [],
   };
+}
+
+/** The same error with a next step that names what it is about, where the catalogue has one. */
+export function withRemedy(error: PosternError, facts: Facts): PosternError {
+  if (!findRow(evidenceOf(error))) return error;
+  const { cause, code, detail, kind, message, retryAt } = error;
+  const hint = remedyText(diagnose(error, facts).remedy);
+  return new PosternError(code, { kind, hint }, message, { detail, cause, ...(retryAt ? { retryAt } : {}) });
 }
 
 /** A reply, as somebody kept or typed it, in plain words; undefined when the catalogue does not know it. */
