@@ -1,4 +1,5 @@
 /** API keys: made, hashed, revoked. What app passwords are to mail programs, they are to users of the HTTP API. */
+import { foldCase } from '../base/case.ts';
 import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { Audit } from '../audit/types.ts';
 import { base32 } from '../base/base32.ts';
@@ -51,7 +52,7 @@ export async function createApiKey(
     label,
     hash: apiKeyHash(await apiHashKey(deps.vault), key),
     actions: readActions(request.actions),
-    mailboxes: request.mailboxes.includes('*') ? ['*'] : request.mailboxes.map((address) => address.toLowerCase()),
+    mailboxes: request.mailboxes.includes('*') ? ['*'] : request.mailboxes.map((address) => foldCase(address)),
     networks: request.networks.map(readNetwork),
     rate: request.rate,
     createdAt: deps.clock.now(),

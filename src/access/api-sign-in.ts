@@ -1,4 +1,5 @@
 /** Checking API keys, from memory when warm, with the rate each key is allowed. */
+import { foldCase } from '../base/case.ts';
 import { catchAllOf } from '../store/table/mailboxes.ts';
 import { hash, type KeyObject } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
@@ -212,7 +213,7 @@ export function allows(key: ApiKey, action: ApiKey['actions'][number]): boolean 
 
 /** Whether a key opens a mailbox. */
 export function opens(key: Pick<ApiKey, 'mailboxes'>, mailbox: string): boolean {
-  const address = mailbox.toLowerCase();
+  const address = foldCase(mailbox);
   return ['*', address, catchAllOf(address)].some((name) => name !== undefined && key.mailboxes.includes(name));
 }
 

@@ -1,4 +1,5 @@
 /** App passwords: made, hashed, revoked. */
+import { foldCase } from '../base/case.ts';
 import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { Audit } from '../audit/types.ts';
 import { base32 } from '../base/base32.ts';
@@ -49,7 +50,7 @@ export async function createAppPassword(
     id: newId('apw'),
     label,
     hash: hashOf(await hashKey(deps.vault), password),
-    mailboxes: request.mailboxes.map((address) => address.toLowerCase()),
+    mailboxes: request.mailboxes.map((address) => foldCase(address)),
     protocols: request.protocols,
     networks: request.networks.map(readNetwork),
     ...(request.outgoing === undefined ? {} : { outgoing: request.outgoing }),

@@ -1,4 +1,5 @@
 /** As whom a mailbox may send. */
+import { foldCase } from '../base/case.ts';
 import type { Mailbox } from '../store/types.ts';
 
 /** The mailbox itself and the addresses declared for it: `postern mailbox set ADDRESS --send-as OTHER`. */
@@ -6,8 +7,8 @@ export function sendersOf({ address, settings }: Pick<Mailbox, 'address' | 'sett
   return [address, ...(settings.sendAs ?? [])];
 }
 
-/** Case does not count, as everywhere in practice. */
+/** Case does not count, as everywhere in practice; what is another character to a mail server is one here. */
 export function maySendAs(mailbox: Pick<Mailbox, 'address' | 'settings'>, address: string): boolean {
-  const wanted = address.toLowerCase();
-  return sendersOf(mailbox).some((one) => one.toLowerCase() === wanted);
+  const wanted = foldCase(address);
+  return sendersOf(mailbox).some((one) => foldCase(one) === wanted);
 }

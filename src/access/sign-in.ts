@@ -1,4 +1,5 @@
 /** Checking app passwords at sign-in, from memory when warm, and telling when one, or its mailbox, stops being open. */
+import { foldCase } from '../base/case.ts';
 import type { KeyObject } from 'node:crypto';
 import type { Clock, Timer } from '../base/clock.ts';
 import { type Log, nullLog } from '../base/log.ts';
@@ -94,7 +95,7 @@ class SignInCheck implements SignIn {
   }
 
   async verify({ user, password, protocol, remoteAddress }: SignInAttempt): Promise<SignInResult> {
-    const address = user.trim().toLowerCase();
+    const address = foldCase(user.trim());
     const client = clientOf(remoteAddress);
     // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
     const hash = hashOf(this.#key, password);

@@ -1,4 +1,5 @@
 /** Finding what somebody named. */
+import { foldCase } from '../base/case.ts';
 import { shellWord } from '../base/shell.ts';
 import { outboxError } from '../outbox/errors.ts';
 import type { Outbox } from '../outbox/types.ts';
@@ -18,7 +19,7 @@ export async function findOpened({ store }: Place, address: string, actor?: Acto
 /** The mailbox of this very address, which can be changed. @throws admin.not-found */
 export async function findMailbox({ store }: Place, address: string, actor?: Actor): Promise<Mailbox> {
   requireOpen(address, actor);
-  const found = await store.mailboxes.find(address.toLowerCase());
+  const found = await store.mailboxes.find(foldCase(address));
   if (found) return found;
   const { catchAll } = (await store.mailboxes.opened(address)) ?? {};
   if (catchAll !== undefined)

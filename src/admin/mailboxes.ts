@@ -1,4 +1,5 @@
 /** Mailboxes: opened by consent, set, held, closed for a while, removed. */
+import { foldCase } from '../base/case.ts';
 import { z } from 'zod';
 import { withdrawMailbox } from '../access/withdraw.ts';
 import type { Audit } from '../audit/types.ts';
@@ -125,10 +126,10 @@ export const setMailbox = act({
     if (routes?.includes('relay') === true && desk.config.outbox.relay === undefined)
       throw adminError('admin.input', 'no relay is configured', { hint: 'set outbox.relay in postern.yaml first' });
     const [{ address }] = desk.mailboxes as readonly [Mailbox];
-    const gone = new Set(notAs.map((one) => one.toLowerCase()));
+    const gone = new Set(notAs.map((one) => foldCase(one)));
     // Decided on what is there when it is written: others hold and release mailboxes meanwhile.
     const edited = await editMailbox(desk.store, address, (settings) => {
-      const senders = new Set([...(settings.sendAs ?? []), ...sendAs.map((one) => one.toLowerCase())]);
+      const senders = new Set([...(settings.sendAs ?? []), ...sendAs.map((one) => foldCase(one))]);
       const unknown = [...gone].find((one) => !senders.has(one));
       if (unknown !== undefined)
         throw adminError('admin.input', `${unknown} is no further sender of ${address}`, {

@@ -1,4 +1,5 @@
 /** Addresses that get no mail, from one mailbox or from all. */
+import { foldCase } from '../base/case.ts';
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAddress } from '../outbox/address.ts';
@@ -47,7 +48,7 @@ export const addSuppressions = act({
   what: 'suppressions.added',
   async run({ store, clock }: Desk<ActDeps & { readonly clock: Clock }>, { items }) {
     const rows = items.map(({ address, mailbox, reason, note }): Suppression => {
-      return { address, mailbox: mailbox.toLowerCase(), reason, note, createdAt: clock.now() };
+      return { address, mailbox: foldCase(mailbox), reason, note, createdAt: clock.now() };
     });
     let added = 0;
     for (const row of rows) if (await store.suppressions.put(row)) added += 1;

@@ -1,7 +1,8 @@
 /** As whom relayed mail may be sent: what the outbox asks of a header, asked of one that only passes by. */
+import { foldCase } from '../base/case.ts';
 import { asciiLine } from '../base/ascii-line.ts';
 import { shellWord } from '../base/shell.ts';
-import { maySendAs } from '../access/senders.ts';
+import { maySendAs, sendersOf } from '../access/senders.ts';
 import { authorProblem } from '../protocol/mime/authors.ts';
 import { readFields } from '../protocol/mime/header-fields.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
@@ -31,12 +32,28 @@ export function mailRules(current: () => Mailbox): SmtpRules {
       for (const name of ['from', 'sender'])
         if (fields.filter((field) => field.name === name).length > 1)
           return `550 5.6.0 the message has more than one ${name === 'from' ? 'From' : 'Sender'}`;
-      const found = authorProblem(fields, { mayBe, nullSender: sender === '', isReplaced: () => false });
+      const daemons = { own: (domain: string): boolean => isOwnMachine(mailbox, domain) };
+      const found = authorProblem(fields, { mayBe, nullSender: sender === '', daemons, isReplaced: () => false });
       if (!found) return undefined;
       if (found.type === 'header') return `550 5.6.0 ${asciiLine(found.problem, 400)}`;
       return refusal(found.problem, mailbox);
     },
   };
+}
+
+/** Names that no domain of others can have (RFC 6761, RFC 6762, RFC 8375, and what ICANN keeps for private use). */
+const PRIVATE = /^[^.]+$|\.(?:local|localdomain|localhost|internal|lan|home\.arpa|invalid)$/;
+
+/** Whether a machine of this name is one of the mailbox's own, as far as a name says it. */
+function isOwnMachine(mailbox: Mailbox, name: string): boolean {
+  const domain = foldCase(name);
+  return (
+    PRIVATE.test(domain) ||
+    sendersOf(mailbox).some((address) => {
+      const own = foldCase(address.slice(address.lastIndexOf('@') + 1));
+      return domain === own || domain.endsWith(`.${own}`);
+    })
+  );
 }
 
 /** What the audit log keeps of a relayed message. */

@@ -1,4 +1,5 @@
 /** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
+import { foldCase } from '../base/case.ts';
 import type { Socket } from 'node:net';
 import { asError, type PosternError } from '../base/error.ts';
 import * as imap from '../protocol/imap/server.ts';
@@ -192,7 +193,7 @@ export class Session {
     let local: SignInResult;
     try {
       local =
-        actAs !== undefined && actAs.toLowerCase() !== user.toLowerCase()
+        actAs !== undefined && foldCase(actAs) !== foldCase(user)
           ? { type: 'refused', reason: 'wrong-mailbox' }
           : await deps.signIn.verify(attempt);
     } catch (error) {

@@ -2,6 +2,7 @@
  * Verification of ID tokens (OpenID Connect Core §3.1.3.7): signature by the issuer's key set, issuer, audience, time, nonce,
  * tenant. Our own on `jose`, because Microsoft's shared tenants publish an issuer with a placeholder.
  */
+import { foldCase } from '../base/case.ts';
 import { createLocalJWKSet, decodeJwt, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWTPayload } from 'jose';
 import type { Clock } from '../base/clock.ts';
@@ -127,7 +128,7 @@ function identityOf(payload: JWTPayload, microsoft: boolean): Identity {
   const given = microsoft ? [payload['preferred_username'], payload['upn']] : [];
   const addresses = [...given, verifiedEmail]
     .filter((claim): claim is string => typeof claim === 'string' && claim.includes('@'))
-    .map((claim) => claim.toLowerCase());
+    .map((claim) => foldCase(claim));
   const subject = typeof payload['oid'] === 'string' ? payload['oid'] : String(payload.sub);
   return { addresses: [...new Set(addresses)], subject };
 }

@@ -2,6 +2,7 @@
  * OAuth for a program that keeps its grants itself, without Postern's store: a consent, access tokens that are renewed when they
  * are asked for, and renewed tokens stored before anybody uses them.
  */
+import { foldCase } from '../base/case.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
@@ -121,7 +122,7 @@ async function accepted(
   asked: { readonly address: string; readonly scopes: readonly string[]; readonly nonce: string | undefined },
 ): Promise<OwnTokens> {
   const identity = await verifiedIdentity(answer, { ...client, nonce: asked.nonce }, client.clock);
-  if (identity && !identity.addresses.includes(asked.address.toLowerCase()))
+  if (identity && !identity.addresses.includes(foldCase(asked.address)))
     throw oauthError(
       'oauth.wrong-identity',
       `${identity.addresses[0] ?? 'an account without an address'} signed in, but ${asked.address} was expected`,

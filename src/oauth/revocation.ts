@@ -1,4 +1,5 @@
 /** Telling a provider that a grant is not needed any more (RFC 7009), when nobody here will use it again. */
+import { foldCase } from '../base/case.ts';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
@@ -61,7 +62,7 @@ export async function revokeGrant(deps: RevocationDeps, grant: Grant): Promise<R
 
 async function hasTwin(store: Store, { id, applicationId, identity }: Grant): Promise<boolean> {
   const same = (other: Pick<Grant, 'id' | 'applicationId' | 'identity'>): boolean =>
-    other.id !== id && other.applicationId === applicationId && other.identity.toLowerCase() === identity.toLowerCase();
+    other.id !== id && other.applicationId === applicationId && foldCase(other.identity) === foldCase(identity);
   return (await store.grants.overview()).some(same);
 }
 

@@ -1,4 +1,5 @@
 /** Consent for one mailbox, from the first redirect to the stored grant. A second consent for a mailbox keeps what it had. */
+import { foldCase } from '../base/case.ts';
 import type { ConnectDeps, ConnectRequest } from './connect-request.ts';
 import { shellWord } from '../base/shell.ts';
 import { asError } from '../base/error.ts';
@@ -248,7 +249,7 @@ async function protocolsOf(
 
 /** @throws oauth.misconfigured */
 function normalAddress(address: string): string {
-  const text = address.trim().toLowerCase();
+  const text = foldCase(address.trim());
   if (/^[^\s@]+@[^\s@]+$/.test(text)) {
     // No mail provider has a domain of one word: this is one that was cut off.
     const domain = text.slice(text.indexOf('@') + 1);

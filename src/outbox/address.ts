@@ -1,4 +1,5 @@
 /** Addresses of the envelope: RFC 5321 §4.1.2, with UTF-8 as RFC 6531 §3.3 allows. */
+import { foldCase } from '../base/case.ts';
 import { outboxError } from './errors.ts';
 
 /**
@@ -56,5 +57,5 @@ export function needsUtf8(address: string): boolean {
 
 /** Two addresses that are the same to everybody in practice; only the domain's case is free by the letter (RFC 5321 §2.4). */
 export function sameAddress(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
+  return foldCase(a) === foldCase(b);
 }

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isUnreadable } from '../protocol/sign-in.ts';
+import { commandWords } from '../protocol/smtp/command-line.ts';
 import { receiveExtensions } from '../protocol/smtp/receive.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 
@@ -34,8 +35,8 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
   for (let commands = 0; commands < MAX_COMMANDS; commands++) {
     const line = await nextLine(conn, lineOctets, signal);
     if (typeof line !== 'string') return 'left';
-    const [, name = '', argument = ''] = /^(\S*)[ \t]*(.*)$/s.exec(line) ?? [];
-    switch (name.toUpperCase()) {
+    const { verb, argument } = commandWords(line);
+    switch (verb) {
       case 'EHLO':
         await conn.write(replyLines([hostname, ...receiveExtensions(options.maxOctets), 'STARTTLS']));
         break;
@@ -43,7 +44,7 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
         await conn.write(`250 ${hostname}\r\n`);
         break;
       case 'STARTTLS':
-        if (argument.trim() !== '') {
+        if (argument !== '') {
           await conn.write('501 5.5.4 STARTTLS takes no parameters\r\n');
           break;
         }

@@ -1,4 +1,5 @@
 /** The lane for printers, scanners and alarms that cannot sign in: their network is their proof. Off unless configured. */
+import { foldCase } from '../base/case.ts';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
@@ -184,13 +185,13 @@ async function serveDevice(
       ...(budget && { account: budget.account(remoteAddress) }),
     });
     conn.setIdle(IDLE_MS);
-    const found = rule && (await followMailbox(store, rule.mailbox.toLowerCase(), log, () => conn?.end(turnedAway)));
+    const found = rule && (await followMailbox(store, foldCase(rule.mailbox), log, () => conn?.end(turnedAway)));
     followed = found;
     const mailbox = found?.mailbox();
     if (rule === undefined || found === undefined || mailbox === undefined || full) {
       const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
       log.warn(facts, `a device was turned away: ${why}`);
-      note('failed', rule?.mailbox.toLowerCase(), { reason: why });
+      note('failed', rule && foldCase(rule.mailbox), { reason: why });
       if (rule === undefined) conn.end(`554 5.7.1 ${hostname} takes no mail from this address without a sign-in\r\n`);
       else conn.end(turnedAway);
       return;
@@ -216,7 +217,7 @@ async function serveDevice(
     conn.end();
     note('ok', mailbox.address, { bytesToServer: octets, reason: 'client-closed' });
   } catch (error) {
-    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', rule?.mailbox.toLowerCase(), {
+    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', rule && foldCase(rule.mailbox), {
       code: asError(error).code,
     });
     if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);

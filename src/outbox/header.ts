@@ -110,6 +110,7 @@ function checkAuthors(fields: readonly Field[], options: HeaderOptions & { mayBe
   const found = authorProblem(fields, {
     mayBe: options.mayBe,
     nullSender: options.sender === '',
+    daemons: 'replaced',
     mayResend: options.mayResend === true,
     isReplaced: (one) => authorOf(options) !== '' && localName(one, options) !== undefined,
   });

@@ -1,4 +1,5 @@
 /** The outbox: takes mail, keeps it, tells what became of it. Delivery is `deliver/`. */
+import { foldCase } from '../base/case.ts';
 import { createHash, type Hash } from 'node:crypto';
 import { editMailbox } from '../store/edit.ts';
 import type { Clock } from '../base/clock.ts';
@@ -238,7 +239,7 @@ class StoredOutbox implements Outbox {
     const addresses = recipients.map(({ address }) => address);
     const suppressed = await this.#deps.suppressed?.(addresses, mailbox);
     for (const { address } of recipients) {
-      const reason = suppressed?.get(address.toLowerCase());
+      const reason = suppressed?.get(foldCase(address));
       if (reason !== undefined)
         throw outboxError('outbox.suppressed', `nothing is sent to ${address}: ${reason}`, { detail: { address } });
     }

@@ -2,6 +2,7 @@
  * What a mailbox may do just now. A right counts when it is used: it is asked for when mail is taken, when it is changed and when it is
  * handed over, always of the mailbox as it is set up then.
  */
+import { foldCase } from '../base/case.ts';
 import { maySendAs } from '../access/senders.ts';
 import type { Clock } from '../base/clock.ts';
 import { oauthError } from '../oauth/errors.ts';
@@ -28,7 +29,7 @@ export class Rights {
 
   /** A mailbox as it is set up now; undefined once it is removed. @throws store.unavailable */
   mailbox(address: string): Promise<Mailbox | undefined> {
-    return this.#known().mailboxes.find(address.toLowerCase());
+    return this.#known().mailboxes.find(foldCase(address));
   }
 
   /** The same, and open. @throws outbox.not-found, oauth.suspended, store.unavailable */

@@ -45,7 +45,7 @@ test('SMTP: a transaction that was reset or refused is over', async (t) => {
   for (const [said, ...replied] of [
     ['MAIL FROM:<a@b>\r\n', '550 5.7.60 no\r\n'],
     ['MAIL FROM:<a@b>\r\nRSET\r\n', '250 ok\r\n250-still\r\n250 ok\r\n'],
-    ['MAIL FROM:<a@b>\r\nBDAT 3\r\nabcBDAT 2 LAST\r\nde', '250 ok\r\n', '250 ok\r\n', '250 taken\r\n'],
+    ['MAIL FROM:<a@b>\r\nBDAT 3\r\nabcBDAT 2 LAST\r\nde', '250 ok\r\n', '250 taken\r\n'],
   ] as const) {
     const smtp = scene(t, 'smtp');
     await smtp.say(said);
@@ -115,7 +115,7 @@ test('N12: a relayed message leaves a record with sender, recipients and size, h
   await chunked.say(
     'MAIL FROM:<info@x.test>\r\nRCPT TO:<b@y.test>\r\nBDAT 8\r\nFrom: alBDAT 18 LAST\r\nice@x.test\r\n\r\ntext',
   );
-  for (const each of ['250 ok\r\n250 ok\r\n', '250 ok\r\n', '552 full\r\n']) await chunked.reply(each);
+  for (const each of ['250 ok\r\n250 ok\r\n', '552 full\r\n']) await chunked.reply(each);
   assert.deepEqual(
     chunked.relayed.map(({ from, octets, taken }) => [from, octets, taken]),
     [['info@x.test', 26, false]],
@@ -191,7 +191,6 @@ test('S5: relayed mail is from the mailbox, in its header: the provider never se
   const chunks = scene(t, 'smtp', rules);
   await chunks.say(`MAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nBDAT 10\r\nFrom: ceo@`);
   await chunks.reply('250 ok\r\n250 ok\r\n');
-  await chunks.reply('250 ok\r\n');
   chunks.heard();
   await chunks.say('BDAT 10 LAST\r\nx.test\r\n\r\n');
   assert.match(chunks.heard(), /^550 5\.7\.60 From names ceo@x\.test/);

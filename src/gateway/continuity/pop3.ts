@@ -10,8 +10,8 @@ const LF = 0x0a;
 const MINUS = 0x2d;
 const LOST = '-ERR [SYS/TEMP] the connection to the provider was lost; nothing was deleted, connect again\r\n';
 const NOTHING = Buffer.alloc(0);
-/** Responses that end in a line with a dot alone. LIST and UIDL of one message have one line. */
-const MANY_LINES = /^(?:RETR|TOP|CAPA|LANG(?=\s*$)|LIST(?=\s*$)|UIDL(?=\s*$))(?:\s|$)/i;
+/** Responses that end in a line with a dot alone. LIST and UIDL of one message have one line. Only space separates (RFC 1939 §3). */
+const MANY_LINES = /^(?:RETR|TOP|CAPA|(?:LANG|LIST|UIDL)(?= *\r?\n?$))(?=[ \r\n]|$)/i;
 /** CR LF . CR LF */
 const STOP = Buffer.from('\r\n.\r\n');
 /** RFC 2449 §4 allows 255 octets. */

@@ -1,11 +1,12 @@
 /**
  * Where an SMTP session stands as it passes: which replies are due, whether a mail transaction is open, who a message is from and
- * whom it goes to (RFC 5321 §3.3, RFC 2920, RFC 3030). Commands are passed on as whole lines; what may not pass is answered here, in
- * its turn. A message is judged by what the server has accepted: text and chunks wait until all before them is answered. No I/O.
+ * whom it goes to (RFC 5321 §3.3, RFC 2920, RFC 3030). Commands are passed on as whole lines, written anew; what may not pass is
+ * answered here, in its turn. A message is judged by what the server has accepted: text and chunks wait until all before them is
+ * answered, and no chunk passes before the header is judged. No I/O.
  */
-import { parsePath } from '../../protocol/smtp/envelope.ts';
+import type { Chunk } from '../../protocol/smtp/command-line.ts';
 import { DueReplies } from './smtp-due.ts';
-import { chunkOf, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
+import { chunkLine, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
 import { SmtpText } from './smtp-text.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -42,6 +43,15 @@ export interface RelayedMessage {
   readonly taken: boolean;
 }
 
+/** A BDAT chunk of which octets are to come. */
+interface ChunkUnderWay extends Chunk {
+  left: number;
+  /** What it is part of; undefined when it goes to nobody. */
+  text: SmtpText | undefined;
+  /** Its command has passed: the server waits for the rest, and an answer is due. */
+  passed: boolean;
+}
+
 interface Transaction {
   readonly from: string;
   readonly to: string[];
@@ -68,10 +78,9 @@ export class SmtpDialogue {
   #objection: string | undefined;
   /** What came before an answer that it depends on. */
   readonly #early = new Unfinished();
-  /** Octets of a BDAT chunk still to come, whether it is the last, and whether it goes to nobody. */
-  #chunk = 0;
-  #lastChunk = false;
-  #chunkRefused = false;
+  #chunk: ChunkUnderWay | undefined;
+  /** The server refused a message before its end. Nobody knows what it would take the rest for: it gets nothing more. */
+  #abandoned = false;
   readonly #line = new Unfinished();
   readonly #reply = new Unfinished();
   #farewell: string | undefined;
@@ -92,7 +101,7 @@ export class SmtpDialogue {
 
   /** True when the server owes nothing and no mail transaction is open: another one could go on. */
   get idle(): boolean {
-    return !this.#lost && this.#due.length === 0 && !this.#transaction && this.#mode === 'command' && this.#chunk === 0;
+    return !this.#lost && this.#due.length === 0 && !this.#transaction && this.#mode === 'command' && !this.#chunk;
   }
 
   /** True when the client has had whole replies only. */
@@ -128,7 +137,7 @@ export class SmtpDialogue {
 
   /** The rest of a message goes to nobody: the server is to be dropped in the middle of its text. */
   get refusing(): boolean {
-    return this.#mode === 'refused';
+    return this.#mode === 'refused' || this.#abandoned;
   }
 
   /** Another server speaks from now on. @param capabilities its EHLO lines */
@@ -173,7 +182,7 @@ export class SmtpDialogue {
       if (this.#mode === 'text' || this.#mode === 'refused') {
         const { end, ambiguous, objection } = this.#text!.dotted(data);
         if (ambiguous) return { ...done(), cut: '554 5.6.11 a line with a dot follows a line end that is no CRLF' };
-        if (objection !== undefined) {
+        if (objection !== undefined && !this.#abandoned) {
           this.#mode = 'refused';
           this.#objection = objection;
         }
@@ -182,31 +191,31 @@ export class SmtpDialogue {
         if (end === undefined) break;
         data = data.subarray(end);
         if (refused) {
-          const reply = this.#finish(this.#objection!, false, this.#text);
+          if (!this.#abandoned) say += `${this.#finish(this.#objection!, false, this.#text)}\r\n`;
           this.#text = undefined;
-          return { ...done(), say: `${say}${reply}\r\n`, rest: data };
+          return this.#swallowed(pass, say, data);
         }
         this.#mode = 'command';
         this.#due.add({ verb: '.', text: this.#text });
         this.#text = undefined;
         continue;
       }
-      if (this.#chunk > 0) {
-        const chunk = data.subarray(0, this.#chunk);
-        this.#chunk -= chunk.length;
-        data = data.subarray(chunk.length);
-        if (this.#chunkRefused) {
+      const chunk = this.#chunk;
+      if (chunk !== undefined) {
+        const octets = data.subarray(0, chunk.left);
+        chunk.left -= octets.length;
+        data = data.subarray(octets.length);
+        if (chunk.left === 0) this.#chunk = undefined;
+        if (chunk.text === undefined) {
           same = false;
+          if (this.#abandoned && chunk.left === 0) return this.#swallowed(pass, say, data);
           continue;
         }
-        const isLast = this.#lastChunk && this.#chunk === 0;
-        const objection = this.#text!.counted(chunk, isLast);
-        if (objection !== undefined) {
-          this.#finish(objection, false, this.#text);
-          return { ...done(), cut: objection };
-        }
-        if (isLast) this.#text = undefined;
-        pass.push(chunk);
+        const fate = this.#octetsOf(chunk, chunk.text, octets);
+        if (fate.type === 'cut') return { ...done(), cut: fate.reply };
+        same &&= fate.type === 'pass' && fate.octets === octets;
+        if (fate.type === 'pass') pass.push(fate.octets);
+        else if (fate.type === 'answer') say += `${fate.reply}\r\n`;
         continue;
       }
       const lf = data.indexOf(LF);
@@ -226,6 +235,8 @@ export class SmtpDialogue {
       else if (fate.type === 'hold') {
         this.#mode = fate.until;
         this.#early.add(line);
+      } else if (fate.type === 'kept') {
+        // Until its octets come.
       } else if (this.#due.length === 0) say += `${fate.reply}\r\n`;
       else this.#due.add({ verb: '', reply: fate.reply });
       data = data.subarray(lf + 1);
@@ -263,6 +274,7 @@ export class SmtpDialogue {
       this.#announced ||= this.#due.first?.verb === 'EHLO' && hasChunking([line.slice(4)]);
       if (!/^\d{3}(?: |$)/.test(line)) continue;
       this.#answered(line);
+      if (this.#abandoned) return told();
       for (let next = this.#due.first; next?.reply !== undefined; next = this.#due.first) {
         this.#due.take();
         parts.push(all.subarray(from, passed), Buffer.from(`${next.reply}\r\n`, 'latin1'));
@@ -275,61 +287,70 @@ export class SmtpDialogue {
     return told();
   }
 
+  /** The rest of a refused message has come, and went nowhere. */
+  #swallowed(pass: Buffer[], say: string, rest: Buffer): { pass: Buffer; say?: string; rest: Buffer } {
+    this.#mode = 'command';
+    this.#abandoned = false;
+    return { pass: Buffer.concat(pass), rest, ...(say === '' ? {} : { say }) };
+  }
+
   /** @param line with its line end */
   #command(line: Buffer): Fate {
-    const command = readCommandLine(line);
+    const command = readCommandLine(line, (address) => this.#rules.sender(address) === undefined);
     if (this.#due.full) return { type: 'hold', until: 'full' };
     if (typeof command === 'string') return { type: 'answer', reply: command };
-    const { verb, argument, octets } = command;
-    switch (verb) {
-      case 'MAIL':
-      case 'RCPT': {
-        const path = parsePath(verb === 'MAIL' ? 'FROM' : 'TO', Buffer.from(argument, 'latin1').toString('utf8'));
-        if (!path)
-          return {
-            type: 'answer',
-            reply: `501 5.5.4 ${verb} ${verb === 'MAIL' ? 'FROM' : 'TO'}:<address> was expected`,
-          };
-        const { address } = path;
-        const objection = verb === 'MAIL' ? this.#rules.sender(address) : undefined;
-        if (objection !== undefined) return { type: 'answer', reply: objection };
-        this.#due.add({ verb, address });
-        return { type: 'pass', octets };
-      }
-      case 'BDAT':
-        return this.#due.length > 0 ? { type: 'hold', until: 'held' } : this.#beginChunk(argument, octets);
-      case 'DATA':
-        this.#mode = 'asked';
-        break;
-      case 'QUIT':
-        this.#quitting = true;
+    const { verb, octets } = command;
+    if ('path' in command) {
+      const { address } = command.path;
+      const objection = verb === 'MAIL' ? this.#rules.sender(address) : undefined;
+      if (objection !== undefined) return { type: 'answer', reply: objection };
+      this.#due.add({ verb, address });
+      return { type: 'pass', octets };
     }
+    if ('chunk' in command)
+      return this.#due.length > 0 ? { type: 'hold', until: 'held' } : this.#beginChunk(command.chunk);
+    if (verb === 'DATA') {
+      // What is kept of a chunk the server knows nothing of: it would take the message without it.
+      if (this.#text !== undefined && this.#due.length > 0) return { type: 'hold', until: 'held' };
+      if (this.#text !== undefined) return { type: 'answer', reply: '503 5.5.1 BDAT was begun' };
+      this.#mode = 'asked';
+    } else if (verb === 'QUIT') this.#quitting = true;
     this.#due.add({ verb });
     return { type: 'pass', octets };
   }
 
   /** Nothing is due: what this server has accepted is known. */
-  #beginChunk(argument: string, octets: Buffer): Fate {
-    const chunk = chunkOf(argument);
+  #beginChunk(chunk: Chunk | undefined): Fate {
     // How much of what follows is text only the program knows.
     if (chunk === undefined) return { type: 'cut', reply: '501 5.5.4 BDAT and a number of octets was expected' };
-    this.#chunk = chunk.octets;
-    this.#lastChunk = chunk.last;
-    this.#chunkRefused = !this.#chunking || this.#transaction === undefined;
-    if (!this.#chunking) return { type: 'answer', reply: '502 5.5.1 the provider does not take BDAT; use DATA' };
-    if (this.#chunkRefused) return { type: 'answer', reply: '503 5.5.1 MAIL and RCPT come before BDAT' };
-    this.#text ??= this.#newText();
-    const text = this.#text;
-    const end = chunk.last && chunk.octets === 0;
-    // `BDAT 0 LAST`: the header is judged without another octet.
-    const objection = end ? text.counted(NOTHING, true) : undefined;
-    if (objection !== undefined) {
-      this.#finish(objection, false, text);
-      return { type: 'cut', reply: objection };
+    const refusal = !this.#chunking
+      ? '502 5.5.1 the provider does not take BDAT; use DATA'
+      : this.#transaction === undefined
+        ? '503 5.5.1 MAIL and RCPT come before BDAT'
+        : undefined;
+    const text = refusal === undefined ? (this.#text ??= this.#newText()) : undefined;
+    const begun: ChunkUnderWay = { ...chunk, left: chunk.octets, text, passed: false };
+    if (chunk.octets > 0) this.#chunk = begun;
+    if (text === undefined) return { type: 'answer', reply: refusal! };
+    return this.#octetsOf(begun, text, NOTHING);
+  }
+
+  /** Octets of a chunk, which pass behind its command as soon as the header is judged. Until then the server knows of none of it. */
+  #octetsOf(chunk: ChunkUnderWay, text: SmtpText, octets: Buffer): Fate {
+    const ends = chunk.left === 0;
+    const judged = text.counted(octets, chunk.last && ends);
+    if (judged === undefined)
+      return ends ? { type: 'answer', reply: `250 2.0.0 ${chunk.octets} octets received` } : { type: 'kept' };
+    if ('objection' in judged) {
+      this.#finish(judged.objection, false, text);
+      return { type: 'cut', reply: judged.objection };
     }
+    if (chunk.last && ends) this.#text = undefined;
+    if (chunk.passed) return { type: 'pass', octets: judged.octets };
+    chunk.passed = true;
     this.#due.add(chunk.last ? { verb: 'BDAT LAST', text } : { verb: 'BDAT' });
-    if (end) this.#text = undefined;
-    return { type: 'pass', octets };
+    const line = chunkLine({ octets: judged.octets.length + chunk.left, last: chunk.last });
+    return { type: 'pass', octets: Buffer.concat([line, judged.octets]) };
   }
 
   #newText(): SmtpText {
@@ -341,8 +362,9 @@ export class SmtpDialogue {
     const due = this.#due.take();
     const good = /^[23]/.test(reply);
     if (due === undefined) {
-      // An answer to nothing we saw; a server may refuse a text before its end, and reads on to it.
-      if (this.#mode !== 'text') this.#lost = true;
+      // An answer to nothing we saw, or to a text of which the end has not come.
+      if (this.#mode === 'text' && !good) this.#abandon(reply, this.#text);
+      else this.#lost = true;
       return;
     }
     switch (due.verb) {
@@ -355,17 +377,22 @@ export class SmtpDialogue {
         if (this.#transaction.to.length < MAX_NAMED) this.#transaction.to.push(due.address!);
         return;
       case 'DATA':
-        this.#mode = good ? 'text' : 'command';
-        // A server that takes text without a sender is not followed.
-        if (good && this.#transaction === undefined) this.#lost = true;
-        else if (good) this.#text = this.#newText();
+        this.#mode = reply.startsWith('3') ? 'text' : 'command';
+        if (this.#mode === 'text' && this.#transaction) this.#text = this.#newText();
+        // A server that takes text without a sender is not followed, nor one of which nobody knows whether it takes text.
+        else if (good) this.#lost = true;
+        return;
+      case 'BDAT LAST':
+      case 'BDAT':
+        if (this.#chunk !== undefined) {
+          if (good) this.#lost = true;
+          else this.#abandon(reply, this.#chunk.text);
+          return;
+        }
+        if (!good || due.verb === 'BDAT LAST') this.#finish(reply, good, due.text ?? this.#text);
         return;
       case '.':
-      case 'BDAT LAST':
         this.#finish(reply, good, due.text);
-        return;
-      case 'BDAT':
-        if (!good) this.#finish(reply, false, this.#text);
         return;
       case 'EHLO':
       case 'HELO':
@@ -375,6 +402,18 @@ export class SmtpDialogue {
         return;
       case 'RSET':
         if (good) this.#begin(undefined);
+    }
+  }
+
+  /** What is still to come of this message goes nowhere, and the server is to be dropped. */
+  #abandon(reply: string, text: SmtpText | undefined): void {
+    this.#finish(reply, false, text);
+    this.#abandoned = true;
+    if (this.#chunk) this.#chunk.text = undefined;
+    // Its end is looked for.
+    else {
+      this.#mode = 'refused';
+      this.#text = text;
     }
   }
 

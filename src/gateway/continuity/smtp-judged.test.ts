@@ -129,11 +129,120 @@ test('A1d: chunks pass only to a server that has announced them, with a size tha
   }
   const empty = await begun(t);
   await empty.say(`BDAT 16\r\nFrom: ceo@x.test`);
-  await empty.reply('250 ok\r\n');
   empty.heard();
   await empty.say('BDAT 0 LAST\r\nBDAT 1 LAST\r\nx');
   assert.match(empty.heard(), /^550 5\.7\.60 /);
   assert.doesNotMatch(empty.servers[0]!.heard, /LAST/);
+});
+
+// RFC 5321 §4.1.1, RFC 4954 §5
+test('A50: a separator that only this side would read is none, and what passes is written in one form', async (t) => {
+  const inner =
+    'RSET\r\nMAIL FROM:<ceo@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nFrom: ceo@x.test\r\n\r\nsmuggled\r\n.\r\n';
+  for (const octet of ['\xa0', '\x0b', '\x0c', '\x1c', '\x85', '\0', '\x7f']) {
+    const smtp = await begun(t);
+    await smtp.say(`BDAT${octet}${inner.length}\r\n${inner}`);
+    assert.match(smtp.heard(), /^50[02] 5\.5\./, JSON.stringify(octet));
+    // The lines are commands to both sides, and each is judged: the sender is another's.
+    assert.doesNotMatch(smtp.servers[0]!.heard, /BDAT|ceo/);
+    const mail = scene(t, 'smtp', rules);
+    await mail.say(`MAIL${octet}FROM:<${ALICE}>\r\nRCPT TO:<b@y.test${octet}> NOTIFY${octet}=NEVER\r\nNOOP\r\n`);
+    assert.equal(mail.servers[0]!.heard, 'NOOP\r\n', JSON.stringify(octet));
+  }
+  for (const [said, passed] of [
+    [` mail\tFrom: ${ALICE}  size=5 \r\n`, `MAIL FROM:<${ALICE}> SIZE=5\r\n`],
+    [`MAIL FROM:<@a,@b:${ALICE}>\n`, `MAIL FROM:<${ALICE}>\r\n`],
+    ['rcpt TO:<"a b"@y.test>\tNOTIFY=NEVER\r\n', 'RCPT TO:<"a b"@y.test> NOTIFY=NEVER\r\n'],
+    ['RCPT TO:<b\xc3\xbc@y.test>\r\n', 'RCPT TO:<b\xc3\xbc@y.test>\r\n'],
+    ['noop whatever\r\n', 'NOOP\r\n'],
+    ['EHLO b\xfcro\r\n', 'EHLO localhost\r\n'],
+    ['EHLO  [127.0.0.1]\r\n', 'EHLO [127.0.0.1]\r\n'],
+    ['vrfy b@y.test\r\n', 'VRFY b@y.test\r\n'],
+    ['data \r\n', 'DATA\r\n'],
+    ['DATA x\r\n', ''],
+    ['RSET \xa0\r\n', ''],
+    ['RCPT TO:<b\xfc@y.test>\r\n', ''],
+    ['RCPT TO:<b\xe2\x80\xa8@y.test>\r\n', ''],
+    [`MAIL FROM:<${ALICE}> SUBMITTER=ceo@x.test\r\n`, ''],
+    [`MAIL FROM:<${ALICE}> XVERP\r\n`, ''],
+  ] as const) {
+    const smtp = scene(t, 'smtp', rules);
+    await smtp.say(said);
+    assert.equal(smtp.servers[0]!.heard, passed, said);
+  }
+  const chunk = await begun(t);
+  await chunk.say(`bdat \t${OWN.length}  last\r\n${OWN}`);
+  assert.ok(chunk.servers[0]!.heard.endsWith(`BDAT ${OWN.length} LAST\r\n${OWN}`));
+});
+
+// RFC 3030 §2
+test('A50: a chunk passes when its header was judged, with what was kept of those before it', async (t) => {
+  const smtp = await begun(t);
+  await smtp.say(`BDAT 5\r\nFrom:BDAT 0\r\n`);
+  assert.equal(smtp.heard(), '250 2.0.0 5 octets received\r\n250 2.0.0 0 octets received\r\n');
+  await smtp.say('DATA\r\n');
+  assert.match(smtp.heard(), /^503 5\.5\.1 BDAT was begun/);
+  await smtp.say(`BDAT 30\r\n ${ALICE}\r\n`);
+  assert.doesNotMatch(smtp.servers[0]!.heard, /BDAT|DATA/);
+  await smtp.say('\r\nbody');
+  assert.ok(smtp.servers[0]!.heard.endsWith(`RCPT TO:<b@y.test>\r\nBDAT 35\r\nFrom: ${ALICE}\r\n\r\nbody`));
+  await smtp.say('123456789BDAT 2 LAST\r\nxy');
+  await smtp.reply('250 taken\r\n');
+  assert.ok(smtp.servers[0]!.heard.endsWith('123456789BDAT 2 LAST\r\nxy'));
+  await smtp.reply('250 all of it\r\n');
+  assert.equal(smtp.heard(), '250 taken\r\n250 all of it\r\n');
+  assert.deepEqual(
+    smtp.relayed.map(({ octets, taken }) => [octets, taken]),
+    [[37, true]],
+  );
+  // RSET ends it for the program and for us, and the next message begins anew.
+  const again = await begun(t);
+  await again.say(`BDAT 5\r\nFrom:RSET\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n`);
+  assert.match(again.servers[0]!.heard, /RSET\r\nMAIL FROM:<[^>]*>\r\nRCPT TO:<[^>]*>\r\n$/);
+  await again.reply('250 reset\r\n250 ok\r\n250 ok\r\n');
+  assert.match(again.servers[0]!.heard, /DATA\r\n$/);
+});
+
+// RFC 5321 §3.8
+test('A51: a server that answers in the middle of a message ends that message, not the session', async (t) => {
+  for (const way of ['BDAT 100 LAST', 'BDAT 100', 'DATA'])
+    for (const reply of ['421 4.3.2 shutting down', '552 5.3.4 too much']) {
+      const smtp = await begun(t);
+      await smtp.say(`${way}\r\n`);
+      if (way === 'DATA') await smtp.reply('354 go\r\n');
+      smtp.heard();
+      const text = `${OWN}RSET\r\n`.padEnd(100, 'x');
+      await smtp.say(text.slice(0, 60));
+      await smtp.reply(`${reply}\r\n`);
+      assert.equal(smtp.heard(), `${reply}\r\n`);
+      const before = smtp.servers[0]!.heard;
+      await smtp.say(`${text.slice(60)}${way === 'DATA' ? '\r\n.\r\n' : ''}`);
+      assert.equal(smtp.servers[0]!.heard, before, 'the rest goes nowhere');
+      assert.equal(smtp.heard(), '', 'it has its answer');
+      assert.deepEqual(
+        smtp.relayed.map(({ reply: told, taken }) => [told, taken]),
+        [[reply, false]],
+      );
+      await smtp.say('NOOP\r\n');
+      assert.equal(smtp.servers[1]?.heard, 'NOOP\r\n');
+      await smtp.reply('250 ok\r\n');
+      assert.equal(smtp.heard(), '250 ok\r\n');
+      assert.ok(!smtp.over());
+    }
+  // A yes before the end, or to DATA: nobody knows what such a server takes the rest for.
+  for (const [way, replies] of [
+    ['DATA\r\n', ['250 ok\r\n']],
+    [`BDAT 100 LAST\r\n${OWN}`, ['250 ok\r\n']],
+    ['DATA\r\n', ['354 go\r\n', '250 ok\r\n']],
+  ] as const) {
+    const smtp = await begun(t);
+    await smtp.say(way);
+    for (const each of replies) await smtp.reply(each);
+    const before = smtp.servers[0]!.heard;
+    await smtp.say('MAIL FROM:<ceo@x.test>\r\n');
+    assert.equal(smtp.servers[0]!.heard, before);
+    assert.ok(smtp.over());
+  }
 });
 
 // RFC 5321 §3.3
@@ -157,6 +266,62 @@ test('A1e: the sender of a message is that of the MAIL which the server accepted
   await chunk.reply('250 ok\r\n503 nested\r\n');
   assert.match(chunk.heard(), /550 5\.7\.60 the message has no envelope sender/);
   assert.doesNotMatch(chunk.servers[0]!.heard, /Subject/);
+});
+
+test('A57: who is vouched for in relayed mail is the mailbox: no report of a foreign domain, no foreign submitter', async (t) => {
+  const report = 'Auto-Submitted: auto-generated';
+  for (const [from, passes] of [
+    ['"Your Bank" <mailer-daemon@bank.example>', false],
+    ['Mailer-Daemon@bank.example', false],
+    ['MAILER-DAEMON@notx.test', false],
+    ['MAILER-DAEMON@x.test.bank.example', false],
+    ['MAILER-DAEMON@x.test', true],
+    ['Mail System <mailer-daemon@vm.X.test>', true],
+    ['MAILER-DAEMON@scanner', true],
+    ['MAILER-DAEMON@nas.local', true],
+    ['MAILER-DAEMON', true],
+    ['MAILER-DAEMON <>', true],
+  ] as const) {
+    const smtp = scene(t, 'smtp', rules);
+    await smtp.say('MAIL FROM:<>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n');
+    await smtp.reply('250 ok\r\n250 ok\r\n354 go\r\n');
+    smtp.heard();
+    await smtp.say(`From: ${from}\r\n${report}${BODY}`);
+    assert.equal(smtp.servers[0]!.heard.endsWith(BODY), passes, from);
+    assert.match(smtp.heard(), passes ? /^$/ : /^550 5\.7\.60 From names mailer-daemon@/i);
+  }
+  for (const [given, passed] of [
+    ['<ceo@bank.example>', '<>'],
+    ['ceo@bank.example', '<>'],
+    ['+41LICE@x.test', '+41LICE@x.test'],
+    [ALICE, ALICE],
+    ['<info@x.test>', '<info@x.test>'],
+    ['+zz', '<>'],
+    ['<>', '<>'],
+  ]) {
+    const smtp = scene(t, 'smtp', rules);
+    await smtp.say(`MAIL FROM:<${ALICE}> AUTH=${given} SIZE=5\r\n`);
+    assert.equal(smtp.servers[0]!.heard, `MAIL FROM:<${ALICE}> AUTH=${passed} SIZE=5\r\n`);
+  }
+});
+
+test('A64: another character is another sender, whatever it becomes in lower case', async (t) => {
+  const kate = {
+    address: 'kate@x.test',
+    settings: {},
+    grantId: 'g',
+    access: 'own',
+    protocols: ['smtp'],
+    createdAt: 0,
+  } as const;
+  const smtp = scene(
+    t,
+    'smtp',
+    mailRules(() => kate),
+  );
+  await smtp.say(`MAIL FROM:<${Buffer.from('\u212aate@x.test').toString('latin1')}>\r\nMAIL FROM:<KATE@x.test>\r\n`);
+  assert.match(smtp.heard(), /^550 5\.7\.60 [^\r]*\r\n$/);
+  assert.equal(smtp.servers[0]!.heard, 'MAIL FROM:<KATE@x.test>\r\n');
 });
 
 test('A1f: a header that is none from its first line to its end does not pass', async (t) => {

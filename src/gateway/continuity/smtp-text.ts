@@ -54,10 +54,19 @@ export class SmtpText {
     };
   }
 
-  /** Octets of a BDAT chunk. @param last the message ends with them */
-  counted(bytes: Buffer, last: boolean): string | undefined {
+  /**
+   * Octets of a BDAT chunk. @param last the message ends with them
+   * @returns what may pass: all that was kept; undefined while the header has not come to its end, and all of it is kept
+   */
+  counted(bytes: Buffer, last: boolean): { readonly octets: Buffer } | { readonly objection: string } | undefined {
     this.octets += bytes.length;
-    return this.#look(bytes.subarray(0, MAX_LOOKED_AT), last);
+    const header = this.#header;
+    if (!header) return { octets: bytes };
+    const objection = this.#look(bytes.subarray(0, MAX_LOOKED_AT), last);
+    if (objection !== undefined) return { objection };
+    if (this.#header) return undefined;
+    const rest = bytes.subarray(MAX_LOOKED_AT);
+    return { octets: rest.length === 0 ? header.octets : Buffer.concat([header.octets, rest]) };
   }
 
   /** Octets of memory that the header has taken. */

@@ -20,6 +20,8 @@ export class SmtpKeeper implements SessionKeeper {
   readonly #stop = new Stop();
   #relay!: RunningRelay;
   #gone = false;
+  /** The server refused a message before its end, and was dropped. */
+  #dropped = false;
   /** What the client sent while there was no server. */
   readonly #waiting = new Unfinished();
   readonly mayBeSilent = false;
@@ -45,7 +47,10 @@ export class SmtpKeeper implements SessionKeeper {
     const { pass, say, cut, rest } = this.#dialogue.fromClient(bytes);
     this.#tell();
     // The text goes no further: a server that has not seen its end delivers nothing of it (RFC 5321 §4.1.1.4).
-    if (!refusing && (this.#dialogue.refusing || rest !== undefined)) this.#relay.dropServer();
+    if (!refusing && (this.#dialogue.refusing || rest !== undefined)) {
+      this.#dropped = true;
+      this.#relay.dropServer();
+    }
     if (say !== undefined) this.#relay.toClient(say);
     if (cut !== undefined) {
       if (this.#dialogue.speakable) this.#relay.cut(`${cut}\r\n`, 'error');
@@ -54,6 +59,7 @@ export class SmtpKeeper implements SessionKeeper {
     }
     if (rest !== undefined) {
       this.#gone = true;
+      this.#dropped = false;
       if (rest.length > 0) this.fromClient(rest);
       return NOTHING;
     }
@@ -73,6 +79,10 @@ export class SmtpKeeper implements SessionKeeper {
 
   /** What a program sent without waiting for an answer that it depends on is text or commands only now. */
   passed(): void {
+    if (this.#dialogue.refusing && !this.#dropped) {
+      this.#dropped = true;
+      this.#relay.dropServer();
+    }
     if (this.#gone || !this.#dialogue.waiting) return;
     const pass = this.fromClient(this.#dialogue.takeEarly());
     if (pass.length > 0) this.#relay.toServer(pass);

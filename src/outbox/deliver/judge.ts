@@ -1,4 +1,5 @@
 /** What a reply means for a message: whose refusal it is says the catalogue, in a row of its own with where that is known from. */
+import { foldCase } from '../../base/case.ts';
 import type { PosternError } from '../../base/error.ts';
 import { diagnose, remedyText } from '../../oauth/catalogue/diagnose.ts';
 import { type Refusal, refusalOf } from '../../oauth/catalogue/refusal.ts';
@@ -93,7 +94,7 @@ export function restOf(refusal: Refusal | undefined, { from, mailbox }: Asked): 
       return undefined;
     case 'sender':
       // Without the permission to send as a shared mailbox nothing of it can leave; another address is the message's own choice.
-      return mailbox.access === 'shared' && from.toLowerCase() === mailbox.address.toLowerCase()
+      return mailbox.access === 'shared' && foldCase(from) === foldCase(mailbox.address)
         ? { scope: 'mailbox', ...cause }
         : undefined;
     case 'route':

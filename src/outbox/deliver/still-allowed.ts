@@ -1,4 +1,5 @@
 /** What may be withdrawn after a message was accepted, asked again when it is handed over: its sender, its recipients, its mailbox. */
+import { foldCase } from '../../base/case.ts';
 import { maySendAs } from '../../access/senders.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, isError } from '../../base/error.ts';
@@ -30,7 +31,7 @@ export async function stillAllowed(deps: StillAllowedDeps, job: Job): Promise<Ou
   const found = await deps.suppressed?.(addresses, job.mailbox.address);
   if (!found || found.size === 0) return undefined;
   const outcomes = addresses.flatMap((address): readonly RecipientOutcome[] => {
-    const reason = found.get(address.toLowerCase());
+    const reason = found.get(foldCase(address));
     return reason === undefined ? [] : [{ address, outcome: 'refused', reply: `suppressed: ${reason}` }];
   });
   if (outcomes.length === 0) return undefined;
@@ -74,6 +75,7 @@ async function senderProblem(job: SendJob): Promise<string | undefined> {
   const found = authorProblem(fields, {
     mayBe,
     nullSender: envelopeFrom === '',
+    daemons: 'replaced',
     mayResend: source === 'sendmail',
     isReplaced: (one) => one.isLocal,
   });

@@ -1,4 +1,5 @@
 /** IMAP until sign-in, server side: RFC 9051 §6.1–6.2 (as IMAP4rev1, RFC 3501), RFC 7888 literals, RFC 4959 SASL-IR, RFC 2971 ID. */
+import { asciiUpper } from '../../base/case.ts';
 import { replyTo } from '../../base/replies.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
@@ -137,11 +138,11 @@ class NotAuthenticated {
   async #answer(segments: Segment[]): Promise<Next> {
     const line = segments[0] as string;
     if (HTTP.test(line)) return this.#bye('BYE this is an IMAP server, not a web server');
-    const [, tag = '', name = '', rest = ''] = /^(\S*) ?(\S*)(.*)$/s.exec(line) ?? [];
+    const [, tag = '', name = '', rest = ''] = /^([^ ]*) ?([^ ]*)(.*)$/s.exec(line) ?? [];
     if (!TAG.test(tag)) return this.#wrong('*', 'a command starts with a tag');
     if (segments.length > 1 && !/^(?:LOGIN|ID)$/i.test(name)) return this.#wrong(tag, 'no literal belongs here');
     const encrypted = this.#conn.encrypted;
-    switch (name.toUpperCase()) {
+    switch (asciiUpper(name)) {
       case 'CAPABILITY':
         return this.#go(`* CAPABILITY ${this.#capabilities()}\r\n${tag} OK CAPABILITY completed\r\n`);
       case 'NOOP':
@@ -163,7 +164,7 @@ class NotAuthenticated {
       case 'AUTHENTICATE':
         return this.#authenticate(tag, rest.trim());
       default:
-        return this.#wrong(tag, KNOWN.has(name.toUpperCase()) ? 'sign in first' : 'unknown command');
+        return this.#wrong(tag, KNOWN.has(asciiUpper(name)) ? 'sign in first' : 'unknown command');
     }
   }
 

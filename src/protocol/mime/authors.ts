@@ -14,6 +14,11 @@ export interface AuthorRules {
   readonly mayResend?: boolean;
   /** Of a name of a machine (`root`), which is replaced by somebody else: then it is not judged here. */
   isReplaced(one: ListedAddress): boolean;
+  /**
+   * Of which machine a report may be from MAILER-DAEMON: of any where somebody writes the mailbox in its place, else where `own` says
+   * so. Whoever reads a message as it came takes the domain for its author.
+   */
+  readonly daemons: 'replaced' | { own(domain: string): boolean };
 }
 
 export interface AuthorProblem {
@@ -53,7 +58,7 @@ export function authorProblem(fields: readonly Field[], rules: AuthorRules): Aut
     if (name === 'from') authors = addresses.length;
     for (const one of addresses) {
       if (rules.isReplaced(one)) continue;
-      if (rules.mayBe(one.address) || (isReport && isDaemon(one))) continue;
+      if (rules.mayBe(one.address) || (isReport && isDaemon(one) && isOwn(one, rules.daemons))) continue;
       return {
         type: 'sender',
         problem: `${field} names ${one.address === '' ? 'nobody' : one.address.slice(0, 254)}`,
@@ -84,6 +89,11 @@ function reportKind(fields: readonly Field[]): 'report' | 'automatic' | undefine
     if (name === 'auto-submitted' && value !== '' && !/^no(?:[;\s(]|$)/i.test(value)) kind = 'automatic';
   }
   return kind;
+}
+
+function isOwn({ address, isLocal }: ListedAddress, daemons: AuthorRules['daemons']): boolean {
+  if (daemons === 'replaced' || isLocal || address === '') return true;
+  return daemons.own(address.slice(address.lastIndexOf('@') + 1));
 }
 
 /** The mail system itself, under whatever name its machine has: Postfix, Exim, sendmail and dma write bounces from it. */

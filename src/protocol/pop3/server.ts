@@ -1,5 +1,6 @@
 /** POP3's AUTHORIZATION state, server side: RFC 1939 §4 and §7 (USER, PASS), RFC 2449 CAPA, RFC 2595 STLS, RFC 5034 AUTH. */
 import { replyTo } from '../../base/replies.ts';
+import { asciiUpper } from '../../base/case.ts';
 import { asError, isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { offeredMechanisms } from '../sasl/mechanisms.ts';
@@ -70,9 +71,9 @@ class Authorization {
   async #answer(octets: Buffer): Promise<Next> {
     const line = octets.toString('latin1');
     if (HTTP.test(line)) return this.#last('-ERR this is a POP3 server, not a web server');
-    const [, name = '', argument] = /^(\S*)(?: (.*))?$/s.exec(line) ?? [];
+    const [, name = '', argument] = /^([^ ]*)(?: (.*))?$/s.exec(line) ?? [];
     const { secure } = this.#options;
-    switch (name.toUpperCase()) {
+    switch (asciiUpper(name)) {
       case 'CAPA':
         return this.#go(await this.#capa());
       case 'NOOP': // not in this state by RFC 1939 §5, but harmless and used as a probe
@@ -97,7 +98,7 @@ class Authorization {
       case 'AUTH':
         return this.#auth(argument?.trim() ?? '');
       default:
-        return this.#wrong(KNOWN.has(name.toUpperCase()) ? 'sign in first' : 'unknown command');
+        return this.#wrong(KNOWN.has(asciiUpper(name)) ? 'sign in first' : 'unknown command');
     }
   }
 

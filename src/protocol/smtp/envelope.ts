@@ -9,7 +9,7 @@ export interface Path {
 
 /** The argument of `MAIL FROM:` or `RCPT TO:`; undefined when it is none. Source routes are dropped (RFC 5321 §C). */
 export function parsePath(keyword: 'FROM' | 'TO', argument: string): Path | undefined {
-  const found = /^(FROM|TO):[ \t]*(?:<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>|([^\s<>]+))((?:[ \t]+\S+)*)[ \t]*$/i.exec(
+  const found = /^(FROM|TO):[ \t]*(?:<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>|([^\s<>]+))((?:[ \t]+[^ \t]+)*)[ \t]*$/i.exec(
     argument,
   );
   if (found?.[1]?.toUpperCase() !== keyword) return undefined;

@@ -6,6 +6,7 @@ import { isError } from '../../base/error.ts';
 import type { Pieces } from '../../base/pieces.ts';
 import { isUnreadable, MAX_BAD_COMMANDS } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
+import { chunkOf, commandWords } from './command-line.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
 
 export interface MailFrom {
@@ -123,9 +124,9 @@ class MailSession {
 
   /** False at the end of the session. */
   async #answer(line: string): Promise<boolean> {
-    const [, name = '', argument = ''] = /^(\S*)[ \t]*(.*)$/s.exec(line) ?? [];
+    const { verb, argument } = commandWords(line);
     const { hostname } = this.#options;
-    switch (name.toUpperCase()) {
+    switch (verb) {
       case 'EHLO':
         await this.#reset();
         this.#say(
@@ -164,7 +165,7 @@ class MailSession {
         return false;
       case 'AUTH':
       case 'STARTTLS':
-        return this.#wrong(`503 5.5.1 ${name.toUpperCase()} comes before the sign-in, which is done`);
+        return this.#wrong(`503 5.5.1 ${verb} comes before the sign-in, which is done`);
       default:
         return this.#wrong('500 5.5.1 unknown command');
     }
@@ -256,15 +257,15 @@ class MailSession {
 
   /** False when the connection cannot be read further. */
   async #bdat(argument: string): Promise<boolean> {
-    const found = /^(\d{1,15})(?:[ \t]+(LAST))?$/i.exec(argument);
-    if (!found) {
+    const chunk = chunkOf(argument);
+    if (!chunk) {
       // The octets that follow cannot be told from commands (RFC 3030 §2).
       this.#say('501 5.5.4 BDAT takes a size and LAST');
       return false;
     }
-    const pieces = this.#conn.stream(Number(found[1]), this.#options.signal);
-    this.#octets += Number(found[1]);
-    const last = found[2] !== undefined;
+    const pieces = this.#conn.stream(chunk.octets, this.#options.signal);
+    const { last } = chunk;
+    this.#octets += chunk.octets;
     if (!this.#from || this.#recipients.length === 0) {
       while (await pieces.next());
       return this.#wrong('503 5.5.1 MAIL and RCPT come first');
@@ -274,7 +275,7 @@ class MailSession {
     );
     const early = await this.#chunks.add(pieces, last);
     if (early !== undefined || last) this.#finish(early ?? (await this.#chunks.reply));
-    else this.#say(`250 2.0.0 ${found[1]} octets received`);
+    else this.#say(`250 2.0.0 ${chunk.octets} octets received`);
     return true;
   }
 

@@ -18,6 +18,7 @@ import {
   TOO_MANY,
 } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
+import { commandWords } from './command-line.ts';
 
 /**
  * Greets and serves until a sign-in succeeds. Resolves once its 235 is written (pipelined commands stay unread in `conn`), or
@@ -72,8 +73,8 @@ class BeforeMail {
     // A browser on this port sends its headers next: a page could hide commands there.
     if (HTTP.test(line)) return this.#last('421 4.7.0 this is an SMTP server, not a web server');
     const { hostname, secure } = this.#options;
-    const [, name = '', argument = ''] = /^(\S*)\s*(.*)$/s.exec(line) ?? [];
-    switch (name.toUpperCase()) {
+    const { verb, argument } = commandWords(line);
+    switch (verb) {
       case 'EHLO':
         return this.#go(await this.#ehlo());
       case 'HELO':
@@ -87,7 +88,7 @@ class BeforeMail {
         await this.#conn.upgrade(secure);
         return 'go-on';
       case 'AUTH':
-        return this.#auth(argument.trim());
+        return this.#auth(argument);
       case 'NOOP':
       case 'RSET':
         return this.#go('250 2.0.0 OK\r\n');

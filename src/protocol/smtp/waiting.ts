@@ -7,6 +7,7 @@ import { isError } from '../../base/error.ts';
 import { SMTP_WAITING } from '../../base/replies.ts';
 import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, replyText } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
+import { chunkOf, commandWords } from './command-line.ts';
 
 export interface WaitingOptions {
   readonly hostname: string;
@@ -44,8 +45,8 @@ export async function serveWaiting(
       if (++commands > MAX_COMMANDS || bad >= MAX_BAD_COMMANDS)
         return await last(`421 4.7.0 ${hostname} too many commands; connect again later`);
       const line = octets.toString('latin1');
-      const [, name = '', argument = ''] = /^(\S*)\s*(.*)$/s.exec(line) ?? [];
-      switch (name.toUpperCase()) {
+      const { verb, argument } = commandWords(line);
+      switch (verb) {
         case 'MAIL': {
           const found = await options.retry();
           signal.throwIfAborted();
@@ -59,9 +60,9 @@ export async function serveWaiting(
         }
         case 'BDAT': {
           // Its octets come whatever the answer is (RFC 3030 §2).
-          const size = /^(\d{1,15})(?: +LAST)?$/i.exec(argument)?.[1];
+          const size = chunkOf(argument)?.octets;
           if (size === undefined) return await last('501 5.5.4 BDAT and a number of octets was expected');
-          for await (const _ of conn.stream(Number(size), signal));
+          for await (const _ of conn.stream(size, signal));
           await refuse();
           break;
         }
@@ -82,7 +83,7 @@ export async function serveWaiting(
         case 'AUTH':
         case 'STARTTLS':
           bad += 1;
-          await conn.write(`503 5.5.1 ${name.toUpperCase()} comes before the sign-in, which is done\r\n`);
+          await conn.write(`503 5.5.1 ${verb} comes before the sign-in, which is done\r\n`);
           break;
         default:
           await refuse();

@@ -1,4 +1,5 @@
 /** `/v1/messages`: changing what waits, and one message for each of many. */
+import { foldCase } from '../../base/case.ts';
 import { createHash } from 'node:crypto';
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
@@ -135,7 +136,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
       if (expiresAt !== undefined) requireAhead(Date.parse(expiresAt), deps.clock.now());
       const from = { name: '', address: envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
-      if (from.address.toLowerCase() !== envelopeFrom.toLowerCase())
+      if (foldCase(from.address) !== foldCase(envelopeFrom))
         throw apiError('api.request', 'the sender of a message cannot be edited', {
           hint: 'cancel the message, and hand over another one',
         });

@@ -1,3 +1,4 @@
+import { foldCase } from '../../base/case.ts';
 import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { MailboxRow } from '../schema.ts';
@@ -14,7 +15,7 @@ export function mailboxTable(engine: Engine): MailboxTable {
         await trx
           .insertInto('mailboxes')
           .values({
-            address: row.address.toLowerCase(),
+            address: foldCase(row.address),
             grant_id: row.grantId,
             access: row.access,
             protocols: JSON.stringify(row.protocols),
@@ -27,7 +28,7 @@ export function mailboxTable(engine: Engine): MailboxTable {
       }),
     update: (given, change) =>
       write('mailboxes', async (trx) => {
-        const address = given.toLowerCase();
+        const address = foldCase(given);
         const suspended = nullable(change, 'suspended');
         const values = defined({
           suspended: suspended && JSON.stringify(suspended),
@@ -45,7 +46,7 @@ export function mailboxTable(engine: Engine): MailboxTable {
       }),
     replaceSettings: (given, before, after) =>
       write('mailboxes', async (trx) => {
-        const address = given.toLowerCase();
+        const address = foldCase(given);
         const asked = trx.selectFrom('mailboxes').selectAll().where('address', '=', address);
         const row = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
         if (!row || JSON.stringify(mailbox(row).settings) !== JSON.stringify(before))
@@ -60,12 +61,12 @@ export function mailboxTable(engine: Engine): MailboxTable {
     find: (address) =>
       read(async (db) =>
         mailbox(
-          await db.selectFrom('mailboxes').selectAll().where('address', '=', address.toLowerCase()).executeTakeFirst(),
+          await db.selectFrom('mailboxes').selectAll().where('address', '=', foldCase(address)).executeTakeFirst(),
         ),
       ),
     opened: (given) =>
       read(async (db) => {
-        const address = given.toLowerCase();
+        const address = foldCase(given);
         const pattern = catchAllOf(address);
         const rows = await db
           .selectFrom('mailboxes')
@@ -87,7 +88,7 @@ export function mailboxTable(engine: Engine): MailboxTable {
       ),
     remove: (address) =>
       write('mailboxes', async (trx) => {
-        const done = await trx.deleteFrom('mailboxes').where('address', '=', address.toLowerCase()).executeTakeFirst();
+        const done = await trx.deleteFrom('mailboxes').where('address', '=', foldCase(address)).executeTakeFirst();
         return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
       }),
   };

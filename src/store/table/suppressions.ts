@@ -1,3 +1,4 @@
+import { foldCase } from '../../base/case.ts';
 import { CompiledQuery } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { SuppressionRow } from '../schema.ts';
@@ -11,8 +12,8 @@ export function suppressionTable(engine: Engine): SuppressionTable {
   return {
     put: (row) =>
       write('suppressions', async (trx) => {
-        const address = row.address.toLowerCase();
-        const mailbox = row.mailbox.toLowerCase();
+        const address = foldCase(row.address);
+        const mailbox = foldCase(row.mailbox);
         const facts = { reason: row.reason, note: row.note ?? null, created_at: row.createdAt };
         const added = await trx
           .insertInto('suppressions')
@@ -34,8 +35,8 @@ export function suppressionTable(engine: Engine): SuppressionTable {
       read(async (db) => {
         const found: Suppression[] = [];
         for (let from = 0; from < addresses.length; from += ASKED_AT_ONCE) {
-          const some = addresses.slice(from, from + ASKED_AT_ONCE).map((address) => address.toLowerCase());
-          const query = CompiledQuery.raw(matchText(engine, some.length), ['*', mailbox.toLowerCase(), ...some]);
+          const some = addresses.slice(from, from + ASKED_AT_ONCE).map((address) => foldCase(address));
+          const query = CompiledQuery.raw(matchText(engine, some.length), ['*', foldCase(mailbox), ...some]);
           found.push(...(await db.executeQuery<SuppressionRow>(query)).rows.map(suppression));
         }
         return found;
@@ -44,7 +45,7 @@ export function suppressionTable(engine: Engine): SuppressionTable {
       read(async (db) => {
         let all = db.selectFrom('suppressions').selectAll().orderBy('address').orderBy('mailbox').limit(limit);
         if (mailboxes) all = all.where('mailbox', 'in', [...mailboxes]);
-        if (address !== undefined) all = all.where('address', '=', address.toLowerCase());
+        if (address !== undefined) all = all.where('address', '=', foldCase(address));
         if (after) {
           all = all.where((eb) =>
             eb.or([
@@ -59,8 +60,8 @@ export function suppressionTable(engine: Engine): SuppressionTable {
       write('suppressions', async (trx) => {
         const done = await trx
           .deleteFrom('suppressions')
-          .where('address', '=', address.toLowerCase())
-          .where('mailbox', '=', mailbox.toLowerCase())
+          .where('address', '=', foldCase(address))
+          .where('mailbox', '=', foldCase(mailbox))
           .executeTakeFirst();
         const result = done.numDeletedRows > 0n;
         return { result, changed: result };
