@@ -1,7 +1,7 @@
 /** What happens to sessions: limits, revocation, failures of either side, drain, certificate reload, hostile input, load. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { before, test, type TestContext } from 'node:test';
 import { eventually } from '../../test/bed/eventually.ts';
@@ -291,27 +291,6 @@ test('a new certificate serves new connections, a broken one is ignored, open se
   assert.equal(serial(await signedIn(bench)), serial(after));
   assert.ok(bench.log.some(({ level, message }) => level === 'error' && message.includes('the old one stays')));
   assert.equal(await before.ask('b NOOP', /./), 'b OK did NOOP');
-});
-
-test('a certificate that does not load stops the start', async () => {
-  await assert.rejects(
-    startBench(authority, [{}], [], {
-      deps: { certificate: { read: () => ({ cert: 'x', key: 'y' }), onChange: () => ({ stop() {} }) } },
-    }),
-    { code: 'gateway.certificate' },
-  );
-});
-
-test('when one listener cannot start none stays', async () => {
-  const holder = createServer().listen(0, '127.0.0.1');
-  await once(holder, 'listening');
-  const { port } = holder.address() as AddressInfo;
-  holder.close();
-  await once(holder, 'close');
-  const listeners = [{ port }, { host: '0.0.0.0', tls: 'none' }] as const;
-  await assert.rejects(startBench(authority, listeners, []), { code: 'gateway.plain-beyond-loopback' });
-  const again = await startBench(authority, [{ port }], []);
-  await again.close();
 });
 
 const HOSTILE: readonly (readonly [string, (write: (data: string | Buffer) => void) => void])[] = [

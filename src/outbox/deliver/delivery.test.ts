@@ -7,7 +7,6 @@ import { nullLog } from '../../base/log.ts';
 import type { SendingLimits } from '../../oauth/preset.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { type Delivery, type DeliveryDeps, startDelivery } from './delivery.ts';
-import { nextAttempt } from './retry.ts';
 import { silent } from './judge.ts';
 import type { Outcome, RecipientOutcome, Route, SendJob } from './types.ts';
 
@@ -395,13 +394,4 @@ test('a process dies in the middle: another one finds out what became of it befo
   await delivery.idle();
   assert.deepEqual([looked, log.length], [[message.id], 0]);
   assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
-});
-
-test('retries grow, scatter, and never pass the deadline', () => {
-  const now = 1000;
-  const at = (attempts: number, random: number) => nextAttempt(attempts, now, 1e12, 0, () => random) - now;
-  assert.deepEqual([at(1, 0.5), at(3, 0.5), at(99, 0.5)], [30_000, 120_000, 3_600_000]);
-  assert.ok(at(3, 0) < at(3, 0.99));
-  assert.equal(nextAttempt(5, now, now + 7, 0), now + 7);
-  assert.equal(nextAttempt(1, now, 1e12, 500_000) - now, 500_000);
 });

@@ -94,7 +94,7 @@ class DeliveryLoop implements Delivery {
   #looked = 0;
   #round: Promise<void> | undefined;
   #again = false;
-  #rest: (() => void)[] = [];
+  readonly #rest: (() => void)[] = [];
 
   constructor(deps: DeliveryDeps) {
     this.#deps = deps;
@@ -306,13 +306,11 @@ class DeliveryLoop implements Delivery {
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
     }
-    try {
-      await unsettled.end();
-    } catch (error) {
+    await unsettled.end().catch((error: unknown) => {
       // A store that takes claims and no outcomes: each round would leave more messages in doubt.
       box.waitUntil = clock.now() + LOOK_MS;
       throw error;
-    }
+    });
   }
 
   async #try(message: OutboxMessage, mailbox: Mailbox, ways: readonly Route[] | 'interrupted'): Promise<Attempted> {
@@ -353,10 +351,8 @@ class DeliveryLoop implements Delivery {
   async #interrupted(message: OutboxMessage): Promise<void> {
     const mailbox = await this.#deps.store.mailboxes.opened(message.mailbox);
     if (!mailbox) return;
-    const { clock } = this.#deps;
-    this.#claims.hold(message.id, clock.now());
-    const { settled } = await this.#try(message, mailbox, 'interrupted');
-    await settled;
+    this.#claims.hold(message.id, this.#deps.clock.now());
+    return (await this.#try(message, mailbox, 'interrupted')).settled;
   }
 
   readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {
@@ -398,8 +394,6 @@ class DeliveryLoop implements Delivery {
 
   #settleIdle(): void {
     if (this.#running > 0 || (this.#round && !this.#stop.signal.aborted)) return;
-    const waiting = this.#rest;
-    this.#rest = [];
-    for (const resolve of waiting) resolve();
+    for (const resolve of this.#rest.splice(0)) resolve();
   }
 }

@@ -27,3 +27,12 @@ test('attempts grow apart, up to an hour, each a fifth earlier or later', () => 
     72 * 60_000,
   );
 });
+
+test('retries grow, scatter, and never pass the deadline', () => {
+  const now = 1000;
+  const at = (attempts: number, random: number) => nextAttempt(attempts, now, 1e12, 0, () => random) - now;
+  assert.deepEqual([at(1, 0.5), at(3, 0.5), at(99, 0.5)], [30_000, 120_000, 3_600_000]);
+  assert.ok(at(3, 0) < at(3, 0.99));
+  assert.equal(nextAttempt(5, now, now + 7, 0), now + 7);
+  assert.equal(nextAttempt(1, now, 1e12, 500_000) - now, 500_000);
+});
