@@ -119,16 +119,16 @@ export const NAMED: readonly NamedMutant[] = [
     becomes: '',
   },
   {
-    name: 'a revoked API key is read and let in',
-    file: 'src/access/api-sign-in.ts',
-    was: "if (key.revokedAt !== undefined) return 'revoked';",
+    name: 'what was revoked is let in when it is read anew',
+    file: 'src/access/validity.ts',
+    was: "if (revokedAt !== undefined) return 'revoked';",
     becomes: '',
   },
   {
     name: 'a revoked API key goes on in what lasts longer',
     file: 'src/access/api-sign-in.ts',
-    was: ' && key.revokedAt === undefined',
-    becomes: '',
+    was: "return key !== undefined && validityOf(key, this.#clock.now()) === 'valid';",
+    becomes: 'return key !== undefined;',
   },
   {
     name: 'a session is reused by another user of the provider',

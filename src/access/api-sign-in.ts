@@ -14,6 +14,7 @@ import type { Vault } from '../vault/types.ts';
 import { apiHashKey, apiKeyHash } from './api-key.ts';
 import { clientOf, isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
+import { validityOf } from './validity.ts';
 
 export type ApiSignInResult =
   | { readonly type: 'accepted'; readonly key: ApiKey }
@@ -156,8 +157,8 @@ class ApiSignInCheck implements ApiSignIn {
   }
 
   #refusalOf(key: ApiKey, remoteAddress: string): 'revoked' | 'expired' | 'wrong-network' | undefined {
-    if (key.revokedAt !== undefined) return 'revoked';
-    if (key.expiresAt !== undefined && key.expiresAt <= this.#clock.now()) return 'expired';
+    const validity = validityOf(key, this.#clock.now());
+    if (validity !== 'valid') return validity;
     return isWithin(remoteAddress, key.networks) ? undefined : 'wrong-network';
   }
 

@@ -13,6 +13,7 @@ import { accessError } from './errors.ts';
 import { clientOf, isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
 import type { Refusal, SignIn, SignInAttempt, SignInResult } from './types.ts';
+import { validityOf } from './validity.ts';
 
 export interface SignInDeps {
   readonly store: Store;
@@ -234,8 +235,8 @@ class SignInCheck implements SignIn {
     protocol: SignInAttempt['protocol'],
     remoteAddress: string,
   ): Refusal | undefined {
-    if (row.revokedAt !== undefined) return 'revoked';
-    if (!this.#isValid(row)) return 'expired';
+    const validity = validityOf(row, this.#deps.clock.now());
+    if (validity !== 'valid') return validity;
     if (![address, catchAllOf(address), '*'].some((name) => name !== undefined && row.mailboxes.includes(name)))
       return 'wrong-mailbox';
     if (!row.protocols.includes(protocol)) return 'wrong-protocol';
@@ -245,7 +246,7 @@ class SignInCheck implements SignIn {
   }
 
   #isValid(row: AppPassword): boolean {
-    return row.revokedAt === undefined && (row.expiresAt === undefined || row.expiresAt > this.#deps.clock.now());
+    return validityOf(row, this.#deps.clock.now()) === 'valid';
   }
 
   #isOpen(address: string): boolean {
