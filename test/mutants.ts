@@ -127,8 +127,8 @@ export const NAMED: readonly NamedMutant[] = [
   {
     name: 'a revoked API key goes on in what lasts longer',
     file: 'src/access/api-sign-in.ts',
-    was: "return key !== undefined && validityOf(key, this.#clock.now()) === 'valid';",
-    becomes: 'return key !== undefined;',
+    was: "return key !== undefined && validityOf(key, this.#clock.now()) === 'valid' ? key : undefined;",
+    becomes: 'return key;',
   },
   {
     name: 'a session is reused by another user of the provider',

@@ -108,7 +108,7 @@ export function mutantsOf(source: string): readonly Mutant[] {
       }
       case 'ThrowStatement':
         // Alone in its condition it goes with it.
-        if (!ancestors.some((one) => one.type === 'IfStatement' && isOnly(one.consequent, node))) add(node, ';');
+        if (!ancestors.some((one) => one.type === 'IfStatement' && onlyOf(one.consequent) === node)) add(node, ';');
         return;
       case 'Literal':
         if (typeof node.value === 'boolean') add(node, String(!node.value));
@@ -160,16 +160,21 @@ function within(ancestors: readonly AnyNode[]): boolean {
   for (const one of ancestors) {
     if (/Function|MethodDefinition/.test(one.type)) inFunction = true;
     if (one.type === 'NewExpression' && one.callee.type === 'Identifier' && ERRORS.test(one.callee.name)) return false;
-    const call = one.type === 'ExpressionStatement' ? one.expression : one;
-    if (call.type === 'CallExpression' && speaks(call.callee)) return false;
-    if (call.type === 'ChainExpression' && call.expression.type === 'CallExpression' && speaks(call.expression.callee))
-      return false;
+    if (speaks(one)) return false;
+    // Whether something is said at all.
+    if (one.type === 'IfStatement' && !one.alternate && speaks(onlyOf(one.consequent))) return false;
   }
   return inFunction;
 }
 
-function speaks(callee: AnyNode): boolean {
-  return callee.type === 'MemberExpression' && WATCHERS.test(pathOf(callee.object));
+function speaks(node: AnyNode): boolean {
+  const inner = node.type === 'ExpressionStatement' ? node.expression : node;
+  const call = inner.type === 'ChainExpression' ? inner.expression : inner;
+  return (
+    call.type === 'CallExpression' &&
+    call.callee.type === 'MemberExpression' &&
+    WATCHERS.test(pathOf(call.callee.object))
+  );
 }
 
 /** `this.#deps.log`; empty where it is anything but names. */
@@ -186,10 +191,9 @@ function isCondition(node: AnyNode, ancestors: readonly AnyNode[]): boolean {
   return (parent?.type === 'IfStatement' || parent?.type === 'ConditionalExpression') && parent.test === node;
 }
 
-function isOnly(block: AnyNode, statement: AnyNode): boolean {
-  return (
-    block === statement || (block.type === 'BlockStatement' && block.body.length === 1 && block.body[0] === statement)
-  );
+/** The one statement of a block, or what stands there in place of one. */
+function onlyOf(block: AnyNode): AnyNode {
+  return block.type === 'BlockStatement' && block.body.length === 1 ? block.body[0]! : block;
 }
 
 function isText(node: AnyNode): boolean {

@@ -111,8 +111,7 @@ class ApiSignInCheck implements ApiSignIn {
 
   async current(id: string): Promise<ApiKey | undefined> {
     const key = await this.#rows.find(id);
-    const isGood = key?.revokedAt === undefined && (key?.expiresAt ?? Infinity) > this.#clock.now();
-    return isGood ? key : undefined;
+    return key !== undefined && validityOf(key, this.#clock.now()) === 'valid' ? key : undefined;
   }
 
   onEnd({ id, expiresAt }: ApiKey, ended: () => void): { stop(): void } {

@@ -149,6 +149,17 @@ describe('the duty of renewal', () => {
     assert.equal(provider.refreshes.size, 10);
   });
 
+  test('a server that is busy and names no time is left alone for five seconds', async () => {
+    for (let n = 0; n < 10; n++)
+      await provider.addGrant({ expiresAt: clock.now() - 1, obtainedAt: clock.now() - HOUR });
+    provider.failure = oauthError('oauth.provider-busy', 'slow down');
+    start({ concurrency: 1, rate: 100 });
+    await pass(4_000, 500);
+    assert.equal(provider.refreshes.size, 1);
+    await pass(2_000, 500);
+    assert.equal(provider.refreshes.size, 2);
+  });
+
   test('P24: a rule of the organisation that may be lifted is asked about again, at most hourly, and works then without its owner', async () => {
     const asked = await provider.addGrant({ expiresAt: clock.now() - 1, obtainedAt: clock.now() - HOUR });
     const detail = { error: 'interaction_required', error_codes: [50_076], mayBeLifted: true };

@@ -12,7 +12,9 @@ import type { TokenAnswer } from './engine.ts';
 import type { Client } from './engines.ts';
 import { openTokens, sealTokens } from './grant-tokens.ts';
 import { renew, type Renewed } from './renewal.ts';
+import { oauthError } from './errors.ts';
 import type { RenewalDeps } from './renewal-deps.ts';
+import { providerCode } from './renewal-settle.ts';
 
 const HOUR = 3_600_000;
 
@@ -30,8 +32,10 @@ async function bench(t: TestContext) {
     expiresAt: clock.now() + HOUR,
     scopes: [],
   });
+  const fail: { with: Error | undefined } = { with: undefined };
   const refresh = (refreshToken: Secret): Promise<TokenAnswer> =>
-    new Promise((resolve) => {
+    new Promise((resolve, reject) => {
+      if (fail.with) return reject(fail.with);
       const n = asked.length + 1;
       asked.push({ refreshToken: refreshToken.reveal(), answer: () => resolve(answerOf(n)) });
     });
@@ -66,7 +70,7 @@ async function bench(t: TestContext) {
       await turns();
     }
   };
-  return { asked, clock, grantId, pass, renewed, row, store, vault, write };
+  return { asked, clock, fail, grantId, pass, renewed, row, store, vault, write };
 }
 
 const turns = async (): Promise<void> => {
@@ -162,4 +166,30 @@ test('and no longer: whoever waits is told “later”', async (t) => {
   asked[0]!.answer();
   await pass(130_000);
   await refused;
+});
+
+test('the provider’s word is told with its numbers, where it has any', () => {
+  const codeOf = (detail: Record<string, unknown>): string | undefined =>
+    providerCode(oauthError('oauth.needs-consent', 'x', { detail }));
+  assert.equal(codeOf({ error: 'invalid_grant' }), 'invalid_grant');
+  assert.equal(codeOf({ error: 'invalid_grant', error_codes: [] }), 'invalid_grant');
+  assert.equal(codeOf({ error: 'invalid_grant', error_codes: [50_076, 1] }), 'invalid_grant AADSTS50076 AADSTS1');
+  assert.equal(codeOf({ error_codes: [50_076] }), undefined);
+});
+
+test('whatever is in the way of asking a grant again that needs its owner, it goes on needing its owner', async (t) => {
+  const { fail, pass, renewed, row, write } = await bench(t);
+  await write(1, 0);
+  fail.with = oauthError('oauth.needs-consent', 'sign in again', {
+    detail: { error: 'interaction_required', error_codes: [50_076], mayBeLifted: true },
+  });
+  await assert.rejects(renewed('one'), { code: 'oauth.needs-consent' });
+  const { state } = await row();
+  assert.equal(state.type, 'needs-consent');
+  const since = state.type === 'needs-consent' ? state.since : 0;
+  await pass(2 * HOUR);
+  fail.with = oauthError('oauth.provider-unreachable', 'connection refused');
+  await assert.rejects(renewed('one'), { code: 'oauth.provider-unreachable' });
+  const after = (await row()).state;
+  assert.ok(after.type === 'needs-consent' && after.since === since && after.reason === 'sign in again');
 });
