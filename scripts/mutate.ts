@@ -160,9 +160,9 @@ function coveringTests(
   source: string,
 ): readonly (readonly [string, TestFile])[] {
   const sourceHash = hash('sha256', source);
-  const room = file.split('/', 2).join('/');
+  const [, room] = file.split('/');
   const distance = (test: string): 0 | 1 | 2 =>
-    dirname(test) === dirname(file) ? 0 : test.startsWith(`${room}/`) ? 1 : 2;
+    dirname(test) === dirname(file) ? 0 : /^(?:src|test)\/(\w+)\//.exec(test)?.[1] === room ? 1 : 2;
   const worth = [0, 0, 0];
   return [...tests]
     .filter(([, test]) => runs(test, file, sourceHash, mutant.start))
