@@ -133,6 +133,42 @@ test('ids have their brackets, and one that fits on no line is refused', async (
   );
 });
 
+test('A65: no header line is longer than 998 octets, whatever is in it', async () => {
+  const texts = {
+    word: 'a'.repeat(1200),
+    spaces: `a${' '.repeat(1500)}b`,
+    tabs: `a${'\t'.repeat(1500)}b`,
+    quotes: '"'.repeat(600),
+    backslashes: '\\'.repeat(500),
+    words: `${'a'.repeat(900)} ${'b'.repeat(900)}`,
+    octets: 'é'.repeat(899),
+  };
+  for (const [what, text] of Object.entries(texts))
+    for (const message of [
+      { subject: text },
+      { to: [{ name: text, address: 'bob@x.test' }] },
+      { headers: [{ name: `X-${'a'.repeat(70)}`, value: text }] },
+      { attachments: [{ filename: text, contentType: 'text/plain', content: Buffer.from('x') }] },
+    ]) {
+      const longest = Math.max(
+        ...(await octetsOf(message))
+          .toString('latin1')
+          .split('\r\n')
+          .map(({ length }) => length),
+      );
+      assert.ok(longest <= 998, `${what} in ${Object.keys(message).join('')}: ${longest}`);
+    }
+  for (const message of [
+    { replyTo: [{ name: '', address: `${'a'.repeat(1200)}@x.test` }] },
+    { inReplyTo: texts.octets },
+    { references: [texts.octets] },
+  ])
+    await assert.rejects(
+      async () => octetsOf(message),
+      (error) => isError(error, 'outbox.header'),
+    );
+});
+
 test('addresses are read from the header of a finished message', () => {
   const header =
     'From: "A, B" <a@x.test>\r\nTo: Zoë\r\n <zoe@x.test>, friends: c@x.test, d@x.test;\r\nBCC: c@x.test\r\nX-To: e@x.test\r\n\r\n';

@@ -9,6 +9,9 @@ import { outboxError } from './errors.ts';
 /** Octets; with the name of the field less than a line may have (RFC 5322 §2.1.1). */
 const MAX_ID = 900;
 
+/** Octets of a line without its CRLF (RFC 5322 §2.1.1). */
+const MAX_LINE = 998;
+
 /** Fields that follow from something else, or that would make the message another one than was checked. */
 const OURS = new Set(
   (
@@ -39,9 +42,10 @@ export function compose(message: Composition, at = Date.now()): Iterable<Uint8Ar
   // One draw of random octets for Message-ID and boundaries, instead of several calls into OpenSSL for each message.
   const unique = newId('m');
   const ids = [inReplyTo, ...references].flatMap((text) => text.split(/\s+/));
-  if (ids.some((id) => id.length > MAX_ID)) throw outboxError('outbox.header', 'a message id is too long for a line');
+  if (ids.some((id) => Buffer.byteLength(id) > MAX_ID))
+    throw outboxError('outbox.header', 'a message id is too long for a line');
   return writeMessage(
-    [
+    withinLines([
       addressField('From', [from]),
       addressField('To', to),
       addressField('Cc', cc),
@@ -52,9 +56,20 @@ export function compose(message: Composition, at = Date.now()): Iterable<Uint8Ar
       idField('In-Reply-To', [inReplyTo]),
       idField('References', references),
       ...headers.map(({ name, value }) => textField(name, value.trim())),
-    ],
+    ]),
     contentPart(message, unique),
   );
+}
+
+/** What cannot be folded and is not to be encoded, as an address, may make a line too long. @throws outbox.header */
+function withinLines(fields: readonly string[]): readonly string[] {
+  for (const field of fields)
+    if (field.length > MAX_LINE / 3 && field.split('\r\n').some((line) => Buffer.byteLength(line) > MAX_LINE))
+      throw outboxError(
+        'outbox.header',
+        `a line of the header field ${field.slice(0, field.indexOf(':'))} would be longer than ${MAX_LINE} octets`,
+      );
+  return fields;
 }
 
 /** The right side of a Message-ID (RFC 5322 §3.6.4): the sender's domain, unless that is none. */

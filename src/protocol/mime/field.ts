@@ -91,7 +91,9 @@ function mailbox({ name, address }: NamedAddress): string {
   const words = oneLine(name);
   const at = address.lastIndexOf('@') + 1;
   const written = oneLine(address.slice(0, at) + asciiDomain(address));
-  return formatAddress({ name: words === '' || isPlain(words) ? words : encodedWords(words), address: written });
+  // Quoting may double what is in a word.
+  const isWritten = words === '' || (isPlain(words) && fitsLines(words, MAX_WORD / 2));
+  return formatAddress({ name: isWritten ? words : encodedWords(words), address: written });
 }
 
 /** RFC 2047 in UTF-8, each word with whole characters; readable where half of it is. @param first room for the first word */
@@ -136,7 +138,17 @@ function percent(character: string): string {
 /** ASCII that comes back as it was: nothing that is taken for encoded, or that folding or reading would change. */
 function isPlain(text: string): boolean {
   if (!/^[!-~]+(?:[ \t]+[!-~]+)*$/.test(text) || text.includes('=?')) return false;
-  return text.length <= MAX_WORD || text.split(' ').every((word) => word.length <= MAX_WORD);
+  return fitsLines(text, MAX_WORD);
+}
+
+/** Whether folding can keep each word, with the space before it, to so many characters. */
+function fitsLines(text: string, most: number): boolean {
+  return text.length <= most || wordsOf(text).every((word) => word.length <= most);
+}
+
+/** Words with the space before each: what may begin a line. */
+function wordsOf(text: string): readonly string[] {
+  return text.split(/(?<=[^ ])(?= )/);
 }
 
 /** Folded before words, never so that a line is empty, and not before the first one unless that is what is asked of it. */
@@ -144,7 +156,7 @@ function folded(name: string, value: string): string {
   if (name.length + 2 + value.length <= LINE) return `${name}: ${value}\r\n`;
   let field = `${name}:`;
   let column = field.length;
-  for (const word of ` ${value}`.split(/(?<=[^ ])(?= )/)) {
+  for (const word of wordsOf(` ${value}`)) {
     const isFirst = field.length === name.length + 1;
     if (column + word.length > LINE && (!isFirst || word.startsWith(' =?'))) {
       field += '\r\n';

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { apiError } from './errors.ts';
+import { JsonBounds } from './json-bounds.ts';
 import type { Room } from './room.ts';
 
 /** Waiting that every body may cost: a line that has to be dialled first. */
@@ -55,7 +56,8 @@ function changed(incoming: IncomingMessage, clock: Clock, ms: number): Promise<b
 }
 
 /**
- * A whole body as text. Room is taken as it comes: for the octets, and once more for the text.
+ * A whole body of JSON as text, within the bounds of {@link JsonBounds}. Room is taken as it comes: for the octets, and once more for
+ * the text.
  * @throws api.too-large, api.busy, api.slow, api.request
  */
 export async function readText(
@@ -64,10 +66,12 @@ export async function readText(
 ): Promise<string> {
   if ((announced ?? 0) > most) throw tooLarge(most);
   const pieces: Uint8Array[] = [];
+  const bounds = new JsonBounds();
   let size = 0;
   for await (const piece of octets) {
     size += piece.length;
     if (size > most) throw tooLarge(most);
+    bounds.add(piece);
     await room.take(2 * piece.length);
     pieces.push(piece);
     // Many small pieces cost far more than their octets.
