@@ -53,7 +53,7 @@ async function live(clock: ManualClock, shape: Shape, life: Life): Promise<void>
       break;
     case 'asleep for a day':
       await life.act();
-      clock.jump(DAY);
+      clock.jump(DAY, 'asleep');
       break;
     case 'stopped for three days':
       await life.act();
@@ -339,8 +339,8 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
       restart: () => clock.advance(3 * DAY),
       async holds(shape) {
         const { message } = await accept();
-        // A day is what is promised; a clock that is wrong never makes it shorter than it was by the right time.
-        assert.equal(message.id === first, shape.includes('back'));
+        // A day is what is promised; a clock that is wrong never makes it shorter. PostgreSQL has a clock of its own.
+        assert.equal(message.id === first, shape.includes('back') || bed.store.engine === 'postgres');
       },
     };
   },

@@ -1,4 +1,5 @@
 /** Time as a dependency, so that tests never sleep and the sandbox can move it. */
+import { uptime } from 'node:os';
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -12,6 +13,8 @@ export interface Clock {
    * {@link Clock.now} it shows that the clock jumped. Absent where a clock cannot tell.
    */
   monotonic?(): number;
+  /** Milliseconds since the machine started, with those it slept; a corrected clock does not move it. Absent where it cannot be told. */
+  uptime?(): number;
 }
 
 export interface Timer {
@@ -33,6 +36,7 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(handle) };
   },
   monotonic: () => performance.now(),
+  uptime: () => uptime() * 1000,
 };
 
 /** A longer timeout of the system fires at once (24.8 days), so longer ones are taken in parts. */
@@ -43,6 +47,8 @@ export class ManualClock implements Clock {
   #now: number;
   /** How far {@link ManualClock.jump} has moved the time of day. */
   #jumped = 0;
+  /** How much of that the machine slept. */
+  #slept = 0;
   #timers: { at: number; callback: () => void }[] = [];
 
   constructor(start = Date.UTC(2026, 10, 21)) {
@@ -67,10 +73,15 @@ export class ManualClock implements Clock {
     return this.#now - this.#jumped;
   }
 
+  uptime(): number {
+    return this.#now - this.#jumped + this.#slept;
+  }
+
   /** Changes the time of day only, as a suspended machine or a corrected clock does: timers keep the time they have left. */
-  jump(ms: number): void {
+  jump(ms: number, how: 'set' | 'asleep' = 'set'): void {
     this.#now += ms;
     this.#jumped += ms;
+    if (how === 'asleep') this.#slept += ms;
     for (const timer of this.#timers) timer.at += ms;
   }
 

@@ -10,6 +10,7 @@ import type { Vault } from '../vault/types.ts';
 import { checkAddress } from './address.ts';
 import { takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
+import { ClaimTime } from './claim-time.ts';
 import { GroupCommit } from './commit.ts';
 import { outboxError } from './errors.ts';
 import { DEADLINE_MS, doubtOf, factsOf, fingerprintOf, messageOf, pending } from './new-message.ts';
@@ -56,6 +57,7 @@ class StoredOutbox implements Outbox {
   readonly #deps: OutboxDeps;
   readonly #commit: GroupCommit;
   readonly #rights: Rights;
+  readonly #claimTime: ClaimTime;
   /** Idempotency keys of messages that are being taken, by principal and key. */
   readonly #arriving = new Set<string>();
 
@@ -64,6 +66,7 @@ class StoredOutbox implements Outbox {
     this.maxOctets = deps.maxOctets ?? MAX_OCTETS;
     this.localDomain = deps.localDomain;
     this.#rights = new Rights(deps);
+    this.#claimTime = new ClaimTime(deps.store, deps.clock);
     this.#commit = new GroupCommit((messages) => deps.store.outbox.insert(messages), deps.confirm);
   }
 
@@ -116,7 +119,15 @@ class StoredOutbox implements Outbox {
         events: [{ at: now, type: 'accepted', data: factsOf(request, message) }],
         ...(key === undefined
           ? {}
-          : { idempotency: { scope: principal, key, fingerprint, expiresAt: now + IDEMPOTENCY_MS } }),
+          : {
+              idempotency: {
+                scope: principal,
+                key,
+                fingerprint,
+                at: await this.#claimTime.now(),
+                keepMs: IDEMPOTENCY_MS,
+              },
+            }),
       });
       if (insertion.type === 'inserted')
         return {
@@ -219,9 +230,11 @@ class StoredOutbox implements Outbox {
     const { clock, keepMs = KEEP_MS, store } = this.#deps;
     const now = clock.now();
     const orphans = await store.outbox.dropOrphans(now - ARRIVING_MS);
+    const at = await this.#claimTime.now();
+    await this.#claimTime.keep();
     let forgotten = 0;
     for (;;) {
-      const gone = await store.outbox.prune({ finishedBefore: now - keepMs, now, limit: TIDY_AT_ONCE });
+      const gone = await store.outbox.prune({ finishedBefore: now - keepMs, at, limit: TIDY_AT_ONCE });
       forgotten += gone;
       if (gone === 0) return { orphans, forgotten };
     }

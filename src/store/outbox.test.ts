@@ -159,7 +159,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
     });
 
     test('a key that was used gives the first message, and nothing is inserted', async () => {
-      const idempotency = { scope: newId('apw'), key: 'k', fingerprint: 'f', expiresAt: NOW + 10 };
+      const idempotency = { scope: newId('apw'), key: 'k', fingerprint: 'f', at: NOW, keepMs: 60_000 };
       const first = fresh({}, { idempotency });
       const other = fresh({}, { idempotency: { ...idempotency, fingerprint: 'g' } });
       const done = await outbox.insert([first, fresh(), other]);
@@ -170,8 +170,13 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.deepEqual(done[2], { type: 'known', messageId: first.message.id, fingerprint: 'f' });
       assert.equal(await outbox.find(other.message.id), undefined);
       assert.equal(await outbox.chunk(other.message.bodyId, 0), undefined);
-      const late = fresh({ createdAt: NOW + 10 }, { idempotency: { ...idempotency, expiresAt: NOW + 20 } });
-      assert.equal((await outbox.insert([late]))[0]!.type, 'inserted', 'after its time a key is free again');
+      const over = { ...idempotency, key: 'over', keepMs: 0 };
+      for (const _ of [1, 2])
+        assert.equal(
+          (await outbox.insert([fresh({}, { idempotency: over })]))[0]!.type,
+          'inserted',
+          'its time is over',
+        );
     });
 
     test('claims: urgent first, then in order; nobody takes what is taken; due ones only', async () => {
@@ -261,7 +266,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.deepEqual(await outbox.stats(NOW, mailbox), { queued: 2, sending: 0, held: 0, oldestDueAt: NOW - 7 });
       const message = (await outbox.list({ mailbox }, { limit: 1 }))[0]!;
       await outbox.change(message.id, message.fence, { state: { type: 'sent', at: 5 } }, []);
-      assert.ok((await outbox.prune({ finishedBefore: 6, now: NOW, limit: 100 })) >= 1);
+      assert.ok((await outbox.prune({ finishedBefore: 6, at: NOW, limit: 100 })) >= 1);
       assert.equal(await outbox.find(message.id), undefined);
       assert.equal(await outbox.chunk(message.bodyId, 0), undefined);
     });

@@ -108,7 +108,9 @@ export interface IdempotencyClaim {
   readonly key: string;
   /** SHA-256 of envelope and octets, hex. */
   readonly fingerprint: string;
-  readonly expiresAt: number;
+  /** The time it is used at, and for how many milliseconds it counts. PostgreSQL goes by its own clock instead. */
+  readonly at: number;
+  readonly keepMs: number;
 }
 
 export interface NewMessage {
@@ -279,6 +281,9 @@ export interface OutboxTable {
   /** Number of the newest event; 0 before the first. */
   lastEvent(): Promise<number>;
   stats(now: number, mailbox?: string): Promise<OutboxStats>;
-  /** Forgets messages finished before a moment with octets and events, at most `limit` (how many it was), and old idempotency keys. */
-  prune(old: { readonly finishedBefore: number; readonly now: number; readonly limit: number }): Promise<number>;
+  /**
+   * Forgets messages finished before a moment with octets and events, at most `limit` (how many it was), and idempotency keys that
+   * have ended at `at` (PostgreSQL: by its own clock).
+   */
+  prune(old: { readonly finishedBefore: number; readonly at: number; readonly limit: number }): Promise<number>;
 }

@@ -22,7 +22,7 @@ interface List {
 
 const hello = { from: SHOP, to: 'bob@x.test', subject: 'Hello', text: 'Hi' };
 /** Forgets everything that is finished, as time does. */
-const forget = () => bed.store.outbox.prune({ finishedBefore: bed.clock.now() + 1, now: bed.clock.now(), limit: 100 });
+const forget = () => bed.store.outbox.prune({ finishedBefore: bed.clock.now() + 1, at: bed.clock.now(), limit: 100 });
 const thrice = async (work: (at: number) => Promise<unknown>): Promise<void> => {
   for (const at of [1, 2, 3]) await work(at);
 };

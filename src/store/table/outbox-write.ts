@@ -1,5 +1,5 @@
 /** What the outbox's transactions are made of. */
-import { CompiledQuery, type Insertable, type Selectable, type Transaction } from 'kysely';
+import { CompiledQuery, type Insertable, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { OutboxMessageRow, Schema } from '../schema.ts';
 import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage } from '../types-outbox.ts';
@@ -9,21 +9,28 @@ import { LANES, outboxMessage, stateColumns } from './outbox-row.ts';
 /** Rows per statement: far below the 32,766 parameters SQLite allows. */
 const ROWS = 100;
 
+/** The time idempotency keys end by: that of the database where several machines share it, since their clocks differ. */
+export function claimTime({ name, leaseTime }: Pick<Engine, 'name' | 'leaseTime'>, at: number): RawBuilder<number> {
+  return name === 'postgres' ? leaseTime() : sql<number>`${Math.floor(at)}`;
+}
+
 /** Writes down who uses a key first; says who did when somebody has. */
 export async function known(
   trx: Transaction<Schema>,
-  { scope, key, fingerprint, expiresAt }: IdempotencyClaim,
-  message: Pick<OutboxMessage, 'id' | 'createdAt'>,
+  engine: Pick<Engine, 'name' | 'leaseTime'>,
+  { scope, key, fingerprint, at, keepMs }: IdempotencyClaim,
+  message: Pick<OutboxMessage, 'id'>,
 ): Promise<Insertion | undefined> {
+  const now = claimTime(engine, at);
   await trx
     .deleteFrom('outbox_idempotency')
     .where('scope', '=', scope)
     .where('key', '=', key)
-    .where('expires_at', '<=', message.createdAt)
+    .where('expires_at', '<=', now)
     .execute();
   const claimed = await trx
     .insertInto('outbox_idempotency')
-    .values({ scope, key, fingerprint, message_id: message.id, expires_at: expiresAt })
+    .values({ scope, key, fingerprint, message_id: message.id, expires_at: sql<number>`${now} + ${sql.lit(keepMs)}` })
     .onConflict((conflict) => conflict.columns(['scope', 'key']).doNothing())
     .returning('message_id')
     .executeTakeFirst();

@@ -4,7 +4,7 @@ import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { datedAhead, recallAhead } from './outbox-ahead.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
-import { changeOne, forgetMessages, insertRows, known, octetsOf, take } from './outbox-write.ts';
+import { changeOne, claimTime, forgetMessages, insertRows, known, octetsOf, take } from './outbox-write.ts';
 
 /** Asked once or more for every message: building it would cost more than running it. */
 const CHUNK_TEXT = {
@@ -35,7 +35,7 @@ export function outboxTable(engine: Engine): OutboxTable {
       return write('outbox', async (trx) => {
         const insertions: (Insertion | undefined)[] = [];
         for (const { idempotency, message } of messages)
-          insertions.push(idempotency && (await known(trx, idempotency, message)));
+          insertions.push(idempotency && (await known(trx, engine, idempotency, message)));
         const fresh = messages.filter((_, index) => insertions[index] === undefined);
         const inserted = await insertRows(trx, engine, 'outbox_messages', fresh.map(messageRow));
         const numbers = new Map(inserted.map(({ id, seq }) => [id, seq]));
@@ -334,10 +334,10 @@ export function outboxTable(engine: Engine): OutboxTable {
           oldestDueAt: oldest?.at ?? undefined,
         };
       }),
-    prune: ({ finishedBefore, now, limit }) =>
+    prune: ({ finishedBefore, at, limit }) =>
       engine.write(undefined, async (trx) => {
         const forgotten = await forgetMessages(trx, finishedBefore, limit);
-        await trx.deleteFrom('outbox_idempotency').where('expires_at', '<=', now).execute();
+        await trx.deleteFrom('outbox_idempotency').where('expires_at', '<=', claimTime(engine, at)).execute();
         return { result: forgotten, changed: false };
       }),
   };
