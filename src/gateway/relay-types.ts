@@ -19,6 +19,8 @@ export interface RelayOptions {
   /** What waits for a side that does not read counts there, and what the tap holds. */
   readonly account?: Account;
   onEnd(end: RelayEnd): void;
+  /** Something threw that must not: this session ends, with the line that this gives, and `onEnd` follows. Without it, it is thrown on. */
+  onFault?(error: unknown): string | undefined;
 }
 
 /** Sees everything before it is passed on. Each function gives what the other side gets: mostly the very same buffer. */
@@ -45,6 +47,8 @@ export interface RunningRelay {
   rests(): boolean;
   /** Ends it from outside, with a last line for the client where the protocol has one. */
   cut(goodbye?: string, reason?: RelayEnd['reason']): void;
+  /** Something threw in the middle of work for this session, which ends. Never throws. */
+  fault(error: unknown): void;
   toClient(text: string): void;
   toServer(bytes: Buffer): void;
   /** Another server takes over; the old one's socket is ended with these last words. */

@@ -8,7 +8,7 @@ import { certificates } from '../../test/bed/fake-provider.ts';
 import { ManualClock, systemClock } from '../base/clock.ts';
 import { connect as connectTo } from '../protocol/tls/connect.ts';
 import { relay } from './relay.ts';
-import type { RelayEnd, RelayOptions, RelaySide, RunningRelay } from './relay-types.ts';
+import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -251,4 +251,48 @@ test('S4: a thousand answers of ours to one chunk are a few writes, and others h
   assert.ok(writes <= (commands * answer.length) / (16 * 1024) + 40, `${writes} writes`);
   assert.ok(paused > 1, 'it was not read on at once');
   await end.promise;
+});
+
+test('A51: what throws while a session is served ends that session, with a last line, and not the process', async () => {
+  const defect = (): never => {
+    throw new TypeError('a defect');
+  };
+  const tap: Tap = {
+    attach: () => undefined,
+    fromClient: (bytes) => bytes,
+    fromServer: (bytes) => bytes,
+    serverEnding: false,
+    serverGone: () => 'end',
+    mayBeSilent: false,
+  };
+  for (const broken of [
+    { fromClient: defect },
+    { fromServer: defect },
+    { passed: defect },
+    { serverGone: defect },
+    Object.defineProperty({}, 'held', { get: defect, enumerable: true }),
+    Object.defineProperty({}, 'mayBeSilent', { get: defect, enumerable: true }),
+  ] as object[]) {
+    const clock = new ManualClock();
+    const faults: unknown[] = [];
+    const onFault = (error: unknown): string => {
+      faults.push(error);
+      return 'sorry\r\n';
+    };
+    const its = Object.create(tap, Object.getOwnPropertyDescriptors(broken)) as Tap;
+    const { program, provider, end } = await relayed({ tap: its, onFault, clock });
+    const other = await relayed();
+    if ('mayBeSilent' in broken) await clock.advance(60_000);
+    else if ('fromServer' in broken || 'serverGone' in broken) provider.end('hello\r\n');
+    else program.write('hello\r\n');
+    assert.match(await text(program), /sorry\r\n$/);
+    program.end();
+    provider.resume().end();
+    assert.equal((await end).reason, 'error');
+    assert.equal(faults.length, 1);
+    other.program.end('late');
+    assert.equal(await text(other.provider), 'late');
+    other.provider.end();
+    await other.end;
+  }
 });

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
+import { guarded } from '../base/guard.ts';
 import { copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
 import { Answers, type Speaker } from './answers.ts';
 import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
@@ -63,7 +64,7 @@ class Relay implements RunningRelay, Speaker {
     this.#tap = options.tap;
     this.#held = new Holding(options.account);
     this.#tap?.attach(this);
-    this.#idle = options.clock.after(options.idleMs, this.#checkIdle);
+    this.#idle = options.clock.after(options.idleMs, this.#idled);
     this.#wire(client);
     this.#wire(server);
   }
@@ -82,6 +83,30 @@ class Relay implements RunningRelay, Speaker {
     this.#flush();
     if (goodbye !== undefined && this.#client.writable) this.#client.write(goodbye);
     this.#finish(reason);
+  }
+
+  readonly fault = (error: unknown): void => {
+    if (this.#options.onFault === undefined) throw error;
+    const words = this.#options.onFault(error);
+    // Nothing that might throw again: what has been gathered or kept back is lost with the session.
+    const over = this.#over;
+    this.#over = true;
+    this.#idle.cancel();
+    this.#answers.close();
+    for (const side of [this.#client, this.#server]) {
+      if (side[RELAY] !== this) continue; // it goes on without us
+      side[RELAY] = undefined;
+      const drop = this.#options.clock.after(LINGER_MS, () => side.destroy());
+      side.once('close', () => drop.cancel());
+      if (side === this.#client && words !== undefined && side.writable) side.end(words);
+      else side.end();
+      side.resume();
+    }
+    if (!over) this.#options.onEnd({ bytesToClient: this.#toClient, bytesToServer: this.#toServer, reason: 'error' });
+  };
+
+  #run(work: () => void): void {
+    guarded(this.fault, work);
   }
 
   rests(): boolean {
@@ -106,8 +131,10 @@ class Relay implements RunningRelay, Speaker {
   }
 
   readOn(): void {
-    const takes = this.#upward?.blocked !== true && this.#server.writableLength <= WAITING_OCTETS;
-    if (!this.#over && this.#clientFlows && takes) this.#client.resume();
+    this.#run(() => {
+      const takes = this.#upward?.blocked !== true && this.#server.writableLength <= WAITING_OCTETS;
+      if (!this.#over && this.#clientFlows && takes) this.#client.resume();
+    });
   }
 
   get #clientFlows(): boolean {
@@ -226,7 +253,7 @@ class Relay implements RunningRelay, Speaker {
     const to = fromClient ? this.#server : this.#client;
     const gathering = new Gathering(to, {
       blocked: () => this.#pause(fromClient),
-      flowing: () => this.drained(to),
+      flowing: () => this.#run(() => this.drained(to)),
     });
     if (fromClient) this.#upward = gathering;
     else this.#downward = gathering;
@@ -242,7 +269,7 @@ class Relay implements RunningRelay, Speaker {
   #stand(): void {
     const queued = (this.#downward?.queued ?? 0) + (this.#upward?.queued ?? 0) + this.#held.octets;
     const octets = this.#client.writableLength + this.#server.writableLength + queued;
-    this.#options.account?.stands(octets, () => this.cut());
+    this.#options.account?.stands(octets, () => this.#run(() => this.cut()));
   }
 
   /** Tells the account what the tap holds. While too much is held for all, none may add to it. */
@@ -250,7 +277,7 @@ class Relay implements RunningRelay, Speaker {
     if (this.#over || !this.#held.set(this.#tap?.held ?? 0)) return;
     if (this.#held.octets > 0) this.#stand();
     else this.drained(this.#server);
-    if (!this.#over && this.#held.waits(() => this.drained(this.#server))) this.#client.pause();
+    if (!this.#over && this.#held.waits(() => this.#run(() => this.drained(this.#server)))) this.#client.pause();
   }
 
   #flush(): void {
@@ -290,14 +317,16 @@ class Relay implements RunningRelay, Speaker {
   }
 
   /** The timer is not moved on every byte: it wakes once per idle period and looks whether anything went through. */
-  readonly #checkIdle = (): void => {
+  #checkIdle(): void {
     const total = this.#toClient + this.#toServer;
     if (total === this.#seen && this.#tap?.mayBeSilent !== true) {
       return this.cut(this.#options.idleGoodbye, 'idle');
     }
     this.#seen = total;
-    this.#idle = this.#options.clock.after(this.#options.idleMs, this.#checkIdle);
-  };
+    this.#idle = this.#options.clock.after(this.#options.idleMs, this.#idled);
+  }
+
+  readonly #idled = (): void => this.#run(() => this.#checkIdle());
 
   /** @returns true when the session goes on without this server */
   #lose(): boolean {
@@ -345,20 +374,46 @@ class Relay implements RunningRelay, Speaker {
   }
 }
 
+// Without functions made for each event: these run for every chunk of every session.
 function onData(this: Wired, bytes: Buffer): void {
-  this[RELAY]?.pass(this, bytes, 'free');
+  const relay = this[RELAY];
+  try {
+    relay?.pass(this, bytes, 'free');
+  } catch (error) {
+    relay?.fault(error);
+  }
 }
 function onDrain(this: Wired): void {
-  this[RELAY]?.drained(this);
+  const relay = this[RELAY];
+  try {
+    relay?.drained(this);
+  } catch (error) {
+    relay?.fault(error);
+  }
 }
 function onEnd(this: Wired): void {
-  this[RELAY]?.ended(this);
+  const relay = this[RELAY];
+  try {
+    relay?.ended(this);
+  } catch (error) {
+    relay?.fault(error);
+  }
 }
 function onError(this: Wired): void {
-  this[RELAY]?.closed(this, true);
+  const relay = this[RELAY];
+  try {
+    relay?.closed(this, true);
+  } catch (error) {
+    relay?.fault(error);
+  }
 }
 function onClose(this: Wired): void {
-  this[RELAY]?.closed(this, false);
+  const relay = this[RELAY];
+  try {
+    relay?.closed(this, false);
+  } catch (error) {
+    relay?.fault(error);
+  }
 }
 const LISTENERS = [
   ['drain', onDrain],
@@ -385,6 +440,14 @@ class IntakeReader implements Reader {
 
   arrived(place: Buffer, octets: number): void {
     const relay = this.#socket[RELAY];
+    try {
+      this.#pass(place, octets, relay);
+    } catch (error) {
+      relay?.fault(error);
+    }
+  }
+
+  #pass(place: Buffer, octets: number, relay: Relay | undefined): void {
     const lender = this.#lender;
     this.#lender = undefined;
     this.#full = octets === RECORD_OCTETS;

@@ -1,5 +1,5 @@
 /** What one session leaves behind: lines of the log and records of the audit, each with who it was. */
-import type { PosternError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import type { Rarely } from '../base/rarely.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { RelayedMessage } from './continuity/smtp-dialogue.ts';
@@ -58,6 +58,16 @@ export class SessionRecord {
     const facts = { ...this.facts, mailbox: mailbox.slice(0, 254), code: codeOf(failure), hint: failure.hint };
     if (failure.kind === 'bug') this.#deps.log.error({ ...facts, error: String(failure.cause) }, text);
     else this.#deps.log.warn(facts, `${text}: ${failure.message}`);
+  }
+
+  /** Something threw that must not. Its stack is what tells where. Never throws. */
+  fault(error: unknown, mailbox: string | undefined): void {
+    const failure = asError(error);
+    const { code, hint } = failure;
+    this.#deps.log.error(
+      { ...this.facts, ...(mailbox === undefined ? {} : { mailbox }), code, hint, error: failure },
+      'a defect ended this session; others go on',
+    );
   }
 
   /** It was refused before sign-in because too much is held for others. */

@@ -397,3 +397,32 @@ test('large transfers pass both ways in constant memory while one side is slow',
   assert.equal(await up.line(), `p OK did PUT {${size}+}`);
   assert.equal(provider.taken, size);
 });
+
+test('A51: a defect in one session ends that session and is logged as one; another goes on', async (t) => {
+  const { bench } = await scene(t, { protocol: 'smtp' });
+  const signedInBy = async (): Promise<Client> => {
+    const client = await bench.client();
+    await client.line();
+    const secret = Buffer.from(`\0${ADDRESS}\0${PASSWORD}`).toString('base64');
+    assert.match(await client.ask(`AUTH PLAIN ${secret}`, /^\d{3} /), /^235 /);
+    return client;
+  };
+  const other = await signedInBy();
+  const broken = await signedInBy();
+  const known = bench.signIn.known.bind(bench.signIn);
+  bench.signIn.known = () => {
+    throw new TypeError('a defect');
+  };
+  assert.match(await broken.ask(`MAIL FROM:<${ADDRESS}>`, /^\d{3} /), /^421 4\.3\.0 gate\.example an internal error/);
+  assert.equal(await broken.line(), '<end>');
+  bench.signIn.known = known;
+  const { level, fields } = bench.log.find(({ message }) => message.startsWith('a defect ended this session'))!;
+  assert.equal(level, 'error');
+  assert.equal(fields['code'], 'base.bug');
+  assert.deepEqual(
+    bench.audit.of('session.ended').map(({ outcome, data }) => [outcome, data!['reason']]),
+    [['failed', 'error']],
+  );
+  assert.equal(bench.gateway.sessions, 1);
+  assert.match(await other.ask('NOOP', /^\d{3} /), /^\d{3} /);
+});

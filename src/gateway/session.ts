@@ -1,6 +1,7 @@
 /** One connection of a mail program: sign-in here, sign-in at the provider, then bytes both ways until somebody ends it. */
 import { foldCase } from '../base/case.ts';
 import type { Socket } from 'node:net';
+import { guardedClock } from '../base/guard.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import * as imap from '../protocol/imap/server.ts';
 import * as pop3 from '../protocol/pop3/server.ts';
@@ -294,7 +295,7 @@ export class Session {
     );
     const farewell = goodbye(this.#protocol, 'idle', this.#around.hostname);
     let over: RelayEnd | undefined;
-    const keeper = keeping(this.#around, this.#record, this.#mailbox!, provider, this.#dropsCopies);
+    const keeper = keeping(this.#around, this.#record, this.#mailbox!, provider, this.#dropsCopies, this.#fault);
     this.#keeper = keeper;
     const running = relay(conn.detach(), provider.conn.detach(), {
       idleMs: limits.idleMs[this.#protocol],
@@ -302,6 +303,10 @@ export class Session {
       ...(farewell === undefined ? {} : { idleGoodbye: farewell }),
       tap: keeper,
       account: this.#account,
+      onFault: (error) => {
+        this.#record.fault(error, this.#mailbox?.address);
+        return this.#lastWords('fault');
+      },
       onEnd: (end) => {
         over = end;
         this.#ended(end);
@@ -309,6 +314,25 @@ export class Session {
     });
     this.#signingIn!.provider = undefined; // the relay's now, even if it is over already
     if (over === undefined) this.#relay = running;
+  }
+
+  /** Thrown on nobody's stack while this session was served: it ends, and no other. Never throws. */
+  readonly #fault = (error: unknown): void => {
+    const relay = this.#relay;
+    if (relay !== undefined && 'fault' in relay) return relay.fault(error);
+    this.#record.fault(error, this.#mailbox?.address);
+    const now = this.#signingIn;
+    if (now !== undefined) (now.conn?.socket ?? now.plain).destroy();
+  };
+
+  /** What can still be said; nothing, where the keeper cannot tell. */
+  #lastWords(ending: Ending): string | undefined {
+    const words = goodbye(this.#protocol, ending, this.#around.hostname);
+    try {
+      return this.#keeper === undefined ? words : this.#keeper.goodbye(words);
+    } catch {
+      return undefined;
+    }
   }
 
   /** Takes mail for the outbox until the program leaves. */
@@ -377,7 +401,7 @@ export class Session {
   }
 
   #startTime(now: SigningIn): void {
-    const { wall: clock } = this.#around;
+    const clock = guardedClock(this.#around.wall, this.#fault);
     const until = clock.now() + now.leftMs;
     const timer = clock.after(now.leftMs, () => this.#stop(now, 'too-slow'));
     now.timer = {

@@ -2,6 +2,7 @@
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
 import { asError } from '../base/error.ts';
+import { guarded } from '../base/guard.ts';
 import { Rarely } from '../base/rarely.ts';
 import { HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
 import { secureServer, type ServerContext, serverContext } from '../protocol/tls/server.ts';
@@ -146,7 +147,12 @@ class RunningGateway implements Gateway {
   }
 
   async add(config: ListenerConfig): Promise<void> {
-    const server = await listen(config, (socket) => this.#accept(socket, config));
+    const server = await listen(config, (socket) =>
+      guarded(
+        (error) => this.#failedToServe(socket, config, error),
+        () => this.#accept(socket, config),
+      ),
+    );
     server.on('error', (error) =>
       this.#around.deps.log.error(
         { protocol: config.protocol, error: error.message },
@@ -217,14 +223,27 @@ class RunningGateway implements Gateway {
     const session = new Session(this.#around, config, socket, place);
     this.#open.set(socket, session);
     deps.meter.connectionOpened(protocol);
+    const fault = (error: unknown): void => this.#failedToServe(socket, config, error);
     socket.once('close', () => {
       this.#open.delete(socket);
-      place.release();
-      deps.meter.connectionClosed(protocol);
-      session.closed();
+      guarded(fault, () => {
+        place.release();
+        deps.meter.connectionClosed(protocol);
+        session.closed();
+      });
       if (this.#open.size === 0) this.#emptied?.();
     });
-    void session.run();
+    session.run().catch(fault);
+  }
+
+  /** A defect where a connection is taken or let go. */
+  #failedToServe(socket: Socket, { protocol }: ListenerConfig, error: unknown): void {
+    socket.destroy();
+    const failure = asError(error);
+    this.#around.deps.log.error(
+      { protocol, remoteAddress: plainAddress(socket.remoteAddress), code: failure.code, error: failure },
+      'a defect ended this connection; others go on',
+    );
   }
 
   /** It has waited longest to sign in, and another one came. */

@@ -224,7 +224,9 @@ async function serveDevice(
     else if (asError(error).kind === 'later' && !/^(?:wire|tls)\./.test(asError(error).code))
       conn?.end(`421 4.3.0 ${hostname} cannot take mail from devices now, try again later\r\n`);
     else conn?.end();
-    log.debug({ ...facts, code: asError(error).code }, 'a device’s connection ended early');
+    const failure = asError(error);
+    if (failure.kind === 'bug') log.error({ ...facts, error: failure }, 'a defect ended this connection; others go on');
+    else log.debug({ ...facts, code: failure.code }, 'a device’s connection ended early');
   } finally {
     followed?.stop();
   }

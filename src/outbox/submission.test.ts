@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import { systemClock } from '../base/clock.ts';
-import { nullLog } from '../base/log.ts';
+import type { Log, LogFields } from '../base/log.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import { serveSubmission } from './submission.ts';
@@ -17,6 +17,8 @@ interface Site {
   readonly bed: OutboxBed;
   /** The reply to one command or more. */
   say(text: string): Promise<string>;
+  /** Levels and messages of the log. */
+  readonly lines: string[];
   /** Hands a message over. */
   send(from: string, to: string, header: string): Promise<OutboxMessage & { readonly text: string }>;
   close(): Promise<void>;
@@ -24,6 +26,18 @@ interface Site {
 
 async function open(source: 'smtp' | 'device', localDomain?: string): Promise<Site> {
   const bed = await openOutboxBed({ localDomain });
+  const lines: string[] = [];
+  const write =
+    (level: string) =>
+    (_: LogFields, message: string): void =>
+      void lines.push(`${level}: ${message}`);
+  const log: Log = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: () => log,
+  };
   const server = createServer((socket) => {
     const session = {
       mailbox: () => bed.mailbox,
@@ -35,7 +49,7 @@ async function open(source: 'smtp' | 'device', localDomain?: string): Promise<Si
     };
     const conn = new Conn(socket, { clock: systemClock });
     const only = source === 'device' ? { onlySender: ALICE } : {};
-    void serveSubmission({ ...bed, log: nullLog }, conn, { ...session, ...only }, new AbortController().signal);
+    void serveSubmission({ ...bed, log }, conn, { ...session, ...only }, new AbortController().signal);
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const wire = await Wire.open({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
@@ -45,6 +59,7 @@ async function open(source: 'smtp' | 'device', localDomain?: string): Promise<Si
   };
   return {
     bed,
+    lines,
     say,
     async send(from, to, header) {
       assert.match(await say(`MAIL FROM:<${from}>`), /^250 /);
@@ -96,4 +111,18 @@ test('F2: what has no sender is completed or refused while the program waits', a
     await site.say('DATA');
     assert.match(await site.say(`${header}\r\n\r\nx\r\n.`), /^550 5\.7\.60 /);
   }
+});
+
+test('A61: a message that is given up between two chunks is no defect', async (t) => {
+  const site = await open('smtp');
+  t.after(site.close);
+  const half = `From: ${ALICE}\r\nSubject: half`;
+  // `say` ends what it says with CRLF.
+  const chunk = `BDAT ${half.length + 2}\r\n${half}`;
+  for (const said of [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<bob@contoso.test>', chunk, 'RSET'])
+    assert.match(await site.say(said), /^250 /);
+  assert.deepEqual(
+    site.lines.filter((line) => !line.startsWith('debug')),
+    ['info: a message was not taken: the program gave the message up before its last chunk'],
+  );
 });

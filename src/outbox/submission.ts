@@ -57,6 +57,7 @@ export function serveSubmission(
     const failure = asError(error);
     const facts = { ...who, mailbox: session.mailbox().address, code: failure.code, hint: failure.hint };
     if (failure.kind === 'bug') log.error({ ...facts, err: failure }, `${what}: ${failure.message}`);
+    else if (failure.code === 'wire.closed') log.info(facts, `${what}: ${failure.message}`);
     else log.warn(facts, `${what}: ${failure.message}`);
     return replyOf(failure);
   };

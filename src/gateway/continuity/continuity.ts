@@ -72,6 +72,7 @@ export class Continuity implements SessionKeeper {
         toServer: (bytes) => this.#relay.toServer(bytes),
         changed: () => this.#changed(),
         flows: () => this.#resumeClient(),
+        fault: options.fault,
         asked: () => this.#silence.begin(),
         leaves: (tag, selected, unused) => this.#leaves(tag, selected, unused),
         end: (text) => this.#end(text),
@@ -189,7 +190,8 @@ export class Continuity implements SessionKeeper {
         const next = this.#goneAt !== undefined && this.#wanted ? this.#succeed : this.#next;
         this.#next = undefined;
         if (next !== undefined) this.#work(next);
-      });
+      })
+      .catch(this.#options.fault);
   }
 
   #failed(error: PosternError): void {

@@ -1,5 +1,6 @@
 /** What keeps a relayed session, and what it is told. */
 import type { Clock } from '../../base/clock.ts';
+import type { Fault } from '../../base/guard.ts';
 import type { Log } from '../../base/log.ts';
 import type { OwnCopy } from './sent-copy.ts';
 import type { RelayedMessage } from './smtp-dialogue.ts';
@@ -17,6 +18,8 @@ export interface KeeperOptions {
   /** The time of connections, when it is another. */
   readonly wall?: Clock;
   readonly log: Log;
+  /** Told what was thrown where nobody waits for it; ends the session. */
+  readonly fault?: Fault;
   /** Our name in last lines of SMTP. */
   readonly hostname: string;
   /** The first session at the provider. */

@@ -40,7 +40,7 @@ export class SmtpKeeper implements SessionKeeper {
       const first = this.#waiting.length === 0;
       this.#waiting.add(bytes);
       this.#relay.pauseClient(true);
-      if (first) void this.#succeed();
+      if (first) void this.#succeed().catch(this.#options.fault);
       return NOTHING;
     }
     const refusing = this.#dialogue.refusing;

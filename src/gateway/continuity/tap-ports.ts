@@ -1,3 +1,4 @@
+import type { Fault } from '../../base/guard.ts';
 import type { AppendCommand } from './sent-copy.ts';
 
 /** What the tap of an IMAP session may do by itself. */
@@ -15,6 +16,8 @@ export interface TapPorts {
   asked(): void;
   /** The client cannot go on: it gets this as its last line. */
   end(text: string): void;
+  /** Told what was thrown where nobody waits for it. */
+  readonly fault?: Fault | undefined;
   /**
    * Whether this message, about to be stored, is to be left out. Never rejects. Without it nothing is asked.
    * @param header undefined when it is too long

@@ -221,11 +221,12 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   }
 
   judge(command: Command, header: Buffer | undefined): void {
-    void this.#ports.mayDrop!(appendOf(command.line)!, header).then((drop) => {
+    const decide = (drop: boolean): void => {
       if (this.ground === 'blind') return;
       if (!drop && this.ground === 'none') this.#ports.end(NOT_STORED);
       else this.#flow(this.commands.decide(drop));
-    });
+    };
+    void this.#ports.mayDrop!(appendOf(command.line)!, header).then(decide).catch(this.#ports.fault);
   }
 
   swallowed({ tag }: Command, goesOn: boolean): void {

@@ -4,6 +4,7 @@
  */
 import { isError } from '../../base/error.ts';
 import type { Pieces } from '../../base/pieces.ts';
+import { protocolError } from '../errors.ts';
 import { isUnreadable, MAX_BAD_COMMANDS } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { chunkOf, commandWords } from './command-line.ts';
@@ -368,7 +369,7 @@ class ChunkedMessage {
       this.#give = resolve;
       this.#wanted.resolve();
       const piece = await promise;
-      if (this.#aborted) throw new Error('the message was given up before its last chunk');
+      if (this.#aborted) throw protocolError('wire.closed', 'the program gave the message up before its last chunk');
       if (piece === undefined) return;
       yield piece;
     }

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
-import { PosternError } from '../../base/error.ts';
+import { asError, PosternError } from '../../base/error.ts';
 import { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
 import { type Account, FREE_OCTETS } from './budget.ts';
@@ -278,9 +278,13 @@ export class Conn {
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#refused) return;
-    this.#framer.push(bytes);
-    this.#reckon();
-    if (this.#framer.size > this.#mark) this.#socket.pause();
+    try {
+      this.#framer.push(bytes);
+      this.#reckon();
+      if (this.#framer.size > this.#mark) this.#socket.pause();
+    } catch (error) {
+      this.#failure ??= asError(error); // whoever reads is told
+    }
     this.#waiting?.();
   };
 
