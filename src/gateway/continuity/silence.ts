@@ -51,8 +51,7 @@ export class Silence {
   }
 
   #watch(): Timer {
-    this.#octets = -1;
-    this.#looks = 0;
+    this.#octets = -1; // unlike any: the first look begins to count
     return this.#clock.after(LOOK_MS, this.#look);
   }
 
