@@ -76,8 +76,8 @@ test('H1: holding and closing a mailbox, and what rooms below put on record, nam
   assert.equal((await perform(resumeMailbox, deps, root, { address: SHOP })).wasOpen, false);
   assert.equal((await perform(resumeMailbox, deps, root, { address: SHOP })).wasOpen, true);
   assert.deepEqual(recorded(), [
-    ['api.changed', SHOP, { reason: 'wrong template', what: 'mailbox.held', ...BY }],
-    ['api.changed', SHOP, { what: 'mailbox.released', ...BY }],
+    ['mailbox.held', SHOP, { reason: 'wrong template', ...BY }],
+    ['mailbox.released', SHOP, BY],
     ['mailbox.suspended', SHOP, BY],
     ['mailbox.resumed', SHOP, BY],
   ]);

@@ -78,7 +78,7 @@ export const holdMailbox = act({
   name: 'mailboxes.hold',
   summary: 'Hold a mailbox: nothing of it is sent until it is released',
   permission: 'messages:write',
-  what: 'mailbox.held',
+  audits: 'mailbox.held',
   input: byAddress.extend({ reason: holdReason }),
   async run({ outbox, actor, mailboxes: [mailbox] }: Desk<OutboxDeps>, { reason }) {
     await outbox.holdMailbox(mailbox!.address, signatureOf(actor), reason);
@@ -92,7 +92,7 @@ export const releaseMailbox = act({
   name: 'mailboxes.release',
   summary: 'Release a mailbox: its mail is sent again',
   permission: 'messages:write',
-  what: 'mailbox.released',
+  audits: 'mailbox.released',
   input: byAddress,
   async run({ outbox, mailboxes: [mailbox] }: Desk<OutboxDeps>) {
     const wasHeld = mailbox!.settings.outboxHeld !== undefined;

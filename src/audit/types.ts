@@ -24,6 +24,8 @@ export const AUDIT_TYPES = {
   'mailbox.moved': 'a mailbox is opened through another application',
   'mailbox.changed': 'how mail of a mailbox leaves, and as whom, was set',
   'mailbox.removed': 'a mailbox was removed',
+  'mailbox.held': 'nothing of a mailbox is sent from the outbox until it is released',
+  'mailbox.released': 'mail of a held mailbox is sent again',
   'mailbox.suspended': 'a mailbox was closed on purpose',
   'mailbox.resumed': 'a mailbox was opened again',
   'application.added': 'an application was added',

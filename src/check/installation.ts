@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { ALIVE, aheadOf } from '../outbox/deliver/passing-time.ts';
+import { heldOf, heldText, listHeld, releaseCommand } from '../outbox/held.ts';
 import { listRests, type Rest, restText } from '../outbox/rest.ts';
 import { webhooksAheadOf } from '../outbox/webhook/dispatch.ts';
 import { storeError } from '../store/errors.ts';
@@ -42,9 +43,7 @@ export async function* checkInstallation(
   yield await steps.run('home.passwords', 'app passwords', async () =>
     judgePasswords(await deps.store.appPasswords.list(), clock.now()),
   );
-  yield await steps.run('home.outbox', 'outbox', async () =>
-    judgeOutbox(await deps.store.outbox.stats(clock.now()), await listRests(deps.store.outbox), clock.now()),
-  );
+  yield await steps.run('home.outbox', 'outbox', async () => judgeOutbox(deps.store, clock.now()));
   yield await steps.run('home.clock', 'clock', () => judgeClock(deps.store, clock.now()));
   const { devices } = facts;
   if (devices)
@@ -86,7 +85,46 @@ const WORTH_IT = 256 * MIB;
 /** Retries are minutes to hours apart; what was due for longer than this is not being delivered. */
 const OUTBOX_LATE_MS = 3_600_000;
 
-function judgeOutbox({ queued, sending, held, oldestDueAt }: OutboxStats, rests: readonly Rest[], now: number): Found {
+async function judgeOutbox(store: CheckDeps['store'], now: number): Promise<Found> {
+  const [stats, rests, holding] = await Promise.all([
+    store.outbox.stats(now),
+    listRests(store.outbox),
+    listHeld(store),
+  ]);
+  // What is held waits rightly, however old it is; so only mail of other mailboxes can be late.
+  const late = holding.length === 0 || (await dueElsewhere(store, now - OUTBOX_LATE_MS));
+  const found = judgeQueue(late ? stats : { ...stats, oldestDueAt: undefined }, rests, now);
+  if (holding.length === 0) return found;
+  const facts = {
+    ...found.facts,
+    heldMailboxes: holding.map((one) => ({ ...one, since: new Date(one.since).toISOString() })),
+  };
+  const notes = [...(found.notes ?? []), ...holding.map(heldText)];
+  const waiting = await Promise.all(holding.map(async (one) => (await store.outbox.stats(now, one.mailbox)).queued));
+  const at = waiting.findIndex((count) => count > 0);
+  if (found.warning || at === -1) return { ...found, notes, facts };
+  const first = holding[at]!;
+  return {
+    ...found,
+    notes,
+    facts,
+    warning: {
+      id: 'home.outbox-held',
+      cause: `${heldText(first)}; ${waiting[at]} ${waiting[at] === 1 ? 'message waits' : 'messages wait'}`,
+      blame: 'operator',
+      remedy: [{ do: 'let its mail go when the reason is gone', run: releaseCommand(first) }],
+    },
+  };
+}
+
+/** Whether mail of a mailbox that nobody holds was due then. */
+async function dueElsewhere({ outbox, mailboxes }: CheckDeps['store'], then: number): Promise<boolean> {
+  for (const { mailbox } of await outbox.dueMailboxes(then))
+    if (heldOf(await mailboxes.opened(mailbox)) === undefined) return true;
+  return false;
+}
+
+function judgeQueue({ queued, sending, held, oldestDueAt }: OutboxStats, rests: readonly Rest[], now: number): Found {
   const facts = {
     queued,
     sending,

@@ -10,6 +10,7 @@ import { grantHealth, type RiskCause } from '../oauth/health.ts';
 import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
 import { readGrant } from '../oauth/renewal.ts';
 import type { AccessToken } from '../oauth/types.ts';
+import { heldOf, heldText, releaseCommand } from '../outbox/held.ts';
 import { isCatchAll, rowOf } from '../store/table/mailboxes.ts';
 import { type Application, type Grant, type Mailbox } from '../store/types.ts';
 import { type Protocol } from '../store/protocols.ts';
@@ -83,6 +84,18 @@ export async function* checkMailbox(
     );
   for (const protocol of everyAddress ? [] : (options.protocols ?? mailbox.protocols))
     yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
+  const held = heldOf(mailbox);
+  if (held)
+    yield await steps.run('outbox', 'outbox', () => ({
+      says: heldText(held),
+      facts: { ...held, since: new Date(held.since).toISOString() },
+      warning: {
+        id: 'mailbox.held',
+        cause: heldText(held),
+        blame: 'operator',
+        remedy: [{ do: 'let its mail go when the reason is gone', run: releaseCommand(held) }],
+      },
+    }));
   const usage = usageOf(mailbox, grant, application, profile);
   yield await steps.run('limits', 'provider limits', () => describeLimits(catalogue(), usage));
   yield await steps.run('calendar', 'provider changes', () => describeChanges(catalogue(), usage, clock.now()));

@@ -14,6 +14,8 @@ const SHOWN: ReadonlySet<string> = new Set<AuditType>([
   'consent.granted',
   'consent.refused',
   'grant.changed',
+  'mailbox.held',
+  'mailbox.released',
   'mailbox.suspended',
   'mailbox.resumed',
   'provider.unreachable',

@@ -1,6 +1,26 @@
 /** A mailbox as --json tells of it. */
+import { withIsoTimes } from '../iso-times.ts';
 import type { Mailbox } from '../../store/types.ts';
 
-export function mailboxFacts({ address, access, protocols, grantId, createdAt }: Mailbox): Record<string, unknown> {
-  return { address, access, protocols, grantId, createdAt: new Date(createdAt).toISOString() };
+export function mailboxFacts(mailbox: Mailbox): Record<string, unknown> {
+  const { address, access, protocols, grantId, createdAt, settings } = mailbox;
+  return {
+    address,
+    access,
+    protocols,
+    grantId,
+    outgoing: settings.outgoing ?? 'direct',
+    routes: settings.routes ?? [],
+    sendAs: settings.sendAs ?? [],
+    held: withIsoTimes(settings.outboxHeld ?? null),
+    createdAt: new Date(createdAt).toISOString(),
+  };
+}
+
+/** How its mail leaves and as whom: what `mailbox set` and `outbox hold` have set. */
+export function sendingText({ settings }: Pick<Mailbox, 'settings'>): string {
+  const { outgoing, routes, sendAs = [] } = settings;
+  const way = outgoing === 'outbox' ? 'through the outbox' : 'directly';
+  const by = routes === undefined || routes.length === 0 ? '' : `, by ${routes.join(', then ')}`;
+  return `${way}${sendAs.length === 0 ? '' : `, also as ${sendAs.join(', ')}`}${by}`;
 }

@@ -6,6 +6,7 @@ import type { Instance } from '../../server/instance.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { collect } from '../value.ts';
+import { sendingText } from './mailbox-facts.ts';
 
 interface SetOptions {
   readonly outgoing?: 'direct' | 'outbox';
@@ -61,10 +62,9 @@ export function set(): Command {
         }
         const asked = { address, outgoing, routes, sendAs, notAs };
         const set = await context.perform(instance, setMailbox, asked);
-        const way = set.outgoing === 'outbox' ? 'through the outbox' : 'directly';
-        const by = set.routes === undefined ? '' : `, by ${set.routes.join(', then ')}`;
-        const also = set.sendAs.length === 0 ? '' : `, also as ${set.sendAs.join(', ')}`;
-        context.result({ ...set, routes: set.routes ?? [] }, [`mail of ${set.address} leaves ${way}${also}${by}`]);
+        context.result({ ...set, routes: set.routes ?? [] }, [
+          `mail of ${set.address} leaves ${sendingText({ settings: set })}`,
+        ]);
       });
     });
 }

@@ -7,6 +7,7 @@ import { listMailboxes } from '../../admin/mailboxes.ts';
 import { MAX_LISTED } from '../../admin/schema.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../oauth/survey.ts';
+import { heldOf, heldText, releaseCommand } from '../../outbox/held.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { consent } from '../consent.ts';
@@ -18,7 +19,7 @@ import { healthFacts, healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { protocols, way } from '../value.ts';
 import { add, type AddOptions, FLOW } from './mailbox-add.ts';
-import { mailboxFacts } from './mailbox-facts.ts';
+import { mailboxFacts, sendingText } from './mailbox-facts.ts';
 import { printLink } from './mailbox-link.ts';
 import { remove } from './mailbox-remove.ts';
 import { set } from './mailbox-set.ts';
@@ -56,6 +57,8 @@ function list(): Command {
           MAILBOX: ({ mailbox }) => mailbox.address,
           ACCESS: ({ mailbox }) => mailbox.access,
           PROTOCOLS: ({ mailbox }) => mailbox.protocols.join(','),
+          'MAIL LEAVES': ({ mailbox }) =>
+            heldOf(mailbox) ? 'not: held' : mailbox.settings.outgoing === 'outbox' ? 'by the outbox' : 'directly',
           STATE: ({ mailbox, surveyed }) => healthText(mailboxHealth(mailbox, surveyed?.health)),
         },
         'no mailbox yet; postern mailbox add --help',
@@ -76,6 +79,7 @@ function show(): Command {
         const surveyed = (await surveyGrants(instance.store, now)).grants.get(found.grantId);
         const grant = surveyed?.grant;
         const health = mailboxHealth(found, surveyed?.health);
+        const held = heldOf(found);
         // A protocol without a server is told with the others, not instead of them.
         const places = await Promise.all(
           found.protocols.map((protocol) =>
@@ -107,6 +111,8 @@ function show(): Command {
             `grant      ${grant?.flow ?? '-'} as ${grant?.identity ?? '-'}`,
             `health     ${healthText(health)}`,
             ...(health === undefined || health.type === 'healthy' ? [] : [`next       ${health.remedy}`]),
+            `mail       leaves ${sendingText(found)}`,
+            ...(held ? [`held       ${heldText(held)}`, `next       ${releaseCommand(held)}`] : []),
             `renewed    ${when(grant?.renewal?.renewedAt)}, next ${when(grant?.renewAt, 'not by itself')}`,
             `scopes     ${grant?.scopes.join(' ') ?? '-'}`,
             ...servers.map(

@@ -3,6 +3,7 @@ import { shellWord } from '../../base/shell.ts';
 import { Command, Option } from 'commander';
 import { type Diagnosis, diagnoseReply, stepText } from '../../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../../server/instance.ts';
+import { type HeldMailbox, heldOf, heldText, listHeld, releaseCommand } from '../../outbox/held.ts';
 import { concerns, listRests, type Rest, restText } from '../../outbox/rest.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
 import { Context, table, when } from '../context.ts';
@@ -66,8 +67,15 @@ function list(): Command {
         const messages = await instance.outbox.list(filter, { limit });
         const stats = await instance.outbox.stats(mailbox);
         const rests = await listRests(instance.store.outbox);
+        const held = await listHeld(instance.store);
+        const keeping = await heldAmong(instance.store, messages, held);
         context.result(
-          withIsoTimes({ stats, resting: rests, messages: messages.map(facts) }),
+          withIsoTimes({
+            stats,
+            resting: rests,
+            heldMailboxes: held,
+            messages: messages.map((one) => facts(one, keeping.get(one.mailbox))),
+          }),
           messages.length === 0
             ? []
             : table(
@@ -78,13 +86,17 @@ function list(): Command {
                   one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
                   recipientsOf(one),
                   String(one.size),
-                  stateOf(one),
+                  stateOf(one, keeping.get(one.mailbox)),
                 ]),
               ),
         );
-        const { queued, sending, held, oldestDueAt } = stats;
+        const { queued, sending, oldestDueAt } = stats;
         const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
-        context.say(`${queued} waiting, ${sending} being sent, ${held} held${age}`);
+        context.say(`${queued} waiting, ${sending} being sent, ${stats.held} held${age}`);
+        for (const one of held) {
+          context.say(heldText(one));
+          context.say(`  next: ${releaseCommand(one)}`);
+        }
         for (const rest of rests) {
           context.say(restText(rest));
           if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
@@ -115,15 +127,17 @@ function show(): Command {
         const story = await box.events({ messageId: id, limit: 1000 });
         const diagnosis = whyNot(message, story);
         const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
+        const held = await heldFor(store, message);
         context.result(
           withIsoTimes({
-            ...facts(message),
+            ...facts(message, held),
             diagnosis: diagnosis ?? null,
             resting: rests,
             events: story.map(eventFacts),
           }),
           [
-            `${message.id}  ${stateOf(message)}`,
+            `${message.id}  ${stateOf(message, held)}`,
+            ...(held ? [`  held      ${heldText(held)}`, `  next      ${releaseCommand(held)}`] : []),
             `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
             ...message.recipients.map(
               ({ address, state, reply, mayHaveArrived: doubt }) =>
@@ -154,12 +168,20 @@ function change(name: string, description: string, act: typeof cancelMessage): C
     .action(async (ids: readonly string[], _options: object, command: Command) => {
       const context = new Context(command);
       await context.withInstance(async (instance) => {
-        const changed: OutboxMessage[] = [];
-        for (const id of ids) changed.push(await context.perform(instance, act, { id }));
+        const changed: { readonly message: OutboxMessage; readonly held: HeldMailbox | undefined }[] = [];
+        for (const id of ids) {
+          const message = await context.perform(instance, act, { id });
+          changed.push({ message, held: await heldFor(instance.store, message) });
+        }
         context.result(
-          withIsoTimes(changed.map(facts)),
-          changed.map((one) => `${one.id}: ${stateOf(one)}`),
+          withIsoTimes(changed.map(({ message, held }) => facts(message, held))),
+          changed.map(({ message, held }) => `${message.id}: ${stateOf(message, held)}`),
         );
+        const keeping = new Map(changed.flatMap(({ held }) => (held ? [[held.mailbox, held] as const] : [])));
+        for (const held of keeping.values()) {
+          context.say(heldText(held));
+          context.say(`  next: ${releaseCommand(held)}`);
+        }
       });
     });
 }
@@ -187,8 +209,10 @@ function release(): Command {
     .action(async (which: string, _options: object, command: Command) => {
       const context = new Context(command);
       if (!which.includes('@')) return tellState(context, await context.act(retryMessage, { id: which }));
-      const { address } = await context.act(releaseMailbox, { address: which });
-      return context.result({ mailbox: address, held: false }, [`mail of ${address} is sent again`]);
+      const { address, wasHeld } = await context.act(releaseMailbox, { address: which });
+      return context.result({ mailbox: address, held: false }, [
+        wasHeld ? `mail of ${address} is sent again` : `${address} was not held`,
+      ]);
     });
 }
 
@@ -203,6 +227,29 @@ async function restsOf(store: Instance['store'], address: string): Promise<reado
   return (await listRests(store.outbox)).filter((rest) => concerns(rest, address, grant?.applicationId));
 }
 
+/** Whoever holds the mailbox of a message that waits: it is not sent before. */
+async function heldFor(
+  { mailboxes }: Pick<Instance['store'], 'mailboxes'>,
+  { mailbox, state }: OutboxMessage,
+): Promise<HeldMailbox | undefined> {
+  return state.type === 'queued' ? heldOf(await mailboxes.opened(mailbox)) : undefined;
+}
+
+/** The same for many, by mailbox. @param held every mailbox that is held */
+async function heldAmong(
+  store: Pick<Instance['store'], 'mailboxes'>,
+  messages: readonly OutboxMessage[],
+  held: readonly HeldMailbox[],
+): Promise<ReadonlyMap<string, HeldMailbox>> {
+  const found = new Map<string, HeldMailbox>();
+  if (held.length === 0) return found;
+  for (const address of new Set(messages.map(({ mailbox }) => mailbox))) {
+    const keeps = heldOf(await store.mailboxes.opened(address));
+    if (keeps) found.set(address, keeps);
+  }
+  return found;
+}
+
 function recipientsOf({ recipients }: OutboxMessage): string {
   const [first, ...others] = recipients;
   return others.length === 0 ? first!.address : `${first!.address} and ${others.length} more`;
@@ -215,9 +262,11 @@ function whyNot({ state, mailbox }: OutboxMessage, story: readonly MessageEvent[
   return typeof said === 'string' ? diagnoseReply(said, { address: mailbox }) : undefined;
 }
 
-function stateOf({ state, attempts }: OutboxMessage): string {
+/** @param keeps whoever holds its mailbox */
+function stateOf({ state, attempts }: OutboxMessage, keeps?: HeldMailbox): string {
   switch (state.type) {
     case 'queued':
+      if (keeps) return `held with its mailbox: ${keeps.reason}`;
       return attempts === 0
         ? `waits (due ${when(state.nextAt)})`
         : `waits after ${attempts} attempt${attempts === 1 ? '' : 's'}, next try ${when(state.nextAt)}`;
@@ -234,7 +283,7 @@ function stateOf({ state, attempts }: OutboxMessage): string {
   }
 }
 
-function facts(one: OutboxMessage): Record<string, unknown> {
+function facts(one: OutboxMessage, keeps?: HeldMailbox): Record<string, unknown> {
   const {
     key: _key,
     bodyId: _body,
@@ -248,6 +297,7 @@ function facts(one: OutboxMessage): Record<string, unknown> {
   } = one;
   return {
     ...rest,
+    ...(keeps && one.state.type === 'queued' ? { mailboxHeld: keeps } : {}),
     createdAt: iso(createdAt),
     deadline: iso(deadline),
     ...(finishedAt === undefined ? {} : { finishedAt: iso(finishedAt) }),

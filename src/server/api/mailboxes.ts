@@ -15,6 +15,10 @@ const mailboxSchema = z
     access: z.string().openapi({ description: 'own, shared, or by application' }),
     protocols: z.array(z.enum(PROTOCOLS)),
     outgoing: z.enum(['direct', 'outbox']).openapi({ description: 'how mail of SMTP programs leaves' }),
+    routes: z
+      .array(z.string())
+      .openapi({ description: 'how mail leaves the outbox, in the order to try; empty: as its provider has it' }),
+    sendAs: z.array(z.string()).openapi({ description: 'further senders that its mail may have' }),
     state: z.object({
       type: z.enum(HEALTH_NAMES),
       reason: z.string().optional(),
@@ -60,6 +64,8 @@ function shown({ mailbox, surveyed }: SurveyedMailbox) {
     access,
     protocols: [...protocols],
     outgoing: settings.outgoing ?? ('direct' as const),
+    routes: [...(settings.routes ?? [])],
+    sendAs: [...(settings.sendAs ?? [])],
     state: stateOf({ mailbox, surveyed }),
     held: held ? { ...held, since: iso(held.since) } : null,
     createdAt: iso(createdAt),
