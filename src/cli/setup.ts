@@ -11,7 +11,8 @@ import type { Instance } from '../server/instance.ts';
 import { type Mailbox } from '../store/types.ts';
 import { PROTOCOLS, type Protocol } from '../store/protocols.ts';
 import { programs } from './client-config/programs.ts';
-import { writeConfig } from './client-config/write.ts';
+import { protocolsFor, writeConfig } from './client-config/write.ts';
+import { fromAnywhere } from './client-config/devices.ts';
 import { tenantOf } from '../onboard/register/command.ts';
 import { consent, usualProtocols } from './consent.ts';
 import type { Context } from './context.ts';
@@ -179,19 +180,19 @@ interface Configured {
 
 async function configure(context: Context, instance: Instance, mailbox: Mailbox, name: string): Promise<Configured> {
   const program = programs[name]!;
-  const protocols = mailbox.protocols.filter((protocol) => program.protocols.includes(protocol));
-  const { password } = await context.perform(instance, addAppPassword, {
+  const { password, row } = await context.perform(instance, addAppPassword, {
     label: program.title,
     mailboxes: [mailbox.address],
-    protocols: protocols.length > 0 ? protocols : mailbox.protocols,
+    protocols: protocolsFor(program, mailbox, undefined),
   });
   // The one place where it is shown.
   const revealed = password.reveal();
-  const { file, lines, notes } = await writeConfig(instance, mailbox, program, { password: revealed });
+  const { file, lines, ...written } = await writeConfig(instance, mailbox, program, { password: revealed });
+  const notes = [...written.notes, ...(program.elsewhere ? fromAnywhere(row) : [])];
   if (!context.json) {
     const where = file === undefined ? '' : ` (${file})`;
     process.stdout.write(
-      `${[`For ${program.title}${where}:`, '', ...lines, '', `App password, shown once: ${revealed}`, ...notes.map((note) => `- ${note}`), ''].join('\n')}\n`,
+      `${asStarted([`For ${program.title}${where}:`, '', ...lines, '', `App password, shown once: ${revealed}`, ...notes.map((note) => `- ${note}`), ''].join('\n'))}\n`,
     );
   }
   return { program: name, password: revealed, text: `${lines.join('\n')}\n`, file: file ?? null, notes };

@@ -1,6 +1,7 @@
 /** One listening socket, and plain words when there cannot be one. */
 import { lookup } from 'node:dns/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { listenFailure } from '../base/listen-failure.ts';
 import { gatewayError } from './errors.ts';
 import type { ListenerConfig } from './types.ts';
 
@@ -11,9 +12,14 @@ const KEEP_ALIVE_MS = 120_000;
 
 /**
  * Listens.
+ * @param own listeners that this process has already
  * @throws gateway.plain-beyond-loopback, gateway.port-taken, gateway.cannot-listen
  */
-export async function listen(config: ListenerConfig, accept: (socket: Socket) => void): Promise<Server> {
+export async function listen(
+  config: ListenerConfig,
+  accept: (socket: Socket) => void,
+  own: readonly ListenerConfig[] = [],
+): Promise<Server> {
   const host = await numeric(config);
   if (config.tls === 'none' && !isLoopback(host)) {
     throw gatewayError(
@@ -27,7 +33,7 @@ export async function listen(config: ListenerConfig, accept: (socket: Socket) =>
     accept,
   );
   await new Promise<void>((resolve, reject) => {
-    const failed = (error: NodeJS.ErrnoException): void => reject(explain(error, config));
+    const failed = (error: Error): void => reject(explain(error, config, own));
     server.once('error', failed);
     server.listen(
       { host, port: config.port, backlog: BACKLOG, ...(config.shared === true ? { reusePort: true } : {}) },
@@ -53,26 +59,13 @@ async function numeric(config: ListenerConfig): Promise<string> {
   }
 }
 
-function explain(error: NodeJS.ErrnoException, config: ListenerConfig): Error {
-  const where = `${config.host} port ${config.port} for ${config.protocol}`;
-  const detail = { protocol: config.protocol, host: config.host, port: config.port };
-  if (error.code === 'EADDRINUSE') {
-    const holder = STANDARD.has(config.port)
-      ? 'a mail server such as Dovecot or Postfix'
-      : 'another Postern or another program';
-    return gatewayError('gateway.port-taken', `cannot listen on ${where}: ${holder} has the port`, {
-      detail,
-      hint: `see who with \`ss -ltnp 'sport = :${config.port}'\`, then stop that program or choose another port (0 picks a free one)`,
-      cause: error,
-    });
-  }
-  const why =
-    error.code === 'EACCES'
-      ? 'not permitted'
-      : error.code === 'EADDRNOTAVAIL'
-        ? 'this machine does not have the address'
-        : error.message;
-  return gatewayError('gateway.cannot-listen', `cannot listen on ${where}: ${why}`, { detail, cause: error });
+function explain(error: unknown, { host, port, protocol }: ListenerConfig, own: readonly ListenerConfig[]): Error {
+  const to = { host, port, what: protocol };
+  const others = own.map((one) => ({ host: one.host, port: one.port, what: one.protocol }));
+  const { taken, why, hint } = listenFailure(error, to, others);
+  return gatewayError(
+    taken ? 'gateway.port-taken' : 'gateway.cannot-listen',
+    `cannot listen on ${host} port ${port} for ${protocol}: ${why}`,
+    { detail: { protocol, host, port }, cause: error, ...(hint === undefined ? {} : { hint }) },
+  );
 }
-
-const STANDARD: ReadonlySet<number> = new Set([25, 110, 143, 465, 587, 993, 995]);

@@ -8,6 +8,8 @@ import { timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { systemClock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { listenFailure } from '../base/listen-failure.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { isAnswer, stateOf } from './redirect.ts';
 import type { Redirect } from './redirect.ts';
@@ -98,10 +100,8 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** 127.0.0.1, and ::1 with the same port where the machine has it and the port is free there. */
 async function listenOnBoth(port: number, handle: Handler): Promise<readonly Server[]> {
-  const first = await listen(port, '127.0.0.1', handle).catch((cause: NodeJS.ErrnoException) => {
-    throw oauthError('oauth.port-taken', `port ${port} on 127.0.0.1 cannot be used: ${cause.code ?? cause.message}`, {
-      cause,
-    });
+  const first = await listen(port, '127.0.0.1', handle).catch((cause: unknown) => {
+    throw portTaken(cause, '127.0.0.1', port);
   });
   const chosen = (first.address() as AddressInfo).port;
   try {
@@ -112,8 +112,13 @@ async function listenOnBoth(port: number, handle: Handler): Promise<readonly Ser
     await closeServer(first);
     // Somebody else owns [::1] at this port: a browser that prefers IPv6 would hand them the code.
     if (code === 'EADDRINUSE' && port === 0) return listenOnBoth(0, handle);
-    throw oauthError('oauth.port-taken', `port ${chosen} on ::1 cannot be used: ${code ?? String(cause)}`, { cause });
+    throw portTaken(cause, '::1', chosen);
   }
+}
+
+function portTaken(cause: unknown, host: string, port: number): PosternError {
+  const { why } = listenFailure(cause, { host, port, what: 'the answer of the sign-in' });
+  return oauthError('oauth.port-taken', `port ${port} on ${host} cannot be used: ${why}`, { cause });
 }
 
 function listen(port: number, host: string, handle: Handler): Promise<Server> {

@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
+import { listenFailure, type Listening } from '../base/listen-failure.ts';
 import type { Log } from '../base/log.ts';
 import { secureServer, type ServerContext } from '../protocol/tls/server.ts';
 import { type HandshakeFailure, HandshakeFailures } from '../protocol/tls/handshake-failure.ts';
@@ -41,6 +42,8 @@ export interface DeviceListenerOptions {
   /** `none`: plain text and STARTTLS offered; `starttls`: nothing is taken before it; `implicit`: TLS from the first byte. */
   readonly tls: 'none' | 'starttls' | 'implicit';
   readonly rules: readonly DeviceRule[];
+  /** What else this process listens on: a port that one of these has is nobody else’s. */
+  readonly beside?: readonly Listening[];
 }
 
 export interface DeviceListener {
@@ -65,7 +68,7 @@ const LINE_OCTETS = 4096;
 /** @throws outbox.device-port */
 export async function startDeviceListener(
   deps: DeviceListenerDeps,
-  { host, port, rules, tls }: DeviceListenerOptions,
+  { host, port, rules, tls, beside }: DeviceListenerOptions,
 ): Promise<DeviceListener> {
   const { log } = deps;
   const sessions = new Map<Promise<void>, Ending>();
@@ -92,13 +95,16 @@ export async function startDeviceListener(
     socket.once('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve, reject) => {
-    const failed = (cause: NodeJS.ErrnoException): void =>
+    const failed = (cause: Error): void => {
+      const { why, hint } = listenFailure(cause, { host, port, what: 'devices' }, beside);
       reject(
-        outboxError('outbox.device-port', `cannot listen for devices on ${host} port ${port} (${cause.code ?? ''})`, {
+        outboxError('outbox.device-port', `cannot listen for devices on ${host} port ${port}: ${why}`, {
           detail: { host, port },
           cause,
+          ...(hint === undefined ? {} : { hint }),
         }),
       );
+    };
     server.once('error', failed);
     server.listen({ host, port }, () => {
       server.off('error', failed);

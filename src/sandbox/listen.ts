@@ -1,5 +1,6 @@
 /** Loopback listeners of the sandbox. */
 import type { AddressInfo, Server } from 'node:net';
+import { listenFailure } from '../base/listen-failure.ts';
 import { sandboxError } from './errors.ts';
 
 export const LOOPBACK = '127.0.0.1';
@@ -30,8 +31,16 @@ export async function listenAgain(server: Server, port: number): Promise<void> {
 
 /** The failure to listen as ours where the port is the reason, anything else unchanged. */
 export function portTaken(cause: unknown, port: number, what: string): unknown {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code !== 'EADDRINUSE' && code !== 'EACCES') return cause;
-  const why = code === 'EADDRINUSE' ? 'is taken' : 'may not be opened by this account';
-  return sandboxError('sandbox.port-taken', `port ${port} for ${what} ${why}`, { detail: { port, what }, cause });
+  const { taken, why } = listenFailure(cause, { host: LOOPBACK, port, what });
+  const { code } = cause as NodeJS.ErrnoException;
+  if (!taken && code !== 'EACCES') return cause;
+  const detail = { port, what };
+  return sandboxError(
+    'sandbox.port-taken',
+    `port ${port} for ${what} ${taken ? 'is taken' : 'cannot be opened'}: ${why}`,
+    {
+      detail,
+      cause,
+    },
+  );
 }

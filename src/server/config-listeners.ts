@@ -42,6 +42,7 @@ export const DEFAULT_LISTENERS: readonly ListenerEntry[] = [
 
 export const listenersSchema = z
   .array(listener)
+  .meta({ uniqueItems: true })
   .default([...DEFAULT_LISTENERS])
   .describe(
     'ports of the gateway, the whole list: one that is given replaces the default, which is all three protocols on loopback, plain with STARTTLS and with TLS',

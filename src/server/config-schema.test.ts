@@ -22,6 +22,9 @@ function product(text: string): boolean {
 
 const REFUSED: readonly string[] = [
   'listeners: [{ protocol: smtp, tls: none, host: 0.0.0.0, port: 0 }]',
+  // P41
+  'listeners: [{ protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }, { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }]',
+  'listeners: [{ protocol: smtp, tls: none, port: 0 }, { protocol: smtp, tls: none, port: 0 }]',
   'hostname: a b',
   'listeners: [{ protocol: imap, tls: implicit, host: foo.example.com, port: 1993 }]',
   'console: { host: 0.0.0.0 }',
@@ -52,6 +55,9 @@ const TAKEN: readonly string[] = [
   'hostname: mail.example.com',
   'hostname: "::1"',
   'listeners: [{ protocol: imap, tls: implicit, host: "::", port: 1993 }, { protocol: pop3, tls: none, host: localhost, port: 0 }]',
+  // P41
+  'listeners: [{ protocol: imap, tls: none, port: 0 }, { protocol: smtp, tls: none, port: 0 }, { protocol: imap, tls: implicit, port: 1993 }]',
+  'listeners: [{ protocol: smtp, tls: none, host: 127.0.0.1, port: 1587 }, { protocol: smtp, tls: none, host: 127.0.0.2, port: 1587 }]',
   'console: { host: "::1" }',
   'console: { host: 0.0.0.0, tls: true }',
   'console: { host: 0.0.0.0, insecurePublic: true }',

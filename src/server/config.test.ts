@@ -35,6 +35,42 @@ test('a mistake is told with its line', () => {
   assert.match(message('a: [1\n'), /line \d/);
 });
 
+test('P41: two ports of ours that cannot both be opened are told where they are read, with both lines', () => {
+  const listeners = (...hosts: readonly string[]): string =>
+    `listeners:\n${hosts.map((host) => `  - { protocol: smtp, tls: starttls, host: '${host}', port: 587 }\n`).join('')}`;
+  assert.match(
+    message(listeners('0.0.0.0', '0.0.0.0')),
+    /^postern\.yaml line 3: listeners\.1: the listener for smtp on 0\.0\.0\.0 port 587 is in the list twice; remove one \(the other one is in line 2\)$/,
+  );
+  for (const pair of [
+    ['127.0.0.1', '0.0.0.0'],
+    ['::', '192.0.2.1'],
+    ['2001:db8::1', '::'],
+  ])
+    assert.match(
+      message(listeners(...pair)),
+      /line 3: listeners\.1: smtp on \S+ port 587 cannot be opened beside smtp on \S+ port 587; /,
+    );
+  for (const pair of [
+    ['127.0.0.1', '127.0.0.2'],
+    ['::1', '127.0.0.1'],
+    ['2001:db8::1', '0.0.0.0'],
+    // What localhost is here is only known when it is opened.
+    ['localhost', '127.0.0.1'],
+  ])
+    assert.equal(message(listeners(...pair)), '');
+  assert.match(
+    message('console: { port: 1143 }'),
+    /line 1: console\.port: 1143: the console on 127\.0\.0\.1 port 1143 cannot be opened beside imap /,
+  );
+  const devices =
+    'outbox: { devices: { host: 0.0.0.0, port: 1587, rules: [{ name: a, networks: [10.0.0.1], mailbox: a@b.test }] } }';
+  assert.match(
+    message(devices),
+    /outbox\.devices\.port: 1587: devices on 0\.0\.0\.0 port 1587 cannot be opened beside smtp /,
+  );
+});
+
 test('the environment overrides the file, and secrets may come from files', () => {
   const dir = mkdtempSync(join(tmpdir(), 'postern-config-'));
   try {

@@ -5,6 +5,7 @@ import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { auditSchema } from './config-audit.ts';
+import { otherPlaceOf, refuseClashes } from './config-doors.ts';
 import { listenersSchema } from './config-listeners.ts';
 import { noticesSchema } from './config-notices.ts';
 import { outboxSchema } from './config-outbox.ts';
@@ -26,8 +27,7 @@ import { serverError } from './errors.ts';
 import { type Environment, type Home, nonEmpty } from './home.ts';
 import { requireAccess } from './ownership.ts';
 
-/** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
-export const configSchema = z.strictObject({
+const keys = z.strictObject({
   hostname: hostName
     .optional()
     .describe('our name in greetings and in the certificate of the local CA; default: the machine’s name'),
@@ -198,6 +198,9 @@ export const configSchema = z.strictObject({
   workers: z.int().min(1).max(64).default(1).describe('processes that share the listening ports'),
 });
 
+/** The schema of postern.yaml; every key has a default. Published as docs/postern.schema.json. */
+export const configSchema = keys.superRefine(refuseClashes);
+
 type FileConfig = z.infer<typeof configSchema>;
 
 export type KeyConfig =
@@ -263,7 +266,10 @@ export function parseConfig(text: string, path: string): FileConfig {
   const line = lineOf(document, lines, where);
   const words = issueText(issue, valueAt(value, issue.path), unknown === undefined ? [] : keysAt(issue.path));
   const name = where.length === 0 ? 'the file' : where.join('.');
-  const what = unknown === undefined ? `${name}: ${words}` : `there is no key called ${name}; ${words}`;
+  const other = otherPlaceOf(issue);
+  const otherLine = other === undefined ? undefined : lineOf(document, lines, [...other]);
+  const beside = otherLine === undefined ? '' : ` (the other one is in line ${otherLine})`;
+  const what = unknown === undefined ? `${name}: ${words}${beside}` : `there is no key called ${name}; ${words}`;
   throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
     detail: { path: where.join('.'), line },
   });

@@ -6,6 +6,7 @@ import type { GatewayMeter } from '../gateway/types.ts';
 import { systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { defaultLimits } from '../gateway/start.ts';
+import { doorsOf } from './config-doors.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
 import type { Instance } from './instance.ts';
 
@@ -32,7 +33,7 @@ export async function startDevices(
       audit,
       handshakeFailed: meter.handshakeFailed,
     },
-    devices,
+    { ...devices, beside: doorsOf(config).filter(({ path }) => path[0] !== 'outbox') },
   );
   const watch = certificate.onChange(() => {
     try {

@@ -3,6 +3,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../base/clock.ts';
+import type { PosternError } from '../base/error.ts';
+import { listenFailure, type Listening } from '../base/listen-failure.ts';
 import { INSTALLATION_HEADER } from '../check/answerer.ts';
 import type { ApiListener } from './api/listener.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
@@ -14,6 +16,8 @@ import { createServer } from './plain-http.ts';
 export interface ConsoleOptions {
   readonly host: string;
   readonly port: number;
+  /** What else this process listens on: a port that one of these has is nobody else’s. */
+  readonly beside?: readonly Listening[];
   /** With it TLS is spoken. */
   readonly tls?: CertificateInUse | undefined;
   readonly api?: ApiListener;
@@ -43,7 +47,17 @@ const HEADERS_MS = 5000;
 /** What is under way at an orderly stop may end. */
 const STOP_MS = 3000;
 
-/** @throws server.port-taken */
+function cannotListen(cause: unknown, { host, port, beside }: ConsoleOptions): PosternError {
+  const { taken, why, hint } = listenFailure(cause, { host, port, what: 'the console' }, beside);
+  const more = { detail: { host, port }, cause, ...(hint === undefined ? {} : { hint }) };
+  if (!taken) return serverError('server.config', `the console cannot listen on ${host} port ${port}: ${why}`, more);
+  return serverError('server.port-taken', `the console port ${port} is taken: ${why}`, {
+    ...more,
+    hint: `set console.port in postern.yaml to another one (0 picks a free port), or stop what holds it: ss -ltnp 'sport = :${port}'`,
+  });
+}
+
+/** @throws server.port-taken, server.config */
 export async function startConsole(options: ConsoleOptions): Promise<Console> {
   const { tls } = options;
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
@@ -71,21 +85,7 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
   server.headersTimeout = HEADERS_MS;
   const places = new HttpPlaces(server, options.limits);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) =>
-      reject(
-        cause.code === 'EADDRINUSE'
-          ? serverError('server.port-taken', `the console port ${options.port} is taken`, {
-              hint: 'set console.port in postern.yaml to another one (0 picks a free port), or stop what holds it: ss -ltnp',
-              detail: { port: options.port },
-              cause,
-            })
-          : serverError(
-              'server.config',
-              `the console cannot listen on ${options.host}:${options.port}: ${cause.code}`,
-              { cause },
-            ),
-      ),
-    );
+    server.once('error', (cause) => reject(cannotListen(cause, options)));
     server.listen(options.port, options.host, resolve);
   });
   return {

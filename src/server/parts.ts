@@ -17,6 +17,7 @@ import { startDevices } from './devices.ts';
 import { composeGateway } from './gateway.ts';
 import { takeHomeLock } from './home-lock.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { doorsOf } from './config-doors.ts';
 import { startConsole } from './http.ts';
 import { installationFingerprint } from './installation-mark.ts';
 import { openInstance } from './instance.ts';
@@ -152,6 +153,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
   let pages: ConsentPages | undefined;
   const started = await startConsole({
     ...config.console,
+    beside: doorsOf(config).filter(({ path }) => path[0] !== 'console'),
     tls: config.console.tls ? running.certificate : undefined,
     api,
     installation: installationFingerprint(config),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '../../base/error.ts';
 import type { ListenerConfig } from '../../gateway/types.ts';
+import { plannedListeners } from './devices.ts';
 import { programs } from './programs.ts';
 import { type ClientSettings, doorsOf, inUrl } from './settings.ts';
 
@@ -59,7 +60,6 @@ test('quotes, spaces and signs in addresses end no string early', () => {
     imap: door,
     pop3: undefined,
     smtp: door,
-    listeners,
     ca: '/c a.pem',
   };
   const text = (name: string): string => programs[name]!.write(settings).lines.join('\n');
@@ -69,4 +69,40 @@ test('quotes, spaces and signs in addresses end no string early', () => {
   assert.ok(text('getmail').includes(String.raw`username = o'neil"$(id)%%\@example.com`));
   assert.ok(text('python').includes(String.raw`USER = "o'neil\"$(id)%\\@example.com"`));
   assert.ok(text('curl').includes(String.raw`--user 'o'\''neil"$(id)%\@example.com':"$POSTERN_APP_PASSWORD"`));
+});
+
+test('P41: programs elsewhere reach no listener on loopback, and a name of this machine means what is reached by it', () => {
+  const both = {
+    listeners: [
+      { protocol: 'smtp', tls: 'implicit', host: '127.0.0.1', port: 1465 },
+      { protocol: 'smtp', tls: 'starttls', host: '0.0.0.0', port: 587 },
+    ],
+    hostname: 'mail.example.com',
+  } satisfies Parameters<typeof doorsOf>[0];
+  assert.deepEqual(doorsOf(both).smtp, { host: 'localhost', port: 1465, security: 'tls' });
+  const beyond = { host: 'mail.example.com', port: 587, security: 'starttls' };
+  assert.deepEqual(doorsOf(both, { elsewhere: true }).smtp, beyond);
+  assert.deepEqual(doorsOf(both, { host: 'mail.example.com' }).smtp, beyond);
+  assert.equal(doorsOf(config, { elsewhere: true }).imap, undefined);
+});
+
+test('P41: the list for other machines is made from the one that is there, and holds no port twice', () => {
+  const console = { host: '127.0.0.1', port: 993 };
+  const facts = (own: readonly ListenerConfig[]) =>
+    ({ listeners: [...own], console, outbox: {} }) as unknown as Parameters<typeof plannedListeners>[0];
+  assert.equal(plannedListeners(facts(listeners), ['smtp'], undefined), undefined, 'there is one already');
+  const planned = plannedListeners(facts(listeners), ['smtp', 'imap'], undefined) ?? [];
+  assert.deepEqual(
+    planned.map(({ host, port }) => `${host}:${port}`),
+    ['127.0.0.1:1143', '127.0.0.1:1993', '0.0.0.0:587', '0.0.0.0:10993'],
+    'the console has 993',
+  );
+  const local: ListenerConfig = { protocol: 'smtp', tls: 'starttls', host: '127.0.0.1', port: 587 };
+  assert.deepEqual(plannedListeners(facts([local]), ['smtp'], undefined), [{ ...local, host: '0.0.0.0' }]);
+  const other: ListenerConfig = { protocol: 'imap', tls: 'starttls', host: '127.0.0.1', port: 587 };
+  assert.deepEqual(plannedListeners(facts([other]), ['smtp'], undefined), [
+    other,
+    { ...local, host: '0.0.0.0', port: 10_587 },
+  ]);
+  assert.equal(plannedListeners(facts([]), ['smtp'], 'tls')?.[0]?.port, 465);
 });

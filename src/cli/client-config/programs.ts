@@ -1,16 +1,18 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
 import type { ClientConfig } from './settings.ts';
-import { shellWord } from '../../base/shell.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import { listenersYaml } from '../../server/config-listeners.ts';
-import { isLoopback } from '../../server/config-value.ts';
 import { type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
 
 export interface MailProgram {
   readonly title: string;
   /** What it uses; at least one must be open. */
   readonly protocols: readonly Protocol[];
+  /** Of these only some, unless others are asked for. */
+  readonly usual?: readonly Protocol[];
+  /** On another machine than the gateway. */
+  readonly elsewhere?: true;
   /** Kinds of connection it can be told to make. */
   readonly can?: readonly Security[];
   readonly write: (settings: ClientSettings) => ClientConfig;
@@ -36,7 +38,14 @@ export const programs: Readonly<Record<string, MailProgram>> = {
     protocols: ['imap', 'pop3', 'smtp'],
     write: forOutlook,
   },
-  printer: { title: 'a printer, scanner or ticket system', protocols: ['smtp', 'imap', 'pop3'], write: forPrinter },
+  printer: {
+    title: 'a printer, scanner or ticket system',
+    protocols: ['smtp', 'imap', 'pop3'],
+    usual: ['smtp'],
+    elsewhere: true,
+    can: ['tls', 'starttls'],
+    write: forPrinter,
+  },
   python: { title: 'Python (imaplib, smtplib)', protocols: ['imap', 'smtp'], write: forPython },
   nodemailer: { title: 'nodemailer', protocols: ['smtp'], write: forNodemailer },
   curl: { title: 'curl', protocols: ['imap', 'pop3', 'smtp'], write: forCurl },
@@ -188,7 +197,8 @@ function dialogue(
   labels: Readonly<Record<Protocol, string>>,
   plainPassword: string,
 ): readonly string[] {
-  const { address, password } = settings;
+  const { address, password, imap, pop3, smtp } = settings;
+  const both = smtp && (imap || pop3) ? ', for both' : '';
   return [
     ...(['imap', 'pop3', 'smtp'] as const).flatMap((protocol) => {
       const door = settings[protocol];
@@ -198,8 +208,8 @@ function dialogue(
             `${labels[protocol]}  ${door.host}  port ${door.port}  security ${CONNECTION[door.security]}  sign-in ${plainPassword}`,
           ];
     }),
-    `user name  ${address}  (the whole address, for both)`,
-    `password   ${password}  (the app password, for both)`,
+    `user name  ${address}  (the whole address${both})`,
+    `password   ${password}  (the app password${both})`,
   ];
 }
 
@@ -243,13 +253,8 @@ function forOutlook(settings: ClientSettings): ClientConfig {
   };
 }
 
-/** The usual port for submission; below 1024 a service needs the capability for it, which `service install --system` gives. */
-const FOR_DEVICES = { protocol: 'smtp', tls: 'starttls', host: '0.0.0.0', port: 587 } as const;
-
 function forPrinter(settings: ClientSettings): ClientConfig {
-  const beyond = [settings.imap, settings.pop3, settings.smtp].every(
-    (door) => door === undefined || isLoopback(door.host),
-  );
+  const { planned, smtp, imap, pop3 } = settings;
   return {
     file: undefined,
     lines: [
@@ -258,18 +263,21 @@ function forPrinter(settings: ClientSettings): ClientConfig {
         { smtp: 'SMTP server', imap: 'IMAP server', pop3: 'POP3 server' },
         'PLAIN or LOGIN, user name and password',
       ),
-      ...(beyond
-        ? [
+      ...(planned === undefined
+        ? []
+        : [
             '',
-            '# The gateway listens on this machine only. For devices write this whole list to postern.yaml, because a',
-            '# list there replaces the default one, and start postern serve again:',
-            ...listenersYaml([...settings.listeners, FOR_DEVICES]),
-          ]
-        : []),
+            '# The gateway does not listen there yet: other machines cannot reach it. Write this whole list to postern.yaml, in place',
+            '# of one that is there (a list replaces the default one), and start postern serve again:',
+            ...listenersYaml(planned),
+            ...([smtp, imap, pop3].some((door) => door !== undefined && door.port < PRIVILEGED)
+              ? ['# Ports below 1024 need root or the service: postern service install --system']
+              : []),
+          ]),
     ],
     notes: [
-      `Limit the app password to the device: postern password add --mailbox ${shellWord(settings.address)} --protocols smtp --network 192.168.1.40/32 --label PRINTER`,
       'Sender address: the mailbox itself, or one it may send as.',
+      ...(imap || pop3 ? [] : ['One that reads mail too: add --protocols smtp,imap to this command.']),
       ...(settings.ca === undefined
         ? []
         : [
@@ -278,6 +286,9 @@ function forPrinter(settings: ClientSettings): ClientConfig {
     ],
   };
 }
+
+/** Below it a port is for root, or for who has CAP_NET_BIND_SERVICE (capabilities(7)). */
+const PRIVILEGED = 1024;
 
 /** mutt expands variables and runs backticks in double quotes, unless a backslash stands before them. */
 const expanded = (text: string): string => `"${text.replace(/["\\$`]/g, '\\$&')}"`;

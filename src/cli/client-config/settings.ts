@@ -22,8 +22,8 @@ export interface ClientSettings {
   readonly imap: Door | undefined;
   readonly pop3: Door | undefined;
   readonly smtp: Door | undefined;
-  /** As configured: what can be added to them is printed as the whole list. */
-  readonly listeners: readonly ListenerConfig[];
+  /** The whole list to write where the program reaches none of the listeners that there are. */
+  readonly planned?: readonly ListenerConfig[] | undefined;
   /** PEM file of the local CA; undefined when the certificate is one that systems trust. */
   readonly ca: string | undefined;
 }
@@ -37,6 +37,8 @@ export interface DoorOptions {
   readonly host?: string;
   /** Only these, when the program cannot do others. */
   readonly can?: readonly Security[];
+  /** The program is on another machine: listeners on loopback are none for it. */
+  readonly elsewhere?: boolean;
 }
 
 /** The certificate of an operator is for names, ours for every address that is listened on as well. */
@@ -54,24 +56,32 @@ const RANK: readonly Security[] = ['tls', 'starttls', 'plain'];
 function doorOf(
   { listeners, hostname, tls }: DoorFacts,
   protocol: Protocol,
-  { security, host, can = RANK }: DoorOptions,
+  { security, host, can = RANK, elsewhere = false }: DoorOptions,
 ): Door | undefined {
-  const own = listeners.filter((one) => one.protocol === protocol);
+  const all = listeners.filter((one) => one.protocol === protocol);
+  const beyond = all.filter((one) => !isLoopback(one.host));
+  const own = elsewhere ? beyond : all;
   if (own.length === 0) return undefined;
-  for (const wanted of security === undefined ? RANK : [security]) {
-    const found = can.includes(wanted) ? own.find((one) => offers(one, wanted)) : undefined;
-    if (!found) continue;
-    if (found.port === 0) {
-      throw cliError('cli.usage', `the ${protocol} port is chosen anew at each start`, {
-        hint: 'give the listener a fixed port in postern.yaml',
-      });
+  // Whoever gives a name of this machine means what is reached by it.
+  for (const group of isElsewhere(host) ? [beyond, own] : [own])
+    for (const wanted of security === undefined ? RANK : [security]) {
+      const found = can.includes(wanted) ? group.find((one) => offers(one, wanted)) : undefined;
+      if (!found) continue;
+      if (found.port === 0) {
+        throw cliError('cli.usage', `the ${protocol} port is chosen anew at each start`, {
+          hint: 'give the listener a fixed port in postern.yaml',
+        });
+      }
+      return { host: host ?? nameOf(found, hostname, tls === undefined), port: found.port, security: wanted };
     }
-    return { host: host ?? nameOf(found, hostname, tls === undefined), port: found.port, security: wanted };
-  }
-  throw cliError('cli.usage', `no ${protocol} listener offers ${security ?? can.join(' or ')}`, {
+  const where = elsewhere ? ' beyond this machine' : '';
+  throw cliError('cli.usage', `no ${protocol} listener${where} offers ${security ?? can.join(' or ')}`, {
     hint: 'choose another --security, or add a listener to postern.yaml',
   });
 }
+
+/** A name by which another machine would come. */
+export const isElsewhere = (host: string | undefined): host is string => host !== undefined && !isLoopback(host);
 
 /** A listener without encryption of its own offers STARTTLS all the same. */
 function offers({ tls }: ListenerConfig, wanted: Security): boolean {

@@ -1,5 +1,6 @@
 /** The configuration of one program for one mailbox, with what would make it fail said before it is tried. */
 import { existsSync, statSync } from 'node:fs';
+import { hostname as machineName } from 'node:os';
 import { dirname } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { shellWord } from '../../base/shell.ts';
@@ -7,14 +8,16 @@ import { checkPair, covers } from '../../protocol/tls/pair.ts';
 import { type CertificateFiles, readCertificate } from '../../server/certificate-in-use.ts';
 import { certificateFiles, certificateNames } from '../../server/certificate.ts';
 import { DEFAULT_LISTENERS, listenersYaml } from '../../server/config-listeners.ts';
+import { isLoopback } from '../../server/config-value.ts';
 import type { Config } from '../../server/config.ts';
 import type { Instance } from '../../server/instance.ts';
 import { rowOf } from '../../store/table/mailboxes.ts';
 import type { Mailbox } from '../../store/types.ts';
-import type { Protocol } from '../../store/protocols.ts';
+import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { cliError } from '../errors.ts';
 import type { MailProgram } from './programs.ts';
-import { type ClientConfig, type Door, doorsOf, type Security } from './settings.ts';
+import { plannedListeners } from './devices.ts';
+import { type ClientConfig, type Door, doorsOf, isElsewhere, type Security } from './settings.ts';
 
 export interface WriteOptions {
   readonly password: string;
@@ -23,31 +26,55 @@ export interface WriteOptions {
   readonly host?: string;
   /** Where the program finds the CA, when that is a copy. */
   readonly caFile?: string;
+  /** What it is set up for; default: what it uses. */
+  readonly protocols?: readonly Protocol[];
+}
+
+type Opened = Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>;
+
+/** What a program is set up for, and its app password with it. @throws cli.usage when mailbox and program have none in common */
+export function protocolsFor(
+  program: MailProgram,
+  mailbox: Opened,
+  asked: readonly Protocol[] | undefined,
+): readonly Protocol[] {
+  const open = (protocols: readonly Protocol[]): readonly Protocol[] =>
+    protocols.filter((protocol) => mailbox.protocols.includes(protocol));
+  const all = program.protocols.join(' or ');
+  const unknown = asked?.find((protocol) => !program.protocols.includes(protocol));
+  if (unknown !== undefined)
+    throw cliError('cli.usage', `${program.title} does not use ${unknown}`, { hint: `choose from ${all}` });
+  const closed = asked?.find((protocol) => !mailbox.protocols.includes(protocol));
+  const usual = open(asked ?? program.usual ?? program.protocols);
+  const found = usual.length > 0 ? usual : open(program.protocols);
+  if (found.length > 0 && closed === undefined) return found;
+  throw cliError(
+    'cli.usage',
+    `${program.title} needs ${closed ?? all}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
+    {
+      hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${[...new Set([...mailbox.protocols, ...(asked ?? program.protocols)])].join(',')}`,
+    },
+  );
 }
 
 /** @throws cli.usage when mailbox, program and gateway have no protocol in common, or the CA is not there */
 export async function writeConfig(
-  { config }: Pick<Instance, 'config'>,
-  mailbox: Pick<Mailbox, 'address' | 'catchAll' | 'protocols'>,
+  { config: written }: Pick<Instance, 'config'>,
+  mailbox: Opened,
   program: MailProgram,
   options: WriteOptions,
 ): Promise<ClientConfig> {
+  const wanted = protocolsFor(program, mailbox, options.protocols);
+  const planned = program.elsewhere === true ? plannedListeners(written, wanted, options.security) : undefined;
+  const config = planned === undefined ? written : { ...written, listeners: [...planned] };
   const doors = doorsOf(config, {
     ...(options.security === undefined ? {} : { security: options.security }),
     ...(options.host === undefined ? {} : { host: options.host }),
     ...(program.can === undefined ? {} : { can: program.can }),
+    ...(program.elsewhere === undefined ? {} : { elsewhere: program.elsewhere }),
   });
-  const wanted = program.protocols.filter((protocol) => mailbox.protocols.includes(protocol));
   const door = (protocol: Protocol): Door | undefined => (wanted.includes(protocol) ? doors[protocol] : undefined);
   const [imap, pop3, smtp] = [door('imap'), door('pop3'), door('smtp')];
-  if (wanted.length === 0)
-    throw cliError(
-      'cli.usage',
-      `${program.title} needs ${program.protocols.join(' or ')}, and ${mailbox.address} is open for ${mailbox.protocols.join(', ')}`,
-      {
-        hint: `open it for more: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${program.protocols.join(',')}`,
-      },
-    );
   const missing = unserved(wanted, doors);
   if (!imap && !pop3 && !smtp)
     throw cliError('cli.usage', `the gateway has no listener for ${wanted.join(' or ')}`, { hint: howToAdd(missing) });
@@ -58,14 +85,46 @@ export async function writeConfig(
       hint: config.tls ? 'correct tls.ca in postern.yaml' : 'make it: postern init --no-mailbox',
     });
   const { address } = mailbox;
-  const { listeners } = config;
-  const written = program.write({ address, password: options.password, imap, pop3, smtp, listeners, ca });
+  const made = program.write({ address, password: options.password, imap, pop3, smtp, planned, ca });
   const notes = [
     ...(missing.length === 0 ? [] : [`no ${serversOf(missing)}: ${howToAdd(missing)}`]),
     ...namesNotCovered(config, files, [imap, pop3, smtp]),
+    ...notReached(config, { imap, pop3, smtp }, options.host),
+    ...(program.elsewhere === true ? ownName(config, [imap, pop3, smtp], options.host) : []),
     ...(ca === undefined ? [] : howToReach(ca, files)),
   ];
-  return { ...written, notes: [...notes, ...written.notes] };
+  return { ...made, notes: [...notes, ...made.notes] };
+}
+
+/** A name by which other machines come is of no use where only this one is let in. */
+function notReached(
+  { listeners }: Config,
+  doors: Readonly<Record<Protocol, Door | undefined>>,
+  host: string | undefined,
+): readonly string[] {
+  if (!isElsewhere(host)) return [];
+  const local = PROTOCOLS.flatMap((protocol) => {
+    const port = doors[protocol]?.port;
+    const found = listeners.filter((one) => one.protocol === protocol && one.port === port);
+    return found.length > 0 && found.every((one) => isLoopback(one.host)) ? [`${protocol} port ${port}`] : [];
+  });
+  if (local.length === 0) return [];
+  return [
+    `${local.join(' and ')} ${local.length === 1 ? 'is' : 'are'} open on this machine only, so programs on other machines do not reach ${host} there; listeners for them are made with host: 0.0.0.0 under listeners: in postern.yaml`,
+  ];
+}
+
+/** Of a machine’s own name nobody else need know anything. */
+function ownName(
+  { hostname }: Config,
+  doors: readonly (Door | undefined)[],
+  host: string | undefined,
+): readonly string[] {
+  const own = machineName();
+  if (host !== undefined || hostname !== undefined || doors.every((door) => door?.host !== own)) return [];
+  return [
+    `${own} is what this machine calls itself; where devices know it by another name or address, set hostname: in postern.yaml, or give --host`,
+  ];
 }
 
 /** What the program needs and no listener speaks: one of IMAP and POP3 is enough. */

@@ -4,13 +4,16 @@ import { Command, Option } from 'commander';
 import { addAppPassword } from '../../admin/app-passwords.ts';
 import type { Instance } from '../../server/instance.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
+import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
+import type { AppPassword } from '../../store/types-access.ts';
 import type { Mailbox } from '../../store/types.ts';
+import { A_DEVICE, fromAnywhere } from '../client-config/devices.ts';
 import { programs, type MailProgram } from '../client-config/programs.ts';
 import { PLACEHOLDER, type Security } from '../client-config/settings.ts';
-import { writeConfig } from '../client-config/write.ts';
+import { protocolsFor, writeConfig } from '../client-config/write.ts';
 import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { hostName } from '../value.ts';
+import { collect, hostName, protocols } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
 
 interface Options {
@@ -19,6 +22,8 @@ interface Options {
   readonly host?: string;
   readonly newPassword?: true;
   readonly caFile?: string;
+  readonly protocols?: readonly Protocol[];
+  readonly network?: readonly string[];
 }
 
 export function clientConfig(): Command {
@@ -42,10 +47,16 @@ export function clientConfig(): Command {
       '--ca-file <path>',
       'where the program finds a copy of the gateway’s CA (default: the file of this installation)',
     )
+    .option('--protocols <list>', 'set it up for these alone (default: what the program uses)', protocols)
     .option('--new-password', 'make an app password for the program and put it in')
+    .option(
+      '--network <cidr>',
+      'networks the app password may be used from, for example 192.168.1.40/32; repeat (default: anywhere)',
+      collect,
+    )
     .addHelpText(
       'after',
-      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n  $ postern client-config alice@example.com --for mutt --ca-file /usr/local/share/postern-ca.pem\n',
+      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n  $ postern client-config alice@example.com --for mutt --ca-file /usr/local/share/postern-ca.pem\n  $ postern client-config scans@example.com --for printer --new-password --network 192.168.1.40/32\n',
     )
     .action(async (address: string, options: Options, command: Command) => {
       const context = new Context(command);
@@ -62,37 +73,72 @@ export function clientConfig(): Command {
         const program = programs[options.for]!;
         // What cannot be written is found out before a password is made that nobody would see.
         await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
-        const made = options.newPassword === true ? await newPassword(context, instance, mailbox, program) : undefined;
-        const written = await writeConfig(instance, mailbox, program, { ...options, password: made ?? PLACEHOLDER });
-        const { file, lines, notes } = written;
+        const wanted = protocolsFor(program, mailbox, options.protocols);
+        const made =
+          options.newPassword === true ? await newPassword(context, instance, mailbox, wanted, options) : undefined;
+        const written = await writeConfig(instance, mailbox, program, {
+          ...options,
+          password: made?.password ?? PLACEHOLDER,
+        });
+        const { file, lines } = written;
+        const notes = [...written.notes, ...(made && program.elsewhere ? fromAnywhere(made.row) : [])];
         context.result(
-          { program: options.for, file: file ?? null, text: `${lines.join('\n')}\n`, notes, password: made ?? null },
+          {
+            program: options.for,
+            file: file ?? null,
+            text: `${lines.join('\n')}\n`,
+            notes,
+            password: made?.password ?? null,
+          },
           lines,
         );
         if (file !== undefined) context.say(`for ${program.title}: ${file}`);
         for (const note of notes) context.say(note);
         // Formats that keep the password out of the file: it is shown here or nowhere, with --quiet as well.
-        if (made !== undefined && !context.json && !lines.some((line) => line.includes(made)))
-          process.stderr.write(`postern: app password, shown once: ${made}\n`);
+        if (made !== undefined && !context.json && !lines.some((line) => line.includes(made.password)))
+          process.stderr.write(`postern: app password, shown once: ${made.password}\n`);
         if (made === undefined)
-          context.say(
-            `${PLACEHOLDER} stands for: postern password add --mailbox ${shellWord(mailbox.address)} --label ${shellWord(options.for)}`,
-          );
+          context.say(`${PLACEHOLDER} stands for: ${howToMake(mailbox, program, wanted, options)}`);
       });
     });
+}
+
+function howToMake(
+  mailbox: Mailbox,
+  program: MailProgram,
+  wanted: readonly Protocol[],
+  { for: label, network = [] }: Options,
+): string {
+  const only = wanted.length === PROTOCOLS.length ? [] : ['--protocols', wanted.join(',')];
+  const from = network.length === 0 && program.elsewhere ? [A_DEVICE] : network;
+  const words = [
+    'postern',
+    'password',
+    'add',
+    '--mailbox',
+    mailbox.address,
+    ...only,
+    ...from.flatMap((one) => ['--network', one]),
+    '--label',
+    label,
+  ];
+  const mind = from === network ? '' : ' (with the device’s own address)';
+  return `${words.map(shellWord).join(' ')}${mind}`;
 }
 
 async function newPassword(
   context: Context,
   instance: Instance,
   mailbox: Mailbox,
-  program: MailProgram,
-): Promise<string> {
-  const { password } = await context.perform(instance, addAppPassword, {
-    label: program.title,
+  wanted: readonly Protocol[],
+  { for: name, network }: Options,
+): Promise<{ readonly password: string; readonly row: AppPassword }> {
+  const { password, row } = await context.perform(instance, addAppPassword, {
+    label: programs[name]!.title,
     mailboxes: [mailbox.address],
-    protocols: mailbox.protocols.filter((protocol) => program.protocols.includes(protocol)),
+    protocols: wanted,
+    networks: network,
   });
   // It goes into the configuration that is printed, the one place where it is shown.
-  return password.reveal();
+  return { password: password.reveal(), row };
 }
