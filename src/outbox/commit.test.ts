@@ -7,8 +7,9 @@ import { GroupCommit } from './commit.ts';
 
 const MIB = 1024 * 1024;
 const messageOf = (id: string, octets = 1): NewMessage =>
-  ({ id, chunks: [{ number: 0, data: new Uint8Array(octets) }] }) as unknown as NewMessage;
-const inserted = (messages: readonly NewMessage[]): Insertion[] => messages.map(({ id }) => ({ id }) as never);
+  ({ message: { id }, chunks: [{ number: 0, data: new Uint8Array(octets) }] }) as unknown as NewMessage;
+const inserted = (messages: readonly NewMessage[]): Insertion[] =>
+  messages.map(({ message: { id } }) => ({ id }) as never);
 
 /** The first write waits until it is let go, so that the others gather. */
 function gathering(write: (messages: readonly NewMessage[]) => Insertion[] = inserted) {
@@ -45,7 +46,7 @@ test('a group is full at sixteen megabytes; one that is larger goes all the same
 
 test('a message that the database chokes on fails alone; a database that is away fails all that wait', async () => {
   const choking = gathering((messages) => {
-    if (messages.some(({ id }) => id === 'bad')) throw new Error('too large');
+    if (messages.some(({ message }) => message.id === 'bad')) throw new Error('too large');
     return inserted(messages);
   });
   const all = ['a', 'b', 'bad', 'c'].map((id) => choking.commit.add(messageOf(id)));
