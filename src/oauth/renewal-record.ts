@@ -63,6 +63,19 @@ function isSameEnd(before: RenewalRecord | undefined, answer: TokenAnswer, now: 
 
 const TELLING_MS = 60_000;
 
+/**
+ * After a diagnosis that was refused. That alone ends nothing, because only a renewal does: it is due at once, and until then
+ * everybody sees what the provider said.
+ */
+export function afterDoubt(
+  grant: Pick<Grant, 'createdAt' | 'renewal'>,
+  error: PosternError,
+  providerCode: string | undefined,
+  now: number,
+): Plan {
+  return { renewAt: now, renewal: { ...failed(grant, error, providerCode, now), doubted: true } };
+}
+
 /** After a failure; a person's matter is never tried again by itself. */
 export function afterFailure(
   grant: Pick<Grant, 'createdAt' | 'renewal'>,
@@ -70,16 +83,28 @@ export function afterFailure(
   providerCode: string | undefined,
   now: number,
 ): Plan {
-  const before = grant.renewal ?? { consentedAt: grant.createdAt, renewedAt: grant.createdAt };
-  const attempts = (before.failing?.attempts ?? 0) + 1;
+  const renewal = failed(grant, error, providerCode, now);
+  return { renewAt: retryByDutyAt(error, renewal.failing.attempts - 1, now), renewal };
+}
+
+function failed(
+  grant: Pick<Grant, 'createdAt' | 'renewal'>,
+  error: PosternError,
+  providerCode: string | undefined,
+  now: number,
+): RenewalRecord & { readonly failing: RenewalFailure } {
+  const { doubted: _, ...before }: RenewalRecord = grant.renewal ?? {
+    consentedAt: grant.createdAt,
+    renewedAt: grant.createdAt,
+  };
   const failing: RenewalFailure = {
     since: before.failing?.since ?? now,
-    attempts,
+    attempts: (before.failing?.attempts ?? 0) + 1,
     code: error.code,
     kind: error.kind,
     reason: error.message,
     hint: error.hint,
     ...(providerCode === undefined ? {} : { providerCode }),
   };
-  return { renewAt: retryByDutyAt(error, attempts - 1, now), renewal: { ...before, failing } };
+  return { ...before, failing };
 }

@@ -5,7 +5,7 @@ import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import type { RenewalDeps } from './renewal-deps.ts';
-import { afterFailure } from './renewal-record.ts';
+import { afterDoubt, afterFailure } from './renewal-record.ts';
 import { needsOwner } from './schedule.ts';
 
 /** What is asked for: a token to use, or only how the provider answers. */
@@ -18,7 +18,7 @@ export interface Asked {
   readonly purpose: RenewalPurpose;
 }
 
-/** What needs a person is written down; what passes leaves the grant as it was, and so does a diagnosis. */
+/** What needs a person is written down; what passes leaves the grant as it was. A refused diagnosis makes a renewal due at once. */
 export async function settleFailure(
   lease: Lease,
   deps: Pick<RenewalDeps, 'clock' | 'emit' | 'log' | 'store'>,
@@ -26,7 +26,7 @@ export async function settleFailure(
   old: GrantTokens | undefined,
   error: PosternError,
 ): Promise<void> {
-  if (purpose === 'diagnosis') return putBack(lease, deps, before, grant);
+  if (purpose === 'diagnosis') return putBack(lease, deps, before, grant, error);
   const now = deps.clock.now();
   const since = before.state.type === 'needs-consent' ? before.state.since : now;
   const plan = afterFailure(grant, error, providerCode(error), now);
@@ -62,15 +62,22 @@ export async function settleFailure(
   }
 }
 
-/** A look must not leave a trace: the next renewal finds out for itself. */
+/** A look changes no state: what is not merely away is asked for again at once by a renewal, which decides for everybody. */
 async function putBack(
   lease: Lease,
-  deps: Pick<RenewalDeps, 'log' | 'store'>,
-  { state }: Grant,
+  deps: Pick<RenewalDeps, 'clock' | 'log' | 'store'>,
+  before: Grant,
   marked: Grant,
+  error: PosternError,
 ): Promise<void> {
+  const { state } = before;
   if (marked.state === state) return;
-  const outcome = await deps.store.grants.update(marked.id, marked.generation, { state }, lease).catch(asError);
+  const doubtful = error.kind !== 'later' && state.type !== 'needs-consent';
+  const change = {
+    state,
+    ...(doubtful ? afterDoubt(before, error, providerCode(error), deps.clock.now()) : {}),
+  };
+  const outcome = await deps.store.grants.update(marked.id, marked.generation, change, lease).catch(asError);
   if (outcome === 'written') return;
   deps.log.warn(
     { grantId: marked.id, outcome: isError(outcome) ? outcome.code : outcome },

@@ -46,7 +46,7 @@ const OTHER_REFRESHER_MS = 60_000;
 /**
  * Tokens that `isFresh` accepts: those another process stored meanwhile, or new ones.
  * @param signal ends the wait for another process's renewal; a renewal of our own is never given up
- * @param purpose `diagnosis`: a refusal is only told, and the grant stays as it was
+ * @param purpose `diagnosis`: a refusal does not end the grant, but makes its next renewal due at once
  * @throws oauth.needs-consent, oauth.admin-consent, oauth.suspended (denied); oauth.provider-unreachable, oauth.provider-busy
  *   (later); oauth.misconfigured; store.*, vault.*
  */
@@ -60,7 +60,7 @@ export async function renew(
   const giveUpAt = deps.clock.now() + OTHER_REFRESHER_MS;
   for (let attempt = 0; ; attempt += 1) {
     const stored = await readGrant(deps, grantId, asksAt(deps, purpose));
-    if (stored.tokens && isActive(stored.grant) && isFresh(stored.tokens))
+    if (stored.tokens && isSettled(stored.grant) && isFresh(stored.tokens))
       return { ...stored, tokens: stored.tokens, requested: false };
     const lease = await deps.store.leases.acquire(`grant/${grantId}`, deps.owner, LEASE_MS);
     if (lease) return renewUnder(lease, deps, grantId, isFresh, purpose);
@@ -84,7 +84,7 @@ async function renewUnder(
   try {
     deps.atStep?.('leased');
     const { grant, tokens } = await readGrant(deps, grantId, asksAt(deps, purpose));
-    if (tokens && isActive(grant) && isFresh(tokens)) return { grant, tokens, requested: false };
+    if (tokens && isSettled(grant) && isFresh(tokens)) return { grant, tokens, requested: false };
     return await request(lease, deps, grant, tokens, purpose);
   } finally {
     alive.stop();
@@ -103,8 +103,9 @@ function asksAt({ clock }: RenewalDeps, purpose: RenewalPurpose): number {
   return purpose === 'diagnosis' ? Infinity : clock.now();
 }
 
-/** One that the provider refused is asked for again, however good its last token is. */
-const isActive = ({ state }: Grant): boolean => state.type === 'active' || state.type === 'renewing';
+/** One that the provider refused, a renewal or a diagnosis, is asked for again, however good its last token is. */
+const isSettled = ({ state, renewal }: Grant): boolean =>
+  (state.type === 'active' || state.type === 'renewing') && renewal?.doubted !== true;
 
 /** Prolongs the lease until stopped. A lease that is lost shows when the answer is committed. */
 function keepLease(lease: Lease, deps: RenewalDeps): { stop(): void } {

@@ -193,7 +193,7 @@ class CachingTokenSource implements OpenedTokenSource {
       (entry) => entry.token,
       (error: unknown) => {
         if (isSuspended(asError(error))) throw error;
-        return usable;
+        return this.#usable(grantId) ?? usable;
       },
     );
     try {
@@ -240,7 +240,7 @@ class CachingTokenSource implements OpenedTokenSource {
       // What is stored may be good for minutes yet: longer than an outage, or long enough for the owner to hear of it.
       const left = stored ?? (await this.#left(grantId, rejected).catch(() => undefined));
       if (!left || isSuspended(error) || left.expiresAt - clock.now() < LEAST_LEFT_MS) throw error;
-      return this.#keep(grantId, left, Math.min(until, left.expiresAt - LEAST_LEFT_MS));
+      return this.#keep(grantId, left, Math.min(until, left.expiresAt - LEAST_LEFT_MS), error);
     }
   }
 
@@ -253,9 +253,10 @@ class CachingTokenSource implements OpenedTokenSource {
     return tokens.accessToken.reveal() === rejected ? undefined : tokens;
   }
 
-  #keep(grantId: string, tokens: GrantTokens, renewAt: number): Entry {
+  #keep(grantId: string, tokens: GrantTokens, renewAt: number, failure?: PosternError): Entry {
     const { accessToken: value, expiresAt, scopes } = tokens;
-    const entry: Entry = { token: { value, expiresAt, scopes, grantId }, renewAt, stale: false };
+    const notRenewed = failure === undefined || failure.kind === 'later' ? {} : { notRenewed: failure };
+    const entry: Entry = { token: { value, expiresAt, scopes, grantId, ...notRenewed }, renewAt, stale: false };
     this.#entries.set(grantId, entry);
     return entry;
   }

@@ -1,4 +1,5 @@
 /** The oauth room's port: what the gateway and the commands ask of it. */
+import type { PosternError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
@@ -11,6 +12,8 @@ export interface AccessToken {
   readonly expiresAt: number;
   readonly scopes: readonly string[];
   readonly grantId: string;
+  /** Why there is no newer one, where that does not pass by itself: what is true when a mail server refuses this one. */
+  readonly notRenewed?: PosternError;
 }
 
 /** Where a mailbox's provider speaks one protocol, and as whom to sign in there. */

@@ -99,6 +99,8 @@ export interface RenewalRecord {
   readonly grantEndIsFixed?: boolean;
   /** Set while the last try failed. */
   readonly failing?: RenewalFailure;
+  /** A diagnosis was refused: whoever needs a token next renews, however good the one at hand is, and the answer decides. */
+  readonly doubted?: true;
 }
 
 export interface RenewalFailure {

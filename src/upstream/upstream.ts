@@ -68,16 +68,16 @@ export interface UpstreamOptions {
 
 /**
  * A provider that refuses a mailbox for good (IMAP switched off, no permission) would otherwise cost a token renewal at
- * every poll of every mail program.
+ * every poll of every mail program. The pause grows while no sign-in succeeds: a refusal after one that did has a new cause.
  */
-const MIN_RENEWAL_GAP_MS = 5 * 60_000;
+const RENEWAL_GAP = { baseMs: 60_000, maxMs: 5 * 60_000 };
 /** Lists of capabilities that are kept once for all sessions; a provider has a few versions of its servers. */
 const MAX_LISTS = 100;
 
 export class Upstream {
   readonly #options: UpstreamOptions;
-  /** When a refused token of a mailbox was last thrown away, by protocol and address. */
-  readonly #renewed = new Map<string, number>();
+  /** When a refused token of a mailbox was last thrown away and how long the next is kept, by protocol and address. */
+  readonly #renewed = new Map<string, { readonly at: number; readonly gapMs: number }>();
   readonly #capabilities = new Map<string, readonly string[]>();
   readonly #crowd: Crowd;
 
@@ -169,10 +169,16 @@ export class Upstream {
       const resting = await this.#options.reusable.take(mailbox.address, endpoint, token.expiresAt, signal);
       if (resting !== 'none') return resting;
     }
+    const key = `${protocol} ${mailbox.address}`;
     try {
-      return await this.#open(endpoint, token, signal);
+      const opened = await this.#open(endpoint, token, signal);
+      this.#works(key);
+      return opened;
     } catch (error) {
-      if (!isError(error, 'sasl.refused') || !this.#mayRenew(`${protocol} ${mailbox.address}`)) throw error;
+      if (!isError(error, 'sasl.refused')) throw error;
+      // The authority said why there is no better token; the mail server only shows that this one is over.
+      if (token.notRenewed !== undefined) throw token.notRenewed;
+      if (!this.#mayRenew(key)) throw error;
       tokens.reject(token);
       return await this.#open(endpoint, await tokens.accessToken(mailbox, protocol, signal), signal);
     }
@@ -213,13 +219,21 @@ export class Upstream {
   #mayRenew(key: string): boolean {
     const now = this.#options.clock.now();
     const last = this.#renewed.get(key);
-    if (last !== undefined && now - last < MIN_RENEWAL_GAP_MS) return false;
-    for (const [old, at] of this.#renewed) {
-      if (now - at < MIN_RENEWAL_GAP_MS) break; // the map is in order of time
+    if (last !== undefined && last.at <= now && now - last.at < last.gapMs) return false;
+    for (const [old, { at }] of this.#renewed) {
+      if (now - at < 2 * RENEWAL_GAP.maxMs) break; // the map is in order of time
       this.#renewed.delete(old);
     }
     this.#renewed.delete(key);
-    this.#renewed.set(key, now);
+    const gapMs = last === undefined ? RENEWAL_GAP.baseMs : Math.min(2 * last.gapMs, RENEWAL_GAP.maxMs);
+    this.#renewed.set(key, { at: now, gapMs });
     return true;
+  }
+
+  /** Forgets how often it was refused, not that a token was thrown away a moment ago. */
+  #works(key: string): void {
+    const last = this.#renewed.get(key);
+    if (last !== undefined && last.gapMs > RENEWAL_GAP.baseMs)
+      this.#renewed.set(key, { at: last.at, gapMs: RENEWAL_GAP.baseMs });
   }
 }

@@ -1,6 +1,7 @@
 /** What a gateway asks for, in memory: who signs in, tokens, audit. */
 import type { SignIn, SignInAttempt, SignInResult } from '../../src/access/types.ts';
 import type { Audit, AuditEntry } from '../../src/audit/types.ts';
+import type { PosternError } from '../../src/base/error.ts';
 import { Secret } from '../../src/base/secret.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from '../../src/oauth/types.ts';
 import type { Mailbox } from '../../src/store/types.ts';
@@ -15,6 +16,8 @@ export class FakeTokens implements TokenSource {
   failure: Error | undefined;
   /** When the current token ends. */
   expiresAt = Date.now() + 3_600_000;
+  /** Why there is no newer token, where the authority said so. */
+  notRenewed: PosternError | undefined;
   #current = 1;
 
   accessToken(): Promise<AccessToken> {
@@ -24,6 +27,7 @@ export class FakeTokens implements TokenSource {
       expiresAt: this.expiresAt,
       scopes: [],
       grantId: 'grt_1',
+      ...(this.notRenewed ? { notRenewed: this.notRenewed } : {}),
     });
   }
 

@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { openCircuits } from '../../src/oauth/circuit.ts';
+import { grantHealth } from '../../src/oauth/health.ts';
 import { openTokens, sealTokens } from '../../src/oauth/grant-tokens.ts';
 import type { Grant, Mailbox } from '../../src/store/types.ts';
 import type { ChildJob } from './child.ts';
@@ -184,7 +185,7 @@ describe('renewal', () => {
     await source.accessToken(mailbox, 'imap');
   });
 
-  test('P24: a diagnosis that is refused leaves the grant as it was; a renewal that is refused so is asked again at use', async () => {
+  test('P24: a diagnosis that is refused does not end the grant; a renewal that is refused so is asked again at use', async () => {
     const stored = async () => (await bed.store.grants.find(grant.id))!;
     const refusal = { status: 400, body: { error: 'interaction_required', error_codes: [50076] } };
     await bed.source().accessToken(mailbox, 'imap');
@@ -192,10 +193,10 @@ describe('renewal', () => {
     bed.server.failNext.push(refusal);
     const source = bed.source();
     await assert.rejects(source.renewedToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
-    const { generation: _, ...after } = await stored();
-    const { generation: __, ...facts } = before;
-    assert.deepEqual(after, facts);
+    const { state: stateAfter, tokens } = await stored();
+    assert.deepEqual([stateAfter, tokens], [before.state, before.tokens]);
     await source.accessToken(mailbox, 'imap');
+    assert.equal((await stored()).renewal?.failing, undefined);
 
     await expire();
     bed.server.failNext.push(refusal);
@@ -209,6 +210,37 @@ describe('renewal', () => {
     await bed.source().renewedToken(mailbox, 'imap');
     assert.equal((await stored()).state.type, 'active');
     assert.ok(bed.events.some((event) => event.type === 'grant.changed' && event.from === 'needs-consent'));
+  });
+
+  test('P52: what a diagnosis was refused is asked again at once by whoever renews, and the answer is everybody’s', async () => {
+    const stored = async () => (await bed.store.grants.find(grant.id))!;
+    const revoked = { status: 400, body: { error: 'invalid_grant', error_codes: [50173] } };
+    const gateway = bed.source();
+    const given = await gateway.accessToken(mailbox, 'imap');
+    bed.server.failNext.push(revoked);
+    await assert.rejects(bed.source().renewedToken(mailbox, 'imap'), { code: 'oauth.needs-consent' });
+    const { renewAt, renewal, state } = await stored();
+    assert.equal(state.type, 'active');
+    assert.ok(renewAt !== undefined && renewAt <= Date.now(), 'the duty renews it now');
+    const facts = { grant: await stored(), application: undefined, inactivityMs: undefined, mailbox: undefined };
+    const health = grantHealth(facts, Date.now());
+    assert.ok(health.type === 'at-risk' && /AADSTS50173/.test(health.reason), JSON.stringify(health));
+    assert.equal(renewal?.failing?.code, 'oauth.needs-consent');
+
+    bed.server.failNext.push(revoked);
+    const before = refreshes();
+    const other = bed.source();
+    const last = await other.accessToken(mailbox, 'imap');
+    assert.equal(refreshes(), before + 1, 'although the token is good by its time');
+    assert.equal(last.value.reveal(), given.value.reveal());
+    assert.equal(last.notRenewed?.code, 'oauth.needs-consent');
+    assert.equal((await stored()).state.type, 'needs-consent');
+    assert.equal((await stored()).renewal?.doubted, undefined);
+    // Not only the process that asked knows it.
+    const again = await gateway.accessToken(mailbox, 'imap');
+    const later = await gateway.accessToken(mailbox, 'imap');
+    assert.ok([again, later].some(({ notRenewed }) => notRenewed?.code === 'oauth.needs-consent'));
+    assert.equal(refreshes(), before + 1);
   });
 
   test('the last token is used up after the consent has ended, and what an administrator lifts works by itself', async () => {

@@ -34,7 +34,8 @@ export function noticesOf(
     if (one.mailboxes.length === 0) continue;
     const { health } = one;
     if (health.type === 'needs-consent') owners.push(one);
-    if (health.type !== 'at-risk') continue;
+    // What a diagnosis was refused is asked again within seconds, and then it is known whose matter it is.
+    if (health.type !== 'at-risk' || one.grant.renewal?.doubted === true) continue;
     if (health.cause === 'consent-ending') notices.set(`ending/${one.grant.id}`, ending(one));
     else if (health.cause === 'inactive') notices.set(`inactive/${one.grant.id}`, ending(one));
     else if (health.code === 'oauth.admin-consent') blocked.push(one);
