@@ -147,16 +147,15 @@ class RunningGateway implements Gateway {
   }
 
   async add(config: ListenerConfig): Promise<void> {
-<<<<<<< HEAD
-    const server = await listen(config, (socket) =>
-      guarded(
-        (error) => this.#failedToServe(socket, config, error),
-        () => this.#accept(socket, config),
-      ),
+    const server = await listen(
+      config,
+      (socket) =>
+        guarded(
+          (error) => this.#failedToServe(socket, config, error),
+          () => this.#accept(socket, config),
+        ),
+      this.#addresses,
     );
-=======
-    const server = await listen(config, (socket) => this.#accept(socket, config), this.#addresses);
->>>>>>> eaa28e9 (Settings for devices are those of the network, and two of our own ports that clash are refused where they are read)
     server.on('error', (error) =>
       this.#around.deps.log.error(
         { protocol: config.protocol, error: error.message },
