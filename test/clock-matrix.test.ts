@@ -204,6 +204,8 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     const audit = {
       record: () => Promise.resolve(),
       note: () => undefined,
+      along: <T>(_: unknown, work: () => Promise<T>): Promise<T> => work(),
+      ready: () => Promise.resolve(),
       flush: () => Promise.resolve(),
     };
     const signIn = await openSignIn({ store, vault, clock });

@@ -22,6 +22,12 @@ const entries: AuditEntry[] = [];
 const audit: Audit = {
   record: (entry) => Promise.resolve(void entries.push(entry)),
   note: (entry) => void entries.push(entry),
+  along: async (entry, work) => {
+    const result = await work();
+    if (result !== false) entries.push(entry);
+    return result;
+  },
+  ready: () => Promise.resolve(),
   flush: () => Promise.resolve(),
 };
 const HERE = '192.0.2.1';

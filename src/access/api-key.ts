@@ -60,21 +60,17 @@ export async function createApiKey(
     revokedAt: undefined,
     lastUsedAt: undefined,
   };
-  await deps.store.apiKeys.insert(row);
   const { id, actions, mailboxes, networks } = row;
-  await deps.audit.record({
-    type: 'api-key.created',
-    outcome: 'ok',
-    data: { id, label, actions, mailboxes, networks, rate: row.rate ?? null, expiresAt: row.expiresAt ?? null },
-  });
+  const data = { id, label, actions, mailboxes, networks, rate: row.rate ?? null, expiresAt: row.expiresAt ?? null };
+  await deps.audit.along({ type: 'api-key.created', outcome: 'ok', data }, () => deps.store.apiKeys.insert(row));
   return { key, row };
 }
 
 /** Ends its validity now; servers hear of it within two seconds. False when there was nothing to revoke. */
 export async function revokeApiKey(deps: Omit<ApiKeyDeps, 'vault'>, id: string): Promise<boolean> {
-  const revoked = await deps.store.apiKeys.revoke(id, deps.clock.now());
-  if (revoked) await deps.audit.record({ type: 'api-key.revoked', outcome: 'ok', data: { id } });
-  return revoked;
+  return deps.audit.along({ type: 'api-key.revoked', outcome: 'ok', data: { id } }, () =>
+    deps.store.apiKeys.revoke(id, deps.clock.now()),
+  );
 }
 
 /** The key under which API keys are hashed: a stolen database alone allows not even guessing. */

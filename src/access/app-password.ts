@@ -60,29 +60,27 @@ export async function createAppPassword(
     revokedAt: undefined,
     lastUsedAt: undefined,
   };
-  await deps.store.appPasswords.insert(row);
   const { id, mailboxes, protocols, networks, dropOwnSentCopy } = row;
-  await deps.audit.record({
-    type: 'app-password.created',
-    outcome: 'ok',
-    data: {
-      id,
-      label,
-      mailboxes,
-      protocols,
-      networks,
-      expiresAt: row.expiresAt ?? null,
-      dropOwnSentCopy,
-    },
-  });
+  const data = {
+    id,
+    label,
+    mailboxes,
+    protocols,
+    networks,
+    expiresAt: row.expiresAt ?? null,
+    dropOwnSentCopy,
+  };
+  await deps.audit.along({ type: 'app-password.created', outcome: 'ok', data }, () =>
+    deps.store.appPasswords.insert(row),
+  );
   return { password, row };
 }
 
 /** Ends its validity now; gateways hear of it within two seconds. False when there was nothing to revoke. */
 export async function revokeAppPassword(deps: Omit<AppPasswordDeps, 'vault'>, id: string): Promise<boolean> {
-  const revoked = await deps.store.appPasswords.revoke(id, deps.clock.now());
-  if (revoked) await deps.audit.record({ type: 'app-password.revoked', outcome: 'ok', data: { id } });
-  return revoked;
+  return deps.audit.along({ type: 'app-password.revoked', outcome: 'ok', data: { id } }, () =>
+    deps.store.appPasswords.revoke(id, deps.clock.now()),
+  );
 }
 
 /** The key under which app passwords are hashed: a stolen database alone allows not even guessing. */

@@ -9,6 +9,8 @@ function bench() {
   const inner: Audit = {
     record: (entry) => Promise.resolve(void kept.push(entry)),
     note: (entry) => void kept.push(entry),
+    along: (_, work) => work(),
+    ready: () => Promise.resolve(),
     flush: () => Promise.resolve(),
   };
   const clock = new ManualClock();

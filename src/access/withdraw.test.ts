@@ -25,6 +25,12 @@ async function bench(t: { after(work: () => Promise<void>): void }) {
   const audit: Audit = {
     record: (entry) => Promise.resolve(void entries.push(entry)),
     note: (entry) => void entries.push(entry),
+    along: async (entry, work) => {
+      const result = await work();
+      if (result !== false) entries.push(entry);
+      return result;
+    },
+    ready: () => Promise.resolve(),
     flush: () => Promise.resolve(),
   };
   const deps = { store, vault, audit, clock };

@@ -18,6 +18,8 @@ const entries: AuditEntry[] = [];
 const audit = {
   record: (entry: AuditEntry) => Promise.resolve(void entries.push(entry)),
   note: (entry: AuditEntry) => void entries.push(entry),
+  along: <T>(_: AuditEntry, work: () => Promise<T>): Promise<T> => work(),
+  ready: () => Promise.resolve(),
   flush: () => Promise.resolve(),
 };
 const deps = { store, audit, clock };

@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { Audit, AuditEntry, AuditType } from '../audit/types.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import { type Actor, auditOf, type Permission, requireEveryMailbox, requirePermission } from './actor.ts';
-import { wrongInput } from './errors.ts';
+import { asError } from '../base/error.ts';
+import { adminError, wrongInput } from './errors.ts';
 import { findMailbox, findOpened } from './find.ts';
 
 /** What {@link perform} itself needs; an act says in its `run` what it needs besides. */
@@ -61,15 +62,36 @@ export async function perform<D extends ActDeps, I extends z.ZodType, O>(
     else mailboxes.push(await (act.changesMailbox ? findMailbox : findOpened)(deps, address, actor));
   }
   const audit = auditOf(deps.audit, actor);
-  const output = await act.run({ ...deps, audit, actor, mailboxes }, parsed.data);
-  for (const { mailbox, data } of act.record?.(output, parsed.data) ?? [])
-    await audit.record({
-      type: act.audits ?? 'api.changed',
-      outcome: 'ok',
-      ...(mailbox === undefined ? {} : { mailbox }),
-      data: { ...data, ...(act.what === undefined ? {} : { what: act.what }) },
+  if (changes(act)) {
+    await audit.ready().catch((error: unknown) => {
+      const { message } = asError(error);
+      throw adminError('admin.unrecorded', `nothing was changed, since the audit log cannot be written: ${message}`, {
+        cause: error,
+      });
     });
+  }
+  const output = await act.run({ ...deps, audit, actor, mailboxes }, parsed.data);
+  const type = act.audits ?? 'api.changed';
+  for (const { mailbox, data } of act.record?.(output, parsed.data) ?? [])
+    await audit
+      .record({
+        type,
+        outcome: 'ok',
+        ...(mailbox === undefined ? {} : { mailbox }),
+        data: { ...data, ...(act.what === undefined ? {} : { what: act.what }) },
+      })
+      .catch((error: unknown) => {
+        const { message } = asError(error);
+        throw adminError('admin.unrecorded', `it was done, but could not be recorded in the audit log: ${message}`, {
+          hint: 'see what stands against the audit log: postern check, postern audit verify. The change itself stays',
+          cause: error,
+        });
+      });
   return output;
+}
+
+function changes({ audits, what, permission }: Pick<Act<never, never, unknown>, 'audits' | 'what' | 'permission'>) {
+  return audits !== undefined || what !== undefined || permission.endsWith(':write');
 }
 
 /** Some of a list, and whether there are more behind it. */

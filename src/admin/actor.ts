@@ -124,6 +124,8 @@ export function auditOf(audit: Audit, actor: Actor): Audit {
   });
   return {
     record: (entry) => audit.record(signed(entry)),
+    along: (entry, work) => audit.along(signed(entry), work),
+    ready: () => audit.ready(),
     note: (entry) => audit.note(signed(entry)),
     flush: () => audit.flush(),
   };

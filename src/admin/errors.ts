@@ -6,6 +6,7 @@ export const adminError = errorTable({
   'admin.input': { kind: 'misuse', hint: '' },
   'admin.forbidden': { kind: 'denied', hint: '' },
   'admin.not-found': { kind: 'misuse', hint: '' },
+  'admin.unrecorded': { kind: 'later', hint: '' },
   'admin.too-many-webhooks': { kind: 'limit', hint: '' },
 });
 

@@ -1,7 +1,7 @@
 /** Writing the audit chain: in order, in batches, never silently losing anything. */
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { asError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
 import type { AuditKey, AuditTable } from '../store/types.ts';
 import { isNaming } from '../base/secret.ts';
@@ -12,8 +12,12 @@ export interface AuditOptions {
   readonly log?: Log;
   /** Signs the end of the chain: {@link auditKey}. */
   readonly key?: AuditKey;
-  /** Called at each failed write with how many notes wait and how many were given up so far. */
-  readonly onFailure?: (failure: { readonly error: unknown; readonly waiting: number; readonly lost: number }) => void;
+}
+
+export interface AuditLog extends Audit {
+  /** What is wrong with the log itself, in plain words for whoever watches the server. */
+  trouble(): string | undefined;
+  close(): Promise<void>;
 }
 
 /**
@@ -21,16 +25,18 @@ export interface AuditOptions {
  * be tried again.
  */
 export function openAudit(
-  table: AuditTable,
+  table: Pick<AuditTable, 'append' | 'along' | 'tryOut'>,
   clock: Clock,
   options: AuditOptions = {},
-): Audit & { close(): Promise<void> } {
+): AuditLog {
   const log = options.log ?? nullLog;
   let waiting: Waiting[] = [];
   let timer: Timer | undefined;
   let writing: Promise<void> | undefined;
   let lost = 0;
   let failures = 0;
+  let failure: PosternError | undefined;
+  let broken: string | undefined;
 
   const add = (entry: AuditEntry, settle?: Settle): void => {
     if (settle === undefined && waiting.length >= MAX_WAITING) lost++;
@@ -46,19 +52,22 @@ export function openAudit(
       const rows = batch.map((entry) => entry.row);
       if (told > 0) rows.push(rowOf({ type: 'audit.lost', outcome: 'failed', data: { lost: told } }, clock.now()));
       try {
-        await table.append(rows, options.key);
+        const found = await table.append(rows, options.key);
+        if (found && broken === undefined) log.error({ seq: found.seq }, brokenText(found.reason));
+        broken = found?.reason;
       } catch (error) {
         // Whoever waits for a record is told now, wherever in the queue it stands; notes wait for better times, in order.
         const records = [...batch, ...waiting].filter((entry) => entry.settle !== undefined);
         waiting = [...batch, ...waiting].filter((entry) => entry.settle === undefined);
         for (const entry of records) entry.settle?.reject(error);
         failures++;
-        log.error({ err: asError(error), waiting: waiting.length, lost }, 'the audit log could not be written');
-        options.onFailure?.({ error, waiting: waiting.length, lost });
+        failure = asError(error);
+        log.error({ err: failure, waiting: waiting.length, lost }, 'the audit log could not be written');
         throw error;
       }
       lost -= told;
       failures = 0;
+      failure = undefined;
       for (const entry of batch) entry.settle?.resolve();
     }
   };
@@ -101,12 +110,26 @@ export function openAudit(
         flushInBackground();
       });
     },
+    async along(entry, work) {
+      // What was noted before stands before it.
+      await flush();
+      return table.along([rowOf(entry, clock.now())], options.key, work);
+    },
+    async ready() {
+      await flush();
+      await table.tryOut(clock.now(), options.key);
+    },
     note(entry) {
       add(entry);
       if (waiting.length >= BATCH && failures === 0) flushInBackground();
       else if (writing === undefined) arm(BATCH_MS);
     },
     flush,
+    trouble() {
+      if (failure)
+        return `the audit log cannot be written (${failure.message}): ${waiting.length} records wait for it, ${lost} were lost; mail goes on, changes by commands and the API are refused`;
+      return broken === undefined ? undefined : brokenText(broken);
+    },
     close: flush,
   };
 }
@@ -133,6 +156,10 @@ interface Waiting {
 }
 
 type Row = Parameters<AuditTable['append']>[0][number];
+
+function brokenText(reason: string): string {
+  return `the audit log was changed by something that is not Postern: ${reason}. See: postern audit verify`;
+}
 
 /** The promise of {@link Audit.note}: at most this long until it is written. */
 const BATCH_MS = 100;

@@ -65,6 +65,13 @@ export interface AuditEntry {
 export interface Audit {
   /** Durable and chained when the promise resolves. For consents, tokens and administrative acts. @throws store.unavailable */
   record(entry: AuditEntry): Promise<void>;
+  /**
+   * A change and its record in one transaction: both are there, or neither. Of several changes the first one takes the record
+   * along; where nothing changes, nothing is recorded. @throws what `work` throws, and what {@link ready} does
+   */
+  along<T>(entry: AuditEntry, work: () => Promise<T>): Promise<T>;
+  /** Resolves when a record could be written now: to be asked before something that has to be recorded. @throws store.* */
+  ready(): Promise<void>;
   /** Written within 100 ms together with others, so that a busy gateway does not wait for the disk; flushed at an orderly stop. */
   note(entry: AuditEntry): void;
   flush(): Promise<void>;

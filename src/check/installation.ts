@@ -1,6 +1,7 @@
 /** `postern check` without an address: the machine's side. Files, disk, certificate, doors, settings, app passwords. */
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { brokenEnd } from '../audit/verify.ts';
 import type { Clock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { ALIVE, aheadOf } from '../outbox/deliver/passing-time.ts';
@@ -43,6 +44,7 @@ export async function* checkInstallation(
   yield await steps.run('home.passwords', 'app passwords', async () =>
     judgePasswords(await deps.store.appPasswords.list(), clock.now()),
   );
+  yield await steps.run('home.audit', 'audit log', () => judgeAudit(deps));
   yield await steps.run('home.outbox', 'outbox', async () => judgeOutbox(deps.store, clock.now()));
   yield await steps.run('home.clock', 'clock', () => judgeClock(deps.store, clock.now()));
   const { devices } = facts;
@@ -73,6 +75,26 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
         'an earlier version made the database, so what was removed from it does not give its space back to the disk',
       blame: 'operator',
       remedy: [{ do: 'stop the server, then write the database anew', run: 'postern compact' }],
+    },
+  };
+}
+
+/** The end of the log alone: reading all of it may take minutes. */
+async function judgeAudit({ store, auditKey }: CheckDeps): Promise<Found> {
+  const broken = await brokenEnd(store.audit, auditKey);
+  const records = (await store.audit.head())?.seq ?? 0;
+  if (!broken) return { says: `its end is as Postern wrote it, record ${records}`, facts: { records } };
+  return {
+    says: `record ${broken.seq}: ${broken.reason}`,
+    facts: { records, brokenAt: broken.seq, reason: broken.reason },
+    warning: {
+      id: 'home.audit-broken',
+      cause: `the audit log was changed by something that is not Postern (record ${broken.seq}: ${broken.reason})`,
+      blame: 'operator',
+      remedy: [
+        { do: 'see who can write to the database', run: 'postern check --details' },
+        { do: 'compare the log with an export or a backup that you kept elsewhere', run: 'postern audit verify' },
+      ],
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Kind } from '../base/error.ts';
 import type { Diagnosis } from '../oauth/catalogue/diagnose.ts';
 import type { RenewalDeps } from '../oauth/renewal-deps.ts';
 import type { TokenSource } from '../oauth/types.ts';
-import type { Store } from '../store/types.ts';
+import type { AuditKey, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 
 /** `skipped`: not tried because something before it failed or does not apply; `says` has the reason. */
@@ -61,6 +61,8 @@ export interface CheckDeps {
   readonly renewal: RenewalDeps;
   readonly store: Store;
   readonly vault: Vault;
+  /** What the audit log is signed with. */
+  readonly auditKey: AuditKey;
   readonly tokens: TokenSource;
   readonly clock: Clock;
 }

@@ -27,6 +27,10 @@ export const cliError = errorTable({
     hint: 'start one: postern sandbox; with --port 0 it prints the control endpoint to give with --control',
   },
   'cli.sandbox-refused': { kind: 'misuse', hint: 'list the faults: postern sandbox fault list' },
+  'cli.unrecorded': {
+    kind: 'later',
+    hint: 'see what stands against the audit log (postern check, postern audit verify), then do it again',
+  },
   'cli.audit-broken': {
     kind: 'refused',
     hint: 'somebody or something altered the audit log: keep the database as it is and find out who could write to it',
@@ -38,6 +42,7 @@ export function ofAct(error: PosternError): PosternError {
   const { message, detail, hint } = error;
   const options = hint === '' ? { detail } : { detail, hint };
   if (isError(error, 'admin.not-found')) return cliError('cli.not-found', message, options);
+  if (isError(error, 'admin.unrecorded')) return cliError('cli.unrecorded', message, { ...options, cause: error });
   return isError(error, 'admin.input') || isError(error, 'admin.forbidden')
     ? cliError('cli.usage', message, options)
     : error;

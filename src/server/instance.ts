@@ -65,6 +65,8 @@ export interface Instance {
   readonly store: Store;
   readonly vault: Vault;
   readonly audit: Audit;
+  /** What is wrong with the audit log itself. */
+  readonly auditTrouble: () => string | undefined;
   /** What the audit log is signed with. */
   readonly auditKey: AuditKey;
   readonly tokens: TokenSource;
@@ -140,6 +142,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
       store,
       vault,
       audit,
+      auditTrouble: () => written.trouble(),
       auditKey: key,
       tokens,
       renewal: tokens.renewal,

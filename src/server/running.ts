@@ -35,8 +35,8 @@ export interface Workers extends AsyncDisposable {
   problems(): readonly string[];
   /** What a worker found damaged in the database. */
   damage(): string | undefined;
-  /** Why a worker cannot write its log just now. */
-  logFailure(): string | undefined;
+  /** What should be known of a worker although it serves. */
+  warnings(): readonly string[];
   /** Prometheus's text of all processes added up, those that have ended included. */
   metrics(): Promise<string>;
 }
@@ -115,14 +115,16 @@ export class Running {
 
   /** What `/readyz` says should be known although it serves. */
   warnings(): readonly string[] {
-    const why = this.log.losses?.().why ?? this.workers?.logFailure();
+    const why = this.log.losses?.().why;
     const log =
       why === undefined
         ? []
         : [
             `the log cannot be written (${why}), its lines are lost; mail goes on. Make room on its disk, or start what reads it`,
           ];
-    return [...(this.watched?.warnings() ?? []), ...log];
+    const audit = this.phase === 'running' ? this.instance.auditTrouble() : undefined;
+    const own = [...(this.watched?.warnings() ?? []), ...log, ...(audit === undefined ? [] : [audit])];
+    return [...new Set([...own, ...(this.workers?.warnings() ?? [])])];
   }
 }
 

@@ -48,7 +48,7 @@ export class Supervised {
   #awake = false;
   ready = false;
   /** Why it cannot write its log, as far as is known. */
-  logFailure: string | undefined;
+  warnings: readonly string[] = [];
   damage: string | undefined;
 
   constructor(options: SupervisedOptions) {
@@ -144,7 +144,7 @@ export class Supervised {
         this.#counting = undefined;
         return;
       case 'pong':
-        this.logFailure = message.logFailure;
+        this.warnings = message.warnings;
         this.damage = message.damage;
     }
   }

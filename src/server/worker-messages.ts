@@ -25,7 +25,7 @@ export type ToPrimary =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: SentError }
   /** With why it cannot write its log just now, and what it found damaged in the database. */
-  | { readonly type: 'pong'; readonly logFailure: string | undefined; readonly damage: string | undefined }
+  | { readonly type: 'pong'; readonly warnings: readonly string[]; readonly damage: string | undefined }
   | { readonly type: 'metrics'; readonly values: MetricValues };
 
 /** The configuration with its secrets in the open, which print as `[secret]` otherwise. */

@@ -41,7 +41,7 @@ class WorkerProcess {
         this.#certificate?.replace(message.certificate);
         return;
       case 'ping':
-        tell({ type: 'pong', logFailure: this.#running?.log.losses?.().why, damage: this.#running?.damage });
+        tell({ type: 'pong', warnings: this.#running?.warnings() ?? [], damage: this.#running?.damage });
         return;
       case 'metrics':
         void this.#running?.metrics.registry.getMetricsAsJSON().then((values) => tell({ type: 'metrics', values }));

@@ -90,8 +90,8 @@ class Pool implements Workers {
     return this.#damage;
   }
 
-  logFailure(): string | undefined {
-    return [...this.#all].find(({ logFailure }) => logFailure !== undefined)?.logFailure;
+  warnings(): readonly string[] {
+    return [...this.#all].flatMap(({ warnings }) => warnings);
   }
 
   async metrics(): Promise<string> {

@@ -1,6 +1,8 @@
 /** One opened database, whichever it is: what the tables need of it. */
 import { type Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
 import type { PosternError } from '../base/error.ts';
+import { along } from './along.ts';
+import { appendRecords } from './audit-append.ts';
 import { storeFailure } from './failure.ts';
 import { type Dialect, migrations } from './migrations.ts';
 import { storeError } from './errors.ts';
@@ -62,6 +64,8 @@ export function makeEngine(parts: EngineParts): Engine {
     db,
     leaseTime: parts.leaseTime,
     async write(topic, work) {
+      const records = along.getStore();
+      const takes = records?.recorded === false ? records : undefined;
       const done = await attempt(() =>
         db.transaction().execute(async (trx) => {
           const written = await work(trx);
@@ -73,9 +77,11 @@ export function makeEngine(parts: EngineParts): Engine {
               .execute();
             await parts.announce?.(trx, topic);
           }
+          if (takes && written.changed) await appendRecords(parts.name, trx, takes.entries, takes.key);
           return written;
         }),
       );
+      if (takes && done.changed) takes.recorded = true;
       if (topic !== undefined && done.changed) parts.committed(topic);
       return done.result;
     },

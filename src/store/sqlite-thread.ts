@@ -4,6 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { type Along, along } from './along.ts';
 import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
 import { openSqliteReader } from './sqlite.ts';
@@ -60,6 +61,8 @@ function methodsOf(table: object): [string, unknown][] {
 interface Waiting {
   resolve(result: unknown): void;
   reject(error: unknown): void;
+  /** What it takes along. */
+  readonly takes: Along | undefined;
 }
 
 class Writer {
@@ -115,12 +118,22 @@ class Writer {
   call(table: string, method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#ended) return Promise.reject(gone(this.#ended));
     const id = ++this.#count;
-    const order: Order = { type: 'call', id, table, method, args, now: this.#clock.now() };
+    const records = along.getStore();
+    const takes = records?.recorded === false ? records : undefined;
+    const order: Order = {
+      type: 'call',
+      id,
+      table,
+      method,
+      args,
+      along: takes && { entries: takes.entries, key: takes.key },
+      now: this.#clock.now(),
+    };
     return new Promise((resolve, reject) => {
       this.#thread.postMessage(order);
       // The process may end while nobody waits, and must not while somebody does.
       if (this.#waiting.size === 0) this.#thread.ref();
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, takes });
     });
   }
 
@@ -139,6 +152,7 @@ class Writer {
     if (!waiting) return;
     this.#waiting.delete(answer.id);
     if (this.#waiting.size === 0) this.#thread.unref();
+    if (answer.type === 'done' && answer.recorded && waiting.takes) waiting.takes.recorded = true;
     if (answer.type === 'done') waiting.resolve(answer.result);
     else {
       const failure = asOurs(answer.failure);

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { collectWhenQuiet } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
+import { type Along, along } from './along.ts';
 import { storeFailure } from './failure.ts';
 import { openSqlite } from './sqlite.ts';
 import { type Tables, tablesOn } from './tables.ts';
@@ -19,6 +20,8 @@ export type Order =
       readonly table: string;
       readonly method: string;
       readonly args: readonly unknown[];
+      /** Records of the audit log that belong to it. */
+      readonly along: Pick<Along, 'entries' | 'key'> | undefined;
       /** The asker's time, which tests and the sandbox move. */
       readonly now: number;
     }
@@ -27,7 +30,14 @@ export type Order =
 /** `committed`: what has changed since the last answer; that of the call itself is never later than its answer. */
 export type Answer =
   | { readonly type: 'ready' }
-  | { readonly type: 'done'; readonly id: number; readonly result: unknown; readonly committed: readonly Topic[] }
+  | {
+      readonly type: 'done';
+      readonly id: number;
+      readonly result: unknown;
+      readonly committed: readonly Topic[];
+      /** What belongs to it was recorded. */
+      readonly recorded: boolean;
+    }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure; readonly committed: readonly Topic[] };
 
 /** A {@link PosternError} in pieces that can be sent. */
@@ -56,11 +66,20 @@ try {
   const methods = methodsOf(tablesOn(engine));
   const running = new Set<Promise<void>>();
   const collecting = collectWhenQuiet();
-  const run = async ({ id, table, method, args, now }: Extract<Order, { type: 'call' }>): Promise<void> => {
+  const run = async ({
+    id,
+    table,
+    method,
+    args,
+    along: given,
+    now,
+  }: Extract<Order, { type: 'call' }>): Promise<void> => {
     time = now;
     try {
-      const result = await methods.get(`${table}.${method}`)!(...args);
-      say({ type: 'done', id, result, committed: committed() });
+      const records = given && { ...given, recorded: false };
+      const call = (): Promise<unknown> => methods.get(`${table}.${method}`)!(...args);
+      const result = await (records ? along.run(records, call) : call());
+      say({ type: 'done', id, result, committed: committed(), recorded: records?.recorded === true });
     } catch (error) {
       say({ type: 'failed', id, failure: failureOf(error), committed: committed() });
     }

@@ -152,8 +152,11 @@ export interface ChainLink {
 export interface AuditHead extends ChainLink {
   /** The newest record that was removed because of its age: the chain begins after it. */
   readonly anchor?: ChainLink;
-  /** The head was found without its key's signature, or with a wrong one, when this record was the newest; stays. */
-  readonly broken?: { readonly seq: number; readonly reason: string };
+  /**
+   * The head was found without its key's signature, or with a wrong one, when this record was the newest; or records from this
+   * one to `last` were found behind the end that was signed. Stays.
+   */
+  readonly broken?: { readonly seq: number; readonly reason: string; readonly last?: number };
   /** HMAC-SHA-256 over everything else, hex; missing where a version before this kind of head wrote last. */
   readonly mac?: string;
 }
@@ -288,10 +291,18 @@ export interface MailboxTable {
 export interface AuditTable {
   /**
    * Appends in order, numbering and chaining (`chain.ts`) inside one transaction across all processes.
-   * @param key signs the head (`audit-head.ts`), for which nothing of it is kept; a head that is not signed by it is told in the
-   * chain for good, and one of a version without keys is signed from now on
+   * @param key signs the head (`audit-head.ts`), for which nothing of it is kept; a head that is not signed by it, and records
+   * behind it, are told in the chain for good, and one of a version without keys is signed from now on
+   * @returns what of the chain does not hold, as far as appending shows
    */
-  append(entries: readonly NewAuditRecord[], key?: AuditKey): Promise<void>;
+  append(entries: readonly NewAuditRecord[], key?: AuditKey): Promise<AuditHead['broken']>;
+  /**
+   * The first transaction of `work` that changes something appends these as well; where they cannot be appended, it changes
+   * nothing and `work` hears why. Nothing is appended where nothing changes.
+   */
+  along<T>(entries: readonly NewAuditRecord[], key: AuditKey | undefined, work: () => Promise<T>): Promise<T>;
+  /** Appends a record and takes it back at once. @throws what appending would */
+  tryOut(at: number, key?: AuditKey): Promise<void>;
   /**
    * Removes at most `limit` records from the beginning of the chain that are older than `before`, in their order up to the first
    * that is not, and keeps what is needed to verify the rest. Removes nothing where the chain does not hold.

@@ -26,7 +26,13 @@ async function addMailbox(address: string): Promise<void> {
 
 async function removeMailbox(address: string): Promise<void> {
   await bed.store.mailboxes.remove(address);
-  const audit = { record: () => Promise.resolve(), note: () => undefined, flush: () => Promise.resolve() };
+  const audit = {
+    record: () => Promise.resolve(),
+    note: () => undefined,
+    along: <T>(_: unknown, work: () => Promise<T>): Promise<T> => work(),
+    ready: () => Promise.resolve(),
+    flush: () => Promise.resolve(),
+  };
   await withdrawMailbox({ store: bed.store, clock: bed.clock, audit }, address);
 }
 

@@ -49,6 +49,12 @@ export async function openApiBed(): Promise<ApiBed> {
   const audit: Audit = {
     record: (entry) => Promise.resolve(void audited.push(entry)),
     note: (entry) => void audited.push(entry),
+    along: async (entry, work) => {
+      const result = await work();
+      if (result !== false) audited.push(entry);
+      return result;
+    },
+    ready: () => Promise.resolve(),
     flush: () => Promise.resolve(),
   };
   await addMailboxes(store, clock.now());

@@ -142,6 +142,16 @@ export class FakeAudit implements Audit {
     this.#waiting = this.#waiting.filter(({ type }) => type !== entry.type);
   }
 
+  async along<T>(entry: AuditEntry, work: () => Promise<T>): Promise<T> {
+    const result = await work();
+    if (result !== false) this.note(entry);
+    return result;
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
+  }
+
   flush(): Promise<void> {
     return Promise.resolve();
   }

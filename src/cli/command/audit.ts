@@ -1,7 +1,7 @@
 /** `postern audit`: what happened, and proof that nobody changed the record of it. */
 import { printable } from '../../base/printable.ts';
 import { Command } from 'commander';
-import { type ChainState, verifyChain } from '../../audit/verify.ts';
+import { type ChainState, isForeign, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { withIsoTimes } from '../iso-times.ts';
@@ -57,8 +57,16 @@ function show(): Command {
           ...(options.until === undefined ? {} : { until: options.until }),
           ...(options.session === undefined ? {} : { sessionId: options.session }),
         });
-        const ordered = records.toReversed();
+        // Read after the records: what was written meanwhile is behind the head of before.
+        const head = await store.audit.head();
+        const ordered = records
+          .toReversed()
+          .map((record) => (isForeign(record, head) ? { ...record, foreign: true } : record));
         context.result(withIsoTimes(ordered), ordered.map(line));
+        if (ordered.some((record) => 'foreign' in record))
+          context.say(
+            'records marked NOT-FROM-POSTERN were put into the database by something else: postern audit verify',
+          );
         if (records.length === 0) context.say('no such record');
       });
     });
@@ -108,10 +116,19 @@ function remarks({ first, signature }: Extract<ChainState, { type: 'intact' }>):
   ];
 }
 
-function line({ seq, at, type, outcome, mailbox, sessionId, data }: AuditRecord): string {
+function line({ seq, at, type, outcome, mailbox, sessionId, data, ...more }: AuditRecord): string {
   const rest = Object.entries(data)
     .filter(([, value]) => value !== undefined && value !== null)
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  const words = [seq, new Date(at).toISOString(), type, outcome, mailbox ?? '-', sessionId ?? '-', ...rest];
+  const words = [
+    ...('foreign' in more ? ['NOT-FROM-POSTERN'] : []),
+    seq,
+    new Date(at).toISOString(),
+    type,
+    outcome,
+    mailbox ?? '-',
+    sessionId ?? '-',
+    ...rest,
+  ];
   return printable(words.join(' '));
 }

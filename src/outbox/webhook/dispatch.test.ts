@@ -215,6 +215,8 @@ test('A38: a webhook ends with its API key, and tells only of mailboxes that key
   const audit = {
     record: (entry: AuditEntry) => Promise.resolve(void audited.push(entry)),
     note: (entry: AuditEntry) => void audited.push(entry),
+    along: <T>(_: AuditEntry, work: () => Promise<T>): Promise<T> => work(),
+    ready: () => Promise.resolve(),
     flush: () => Promise.resolve(),
   };
   const deps = { store, vault, clock, audit };

@@ -40,17 +40,23 @@ export const apiError = errorTable({
     kind: 'limit',
     hint: 'send each large attachment ahead: POST /v1/uploads?filename=NAME, its octets as body, then "attachments": [{"upload": "ID"}]; or the finished message as body of POST /v1/messages with Content-Type: message/rfc822',
   },
+  'api.unrecorded': {
+    kind: 'later',
+    hint: 'changes are refused while the audit log cannot be written: the operator sees why in the warnings of /readyz and with postern check; send the request again then',
+  },
 });
 
 /** What an act says of itself, as a failure of the API. */
 export function ofAct(error: PosternError): PosternError {
-  const { message, detail } = error;
+  const { message, detail, hint } = error;
   if (isError(error, 'admin.not-found')) return apiError('api.not-found', message, { detail });
   if (isError(error, 'admin.forbidden')) return apiError('api.forbidden', message, { detail });
   if (isError(error, 'admin.too-many-webhooks')) return apiError('api.too-many-webhooks', message, { detail });
+  if (isError(error, 'admin.unrecorded'))
+    return apiError('api.unrecorded', message, { cause: error, ...(hint === '' ? {} : { hint }) });
   if (!isError(error, 'admin.input')) return error;
-  const hint = 'violations names each wrong field; GET /openapi.json describes all of them';
-  return apiError('api.request', message, { detail, ...('violations' in detail ? { hint } : {}) });
+  const names = 'violations names each wrong field; GET /openapi.json describes all of them';
+  return apiError('api.request', message, { detail, ...('violations' in detail ? { hint: names } : {}) });
 }
 
 /** What a schema found wrong, as one failure that names each field. */

@@ -1,36 +1,35 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
-import { headState, withMac } from '../audit-head.ts';
+import { type Kysely, sql } from 'kysely';
+import { along } from '../along.ts';
+import { appendRecords, lockHead, setHead } from '../audit-append.ts';
+import { headState } from '../audit-head.ts';
 import type { Engine } from '../engine.ts';
 import { hashOf } from '../chain.ts';
 import { storeError } from '../errors.ts';
 import { AUDIT_HEAD, AUDIT_START, auditFact } from '../migrations.ts';
 import type { AuditRow, Schema } from '../schema.ts';
-import type { AuditHead, AuditKey, AuditRecord, AuditTable, ChainLink, NewAuditRecord } from '../types.ts';
+import type { AuditHead, AuditRecord, AuditTable, ChainLink, NewAuditRecord } from '../types.ts';
+import { isAnythingBefore } from './audit-foreign.ts';
 import { fromJson } from './json.ts';
 
 export function auditTable(engine: Engine): AuditTable {
   const { read, write } = engine;
   return {
     append: (entries, key) =>
-      write(undefined, async (trx) => {
-        const [first] = entries;
-        if (!first) return { result: undefined, changed: false };
-        const head = await lockHead(engine, trx);
-        const { says, ...kept } = judged(head, key);
-        const rows = chained(head, says === undefined ? entries : [{ ...says, at: first.at }, ...entries]);
-        for (let from = 0; from < rows.length; from += ROWS) {
-          await trx
-            .insertInto('audit')
-            .values(rows.slice(from, from + ROWS))
-            .execute();
-        }
-        const { seq, hash } = rows.at(-1)!;
-        await setHead(trx, { seq, hash, ...kept }, key);
-        return { result: undefined, changed: false };
+      write(undefined, async (trx) => ({
+        result: await appendRecords(engine.name, trx, entries, key),
+        changed: false,
+      })),
+    along: (entries, key, work) => along.run({ entries, key, recorded: false }, work),
+    tryOut: (at, key) =>
+      write<void>(undefined, async (trx) => {
+        await appendRecords(engine.name, trx, [{ ...TRIAL, at }], key);
+        throw TRIED;
+      }).catch((error: unknown) => {
+        if (error !== TRIED) throw error;
       }),
     forget: (before, limit, key) =>
       write(undefined, async (trx) => {
-        const head = await lockHead(engine, trx);
+        const head = await lockHead(engine.name, trx);
         const nothing = (intact: boolean) => ({ result: { forgotten: 0, intact }, changed: false });
         const state = headState(head, key);
         if (state !== 'signed') return nothing(state !== 'forged');
@@ -41,7 +40,7 @@ export function auditTable(engine: Engine): AuditTable {
         const anchor = old.at(-1);
         if (!anchor) return nothing(true);
         // What does not hold is evidence, however old it is.
-        if (head.broken || !follows(from, old)) return nothing(false);
+        if (head.broken || !follows(from, old) || (await isAnythingBefore(trx, from))) return nothing(false);
         await trx.deleteFrom('audit').where('seq', '<=', anchor.seq).execute();
         await setHead(trx, { ...head, anchor: { seq: anchor.seq, hash: anchor.hash } }, key);
         return { result: { forgotten: old.length, intact: true }, changed: false };
@@ -62,6 +61,16 @@ export function auditTable(engine: Engine): AuditTable {
       }),
   };
 }
+
+/** Never stays: its transaction is rolled back, by throwing this. */
+const TRIED = storeError('store.conflict', 'a trial of the audit log was rolled back');
+const TRIAL: Omit<NewAuditRecord, 'at'> = {
+  type: 'audit.trial',
+  outcome: 'ok',
+  sessionId: undefined,
+  mailbox: undefined,
+  data: {},
+};
 
 async function after(db: Kysely<Schema>, seq: number, limit: number): Promise<AuditRecord[]> {
   const rows = await db.selectFrom('audit').selectAll().where('seq', '>', seq).orderBy('seq').limit(limit).execute();
@@ -93,46 +102,6 @@ function fact({ name: engine }: Engine, name: 'appPasswordId' | 'remoteAddress')
   return sql<string | null>`${sql.raw(auditFact(engine, name))}`;
 }
 
-type Says = Omit<NewAuditRecord, 'at'>;
-
-/** What goes on from this head: its facts, and a record about a signature that was not there or not right. */
-function judged(
-  head: AuditHead,
-  key: AuditKey | undefined,
-): Pick<AuditHead, 'anchor' | 'broken'> & { readonly says: Says | undefined } {
-  const kept = { ...(head.anchor && { anchor: head.anchor }), ...(head.broken && { broken: head.broken }) };
-  const state = key === undefined ? 'signed' : headState(head, key);
-  if (state === 'signed' || state === 'new') return { ...kept, says: undefined };
-  const data = { records: head.seq, head: head.hash };
-  if (state === 'unsigned') return { ...kept, says: says('audit.signed', 'ok', data) };
-  const broken = kept.broken ?? { seq: head.seq, reason: 'the head was changed by something that is not Postern' };
-  return { ...kept, broken, says: says('audit.broken', 'failed', { ...data, reason: broken.reason }) };
-}
-
-function says(type: string, outcome: 'ok' | 'failed', data: Says['data']): Says {
-  return { type, outcome, sessionId: undefined, mailbox: undefined, data };
-}
-
-function chained(head: ChainLink, entries: readonly NewAuditRecord[]): AuditRow[] {
-  let { seq, hash } = head;
-  return entries.map((entry): AuditRow => {
-    const record = { ...entry, seq: seq + 1, previous: hash };
-    hash = hashOf(record);
-    seq = record.seq;
-    return {
-      seq,
-      at: record.at,
-      type: record.type,
-      outcome: record.outcome,
-      session_id: record.sessionId ?? null,
-      mailbox: record.mailbox ?? null,
-      data: JSON.stringify(record.data),
-      previous: record.previous,
-      hash,
-    };
-  });
-}
-
 /** Whether these records are the next ones after a link, each unaltered. */
 function follows(from: ChainLink, records: readonly AuditRecord[]): boolean {
   let { seq, hash } = from;
@@ -141,23 +110,6 @@ function follows(from: ChainLink, records: readonly AuditRecord[]): boolean {
     ({ seq, hash } = record);
   }
   return true;
-}
-
-async function setHead(trx: Transaction<Schema>, head: AuditHead, key: AuditKey | undefined): Promise<void> {
-  const { mac: _, ...facts } = head;
-  const value = JSON.stringify(key === undefined ? facts : withMac(facts, key));
-  await trx.updateTable('settings').set({ value }).where('name', '=', AUDIT_HEAD).execute();
-}
-
-/** Rows per statement: few statements, and far below the 32,766 parameters SQLite allows and PostgreSQL's 65,535. */
-const ROWS = 100;
-
-/** The chain's end, locked: one appender at a time across all processes. SQLite's transaction already holds the one lock. */
-async function lockHead(engine: Engine, trx: Transaction<Schema>): Promise<AuditHead> {
-  const query = trx.selectFrom('settings').select('value').where('name', '=', AUDIT_HEAD);
-  const row = await (engine.name === 'postgres' ? query.forUpdate() : query).executeTakeFirst();
-  if (!row) throw storeError('store.damaged', 'the end of the audit chain is missing from the settings');
-  return fromJson(row.value, 'settings.audit.head');
 }
 
 function record(row: AuditRow): AuditRecord {
