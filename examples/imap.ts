@@ -11,7 +11,7 @@ import { decodeResponse, encodeInitial, encodeResponse, Secret, xoauth2Client } 
 
 const [address = '', host = 'outlook.office365.com', port = '993'] = process.argv.slice(2);
 
-// Valid for a few minutes at least, renewed if need be; so it is asked for anew before each sign-in.
+// Valid for a few minutes at least, renewed if need be; so it is asked for again before each sign-in.
 const { stdout } = await promisify(execFile)('postern', ['token', address, '--json']);
 const { accessToken, user } = JSON.parse(stdout) as { accessToken: string; user: string };
 const xoauth2 = xoauth2Client({ user, token: new Secret(accessToken) });

@@ -138,7 +138,7 @@ export async function judge({ pattern, flags }: Pick<Expression, 'pattern' | 'fl
   }
 }
 
-/** The expressions found linear before: analysing all of them anew takes a minute. */
+/** The expressions found linear before: analysing all of them again takes a minute. */
 export function knownLinear(): ReadonlySet<string> {
   return new Set(JSON.parse(readFileSync(KNOWN, 'utf8')) as readonly string[]);
 }

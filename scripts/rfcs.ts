@@ -180,6 +180,7 @@ const TITLES: Readonly<Record<number, string>> = {
   8032: 'EdDSA',
   8252: 'OAuth 2.0 for native apps',
   8305: 'Happy Eyeballs version 2',
+  8259: 'The JavaScript Object Notation (JSON) data interchange format',
   8314: 'Cleartext considered obsolete: TLS for mail',
   8375: 'The domain home.arpa',
   8410: 'Ed25519 and others in X.509',

@@ -119,7 +119,7 @@ export const NAMED: readonly NamedMutant[] = [
     becomes: '',
   },
   {
-    name: 'what was revoked is let in when it is read anew',
+    name: 'what was revoked is let in when it is read again',
     file: 'src/access/validity.ts',
     was: "if (revokedAt !== undefined) return 'revoked';",
     becomes: '',

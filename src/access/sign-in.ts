@@ -154,7 +154,7 @@ class SignInCheck implements SignIn {
     for (const watch of this.#watches) watch.stop();
   }
 
-  /** Reads everything anew and tells of app passwords that are gone. @throws store.unavailable */
+  /** Reads everything again and tells of app passwords that are gone. @throws store.unavailable */
   async load(): Promise<void> {
     this.#stale = true;
     this.#loading ??= this.#loadAll().finally(() => (this.#loading = undefined));

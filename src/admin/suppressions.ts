@@ -59,7 +59,7 @@ export const addSuppressions = act({
 
 export const removeSuppression = act({
   name: 'suppressions.remove',
-  summary: 'Let an address get mail again',
+  summary: 'Send to an address again',
   permission: 'suppressions:write',
   input: z.object({ address, mailbox }),
   scope: ({ mailbox }) => [mailbox],

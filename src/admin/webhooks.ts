@@ -156,7 +156,7 @@ export const removeWebhook = act({
 
 export const assignWebhook = act({
   name: 'webhooks.assign',
-  summary: 'Make a webhook over to another API key, and switch it on again',
+  summary: 'Give a webhook to another API key, and switch it on again',
   permission: 'api-keys:write',
   input: byId.extend({ key: text(60).meta({ description: 'id of the key' }) }),
   audits: 'api.changed',

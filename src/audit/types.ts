@@ -8,7 +8,7 @@ export const AUDIT_TYPES = {
   'token.requested': 'an access token was asked for: the first of a consent, or a renewal',
   'signin.local': 'a program signed in here, or was refused',
   'signin.upstream': 'Postern signed in at the provider for it',
-  'session.moved': 'an IMAP session went on in a new connection at the provider, signed in there anew',
+  'session.moved': 'an IMAP session went on in a new connection at the provider, signed in there again',
   'session.ended': 'a session of a program ended',
   'message.relayed':
     'mail passed to the provider while the program waited: from whom, to whom, how large; what the outbox takes has its own story',

@@ -1,4 +1,4 @@
-/** The chain proves itself: what was altered, cut off, written anew or removed in order. */
+/** The chain proves itself: what was altered, cut off, written again or removed in order. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
@@ -59,7 +59,7 @@ test('the chain tells where it was altered, cut, thinned or reordered', async ()
   }
 });
 
-test('an emptied chain is not mended by going on', async () => {
+test('an emptied chain is not repaired by going on', async () => {
   const path = join(folder, `${++files}.db`);
   const store = await openStore(`sqlite:${path}`);
   const audit = openAudit(store.audit, new ManualClock());
@@ -120,7 +120,7 @@ function rewrite(path: string, records: readonly AuditRecord[], head: object): v
   file.close();
 }
 
-test('S10: an end cut off with a head to match, and a chain written anew, are found', async () => {
+test('S10: an end cut off with a head to match, and a chain written again, are found', async () => {
   const reason = 'the head was changed by something that is not Postern';
   const tampering: Readonly<
     Record<string, (records: readonly AuditRecord[], head: AuditHead) => [AuditRecord[], object]>
@@ -129,9 +129,9 @@ test('S10: an end cut off with a head to match, and a chain written anew, are fo
       records.slice(0, 10),
       { seq: 10, hash: records[9]!.hash, mac },
     ],
-    'the chain written anew': (records, { seq, mac }) => {
-      const anew = rewritten(records.map((record) => ({ ...record, outcome: 'failed' as const })));
-      return [anew, { seq, hash: anew.at(-1)!.hash, mac }];
+    'the chain written again': (records, { seq, mac }) => {
+      const again = rewritten(records.map((record) => ({ ...record, outcome: 'failed' as const })));
+      return [again, { seq, hash: again.at(-1)!.hash, mac }];
     },
     'the beginning cut with an anchor to match': (records, head) => [
       records.slice(10),

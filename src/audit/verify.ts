@@ -33,7 +33,7 @@ function broken(seq: number, reason: string): Broken {
 
 /**
  * Checks every record in constant memory: altered, missing, reordered, and cut off at the end by the head kept apart, which the
- * key signs: so neither a cut with a head to match nor a chain written anew passes.
+ * key signs: so neither a cut with a head to match nor a chain written again passes.
  * What it cannot see is an old head put back together with the records of its time, and whether `unsigned` is an earlier
  * version's or a signature taken away where nothing remembers it; keep exports elsewhere.
  * @param key as given to {@link AuditTable.append}

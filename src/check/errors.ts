@@ -6,7 +6,7 @@ export const checkError = errorTable({
     kind: 'refused',
     hint: 'the sign-in works but the mailbox does not open; the server’s own words say why',
   },
-  'check.mailbox-busy': { kind: 'later', hint: 'the mail server asks to be left alone for a while' },
+  'check.mailbox-busy': { kind: 'later', hint: 'the mail server asks for fewer requests for a while' },
   'check.sender-refused': {
     kind: 'refused',
     hint: 'the sign-in works but sending does not; the server’s own words say why',

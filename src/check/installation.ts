@@ -74,7 +74,7 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
       cause:
         'an earlier version made the database, so what was removed from it does not give its space back to the disk',
       blame: 'operator',
-      remedy: [{ do: 'stop the server, then write the database anew', run: 'postern compact' }],
+      remedy: [{ do: 'stop the server, then rewrite the database', run: 'postern compact' }],
     },
   };
 }

@@ -191,7 +191,7 @@ async function describeHealth(
 function endText(cause: RiskCause, at: string): string {
   const moment = at.slice(0, 16).replace('T', ' ');
   return cause === 'renewal-failing'
-    ? `the token at hand ends at ${moment}, and may be refused before`
+    ? `the current token ends at ${moment}, and may be refused before`
     : `mail stops at ${moment}`;
 }
 

@@ -35,7 +35,7 @@ export async function obtainToken(
   return {
     token,
     found: {
-      says: `${fresh ? `renewed in ${clock.now() - startedAt} ms` : 'at hand'}, good for ${minutes} minutes`,
+      says: `${fresh ? `renewed in ${clock.now() - startedAt} ms` : 'the current one'}, good for ${minutes} minutes`,
       facts: { expiresAt: new Date(token.expiresAt).toISOString(), renewed: fresh },
     },
   };

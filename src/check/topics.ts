@@ -56,7 +56,7 @@ export const topics: readonly Topic[] = [
     text: [
       'A lost device or a leaked app password: revoke that app password. Its sessions end at once, everything else goes on.',
       'A mailbox that is being misused: suspend it; programs and the outbox get no tokens, and open sessions end. Then change the account’s password and withdraw the consent at the provider.',
-      'The machine itself: stop Postern, withdraw the application’s consents at the provider (Microsoft: Entra ID > Enterprise applications > Permissions), replace its client secret or certificate, and set Postern up anew. Tokens on the stolen disk are sealed; whoever also has the key can use them until they are withdrawn.',
+      'The machine itself: stop Postern, withdraw the application’s consents at the provider (Microsoft: Entra ID > Enterprise applications > Permissions), replace its client secret or certificate, and set Postern up again. Tokens on the stolen disk are sealed; whoever also has the key can use them until they are withdrawn.',
       'What was done meanwhile is in the audit log; verify it before you rely on it.',
     ],
     commands: [

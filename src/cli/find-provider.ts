@@ -27,7 +27,7 @@ export async function discoverAddress(
   }
 }
 
-/** What an application needs to be told of the best candidate. */
+/** What an application has to know of the best candidate. */
 export interface FoundProvider {
   readonly preset: string;
   /** Microsoft: the address’s own domain, which stands for the directory it is verified in. */

@@ -73,7 +73,7 @@ async function passwordOf(context: Context, config: EmailProxyConfig, options: O
   );
   if (!helps || plan === true || context.json || !process.stdin.isTTY) return undefined;
   context.say('the old proxy sealed its consents with the password that your mail program uses there');
-  const typed = await readSecret(undefined, 'that password, or nothing to consent anew');
+  const typed = await readSecret(undefined, 'that password, or nothing to consent again');
   return typed.reveal() === '' ? undefined : typed;
 }
 

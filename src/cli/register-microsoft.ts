@@ -16,7 +16,7 @@ export function microsoft(): Command {
   const command = new Command('microsoft')
     .description('Microsoft 365 and Outlook.com: the least registration in Entra, and the Exchange side')
     .option('--name <text>', 'name of the application in the directory', 'Postern')
-    .option('--application <name>', 'what Postern shall call it', 'work')
+    .option('--application <name>', 'its name in Postern', 'work')
     .option(
       '--flow <way>',
       'browser (default), device, or without a person: app-only (a certificate), client-secret, certificate, federated, managed-identity',

@@ -96,7 +96,7 @@ async function ofSameDomain(
   return all.filter(({ id }) => ids.has(id));
 }
 
-/** Options given anew count, so that a wrong one is corrected by saying it again. */
+/** Options given again count, so that a wrong one is corrected by saying it again. */
 async function updated(
   context: Context,
   instance: Instance,

@@ -62,7 +62,7 @@ const LOGOUT = `${TAG} LOGOUT\r\n`;
 /** Of a tag's end, in octets: an answer to it that was not caused by our command would have to be guessed. */
 const UNGUESSABLE = 9;
 /** One for all: an error with its stack costs more than the rest of what it takes to rest. */
-const TAKEN = upstreamError('gateway.provider-unreachable', 'the session rests no more');
+const TAKEN = upstreamError('gateway.provider-unreachable', 'the session is not kept any longer');
 
 export class ReusableSessions {
   readonly #options: ReuseOptions;

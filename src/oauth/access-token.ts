@@ -18,7 +18,7 @@ const ROLES: Partial<Record<Protocol, string>> = {
 };
 
 /**
- * @param needs the protocols the token shall serve, and whether it speaks for an application instead of a person
+ * @param needs the protocols the token is to serve, and whether it speaks for an application instead of a person
  * @throws oauth.wrong-audience, oauth.role-missing, oauth.scope-missing
  */
 export function checkAccessToken(

@@ -15,7 +15,7 @@ import { resolveProvider } from './provider.ts';
 export type ClientCredential =
   | { readonly type: 'secret'; readonly secret: Secret }
   | { readonly type: 'certificate'; readonly certificatePem: string; readonly privateKey: Secret }
-  /** The file holds a JWT another identity provider wrote; read anew for every request because it is replaced in place. */
+  /** The file holds a JWT another identity provider wrote; read again for every request because it is replaced in place. */
   | { readonly type: 'federated'; readonly assertionFile: string }
   | { readonly type: 'managed-identity'; readonly clientId?: string }
   /** Google's key for a service account that may act for the people of its Workspace (domain-wide delegation). */

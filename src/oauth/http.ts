@@ -86,7 +86,7 @@ function unreachable(target: URL, cause: unknown, timeoutMs: number | undefined)
     detail: { url: withoutQuery(target), reason: why },
     cause,
     ...(CERTIFICATE.test(why)
-      ? { hint: 'the certificate is not trusted: give its CA with the application’s ca setting, or mend the clock' }
+      ? { hint: 'the certificate is not trusted: give its CA with the application’s ca setting, or correct the clock' }
       : {}),
   });
 }

@@ -179,7 +179,7 @@ describe('the duty of renewal', () => {
     assert.equal((await store.grants.find(asked.id))?.state.type, 'active');
   });
 
-  test('what a person must mend is not tried again, what an operator must mend is tried when he mended something', async () => {
+  test('what a person must correct is not tried again, what an operator must correct is tried when something was corrected', async () => {
     const [revoked, broken] = [
       await provider.addGrant({ expiresAt: clock.now() - 1, obtainedAt: clock.now() - HOUR }),
       await provider.addGrant({ expiresAt: clock.now() + HOUR }),

@@ -219,14 +219,14 @@ class Duty implements RenewalDuty {
     // At the start too: the clock may have been set while nobody was running.
     if (jump !== 0 || this.rounds === 0) {
       const which = { type: 'renewed-after', time: now + CLOCK_TOLERANCE_MS } as const;
-      const doubtful = await store.grants.hasten(now, which);
+      const doubtful = await store.grants.makeDue(now, which);
       if (doubtful > 0) log.warn({ grants: doubtful }, 'tokens are dated in the future; they are renewed now');
       // What is due later than its token ends, and later than any pause lasts, was put off by a clock that ran ahead.
       const ids = (await store.grants.overview()).flatMap((grant) => (isTooLate(grant, now) ? [grant.id] : []));
       if (ids.length > 0) {
         log.warn({ grants: ids.length }, 'renewals were put off by a clock that ran ahead; they are due now');
         for (let at = 0; at < ids.length; at += AT_ONCE)
-          await store.grants.hasten(now, { type: 'these', ids: ids.slice(at, at + AT_ONCE) });
+          await store.grants.makeDue(now, { type: 'these', ids: ids.slice(at, at + AT_ONCE) });
       }
     }
     if (jump === 0) return;
@@ -246,7 +246,7 @@ class Duty implements RenewalDuty {
       applications = await store.applications.list();
       // Whatever was set up better now is tried at once: a new credential, another tenant.
       for (const { id } of changed ? applications : []) {
-        await store.grants.hasten(clock.now(), { type: 'failing', applicationId: id });
+        await store.grants.makeDue(clock.now(), { type: 'failing', applicationId: id });
       }
     } catch (error) {
       this.#applications = changed ? 'changed' : 'unknown';

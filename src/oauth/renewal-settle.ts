@@ -31,7 +31,7 @@ export async function settleFailure(
   const since = before.state.type === 'needs-consent' ? before.state.since : now;
   const plan = afterFailure(grant, error, providerCode(error), now);
   const state: GrantState =
-    // An app-only grant has no consent to renew, and what an administrator mends works again by itself.
+    // An app-only grant has no consent to renew, and what an administrator corrects works again by itself.
     needsOwner(error) && !isAppOnly(grant.flow)
       ? {
           type: 'needs-consent',

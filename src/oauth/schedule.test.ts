@@ -47,12 +47,12 @@ test('a grant is kept alive however long its access tokens live', () => {
   assert.equal(renewByDutyAt('g', lifetime, { endsAt: now + 10 * DAY }), now + 5 * DAY);
 });
 
-test('what passes is tried again within minutes, what is to be mended within the hour, consent never', () => {
+test('what passes is tried again within minutes, what is to be corrected within the hour, consent never', () => {
   for (const attempts of [0, 1, 5, 50]) {
     const passing = retryByDutyAt({ code: 'c', kind: 'later', retryAt: undefined }, attempts, now)! - now;
-    const mending = retryByDutyAt({ code: 'c', kind: 'misuse', retryAt: undefined }, attempts, now)! - now;
+    const correcting = retryByDutyAt({ code: 'c', kind: 'misuse', retryAt: undefined }, attempts, now)! - now;
     assert.ok(passing >= 15_000 && passing <= 10 * MINUTE, String(passing));
-    assert.ok(mending >= 2.5 * MINUTE && mending <= HOUR, String(mending));
+    assert.ok(correcting >= 2.5 * MINUTE && correcting <= HOUR, String(correcting));
   }
   const retryAt = new Date(now + 45 * MINUTE);
   assert.equal(retryByDutyAt({ code: 'c', kind: 'later', retryAt }, 0, now), retryAt.getTime());

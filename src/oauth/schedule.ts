@@ -55,7 +55,7 @@ export function isFromTheFuture({ obtainedAt }: Pick<Lifetime, 'obtainedAt'>, no
 export const CLOCK_TOLERANCE_MS = 5 * 60_000;
 
 /**
- * When the duty tries again after a failure: what passes by itself within minutes, what somebody has to mend within the hour;
+ * When the duty tries again after a failure: what passes by itself within minutes, what somebody has to correct within the hour;
  * undefined when only the account's owner can help, and nobody may lift what stands in the way. The provider's own word (Retry-After) counts where it is later.
  */
 export function retryByDutyAt(
@@ -64,7 +64,7 @@ export function retryByDutyAt(
   now: number,
 ): number | undefined {
   if (needsOwner(error) && error.detail?.['mayBeLifted'] !== true) return undefined;
-  const pause = backoffMs(attempts, error.kind === 'later' ? PASSING : MENDING);
+  const pause = backoffMs(attempts, error.kind === 'later' ? PASSING : CORRECTING);
   return Math.max(now + pause, error.retryAt?.getTime() ?? 0);
 }
 
@@ -74,7 +74,7 @@ export function needsOwner(error: Pick<PosternError, 'code' | 'kind'>): boolean 
 }
 
 const PASSING = { baseMs: 30_000, maxMs: 10 * 60_000 };
-const MENDING = { baseMs: 5 * 60_000, maxMs: 60 * 60_000 };
+const CORRECTING = { baseMs: 5 * 60_000, maxMs: 60 * 60_000 };
 
 /** A number in [0, width) from grant and token alone (FNV-1a). */
 function spread(grantId: string, obtainedAt: number, width: number): number {

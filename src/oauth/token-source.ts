@@ -146,7 +146,7 @@ class CachingTokenSource implements OpenedTokenSource {
       const grant = await this.#grant(mailbox.grantId);
       return grant && (await this.#application(grant.applicationId)).name;
     } catch (error) {
-      this.#deps.log.debug({ code: asError(error).code }, 'the application of a mailbox cannot be told');
+      this.#deps.log.debug({ code: asError(error).code }, 'the application of a mailbox is not known');
       return undefined;
     }
   }

@@ -26,7 +26,7 @@ export interface Changed {
   readonly application: Application;
   /** Names of what is different now. */
   readonly fields: readonly string[];
-  /** Whose consents were given to the client or organisation of before, so that they cannot be renewed any more. */
+  /** Whose consents were given to the previous client or organisation, so that they cannot be renewed any more. */
   readonly consentsLost: readonly Mailbox[];
 }
 

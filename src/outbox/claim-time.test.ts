@@ -97,7 +97,7 @@ test('K36: a process that is started again goes on by the time of the machine, a
   assert.equal(await accept(clock), true);
   clock.jump(-DAY);
   assert.equal(await accept(clock), true);
-  // The machine is started again, its time since then begins anew.
+  // The machine is started again, its time since then begins again.
   const booted = new (class extends ManualClock {
     override uptime(): number {
       return this.now() - clock.now();

@@ -1,4 +1,4 @@
-/** What is read of a header, refused of it, and written anew. */
+/** What is read of a header, refused of it, and written again. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';

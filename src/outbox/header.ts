@@ -30,7 +30,7 @@ export interface HeaderOptions {
   readonly reporter?: string | undefined;
   /** Whether `From` and `Sender` may name an address; undefined: they were checked before. */
   readonly mayBe?: ((address: string) => boolean) | undefined;
-  /** The original author may stay when somebody who may sends it anew (`Resent-From`). */
+  /** The original author may stay when somebody who may sends it again (`Resent-From`). */
   readonly mayResend?: boolean | undefined;
   /** Display name of a From that is added. */
   readonly authorName?: string | undefined;

@@ -101,7 +101,7 @@ export interface Outbox {
   /** These give the message afterwards. @throws outbox.not-found, outbox.too-late */
   cancel(id: string, by: string): Promise<OutboxMessage>;
   hold(id: string, by: string, reason: string): Promise<OutboxMessage>;
-  /** Back into the queue, due now; also a failed message, whose deadline starts anew. */
+  /** Back into the queue, due now; also a failed message, whose deadline starts again. */
   retry(id: string, by: string): Promise<OutboxMessage>;
   /** Other octets or recipients are judged as if they came now. @throws as accept */
   edit(id: string, by: string, change: Edit): Promise<OutboxMessage>;

@@ -77,7 +77,7 @@ export interface Sandbox {
   /** The authority's certificate, which every TLS endpoint here chains to. */
   readonly caPem: string;
   readonly caPath: string;
-  /** The pair its own servers use, valid for localhost, 127.0.0.1 and ::1; for a server of yours that shall chain to the same CA. */
+  /** The pair its own servers use, valid for localhost, 127.0.0.1 and ::1; for a server of yours that chains to the same CA. */
   readonly serverCertificate: { readonly cert: string; readonly key: string };
   readonly clients: SandboxClients;
   /** IMAP and POP3 with TLS from the first byte, SMTP with STARTTLS, as Exchange Online. */

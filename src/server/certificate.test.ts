@@ -66,7 +66,7 @@ function configIn(t: TestContext, hostname: string): Config {
   return { ...readConfig(homeOf({}, folder), {}), hostname };
 }
 
-test('P23: every address that something listens on is in the certificate, which is made anew when they change', async (t) => {
+test('P23: every address that something listens on is in the certificate, which is made again when they change', async (t) => {
   const clock = new ManualClock();
   const config = configIn(t, 'mail.example.com');
   const files = await certificateFiles(config, clock);

@@ -106,7 +106,7 @@ export function certificateNames(
   return [...new Set(['localhost', hostname ?? machineName(), '127.0.0.1', '::1', ...addresses])];
 }
 
-/** Whole, for these names, and far from its end. What is not is made anew: it is ours. */
+/** Whole, for these names, and far from its end. What is not is made again: it is ours. */
 function isFresh(files: CertificateFiles, names: readonly string[], now: number): boolean {
   try {
     const { leaf, until } = checkPair(readCertificate(files));

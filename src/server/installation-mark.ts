@@ -1,6 +1,6 @@
 /**
  * What an installation remembers of its database beside it, so that a database that is missing, empty or another one is told
- * instead of being begun anew: an empty database answers every program "wrong password".
+ * instead of being begun again: an empty database answers every program "wrong password".
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';

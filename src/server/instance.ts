@@ -231,7 +231,7 @@ function keyMissing(config: Config, path: string): PosternError {
     {
       hint: elsewhere
         ? `there is a key file ${usual}: correct key.path in postern.yaml, or leave it out`
-        : `restore the key file from your backup to ${path} (mode 600), or correct key.path in postern.yaml; without it the consents in this database are lost, and to begin anew its file has to be moved away: docs/backup.md`,
+        : `restore the key file from your backup to ${path} (mode 600), or correct key.path in postern.yaml; without it the consents in this database are lost, and to begin again its file has to be moved away: docs/backup.md`,
       detail: { path, ...(elsewhere ? { found: usual } : {}) },
     },
   );

@@ -22,7 +22,7 @@ const STANDARD_ERROR = 2;
 
 /**
  * Standard error by its descriptor: Node's own stream of it ends for good at the first failure, although a disk gets room again,
- * and hands the failure to whoever wrote. A pipe is opened anew for this process alone, so that a reader that has stopped
+ * and hands the failure to whoever wrote. A pipe is opened again for this process alone, so that a reader that has stopped
  * reading (`| less`) holds up nobody.
  */
 export function standardError(): Outlet {

@@ -37,7 +37,7 @@ const scopeList = z
   .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'a scope is one word (RFC 6749 §3.3)'))
   .min(1);
 
-/** What the preset does not know, or what shall differ from it. */
+/** What the preset does not know, or what differs from it. */
 export const applicationSettings = z.strictObject({
   /** Microsoft: `https://login…/tenant`. Elsewhere the same as `issuer`. */
   authority: httpsUrl.optional(),

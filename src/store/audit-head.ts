@@ -1,6 +1,6 @@
 /**
  * The end of the audit chain as it is kept apart from the records. A key that is not in the database signs it, so that somebody
- * who owns the database can neither cut the chain nor write it anew without being seen. An old head that was put back together
+ * who owns the database can neither cut the chain nor write it again without being seen. An old head that was put back together
  * with the records of its time cannot be told; exports kept elsewhere tell it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';

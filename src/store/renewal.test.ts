@@ -83,21 +83,21 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       assert.equal((await store.grants.claimDue({ ...claim, now: 2000, until: 3000, limit: 9 })).length, 3);
     });
 
-    test('keeps what renewal knows beside the tokens, and hastens by it', async () => {
+    test('keeps what renewal knows beside the tokens, and makes due by it', async () => {
       const { id, applicationId } = await grantOf({ tokens: Uint8Array.of(1) });
       const renewal = { consentedAt: 1, renewedAt: 50 };
       const failing = { since: 60, attempts: 2, code: 'oauth.misconfigured', kind: 'misuse', reason: 'r', hint: 'h' };
       await store.grants.update(id, 0, { renewAt: 9000, renewal });
-      assert.equal(await store.grants.hasten(10, { type: 'failing', applicationId }), 0);
-      assert.equal(await store.grants.hasten(10, { type: 'renewed-after', time: 1_000_000 }), 0);
+      assert.equal(await store.grants.makeDue(10, { type: 'failing', applicationId }), 0);
+      assert.equal(await store.grants.makeDue(10, { type: 'renewed-after', time: 1_000_000 }), 0);
       await store.grants.update(id, 1, { renewal: { ...renewal, failing } });
       const seen = (await store.grants.overview()).find((row) => row.id === id);
       assert.ok(seen && !('tokens' in seen));
       assert.deepEqual([seen.renewAt, seen.renewal?.failing], [9000, failing]);
-      assert.equal(await store.grants.hasten(10, { type: 'failing', applicationId }), 1);
+      assert.equal(await store.grants.makeDue(10, { type: 'failing', applicationId }), 1);
       assert.equal(await store.grants.nextDue([applicationId]), 10);
       await store.grants.update(id, 2, { renewAt: 9000, renewal: { ...renewal, renewedAt: 2_000_000 } });
-      assert.ok((await store.grants.hasten(20, { type: 'renewed-after', time: 1_000_000 })) >= 1);
+      assert.ok((await store.grants.makeDue(20, { type: 'renewed-after', time: 1_000_000 })) >= 1);
       await store.grants.update(id, 3, { renewAt: undefined });
       assert.equal(await store.grants.nextDue([applicationId]), undefined);
       assert.equal((await store.grants.find(id))?.renewal?.renewedAt, 2_000_000);

@@ -178,7 +178,7 @@ function createPrivately(path: string): void {
 /**
  * Pages of the log before they are copied into the file: 16 MB instead of 4, on a small disk less (room.ts). Pages that change
  * again and again are copied less often, which makes taking mail in a tenth faster; reading 16 MB again after a crash takes a few
- * hundredths of a second. A log that grew beyond that is cut back when it begins anew.
+ * hundredths of a second. A log that grew beyond that is cut back when it begins again.
  */
 function logSize(path: string): string {
   if (path === ':memory:') return '';

@@ -258,7 +258,7 @@ export interface GrantTable {
   /** The earliest `renewAt` of these applications' grants. */
   nextDue(applicationIds: readonly string[]): Promise<number | undefined>;
   /** Makes grants due at `at` that are to be renewed later than that; says how many. Watchers are not told. */
-  hasten(
+  makeDue(
     at: number,
     which:
       | { readonly type: 'failing'; readonly applicationId: string }
@@ -354,7 +354,7 @@ export interface SpaceTable {
   damage(octets: number): Promise<string | undefined>;
   /** Gives back about so many octets now; the file gets shorter at the next checkpoint. @returns how many, 0 where it cannot */
   release(octets: number): Promise<number>;
-  /** Writes the file anew without free space. Takes long, keeps writers away, and needs as much room again. @throws store.full */
+  /** Writes the file again without free space. Takes long, keeps writers away, and needs as much room again. @throws store.full */
   compact(): Promise<Space>;
 }
 

@@ -96,7 +96,7 @@ export const LOADS: Readonly<Record<string, Load>> = {
   'S13: connections that say nothing': ({ imap }, count, stop) => together(count, imap, stop, () => Promise.resolve()),
 };
 
-/** Runs a load while a program signs in anew and is in a session, and watches memory. */
+/** Runs a load while a program signs in again and is in a session, and watches memory. */
 export async function underLoad(name: string, target: Target, connections: number, ms: number): Promise<LoadResult> {
   const stop = new AbortController();
   const load = LOADS[name]!(target, connections, stop.signal);

@@ -137,7 +137,7 @@ export async function mixedSoak(options: {
   }
 }
 
-/** One hostile load after the other in an order that is drawn anew each time round. */
+/** One hostile load after the other in an order that is drawn again each time round. */
 async function hostility(
   { serving: { door, pid }, outboxPassword, random, stop }: Day,
   { hostile, hostileMs, onProgress }: Parameters<typeof mixedSoak>[0],

@@ -37,7 +37,7 @@ const start = (imap: string): readonly string[] =>
     ' ',
   );
 
-test('N11: an init that stopped at the sign-in goes on with the same application, corrected by what is said anew', async () => {
+test('N11: an init that stopped at the sign-in goes on with the same application, corrected by what is said again', async () => {
   const { host, port } = sandbox.mail.imap;
   for (const imap of ['localhost:1/implicit', `${host}:${port}/implicit`, `${host}:${port}/implicit`]) {
     // Nothing is pasted: standard input is at its end.
@@ -73,7 +73,7 @@ test('N11: an address at Google is not sent to the Microsoft application, by ini
   assert.equal((await providers()).length, 1);
 });
 
-test('K26: three at once all end well, and an empty key file without a database is made anew', async () => {
+test('K26: three at once all end well, and an empty key file without a database is made again', async () => {
   const together = join(folder.path, 'together');
   const init = (where: string): Promise<Finished> =>
     desk.postern(where, ['init', '--no-mailbox', '--yes'], { env: OFFLINE });

@@ -84,7 +84,7 @@ test('what Graph would send to others than the envelope names does not go this w
   assert.match(outcome.reply.text, /dave@fabrikam\.test is not to get this message/);
 });
 
-test('A21: what is sent anew to one is not sent to its first addressees again', async () => {
+test('A21: what is sent again to one is not sent to its first addressees again', async () => {
   const before = sandbox.mailStore.outside.length;
   const resent = `From: ${ALICE}\r\nResent-From: ${ALICE}\r\nResent-To: ${BOB}\r\nTo: victim@fabrikam.test\r\n\r\nhi\r\n`;
   const outcome = await send(resent);

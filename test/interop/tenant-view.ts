@@ -35,7 +35,7 @@ export function imapView(server: SandboxFacts['tenant']['imap'], caPem: string, 
   };
   const inFolder = async <T>(address: string, folder: string, work: (box: ImapFlow) => Promise<T>): Promise<T> => {
     const box = await open(address);
-    // Selected anew each time, so that what other sessions did is seen.
+    // Selected again each time, so that what other sessions did is seen.
     const lock = await box.getMailboxLock(folder);
     try {
       await box.noop();

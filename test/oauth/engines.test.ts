@@ -91,7 +91,7 @@ describe('token engines', () => {
         assert.deepEqual([assertion?.payload['aud']].flat(), [bed.server.endpoints.token]);
       });
 
-      test('a federated assertion is read from its file anew each time', async () => {
+      test('a federated assertion is read from its file again each time', async () => {
         const file = join(folder, `${kind}.jwt`);
         const key = await importPKCS8(bed.certificate.keyPem, 'PS256');
         const id = bed.server.clients.certificate.id;

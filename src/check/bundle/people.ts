@@ -1,6 +1,6 @@
 /** Putting other names in the place of mailbox addresses, in time by the length of the text. */
 
-/** @param names address in lower case, or as people write it → what shall stand for it */
+/** @param names address in lower case, or as people write it → what replaces it */
 export function pseudonymizer(names: ReadonlyMap<string, string>): (text: string) => string {
   /** Domain → length of the local part, longest first → local part → name. */
   const domains = new Map<string, Map<number, Map<string, string>>>();

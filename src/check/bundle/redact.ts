@@ -9,7 +9,7 @@ import { hashedFinder } from './hashed.ts';
 import { pseudonymizer } from './people.ts';
 
 /**
- * @param names what shall stand for addresses; empty keeps them
+ * @param names what replaces addresses; empty keeps them
  * @param isHashed tells an app password, or an API key without its prefix, of which the installation keeps a keyed hash only
  */
 export function redactor(

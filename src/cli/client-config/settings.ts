@@ -68,7 +68,7 @@ function doorOf(
       const found = can.includes(wanted) ? group.find((one) => offers(one, wanted)) : undefined;
       if (!found) continue;
       if (found.port === 0) {
-        throw cliError('cli.usage', `the ${protocol} port is chosen anew at each start`, {
+        throw cliError('cli.usage', `the ${protocol} port is chosen again at each start`, {
           hint: 'give the listener a fixed port in postern.yaml',
         });
       }

@@ -33,7 +33,7 @@ export function set(): Command {
     .option('--tenant <tenant>', 'Microsoft: directory id or domain')
     .option('--authority <url>', 'authority other than the preset’s')
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)')
-    .option('--unset <list>', `take a setting back to what the preset says: ${UNSET.join(', ')}`, unsettable);
+    .option('--unset <list>', `reset a setting to what the preset says: ${UNSET.join(', ')}`, unsettable);
   return addSettingsOptions(command)
     .addHelpText(
       'after',
@@ -81,7 +81,7 @@ Example:
             consentsLost: consentsLost.map(({ address }) => address),
           },
           fields.length === 0
-            ? [`${application.name} is as it was`]
+            ? [`${application.name} is unchanged`]
             : [
                 `${application.name}: changed ${fields.join(', ')}`,
                 ...servers.map(({ protocol, host, port, tls }) => `${protocol.padEnd(10)} ${host}:${port} ${tls}`),

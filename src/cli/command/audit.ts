@@ -101,7 +101,7 @@ function remarks({ first, signature }: Extract<ChainState, { type: 'intact' }>):
     ...(signature.type === 'unsigned'
       ? [
           'NOT SIGNED: its end proves nothing. Expected once, after an upgrade from a version that did not sign; otherwise somebody who',
-          'could write to the database has taken the signature away and may have cut the end or written the log anew, and installation.json',
+          'could write to the database has taken the signature away and may have cut the end or written the log again, and installation.json',
           'beside the database, which remembers the signature, was removed or is new on this machine. Compare with the head or an export',
           'that you kept elsewhere; the next record, for example of `postern serve`, signs whatever is there then',
         ]

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 
 export function compact(): Command {
   return new Command('compact')
-    .description('write the SQLite database anew without free space; stop the server first')
+    .description('rewrite the SQLite database without its free space; stop the server first')
     .addHelpText(
       'after',
       '\nNeeded once for a database of an earlier version; one made by this version gives space back by itself. Takes some ten seconds\na gigabyte and needs up to twice the size of what is in use on the same disk meanwhile.\n\nExample:\n  $ postern compact\n',
@@ -22,7 +22,7 @@ export function compact(): Command {
       const file = databaseFile(config);
       if (file === undefined)
         throw cliError('cli.usage', 'the database is PostgreSQL, which gives space back by itself', {
-          hint: 'nothing needs to be done; VACUUM FULL in psql writes a table anew where that is wanted',
+          hint: 'nothing needs to be done; VACUUM FULL in psql rewrites a table where that is wanted',
         });
       const lock = takeHomeLock(config);
       try {

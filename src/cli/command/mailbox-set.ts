@@ -29,7 +29,7 @@ export function set(): Command {
       ).choices(['direct', 'outbox']),
     )
     .option('--send-as <address>', 'another sender that mail in the outbox may have; repeat', collect)
-    .option('--not-as <address>', 'take such a sender back; repeat', collect)
+    .option('--not-as <address>', 'remove such a sender; repeat', collect)
     .option(
       '--route <name>',
       'how its mail leaves the outbox: smtp, graph or relay; repeat in the order to try (default: smtp, at Microsoft then graph)',

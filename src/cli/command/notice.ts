@@ -51,7 +51,7 @@ function test(): Command {
       await context.withInstance(async (instance) => {
         const channels = openChannels(instance);
         if (channels.length === 0) {
-          throw cliError('cli.usage', 'nobody is to be told anything', {
+          throw cliError('cli.usage', 'no receiver of notices is configured', {
             hint: 'set notices.mail, notices.webhook or notices.command in postern.yaml; see docs/renewal.md',
           });
         }

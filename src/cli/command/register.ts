@@ -36,7 +36,7 @@ function google(): Command {
         .choices(['workspace', 'personal'])
         .default('workspace'),
     )
-    .option('--application <name>', 'what Postern shall call it', 'gmail')
+    .option('--application <name>', 'its name in Postern', 'gmail')
     .addHelpText('after', '\nExample:\n  $ postern register google --accounts personal\n')
     .action((options: GoogleOptions, command: Command) => {
       const context = new Context(command);
@@ -62,7 +62,7 @@ function oidc(): Command {
     .description('register at any authorization server that offers dynamic registration (RFC 7591)')
     .argument('<issuer>', 'address of the authorization server')
     .option('--name <text>', 'name that people see when they consent', 'Postern')
-    .option('--application <name>', 'what Postern shall call it', 'own')
+    .option('--application <name>', 'its name in Postern', 'own')
     .option('--scope <list>', 'scopes to register for (default: whatever the server allows)', collect)
     .option('--initial-token-file <file>', 'file with an initial access token, for servers that want one')
     .option(

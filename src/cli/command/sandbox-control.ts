@@ -76,10 +76,10 @@ interface SetOptions extends ControlOptions {
 
 function set(): Command {
   return new Command('set')
-    .description('set a fault; without limits it bites everybody every time until it is cleared')
+    .description('set a fault; without limits it applies to everybody, every time, until it is cleared')
     .argument('<fault>', 'its name, as in: postern sandbox fault list')
     .addOption(control())
-    .option('--times <n>', 'so often, then it is gone', count)
+    .option('--times <n>', 'how many times; then it is cleared', count)
     .addOption(new Option('--protocol <name>', 'only there').choices(['authority', 'graph', 'imap', 'pop3', 'smtp']))
     .option('--mailbox <address>', 'only for this mailbox')
     .option('--probability <p>', 'between 0 and 1', fraction)

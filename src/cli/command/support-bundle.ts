@@ -34,7 +34,7 @@ export function supportBundle(): Command {
     .option('--output <file>', 'where to (default: postern-support-TIME.tar.gz here)')
     .option(
       '--log <file>',
-      'a log file whose end shall be in it (default: the journal of the service); repeat',
+      'a log file whose last part is included (default: the journal of the service); repeat',
       collect,
     )
     .option('--hide-addresses', 'replace mailbox names by numbers')

@@ -1,6 +1,6 @@
 /** `postern suppression`: addresses that get no mail. */
 import { Command, Option } from 'commander';
-import { addSuppressions, listSuppressions, mailboxWords, removeSuppression } from '../../admin/suppressions.ts';
+import { addSuppressions, listSuppressions, removeSuppression } from '../../admin/suppressions.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { type Suppression, SUPPRESSION_REASONS } from '../../store/types-api.ts';
 import { Context, when } from '../context.ts';
@@ -9,7 +9,7 @@ import { between } from '../value.ts';
 
 export function suppression(): Command {
   return new Command('suppression')
-    .description('addresses that get no mail, from one mailbox or from all')
+    .description('addresses to which nothing is sent, by one mailbox or by all')
     .addHelpText('after', '\nExample:\n  $ postern suppression list\n')
     .addCommand(add())
     .addCommand(list())
@@ -20,7 +20,7 @@ const mailboxOption = (): Option => new Option('--mailbox <address>', 'only for 
 
 function add(): Command {
   return new Command('add')
-    .description('let an address get no mail any more')
+    .description('stop sending to an address')
     .argument('<address>', 'who gets no mail')
     .addOption(mailboxOption())
     .addOption(new Option('--reason <word>', 'why').choices([...SUPPRESSION_REASONS]).default('manual'))
@@ -38,7 +38,7 @@ function add(): Command {
         }
         const { rows, added } = await context.act(addSuppressions, { items: [{ address, ...options }] });
         const row = rows[0]!;
-        const said = `${address} gets no mail from ${mailboxWords(row.mailbox)}`;
+        const said = `${row.mailbox === '*' ? 'no mailbox sends' : `${row.mailbox} does not send`} to ${address} any more`;
         context.result({ ...facts(row), added: added > 0 }, [said]);
         if (added === 0)
           context.say('it was suppressed already; reason and note stay as they were: postern suppression list');
@@ -50,7 +50,7 @@ function list(): Command {
   return new Command('list')
     .description('suppressed addresses, by address')
     .addOption(mailboxOption())
-    .option('--limit <number>', 'at most so many', between(1, 100_000), 1000)
+    .option('--limit <number>', 'how many at most', between(1, 100_000), 1000)
     .addHelpText('after', '\nExample:\n  $ postern suppression list --mailbox shop@example.com\n')
     .action(async (options: { mailbox?: string; limit: number }, command: Command) => {
       const context = new Context(command);
@@ -73,14 +73,16 @@ function list(): Command {
 
 function remove(): Command {
   return new Command('remove')
-    .description('let an address get mail again')
+    .description('send to an address again')
     .argument('<address>', 'who gets mail again')
     .addOption(mailboxOption())
     .addHelpText('after', '\nExample:\n  $ postern suppression remove bob@example.net\n')
     .action(async (address: string, options: { mailbox?: string }, command: Command) => {
       const context = new Context(command);
       const { mailbox } = await context.act(removeSuppression, { address, ...options });
-      context.result({ removed: address, mailbox }, [`${address} gets mail again from ${mailboxWords(mailbox)}`]);
+      context.result({ removed: address, mailbox }, [
+        `${mailbox === '*' ? 'mailboxes may send' : `${mailbox} may send`} to ${address} again`,
+      ]);
     });
 }
 

@@ -52,7 +52,7 @@ function list(): Command {
 
 function assign(): Command {
   return new Command('assign')
-    .description('make a webhook over to another API key, and switch it on again')
+    .description('give a webhook to another API key, and switch it on again')
     .argument('<id>', 'id of the webhook')
     .requiredOption(
       '--key <id>',

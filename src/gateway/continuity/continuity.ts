@@ -286,7 +286,7 @@ export class Continuity implements SessionKeeper {
         // While the successor was asked the old server went away, or the client is about to leave the mailbox.
         if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
         if (changes === 'unknown' && !left)
-          throw new Hopeless('it cannot be told what changed while the provider was away; connect again');
+          throw new Hopeless('it is not known what changed while the provider was away; connect again');
         if (typeof changes === 'object' && changes.expunging && !left && tap.numbered)
           throw new Hopeless('messages were expunged while the provider was away; connect again');
         if (changes === 'not-now' || changes === 'unknown') {

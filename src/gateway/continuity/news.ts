@@ -13,7 +13,7 @@ export interface Moment {
 /** The names of numbered responses that are news of the mailbox (RFC 9051 §7.4, §7.5). */
 export const NEWS: ReadonlySet<string> = new Set(['EXISTS', 'EXPUNGE', 'FETCH', 'RECENT']);
 const NOTHING: readonly string[] = [];
-/** A program that never sends a command with which it could be told of expunged messages has to start again. */
+/** A program that never sends a command with which it could learn of expunged messages has to start again. */
 const MAX_REFUSED = 3;
 
 export class MailboxNews {

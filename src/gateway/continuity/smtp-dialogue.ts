@@ -1,6 +1,6 @@
 /**
  * Where an SMTP session stands as it passes: which replies are due, whether a mail transaction is open, who a message is from and
- * whom it goes to (RFC 5321 §3.3, RFC 2920, RFC 3030). Commands are passed on as whole lines, written anew; what may not pass is
+ * whom it goes to (RFC 5321 §3.3, RFC 2920, RFC 3030). Commands are passed on as whole lines, written again; what may not pass is
  * answered here, in its turn. A message is judged by what the server has accepted: text and chunks wait until all before them is
  * answered, and no chunk passes before the header is judged. No I/O.
  */

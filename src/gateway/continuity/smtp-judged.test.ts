@@ -195,7 +195,7 @@ test('A50: a chunk passes when its header was judged, with what was kept of thos
     smtp.relayed.map(({ octets, taken }) => [octets, taken]),
     [[37, true]],
   );
-  // RSET ends it for the program and for us, and the next message begins anew.
+  // RSET ends it for the program and for us, and the next message begins again.
   const again = await begun(t);
   await again.say(`BDAT 5\r\nFrom:RSET\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\nDATA\r\n`);
   assert.match(again.servers[0]!.heard, /RSET\r\nMAIL FROM:<[^>]*>\r\nRCPT TO:<[^>]*>\r\n$/);

@@ -1,5 +1,5 @@
 /**
- * A command line of SMTP, read once for the gateway and the server (RFC 5321 §4.1.1): what is passed on is written anew from what was
+ * A command line of SMTP, read once for the gateway and the server (RFC 5321 §4.1.1): what is passed on is written again from what was
  * read, in one form that every server reads alike. No I/O.
  */
 import { isUtf8 } from 'node:buffer';

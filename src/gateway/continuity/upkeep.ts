@@ -1,4 +1,4 @@
-/** What an IMAP session needs now and then while its server is there: IDLE begun anew, UIDs asked for in a silence. */
+/** What an IMAP session needs now and then while its server is there: IDLE begun again, UIDs asked for in a silence. */
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ImapTap } from './tap.ts';
 

@@ -14,7 +14,7 @@ export interface Refusal {
   readonly passesWhen?: string;
   /** Milliseconds until the first try after it. */
   readonly againMs: number;
-  /** Milliseconds after which time alone has mended it. */
+  /** Milliseconds after which time alone has cleared it. */
   readonly passesMs?: number;
 }
 

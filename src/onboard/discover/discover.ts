@@ -184,7 +184,9 @@ async function byExchanger(context: Context): Promise<Found> {
     return nothing(
       'mx',
       where,
-      records.length === 0 ? undefined : `${records[0]!.exchange} is nobody we know; it may be a filter in front`,
+      records.length === 0
+        ? undefined
+        : `${records[0]!.exchange} is not known to Postern; it may be a mail filter in front`,
     );
   } catch (error) {
     return failed('mx', where, error, context);

@@ -8,6 +8,6 @@ export const importError = errorTable({
   },
   'import.wrong-password': {
     kind: 'denied',
-    hint: 'give the password that the mail program used for this account at the old proxy, or leave it out and consent anew: postern mailbox reconsent ADDRESS',
+    hint: 'give the password that the mail program used for this account at the old proxy, or leave it out and consent again: postern mailbox reconsent ADDRESS',
   },
 });

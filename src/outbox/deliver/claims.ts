@@ -68,7 +68,7 @@ export class Claims {
     return this.#held.get(id)!;
   }
 
-  /** It is done with, unless it was claimed anew meanwhile. @param claim the one it was done under; any unless given */
+  /** It is done with, unless it was claimed again meanwhile. @param claim the one it was done under; any unless given */
   drop(id: string, claim = this.#held.get(id)): void {
     if (this.#held.get(id) === claim) this.#held.delete(id);
   }

@@ -31,7 +31,7 @@ export async function findOut(
   if (!probe || copies === 'never') return outcome;
   let last: Awaited<ReturnType<SentProbe['look']>> = 'failed';
   // What a process that died left is judged by the time that has passed since: one that is restarted again and again, or comes
-  // back after hours, does not begin to wait anew.
+  // back after hours, does not begin to wait again.
   const endedAt = Math.min(attempt.endedAt ?? clock.now(), clock.now());
   for (const [index, lookAt] of LOOKS_MS.entries()) {
     const next = LOOKS_MS[index + 1];

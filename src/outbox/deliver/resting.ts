@@ -252,7 +252,7 @@ function pauseMs({ againMs, passesMs, passesWhen, scope }: RestCause, tries: num
   const most = scope === 'endpoint' ? MAX_MS.endpoint : passesWhen === undefined ? MAX_MS.lasting : MAX_MS.passing;
   const step = Math.min(againMs * 2 ** Math.min(tries - 1, 20), Math.max(most, againMs));
   const pause = Math.round(step * (1 + JITTER * (2 * Math.random() - 1)));
-  // What time alone mends is tried when that time is over.
+  // What time alone clears is tried when that time is over.
   const left = passesMs === undefined ? 0 : passesMs - restedMs;
   return left > 0 ? Math.min(pause, left) : pause;
 }

@@ -24,7 +24,7 @@ export interface RestCause {
   readonly passesWhen?: string;
   /** Milliseconds until the first try. */
   readonly againMs: number;
-  /** Milliseconds after which time alone has mended it. */
+  /** Milliseconds after which time alone has cleared it. */
   readonly passesMs?: number;
 }
 

@@ -172,7 +172,7 @@ class WebhookDispatcher {
     if (!this.#stop.signal.aborted) this.#timer = clock.after(Math.max(wait, 1), () => this.#wake());
   }
 
-  /** The API keys of webhooks, from memory until they change; asked for anew when one is missing. */
+  /** The API keys of webhooks, from memory until they change; asked for again when one is missing. */
   async #owners(webhooks: readonly Webhook[]): Promise<ReadonlyMap<string, ApiKey>> {
     const known = this.#keys;
     const ids = webhooks.flatMap(({ apiKeyId }) => apiKeyId ?? []);

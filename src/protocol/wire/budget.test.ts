@@ -89,7 +89,7 @@ test('S4: when the budget is used up, those who have not read for half a minute 
   assert.deepEqual(left(), [], 'nobody has stood still for long enough');
   await clock.advance(10_000);
   assert.deepEqual(left(), ['first']);
-  // Within the budget everybody may be as slow as they like; who goes on begins anew.
+  // Within the budget everybody may be as slow as they like; who goes on begins again.
   await clock.advance(60_000);
   slow.goesOn();
   slow.stands(FREE_OCTETS + 300, () => void gone.push('slow'));

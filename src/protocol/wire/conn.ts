@@ -42,7 +42,7 @@ export class Conn {
   #giveUp: ((reason: unknown) => void) | undefined;
   #waitsSince = 0;
   #idle: Timer | undefined;
-  #heeded: AbortSignal | undefined;
+  #watched: AbortSignal | undefined;
   #failure: PosternError | undefined;
   /** Why nothing more is read; the peer can still be told. */
   #refused: PosternError | undefined;
@@ -273,7 +273,7 @@ export class Conn {
   #rest(): void {
     this.#idle?.cancel();
     this.#idle = undefined;
-    this.#heed(undefined);
+    this.#watch(undefined);
   }
 
   readonly #onData = (bytes: Buffer): void => {
@@ -356,7 +356,7 @@ export class Conn {
 
   /** Waits for bytes, the end, an error, the idle limit or an abort. */
   #more(signal: AbortSignal | undefined): Promise<void> {
-    this.#heed(signal);
+    this.#watch(signal);
     this.#waitsSince = this.#clock.now();
     if (this.#idleMs > 0 && this.#idle === undefined) this.#watchIdle(this.#idleMs);
     return new Promise((resolve, reject) => {
@@ -373,7 +373,7 @@ export class Conn {
     });
   }
 
-  /** One timer for many waits: a busy connection waits some thousand times while it would be armed anew. */
+  /** One timer for many waits: a busy connection waits some thousand times while it would be armed again. */
   #watchIdle(ms: number): void {
     this.#idle = this.#clock.after(ms, () => {
       this.#idle = undefined;
@@ -386,14 +386,14 @@ export class Conn {
   }
 
   /** Listens to the signal of the wait under way; sessions give the same one again and again. */
-  #heed(signal: AbortSignal | undefined): void {
-    if (this.#heeded === signal) return;
-    this.#heeded?.removeEventListener('abort', this.#onAbort);
-    this.#heeded = signal;
+  #watch(signal: AbortSignal | undefined): void {
+    if (this.#watched === signal) return;
+    this.#watched?.removeEventListener('abort', this.#onAbort);
+    this.#watched = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  readonly #onAbort = (): void => this.#giveUp?.(this.#heeded?.reason);
+  readonly #onAbort = (): void => this.#giveUp?.(this.#watched?.reason);
 }
 
 const NOBODY: Reader = { room: () => undefined, arrived: () => undefined };

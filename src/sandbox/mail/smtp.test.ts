@@ -63,7 +63,7 @@ test('plain text that comes with STARTTLS is not taken for encrypted text', asyn
 });
 
 // RFC 3207 §4.2
-test('nothing is told to a plain connection; EHLO counts anew after STARTTLS', async () => {
+test('nothing is told to a plain connection; EHLO counts again after STARTTLS', async () => {
   const wire = await Wire.open(sandbox.mail.smtp);
   await wire.until(/^220.*\r\n/);
   assert.doesNotMatch(await say(wire, 'EHLO x'), /AUTH/);

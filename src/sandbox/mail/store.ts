@@ -65,7 +65,7 @@ export class Folder {
     for (const message of removed) this.#tell({ type: 'removed', message });
   }
 
-  /** Begins anew under another UIDVALIDITY: the same messages with new UIDs. Sessions in it are ended. */
+  /** Begins again under another UIDVALIDITY: the same messages with new UIDs. Sessions in it are ended. */
   rebuild(uidValidity: number): void {
     const { messages } = this;
     this.close();

@@ -151,7 +151,7 @@ async function attachmentOf(
   return {
     filename: input.filename ?? row.filename,
     contentType: input.contentType ?? row.contentType,
-    // Read anew for each message that carries it.
+    // Read again for each message that carries it.
     content: { [Symbol.asyncIterator]: () => uploadOctets(deps, row)[Symbol.asyncIterator]() },
     ...cid,
   };

@@ -34,7 +34,7 @@ export interface ApiDeps {
   readonly stopping: AbortSignal;
 }
 
-/** Whence a request came: what the listener knows and the request cannot say of itself. */
+/** Where a request came from: what the listener knows and the request cannot say of itself. */
 export interface Peer {
   /** Numeric address of the client. */
   readonly address: string;

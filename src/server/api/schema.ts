@@ -41,7 +41,10 @@ export function readCursor<T>(text: string | undefined, schema: z.ZodType<T>): T
   try {
     return schema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
   } catch (cause) {
-    throw apiError('api.request', 'the cursor is none of ours', { hint: 'give `next` of the page before', cause });
+    throw apiError('api.request', 'the cursor was not made by this API', {
+      hint: 'give `next` of the page before',
+      cause,
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-/** What people should be told of at a moment, each cause once. Pure. */
+/** What people should know at a moment, each cause once. Pure. */
 import type { NoticeBody } from './notice-body.ts';
 import { shellWord } from '../../base/shell.ts';
 import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';

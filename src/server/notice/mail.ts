@@ -26,7 +26,7 @@ export interface MailOptions {
   readonly to: readonly string[];
   /** Only through this mailbox. */
   readonly from?: string | undefined;
-  /** Whether the owner of a mailbox hears of what only he can mend. */
+  /** Whether the owner of a mailbox hears of what only they can do. */
   readonly owners?: boolean;
 }
 

@@ -112,7 +112,7 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     await work;
   }
   const payloads = (): Payload[] => received.map(({ text }) => JSON.parse(text) as Payload);
-  /** What arrived, lines unfolded and soft breaks of quoted-printable mended. */
+  /** What arrived, lines unfolded and soft breaks of quoted-printable joined. */
   const inbox = (address: string): readonly string[] =>
     sandbox.mailStore.find(address)!.inbox.messages.map(({ raw }) =>
       raw

@@ -1,4 +1,4 @@
-/** What people should be told of outgoing mail: what rests, and what has waited for hours. Pure but for the questions to the store. */
+/** What people should know about outgoing mail: what rests, and what has waited for hours. Pure but for the questions to the store. */
 import { shellWord } from '../../base/shell.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../../outbox/rest.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';

@@ -24,7 +24,7 @@ export function unitText(spec: UnitSpec): string {
   );
   return `${[
     `# Postern as a service of systemd 250 or later, made by: postern service install${system ? ' --system' : ''}`,
-    '# Changes belong into a drop-in (systemctl edit), because installing again writes this file anew.',
+    '# Changes belong into a drop-in (systemctl edit), because installing again writes this file again.',
     '[Unit]',
     'Description=Postern, the gate to OAuth-only mailboxes',
     'Documentation=file:///usr/share/doc/postern/operations.md',

@@ -101,7 +101,7 @@ export function grantTable(engine: Engine): GrantTable {
         const times = each.flatMap((row) => row?.renew_at ?? []);
         return times.length === 0 ? undefined : Math.min(...times);
       }),
-    hasten: (at, which) =>
+    makeDue: (at, which) =>
       read(async (db) => {
         const later = db.updateTable('grants').set({ renew_at: at }).where('renew_at', '>', at);
         const done = await (

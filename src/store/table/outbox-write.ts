@@ -124,7 +124,7 @@ export function octetsOf(chunks: readonly { readonly data: Uint8Array }[]): numb
 }
 
 /**
- * Inserts rows by a statement whose text is made once per number of rows: building it anew for every group of messages costs
+ * Inserts rows by a statement whose text is made once per number of rows: building it again for every group of messages costs
  * more than running it.
  */
 export async function insertRows<T extends keyof Texts>(
