@@ -156,6 +156,10 @@ class StoredOutbox implements Outbox {
     return this.#checkRecipients([{ address }], mailbox.address);
   }
 
+  async knows(principal: string, key: string): Promise<boolean> {
+    return this.#deps.store.outbox.knows(principal, key, await this.#claimTime.now());
+  }
+
   find(id: string): Promise<OutboxMessage | undefined> {
     return this.#deps.store.outbox.find(id);
   }

@@ -83,6 +83,8 @@ export interface Outbox {
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void>;
   /** Nobody has closed the mailbox. @throws oauth.suspended, outbox.not-found */
   checkOpen(mailbox: Mailbox): Promise<void>;
+  /** Whether a message was accepted under this Idempotency-Key of a principal, and a repetition would give it. @throws store.unavailable */
+  knows(principal: string, key: string): Promise<boolean>;
   find(id: string): Promise<OutboxMessage | undefined>;
   list(
     filter: MessageFilter,

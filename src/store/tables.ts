@@ -62,5 +62,17 @@ export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[]
   suppressions: ['match', 'list'],
   webhooks: ['find', 'list', 'due', 'ahead', 'findDelivery', 'deliveries'],
   uploads: ['find'],
-  outbox: ['chunk', 'find', 'list', 'dueMailboxes', 'nextDue', 'entry', 'events', 'lastEvent', 'stats', 'ahead'],
+  outbox: [
+    'chunk',
+    'find',
+    'knows',
+    'list',
+    'dueMailboxes',
+    'nextDue',
+    'entry',
+    'events',
+    'lastEvent',
+    'stats',
+    'ahead',
+  ],
 };

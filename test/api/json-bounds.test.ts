@@ -19,8 +19,9 @@ after(() => bed.stop());
 const keys = (count: number): string => Array.from({ length: count }, (_, at) => `"X-${at}":"1"`).join();
 const FLOODS = {
   depth: ['{"a":'.repeat(100_000), '['.repeat(100_000)],
-  members: [`{"headers":{${keys(100_000)}}}`, `{${keys(100_000)}}`, `{"cc":[${'{},'.repeat(100_000)}{}]}`],
-  values: [`[${`[${'{},'.repeat(999)}{}],`.repeat(100)}1]`],
+  members: [`{"headers":{${keys(100_000)}}}`, `{${keys(100_000)}}`],
+  elements: [`{"references":[${'1,'.repeat(600_000)}1]}`],
+  values: [`{"cc":[${'{},'.repeat(100_000)}{}]}`, `[${`[${'{},'.repeat(999)}{}],`.repeat(100)}1]`],
 };
 
 test('A59, A60: every operation with a JSON body refuses too many members and too deep nesting, and says which bound', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '../../base/error.ts';
-import { JsonBounds, MAX_DEPTH, MAX_MEMBERS, MAX_VALUES } from './json-bounds.ts';
+import { JsonBounds, MAX_DEPTH, MAX_ELEMENTS, MAX_MEMBERS, MAX_VALUES } from './json-bounds.ts';
 
 /** Which bound it passes; undefined: none. */
 function passed(text: string, pieces = 3): unknown {
@@ -22,12 +22,13 @@ const members = (count: number, one: (at: number) => string): string =>
   Array.from({ length: count }, (_, at) => one(at)).join();
 
 test('A59: the largest that is allowed passes, one more does not', () => {
-  // An object or array counts once itself, where its first member is.
-  assert.equal(passed(`{${members(MAX_MEMBERS, (at) => `"k${at}": ${at}`)}}`), undefined);
-  assert.equal(passed(`{${members(MAX_MEMBERS + 1, (at) => `"k${at}": ${at}`)}}`), 'members');
-  assert.equal(passed(`[[${members(MAX_MEMBERS + 1, () => '1')}]]`), 'members');
+  // Commas are counted: of an object or array with one member there is none.
+  assert.equal(passed(`{${members(MAX_MEMBERS + 1, (at) => `"k${at}": ${at}`)}}`), undefined);
+  assert.equal(passed(`{${members(MAX_MEMBERS + 2, (at) => `"k${at}": ${at}`)}}`), 'members');
+  assert.equal(passed(`[[${members(MAX_ELEMENTS + 1, () => '1')}]]`), undefined);
+  assert.equal(passed(`[[${members(MAX_ELEMENTS + 2, () => '1')}]]`), 'elements');
   const rows = (count: number): string => `[${members(count, () => `[${members(100, () => '{"a":1}')}]`)}]`;
-  assert.equal(passed(rows(MAX_VALUES / 300)), undefined);
+  assert.equal(passed(rows(MAX_VALUES / 110)), undefined);
   assert.equal(passed(rows(MAX_VALUES / 100)), 'values');
 });
 
@@ -48,5 +49,5 @@ test('A59: what stands in strings counts for nothing, wherever it is cut', () =>
   const text = JSON.stringify({ a: ['",[{'.repeat(9000), '\\"[', 'é\\', '\\\\"{'.repeat(9000)], '[,{"': '}]' });
   for (const pieces of [1, 2, 7, 1000, text.length]) assert.equal(passed(text, pieces), undefined);
   // After a string that ends with an escaped backslash, counting goes on.
-  assert.equal(passed(`["\\\\",${members(MAX_MEMBERS, () => '""')}]`), 'members');
+  assert.equal(passed(`["\\\\",${members(MAX_ELEMENTS + 1, () => '""')}]`), 'elements');
 });

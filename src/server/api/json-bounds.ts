@@ -7,11 +7,14 @@ import { apiError } from './errors.ts';
 
 /** What mail is made from has a few levels; readers and writers that call themselves for each one fail at some thousand. */
 export const MAX_DEPTH = 64;
-/** Of one object or array: nothing here takes more than a thousand, and data of a template is one letter's. */
+/** Of one object. Names that differ are what costs most: each is looked up, and a schema looks at it again. */
 export const MAX_MEMBERS = 4000;
-/** Of all of them: a merge of 500 letters with 90 values each. Reading so many takes some 50 ms. */
+/** Objects, arrays and members of objects in all: a merge of 500 letters with 90 values each. Reading so many takes some 50 ms. */
 export const MAX_VALUES = 50_000;
+/** Of arrays in all: numbers and texts in a row cost a hundredth of that. */
+export const MAX_ELEMENTS = 500_000;
 
+const ARRAY = -1;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
@@ -22,9 +25,10 @@ const CLOSE_OBJECT = 0x7d;
 
 /** Counts members and depth of JSON (RFC 8259) that comes in pieces. Whether it is JSON at all is for its reader to say. */
 export class JsonBounds {
-  /** Members begun, of each object or array that is open. */
+  /** What is open: of each object the members begun. */
   readonly #open: number[] = [];
   #values = 0;
+  #elements = 0;
   #inString = false;
   #escaped = false;
 
@@ -60,10 +64,10 @@ export class JsonBounds {
     if (octet === QUOTE) this.#inString = true;
     else if (octet === COMMA) this.#member();
     else if (octet === OPEN_ARRAY || octet === OPEN_OBJECT) {
-      this.#open.push(0);
+      this.#open.push(octet === OPEN_OBJECT ? 0 : ARRAY);
       if (this.#open.length > MAX_DEPTH)
         throw beyond('depth', MAX_DEPTH, `is nested more than ${MAX_DEPTH} levels deep`);
-      this.#member();
+      this.#value();
     } else if (octet === CLOSE_ARRAY || octet === CLOSE_OBJECT) this.#open.pop();
   }
 
@@ -71,11 +75,22 @@ export class JsonBounds {
     const last = this.#open.length - 1;
     // A comma outside of everything is no JSON.
     if (last < 0) return;
-    this.#values += 1;
+    if (this.#open[last] === ARRAY) {
+      this.#elements += 1;
+      if (this.#elements > MAX_ELEMENTS)
+        throw beyond('elements', MAX_ELEMENTS, `has more than ${MAX_ELEMENTS} elements of arrays`);
+      return;
+    }
     this.#open[last]! += 1;
     if (this.#open[last]! > MAX_MEMBERS)
-      throw beyond('members', MAX_MEMBERS, `has more than ${MAX_MEMBERS} members in one object or array`);
-    if (this.#values > MAX_VALUES) throw beyond('values', MAX_VALUES, `has more than ${MAX_VALUES} values in all`);
+      throw beyond('members', MAX_MEMBERS, `has more than ${MAX_MEMBERS} members in one object`);
+    this.#value();
+  }
+
+  #value(): void {
+    this.#values += 1;
+    if (this.#values > MAX_VALUES)
+      throw beyond('values', MAX_VALUES, `has more than ${MAX_VALUES} objects, arrays and members of objects in all`);
   }
 }
 

@@ -100,7 +100,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
         const entry = merge[index]!;
         const { recipients, body } = await fill(entry);
         const one = key === undefined ? undefined : `${key}#${index}`;
-        const request = requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, one, deps.clock.now());
+        const request = await requestOf(c, deps, mailbox, { scheduledAt, expiresAt, lane }, one);
         const envelope = { from: from.address, recipients };
         const print = fingerprint
           .copy()

@@ -4,7 +4,7 @@ import { text } from '../../admin/schema.ts';
 import type { AcceptRequest } from '../../outbox/types.ts';
 import { apiError } from './errors.ts';
 import type { MessageInput } from './message-schema.ts';
-import type { ApiContext } from './request.ts';
+import type { ApiContext, ApiDeps } from './request.ts';
 
 export const keyHeader = z.object({
   'idempotency-key': text(255)
@@ -17,24 +17,27 @@ export function requireAhead(deadline: number | undefined, now: number): void {
   if (deadline !== undefined && deadline <= now) throw apiError('api.request', 'expiresAt has passed already');
 }
 
-/** What both forms have in common. @throws api.request */
-export function requestOf(
+/** What both forms have in common. @throws api.request, store.unavailable */
+export async function requestOf(
   c: ApiContext,
+  { outbox, clock }: Pick<ApiDeps, 'outbox' | 'clock'>,
   mailbox: AcceptRequest['mailbox'],
   times: Pick<MessageInput, 'scheduledAt' | 'expiresAt' | 'lane'>,
   key: string | undefined,
-  now: number,
-): Omit<AcceptRequest, 'envelope'> {
+): Promise<Omit<AcceptRequest, 'envelope'>> {
   const notBefore = times.scheduledAt === undefined ? undefined : Date.parse(times.scheduledAt);
   const deadline = times.expiresAt === undefined ? undefined : Date.parse(times.expiresAt);
   if (deadline !== undefined && deadline <= (notBefore ?? 0))
     throw apiError('api.request', 'expiresAt is not after scheduledAt');
+  const principal = c.get('key').id;
+  const now = clock.now();
   // Under a key it may be known already, and then the answer is the one from before.
-  if (key === undefined) requireAhead(deadline, now);
+  const isKnown = (deadline ?? now) <= now && key !== undefined && (await outbox.knows(principal, key));
+  if (!isKnown) requireAhead(deadline, now);
   return {
     mailbox,
     source: 'http',
-    principal: c.get('key').id,
+    principal,
     ...(c.env.peer.address === '' ? {} : { remoteAddress: c.env.peer.address }),
     lane: times.lane,
     ...(notBefore === undefined ? {} : { notBefore }),

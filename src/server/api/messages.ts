@@ -204,7 +204,7 @@ async function sendComposed(
   if (content.template) await c.get('room')?.take(octets);
   return deps.outbox.accept(
     {
-      ...requestOf(c, mailbox, { scheduledAt, expiresAt, lane }, key, deps.clock.now()),
+      ...(await requestOf(c, deps, mailbox, { scheduledAt, expiresAt, lane }, key)),
       envelope: { from: from.address, recipients },
       // Boundaries and dates differ each time; what was asked for does not.
       ...(key === undefined ? {} : { fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex') }),
@@ -231,7 +231,7 @@ async function sendFinished(
   const recipients = (given ?? addresses.recipients).map((address) => ({ address: whole(address.trim()) }));
   const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
   const request = {
-    ...requestOf(c, mailbox, query, key, deps.clock.now()),
+    ...(await requestOf(c, deps, mailbox, query, key)),
     envelope: { from, recipients },
     dropBcc: true,
   };

@@ -298,6 +298,15 @@ export function outboxTable(engine: Engine): OutboxTable {
         );
         return { result: undefined, changed: true };
       }),
+    knows: (scope, key, at) =>
+      read(async (db) => {
+        const claims = db
+          .selectFrom('outbox_idempotency')
+          .select('key')
+          .where('scope', '=', scope)
+          .where('key', '=', key);
+        return (await claims.where('expires_at', '>', claimTime(engine, at)).executeTakeFirst()) !== undefined;
+      }),
     events: ({ after = 0, messageId, mailboxes, types, limit }) =>
       read(async (db) => {
         let query = db.selectFrom('outbox_events').selectAll().where('seq', '>', after).orderBy('seq').limit(limit);
