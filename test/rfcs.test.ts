@@ -12,6 +12,7 @@ const WITHOUT_TEST: Readonly<Record<string, string>> = {
   '5321 §4.5.3.1.8': 'a bound that ours is above',
   '5321 §4.5.3.2': 'how long we wait is a number of ours',
   '5321 §6.4': 'what a fault of the sandbox violates on purpose',
+  '9051 §2.1': 'the usual ports',
 };
 
 test('every section of the core protocols that code cites is cited by a test', () => {

@@ -1,6 +1,7 @@
 /** The words of a command line (RFC 5321 §2.4, §4.1.1): separated by space and, in practice, tab. Nothing else separates for any server. */
 
 import { asciiUpper } from '../../base/case.ts';
+import { trimEndOf } from '../../base/text.ts';
 
 export interface CommandWords {
   /** In capitals; only letters of ASCII have two forms. */
@@ -14,7 +15,7 @@ export function commandWords(line: string): CommandWords {
   const [, verb = '', argument = ''] = /^[ \t]*([^ \t]*)[ \t]*(.*)$/s.exec(line) ?? [];
   return {
     verb: asciiUpper(verb),
-    argument: argument.replace(/[ \t]+$/, ''),
+    argument: trimEndOf(argument, ' \t'),
   };
 }
 
