@@ -157,14 +157,14 @@ export const NAMED: readonly NamedMutant[] = [
   {
     name: 'the claim to a message is prolonged in the table only',
     file: 'src/outbox/deliver/claims.ts',
-    was: 'for (const [, claim] of lasting) claim.prolong(now);',
-    becomes: '',
+    was: 'if (ours.has(id)) claim.prolong(now);',
+    becomes: 'if (ours.has(id)) continue;',
   },
   {
     name: 'the claim to a message is prolonged in this process only',
     file: 'src/outbox/deliver/claims.ts',
-    was: 'outbox.prolong(owner, ids, now + CLAIM_MS)',
-    becomes: 'Promise.resolve([outbox, owner, ids])',
+    was: 'await outbox.prolong(owner, ids, now + CLAIM_MS)',
+    becomes: 'await Promise.resolve([outbox, owner, ...ids])',
   },
   {
     name: 'a new master key is not proven to open the vault',

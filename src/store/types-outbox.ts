@@ -216,8 +216,13 @@ export interface OutboxTable {
     /** Written down with the claim, for whoever takes it over. */
     readonly ways?: string;
   }): Promise<readonly OutboxMessage[]>;
-  /** Prolongs claims that are still ours. */
-  prolong(owner: string, ids: readonly string[], until: number): Promise<void>;
+  /** Prolongs claims that are still ours, and says which are. */
+  prolong(owner: string, ids: readonly string[], until: number): Promise<readonly string[]>;
+  /**
+   * Gives back what {@link claim} took for `owner` until one of these moments and nobody was told of: the answer to its commit was
+   * lost, so no attempt began. As if it had not been touched; how many messages.
+   */
+  unclaim(lost: { readonly owner: string; readonly untils: readonly number[]; readonly now: number }): Promise<number>;
   /**
    * Takes over messages whose attempt was left unfinished by a process that died: nobody knows whether they went out. A claim
    * that ends after `until`, later than any made now could, was dated by a clock that ran ahead and is over as well.

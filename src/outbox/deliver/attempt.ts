@@ -41,7 +41,7 @@ const UNKNOWN_AGAIN_MS = 5_000;
 
 /** An attempt whose outcome is known, and on its way to being durable. */
 export interface Attempted {
-  /** @throws store.unavailable: the outcome is not written down, and is looked for when the claim has run out */
+  /** @throws store.unavailable: given up at a stop, and looked for when the claim has run out */
   readonly settled: Promise<void>;
   /** Nothing of this mailbox leaves before then, which is not this message’s doing. */
   readonly restsUntil?: number;
@@ -51,7 +51,7 @@ export interface Attempted {
  * Tries a claimed message. Its outcome is written down while the next message may already be on its way: many go in one commit.
  * @param ways those that were written down with the claim, in order; `interrupted`: an earlier attempt, of a process that died, is
  *   to be resolved first
- * @throws store.unavailable; the signal's reason
+ * @throws store.unavailable, store.full: nothing was handed over; the signal's reason
  */
 export async function attempt(
   deps: AttemptDeps,
@@ -63,7 +63,10 @@ export async function attempt(
 ): Promise<Attempted> {
   const now = deps.clock.now();
   if (ways === 'interrupted') {
-    const outcome = { type: 'unknown', reply: silent('the process that was sending it ended') } as const;
+    const outcome = {
+      type: 'unknown',
+      reply: silent('the process that was sending it ended, or lost its database'),
+    } as const;
     const written = message.state.type === 'sending' ? message.state.ways : undefined;
     const copies = copiesOf(written);
     const job = new Job(deps, message, mailbox, hold);
@@ -182,7 +185,9 @@ async function rest(
     attempts: tried && before !== undefined ? message.attempts : message.attempts - 1,
   });
   await tell(deps, { ...message, ...change });
-  const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+  // What does not count has no number that would tell it from the next.
+  const counted = change.attempts === message.attempts ? { attempt: message.attempts } : {};
+  const settled = deps.settler.settle({ id: message.id, fence: message.fence, ...counted, change, events });
   return { settled: settled.then(() => undefined), restsUntil };
 }
 
@@ -209,16 +214,19 @@ async function settle(
 ): Promise<Attempted> {
   const now = deps.clock.now();
   const events: NewMessageEvent[] = [...before, attempted(now, message, route, outcome)];
-  const deadline = begunAt >= message.deadline ? await deps.deadline(message) : message.deadline;
-  const known = { ...message, deadline, recipients: withDoubt(message.recipients, outcome, namedIn(message)) };
-  let change = withoutAttempts(known, changeOf(known, outcome, now, begunAt, [...events]));
-  const seen = change.state?.type === 'failed' ? await lastLook(deps, known, mailbox, outcome) : undefined;
-  change = withoutAttempts(known, changeOf(known, seen ?? outcome, now, begunAt, events));
+  const deadline =
+    begunAt >= message.deadline ? await deps.settler.outlast(() => deps.deadline(message)) : message.deadline;
+  const judged = { ...message, deadline, recipients: withDoubt(message.recipients, outcome, namedIn(message)) };
+  let change = withoutAttempts(judged, changeOf(judged, outcome, now, begunAt, [...events]));
+  const seen = change.state?.type === 'failed' ? await lastLook(deps, judged, mailbox, outcome) : undefined;
+  change = withoutAttempts(judged, changeOf(judged, seen ?? outcome, now, begunAt, events));
   await tell(deps, { ...message, ...change }, outcome);
   if (outcome.type === 'later' && outcome.retryAfterMs !== undefined && !isProbablyNotSent(outcome))
-    await deps.pause(mailbox, now + outcome.retryAfterMs);
-  else if (outcome.type === 'blocked' || outcome.type === 'closed') await deps.pause(mailbox, 'blocked');
-  const settled = deps.settler.settle({ id: message.id, fence: message.fence, change, events });
+    await deps.settler.outlast(() => deps.pause(mailbox, now + outcome.retryAfterMs!));
+  else if (outcome.type === 'blocked' || outcome.type === 'closed')
+    await deps.settler.outlast(() => deps.pause(mailbox, 'blocked'));
+  const known = isInDoubt(outcome) ? {} : { attempt: message.attempts };
+  const settled = deps.settler.settle({ id: message.id, fence: message.fence, ...known, change, events });
   return { settled: settled.then((changed) => say(deps, message, route, outcome, changed)) };
 }
 
@@ -357,7 +365,7 @@ async function tell(deps: AttemptDeps, message: OutboxMessage, outcome?: Outcome
   if (state.type === 'queued' && clock.now() - createdAt >= LATE_MS) kinds.push('delayed');
   for (const kind of kinds) {
     try {
-      await report(message, kind);
+      await deps.settler.outlast(() => report(message, kind));
     } catch (error) {
       log.error({ id: message.id, kind, err: asError(error) }, 'the sender could not be told');
     }

@@ -2,7 +2,8 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
-import type { OutboxTable } from '../../store/types-outbox.ts';
+import { isAway } from '../../store/outlast.ts';
+import type { OutboxMessage, OutboxTable } from '../../store/types-outbox.ts';
 import type { Hold } from './job.ts';
 
 /**
@@ -30,24 +31,36 @@ export class Claim implements Hold {
     if (ticks !== undefined) this.#ticksUntil = ticks - (this.#clock.now() - at) + CLAIM_MS;
   }
 
+  /** Somebody else has it, or it is over. */
+  end(): void {
+    this.#until = 0;
+  }
+
   get lasts(): boolean {
     return this.#clock.now() < this.#until && (this.#clock.monotonic?.() ?? -Infinity) < this.#ticksUntil;
   }
 }
 
 export interface ClaimsDeps {
-  readonly outbox: Pick<OutboxTable, 'prolong'>;
+  readonly outbox: Pick<OutboxTable, 'prolong' | 'unclaim'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Names this process in claims. */
   readonly owner: string;
 }
 
+/** A commit whose answer was lost may still be under way when the database is back; statements end within this. */
+const LOST_MS = 60_000;
+
 export class Claims {
   readonly #deps: ClaimsDeps;
   readonly #held = new Map<string, Claim>();
   /** Attempts that were broken off when delivery was stopped: their claims end at once. */
   readonly #left: string[] = [];
+  /** Claims that are being written down, by the moment they last until, which no two of them share. */
+  readonly #asked = new Set<number>();
+  /** Those of which nobody knows whether they were, and since when that may be looked at; undefined: the database is still away. */
+  readonly #lost = new Map<number, number | undefined>();
   #timer: Timer | undefined;
 
   constructor(deps: ClaimsDeps) {
@@ -56,6 +69,44 @@ export class Claims {
 
   get ids(): readonly string[] {
     return [...this.#held.keys()];
+  }
+
+  /**
+   * Claims by `work`, which is given the moment the claim lasts until. When the answer is lost, what was claimed is given back as
+   * soon as the database is back: no attempt has begun. @throws store.unavailable
+   */
+  async take(
+    work: (until: number) => Promise<readonly OutboxMessage[]>,
+    now: number,
+  ): Promise<readonly OutboxMessage[]> {
+    let until = now + CLAIM_MS;
+    while (this.#asked.has(until) || this.#lost.has(until)) until -= 1;
+    this.#asked.add(until);
+    try {
+      const messages = await work(until);
+      for (const { id } of messages) this.hold(id, now);
+      return messages;
+    } catch (error) {
+      if (isAway(error)) this.#lost.set(until, undefined);
+      throw error;
+    } finally {
+      this.#asked.delete(until);
+    }
+  }
+
+  /** Gives back what {@link take} may have claimed without knowing. @throws store.unavailable */
+  async giveBackLost(): Promise<void> {
+    if (this.#lost.size === 0) return;
+    const { clock, log, outbox, owner } = this.#deps;
+    const untils = [...this.#lost.keys()];
+    const messages = await outbox.unclaim({ owner, untils, now: clock.now() });
+    if (messages > 0) log.info({ messages }, 'mail that was claimed while the database went away is back in the queue');
+    const now = clock.now();
+    for (const until of untils) {
+      const since = this.#lost.get(until) ?? now;
+      if (Math.abs(now - since) > LOST_MS) this.#lost.delete(until);
+      else this.#lost.set(until, since);
+    }
   }
 
   /** A message is ours from `now` on. */
@@ -78,9 +129,17 @@ export class Claims {
     if (claim.lasts) this.#left.push(id);
   }
 
-  /** Claims of ours that are alive are ours by the new time as well. @throws store.unavailable */
-  async clockWasSet(now: number): Promise<void> {
-    await this.#deps.outbox.prolong(this.#deps.owner, this.ids, now + CLAIM_MS);
+  /** Claims that nobody else has taken over are ours from now on, also where they ran out while the database was away. @throws store.unavailable */
+  async prolong(): Promise<void> {
+    const { clock, outbox, owner } = this.#deps;
+    const held = [...this.#held];
+    if (held.length === 0) return;
+    const now = clock.now();
+    const ids = held.map(([id]) => id);
+    const ours = new Set(await outbox.prolong(owner, ids, now + CLAIM_MS));
+    for (const [id, claim] of held)
+      if (ours.has(id)) claim.prolong(now);
+      else claim.end();
   }
 
   /** Whoever comes next need not wait for claims of attempts that were broken off. */
@@ -97,20 +156,12 @@ export class Claims {
 
   /** Keeps what is under way ours, for as long as anything is. */
   #arm(): void {
-    const { clock, log, outbox, owner } = this.#deps;
+    const { clock, log } = this.#deps;
     this.#timer = clock.after(PROLONG_MS, () => {
       this.#timer = undefined;
-      if (this.#held.size > 0) this.#arm();
-      const lasting = [...this.#held].filter(([, { lasts }]) => lasts);
-      if (lasting.length === 0) return;
-      const now = clock.now();
-      const ids = lasting.map(([id]) => id);
-      outbox.prolong(owner, ids, now + CLAIM_MS).then(
-        () => {
-          for (const [, claim] of lasting) claim.prolong(now);
-        },
-        (error: unknown) => log.warn({ err: asError(error) }, 'claims could not be prolonged'),
-      );
+      if (this.#held.size === 0) return;
+      this.#arm();
+      this.prolong().catch((error: unknown) => log.warn({ err: asError(error) }, 'claims could not be prolonged'));
     });
   }
 }

@@ -1,9 +1,11 @@
 /** The loop that empties the outbox: which message may leave now, by which route, and what is written down of it. */
 import type { SendingLimits } from '../../oauth/preset.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
+import { backoffMs } from '../../base/backoff.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
+import { isAway } from '../../store/outlast.ts';
 import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
 import { concerns } from '../rest.ts';
@@ -66,6 +68,12 @@ const AT_ONCE = 50;
 const BATCH = 50;
 /** A mailbox whose grant or every route is shut is tried again after this; each of its messages would fail alike. */
 const BLOCKED_MS = 60_000;
+/** While the database is away it is asked again this soon: mail must not wait long after it is back. */
+const AGAIN = { baseMs: 500, maxMs: 5_000 };
+/** A database that took this long for an answer was away, for others that claim mail as well. */
+const SLOW_MS = 2_000;
+/** At a stop outcomes that are known are still written down if the database comes back in this time; a service has a minute to stop. */
+const GIVE_UP_MS = 30_000;
 /** So far back the events are looked at for who wants a message to go now. */
 const LATE_EVENTS = 1000;
 
@@ -78,10 +86,14 @@ class DeliveryLoop implements Delivery {
   readonly #attempt: AttemptDeps;
   readonly #boxes = new Map<string, Box>();
   readonly #claims: Claims;
+  readonly #settler: Settler;
+  readonly #giveUp = new AbortController();
   readonly #stop = new AbortController();
   readonly #watches: readonly { stop(): void }[];
   #running = 0;
   #takeOverAt = 0;
+  /** Looks that failed, one after the other. */
+  #failures = 0;
   readonly #begun: number;
   /** Mailboxes with due mail found no place among those under way. */
   #crowded = false;
@@ -101,7 +113,9 @@ class DeliveryLoop implements Delivery {
     this.#begun = deps.clock.now();
     this.#claims = new Claims({ ...deps, outbox: deps.store.outbox });
     this.#passing = new PassingTime(deps);
-    this.#resting = new Resting({ ...deps, opened: this.#opened });
+    const giveUp = this.#giveUp.signal;
+    this.#settler = new Settler({ ...deps, table: deps.store.outbox, giveUp });
+    this.#resting = new Resting({ ...deps, giveUp, opened: this.#opened });
     this.#rights = new Rights(deps);
     const guard = (route: Route): Route => this.#resting.guard(whileOpen(route, this.#rights, deps.clock));
     this.#attempt = {
@@ -110,7 +124,7 @@ class DeliveryLoop implements Delivery {
       ...(deps.inbox ? { inbox: guard(deps.inbox) } : {}),
       deadline: (message) => this.#passing.deadline(message),
       change: (...change) => deps.store.outbox.change(...change),
-      settler: new Settler(deps.store.outbox),
+      settler: this.#settler,
       pause: this.#pause,
     };
     const changed = (): void => this.#resting.settingsChanged();
@@ -151,8 +165,11 @@ class DeliveryLoop implements Delivery {
     this.#timer?.cancel();
     this.#breath?.cancel();
     this.#stop.abort(new Error('delivery is being stopped'));
+    const enough = this.#deps.clock.after(GIVE_UP_MS, () => this.#giveUp.abort(new Error('the database stayed away')));
     await this.#round;
     while (this.#running > 0) await new Promise<void>((resolve) => this.#rest.push(resolve));
+    await this.#settler.idle();
+    enough.cancel();
     this.#rights.stop();
     await this.#claims.close();
   }
@@ -165,9 +182,12 @@ class DeliveryLoop implements Delivery {
       this.#looked = clock.now();
       try {
         await this.#start();
+        this.#failures = 0;
       } catch (error) {
-        log.warn({ err: asError(error) }, 'the outbox could not be looked at; it will be again');
-        this.#arm(clock.now() + LOOK_MS);
+        const facts = { err: asError(error) };
+        if (this.#failures === 0) log.warn(facts, 'the outbox could not be looked at; it will be again');
+        else log.debug(facts, 'the outbox still cannot be looked at');
+        this.#arm(clock.now() + backoffMs(this.#failures++, AGAIN));
       }
     } while (this.#again && !this.#stop.signal.aborted);
     this.#round = undefined;
@@ -178,8 +198,12 @@ class DeliveryLoop implements Delivery {
   async #start(): Promise<void> {
     const { clock, owner, store } = this.#deps;
     const { outbox } = store;
+    const asked = clock.now();
     await this.#lookAtClock();
+    await this.#claims.giveBackLost();
     const now = clock.now();
+    // Others were without the database too: who lives has a moment to say so before what it had in hand is taken over.
+    if (this.#failures > 0 || now - asked > SLOW_MS) this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
     if (now >= this.#takeOverAt) {
       const except = this.#claims.ids;
       const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH, except });
@@ -218,7 +242,7 @@ class DeliveryLoop implements Delivery {
     if (!jumped) return;
     // Those of others have a moment to say that they are alive.
     const now = clock.now();
-    await this.#claims.clockWasSet(now);
+    await this.#claims.prolong();
     this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
     for (const box of this.#boxes.values()) box.waitUntil = 0;
     this.#resting.tryNow();
@@ -280,28 +304,35 @@ class DeliveryLoop implements Delivery {
     const routes = await this.#attempt.routes(mailbox);
     while (!this.#stop.signal.aborted && box.waitUntil <= clock.now() && !unsettled.failed) {
       const now = clock.now();
-      const claim = { mailbox: mailbox.address, now, until: now + CLAIM_MS, owner, ways: waysText(routes) };
-      const messages = await store.outbox.claim({ ...claim, limit: batch });
+      const claim = { mailbox: mailbox.address, now, owner, ways: waysText(routes), limit: batch };
+      const messages = await this.#claims.take((until) => store.outbox.claim({ ...claim, until }), now);
       const [first] = messages;
       if (!first) break;
-      for (const message of messages) this.#claims.hold(message.id, now);
-      const recipients = first.recipients.filter(({ state }) => state === 'pending').length;
-      const permission = await reserve(store.outbox, mailbox.address, recipients, limits, clock.now());
-      if (permission.type === 'wait') {
-        box.waitUntil = permission.until;
-        await this.#giveBack(messages);
-        break;
-      }
-      // The next one may leave while this one is under way, on another connection.
-      if (box.running < limits.connections) this.wake();
-      for (const message of messages) {
-        // What waited for longer than anything does is given up without a try of its own.
-        const waits = box.waitUntil > clock.now() && message.deadline + MAX_UNCOUNTED_MS > clock.now();
-        // What it may send as counts as it is set up now.
-        const current = await this.#rights.mailbox(mailbox.address);
-        if (!current) box.waitUntil = clock.now() + LOOK_MS;
-        if (this.#stop.signal.aborted || !current || (waits && message !== first)) await this.#giveBack([message]);
-        else await unsettled.add(this.#try(message, current, routes));
+      /** No attempt has begun at these. */
+      const untouched = new Set(messages);
+      try {
+        const recipients = first.recipients.filter(({ state }) => state === 'pending').length;
+        const permission = await reserve(store.outbox, mailbox.address, recipients, limits, clock.now());
+        if (permission.type === 'wait') {
+          box.waitUntil = permission.until;
+          break;
+        }
+        // The next one may leave while this one is under way, on another connection.
+        if (box.running < limits.connections) this.wake();
+        for (const message of messages) {
+          await this.#databaseBack();
+          // What waited for longer than anything does is given up without a try of its own.
+          const waits = box.waitUntil > clock.now() && message.deadline + MAX_UNCOUNTED_MS > clock.now();
+          // What it may send as counts as it is set up now.
+          const current = await this.#rights.mailbox(mailbox.address);
+          if (!current) box.waitUntil = clock.now() + LOOK_MS;
+          const isOurs = this.#claims.of(message.id).lasts;
+          if (this.#stop.signal.aborted || !current || !isOurs || (waits && message !== first)) continue;
+          untouched.delete(message);
+          await unsettled.add(this.#try(message, current, routes));
+        }
+      } finally {
+        await this.#giveBack([...untouched]);
       }
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
@@ -326,25 +357,38 @@ class DeliveryLoop implements Delivery {
       }
       return { settled: settled.finally(over) };
     } catch (error) {
-      if (this.#stop.signal.aborted) this.#claims.leave(message.id, claim);
+      // The database went away before anything was handed over.
+      if (isAway(error) && ways !== 'interrupted') await this.#giveBack([message]);
+      else if (this.#stop.signal.aborted) this.#claims.leave(message.id, claim);
       over();
       throw error;
     }
   }
 
-  /** Back to where it was in the queue, as if it had not been touched. */
+  /** What was said while the database was away is written down first, and what is claimed still has to be ours. */
+  async #databaseBack(): Promise<void> {
+    while (this.#settler.away) {
+      await this.#settler.back();
+      if (!this.#giveUp.signal.aborted) await this.#settler.outlast(() => this.#claims.prolong());
+    }
+  }
+
+  /** Back to where it was in the queue, as if it had not been touched; never rejects. */
   async #giveBack(messages: readonly OutboxMessage[]): Promise<void> {
     // It was due; when it was accepted may lie in the future, by a clock that ran ahead.
     const now = this.#deps.clock.now();
-    await this.#deps.store.outbox.changeAll(
-      messages.map(({ id, fence, createdAt, attempts }) => ({
-        id,
-        fence,
-        change: { state: { type: 'queued', nextAt: Math.min(createdAt, now) }, attempts: attempts - 1 },
-        events: [],
-      })),
+    await Promise.all(
+      messages.map(async ({ id, fence, createdAt, attempts }) => {
+        const state = { type: 'queued', nextAt: Math.min(createdAt, now) } as const;
+        const claim = this.#claims.of(id);
+        try {
+          await this.#settler.settle({ id, fence, change: { state, attempts: attempts - 1 }, events: [] });
+        } catch (error) {
+          this.#deps.log.warn({ id, err: asError(error) }, 'a message could not be given back to the queue');
+        }
+        this.#claims.drop(id, claim);
+      }),
     );
-    for (const { id } of messages) this.#claims.drop(id);
   }
 
   /** A process died in the middle of this one. */
@@ -376,7 +420,10 @@ class DeliveryLoop implements Delivery {
     work()
       .catch((error: unknown) => {
         // What was claimed stays so until its time is up; then it is looked into as any interrupted attempt.
-        if (!this.#stop.signal.aborted) this.#deps.log.error({ err: asError(error) }, 'delivery stumbled');
+        if (this.#stop.signal.aborted) return;
+        const { log } = this.#deps;
+        if (isAway(error)) log.warn({ err: asError(error) }, 'delivery waits until the database is back');
+        else log.error({ err: asError(error) }, 'delivery stumbled');
       })
       .finally(() => {
         this.#running -= 1;

@@ -1,5 +1,6 @@
 /** An attempt whose end nobody saw: the connection broke after the last octet, or the process ended. Found out, or told as unknown. */
 import type { Clock } from '../../base/clock.ts';
+import { isAway } from '../../store/outlast.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
 import type { Copies } from './doubt.ts';
 import { silent } from './judge.ts';
@@ -37,7 +38,7 @@ export async function findOut(
     const next = LOOKS_MS[index + 1];
     if (next !== undefined && endedAt + next <= clock.now()) continue;
     await clock.sleep(Math.max(0, endedAt + lookAt - clock.now()), signal);
-    const seen = await probe.look(attempt, signal);
+    const seen = await looked(probe, attempt, signal);
     if (seen === 'unable') return outcome;
     if (seen === 'found' || seen === 'probably') return proven(outcome, attempt, seen);
     // What was seen once stays: a later look that fails takes nothing back.
@@ -56,6 +57,16 @@ export async function findOut(
     code: 'outbox.not-sent',
     reply: silent(`${text}; it was probably not sent: it is not among the sent messages`),
   };
+}
+
+/** A database that is away must not hide that the end of this attempt is unknown. */
+async function looked(probe: SentProbe, attempt: OpenAttempt, signal: AbortSignal): ReturnType<SentProbe['look']> {
+  try {
+    return await probe.look(attempt, signal);
+  } catch (error) {
+    if (!isAway(error)) throw error;
+    return 'failed';
+  }
 }
 
 /** An attempt whose copy is among the sent messages. */

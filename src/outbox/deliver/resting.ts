@@ -8,6 +8,7 @@ import type { Log } from '../../base/log.ts';
 import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { inLedger } from '../../store/ledger.ts';
+import { outlast } from '../../store/outlast.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../rest.ts';
 import { silent } from './judge.ts';
 import type { Outcome, RestCause, Route, SendJob } from './types.ts';
@@ -16,6 +17,8 @@ export interface RestingDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  /** Aborted when this process waits no longer for its database. */
+  readonly giveUp: AbortSignal;
   /** Something that rested does no longer: mail may leave. */
   opened(): void;
 }
@@ -195,14 +198,24 @@ export class Resting {
   }
 
   async #open(name: string, rest: Rest): Promise<void> {
-    const { clock, log, store, opened } = this.#deps;
+    const { clock, giveUp, log, store, opened } = this.#deps;
     this.#rests.delete(name);
     await this.#keep(name, undefined);
     const now = clock.now();
     log.info({ scope: rest.scope, about: rest.about, restedMs: now - rest.since }, 'mail leaves again');
-    const mailboxes = await this.#concerned(rest);
     const from = Math.max(rest.since, now - MAX_UNCOUNTED_MS);
-    if (now > from) await store.outbox.prolongDeadlines({ mailboxes, from, to: now });
+    try {
+      await outlast(
+        async () => {
+          const mailboxes = await this.#concerned(rest);
+          if (now > from) await store.outbox.prolongDeadlines({ mailboxes, from, to: now });
+        },
+        { clock, signal: giveUp },
+      );
+    } catch (error) {
+      // What the attempt ended in is known all the same, and must not be lost with this.
+      log.warn({ err: asError(error), about: rest.about }, 'the deadlines of mail that waited could not be moved');
+    }
     opened();
   }
 

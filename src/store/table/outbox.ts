@@ -159,15 +159,35 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     prolong: (owner, ids, until) =>
       engine.write(undefined, async (trx) => {
-        if (ids.length > 0)
-          await trx
-            .updateTable('outbox_messages')
-            .set({ state_at: until })
-            .where('id', 'in', [...ids])
-            .where('state', '=', 'sending')
-            .where('state_by', '=', owner)
-            .execute();
-        return { result: undefined, changed: false };
+        if (ids.length === 0) return { result: [], changed: false };
+        const ours = await trx
+          .updateTable('outbox_messages')
+          .set({ state_at: until })
+          .where('id', 'in', [...ids])
+          .where('state', '=', 'sending')
+          .where('state_by', '=', owner)
+          .returning('id')
+          .execute();
+        return { result: ours.map(({ id }) => id), changed: false };
+      }),
+    unclaim: ({ owner, untils, now }) =>
+      engine.write('outbox', async (trx) => {
+        if (untils.length === 0) return { result: 0, changed: false };
+        const { numUpdatedRows } = await trx
+          .updateTable('outbox_messages')
+          .set((eb) => ({
+            state: 'queued',
+            state_at: sql<number>`CASE WHEN created_at < ${now} THEN created_at ELSE ${now} END`,
+            state_by: null,
+            state_reason: null,
+            attempts: eb('attempts', '-', 1),
+            fence: eb('fence', '+', 1),
+          }))
+          .where('state', '=', 'sending')
+          .where('state_by', '=', owner)
+          .where('state_at', 'in', [...untils])
+          .executeTakeFirst();
+        return { result: Number(numUpdatedRows), changed: numUpdatedRows > 0n };
       }),
     takeOver: ({ now, until, owner, limit, except = [] }) =>
       engine.write(undefined, async (trx) => {
