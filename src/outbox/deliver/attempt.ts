@@ -1,6 +1,6 @@
 /** One attempt at one message: routes in order, the outcome written down, the sender told. */
 import { asError } from '../../base/error.ts';
-import { sameAddress } from '../address.ts';
+import { isForInbox } from './inbox-route.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
@@ -8,7 +8,16 @@ import { type Hold, Job, type JobDeps } from './job.ts';
 import { lastLook } from './last-look.ts';
 import { findOut, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
-import { copiesOf, takenBy, failure, isInDoubt, isProbablyNotSent, mayHaveIt, withDoubt } from './doubt.ts';
+import {
+  copiesOf,
+  takenBy,
+  failure,
+  isInDoubt,
+  isProbablyNotSent,
+  mayHaveIt,
+  withDoubt,
+  withoutAttempts,
+} from './doubt.ts';
 import { silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
@@ -128,12 +137,6 @@ export async function attempt(
   return settle(deps, message, mailbox, 'none', none, now);
 }
 
-/** Reports to the mailbox itself, ours and those of a local mail server, go where it reads them: providers refuse them often. */
-function isForInbox({ envelopeFrom, mailbox, recipients, source }: OutboxMessage): boolean {
-  if (source === 'report') return true;
-  return envelopeFrom === '' && recipients.every(({ address }) => sameAddress(address, mailbox));
-}
-
 /** An outcome that is not about the message: it stays where it is in the queue. */
 function isRest(
   outcome: Outcome,
@@ -242,18 +245,6 @@ function say(
   else if (settled.state.type === 'sent') log.info(facts, 'message sent');
   else if (settled.state.type === 'failed') log.warn(facts, 'message failed');
   else log.info({ ...facts, code: 'code' in outcome ? outcome.code : outcome.type }, 'message put off');
-}
-
-/** Who was named in an attempt is of no interest once its end is known. */
-function withoutAttempts(message: OutboxMessage, change: MessageChange): MessageChange {
-  const recipients = change.recipients ?? message.recipients;
-  if (recipients.every(({ attempt }) => attempt === undefined)) return change;
-  return { ...change, recipients: recipients.map(withoutAttempt) };
-}
-
-function withoutAttempt(one: Recipient): Recipient {
-  const { attempt, ...rest } = one;
-  return attempt === undefined ? one : rest;
 }
 
 /** What becomes of the message, and the events that say so. */

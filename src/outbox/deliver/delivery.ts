@@ -6,14 +6,14 @@ import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { isAway } from '../../store/outlast.ts';
-import type { DueMailbox, OutboxMessage } from '../../store/types-outbox.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Outbox } from '../types.ts';
-import { concerns } from '../rest.ts';
 import { Rights } from '../rights.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
-import { type Box, newBox } from './box.ts';
+import { type Box, Boxes } from './box.ts';
 import { CLAIM_MS, Claims, PROLONG_MS } from './claims.ts';
 import { waysText } from './doubt.ts';
+import { databaseBack, giveBack } from './give-back.ts';
 import { pause, reserve } from './pace.ts';
 import { PassingTime } from './passing-time.ts';
 import type { ReportKind } from './report.ts';
@@ -74,8 +74,6 @@ const AGAIN = { baseMs: 500, maxMs: 5_000 };
 const SLOW_MS = 2_000;
 /** At a stop outcomes that are known are still written down if the database comes back in this time; a service has a minute to stop. */
 const GIVE_UP_MS = 30_000;
-/** So far back the events are looked at for who wants a message to go now. */
-const LATE_EVENTS = 1000;
 
 export function startDelivery(deps: DeliveryDeps): Delivery {
   return new DeliveryLoop(deps);
@@ -84,7 +82,7 @@ export function startDelivery(deps: DeliveryDeps): Delivery {
 class DeliveryLoop implements Delivery {
   readonly #deps: DeliveryDeps;
   readonly #attempt: AttemptDeps;
-  readonly #boxes = new Map<string, Box>();
+  readonly #boxes: Boxes;
   readonly #claims: Claims;
   readonly #settler: Settler;
   readonly #giveUp = new AbortController();
@@ -116,6 +114,7 @@ class DeliveryLoop implements Delivery {
     const giveUp = this.#giveUp.signal;
     this.#settler = new Settler({ ...deps, table: deps.store.outbox, giveUp });
     this.#resting = new Resting({ ...deps, giveUp, opened: this.#opened });
+    this.#boxes = new Boxes(deps.store.outbox, this.#resting);
     this.#rights = new Rights(deps);
     const guard = (route: Route): Route => this.#resting.guard(whileOpen(route, this.#rights, deps.clock));
     this.#attempt = {
@@ -208,15 +207,15 @@ class DeliveryLoop implements Delivery {
       const except = this.#claims.ids;
       const left = await outbox.takeOver({ now, until: now + CLAIM_MS, owner, limit: BATCH, except });
       if (left.length < BATCH) this.#takeOverAt = now + TAKE_OVER_MS;
-      for (const message of left) this.#run(this.#boxOf(message.mailbox), () => this.#interrupted(message));
+      for (const message of left) this.#run(this.#boxes.of(message.mailbox), () => this.#interrupted(message));
     }
     // What a predecessor had in hand is free when its claim has run out: a process that is new here looks often enough for that.
     let next = now < this.#begun + NEW_MS ? this.#takeOverAt : now + LOOK_MS;
     this.#crowded = false;
     const all = await outbox.dueMailboxes(now);
-    await this.#letReleased(all, now);
+    await this.#boxes.letReleased(all, now);
     for (const due of this.#turns.order(all)) {
-      const box = this.#boxOf(due.mailbox);
+      const box = this.#boxes.of(due.mailbox);
       if (box.waitUntil > now) {
         next = Math.min(next, box.waitUntil);
         continue;
@@ -244,39 +243,19 @@ class DeliveryLoop implements Delivery {
     const now = clock.now();
     await this.#claims.prolong();
     this.#takeOverAt = now + PROLONG_MS + TAKE_OVER_MS;
-    for (const box of this.#boxes.values()) box.waitUntil = 0;
+    for (const box of this.#boxes.all()) box.waitUntil = 0;
     this.#resting.tryNow();
   }
 
   /** What rested does so no longer: whoever waited for it may go. */
   readonly #opened = (): void => {
-    for (const box of this.#boxes.values()) {
+    for (const box of this.#boxes.all()) {
       if (!box.rests) continue;
       box.rests = false;
       box.waitUntil = 0;
     }
     this.wake();
   };
-
-  /** Who says "now" of a message is heard, also where its mailbox was found shut a moment ago. */
-  async #letReleased(due: readonly DueMailbox[], now: number): Promise<void> {
-    const { outbox } = this.#deps.store;
-    const shut = due.filter(({ mailbox }) => {
-      const box = this.#boxOf(mailbox);
-      return box.waitUntil > now && box.shutAt !== undefined;
-    });
-    if (shut.length === 0) return;
-    const tenantOf = new Map(shut.map(({ mailbox, tenant }) => [mailbox, tenant]));
-    const after = Math.max(0, (await outbox.lastEvent()) - LATE_EVENTS);
-    const mailboxes = shut.map(({ mailbox }) => mailbox);
-    for (const { at, mailbox } of await outbox.events({ after, mailboxes, types: ['released'], limit: LATE_EVENTS })) {
-      const box = this.#boxOf(mailbox);
-      if (box.shutAt === undefined || at < box.shutAt) continue;
-      if (box.rests) this.#resting.tryNow((rest) => concerns(rest, mailbox, tenantOf.get(mailbox)));
-      box.waitUntil = 0;
-      box.shutAt = undefined;
-    }
-  }
 
   async #startMailbox(address: string, box: Box): Promise<void> {
     const { clock, log, store } = this.#deps;
@@ -320,7 +299,7 @@ class DeliveryLoop implements Delivery {
         // The next one may leave while this one is under way, on another connection.
         if (box.running < limits.connections) this.wake();
         for (const message of messages) {
-          await this.#databaseBack();
+          await databaseBack(this.#settler, this.#claims, this.#giveUp.signal);
           // What waited for longer than anything does is given up without a try of its own.
           const waits = box.waitUntil > clock.now() && message.deadline + MAX_UNCOUNTED_MS > clock.now();
           // What it may send as counts as it is set up now.
@@ -332,7 +311,7 @@ class DeliveryLoop implements Delivery {
           await unsettled.add(this.#try(message, current, routes));
         }
       } finally {
-        await this.#giveBack([...untouched]);
+        await giveBack(this.#attempt, this.#claims, [...untouched]);
       }
       // Others wait for a place: they get this one, and this mailbox its turn again after them.
       if (this.#crowded) break;
@@ -350,7 +329,7 @@ class DeliveryLoop implements Delivery {
     try {
       const { restsUntil, settled } = await attempt(this.#attempt, message, mailbox, claim, this.#stop.signal, ways);
       if (restsUntil !== undefined) {
-        const box = this.#boxOf(mailbox.address);
+        const box = this.#boxes.of(mailbox.address);
         box.waitUntil = restsUntil;
         box.rests = true;
         box.shutAt ??= this.#deps.clock.now();
@@ -358,37 +337,11 @@ class DeliveryLoop implements Delivery {
       return { settled: settled.finally(over) };
     } catch (error) {
       // The database went away before anything was handed over.
-      if (isAway(error) && ways !== 'interrupted') await this.#giveBack([message]);
+      if (isAway(error) && ways !== 'interrupted') await giveBack(this.#attempt, this.#claims, [message]);
       else if (this.#stop.signal.aborted) this.#claims.leave(message.id, claim);
       over();
       throw error;
     }
-  }
-
-  /** What was said while the database was away is written down first, and what is claimed still has to be ours. */
-  async #databaseBack(): Promise<void> {
-    while (this.#settler.away) {
-      await this.#settler.back();
-      if (!this.#giveUp.signal.aborted) await this.#settler.outlast(() => this.#claims.prolong());
-    }
-  }
-
-  /** Back to where it was in the queue, as if it had not been touched; never rejects. */
-  async #giveBack(messages: readonly OutboxMessage[]): Promise<void> {
-    // It was due; when it was accepted may lie in the future, by a clock that ran ahead.
-    const now = this.#deps.clock.now();
-    await Promise.all(
-      messages.map(async ({ id, fence, createdAt, attempts }) => {
-        const state = { type: 'queued', nextAt: Math.min(createdAt, now) } as const;
-        const claim = this.#claims.of(id);
-        try {
-          await this.#settler.settle({ id, fence, change: { state, attempts: attempts - 1 }, events: [] });
-        } catch (error) {
-          this.#deps.log.warn({ id, err: asError(error) }, 'a message could not be given back to the queue');
-        }
-        this.#claims.drop(id, claim);
-      }),
-    );
   }
 
   /** A process died in the middle of this one. */
@@ -401,18 +354,12 @@ class DeliveryLoop implements Delivery {
 
   readonly #pause = async (mailbox: Mailbox, until: number | 'blocked'): Promise<void> => {
     const now = this.#deps.clock.now();
-    const box = this.#boxOf(mailbox.address);
+    const box = this.#boxes.of(mailbox.address);
     box.waitUntil = until === 'blocked' ? now + BLOCKED_MS : until;
     box.shutAt = until === 'blocked' ? now : undefined;
     box.rests = false;
     if (until !== 'blocked') await pause(this.#deps.store.outbox, mailbox.address, until);
   };
-
-  #boxOf(address: string): Box {
-    let box = this.#boxes.get(address);
-    if (!box) this.#boxes.set(address, (box = newBox()));
-    return box;
-  }
 
   #run(box: Box, work: () => Promise<void>): void {
     this.#running += 1;

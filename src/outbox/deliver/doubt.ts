@@ -1,5 +1,5 @@
 /** What an attempt without a known end leaves behind: its recipients may have the message, whatever is said of later attempts. */
-import type { Recipient } from '../../store/types-outbox.ts';
+import type { MessageChange, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import type { Outcome, Route } from './types.ts';
 
 /** Where what an attempt handed over would be kept among the sent mail: always, only for some of its ways, or never. */
@@ -80,4 +80,16 @@ export function mayHaveIt(
     recipients.some((one) => one.address === address && one.mayHaveArrived !== undefined) ? [address] : [],
   );
   return doubtful.length === 0 ? {} : { mayHaveArrived: doubtful };
+}
+
+/** Who was named in an attempt is of no interest once its end is known. */
+export function withoutAttempts(message: OutboxMessage, change: MessageChange): MessageChange {
+  const recipients = change.recipients ?? message.recipients;
+  if (recipients.every(({ attempt }) => attempt === undefined)) return change;
+  return { ...change, recipients: recipients.map(withoutAttempt) };
+}
+
+function withoutAttempt(one: Recipient): Recipient {
+  const { attempt, ...rest } = one;
+  return attempt === undefined ? one : rest;
 }

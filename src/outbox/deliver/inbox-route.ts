@@ -7,6 +7,8 @@ import { fetch, headerFields } from '../../protocol/imap/verb/fetch.ts';
 import { uidSearch } from '../../protocol/imap/verb/search.ts';
 import { select } from '../../protocol/imap/verb/select.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
+import type { OutboxMessage } from '../../store/types-outbox.ts';
+import { sameAddress } from '../address.ts';
 import { outcomeOfFailure, silent } from './judge.ts';
 import type { SignInAt } from '../../upstream/upstream.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
@@ -53,6 +55,12 @@ export class InboxRoute implements Route {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** Reports to the mailbox itself, ours and those of a local mail server, go where it reads them: providers refuse them often. */
+export function isForInbox({ envelopeFrom, mailbox, recipients, source }: OutboxMessage): boolean {
+  if (source === 'report') return true;
+  return envelopeFrom === '' && recipients.every(({ address }) => sameAddress(address, mailbox));
 }
 
 /**

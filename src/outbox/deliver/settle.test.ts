@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { benchOf, sent } from '../../../test/bed/delivery-bench.ts';
 import { eventually } from '../../../test/bed/eventually.ts';
-import { Settler, Unsettled } from './settle.ts';
+import { ManualClock } from '../../base/clock.ts';
+import { nullLog } from '../../base/log.ts';
+import { Settler, type SettlerDeps, Unsettled } from './settle.ts';
 import type { SentProbe } from './types.ts';
 
 const settlement = (id: string) => ({ id, fence: 1, change: {}, events: [] });
@@ -68,14 +70,17 @@ test('the first failure to write down is told, and at once', async () => {
 test('what waits while a commit runs goes together in the next, each with its own result', async () => {
   const groups: string[][] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  const settler = new Settler({
+  const table: SettlerDeps['table'] = {
+    find: () => Promise.resolve(undefined),
     async changeAll(changes) {
       groups.push(changes.map(({ id }) => id));
       if (groups.length === 1) await promise;
       if (changes.some(({ id }) => id === 'bad')) throw new Error('the disk is full');
       return changes.map(({ id }) => (id === 'gone' ? undefined : ({ id } as never)));
     },
-  });
+  };
+  const giveUp = new AbortController().signal;
+  const settler = new Settler({ table, owner: 'me', clock: new ManualClock(), log: nullLog, giveUp });
   const first = settler.settle(settlement('a'));
   await eventually(() => groups.length === 1);
   const more = ['b', 'gone', 'c'].map((id) => settler.settle(settlement(id)));

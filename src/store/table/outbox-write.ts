@@ -2,7 +2,7 @@
 import { CompiledQuery, type Insertable, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { OutboxMessageRow, Schema } from '../schema.ts';
-import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage } from '../types-outbox.ts';
+import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { defined } from './json.ts';
 import { LANES, outboxMessage, stateColumns } from './outbox-row.ts';
 
@@ -92,6 +92,29 @@ export async function take(
     .returningAll()
     .execute();
   return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}
+
+/** Takes claims back that nobody was told of, each known by the moment it lasts until. */
+export async function unclaim(
+  trx: Transaction<Schema>,
+  { owner, untils, now }: Parameters<OutboxTable['unclaim']>[0],
+): Promise<number> {
+  if (untils.length === 0) return 0;
+  const { numUpdatedRows } = await trx
+    .updateTable('outbox_messages')
+    .set((eb) => ({
+      state: 'queued',
+      state_at: sql<number>`CASE WHEN created_at < ${now} THEN created_at ELSE ${now} END`,
+      state_by: null,
+      state_reason: null,
+      attempts: eb('attempts', '-', 1),
+      fence: eb('fence', '+', 1),
+    }))
+    .where('state', '=', 'sending')
+    .where('state_by', '=', owner)
+    .where('state_at', 'in', [...untils])
+    .executeTakeFirst();
+  return Number(numUpdatedRows);
 }
 
 /** Octets of messages that are forgotten in one transaction. */

@@ -4,7 +4,7 @@ import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { datedAhead, recallAhead } from './outbox-ahead.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
-import { changeOne, claimTime, forgetMessages, insertRows, known, octetsOf, take } from './outbox-write.ts';
+import { changeOne, claimTime, forgetMessages, insertRows, known, octetsOf, take, unclaim } from './outbox-write.ts';
 
 /** Asked once or more for every message: building it would cost more than running it. */
 const CHUNK_TEXT = {
@@ -170,24 +170,10 @@ export function outboxTable(engine: Engine): OutboxTable {
           .execute();
         return { result: ours.map(({ id }) => id), changed: false };
       }),
-    unclaim: ({ owner, untils, now }) =>
+    unclaim: (lost) =>
       engine.write('outbox', async (trx) => {
-        if (untils.length === 0) return { result: 0, changed: false };
-        const { numUpdatedRows } = await trx
-          .updateTable('outbox_messages')
-          .set((eb) => ({
-            state: 'queued',
-            state_at: sql<number>`CASE WHEN created_at < ${now} THEN created_at ELSE ${now} END`,
-            state_by: null,
-            state_reason: null,
-            attempts: eb('attempts', '-', 1),
-            fence: eb('fence', '+', 1),
-          }))
-          .where('state', '=', 'sending')
-          .where('state_by', '=', owner)
-          .where('state_at', 'in', [...untils])
-          .executeTakeFirst();
-        return { result: Number(numUpdatedRows), changed: numUpdatedRows > 0n };
+        const result = await unclaim(trx, lost);
+        return { result, changed: result > 0 };
       }),
     takeOver: ({ now, until, owner, limit, except = [] }) =>
       engine.write(undefined, async (trx) => {
