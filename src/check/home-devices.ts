@@ -35,7 +35,9 @@ export async function judgeDevices(
       blame: 'operator',
       remedy: [
         { do: 'name single addresses instead of networks, and keep perHour low' },
-        ...(tls === 'none' ? [{ do: 'set outbox.devices.tls: starttls when every device speaks TLS' }] : []),
+        ...(tls === 'none' || tls === 'plain'
+          ? [{ do: 'set outbox.devices.tls: starttls when every device speaks TLS' }]
+          : []),
         { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
         { do: 'take outbox.devices out of postern.yaml when no device needs it' },
       ],

@@ -33,7 +33,7 @@ export interface InstallationFacts {
     | {
         readonly host: string;
         readonly port: number;
-        readonly tls: 'none' | 'starttls' | 'implicit';
+        readonly tls: 'none' | 'starttls' | 'implicit' | 'plain';
         readonly rules: readonly {
           readonly name: string;
           readonly networks: readonly string[];

@@ -83,12 +83,12 @@ const WORDS: readonly (OwnWords & { readonly words: RegExp | string })[] = [
       [
         'old-version',
         'a mail program or device speaks no TLS 1.2',
-        'look for newer firmware or for TLS 1.2 in its settings; a device that has neither may send without TLS to the listener for devices (outbox.devices) from a network that is named there',
+        'look for newer firmware or for TLS 1.2 in its settings; a device that has neither may send without TLS to the listener for devices (outbox.devices) from a network that is named there (tls: plain where it uses STARTTLS whenever that is offered); if STARTTLS fails in a program, try its port with SSL/TLS',
       ],
       [
         'no-common-cipher',
-        'a mail program or device offers no cipher that is used here',
-        'update it; with a certificate of your own, check that its key is not below 2,048 bits of RSA',
+        'a mail program or device offers no cipher, key exchange or signature in common with what is used here',
+        'allow it AES-GCM with ECDHE, the curves X25519, P-256 or P-384, and signatures with SHA-256 (TLS 1.2), or update it; with a certificate of your own, check that its key is not below 2,048 bits of RSA',
       ],
       [
         'certificate-refused',

@@ -17,7 +17,8 @@ before(async () => {
 
 const AUTH = `AUTH PLAIN ${Buffer.from(`\0${ADDRESS}\0${PASSWORD}`).toString('base64')}`;
 const REPLY = /^\d{3} |<end>/;
-const REFUSED = /^450 4\.3\.0 the provider is away .*the app password is right/;
+const REFUSED =
+  /^450 4\.3\.0 not sent, send it again in a few minutes: the provider is away .*the app password is right/;
 const away = () => upstreamError('gateway.provider-unreachable', 'the provider is away');
 
 async function scene(t: TestContext, clock?: ManualClock) {
@@ -95,7 +96,7 @@ test('F23: swaks and msmtp are told that it passes', { skip: without('swaks', 'm
     ['-s', `127.0.0.1:${port}`, '-f', ADDRESS, '-t', 'bob@example.com', '-a', 'PLAIN', '-au', ADDRESS, '-ap', PASSWORD],
     { accept: [23] }, // MAIL was refused; 28 would be AUTH
   );
-  assert.match(swaks.stdout.toString(), /450 4\.3\.0 the provider is away/);
+  assert.match(swaks.stdout.toString(), /450 4\.3\.0 not sent, send it again in a few minutes: the provider is away/);
   const msmtp = await runProgram(
     'msmtp',
     [
@@ -110,6 +111,29 @@ test('F23: swaks and msmtp are told that it passes', { skip: without('swaks', 'm
     ],
     { accept: [65, 68, 69, 75], input: 'Subject: x\n\nx\n' },
   );
-  assert.match(msmtp.stderr, /450 4\.3\.0 the provider is away/);
+  assert.match(msmtp.stderr, /450 4\.3\.0 not sent, send it again in a few minutes: the provider is away/);
   assert.doesNotMatch(msmtp.stderr, /authentication failed/i);
+});
+
+test('F34: what a person has to do for mail that was not taken comes first, and nobody is told that Postern sends it', async (t) => {
+  const { bench } = await scene(t);
+  for (const [failure, said] of [
+    [
+      upstreamError('gateway.provider-unreachable', 'the provider of a@b is not available: it is busy', {
+        hint: 'the app password is right; this passes by itself when it has time; wait; Postern tries again by itself; `postern check a@b` says more',
+      }),
+      '450 4.3.0 not sent, send it again in a few minutes: the provider of a@b is not available: it is busy (the app password is right; this passes by itself when it has time; `postern check a@b` says more)',
+    ],
+    [
+      upstreamError('gateway.consent-needed', 'the consent for a@b has ended', {
+        hint: 'the app password is right; this does not pass by itself; postern mailbox reconsent a@b; `postern check a@b` says more',
+      }),
+      '450 4.3.0 not sent; postern mailbox reconsent a@b, then send it again: the consent for a@b has ended (the app password is right; this does not pass by itself; `postern check a@b` says more)',
+    ],
+  ] as const) {
+    bench.tokens.failure = failure;
+    const client = await greeted(await bench.client());
+    assert.match(await client.ask(AUTH, REPLY), /^235 /);
+    assert.equal(await client.ask(`MAIL FROM:<${ADDRESS}>`, REPLY), said);
+  }
 });

@@ -15,8 +15,8 @@ export interface GreetingOptions {
   readonly lineOctets: number;
   /** Does the server's handshake. */
   readonly secure: (plain: Socket) => Promise<TLSSocket>;
-  /** Nothing is taken in plain text. */
-  readonly tlsRequired: boolean;
+  /** `required`: nothing is taken in plain text. `never`: old devices use it whenever it is offered, and fail. */
+  readonly startTls: 'offered' | 'required' | 'never';
   readonly signal: AbortSignal;
 }
 
@@ -29,7 +29,7 @@ const MAX_COMMANDS = 50;
  * @throws wire.*, tls.failed, the signal's reason
  */
 export async function greetDevice(conn: Conn, options: GreetingOptions): Promise<'ready' | 'left'> {
-  const { hostname, lineOctets, secure, signal, tlsRequired } = options;
+  const { hostname, lineOctets, secure, signal, startTls } = options;
   await conn.write(`220 ${hostname} ESMTP Postern ready\r\n`);
   if (conn.encrypted) return 'ready';
   for (let commands = 0; commands < MAX_COMMANDS; commands++) {
@@ -38,12 +38,22 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
     const { verb, argument } = commandWords(line);
     switch (verb) {
       case 'EHLO':
-        await conn.write(replyLines([hostname, ...receiveExtensions(options.maxOctets), 'STARTTLS']));
+        await conn.write(
+          replyLines([
+            hostname,
+            ...receiveExtensions(options.maxOctets),
+            ...(startTls === 'never' ? [] : ['STARTTLS']),
+          ]),
+        );
         break;
       case 'HELO':
         await conn.write(`250 ${hostname}\r\n`);
         break;
       case 'STARTTLS':
+        if (startTls === 'never') {
+          await conn.write('502 5.5.1 STARTTLS is not available here\r\n');
+          break;
+        }
         if (argument !== '') {
           await conn.write('501 5.5.4 STARTTLS takes no parameters\r\n');
           break;
@@ -64,7 +74,7 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
         conn.end(`221 2.0.0 ${hostname} see you\r\n`);
         return 'left';
       default:
-        if (!tlsRequired) {
+        if (startTls !== 'required') {
           conn.putBack(`${line}\r\n`);
           return 'ready';
         }

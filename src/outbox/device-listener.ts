@@ -39,8 +39,8 @@ export interface DeviceListenerOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
-  /** `none`: plain text and STARTTLS offered; `starttls`: nothing is taken before it; `implicit`: TLS from the first byte. */
-  readonly tls: 'none' | 'starttls' | 'implicit';
+  /** `none`: plain text and STARTTLS offered; `starttls`: nothing is taken before it; `implicit`: TLS from the first byte; `plain`: none. */
+  readonly tls: 'none' | 'starttls' | 'implicit' | 'plain';
   readonly rules: readonly DeviceRule[];
   /** What else this process listens on: a port that one of these has is nobody else’s. */
   readonly beside?: readonly Listening[];
@@ -64,6 +64,9 @@ const IDLE_MS = 5 * 60_000;
 const HANDSHAKE_MS = 15_000;
 /** Octets of a command line, as after it. */
 const LINE_OCTETS = 4096;
+
+/** What a device that begins in plain text is told of it. */
+const STARTTLS = { none: 'offered', starttls: 'required', implicit: 'offered', plain: 'never' } as const;
 
 /** @throws outbox.device-port */
 export async function startDeviceListener(
@@ -203,7 +206,7 @@ async function serveDevice(
       return;
     }
     const greeting = { hostname, secure, signal, maxOctets: outbox.maxOctets, lineOctets: LINE_OCTETS };
-    if ((await greetDevice(conn, { ...greeting, tlsRequired: tls === 'starttls' })) === 'left') return;
+    if ((await greetDevice(conn, { ...greeting, startTls: STARTTLS[tls] })) === 'left') return;
     const { octets } = await serveSubmission(
       { outbox, log },
       conn,

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Certificates, certificates } from '../../test/bed/fake-provider.ts';
+import { without } from '../../test/bed/need.ts';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
+import { runProgram } from '../../test/bed/process.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import type { AuditEntry } from '../audit/types.ts';
 import { ManualClock } from '../base/clock.ts';
@@ -195,6 +197,33 @@ test('W10: eased, idle devices are told to leave at once, a message under way is
   assert.match(await busy.closed(), /^250 2\.0\.0 queued as \S+\r\n421 4\.3\.2 /);
   await last;
   await short.close();
+});
+
+test('F33: with tls: plain STARTTLS is not offered, so that a device with old TLS and no switch for it can send', async () => {
+  await clock.advance(3_600_000);
+  const plain = await start(RULE, 'plain');
+  const wire = await open(plain.port);
+  wire.send('EHLO scanner\r\n');
+  assert.doesNotMatch(await wire.until(/^250 .*\r\n/m), /STARTTLS/);
+  wire.send('STARTTLS\r\n');
+  assert.match(await wire.until(/^\d{3} .*\r\n/), /^502 5\.5\.1 /);
+  assert.match(await send(wire, ['bob@contoso.test']), /^250 2\.0\.0 queued/);
+  wire.destroy();
+  if (without('curl') === false) {
+    // As such a device: TLS where it is offered, and none newer than 1.1.
+    const device = (port: number, accept: number[]) =>
+      runProgram(
+        'curl',
+        [
+          ...['-sS', '--ssl', '--tls-max', '1.1', '--max-time', '20', '-T', '-'],
+          ...['--mail-from', ALICE, '--mail-rcpt', 'bob@contoso.test', `smtp://127.0.0.1:${port}`],
+        ],
+        { accept, input: `From: ${ALICE}\r\nSubject: scan\r\n\r\npage\r\n` },
+      );
+    await device(devices.port, [35]); // the TLS handshake failed
+    await device(plain.port, [0]);
+  }
+  await plain.close();
 });
 
 test('STARTTLS is offered and used; without it tls: starttls takes nothing; tls: implicit needs no word', async () => {

@@ -68,10 +68,10 @@ export const outboxSchema = z
         host: listenAddress.describe('numeric address to listen on, or localhost'),
         port: port.default(2525).describe('0 picks a free port'),
         tls: z
-          .enum(['none', 'starttls', 'implicit'])
+          .enum(['none', 'starttls', 'implicit', 'plain'])
           .default('none')
           .describe(
-            'none: plain text, STARTTLS offered; starttls: no mail in plain text; implicit: TLS from the first byte; with the certificate of the gateway',
+            'none: plain text, STARTTLS offered; starttls: no mail in plain text; implicit: TLS from the first byte; with the certificate of the gateway; plain: STARTTLS is not offered, for devices that use it whenever it is and speak no TLS 1.2',
           ),
         rules: z
           .array(device)

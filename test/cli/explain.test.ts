@@ -61,6 +61,10 @@ test('D26: our own replies are known when they are pasted', () => {
     ['NO [AUTHENTICATIONFAILED] the user name or app password is not right', 'gateway.wrong-password'],
     [tagged(slowed(0)), 'gateway.slowed'],
     ['450 4.3.0 the provider does not let alice@example.com in: x', 'gateway.provider-refused'],
+    [
+      '450 4.3.0 not sent; postern mailbox reconsent a@b, then send it again: the consent for a@b has ended',
+      'gateway.consent-needed',
+    ],
     ['530 5.7.0 sign in with AUTH first', '530 5.7.0'],
     [goodbye('imap', 'too-many-connections', 'h')!.trim(), 'gateway.too-many-connections'],
     [goodbye('smtp', 'too-slow', 'h')!.trim(), 'gateway.sign-in-too-slow'],

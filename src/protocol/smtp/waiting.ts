@@ -2,10 +2,10 @@
  * SMTP submission after sign-in while there is nobody behind it to take mail. A program that is told so in answer to AUTH asks its user
  * for a new password (Thunderbird does, upon 454 too); told in answer to MAIL it shows the words, or tries again later.
  */
-import type { PosternError } from '../../base/error.ts';
+import type { Kind, PosternError } from '../../base/error.ts';
 import { isError } from '../../base/error.ts';
 import { SMTP_WAITING } from '../../base/replies.ts';
-import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, replyText } from '../sign-in.ts';
+import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, oneLine } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { chunkOf, commandWords } from './command-line.ts';
 
@@ -37,7 +37,7 @@ export async function serveWaiting(
     await conn.write(`${text}\r\n`);
     return 'closed';
   };
-  const refuse = (): Promise<void> => conn.write(`${SMTP_WAITING} ${replyText(inTheWay)}\r\n`);
+  const refuse = (): Promise<void> => conn.write(`${SMTP_WAITING} ${notTaken(inTheWay)}\r\n`);
   try {
     for (let commands = 0; ;) {
       const octets = await conn.line(lineOctets, signal);
@@ -95,6 +95,24 @@ export async function serveWaiting(
     throw error;
   }
 }
+
+/** What Postern does by itself for mail in its outbox; nobody but its sender tries this message again. */
+const BY_ITSELF = /^(?:(?:or )?wait|Postern .*tries again by itself)$/;
+const HOW_LONG = /^(?:this (?:passes|does not pass) by itself|the provider does not say why)/;
+const PASSES: ReadonlySet<string> = new Set(['later', 'garbled', 'limit', 'bug'] satisfies Kind[]);
+
+/** What a person has to do comes first: some programs show two hundred characters of a reply. */
+function notTaken({ hint, kind, message }: PosternError): string {
+  const more = hint.split('; ').filter((part) => !BY_ITSELF.test(part));
+  const about = (parts: readonly string[]): string =>
+    parts.length === 0 ? message : `${message} (${parts.join('; ')})`;
+  if (PASSES.has(kind)) return oneLine(`not sent, send it again in a few minutes: ${about(more)}`);
+  const todo = more.find((part) => part !== PASSWORD_RIGHT && !HOW_LONG.test(part));
+  const first = todo === undefined ? 'send it again when this is put right' : `${todo}, then send it again`;
+  return oneLine(`not sent; ${first}: ${about(more.filter((part) => part !== todo))}`);
+}
+
+const PASSWORD_RIGHT = 'the app password is right';
 
 function isSent(line: string): boolean {
   return isAnnounceable(line) && !/^(?:AUTH|STARTTLS)\b/i.test(line);

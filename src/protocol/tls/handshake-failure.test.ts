@@ -7,7 +7,12 @@ import { HandshakeFailures, reasonOf } from './handshake-failure.ts';
 
 const REASONS = {
   'old-version': ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
-  'no-common-cipher': ['ERR_SSL_NO_SHARED_CIPHER'],
+  'no-common-cipher': [
+    'ERR_SSL_NO_SHARED_CIPHER',
+    'ERR_SSL_NO_SHARED_SIGNATURE_ALGORITHMS',
+    'ERR_SSL_NO_SUITABLE_KEY_SHARE',
+    'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
+  ],
   'certificate-refused': ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED'],
   'not-tls': ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_HTTP_REQUEST'],
   left: ['ECONNRESET', undefined],
@@ -51,7 +56,28 @@ test('B16: one line an hour for each address, protocol and reason, with how ofte
   assert.match(String(lines[0]!['hint']), /listener for devices/);
   assert.match(String(lines[2]!['hint']), /tunnel/);
   assert.match(String(lines[3]!['hint']), /this same listener/);
+  assert.match(String(lines[2]!['hint']), /if it uses STARTTLS, try “SSL\/TLS”/);
+  assert.doesNotMatch(String(lines[3]!['hint']), /if it uses STARTTLS/);
+  assert.match(String(lines[3]!['hint']), /outbox\.devices\.tls: plain/);
   await clock.advance(3_600_000);
   failures.note('smtp', '192.0.2.1', failed('old-version'));
   assert.equal(lines.at(-1)!['times'], 7);
+});
+
+test('F35: every failure has a line, with words that hold for all of its causes', () => {
+  const lines: { readonly message: string; readonly fields: LogFields }[] = [];
+  const nothing = (): void => undefined;
+  const write = (fields: LogFields, message: string): void => void lines.push({ fields, message });
+  const log = { debug: nothing, info: write, warn: write, error: nothing, child: () => log };
+  const failures = new HandshakeFailures({ clock: new ManualClock(), log, count: nothing });
+  for (const reason of Object.keys(REASONS)) {
+    const cause = Object.assign(new Error('x'), { code: 'ERR_SSL_UNEXPECTED_MESSAGE' });
+    failures.note('imap', '192.0.2.1', protocolError('tls.failed', 'failed', { detail: { reason }, cause }));
+  }
+  assert.deepEqual(
+    lines.map(({ fields }) => fields['reason']),
+    Object.keys(REASONS),
+  );
+  assert.match(lines[1]!.message, /no cipher, key exchange or signature in common/);
+  assert.match(lines.at(-1)!.message, /could not begin TLS \(ERR_SSL_UNEXPECTED_MESSAGE\)/);
 });

@@ -17,7 +17,12 @@ export function reasonOf(code: string | undefined): HandshakeFailure {
   if (code === undefined || !code.startsWith('ERR_SSL_')) return 'left';
   const reason = code.slice('ERR_SSL_'.length);
   if (/^(?:UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|TLSV1_ALERT_PROTOCOL_VERSION)$/.test(reason)) return 'old-version';
-  if (/^(?:NO_SHARED_CIPHER|SSLV3_ALERT_HANDSHAKE_FAILURE|NO_SUITABLE_.*)$/.test(reason)) return 'no-common-cipher';
+  if (
+    /^(?:NO_SHARED_.*|SSLV3_ALERT_HANDSHAKE_FAILURE|TLSV1_ALERT_INSUFFICIENT_SECURITY|NO_SUITABLE_.*|WRONG_(?:SIGNATURE_TYPE|CURVE))$/.test(
+      reason,
+    )
+  )
+    return 'no-common-cipher';
   if (/^(?:TLSV1_ALERT_UNKNOWN_CA|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_[A-Z]+))$/.test(reason))
     return 'certificate-refused';
   return /^(?:WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST)$/.test(reason) ? 'not-tls' : 'other';
@@ -28,21 +33,29 @@ const HOUR_MS = 60 * 60_000;
 /** What is left for a program that never learns TLS 1.2. `device`: it is in the lane for devices already. */
 const WITHOUT_TLS: Readonly<Record<string, string>> = {
   smtp: 'let it send without TLS to the listener for devices (outbox.devices), in a network you trust',
-  device: 'let it send in plain text to this same listener: switch its encryption off, in a network you trust',
+  device:
+    'let it send in plain text to this same listener, in a network you trust: switch its encryption off, or, where it uses STARTTLS whenever that is offered, set outbox.devices.tls: plain',
   imap: 'run it on this machine, where it may go without TLS, or put a TLS tunnel such as stunnel on its own machine',
 };
 
+/** Some programs speak TLS 1.2 only where it begins at once: PHP's imap_open with `/ssl`, but not with `/tls`. */
+const AT_ONCE = 'if it uses STARTTLS, try “SSL/TLS” with the port where TLS begins with the first octet; ';
+const TLS_AT_ONCE: Readonly<Record<string, string>> = { imap: AT_ONCE, pop3: AT_ONCE, smtp: AT_ONCE };
+
 /** What to do, for those that somebody has to do something about. */
 const REMEDY: Partial<
-  Record<HandshakeFailure, (offered: string, protocol: string) => readonly [message: string, hint: string]>
+  Record<
+    HandshakeFailure,
+    (offered: string, protocol: string, code: string) => readonly [message: string, hint: string]
+  >
 > = {
   'old-version': (offered, protocol) => [
     `a mail program or device speaks no TLS newer than ${offered}, and was turned away: 1.2 is the oldest taken here`,
-    `look for newer firmware, or TLS 1.2 in its settings; otherwise ${WITHOUT_TLS[protocol] ?? WITHOUT_TLS['imap']} (docs/operations.md, "Old devices and TLS")`,
+    `look for newer firmware, or TLS 1.2 in its settings; ${TLS_AT_ONCE[protocol] ?? ''}otherwise ${WITHOUT_TLS[protocol] ?? WITHOUT_TLS['imap']} (docs/operations.md, "Old devices and TLS")`,
   ],
   'no-common-cipher': () => [
-    'a mail program or device offers no cipher that is used here, and was turned away',
-    'allow it AES-GCM with ECDHE (TLS 1.2) in its settings, or look for newer firmware; with a certificate of your own, check that its key is of a kind the device knows: RSA, from 2,048 bits, where it knows no ECDSA (docs/operations.md, "Old devices and TLS")',
+    'a mail program or device offers no cipher, key exchange or signature in common with what is used here, and was turned away',
+    'allow it, in its settings, AES-GCM with ECDHE, the curves X25519, P-256 or P-384, and signatures with SHA-256 (TLS 1.2), or look for newer firmware; with a certificate of your own, check that its key is of a kind the device knows: RSA, from 2,048 bits, where it knows no ECDSA (docs/operations.md, "Old devices and TLS")',
   ],
   'certificate-refused': () => [
     'a mail program or device does not trust the certificate of this gateway, and hung up',
@@ -51,6 +64,10 @@ const REMEDY: Partial<
   'not-tls': () => [
     'a mail program or device speaks plain text to a port on which TLS begins with the first octet',
     'choose “SSL/TLS” for this port in its settings, or give it the port where STARTTLS is offered',
+  ],
+  other: (_offered, _protocol, code) => [
+    `a mail program or device could not begin TLS (${code === '' ? 'no reason was given' : code})`,
+    'look at its own log, and for newer firmware; `openssl s_client -connect HOST:PORT` shows what this gateway offers; port scanners cause this too and need nothing',
   ],
   left: () => [
     'a mail program or device connected to a port on which TLS begins with the first octet, and hung up before it began TLS',
@@ -79,7 +96,8 @@ export class HandshakeFailures {
     if (error.code !== 'tls.failed' || reason === undefined) return;
     this.#count(protocol, reason);
     const offered = typeof error.detail['offered'] === 'string' ? error.detail['offered'] : 'TLS 1.1';
-    const remedy = REMEDY[reason]?.(offered, protocol);
+    const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    const remedy = REMEDY[reason]?.(offered, protocol, code ?? '');
     const times = remedy && this.#rarely.due(`${protocol} ${reason} ${remoteAddress}`);
     if (remedy === undefined || times === undefined) return;
     const [message, hint] = remedy;
