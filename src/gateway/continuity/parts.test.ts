@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { ManualClock } from '../../base/clock.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 import { InTurn } from './in-turn.ts';
 import { isLoneLine, textOf } from './lines.ts';
+import { Hopeless, hopelessReason, Moments } from './moments.ts';
 import { OwnCommand } from './own-command.ts';
+import { MailboxNews } from './news.ts';
+import type { Selecting } from './selecting.ts';
 import { DueReplies } from './smtp-due.ts';
 import { Stop } from './stop.ts';
 import { Unfinished } from './unfinished.ts';
@@ -111,4 +116,63 @@ test('the signal of a session is aborted at its end, whenever it was asked for',
   const late = new Stop();
   late.stop();
   assert.equal(late.signal.aborted, true);
+});
+
+test('whoever waits in a session goes on when something happens, when its time is over, or when the session is', async () => {
+  const clock = new ManualClock();
+  const stop = new Stop();
+  const moments = new Moments(clock, stop);
+  let ready = false;
+  const until = moments.until(() => ready);
+  const timed = moments.next(1_000);
+  moments.happened();
+  await timed;
+  const later = moments.next(1_000);
+  await clock.advance(1_000);
+  await later;
+  ready = true;
+  moments.happened();
+  await until;
+  const over = assert.rejects(moments.next(), { code: 'gateway.provider-unreachable' });
+  stop.stop();
+  await over;
+  await assert.rejects(moments.next(5), { code: 'gateway.provider-unreachable' });
+});
+
+test('only what is settled makes a session hopeless', () => {
+  assert.equal(hopelessReason(new Hopeless('no way')), 'no way');
+  assert.equal(hopelessReason(upstreamError('gateway.misconfigured', 'not set up')), 'not set up');
+  assert.equal(hopelessReason(upstreamError('gateway.provider-unreachable', 'away')), undefined);
+  assert.equal(hopelessReason(new Error('x')), undefined);
+});
+
+test('news of a mailbox waits in order, is muted whole, and a client that cannot be told is refused three times', () => {
+  const heard: string[] = [];
+  const mailbox = {
+    unnumbered: false,
+    exists: (count: number) => void heard.push(`exists ${count}`),
+    expunge: (number: number) => void heard.push(`expunge ${number}`),
+    vanished: (set: string) => void heard.push(`vanished ${set}`),
+  } as unknown as Selecting;
+  const news = new MailboxNews(mailbox);
+  const idle = { asked: false, own: false };
+  const asked = { asked: true, own: false };
+  const numbered = (name: string, number: number) => ({ name, number }) as Parameters<MailboxNews['heard']>[1];
+  assert.equal(news.heard('* 3 EXISTS', numbered('EXISTS', 3), idle), '* 3 EXISTS');
+  assert.equal(news.heard('* 1 EXPUNGE', numbered('EXPUNGE', 1), asked), '* 1 EXPUNGE');
+  assert.equal(news.heard('* 2 EXPUNGE', numbered('EXPUNGE', 2), idle), undefined);
+  assert.equal(news.heard('* VANISHED 7', '7', idle), undefined);
+  assert.equal(news.heard('* 4 EXISTS', numbered('EXISTS', 4), asked), undefined, 'behind what waits');
+  assert.deepEqual(heard, ['exists 3', 'expunge 1', 'expunge 2', 'vanished 7', 'exists 4']);
+  assert.deepEqual([news.waiting, news.watching], [true, true]);
+  assert.deepEqual([news.refuse(), news.refuse(), news.refuse()], [true, true, false]);
+  assert.deepEqual(news.take(), ['* 2 EXPUNGE', '* VANISHED 7', '* 4 EXISTS']);
+  assert.deepEqual([news.take(), news.waiting, news.refuse()], [[], false, true]);
+  news.keep(['* 9 EXISTS']);
+  assert.deepEqual(news.take(), ['* 9 EXISTS']);
+  news.mute();
+  assert.equal(news.watching, true);
+  assert.equal(news.heard('* 5 EXISTS', numbered('EXISTS', 5), asked), undefined);
+  assert.deepEqual(news.unmute(), ['* 5 EXISTS']);
+  assert.deepEqual([news.unmute(), news.watching, heard.length], [[], false, 5]);
 });
