@@ -95,7 +95,7 @@ export class Settler {
       for (const [at, { resolve, reject, settlement }] of group.entries()) {
         const message = changed[at];
         if (message) resolve(message);
-        else await this.outlast(() => this.#anew(settlement)).then(resolve, reject);
+        else await this.outlast(() => this.#reconcile(settlement)).then(resolve, reject);
       }
     } catch (error) {
       // What the database chokes on is one of them: the others are not to be lost with it.
@@ -125,7 +125,7 @@ export class Settler {
   }
 
   /** The message is not as it was when the attempt began: who changed it, and who knows more? */
-  async #anew({ attempt, change, events, fence, id }: Settlement): Promise<OutboxMessage | undefined> {
+  async #reconcile({ attempt, change, events, fence, id }: Settlement): Promise<OutboxMessage | undefined> {
     const { owner, table } = this.#deps;
     for (;;) {
       const now = await table.find(id);

@@ -94,6 +94,25 @@ export async function take(
   return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
+/** Which of these claims are still the owner's, and now last until then. */
+export async function prolong(
+  trx: Transaction<Schema>,
+  owner: string,
+  ids: readonly string[],
+  until: number,
+): Promise<readonly string[]> {
+  if (ids.length === 0) return [];
+  const rows = await trx
+    .updateTable('outbox_messages')
+    .set({ state_at: until })
+    .where('id', 'in', [...ids])
+    .where('state', '=', 'sending')
+    .where('state_by', '=', owner)
+    .returning('id')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** Takes claims back that nobody was told of, each known by the moment it lasts until. */
 export async function unclaim(
   trx: Transaction<Schema>,

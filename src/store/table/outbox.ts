@@ -4,7 +4,17 @@ import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { datedAhead, recallAhead } from './outbox-ahead.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
-import { changeOne, claimTime, forgetMessages, insertRows, known, octetsOf, take, unclaim } from './outbox-write.ts';
+import {
+  changeOne,
+  claimTime,
+  forgetMessages,
+  insertRows,
+  known,
+  octetsOf,
+  prolong,
+  take,
+  unclaim,
+} from './outbox-write.ts';
 
 /** Asked once or more for every message: building it would cost more than running it. */
 const CHUNK_TEXT = {
@@ -158,18 +168,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         return { result: await take(trx, ids, owner, until, { ways }), changed: false };
       }),
     prolong: (owner, ids, until) =>
-      engine.write(undefined, async (trx) => {
-        if (ids.length === 0) return { result: [], changed: false };
-        const ours = await trx
-          .updateTable('outbox_messages')
-          .set({ state_at: until })
-          .where('id', 'in', [...ids])
-          .where('state', '=', 'sending')
-          .where('state_by', '=', owner)
-          .returning('id')
-          .execute();
-        return { result: ours.map(({ id }) => id), changed: false };
-      }),
+      engine.write(undefined, async (trx) => ({ result: await prolong(trx, owner, ids, until), changed: false })),
     unclaim: (lost) =>
       engine.write('outbox', async (trx) => {
         const result = await unclaim(trx, lost);
