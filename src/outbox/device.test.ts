@@ -214,10 +214,9 @@ test('F33: with tls: plain STARTTLS is not offered, so that a device with old TL
     const device = (port: number, accept: number[]) =>
       runProgram(
         'curl',
-        [
-          ...['-sS', '--ssl', '--tls-max', '1.1', '--max-time', '20', '-T', '-'],
-          ...['--mail-from', ALICE, '--mail-rcpt', 'bob@contoso.test', `smtp://127.0.0.1:${port}`],
-        ],
+        `-sS --ssl --tls-max 1.1 --max-time 20 -T - --mail-from ${ALICE} --mail-rcpt bob@contoso.test smtp://127.0.0.1:${port}`.split(
+          ' ',
+        ),
         { accept, input: `From: ${ALICE}\r\nSubject: scan\r\n\r\npage\r\n` },
       );
     await device(devices.port, [35]); // the TLS handshake failed
