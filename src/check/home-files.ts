@@ -3,7 +3,9 @@ import type { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PosternError } from '../base/error.ts';
+import { shellWord } from '../base/shell.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
+import { leftoversOf } from '../vault/leftovers.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import type { Found } from './step.ts';
@@ -70,7 +72,19 @@ export function judgeKey({
         : {}),
     });
   const mode = statSync(path).mode & 0o777;
-  const facts = { file: path, mode: mode.toString(8) };
+  const copies = leftoversOf(path);
+  const facts = { file: path, mode: mode.toString(8), ...(copies.length > 0 && { copies }) };
+  if (copies.length > 0 && (mode & 0o077) === 0)
+    return {
+      says: `${path} is for its owner only, and beside it is what an interrupted start left of it`,
+      facts,
+      warning: {
+        id: 'home.key-copy',
+        cause: `${copies.join(', ')} may be the master key under another name: a backup that leaves the key out takes it along`,
+        blame: 'operator',
+        remedy: [{ do: 'remove it while nothing of Postern starts', run: `rm ${copies.map(shellWord).join(' ')}` }],
+      },
+    };
   if ((mode & 0o077) === 0) {
     const isBeside = databasePath !== undefined && dirname(databasePath) === dirname(path);
     return {

@@ -116,7 +116,7 @@ function remember(config: Config, mark: Mark, log: Log): void {
   }
 }
 
-const markPath = ({ home }: Config): string => join(home.state, 'installation.json');
+export const markPath = ({ home }: Pick<Config, 'home'>): string => join(home.state, 'installation.json');
 
 /** Only a file that is not there means that no database was opened here yet. @throws server.not-yours, server.database-mark, base.* */
 function readMark(config: Config): Mark | undefined {

@@ -36,6 +36,7 @@ import { type DatabaseInPlace, requireOneName, watchDatabaseFile } from './datab
 import { serverError } from './errors.ts';
 import { makeRoom } from './heap.ts';
 import { type Home, makeHome } from './home.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { confirmDatabase, databaseFile, expectDatabase, isAuditSigned } from './installation-mark.ts';
 import { accessRefused, isAccessRefused, requireAccessTo } from './ownership.ts';
 import { serviceInstallation } from './systemd/installed.ts';
@@ -92,6 +93,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   const log = options.log ?? nullLog;
   if (options.existing === true && databaseFile(config) !== undefined) requireHome(config.home);
   makeHome(config.home);
+  removeLeftovers(config, log);
   keepCatalogueAt({ path: config.home.catalogue, publishers: config.data.publishers });
   if (config.key.source === 'file') await requireKeyFile(config, config.key.path);
   expectDatabase(config);
@@ -169,6 +171,7 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
  */
 export async function ensureKey(config: Config): Promise<'made' | 'there' | 'elsewhere'> {
   if (config.key.source !== 'file') return 'elsewhere';
+  removeLeftovers(config);
   const isEmpty = statSync(config.key.path, { throwIfNoEntry: false })?.size === 0;
   if (existsSync(config.key.path) && !isEmpty) return 'there';
   const sealed = await hasVault(config);

@@ -74,7 +74,7 @@ export function passphraseKey(passphrase: Secret, options: { readonly insecureWe
  */
 export async function createKeyFile(path: string): Promise<void> {
   // Whole under another name first: whoever is ended in between leaves no half key that stands in the way.
-  const fresh = `${path}.new-${randomBytes(6).toString('hex')}`;
+  const fresh = `${path}.new-${process.pid}-${randomBytes(6).toString('hex')}`;
   let file: FileHandle;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
