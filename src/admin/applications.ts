@@ -5,6 +5,7 @@ import {
   activateCredential as activate,
   addCredential as addOne,
   type CredentialDeps,
+  dateCredential as dateOne,
   removeCredential as removeOne,
 } from '../oauth/credentials.ts';
 import { type ApplicationChange, changeApplication } from '../onboard/change-application.ts';
@@ -90,6 +91,22 @@ export const addCredential = act({
 });
 
 const ofCredential = byName.extend({ id: z.string() });
+
+export const dateCredential = act({
+  name: 'applications.date-credential',
+  summary: 'Say when a client secret ends',
+  permission,
+  audits: 'application.credential-changed',
+  input: ofCredential.extend({
+    /** Milliseconds since the epoch. */
+    secretExpiresAt: z.number(),
+  }),
+  async run(desk: Desk<Deps>, { name, id, secretExpiresAt }) {
+    const application = await findApplication(desk.store, name);
+    return { application: application.name, changed: await dateOne(desk, application.id, id, secretExpiresAt) };
+  },
+  record: ({ application, changed: { id, expiresAt } }) => [{ data: { application, id, expiresAt } }],
+});
 
 export const activateCredential = act({
   name: 'applications.activate-credential',

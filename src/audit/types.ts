@@ -32,6 +32,7 @@ export const AUDIT_TYPES = {
   'application.removed': 'an application was removed',
   'application.changed': 'the settings of an application were changed',
   'application.credential-added': 'a credential was added',
+  'application.credential-changed': 'when a client secret ends was corrected',
   'application.credential-activated': 'another credential is used first',
   'application.credential-removed': 'a credential was removed',
   'application.credential-refused': 'the provider no longer takes a credential, and another one was used instead',

@@ -24,10 +24,10 @@ interface Held {
 const unused = (): Promise<never> => Promise.reject(new Error('nobody asks for this'));
 
 function found(held: readonly Held[]): ReturnType<typeof checkCredential> {
-  const credentials: readonly CredentialFacts[] = held.map(({ id, type, days }) => ({
+  const credentials: readonly CredentialFacts[] = held.map(({ id, type, days }, index) => ({
     id,
     type,
-    addedAt: 0,
+    addedAt: index,
     ...(days === undefined ? {} : { expiresAt: clock.now() + days * DAY_MS }),
   }));
   const sealed = JSON.stringify({
@@ -58,7 +58,7 @@ test('none is needed', async () => assert.match((await found([])).says, /public 
 
 test('the last of several counts', async () => {
   const { warning } = await found([{ id: 'a', type: 'secret', days: 5 }]);
-  assert.match(warning?.cause ?? '', /ends in 5 days/);
+  assert.match(warning?.cause ?? '', /ends on \d{4}-\d\d-\d\d, in 5 days/);
   const both = await found([
     { id: 'a', type: 'secret', days: -5 },
     { id: 'b', type: 'secret', days: 90 },
@@ -82,4 +82,19 @@ test('a federated assertion is read where the platform keeps it', async () => {
   assert.equal((await found(held)).warning, undefined, 'short-lived by design');
   writeFileSync(file, jwt(clock.now() / 1000 - 1));
   await assert.rejects(found(held), /ended on/);
+});
+
+test('P51: a known end is told beside a secret whose end nobody gave, by check as by everybody else', async () => {
+  const older = await found([
+    { id: 'old', type: 'secret' },
+    { id: 'new', type: 'secret', days: 2 },
+  ]);
+  assert.match(older.warning?.cause ?? '', /client secret of application work ends on .*, in 2 days; when another one/);
+  assert.match(older.warning?.remedy[1]?.run ?? '', /credential set work old --secret-expires DATE/);
+  const later = await found([
+    { id: 'old', type: 'secret', days: 2 },
+    { id: 'new', type: 'secret' },
+  ]);
+  assert.equal(later.warning, undefined, 'the later one takes its place');
+  assert.match(later.says, /good until \d{4}-\d\d-\d\d, in 2 days; when another one ends only the provider knows/);
 });

@@ -3,14 +3,14 @@ import { shellWord } from '../base/shell.ts';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose/jwt/decode';
 import { type ClientCredential, openCredentials } from '../oauth/application.ts';
-import type { Application } from '../store/types.ts';
+import { countdown, credentialOutlook, dayOf, endToTell } from '../oauth/credential-ends.ts';
+import { CREDENTIAL_WARNING_DAYS } from '../oauth/health.ts';
+import type { Application, CredentialFacts } from '../store/types.ts';
 import { checkError } from './errors.ts';
 import type { Found } from './step.ts';
 import type { CheckDeps } from './types.ts';
 
 const DAY_MS = 86_400_000;
-/** Time enough for whoever has to renew it. */
-const SOON_DAYS = 30;
 
 /** What a credential is called. */
 const NAMES: Readonly<Record<ClientCredential['type'], string>> = {
@@ -33,30 +33,74 @@ export async function checkCredential(
   if (held.length === 0) return { says: 'none: a public client, which needs none', facts: { credentials: [] } };
   const now = deps.clock.now();
   const all = await Promise.all(
-    held.map(async ({ facts, credential }) => ({ ...facts, end: await endOf(facts.expiresAt, credential) })),
+    held.map(async ({ facts, credential }): Promise<CredentialFacts> => {
+      const end = credential.type === 'federated' ? await assertionEnd(credential.assertionFile) : undefined;
+      return end === undefined ? facts : { ...facts, expiresAt: end };
+    }),
   );
-  const lasting = all.reduce((best, one) => (one.end > best.end ? one : best));
   const facts = {
     application: application.name,
-    credentials: all.map(({ id, type, end }) => ({ id, type, until: dayOf(end) ?? null })),
+    credentials: all.map(({ id, type, expiresAt }) => ({
+      id,
+      type,
+      until: expiresAt === undefined ? null : dayOf(expiresAt),
+    })),
   };
-  return judgeEnd(NAMES[lasting.type], lasting.end, now, {
+  return judge(application.name, all, facts, now);
+}
+
+function judge(name: string, all: readonly CredentialFacts[], facts: Found['facts'] & object, now: number): Found {
+  const outlook = credentialOutlook(all);
+  const [first] = all;
+  if (outlook.type !== 'known') {
+    const says = outlook.type === 'endless' ? 'which has no end' : 'when it ends only the provider knows';
+    return { says: `a ${NAMES[first!.type]}; ${says}`, facts };
+  }
+  const { undated, last } = outlook;
+  const { expiresAt: end } = last;
+  const what = NAMES[last.type];
+  if (end <= now && undated === 'none')
+    throw checkError('check.credential', `the ${what} of application ${name} ended on ${dayOf(end)}`, {
+      detail: facts,
+      hint: `make a new one at the provider and give it to Postern: postern application credential add ${shellWord(name)}`,
+    });
+  const others =
+    undated === 'none' ? '' : `; when ${all.length > 2 ? 'others end' : 'another one ends'} only the provider knows`;
+  const says =
+    end <= now
+      ? `a ${what} ended on ${dayOf(end)}${others}`
+      : `the ${what} is good until ${dayOf(end)}, ${countdown(end, now)}${others}`;
+  const told = endToTell(all, now);
+  if (!told || last.type === 'federated' || end - now > CREDENTIAL_WARNING_DAYS[0] * DAY_MS) return { says, facts };
+  return {
+    says,
     facts,
-    soonDays: lasting.type === 'federated' ? 0 : SOON_DAYS,
-    name: application.name,
-  });
+    warning: {
+      id: 'credential.ends',
+      cause: `the ${what} of application ${name} ends on ${dayOf(end)}, ${countdown(end, now)}${others}`,
+      blame: 'operator',
+      remedy: [
+        {
+          do: 'make a new one at the provider and give it to Postern beside the old one, with the day on which it ends',
+          run: `postern application credential add ${shellWord(name)} --client-secret-file FILE --secret-expires DATE`,
+        },
+        ...(undated === 'none'
+          ? []
+          : [
+              {
+                do: 'or, if another one that Postern has lasts longer, say so',
+                run: `postern application credential set ${shellWord(name)} ${all.find(({ expiresAt }) => expiresAt === undefined)!.id} --secret-expires DATE`,
+              },
+            ]),
+      ],
+    },
+  };
 }
 
-/** Infinity: unknown, or none. */
-async function endOf(known: number | undefined, credential: ClientCredential): Promise<number> {
-  if (credential.type === 'federated') return assertionEnd(credential.assertionFile);
-  return known ?? Number.POSITIVE_INFINITY;
-}
-
-async function assertionEnd(file: string): Promise<number> {
+async function assertionEnd(file: string): Promise<number | undefined> {
   try {
     const { exp } = decodeJwt((await readFile(file, 'utf8')).trim());
-    return exp === undefined ? Number.POSITIVE_INFINITY : exp * 1000;
+    return exp === undefined ? undefined : exp * 1000;
   } catch (cause) {
     throw checkError('check.credential', `the federated assertion ${file} cannot be read`, {
       hint: `see that the platform writes a JWT there and that this user may read it: ls -l ${file}`,
@@ -65,43 +109,3 @@ async function assertionEnd(file: string): Promise<number> {
     });
   }
 }
-
-function judgeEnd(
-  what: string,
-  end: number,
-  now: number,
-  {
-    facts,
-    soonDays,
-    name,
-  }: { readonly facts: Found['facts'] & object; readonly soonDays: number; readonly name: string },
-): Found {
-  const day = dayOf(end);
-  if (day === undefined) return { says: `a ${what}; when it ends only the provider knows`, facts };
-  if (end <= now)
-    throw checkError('check.credential', `the ${what} of application ${name} ended on ${day}`, {
-      detail: facts,
-      hint: `make a new one at the provider and give it to Postern: postern application credential add ${shellWord(name)}`,
-    });
-  const says = `the ${what} is good until ${day}`;
-  const days = Math.floor((end - now) / DAY_MS);
-  if (days >= soonDays) return { says, facts };
-  return {
-    says,
-    facts,
-    warning: {
-      id: 'credential.ends',
-      cause: `the ${what} of application ${name} ends in ${days} days`,
-      blame: 'operator',
-      remedy: [
-        {
-          do: 'make a new one at the provider and give it to Postern beside the old one',
-          run: `postern application credential add ${shellWord(name)}`,
-        },
-      ],
-    },
-  };
-}
-
-const dayOf = (at: number): string | undefined =>
-  Number.isFinite(at) ? new Date(at).toISOString().slice(0, 10) : undefined;

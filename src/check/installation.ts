@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { brokenEnd } from '../audit/verify.ts';
 import type { Clock } from '../base/clock.ts';
-import { isError, type PosternError } from '../base/error.ts';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import { ALIVE, aheadOf } from '../outbox/deliver/passing-time.ts';
 import { heldOf, heldText, listHeld, releaseCommand } from '../outbox/held.ts';
 import { listRests, type Rest, restText } from '../outbox/rest.ts';
@@ -11,6 +11,7 @@ import { webhooksAheadOf } from '../outbox/webhook/dispatch.ts';
 import { storeError } from '../store/errors.ts';
 import type { OutboxStats } from '../store/types-outbox.ts';
 import { judgePasswords } from './app-passwords.ts';
+import { checkCredential } from './credential.ts';
 import { judgeDevices } from './home-devices.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import { judgeCertificate, judgeDisk, judgeFolder, judgeKey, judgeOpenness, MIB } from './home-files.ts';
@@ -50,7 +51,7 @@ export async function* checkInstallation(
   const { devices } = facts;
   if (devices)
     yield await steps.run('home.devices', 'devices without sign-in', () => judgeDevices(devices, deps.store));
-  yield await steps.run('home.applications', 'applications', () => judgeApplications(deps.store));
+  yield await steps.run('home.applications', 'applications', () => judgeApplications(deps));
 }
 
 async function judgeDatabase(store: CheckDeps['store'], { databasePath }: InstallationFacts): Promise<Found> {
@@ -231,9 +232,25 @@ async function judgeClock(store: CheckDeps['store'], now: number): Promise<Found
   };
 }
 
-async function judgeApplications(store: CheckDeps['store']): Promise<Found> {
-  const names = (await store.applications.list()).map(({ name }) => name);
-  if (names.length > 0) return { says: names.join(', '), facts: { applications: names } };
+async function judgeApplications({ store, vault, clock }: CheckDeps): Promise<Found> {
+  const applications = await store.applications.list();
+  const names = applications.map(({ name }) => name);
+  if (names.length > 0) {
+    // The whole story is told with each application's mailboxes; here also of those without any.
+    const judged = await Promise.all(applications.map((one) => checkCredential({ vault, clock }, one).catch(asError)));
+    const notes = judged.map((found, at) => `${names[at]!}: ${isError(found) ? found.message : found.says}`);
+    const facts = { applications: names };
+    const broken = judged.find((found) => isError(found));
+    if (broken)
+      return {
+        says: names.join(', '),
+        notes,
+        facts,
+        warning: { id: 'credential.ends', cause: broken.message, blame: 'operator', remedy: [{ do: broken.hint }] },
+      };
+    const warning = judged.map((found) => found.warning).find((one) => one !== undefined);
+    return { says: names.join(', '), notes, facts, ...(warning ? { warning } : {}) };
+  }
   return {
     says: 'none is set up',
     warning: {

@@ -8,6 +8,7 @@ import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { holdCredential, openCredentials, sealCredentials } from './application.ts';
 import type { ClientCredential, HeldCredential } from './application.ts';
+import { dayOf } from './credential-ends.ts';
 import { oauthError } from './errors.ts';
 
 export interface CredentialDeps {
@@ -28,14 +29,40 @@ export async function addCredential(
 ): Promise<CredentialFacts> {
   const added = holdCredential(credential, deps.clock.now(), options.secretExpiresAt);
   await change(deps, applicationId, (held, application) => {
-    if (held.some((other) => isSame(other, added))) {
-      throw oauthError('oauth.misconfigured', `application ${application.name} has this credential already`, {
-        hint: `see which: postern application credential list ${shellWord(application.name)}`,
+    const same = held.find((other) => isSame(other, added));
+    if (same) {
+      const { id } = same.facts;
+      const name = shellWord(application.name);
+      throw oauthError('oauth.misconfigured', `application ${application.name} has this credential already: ${id}`, {
+        hint:
+          options.secretExpiresAt === undefined
+            ? `see when it ends: postern application credential list ${name}`
+            : `to correct when it ends: postern application credential set ${name} ${id} --secret-expires ${dayOf(options.secretExpiresAt)}`,
       });
     }
     return options.first ? [added, ...held] : [...held, added];
   });
   return added.facts;
+}
+
+/** Corrects when a secret ends, which only the provider's pages tell. @throws oauth.misconfigured (unknown, or no secret), store.* */
+export async function dateCredential(
+  deps: CredentialDeps,
+  applicationId: string,
+  id: string,
+  expiresAt: number,
+): Promise<CredentialFacts> {
+  let changed: CredentialFacts | undefined;
+  await change(deps, applicationId, (held, application) => {
+    const chosen = find(held, application, id);
+    if (chosen.facts.type !== 'secret')
+      throw oauthError('oauth.misconfigured', `credential ${id} is no client secret`, {
+        hint: 'when a certificate ends is read from it; the others have no end',
+      });
+    const facts = (changed = { ...chosen.facts, expiresAt });
+    return held.map((other) => (other === chosen ? { ...chosen, facts } : other));
+  });
+  return changed!;
 }
 
 /** Puts a credential in front. @throws oauth.misconfigured (unknown), store.* */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CredentialFacts, Grant, GrantState, RenewalFailure } from '../store/types.ts';
-import { grantHealth, HEALTH_NAMES, type HealthFacts, lastCredentialEnd } from './health.ts';
+import { countdown, credentialOutlook } from './credential-ends.ts';
+import { grantHealth, HEALTH_NAMES, type HealthFacts } from './health.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -41,14 +42,14 @@ function facts(change: Partial<Omit<Grant, 'tokens'>> = {}, more: Partial<Health
 }
 
 const renewal = (change: object) => ({ consentedAt: 0, renewedAt: now - HOUR, ...change });
-const credential = (days: number | undefined): CredentialFacts => ({
+const credential = (days: number | undefined, index = 0): CredentialFacts => ({
   id: `cred_${days}`,
   type: 'secret',
-  addedAt: 0,
+  addedAt: index,
   ...(days === undefined ? {} : { expiresAt: now + days * DAY }),
 });
 const withCredentials = (...days: (number | undefined)[]): HealthFacts =>
-  facts({}, { application: { name: 'work', credentials: days.map(credential) } });
+  facts({}, { application: { name: 'work', credentials: days.map((each, index) => credential(each, index)) } });
 
 const rows: readonly (readonly [name: string, facts: HealthFacts, expected: string])[] = [
   ['all well', facts(), 'healthy'],
@@ -65,7 +66,9 @@ const rows: readonly (readonly [name: string, facts: HealthFacts, expected: stri
   ['a secret with 29 days', withCredentials(29), 'credential-expiring'],
   ['a secret that is over', withCredentials(-1), 'credential-expired'],
   ['an old secret and a new one', withCredentials(-1, 300), 'healthy'],
-  ['an old secret and one whose end nobody gave', withCredentials(2, undefined), 'healthy'],
+  ['an old secret and a later one whose end nobody gave', withCredentials(2, undefined), 'healthy'],
+  ['P51: a secret and an older one whose end nobody gave', withCredentials(undefined, 2), 'credential-expiring'],
+  ['a secret that is over and an older one whose end nobody gave', withCredentials(undefined, -1), 'healthy'],
   [
     'a consent that ends tomorrow',
     facts({ renewal: renewal({ grantEndsAt: now + DAY, grantEndIsFixed: true }) }),
@@ -161,9 +164,36 @@ test('whatever is stored, there is an answer', () => {
         const health = grantHealth(given, at);
         assert.ok(HEALTH_NAMES.includes(health.type));
         if (health.type === 'at-risk') assert.ok(health.reason.length > 10);
-        const last = lastCredentialEnd(credentials);
-        if (last !== undefined && last < at) assert.notEqual(health.type, 'healthy');
+        const outlook = credentialOutlook(credentials);
+        if (outlook.type === 'known' && outlook.undated === 'none' && outlook.last.expiresAt < at)
+          assert.notEqual(health.type, 'healthy');
       },
     ),
+  );
+});
+
+test('P51: a known end is told although the end of another secret is unknown', () => {
+  const now = Date.UTC(2026, 10, 30, 22);
+  const secret = (id: string, expiresAt?: number) => ({
+    id,
+    type: 'secret' as const,
+    addedAt: 0,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  });
+  const end = Date.UTC(2026, 11, 2, 21);
+  const credentials = [secret('a', end), secret('b')];
+  assert.deepEqual(credentialOutlook(credentials), { type: 'known', last: credentials[0], undated: 'other' });
+  const given = facts({}, { application: { name: 'web', credentials } });
+  const health = grantHealth(given, now);
+  assert.ok(health.type === 'at-risk' && health.cause === 'credential-expiring', JSON.stringify(health));
+  assert.match(health.reason, /web ends on 2026-12-02, in 2 days; when its others end only the provider knows/);
+  assert.deepEqual(credentialOutlook([secret('b')]), { type: 'unknown' });
+  assert.deepEqual(credentialOutlook([secret('a', end), { id: 'm', type: 'managed-identity', addedAt: 0 }]), {
+    type: 'endless',
+  });
+  // By the calendar, since a date stands beside it.
+  assert.deepEqual(
+    [-DAY, 3_600_000, DAY, 2 * DAY].map((ms) => countdown(now + ms, now)),
+    ['over', 'today', 'in 1 day', 'in 2 days'],
   );
 });

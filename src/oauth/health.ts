@@ -1,7 +1,8 @@
 /** How a grant is doing and what will become of it, from what is stored alone. Pure: the same facts give the same answer. */
 import { shellWord } from '../base/shell.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
-import type { Application, CredentialFacts, Grant, Mailbox } from '../store/types.ts';
+import type { Application, Grant, Mailbox } from '../store/types.ts';
+import { countdown, dayOf, endToTell } from './credential-ends.ts';
 import { isAppOnly } from './flows.ts';
 import { CLOCK_TOLERANCE_MS } from './schedule.ts';
 
@@ -123,12 +124,6 @@ export function mailboxHealth(
 /** One word for tables, lists and labels. */
 export const HEALTH_NAMES = ['healthy', 'at-risk', 'needs-consent', 'suspended'] as const;
 
-/** When the last of the credentials that have an end ends; undefined while one has none that is known. */
-export function lastCredentialEnd(credentials: readonly CredentialFacts[]): number | undefined {
-  if (credentials.length === 0 || credentials.some(({ expiresAt }) => expiresAt === undefined)) return undefined;
-  return Math.max(...credentials.map(({ expiresAt }) => expiresAt ?? 0));
-}
-
 type Risk = Extract<GrantHealth, { type: 'at-risk' }>;
 
 /** One failed try that passes by itself is no news: the duty comes early enough to try again. */
@@ -144,15 +139,18 @@ function failing({ grant }: HealthFacts, accessExpiresAt: number, now: number): 
 }
 
 function credentialEnds({ application }: HealthFacts, now: number): Risk | undefined {
-  const end = lastCredentialEnd(application?.credentials ?? []);
-  if (!application || end === undefined || end - now > CREDENTIAL_WARNING_DAYS[0] * DAY_MS) return undefined;
+  const told = endToTell(application?.credentials ?? [], now);
+  if (!application || !told) return undefined;
+  const { undated, last } = told;
+  const { expiresAt: end } = last;
+  if (end - now > CREDENTIAL_WARNING_DAYS[0] * DAY_MS) return undefined;
   const over = end <= now;
   return {
     type: 'at-risk',
     cause: over ? 'credential-expired' : 'credential-expiring',
-    reason: `the credential of application ${application.name} ${over ? 'ended' : 'ends'} on ${day(end)}`,
+    reason: `the credential of application ${application.name} ${over ? `ended on ${dayOf(end)}` : `ends on ${dayOf(end)}, ${countdown(end, now)}`}${undated === 'none' ? '' : '; when its others end only the provider knows'}`,
     at: end,
-    remedy: `make a new one at the provider, then: postern application credential add ${shellWord(application.name)} --help`,
+    remedy: `make a new one at the provider, then: postern application credential add ${shellWord(application.name)} --client-secret-file FILE --secret-expires DATE`,
     passing: false,
   };
 }
@@ -166,7 +164,7 @@ function consentEnds({ grant, mailbox = 'ADDRESS' }: HealthFacts, now: number): 
   return {
     type: 'at-risk',
     cause: 'consent-ending',
-    reason: `the provider ends this consent on ${day(end)}, whatever we do`,
+    reason: `the provider ends this consent on ${dayOf(end)}, whatever we do`,
     at: end,
     remedy: `sign in again before: postern mailbox reconsent ${shellWord(mailbox)}`,
     passing: false,
@@ -182,14 +180,10 @@ function forgotten({ grant, inactivityMs }: HealthFacts, accessExpiresAt: number
   const end = inactivityMs === undefined || isAppOnly(grant.flow) ? Infinity : renewedAt + inactivityMs;
   // A third of the time is left, weeks at the providers we know.
   if (inactivityMs !== undefined && end - now < inactivityMs / 3) {
-    const reason = `not renewed since ${day(renewedAt)}; the provider forgets it on ${day(end)}`;
+    const reason = `not renewed since ${dayOf(renewedAt)}; the provider forgets it on ${dayOf(end)}`;
     return { type: 'at-risk', cause: 'inactive', reason, at: end, remedy: failure?.hint ?? remedy, passing: false };
   }
   if (failure || now - accessExpiresAt < ABSENCE_MS || renewedAt > now + CLOCK_TOLERANCE_MS) return undefined;
-  const reason = `its token ended on ${day(accessExpiresAt)} and no server has renewed it since`;
+  const reason = `its token ended on ${dayOf(accessExpiresAt)} and no server has renewed it since`;
   return { type: 'at-risk', cause: 'not-renewed', reason, at: undefined, remedy, passing: true };
-}
-
-function day(at: number): string {
-  return new Date(at).toISOString().slice(0, 10);
 }

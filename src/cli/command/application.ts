@@ -12,7 +12,7 @@ import { addApplication, checkApplicationName, removeApplication } from '../../a
 import { findApplication } from '../../admin/find.ts';
 import { providerFor } from '../find-provider.ts';
 import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
-import { countdown, credential } from './credential.ts';
+import { credential, endText } from './credential.ts';
 import { set } from './application-set.ts';
 
 export function application(): Command {
@@ -146,7 +146,7 @@ function remove(): Command {
 function credentialText({ credential, credentials = [] }: Application, now: number): string {
   const [first] = credentials;
   if (!first) return credential ? 'yes' : 'no';
-  return `${first.type}, ends ${countdown(first, now)}${credentials.length > 1 ? `, ${credentials.length - 1} more` : ''}`;
+  return `${first.type}, ends ${endText(first, now)}${credentials.length > 1 ? `, ${credentials.length - 1} more` : ''}`;
 }
 
 function facts({ id, name, provider, clientId, tenant, credential, createdAt }: Application): Record<string, unknown> {

@@ -2,12 +2,14 @@
 import { shellWord } from '../../base/shell.ts';
 import { Command } from 'commander';
 import { openCredentials } from '../../oauth/application.ts';
-import { activateCredential, addCredential, removeCredential } from '../../admin/applications.ts';
+import { countdown, dayOf } from '../../oauth/credential-ends.ts';
+import { activateCredential, addCredential, dateCredential, removeCredential } from '../../admin/applications.ts';
 import type { CredentialFacts } from '../../store/types.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { Context, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../../admin/find.ts';
+import { moment } from '../value.ts';
 
 export function credential(): Command {
   return new Command('credential')
@@ -15,6 +17,7 @@ export function credential(): Command {
     .addHelpText('after', '\nExample:\n  $ postern application credential list work\n')
     .addCommand(add())
     .addCommand(list())
+    .addCommand(set())
     .addCommand(activate())
     .addCommand(remove());
 }
@@ -72,11 +75,34 @@ function list(): Command {
             CREDENTIAL: ({ id }) => id,
             TYPE: ({ type }) => type,
             ADDED: ({ addedAt }) => when(addedAt),
-            ENDS: (one) => countdown(one, clock.now()),
+            ENDS: (one) => endText(one, clock.now()),
             USE: (one) => (one === all[0] ? 'first' : 'stands by'),
           },
           `${application.name} is a public client without a credential`,
         );
+      });
+    });
+}
+
+function set(): Command {
+  return new Command('set')
+    .description('say when a client secret ends')
+    .argument('<application>')
+    .argument('<credential>', 'its id, from postern application credential list')
+    .requiredOption('--secret-expires <date>', 'as the provider’s page says: 2027-05-31, or 180d from now', moment)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ postern application credential set work cred_… --secret-expires 2027-05-31\n',
+    )
+    .action(async (name: string, id: string, options: { secretExpires: number }, command: Command) => {
+      const context = new Context(command);
+      await context.withInstance(async (instance) => {
+        const { changed } = await context.perform(instance, dateCredential, {
+          name,
+          id,
+          secretExpiresAt: options.secretExpires,
+        });
+        context.result(factsOf(changed), [`${id} ends ${endText(changed, instance.clock.now())}`]);
       });
     });
 }
@@ -109,14 +135,12 @@ function remove(): Command {
 }
 
 /** `2027-05-31, in 190 days`. */
-export function countdown(facts: CredentialFacts, now: number): string {
-  if (facts.expiresAt === undefined) return ends(facts);
-  const days = Math.floor((facts.expiresAt - now) / 86_400_000);
-  return `${ends(facts)}, ${days < 0 ? 'over' : days === 0 ? 'today' : `in ${days} days`}`;
+export function endText(facts: CredentialFacts, now: number): string {
+  return facts.expiresAt === undefined ? ends(facts) : `${ends(facts)}, ${countdown(facts.expiresAt, now)}`;
 }
 
 function ends({ type, expiresAt }: CredentialFacts): string {
-  if (expiresAt !== undefined) return when(expiresAt).slice(0, 10);
+  if (expiresAt !== undefined) return dayOf(expiresAt);
   return type === 'secret' ? 'unknown' : 'never';
 }
 

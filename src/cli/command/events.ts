@@ -24,6 +24,7 @@ const SHOWN: ReadonlySet<string> = new Set<AuditType>([
   'application.removed',
   'application.credential-added',
   'application.changed',
+  'application.credential-changed',
   'application.credential-activated',
   'application.credential-removed',
   'application.credential-refused',

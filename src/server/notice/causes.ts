@@ -1,7 +1,8 @@
 /** What people should know at a moment, each cause once. Pure. */
 import type { NoticeBody } from './notice-body.ts';
 import { shellWord } from '../../base/shell.ts';
-import { CREDENTIAL_WARNING_DAYS, lastCredentialEnd } from '../../oauth/health.ts';
+import { countdown, endToTell } from '../../oauth/credential-ends.ts';
+import { CREDENTIAL_WARNING_DAYS } from '../../oauth/health.ts';
 import type { Application } from '../../store/types.ts';
 import { type OutboxTrouble, outboxNotices } from './outbox.ts';
 import type { Survey, SurveyedGrant } from '../../oauth/survey.ts';
@@ -160,22 +161,22 @@ function credentialEnds(
   survey: Survey,
   now: number,
 ): { cause: string; body: NoticeBody } | undefined {
-  const end = lastCredentialEnd(application.credentials ?? []);
-  if (end === undefined) return undefined;
+  const told = endToTell(application.credentials ?? [], now);
+  if (!told) return undefined;
+  const { undated, last } = told;
+  const { expiresAt: end } = last;
   const left = end - now;
   const stage = left <= 0 ? 0 : CREDENTIAL_WARNING_DAYS.findLast((days) => left <= days * DAY_MS);
   if (stage === undefined) return undefined;
   const { name } = application;
   const date = iso(end).slice(0, 10);
-  const days = Math.max(1, Math.round(left / DAY_MS));
-  const when =
-    stage === 0 ? `ended on ${date}` : `ends on ${date}, in ${days === 1 ? 'a day or less' : `${days} days`}`;
+  const when = stage === 0 ? `ended on ${date}` : `ends on ${date}, ${countdown(end, now)}`;
   const members = [...survey.grants.values()].filter(({ grant }) => grant.applicationId === application.id);
   return {
     cause: `credential/${application.id}/${end}/${stage}`,
     body: {
       type: 'credential.ending',
-      summary: `the last credential of application ${name} ${when}`,
+      summary: `the last credential of application ${name}${undated === 'none' ? '' : ' whose end is known'} ${when}`,
       reason: 'without a valid credential the provider gives no tokens to any of its mailboxes',
       remedy: `make a new one at the provider, then: postern application credential add ${shellWord(name)} --help; both work side by side`,
       deadline: iso(end),

@@ -297,7 +297,7 @@ appendFileSync(process.argv[2], JSON.stringify({ told, input: JSON.parse(input),
     const endings = payloads().filter(({ type }) => type === 'credential.ending.raised');
     assert.deepEqual(
       endings.map(({ data }) => /in ([^,]+)|ended/.exec(data.summary)?.[1] ?? 'ended'),
-      ['30 days', '14 days', '7 days', 'a day or less', 'ended'],
+      ['30 days', '14 days', '7 days', '1 day', 'ended'],
     );
     assert.ok(endings.every(({ data }) => data.mailboxes[0] === ALICE && data.application === application.name));
     assert.ok(!told().includes('credential.ending.resolved'));
