@@ -1,8 +1,10 @@
 /** The credential our application shows at the provider, and how long it will do. */
+import type { PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose/jwt/decode';
 import { type ClientCredential, openCredentials } from '../oauth/application.ts';
+import { diagnose, type Facts } from '../oauth/catalogue/diagnose.ts';
 import { countdown, credentialOutlook, dayOf, endToTell } from '../oauth/credential-ends.ts';
 import { CREDENTIAL_WARNING_DAYS } from '../oauth/health.ts';
 import type { Application, CredentialFacts } from '../store/types.ts';
@@ -108,4 +110,33 @@ async function assertionEnd(file: string): Promise<number | undefined> {
       cause,
     });
   }
+}
+
+/** Credentials that the provider refused while another one did: what is wrong with them stays to be put right before that ends too. */
+export function judgeRefused(
+  { name, credentials = [] }: Pick<Application, 'name' | 'credentials'>,
+  refused: readonly (readonly [id: string, error: PosternError])[],
+  facts: Facts,
+): Found {
+  const [id, error] = refused[0]!;
+  const type = credentials.find((one) => one.id === id)?.type;
+  const what = type === undefined ? 'credential' : NAMES[type];
+  const { cause, blame, remedy, sources } = diagnose(error, facts);
+  return {
+    says: `the provider refuses the ${what} ${id} of application ${name}, so the next one is used: ${error.message}`,
+    facts: { application: name, refused: refused.map(([credential, { code }]) => ({ credential, code })) },
+    warning: {
+      id: 'credential.refused',
+      cause: `the provider refuses the ${what} ${id} of application ${name}, and the next one is used: ${cause}`,
+      blame,
+      remedy: [
+        ...remedy,
+        {
+          do: 'remove the refused one when another has taken its place',
+          run: `postern application credential remove ${shellWord(name)} ${shellWord(id)}`,
+        },
+      ],
+      sources,
+    },
+  };
 }

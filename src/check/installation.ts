@@ -248,7 +248,7 @@ async function judgeApplications({ store, vault, clock }: CheckDeps): Promise<Fo
         facts,
         warning: { id: 'credential.ends', cause: broken.message, blame: 'operator', remedy: [{ do: broken.hint }] },
       };
-    const warning = judged.map((found) => found.warning).find((one) => one !== undefined);
+    const warning = judged.flatMap((found) => (isError(found) ? [] : (found.warning ?? [])))[0];
     return { says: names.join(', '), notes, facts, ...(warning ? { warning } : {}) };
   }
   return {

@@ -16,7 +16,7 @@ import { type Application, type Grant, type Mailbox } from '../store/types.ts';
 import { type Protocol } from '../store/protocols.ts';
 import { describeChanges, describeLimits, type Usage } from './advice.ts';
 import { checkAuthority } from './authority.ts';
-import { checkCredential } from './credential.ts';
+import { checkCredential, judgeRefused } from './credential.ts';
 import { checkGraph, leavesByGraph } from './graph.ts';
 import { checkProtocol } from './protocol.ts';
 import { type Found, Steps } from './step.ts';
@@ -67,6 +67,11 @@ export async function* checkMailbox(
       token = obtained.token;
       return obtained.found;
     });
+    const refused = [...(deps.tokens.refusedCredentials?.(application.id) ?? [])];
+    if (refused.length > 0)
+      yield await steps.run('credential.refused', 'refused credential', () =>
+        judgeRefused(application, refused, facts),
+      );
     const got = token;
     if (got) yield await steps.run('permissions', 'token permissions', () => judgeToken(got, profile, grant, mailbox));
     if (got && profile.microsoft && leavesByGraph(mailbox))

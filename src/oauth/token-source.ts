@@ -89,6 +89,8 @@ class CachingTokenSource implements OpenedTokenSource {
   readonly #clients = new Map<string, Promise<Client>>();
   readonly #profiles = new Map<string, Promise<ProviderProfile>>();
   readonly #grants = new Map<string, Promise<Grant | undefined>>();
+  /** By application and credential. */
+  readonly #refusedCredentials = new Map<string, Map<string, PosternError>>();
   readonly #watches: readonly { stop(): void }[];
   readonly #closing = new AbortController();
 
@@ -149,6 +151,10 @@ class CachingTokenSource implements OpenedTokenSource {
       this.#deps.log.debug({ code: asError(error).code }, 'the application of a mailbox is not known');
       return undefined;
     }
+  }
+
+  refusedCredentials(applicationId: string): ReadonlyMap<string, PosternError> {
+    return this.#refusedCredentials.get(applicationId) ?? new Map();
   }
 
   reject(token: AccessToken): void {
@@ -297,6 +303,7 @@ class CachingTokenSource implements OpenedTokenSource {
     this.#clients.clear();
     this.#profiles.clear();
     this.#failures.clear();
+    this.#refusedCredentials.clear();
     // Requests under way end in their own time: closing waits for them.
     for (const client of old) {
       client
@@ -313,6 +320,8 @@ class CachingTokenSource implements OpenedTokenSource {
       const application = await this.#application(applicationId);
       const { openClient } = await import('./engines.ts');
       const credentialRefused: CredentialRefused = (facts, error) => {
+        const refused = this.#refusedCredentials.get(applicationId) ?? new Map<string, PosternError>();
+        this.#refusedCredentials.set(applicationId, refused.set(facts.id, error));
         const event = { applicationId, credentialId: facts.id, reason: error.message };
         void this.#emit({ type: 'credential.refused', ...event });
       };

@@ -47,6 +47,8 @@ export interface TokenSource {
   endpoint(mailbox: Mailbox, protocol: Protocol): Promise<MailEndpoint>;
   /** What the mailbox's application is called here, for commands in next steps; undefined when it cannot be told. */
   applicationName?(mailbox: Mailbox): Promise<string | undefined>;
+  /** Credentials of an application that its provider has refused, so that another was used; as far as this process has seen. */
+  refusedCredentials?(applicationId: string): ReadonlyMap<string, PosternError>;
   /**
    * The mail server refused this token although it looked valid: forget it, so that the next call renews. A token that replaced
    * a refused one is kept for a minute, because another would be refused as well.

@@ -92,6 +92,22 @@ test('credentials are added, counted down, activated and removed', async () => {
   const shown = await text(['mailbox', 'show', ALICE]);
   assert.match(shown, /at risk \(.+\): the credential of application \S+ ends on/);
   assert.match(shown, /next {7}make a new one at the provider, then: postern application credential add/);
+  // P51: the end is corrected by the command that a second try to add the same secret names.
+  writeFileSync(secretFile, 'first-secret-of-all\n');
+  const again = await postern(
+    home,
+    ['application', 'credential', 'add', name!, '--client-secret-file', secretFile, '--secret-expires', '2d'],
+    { accept: [64] },
+  );
+  const set = /application credential set \S+ \S+ --secret-expires \S+/.exec(again.stderr)?.[0];
+  assert.ok(set, again.stderr);
+  await text(set.split(' '));
+  const end = set.slice(-10);
+  assert.match(await text(['application', 'list']), new RegExp(`secret, ends ${end}, in 2 days`));
+  const report = (
+    await postern(home, ['check', '--installation', '--json'], { accept: [0, 1, 64, 69, 70, 75, 77, 78] })
+  ).stdout.toString();
+  assert.match(report, new RegExp(`ends on ${end}, in 2 days`));
   const last = await postern(home, ['application', 'credential', 'remove', name!, added[0]!], { accept: [64] });
   assert.match(last.stderr, /only credential/);
   const wrong = [
