@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
+import { judgeRefused } from '../../src/check/credential.ts';
 import { isError } from '../../src/base/error.ts';
 import { openCredential, openCredentials } from '../../src/oauth/application.ts';
 import { activateCredential, addCredential, removeCredential } from '../../src/oauth/credentials.ts';
@@ -48,6 +49,15 @@ test('a secret the provider no longer takes is followed by the next one, app-onl
   const [first] = await idsOf(application.id);
   assert.ok(refusals(application.id).every((event) => 'credentialId' in event && event.credentialId === first));
   assert.equal(refusals(application.id).length, 2, 'once per process');
+  // P51: a check tells of it, with what to do about this credential.
+  const refused = [...source.refusedCredentials!(application.id)];
+  assert.deepEqual(
+    refused.map(([id]) => id),
+    [first],
+  );
+  const { says, warning } = judgeRefused(application, refused, { address: 'robot@contoso.test' });
+  assert.match(says, new RegExp(`the provider refuses the client secret ${first} of application`));
+  assert.match(warning!.remedy.at(-1)!.run!, new RegExp(`credential remove \\S+ ${first}$`));
 });
 
 test('what is not about the credential is not asked twice', async () => {
