@@ -75,6 +75,29 @@ for (const engine of ['sqlite', 'postgres'] as const)
           assert.equal(await store.ahead(aheadOf(clock.now())), 0);
         });
 
+    test('K33: put right in two steps: mail that was never tried waits for neither', async (t) => {
+      const clock = new ManualClock();
+      const bed = await bedOf(clock);
+      t.after(() => bed.close());
+      const delivery = delivering(t, bed, clock);
+      await delivery.idle();
+      clock.jump(DAY);
+      await delivery.close();
+      const scheduledAt = clock.now() + 3 * HOUR;
+      const untried = (await bed.outbox.accept(bed.request(), letter())).message.id;
+      const { message } = await bed.outbox.accept(bed.request({ notBefore: scheduledAt }), letter());
+      // Half the way back: both find out that the clock was ahead.
+      clock.jump(-DAY / 2);
+      assert.equal(await bed.store.outbox.recall(aheadOf(clock.now())), 1);
+      clock.jump(-DAY / 2);
+      assert.equal(await bed.store.outbox.ahead(aheadOf(clock.now())), 1, 'check sees it');
+      delivery.state.open = true;
+      delivery.again();
+      await delivery.idle();
+      assert.equal((await bed.outbox.find(untried))!.state.type, 'sent');
+      assert.deepEqual((await bed.outbox.find(message.id))!.state, { type: 'queued', nextAt: scheduledAt });
+    });
+
     test('a provider that still refuses when the clock is right: its mail goes by the ordinary steps, with its deadline', async (t) => {
       const clock = new ManualClock();
       const bed = await bedOf(clock);

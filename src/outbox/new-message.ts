@@ -33,6 +33,7 @@ export function messageOf(
     eightBit: arrival.eightBit,
     deadline: request.deadline ?? nextAt + DEADLINE_MS,
     state: { type: 'queued', nextAt },
+    ...(nextAt > now ? { notBefore: nextAt } : {}),
     bodyId: arrival.bodyId,
     key: arrival.sealed,
     chunks: arrival.chunks,

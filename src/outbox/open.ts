@@ -212,7 +212,7 @@ class StoredOutbox implements Outbox {
     return this.#change(id, ['queued', 'held'], 'edited', data, (now, message) => ({
       ...(notBefore === undefined || message.state.type === 'held'
         ? {}
-        : { state: { type: 'queued', nextAt: Math.max(now, notBefore) } }),
+        : { state: { type: 'queued', nextAt: Math.max(now, notBefore) }, notBefore: Math.max(now, notBefore) }),
       ...(deadline === undefined ? {} : { deadline }),
       ...(lane === undefined ? {} : { lane }),
       ...(recipients === undefined

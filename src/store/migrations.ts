@@ -202,6 +202,17 @@ export const migrations: readonly Migration[] = [
       }, '') WHERE type <> 'webhook.test'`,
     ],
   },
+  {
+    // Which moment somebody asked for is said, and no longer told from other times, which a corrected clock changes.
+    name: '015-not-before',
+    up: ({ integer }) => [
+      `ALTER TABLE outbox_messages ADD COLUMN not_before ${integer}`,
+      `UPDATE outbox_messages SET not_before = state_at WHERE state = 'queued' AND state_at > created_at AND EXISTS (
+        SELECT 1 FROM outbox_events e WHERE e.type IN ('accepted', 'edited') AND e.at <> outbox_messages.state_at
+        AND e.seq = (SELECT max(l.seq) FROM outbox_events l WHERE l.message_id = outbox_messages.id
+          AND NOT (l.type = 'edited' AND l.data NOT LIKE '%"notBefore"%')))`,
+    ],
+  },
 ];
 
 /** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */

@@ -151,6 +151,8 @@ export interface OutboxMessageRow {
   chunks: number;
   created_at: number;
   finished_at: number | null;
+  /** The moment its sender asked for; it is what keeps it waiting while it is `state_at`. */
+  not_before: number | null;
 }
 
 export interface OutboxEventRow {

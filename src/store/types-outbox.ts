@@ -72,6 +72,8 @@ export interface OutboxMessage {
   readonly chunks: number;
   readonly createdAt: number;
   readonly finishedAt: number | undefined;
+  /** The moment that its sender asked for last, where one was: no clock of ours has made it. */
+  readonly notBefore?: number;
 }
 
 export const MESSAGE_EVENTS = [
@@ -146,6 +148,7 @@ export interface MessageChange {
   readonly state?: MessageState;
   readonly recipients?: readonly Recipient[];
   readonly lane?: MessageLane;
+  readonly notBefore?: number;
   readonly deadline?: number;
   readonly attempts?: number;
   readonly envelopeFrom?: string;

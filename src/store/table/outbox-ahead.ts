@@ -1,21 +1,31 @@
-/** Messages that a clock that ran ahead has dated. What last happened to them says so: their due time was reckoned from it. */
-import { type RawBuilder, type Transaction, sql } from 'kysely';
+/** Messages that a clock that ran ahead has dated. */
+import { type Kysely, type RawBuilder, type Transaction, sql } from 'kysely';
 import type { Schema } from '../schema.ts';
 import type { Ahead } from '../types-outbox.ts';
 
 /**
- * Waiting messages whose due time such a clock has set. A moment that a person asked for is none of its making and stays: it is
- * what acceptance or an edit set to something else than the time they happened at. An edit of anything else set no time.
+ * Waiting messages whose due time such a clock has set, also where it was put right in steps. A moment that a person asked for is
+ * none of its making and stays. What was never tried was due at once; of others, what last happened to them says when their due
+ * time was set. An edit that names no time set none.
  */
-export function datedAhead({ now, latest, tolerated }: Ahead): RawBuilder<boolean> {
-  return sql<boolean>`state = 'queued' AND state_at > ${now} AND (
+function datedAhead({ now, latest, tolerated }: Ahead): RawBuilder<boolean> {
+  return sql<boolean>`state = 'queued' AND state_at > ${now} AND (not_before IS NULL OR not_before <> state_at) AND (
     (attempts > 0 AND state_at > ${latest})
+    OR (attempts = 0 AND state_at > ${tolerated})
     OR EXISTS (
       SELECT 1 FROM outbox_events e
-      WHERE e.at > ${tolerated} AND NOT (e.type IN ('accepted', 'edited') AND e.at <> outbox_messages.state_at)
-        AND e.seq = (
+      WHERE e.at > ${tolerated} AND e.seq = (
           SELECT max(l.seq) FROM outbox_events l
           WHERE l.message_id = outbox_messages.id AND NOT (l.type = 'edited' AND l.data NOT LIKE '%"notBefore"%'))))`;
+}
+
+/** How many there are. */
+export async function countAhead(db: Kysely<Schema>, ahead: Ahead): Promise<number> {
+  const counted = db
+    .selectFrom('outbox_messages')
+    .select(sql<number>`count(*)`.as('n'))
+    .where(datedAhead(ahead));
+  return (await counted.executeTakeFirstOrThrow()).n;
 }
 
 /** They are due now; how many. Moments of acceptance yet to come are now as well, and deadlines reckoned from them move along. */

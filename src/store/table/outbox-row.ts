@@ -69,6 +69,7 @@ export function messageRow({ message }: NewMessage): Insertable<OutboxMessageRow
     data_key: message.key,
     chunks: message.chunks,
     created_at: message.createdAt,
+    not_before: message.notBefore ?? null,
   };
 }
 
@@ -97,6 +98,7 @@ export function outboxMessage(row: Selectable<OutboxMessageRow>): OutboxMessage 
     chunks: row.chunks,
     createdAt: row.created_at,
     finishedAt: row.finished_at ?? undefined,
+    ...(row.not_before === null ? {} : { notBefore: row.not_before }),
   };
 }
 

@@ -243,18 +243,20 @@ const COLUMNS: Readonly<Record<keyof Texts, readonly string[]>> = {
     'chunks',
     'created_at',
     'finished_at',
+    'not_before',
   ],
   outbox_chunks: ['body_id', 'number', 'data'],
   outbox_events: ['message_id', 'mailbox', 'at', 'type', 'data'],
 };
 
 function changeColumns(change: MessageChange) {
-  const { state, recipients, lane, deadline, attempts, envelopeFrom, messageId, body } = change;
+  const { state, recipients, lane, notBefore, deadline, attempts, envelopeFrom, messageId, body } = change;
   return {
     ...(state === undefined ? {} : stateColumns(state)),
     ...defined({
       recipients: recipients && JSON.stringify(recipients),
       lane: lane && LANES.indexOf(lane),
+      not_before: notBefore,
       deadline,
       attempts,
       envelope_from: envelopeFrom,

@@ -2,7 +2,7 @@ import { CompiledQuery, type Insertable, type SelectQueryBuilder, sql } from 'ky
 import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
-import { datedAhead, recallAhead } from './outbox-ahead.ts';
+import { countAhead, recallAhead } from './outbox-ahead.ts';
 import { eventRow, LANES, messageEvent, messageRow, outboxMessage } from './outbox-row.ts';
 import {
   changeOne,
@@ -282,17 +282,7 @@ export function outboxTable(engine: Engine): OutboxTable {
       }),
     recall: (ahead) =>
       engine.write(undefined, async (trx) => ({ result: await recallAhead(trx, ahead), changed: false })),
-    ahead: (ahead) =>
-      read(
-        async (db) =>
-          (
-            await db
-              .selectFrom('outbox_messages')
-              .select(sql<number>`count(*)`.as('n'))
-              .where(datedAhead(ahead))
-              .executeTakeFirstOrThrow()
-          ).n,
-      ),
+    ahead: (ahead) => read((db) => countAhead(db, ahead)),
     note: (message, events) =>
       write('outbox', async (trx) => {
         await insertRows(
