@@ -35,6 +35,10 @@ export const checkError = errorTable({
     kind: 'misuse',
     hint: 'replace the certificate; one of the local CA is renewed by `postern serve`',
   },
+  'check.port-held': {
+    kind: 'misuse',
+    hint: 'see whose it is: ss -ltnp; stop that program or set another port in postern.yaml, then: postern serve',
+  },
   'check.devices': { kind: 'misuse', hint: 'look at outbox.devices in postern.yaml' },
   'check.unknown-topic': { kind: 'misuse', hint: 'postern explain lists what can be explained' },
   'check.graph-not-allowed': {

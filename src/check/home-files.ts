@@ -4,8 +4,8 @@ import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
-import { checkPair, covers } from '../protocol/tls/pair.ts';
 import { leftoversOf } from '../vault/leftovers.ts';
+import { checkPair, covers, namesOf } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import type { Found } from './step.ts';
@@ -166,7 +166,7 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
   const facts = {
     file: certificatePath,
     until: certificate.validToDate.toISOString(),
-    names: certificate.subjectAltName ?? '',
+    names: namesOf(certificate).join(', '),
   };
   if (days < 0)
     throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, { detail: facts });

@@ -11,7 +11,11 @@ const DAY_MS = 86_400_000;
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 
-/** Whether something answers at every listener, and whether that is this installation: another one may hold the same ports. */
+/**
+ * Whether something answers at every listener, and whether that is this installation: another one, or another program, may hold
+ * the same ports.
+ * @throws check.port-held
+ */
 export async function judgeListeners(installation: InstallationFacts): Promise<Found> {
   const { consoleDoor, listeners, listenersLeftOut } = installation;
   const fixed = listeners.filter(({ port }) => port !== 0);
@@ -39,6 +43,19 @@ export async function judgeListeners(installation: InstallationFacts): Promise<F
         ],
       },
     };
+  const held = answers.filter((one) => one.answers);
+  // The server opens its console with the gateway: where nobody is at the console, nobody of ours is at the other ports.
+  if (console?.type === 'nobody' && held.length > 0) {
+    const ports = held.map(({ port }) => `sport = :${port}`).join(' or ');
+    throw checkError(
+      'check.port-held',
+      `another program answers at ${names(held)}: the gateway does not run, and cannot start before that port is free`,
+      {
+        hint: `see whose it is: ss -ltnp '${ports}'; stop that program or set another port in postern.yaml, then: postern serve`,
+        detail: { heldByOthers: names(held) },
+      },
+    );
+  }
   if (silent.length === 0) return { says: names(answers) || 'free ports, which cannot be looked at', notes, facts };
   const whole = silent.length === answers.length;
   return {

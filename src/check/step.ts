@@ -79,12 +79,13 @@ export function reportOf(subject: Subject, findings: readonly Finding[], now: nu
     subject,
     at: new Date(now).toISOString(),
     outcome: failed ? 'failed' : warned ? 'warnings' : 'ok',
-    ...(first === undefined ? {} : { first: firstCause(first) }),
+    ...(first === undefined ? {} : { first: causeOf(first) }),
     findings,
   };
 }
 
-function firstCause({ step, diagnosis, says }: Finding): FirstCause {
+/** What is wrong, in a sentence, and what to do. */
+export function causeOf({ step, diagnosis, says }: Finding): FirstCause {
   const { cause = says, blame = 'operator', remedy = [], passesWhen } = diagnosis ?? {};
   return {
     step,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CheckReport, Finding } from '../check/types.ts';
-import { overview } from './report.ts';
+import { conclusion, overview } from './report.ts';
 
 const step = (title: string, outcome: Finding['outcome']): Finding => ({
   step: title,
@@ -58,4 +58,33 @@ test('P27: where the database does not open nobody says that there are no mailbo
   const lines = overview([report({ type: 'installation', home: '/home' }, 'failed', step('home.database', 'failed'))]);
   assert.match(lines[0]!, /^Which mailboxes there are cannot be read/);
   assert.doesNotMatch(lines.join('\n'), /There are no mailboxes/);
+});
+
+test('P46: what could not be tried is not counted as working, and one mailbox is one', () => {
+  const whole = report({ type: 'mailbox', address: '*@example.com' }, 'ok', step('sign-in', 'skipped'));
+  const { first: _, ...wildcard } = whole;
+  assert.deepEqual(conclusion(wildcard), ['What was looked at works: 20 steps. Not tried: sign-in.']);
+  assert.equal(overview([wildcard])[0], 'Of 1 mailbox 0 work, 1 works as far as could be tried (no sign-in).');
+  const works = report({ type: 'mailbox', address: 'a@example.com' }, 'ok');
+  assert.equal(overview([works])[0], 'Of 1 mailbox 1 works.');
+});
+
+test('P46: every warning of an installation is explained, not the first alone', () => {
+  const clock: Finding = {
+    ...step('home.clock', 'warning'),
+    diagnosis: {
+      id: 'home.clock',
+      cause: 'records are dated in the future',
+      blame: 'operator',
+      remedy: [{ do: 'set the clock', run: 'timedatectl' }],
+      sources: [],
+    },
+  };
+  const text = conclusion(
+    report({ type: 'installation', home: '/home' }, 'warnings', step('home.disk', 'warning'), clock),
+  ).join('\n');
+  assert.match(
+    text,
+    /The consent has ended\.[^]*Records are dated in the future\.\n {2}who {5}whoever runs Postern\n {2}next {4}set the clock: timedatectl/,
+  );
 });

@@ -1,7 +1,8 @@
 /** Findings of a check as lines: one for each step, then what is wrong first and what to do. */
 import { printable } from '../base/printable.ts';
 import { styleText } from 'node:util';
-import type { CheckReport, Finding, FindingOutcome, Subject } from '../check/types.ts';
+import { causeOf } from '../check/step.ts';
+import type { CheckReport, Finding, FindingOutcome, FirstCause, Subject } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Blame } from '../oauth/catalogue/schema.ts';
 
@@ -30,16 +31,40 @@ export function findingLines({ outcome, title, says, notes = [] }: Finding): rea
   return [line, ...notes.map((note) => `${' '.repeat(13)}- ${printable(note)}`)];
 }
 
-export function conclusion({ outcome, first, findings }: CheckReport): readonly string[] {
-  if (!first) return [`Everything works: ${findings.length} steps.`];
+export function conclusion(report: CheckReport): readonly string[] {
+  const { outcome, first, findings } = report;
+  if (!first) {
+    const left = findings.filter(leftOut);
+    const done = findings.length - left.length;
+    if (left.length === 0) return [`Everything works: ${done} steps.`];
+    return [`What was looked at works: ${done} steps. Not tried: ${left.map(({ title }) => title).join(', ')}.`];
+  }
   return [
     ...(outcome === 'warnings' ? ['Nothing failed, but look at this:'] : []),
-    printable(first.sentence),
-    ...(first.passesWhen === undefined ? [] : [`  passes  by itself when ${first.passesWhen}`]),
-    `  who     ${BLAMED[first.blame]}`,
-    ...first.remedy.map((step, index) => `  ${index === 0 ? 'next' : '    '}    ${stepText(step)}`),
+    ...causeLines(first),
+    ...others(report).flatMap((finding) => causeLines(causeOf(finding))),
   ];
 }
+
+function causeLines({ sentence, passesWhen, blame, remedy }: FirstCause): readonly string[] {
+  return [
+    printable(sentence),
+    ...(passesWhen === undefined ? [] : [`  passes  by itself when ${passesWhen}`]),
+    `  who     ${BLAMED[blame]}`,
+    ...remedy.map((step, index) => `  ${index === 0 ? 'next' : '    '}    ${stepText(step)}`),
+  ];
+}
+
+/** Of an installation each has a cause of its own; of a mailbox what fails later mostly follows from what failed first. */
+function others({ subject, first, findings }: CheckReport): readonly Finding[] {
+  return findings.filter(
+    ({ outcome, step }) =>
+      step !== first?.step && (outcome === 'warning' || (outcome === 'failed' && subject.type === 'installation')),
+  );
+}
+
+/** A step that would have shown whether a program gets in. A connection that a proxy makes is none. */
+const leftOut = ({ outcome, step }: Finding): boolean => outcome === 'skipped' && step.endsWith('sign-in');
 
 export function nameOf(subject: Subject): string {
   return subject.type === 'mailbox' ? subject.address : `installation ${subject.home}`;
@@ -58,9 +83,14 @@ function noMailboxes(reports: readonly CheckReport[]): string {
 export function overview(reports: readonly CheckReport[]): readonly string[] {
   const mailboxes = reports.filter(({ subject }) => subject.type === 'mailbox');
   const count = (outcome: CheckReport['outcome']): number => mailboxes.filter((one) => one.outcome === outcome).length;
+  const partly = mailboxes.filter(({ outcome, findings }) => outcome === 'ok' && findings.some(leftOut)).length;
+  const whole = count('ok') - partly;
   const parts = [
-    `${count('ok')} ${count('ok') === 1 ? 'works' : 'work'}`,
-    ...(count('warnings') === 0 ? [] : [`${count('warnings')} work with warnings`]),
+    `${whole} ${whole === 1 ? 'works' : 'work'}`,
+    ...(partly === 0 ? [] : [`${partly} ${partly === 1 ? 'works' : 'work'} as far as could be tried (no sign-in)`]),
+    ...(count('warnings') === 0
+      ? []
+      : [`${count('warnings')} ${count('warnings') === 1 ? 'works' : 'work'} with warnings`]),
     ...(count('failed') === 0 ? [] : [`${count('failed')} ${count('failed') === 1 ? 'does' : 'do'} not work`]),
   ];
   const wrong = reports.filter(({ outcome }) => outcome !== 'ok');
@@ -68,7 +98,9 @@ export function overview(reports: readonly CheckReport[]): readonly string[] {
     ...(reports.some(({ subject, outcome }) => subject.type === 'installation' && outcome === 'ok')
       ? ['The installation works.']
       : []),
-    mailboxes.length === 0 ? noMailboxes(reports) : `Of ${mailboxes.length} mailboxes ${parts.join(', ')}.`,
+    mailboxes.length === 0
+      ? noMailboxes(reports)
+      : `Of ${mailboxes.length} ${mailboxes.length === 1 ? 'mailbox' : 'mailboxes'} ${parts.join(', ')}.`,
     ...wrong.flatMap((report) => [
       '',
       nameOf(report.subject),

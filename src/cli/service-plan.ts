@@ -87,6 +87,7 @@ export async function planService(instance: Instance, options: PlanOptions): Pro
       command: [...ownCommand(), 'serve'],
       environment: environmentOf(config, env),
       writes: writesOf(config),
+      documentation: documentationHere(),
       credential: credentialOf(config, options.credential),
       stopSeconds: Math.ceil((config.limits.drainMs ?? 30_000) / 1000) + STOP_SECONDS,
     }),
@@ -210,4 +211,11 @@ function warningsOf(config: Config, scope: Scope, user: string, mailboxes: numbe
       : []),
     ...(script === undefined ? [] : [`${script} is not there any more`]),
   ];
+}
+
+/** Of the machine's package, of a checkout, or what an npm package has. */
+function documentationHere(): string {
+  const root = resolve(import.meta.dirname, '../..');
+  const places = ['/usr/share/doc/postern/operations.md', resolve(root, 'docs/operations.md')];
+  return places.find((path) => existsSync(path)) ?? resolve(root, 'README.md');
 }

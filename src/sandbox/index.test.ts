@@ -1,7 +1,9 @@
 /** The sandbox as a whole: it starts, names a taken port, leaves nothing behind, and keeps no secret in its request log. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { isError } from '../base/error.ts';
 import { startSandbox } from './index.ts';
@@ -17,6 +19,23 @@ test('start and close: files are there, then gone, and the port is free again', 
   const again = createServer();
   assert.equal(await listen(again, port, 'this test'), port);
   again.close();
+});
+
+test('P46: a folder keeps the authority: who trusts it does so after the next start too', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'postern-sandbox-kept-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const start = async (): Promise<string> => {
+    const sandbox = await startSandbox({ dir });
+    await sandbox.close();
+    return sandbox.caPem;
+  };
+  const first = await start();
+  assert.equal(await start(), first);
+  assert.equal(statSync(join(dir, 'ca.key')).mode & 0o077, 0);
+  writeFileSync(join(dir, 'ca.key'), 'half a key');
+  const other = await start();
+  assert.notEqual(other, first);
+  assert.equal(readFileSync(join(dir, 'ca.pem'), 'utf8'), other);
 });
 
 test('it is ready in well under a second', async () => {

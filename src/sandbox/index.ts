@@ -1,10 +1,11 @@
 /** An emulated Microsoft tenant on loopback: an authority and, with it, mail servers that accept OAuth only. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { nullLog, type Log } from '../base/log.ts';
-import { createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
+import { type CertificateAuthority, createAuthority, issueCertificate } from '../protocol/tls/local-ca.ts';
+import { checkPair } from '../protocol/tls/pair.ts';
 import { findUser, graph, SHARED_ADDRESS, TENANT_ID, users, type User } from './authority/directory.ts';
 import { addSecret, changePassword, removeSecret, revokeSessions, type NewSecret } from './authority/credentials.ts';
 import type { AuthorityOptions, OrderedFailure, TokenRequestRecord } from './authority/platform.ts';
@@ -136,7 +137,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const faults = new FaultBoard();
   const ledger = new Ledger(clock, options.limits);
   const log = options.log ?? nullLog;
-  const [keys, ca] = await Promise.all([createAuthorityKeys(clock), createAuthority('Postern sandbox')]);
+  const [keys, ca] = await Promise.all([createAuthorityKeys(clock), authorityIn(options.dir)]);
   const certificate = await issueCertificate(ca, { names: NAMES, days: 30 });
   const tls = { cert: certificate.certPem, key: certificate.keyPem };
   const certificates = new Certificates(tls, ca);
@@ -224,6 +225,35 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     throw error;
   }
 }
+
+/** The authority of the folder, so that who trusts it does so after the next start too; without a folder a new one. */
+async function authorityIn(dir: string | undefined): Promise<CertificateAuthority> {
+  if (dir === undefined) return createAuthority(CA_NAME);
+  const [certFile, keyFile] = [join(dir, 'ca.pem'), join(dir, 'ca.key')];
+  const kept = { certPem: await textOf(certFile), keyPem: await textOf(keyFile) };
+  if (isUsable(kept)) return kept;
+  const made = await createAuthority(CA_NAME);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await writeFile(keyFile, made.keyPem, { mode: 0o600 });
+  await writeFile(certFile, made.certPem);
+  return made;
+}
+
+const CA_NAME = 'Postern sandbox';
+
+const textOf = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+
+function isUsable({ certPem, keyPem }: CertificateAuthority): boolean {
+  try {
+    return checkPair({ cert: certPem, key: keyPem }).until - Date.now() > MONTH_MS;
+  } catch {
+    // Missing, half written or of different pairs: a new one takes its place.
+    return false;
+  }
+}
+
+/** As long as the certificates that it issues. */
+const MONTH_MS = 30 * 86_400_000;
 
 async function openFolder(dir: string | undefined, closers: (() => Promise<void>)[]): Promise<string> {
   if (dir !== undefined) {

@@ -164,6 +164,30 @@ test('P41, P44: one’s own second listener is not blamed on others, and an addr
   }
 });
 
+test('P45: a program of somebody else at one of our ports is not the gateway, and check says that it cannot start', async () => {
+  const foreign = createServer().listen(0, ADDRESS);
+  await once(foreign, 'listening');
+  const { port } = foreign.address() as AddressInfo;
+  const [other, console] = [await freePort(), await freePort()];
+  const listeners = [port, other].map((at) => ({ protocol: 'imap', tls: 'none', host: ADDRESS, port: at }));
+  const config = bed.config({ listeners, console: { host: ADDRESS, port: console } });
+  try {
+    const { stdout, code } = await cli(config, ['check', '--installation'], [64]);
+    assert.equal(code, 64);
+    assert.match(
+      stdout.toString(),
+      new RegExp(
+        `failed +listeners +another program answers at imap 127\\.0\\.0\\.3:${port}: the gateway does not run`,
+      ),
+    );
+    assert.match(stdout.toString(), new RegExp(`ss -ltnp 'sport = :${port}'`));
+  } finally {
+    foreign.close();
+  }
+  const silent = await cli(config, ['check', '--installation']);
+  assert.match(silent.stdout.toString(), /warning +listeners +nothing answers: the gateway does not run/);
+});
+
 test('P28: where only the owner can read the CA, the command that copies it is printed, and the copy is what programs are told', async () => {
   const config = bed.config({});
   chmodSync(bed.home.path, 0o700);

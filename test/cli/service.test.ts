@@ -136,6 +136,7 @@ test('N1: the unit in packaging/ is the one the command writes', async () => {
       environment: { POSTERN_HOME: '/var/lib/postern', POSTERN_CONFIG: '/etc/postern/postern.yaml' },
       writes: ['/var/lib/postern'],
       credential: undefined,
+      documentation: '/usr/share/doc/postern/operations.md',
       stopSeconds: 45,
     }),
   );

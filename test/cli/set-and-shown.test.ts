@@ -78,3 +78,11 @@ test('P42: how mail of a mailbox leaves, as whom and by which way is shown where
   assert.equal(rows.find(({ label }) => label === 'direct')?.outgoing, 'direct');
   assert.match(await seen(['password', 'list']), /^\S+ +direct +.* directly /m);
 });
+
+test('P46: audit show says when there are older records than it shows, and which to ask for', async () => {
+  assert.match(
+    await seen(['audit', 'show', '--limit', '2']),
+    /these are the newest 2; there are older ones: --limit 20, or --until \d{4}-/,
+  );
+  assert.doesNotMatch(await seen(['audit', 'show', '--limit', '5000']), /these are the newest/);
+});

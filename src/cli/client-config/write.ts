@@ -4,7 +4,7 @@ import { hostname as machineName } from 'node:os';
 import { dirname } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { shellWord } from '../../base/shell.ts';
-import { checkPair, covers } from '../../protocol/tls/pair.ts';
+import { checkPair, covers, namesOf } from '../../protocol/tls/pair.ts';
 import { type CertificateFiles, readCertificate } from '../../server/certificate-in-use.ts';
 import { certificateFiles, certificateNames } from '../../server/certificate.ts';
 import { DEFAULT_LISTENERS, listenersYaml } from '../../server/config-listeners.ts';
@@ -166,7 +166,7 @@ function namesNotCovered(
     // A certificate that cannot be used is told by `check`, and by `serve`, which does not start with it.
     return [];
   }
-  const names = (leaf.subjectAltName ?? '').replaceAll(/(?:DNS|IP Address):/g, '');
+  const names = namesOf(leaf).join(', ');
   return [...hosts]
     .filter((host) => !covers(leaf, host))
     .map((host) => {

@@ -47,8 +47,9 @@ function show(): Command {
       const context = new Context(command);
       await context.withInstance(async ({ store }) => {
         const mailbox = await mailboxFilter(context, { store }, options.mailbox);
-        const records = await store.audit.latest({
-          limit: options.limit,
+        // One more than is shown says whether there are more.
+        const found = await store.audit.latest({
+          limit: options.limit + 1,
           ...(options.type === undefined ? {} : { type: options.type }),
           ...(mailbox === undefined ? {} : { mailbox }),
           ...(options.password === undefined ? {} : { appPasswordId: options.password }),
@@ -57,6 +58,7 @@ function show(): Command {
           ...(options.until === undefined ? {} : { until: options.until }),
           ...(options.session === undefined ? {} : { sessionId: options.session }),
         });
+        const records = found.slice(0, options.limit);
         // Read after the records: what was written meanwhile is behind the head of before.
         const head = await store.audit.head();
         const ordered = records
@@ -66,6 +68,10 @@ function show(): Command {
         if (ordered.some((record) => 'foreign' in record))
           context.say(
             'records marked NOT-FROM-POSTERN were put into the database by something else: postern audit verify',
+          );
+        if (found.length > records.length)
+          context.say(
+            `these are the newest ${records.length}; there are older ones: --limit ${options.limit * 10}, or --until ${new Date(records.at(-1)?.at ?? 0).toISOString()}`,
           );
         if (records.length === 0) context.say('no such record');
       });

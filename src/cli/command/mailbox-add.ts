@@ -70,7 +70,11 @@ export function add(): Command {
         });
         const openers = await openersOf(instance, made.address);
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
-        if (openers.length > 0) context.say(`these name it already, and open it at once: ${openers.join(', ')}`);
+        const more = openers.length - MOST_NAMED;
+        if (openers.length > 0)
+          context.say(
+            `these name it already, and open it at once: ${openers.slice(0, MOST_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
+          );
         context.say(
           isCatchAll(made.address)
             ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
@@ -79,6 +83,9 @@ export function add(): Command {
       });
     });
 }
+
+/** App passwords that are named in one line. */
+const MOST_NAMED = 5;
 
 /** Not one that certainly opens nothing there: some domains are known to be at one provider. */
 async function onlyProvider({ store }: Instance, address: string): Promise<string> {

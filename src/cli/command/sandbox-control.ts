@@ -92,8 +92,11 @@ function set(): Command {
       const context = new Context(command);
       const { faults } = await import('../../sandbox/index.ts');
       const active = await ask<ActiveFault>(url, 'POST', '/faults', { fault: name, ...limits });
-      const atOnce = faults.find(({ id }) => id === active.fault)?.momentary === true;
+      const known = faults.find(({ id }) => id === active.fault);
+      const atOnce = known?.momentary === true;
       context.result(active, [atOnce ? `${name}: ${active.hits} connections` : line(active)]);
+      // Some need a host name, a second sign-in or the like to be seen at all.
+      if (known) context.say(`it bites at: ${known.bites}; then: ${known.does}`);
     });
 }
 

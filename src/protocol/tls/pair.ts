@@ -31,6 +31,12 @@ export function covers(leaf: X509Certificate, name: string): boolean {
   return isIP(name) === 0 ? leaf.checkHost(name) !== undefined : leaf.checkIP(name) !== undefined;
 }
 
+/** Names and addresses it is for, each once: an address may stand there as a name too. */
+export function namesOf(leaf: X509Certificate): readonly string[] {
+  const entries = (leaf.subjectAltName ?? '').split(', ').map((one) => one.replace(/^(?:DNS|IP Address):/, ''));
+  return [...new Set(entries)].filter((name) => name !== '');
+}
+
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 function certificatesIn(text: string): readonly X509Certificate[] {

@@ -1,4 +1,5 @@
 /** The systemd unit of one installation, as text. Syntax: systemd.syntax(7), systemd.service(5), systemd.exec(5). */
+import { pathToFileURL } from 'node:url';
 
 export interface UnitSpec {
   /** `system`: started by the machine. `user`: by the service manager of one user. */
@@ -12,6 +13,8 @@ export interface UnitSpec {
   readonly writes: readonly string[];
   /** Where the master key comes from, as `NAME:/path`. */
   readonly credential: string | undefined;
+  /** A file that says how it is run. */
+  readonly documentation: string;
   /** How long an orderly stop may take, in seconds. */
   readonly stopSeconds: number;
 }
@@ -27,7 +30,8 @@ export function unitText(spec: UnitSpec): string {
     '# Changes belong into a drop-in (systemctl edit), because installing again writes this file again.',
     '[Unit]',
     'Description=Postern, the gate to OAuth-only mailboxes',
-    'Documentation=file:///usr/share/doc/postern/operations.md',
+    // systemd expands specifiers, which begin with a percent sign (systemd.unit(5)).
+    `Documentation=${pathToFileURL(spec.documentation).href.replaceAll('%', '%%')}`,
     '# What passes by itself (exit code 75: a full disk, a certificate half replaced, a database away) is tried for as long as it lasts.',
     'StartLimitIntervalSec=0',
     ...(system ? ['Wants=network-online.target', 'After=network-online.target postgresql.service'] : []),
