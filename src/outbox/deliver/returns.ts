@@ -165,8 +165,6 @@ async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, 
   if (delayed.length > 0)
     events.push({ at, type: 'deferred', data: { ...facts, by: 'receiver', recipients: delayed } });
   if (events.length === 0) return;
-  await store.outbox.note(message, events);
-  for (const { type } of events) log.info({ id: message.id, mailbox: mailbox.address, type }, 'a message came back');
   const concerned = (returned.type === 'complaint' && returned.feedback !== 'not-spam' ? ours : failed).filter((one) =>
     isFinal(returned, one),
   );
@@ -178,6 +176,9 @@ async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, 
         'a report that anybody could have written: the address is not suppressed; postern suppression add does it by hand',
       );
   }
+  // The last thing: a report whose event is there is not looked at again.
+  await store.outbox.note(message, events);
+  for (const { type } of events) log.info({ id: message.id, mailbox: mailbox.address, type }, 'a message came back');
 }
 
 /** That an address does not exist; a full mailbox or a refused message is no reason never to write again. */

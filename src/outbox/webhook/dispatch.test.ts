@@ -9,6 +9,7 @@ import { ManualClock } from '../../base/clock.ts';
 import { nullLog } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
 import { newId } from '../../store/id.ts';
+import { storeError } from '../../store/errors.ts';
 import { openStore } from '../../store/open.ts';
 import type { Webhook } from '../../store/types-api.ts';
 import type { Store } from '../../store/types.ts';
@@ -272,4 +273,16 @@ test('a test is one delivery, and private addresses are refused at every try', a
   await store.webhooks.add(id, testDelivery(id, clock.now()));
   await until(async () => (await log(id))[0]!.attempts.length > 0, 'tried');
   assert.match((await log(id))[0]!.attempts[0]!.problem!, /loopback/);
+});
+
+test('K31: what a receiver said outlasts a database that is away for longer than the claim; it hears of the event once', async (t) => {
+  const { id } = await hook();
+  const away = t.mock.method(store.webhooks, 'settle', () => Promise.reject(storeError('store.unavailable', 'away')));
+  start();
+  await happen('sent');
+  await until(() => away.mock.callCount() > 2, 'the database does not take it', 500);
+  await until(() => away.mock.callCount() > 60, 'longer than the claim', 2_000);
+  away.mock.restore();
+  await until(async () => (await log(id))[0]?.state === 'delivered', 'delivered', 500);
+  assert.equal(heard.length, 1);
 });

@@ -13,6 +13,7 @@ import { CLOCK_TOLERANCE_MS } from '../../oauth/schedule.ts';
 import { newId } from '../../store/id.ts';
 import type { Ahead, MessageEvent } from '../../store/types-outbox.ts';
 import type { ApiKey, NewWebhookDelivery, Webhook, WebhookDelivery } from '../../store/types-api.ts';
+import { outlast } from '../../store/outlast.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
 import { Egress, type EgressPolicy, type Resolve } from './egress.ts';
@@ -41,6 +42,8 @@ const RETRY = { baseMs: 5000, maxMs: 4 * 3_600_000 };
 const DEADLINE_MS = 3 * 86_400_000;
 /** Longer than any try takes; a process that dies leaves its tries to others after this. */
 const CLAIM_MS = 60_000;
+/** At a stop the database has this long to come back; the part that this is has ten seconds to end. */
+const GIVE_UP_MS = 5_000;
 /** A receiver's wish for patience counts for no longer, and so nothing is due later. */
 const MAX_PUT_OFF_MS = 6 * 3_600_000;
 const AT_ONCE = 8;
@@ -81,6 +84,9 @@ class WebhookDispatcher {
   #agents: Promise<Agents> | undefined;
   readonly #watches: readonly { stop(): void }[];
   readonly #stop = new AbortController();
+  readonly #giveUp = new AbortController();
+  /** Ends of tries that the database has not taken yet. */
+  #unwritten = 0;
   readonly #tries = new Map<string, Set<Promise<void>>>();
   /** Receivers whose last try failed, and until when they are left alone. */
   readonly #resting = new Map<string, { readonly failures: number; readonly until: number }>();
@@ -122,7 +128,9 @@ class WebhookDispatcher {
     this.#stop.abort();
     this.#timer?.cancel();
     await this.#round;
+    const enough = this.#deps.clock.after(GIVE_UP_MS, () => this.#giveUp.abort(new Error('the database stayed away')));
     await Promise.all([...this.#tries.values()].flatMap((tries) => [...tries]));
+    enough.cancel();
     await Promise.all(Object.values((await this.#agents) ?? {}).map((agent) => agent.destroy()));
   }
 
@@ -201,6 +209,8 @@ class WebhookDispatcher {
   /** Begins tries of what is due. Gives the milliseconds until the next are. */
   async #begin(): Promise<number> {
     const { store, clock } = this.#deps;
+    // Claims of those have run out by now, it may be: their ends are known.
+    if (this.#unwritten > 0) return REST_MS.baseMs;
     await this.#lookAtClock();
     const { webhookIds, nextAt } = await store.webhooks.due(clock.now());
     let wait = nextAt === undefined ? LOOK_EVERY_MS : nextAt - clock.now();
@@ -246,14 +256,14 @@ class WebhookDispatcher {
   }
 
   async #try(webhook: Webhook, key: ApiKey | undefined, due: WebhookDelivery): Promise<void> {
-    const { clock, log, store, vault } = this.#deps;
+    const { clock, log, vault } = this.#deps;
     try {
       const at = clock.now();
       // Put in line when it might be told; mailboxes were taken from the webhook or its key since.
       if (!isTold(webhook, due.mailbox) || (key && due.mailbox !== undefined && !opens(key, due.mailbox))) {
         this.#deps.tried?.('failed', 0);
         const problem = `not sent: the webhook or its API key does not open ${due.mailbox} any more`;
-        await store.webhooks.settle(due, { at, tookMs: 0, problem }, { type: 'failed' });
+        await this.#write(due, { at, tookMs: 0, problem }, { type: 'failed' });
         return;
       }
       const secrets = await openSecrets(vault, webhook, at);
@@ -289,13 +299,13 @@ class WebhookDispatcher {
     if (outcome.type === 'delivered') {
       told('delivered');
       this.#resting.delete(webhook.id);
-      await store.webhooks.settle(due, attempt, { type: 'delivered' });
+      await this.#write(due, attempt, { type: 'delivered' });
       return;
     }
     if (outcome.type === 'gone') {
       const reason = 'the receiver answered 410 Gone';
       told('gone');
-      await store.webhooks.settle(due, { ...attempt, problem: reason }, { type: 'failed' });
+      await this.#write(due, { ...attempt, problem: reason }, { type: 'failed' });
       await store.webhooks.update(webhook.id, { state: { type: 'disabled', since: now, reason } });
       log.warn({ webhookId: webhook.id }, 'a webhook was disabled: its receiver answered 410 Gone');
       return;
@@ -306,10 +316,27 @@ class WebhookDispatcher {
     const failed = { ...attempt, problem: outcome.problem };
     const isOver = next > due.deadline;
     told(isOver ? 'failed' : 'again');
-    await store.webhooks.settle(due, failed, isOver ? { type: 'failed' } : { type: 'again', at: next });
+    await this.#write(due, failed, isOver ? { type: 'failed' } : { type: 'again', at: next });
     const facts = { webhookId: webhook.id, deliveryId: due.id, status: outcome.status, problem: outcome.problem };
     if (isOver) log.warn(facts, 'an event was not taken by its webhook until its deadline; it can be replayed');
     else log.debug(facts, 'a webhook failed and is tried again');
+  }
+
+  /** What a receiver said is written down as soon as the database takes it: told again it would hear of it twice. */
+  async #write(...said: Parameters<Store['webhooks']['settle']>): Promise<void> {
+    const { clock, log, store } = this.#deps;
+    let isWaiting = false;
+    const failed = (error: Error): void => {
+      if (isWaiting) return;
+      isWaiting = true;
+      this.#unwritten += 1;
+      log.warn({ err: error }, 'what receivers of webhooks said waits in memory until the database takes it');
+    };
+    try {
+      await outlast(() => store.webhooks.settle(...said), { clock, signal: this.#giveUp.signal, failed });
+    } finally {
+      if (isWaiting) this.#unwritten -= 1;
+    }
   }
 
   #rest(webhookId: string): void {

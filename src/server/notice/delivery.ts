@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Audit } from '../../audit/types.ts';
+import { outlast } from '../../store/outlast.ts';
 import type { Store } from '../../store/types.ts';
 import type { NoticeDelivery, NoticeOutcome } from '../../store/types-notices.ts';
 import { noticeBody } from './notice-body.ts';
@@ -34,7 +35,8 @@ export async function deliverDue(deps: DeliveryDeps, signal: AbortSignal): Promi
     await Promise.all(
       due.map(async (delivery) => {
         const outcome = await attempt(deps, delivery, signal);
-        if (outcome) await store.notices.settle(delivery, outcome);
+        // Told already: written down as soon as the database takes it, or people hear of it twice.
+        if (outcome) await outlast(() => store.notices.settle(delivery, outcome), { clock, signal });
       }),
     );
     delivered += due.length;
