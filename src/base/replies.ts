@@ -93,6 +93,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'gateway.login-delay': { pop3: '-ERR [LOGIN-DELAY]' },
   // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
   'store.full': { http: 507, smtp: '452 4.3.1' },
+  'store.swept': { http: 503, smtp: '451 4.3.0' },
   // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
   'store.damaged': LATER,
   'store.misconfigured': LATER,
@@ -101,6 +102,7 @@ const byCode: Readonly<Record<string, Partial<Reply>>> = {
   'outbox.local-name': { smtp: '501 5.1.3', http: 422 },
   'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
   'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
+  'outbox.too-many-uploads': { http: 422 },
   'outbox.sender': { smtp: '550 5.7.60', http: 403 },
   // Whoever asks is known: 401 would have a program ask for another key.
   'oauth.suspended': { http: 403, smtp: '550 5.7.1' },
@@ -159,12 +161,14 @@ const HEARERS: Readonly<Record<string, readonly Hearer[]>> = {
   'access.empty': ['sign-in'],
   'store.unavailable': EVERYBODY,
   'store.full': EVERYBODY,
+  'store.swept': SENDERS,
   'store.damaged': EVERYBODY,
   'base.bug': EVERYBODY,
   'outbox.address': SENDERS,
   'outbox.local-name': SENDERS,
   'outbox.no-recipients': SENDERS,
   'outbox.too-many-recipients': SENDERS,
+  'outbox.too-many-uploads': ['api'],
   'outbox.sender': SENDERS,
   'outbox.suppressed': SENDERS,
   'outbox.too-large': SENDERS,

@@ -108,3 +108,26 @@ test('K36: a process that is started again goes on by the time of the machine, a
   await booted.advance(HOUR);
   assert.equal(await accept(booted), false);
 });
+
+for (const rest of [1, 1000])
+  test(`K36: a message whose first octets were swept away by a clock set ahead is not acknowledged, ${rest} lines before its end`, async (t) => {
+    const clock = new ManualClock();
+    const bed = await openOutboxBed({ clock });
+    t.after(() => bed.close());
+    const swept = Promise.withResolvers<void>();
+    const slow = bed.outbox.accept(
+      bed.request(),
+      (async function* () {
+        yield Buffer.from('Subject: a\r\n\r\n');
+        for (let n = 0; n < 10; n += 1) yield Buffer.from(`${'x'.repeat(998)}\r\n`.repeat(70));
+        await swept.promise;
+        for (let n = 0; n < rest; n += 1) yield Buffer.from(`${'x'.repeat(998)}\r\n`);
+      })(),
+    );
+    for (let n = 0; n < 20; n += 1) await new Promise((turn) => setImmediate(turn));
+    clock.jump(DAY);
+    assert.equal((await bed.outbox.tidy()).orphans, 1);
+    swept.resolve();
+    await assert.rejects(slow, { code: 'store.swept', kind: 'later' });
+    assert.equal((await bed.outbox.stats()).queued, 0);
+  });

@@ -30,6 +30,10 @@ export const outboxError = errorTable({
     kind: 'limit',
     hint: 'make the message smaller, or send a link to the attachment instead',
   },
+  'outbox.too-many-uploads': {
+    kind: 'limit',
+    hint: 'remove what is not needed any more: DELETE /v1/uploads/ID; each upload is removed by itself a day after it was made',
+  },
   'outbox.header': {
     kind: 'misuse',
     hint: 'the header needs lines of `Name: value` and an empty line after them (RFC 5322 §2.2)',

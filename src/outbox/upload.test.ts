@@ -5,15 +5,16 @@ import { type TestContext, test } from 'node:test';
 import { octetsOf, openOutboxBed } from '../../test/bed/outbox.ts';
 import { ManualClock } from '../base/clock.ts';
 import { storeError } from '../store/errors.ts';
+import { UploadRoom } from './upload-room.ts';
 import { takeUpload, uploadOctets } from './upload.ts';
 
 const facts = { principal: 'key_1', filename: 'a.bin', contentType: 'application/octet-stream', maxOctets: 300_000 };
 
 async function bed(t: TestContext) {
   const clock = new ManualClock();
-  const { store, vault, close } = await openOutboxBed({ clock });
+  const { store, vault, outbox, close } = await openOutboxBed({ clock });
   t.after(close);
-  return { store, vault, clock };
+  return { store, vault, clock, outbox, room: new UploadRoom() };
 }
 
 async function* pieces(octets: Buffer): AsyncGenerator<Uint8Array> {
@@ -38,4 +39,41 @@ test('one octet too many, or a last piece that cannot be written down, and it wa
   );
   await assert.rejects(takeUpload(deps, facts, pieces(Buffer.from('small'))), { code: 'store.unavailable' });
   assert.equal(inserted.mock.callCount(), 0);
+});
+
+test('A62: the uploads of a key are bounded in number and octets, kept and arriving; what is broken off leaves nothing', async (t) => {
+  const deps = { ...(await bed(t)), room: new UploadRoom({ count: 3, octets: 1_000_000 }) };
+  const { store, outbox, clock } = deps;
+  const take = (octets: number, principal = 'key_1') =>
+    takeUpload(deps, { ...facts, principal, maxOctets: 900_000 }, pieces(Buffer.alloc(octets)));
+  const tooMany = { code: 'outbox.too-many-uploads' };
+  const first = await take(600_000);
+  await assert.rejects(take(600_000), tooMany);
+  // What is arriving counts as well, while it does.
+  const arriving = Promise.withResolvers<void>();
+  const slow = takeUpload(
+    deps,
+    facts,
+    (async function* () {
+      yield Buffer.alloc(290_000);
+      await arriving.promise;
+      throw new Error('the client went away');
+    })(),
+  );
+  await new Promise((turn) => setImmediate(turn));
+  await assert.rejects(take(200_000), tooMany);
+  assert.equal((await take(600_000, 'key_2')).size, 600_000);
+  arriving.resolve();
+  await assert.rejects(slow, /went away/);
+  await take(200_000);
+  await take(1);
+  await assert.rejects(take(1), tooMany);
+  assert.deepEqual(await store.uploads.held('key_1', clock.now()), { count: 3, octets: 800_001 });
+  await store.uploads.remove(first.id);
+  await take(300_000);
+  // Nothing of what was refused or broken off is left for the sweep.
+  await clock.advance(7 * 3_600_000);
+  assert.equal((await outbox.tidy()).orphans, 0);
+  await clock.advance(86_400_000);
+  assert.deepEqual(await store.uploads.held('key_1', clock.now()), { count: 0, octets: 0 });
 });

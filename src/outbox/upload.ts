@@ -4,6 +4,7 @@ import { newId } from '../store/id.ts';
 import type { Upload } from '../store/types-api.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
+import type { UploadRoom } from './upload-room.ts';
 import { BodyWriter, readBody, recordOf } from './body.ts';
 
 export interface UploadDeps {
@@ -11,15 +12,18 @@ export interface UploadDeps {
   readonly vault: Vault;
   readonly clock: Clock;
 }
+interface TakeDeps extends UploadDeps {
+  readonly room: UploadRoom;
+}
 
 const KEEP_MS = 86_400_000;
 
 /**
- * Takes in the octets; durable when the promise resolves. What a broken off upload leaves is removed by the outbox's sweep.
- * @throws outbox.too-large, store.unavailable, what `body` throws
+ * Takes in the octets; durable when the promise resolves. What a broken off upload leaves is removed at once, or by the outbox's
+ * sweep. @throws outbox.too-large, outbox.too-many-uploads, store.unavailable, what `body` throws
  */
 export async function takeUpload(
-  deps: UploadDeps,
+  deps: TakeDeps,
   facts: Pick<Upload, 'principal' | 'filename' | 'contentType'> & { readonly maxOctets: number },
   body: AsyncIterable<Uint8Array>,
 ): Promise<Upload> {
@@ -31,12 +35,24 @@ export async function takeUpload(
   const write = (number: number, data: Uint8Array): Promise<void> =>
     store.outbox.addChunks(id, now, [{ number, data }]);
   const writer = new BodyWriter(key, maxOctets, write);
-  for await (const octets of body) await writer.add(octets);
-  const { size, chunks, rest } = writer.end();
-  await write(rest.number, rest.data);
-  const row = { id, ...named, size, key: sealed, chunks, createdAt: now, expiresAt: now + KEEP_MS };
-  await store.uploads.insert(row);
-  return row;
+  const room = await deps.room.open(store.uploads, named.principal, now);
+  try {
+    for await (const octets of body) {
+      room.add(octets.length);
+      await writer.add(octets);
+    }
+    const { size, chunks, rest } = writer.end();
+    await write(rest.number, rest.data);
+    const row = { id, ...named, size, key: sealed, chunks, createdAt: now, expiresAt: now + KEEP_MS };
+    await store.uploads.insert(row);
+    return row;
+  } catch (error) {
+    // Until the sweep comes they would take the room of others. Where the database is away, the sweep finds them.
+    await store.outbox.dropArriving(id).catch(() => undefined);
+    throw error;
+  } finally {
+    room.close();
+  }
 }
 
 /** The octets, read as they are needed. @throws vault.damaged */

@@ -251,7 +251,7 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
         createdAt: 1,
         expiresAt: 100,
       };
-      await assert.rejects(store.uploads.insert(row), (error) => isError(error, 'store.not-found'));
+      await assert.rejects(store.uploads.insert(row), (error) => isError(error, 'store.swept'));
       await store.outbox.addChunks(id, 1, [{ number: 0, data: Uint8Array.of(7) }]);
       await store.uploads.insert(row);
       await store.outbox.dropOrphans(1_000_000);

@@ -10,6 +10,10 @@ export const storeError = errorTable({
     kind: 'later',
     hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
   },
+  'store.swept': {
+    kind: 'later',
+    hint: 'send it again; when the clock of this machine was set while it came, that is why',
+  },
   'store.conflict': {
     kind: 'misuse',
     hint: 'the name is taken or the row is still in use; choose another or remove it first',

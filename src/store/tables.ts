@@ -61,7 +61,7 @@ export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[]
   templates: ['find', 'list', 'versions'],
   suppressions: ['match', 'list'],
   webhooks: ['find', 'list', 'due', 'ahead', 'findDelivery', 'deliveries'],
-  uploads: ['find'],
+  uploads: ['find', 'held'],
   outbox: [
     'chunk',
     'find',

@@ -265,6 +265,8 @@ export interface UploadTable {
   /** Makes the chunks written under this id belong to something. */
   insert(row: Upload): Promise<void>;
   find(id: string): Promise<Upload | undefined>;
+  /** How many a principal has that end after `now`, and of how many octets. */
+  held(principal: string, now: number): Promise<{ readonly count: number; readonly octets: number }>;
   /** With its chunks. */
   remove(id: string): Promise<boolean>;
   /** Removes those that expired before a moment. */

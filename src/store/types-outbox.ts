@@ -278,6 +278,8 @@ export interface OutboxTable {
   ahead(ahead: Ahead): Promise<number>;
   /** An event that changes nothing (a bounce, a note). */
   note(message: Pick<OutboxMessage, 'id' | 'mailbox'>, events: readonly NewMessageEvent[]): Promise<void>;
+  /** Removes the octets that came under an id, unless they belong to something already. */
+  dropArriving(bodyId: string): Promise<void>;
   /** Whether a claim of this key counts at `at` (PostgreSQL: now, by its own clock). */
   knows(scope: string, key: string, at: number): Promise<boolean>;
   /** Events with seq > `after`, ascending. */

@@ -52,6 +52,26 @@ test('only public addresses by https, unless a network is named', () => {
   assert.throws(() => inside.check('http://93.184.216.34/'), refused, 'plain text only to what is named');
 });
 
+test('A63: public addresses of this machine are refused as loopback is, in whatever form, unless they are named', async () => {
+  const own = ['127.0.0.1', '203.0.112.7', '2a01:4f8:1::1', 'fe80::1%eth0'];
+  const resolve = () => Promise.resolve([{ address: '2a01:4f8:1::1', family: 6 }]);
+  const egress = new Egress({ allow: [] }, resolve, () => own);
+  const urls = [
+    'https://203.0.112.7/',
+    'https://[2a01:4f8:1:0::1]:8443/',
+    'https://[::ffff:203.0.112.7]/',
+    'https://[2002:cb00:7007::]/',
+  ];
+  for (const url of urls) assert.throws(() => egress.check(url), refused, url);
+  egress.check('https://203.0.112.8/');
+  egress.check('https://[2a01:4f8:1::2]/');
+  const dispatcher = await egress.agent('https:');
+  await assert.rejects(fetch('https://hook.example/', { dispatcher }), refused);
+  await dispatcher.close();
+  const named = new Egress({ allow: ['203.0.112.7/32', '2a01:4f8:1::1/128'] }, resolve, () => own);
+  for (const url of urls) named.check(url);
+});
+
 test('S14: an IPv4 address is judged as one in whatever IPv6 form it comes', () => {
   const egress = new Egress({ allow: [] });
   const inside = new Egress({ allow: ['10.0.0.0/8'] });

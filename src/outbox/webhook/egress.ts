@@ -5,6 +5,7 @@
  */
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import type { Agent } from 'undici';
 import { outboxError } from '../errors.ts';
@@ -21,10 +22,17 @@ const CONNECT_MS = 10_000;
 export class Egress {
   readonly #allow: readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[];
   readonly #resolve: Resolve;
+  readonly #own: () => readonly string[];
 
-  constructor(policy: EgressPolicy, resolve: Resolve = (host) => systemLookup(host, { all: true })) {
+  /** @param own addresses of this machine, asked for each time because they change */
+  constructor(
+    policy: EgressPolicy,
+    resolve: Resolve = (host) => systemLookup(host, { all: true }),
+    own: () => readonly string[] = ownAddresses,
+  ) {
     this.#allow = policy.allow.map((network) => ipaddr.parseCIDR(network));
     this.#resolve = resolve;
+    this.#own = own;
   }
 
   /** Checks what can be known without asking the DNS. @throws outbox.webhook-address */
@@ -87,6 +95,11 @@ export class Egress {
       throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, an address of the range ${range}`, {
         detail: { range },
       });
+    // What listens here may trust whoever comes from here: a public address of this machine is as loopback.
+    if (this.#own().some((own) => ipaddr.isValid(own) && isSame(ipaddr.process(own), address)))
+      throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, an address of this machine`, {
+        detail: { range: 'own' },
+      });
     if (isPlain) throw outboxError('outbox.webhook-address', `webhooks to ${text} go by https`);
   }
 }
@@ -114,6 +127,14 @@ function embedded(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6
 /** What addresses of the Internet begin with (RFC 4291 §2.4): the rest of the space is given to nobody, or means something else. */
 function isGlobal(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
   return !isIPv6(address) || address.parts[0]! >> 13 === 1;
+}
+
+function isSame(a: ipaddr.IPv4 | ipaddr.IPv6, b: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  return Buffer.from(a.toByteArray()).equals(Buffer.from(b.toByteArray()));
+}
+
+function ownAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? []);
 }
 
 function isIPv6(address: ipaddr.IPv4 | ipaddr.IPv6): address is ipaddr.IPv6 {

@@ -2,6 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { takeUpload } from '../../outbox/upload.ts';
+import { UploadRoom } from '../../outbox/upload-room.ts';
 import type { Upload } from '../../store/types-api.ts';
 import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
@@ -25,6 +26,7 @@ const filename = text(255, 1)
 
 export function uploads(app: ApiApp, deps: ApiDeps): void {
   const tags = ['uploads'];
+  const room = new UploadRoom();
   app.openapi(
     createRoute({
       method: 'post',
@@ -48,7 +50,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
       const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
-      const row = await takeUpload(deps, facts, streamedBody(c));
+      const row = await takeUpload({ ...deps, room }, facts, streamedBody(c));
       return c.json(shown(row), 201);
     },
   );

@@ -1,6 +1,7 @@
 /** What the outbox's transactions are made of. */
 import { CompiledQuery, type Insertable, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely';
 import type { Engine } from '../engine.ts';
+import { storeError } from '../errors.ts';
 import type { OutboxMessageRow, Schema } from '../schema.ts';
 import type { IdempotencyClaim, Insertion, MessageChange, OutboxMessage, OutboxTable } from '../types-outbox.ts';
 import { defined } from './json.ts';
@@ -44,6 +45,22 @@ export async function known(
   return { type: 'known', messageId: row.message_id, fingerprint: row.fingerprint };
 }
 
+/**
+ * Octets that came before belong to their message from here on, and are not swept away any more. @throws store.swept when
+ * they were already, by a clock that ran ahead: what has lost its beginning is not to be acknowledged, and can be sent again
+ */
+export async function requireArrived(trx: Transaction<Schema>, bodyIds: readonly string[]): Promise<void> {
+  const { numDeletedRows } = await trx
+    .deleteFrom('outbox_arriving')
+    .where('body_id', 'in', [...bodyIds])
+    .executeTakeFirst();
+  if (Number(numDeletedRows) < bodyIds.length) throw swept();
+}
+
+export function swept(): Error {
+  return storeError('store.swept', 'the first octets of the message were swept away before it was complete');
+}
+
 export async function changeOne(
   trx: Transaction<Schema>,
   engine: Pick<Engine, 'name'>,
@@ -64,7 +81,7 @@ export async function changeOne(
   const message = outboxMessage(row);
   if (old) {
     await trx.deleteFrom('outbox_chunks').where('body_id', '=', old.body_id).execute();
-    await trx.deleteFrom('outbox_arriving').where('body_id', '=', message.bodyId).execute();
+    await requireArrived(trx, [message.bodyId]);
   }
   return message;
 }

@@ -1,4 +1,4 @@
-import { CompiledQuery, type Insertable, type SelectQueryBuilder, sql } from 'kysely';
+import { type Insertable, type SelectQueryBuilder, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { OutboxEventRow, Schema } from '../schema.ts';
 import type { Insertion, MessageFilter, OutboxMessage, OutboxTable } from '../types-outbox.ts';
@@ -12,15 +12,11 @@ import {
   known,
   octetsOf,
   prolong,
+  requireArrived,
   take,
   unclaim,
 } from './outbox-write.ts';
-
-/** Asked once or more for every message: building it would cost more than running it. */
-const CHUNK_TEXT = {
-  sqlite: 'SELECT data FROM outbox_chunks WHERE body_id = ? AND number = ?',
-  postgres: 'SELECT data FROM outbox_chunks WHERE body_id = $1 AND number = $2',
-} as const;
+import { outboxOctets } from './outbox-octets.ts';
 
 /** One number of our own among advisory locks: writers of events, so that their numbers grow in the order of commits. */
 const EVENT_LOCK = 7_021_004;
@@ -56,7 +52,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         const long = fresh
           .filter(({ message, chunks: own }) => message.chunks > own.length)
           .map(({ message }) => message.bodyId);
-        if (long.length > 0) await trx.deleteFrom('outbox_arriving').where('body_id', 'in', long).execute();
+        if (long.length > 0) await requireArrived(trx, long);
         await insertRows(
           trx,
           engine,
@@ -71,35 +67,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         };
       });
     },
-    addChunks: async (bodyId, at, chunks) => {
-      await engine.admit(octetsOf(chunks));
-      return engine.write(undefined, async (trx) => {
-        await trx
-          .insertInto('outbox_arriving')
-          .values({ body_id: bodyId, since: at })
-          .onConflict((conflict) => conflict.doNothing())
-          .execute();
-        for (const { number, data } of chunks)
-          await trx.insertInto('outbox_chunks').values({ body_id: bodyId, number, data }).execute();
-        return { result: undefined, changed: false };
-      });
-    },
-    chunk: (bodyId, number) =>
-      read(async (db) => {
-        const query = CompiledQuery.raw(CHUNK_TEXT[engine.name], [bodyId, number]);
-        return (await db.executeQuery<{ readonly data: Uint8Array }>(query)).rows[0]?.data;
-      }),
-    dropOrphans: (before) =>
-      engine.write(undefined, async (trx) => {
-        const orphans = await trx
-          .deleteFrom('outbox_arriving')
-          .where('since', '<', before)
-          .returning('body_id')
-          .execute();
-        for (const { body_id: id } of orphans)
-          await trx.deleteFrom('outbox_chunks').where('body_id', '=', id).execute();
-        return { result: orphans.length, changed: false };
-      }),
+    ...outboxOctets(engine),
     find: (id) =>
       read(async (db) => {
         const row = await db.selectFrom('outbox_messages').selectAll().where('id', '=', id).executeTakeFirst();

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { UploadTable } from '../types-api.ts';
@@ -13,7 +14,7 @@ export function uploadTable(engine: Engine): UploadTable {
         // From here on the chunks have an owner, so the sweep for orphans leaves them alone.
         const arriving = await trx.deleteFrom('outbox_arriving').where('body_id', '=', row.id).executeTakeFirst();
         if (arriving.numDeletedRows === 0n)
-          throw storeError('store.not-found', 'the upload took so long that its octets were swept away');
+          throw storeError('store.swept', 'the first octets of the upload were swept away before it was complete');
         await trx
           .insertInto('uploads')
           .values({
@@ -46,6 +47,16 @@ export function uploadTable(engine: Engine): UploadTable {
             expiresAt: row.expires_at,
           }
         );
+      }),
+    held: (principal, now) =>
+      read(async (db) => {
+        const { count, octets } = await db
+          .selectFrom('uploads')
+          .select([sql<number>`count(*)`.as('count'), sql<number>`CAST(coalesce(sum(size), 0) AS bigint)`.as('octets')])
+          .where('principal', '=', principal)
+          .where('expires_at', '>', now)
+          .executeTakeFirstOrThrow();
+        return { count, octets };
       }),
     remove: (id) =>
       write(undefined, async (trx) => {
