@@ -10,7 +10,7 @@ import type { OutboxMessage } from '../../store/types-outbox.ts';
 import type { Hold } from './job.ts';
 import { relayRoute } from './relay-route.ts';
 import type { Outcome } from './types.ts';
-import { jobOf } from '../../../test/bed/outbox.ts';
+import { jobOf, MARKS } from '../../../test/bed/outbox.ts';
 
 /** A server that answers the beginning of each line by `answers`; `''` hangs up. */
 async function serve(t: TestContext, answers: readonly (readonly [string, string])[]) {
@@ -93,6 +93,8 @@ test('by PLAIN', async (t) => {
   assert.equal(heard[0], 'EHLO gate.contoso.test');
   assert.equal(heard[1], `AUTH PLAIN ${Buffer.from('\0device\0pass word').toString('base64')}`);
   assert.ok(heard.includes('..hi'), 'dots are stuffed');
+  const mark = MARKS.field({ id: 'msg_1', bodyId: 'bod_1' }, recipients).trimEnd();
+  assert.deepEqual(heard.slice(heard.indexOf('DATA') + 1, -1).slice(0, 2), [mark, 'Subject: x']);
 });
 
 test('by LOGIN where there is no PLAIN, and without any where no user is set', async (t) => {
