@@ -39,6 +39,14 @@ test('a fault is set, shown and cleared', async () => {
   assert.deepEqual(sandbox.faults.active, []);
 });
 
+test('P46: a fault that shows at a special host name says so when it is set', async () => {
+  const { stderr } = await postern(folder.path, ['sandbox', 'fault', 'set', 'dns-failure'], {
+    env: { POSTERN_SANDBOX: sandbox.control },
+  });
+  assert.match(stderr, /it bites at: .*; then: .*for mail, use the host outlook\.unresolvable\.invalid/);
+  await run('fault', 'clear');
+});
+
 test('time passes', async () => {
   const before = sandbox.clock.now();
   const now = new Date((await run('clock', 'advance', '3d')).trim()).getTime();
