@@ -12,7 +12,7 @@ import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
 import type { Client } from '../../test/bed/line-client.ts';
-import type { GatewayDeps, ListenerConfig } from './types.ts';
+import type { ListenerConfig } from './types.ts';
 
 let authority: Certificates;
 before(async () => {
@@ -184,32 +184,6 @@ test('revocation during the sign-in at the provider is a wrong password', async 
   bench.signIn.revoke();
   assert.match((await client.until(/^a |<end>/)).join('\n'), /a NO \[AUTHENTICATIONFAILED\]/);
   await eventually(() => provider.open === 0);
-});
-
-test('revocation while the OK is being written ends the connection before the program is let through', async (t) => {
-  const revoke = { now: (): void => undefined };
-  const silent = () => undefined;
-  const meter: GatewayDeps['meter'] = {
-    connectionOpened: silent,
-    connectionClosed: silent,
-    // The last that happens before the reply leaves.
-    signIn: () => revoke.now(),
-    sessionEnded: silent,
-    sessionMoved: silent,
-    sessionReused: silent,
-    refusedByLimit: silent,
-    handshakeFailed: silent,
-  };
-  const { bench, provider } = await scene(t, {}, { deps: { meter } });
-  revoke.now = () => bench.signIn.revoke();
-  const client = await bench.client();
-  await client.line();
-  await client.send(LOGIN);
-  await client.send('b NOOP');
-  const said = (await client.until(/<end>/)).join('\n');
-  assert.doesNotMatch(said, /^b /m);
-  await eventually(() => provider.open === 0);
-  assert.deepEqual(provider.lines, []);
 });
 
 test('a program that hangs up during its sign-in leaves nothing open', async (t) => {
