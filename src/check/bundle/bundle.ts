@@ -164,9 +164,11 @@ function readme(names: readonly string[], hidden: boolean): string {
     'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, webhook',
     'secrets, database and relay passwords, key and passphrase), whatever the case, with or without dashes and broken over lines;',
     'for each app password and API key, by the hash that is kept of it, also joined to other characters; and for everything that has the shape',
-    'of one: app passwords, API keys, consent links, sign-ins. The same within what is encoded, up to twice: base64 (also in lines',
-    'and of UTF-16), hexadecimal, percent-encoding, HTML entities, escapes and lists of numbers. Not within what is compressed,',
-    'encrypted, reversed or encoded in another way. No mail is in it.',
+    'of one: app passwords, API keys, consent links, sign-ins. The same within base64 (also of UTF-16) and hexadecimal, in lines,',
+    'groups and memory dumps (hexdump -C, xxd), lists of numbers and typed arrays, and with characters written as escapes, all of',
+    'them or some: percent, \\u, \\x, octal, HTML entities, quoted-printable; one of these within another up to twice. Not found is',
+    'what is compressed, encrypted, reversed, encoded in another way, or with other text between its characters (markup), and of an',
+    'app password or API key a part alone. No mail is in it.',
     hidden
       ? 'Mailbox names were replaced by numbers; domains were kept.'
       : 'Mailbox addresses are in it; --hide-addresses replaces them.',

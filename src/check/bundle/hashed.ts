@@ -12,8 +12,14 @@ const MAX_TRIES = 1_000_000;
 /** Signs in a row between two characters: a line end, an escape or an indentation. */
 const MAX_BETWEEN = 16;
 
-/** @param isOne whether these 26 or 32 characters, in lower case, are one */
-export function hashedFinder(isOne: (word: string) => boolean): (text: string) => readonly Span[] {
+/**
+ * @param isOne whether these 26 or 32 characters, in lower case, are one
+ * @param mostBetween how many signs in a row may stand between two characters
+ */
+export function hashedFinder(
+  isOne: (word: string) => boolean,
+  mostBetween = MAX_BETWEEN,
+): (text: string) => readonly Span[] {
   return (text) => {
     const spans: Span[] = [];
     let word = '';
@@ -27,7 +33,7 @@ export function hashedFinder(isOne: (word: string) => boolean): (text: string) =
     for (let at = 0; at < text.length; at++) {
       const sign = text[at]!;
       if (!/[a-z0-9]/i.test(sign)) {
-        if (++between > MAX_BETWEEN) forget();
+        if (++between > mostBetween) forget();
         continue;
       }
       between = 0;

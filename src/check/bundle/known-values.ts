@@ -164,7 +164,8 @@ function equal(a: Uint8Array, atA: number, b: Uint8Array, atB: number, size: num
   return true;
 }
 
-function merged(spans: readonly Span[]): readonly Span[] {
+/** In order, not overlapping. */
+export function merged(spans: readonly Span[]): readonly Span[] {
   const one: { from: number; to: number }[] = [];
   for (const span of spans.toSorted((a, b) => a.from - b.from)) {
     const last = one.at(-1);

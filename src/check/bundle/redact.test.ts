@@ -141,6 +141,82 @@ describe('redaction', () => {
       assert.equal(clean(text), text);
   });
 
+  test('A58: dumps, numbers, escapes of every kind and pieces, whole, partly and twice', () => {
+    const password = '4wqkek4qn7cg6nqta87cfpmngt';
+    const known = 'GOCSPX-a8Zk3pQr_Tn5Lm2xY7vW9bC0';
+    const clean = redactor([new Secret(known)], new Map(), (word) => word === password);
+    for (const value of [password, known]) {
+      const octets = [...Buffer.from(value)];
+      const two = octets.map((octet) => octet.toString(16).padStart(2, '0'));
+      const rows = [0, 16].map((at) => ({
+        at: at.toString(16).padStart(8, '0'),
+        hex: two.slice(at, at + 16),
+        text: value.slice(at, at + 16),
+      }));
+      const each = (write: (code: number, hex: string, n: number) => string): string =>
+        octets.map((code, n) => write(code, two[n]!, n)).join('');
+      const base64 = Buffer.from(`\0alice@contoso.test\0${value}`).toString('base64');
+      for (const [name, text] of Object.entries({
+        'hexdump -C': rows
+          .map(
+            ({ at, hex, text: shown }) => `${at}  ${hex.slice(0, 8).join(' ')}  ${hex.slice(8).join(' ')}  |${shown}|`,
+          )
+          .join('\n'),
+        xxd: rows
+          .map(({ at, hex, text: shown }) => `${at}: ${hex.join('').replace(/.{4}/g, '$& ')}  ${shown}`)
+          .join('\n'),
+        'hexadecimal in groups': two.join('').replace(/.{4}/g, '$& '),
+        'hexadecimal in lines': two.join('').replace(/.{30}/g, '$&\n'),
+        'a pair on each line': two.join('\n'),
+        'numbers of a program': two.map((hex) => `0x${hex}`).join(','),
+        'a typed array': JSON.stringify(Uint8Array.from(octets)),
+        'a list far to the right': JSON.stringify({ a: { b: { c: { d: { e: octets } } } } }, null, 8),
+        'percent twice': each((_, hex) => `%25${hex}`),
+        'percent, partly': each((code, hex, n) => (n % 2 ? `%${hex}` : String.fromCharCode(code))),
+        'code points in braces': each((_, hex) => `\\u{${hex}}`),
+        'code units, partly': each((code, hex, n) => (n % 2 ? `\\u00${hex}` : String.fromCharCode(code))),
+        octal: each((code) => `\\${code.toString(8).padStart(3, '0')}`),
+        entities: each((code, _, n) => (n % 3 ? String.fromCharCode(code) : `&#${code};`)),
+        'escaped escapes': each((_, hex) => `\\\\u00${hex}`),
+        'quoted-printable': each((_, hex) => `=${hex.toUpperCase()}`),
+        'base64 in lines of 12': base64.replace(/.{12}/g, '$&\r\n'),
+        'base64 in groups': base64.replace(/.{10}/g, '$& '),
+      })) {
+        const said = clean(`line before\n${text}\nafter`);
+        assert.match(said, /^line before\n.*\[secret\].*\nafter$/s, name);
+        const rest = said.replaceAll('[secret]', '').replace(/[^A-Za-z0-9]/g, '');
+        assert.ok(rest.length < 'linebeforeafter'.length + 30, `${name}: ${said}`);
+      }
+    }
+    const harmless = ['00000000: 6865 6c6c 6f0a  hello.', '[1, 2, 3, 4, 5, 6, 7, 8, 9]', 'a=4D%20b \\u0041'];
+    for (const text of harmless) assert.equal(clean(text), text);
+  });
+
+  test('A58: a long text of any kind takes time by its length', () => {
+    const clean = redactor([new Secret('GOCSPX-a8Zk3pQr_Tn5Lm2xY7vW9bC0')], new Map(), () => false);
+    for (const unit of [
+      '\\',
+      '%25',
+      '&#1',
+      '0x41,',
+      '"1":1,',
+      'AAAA\n',
+      '00000000: 41\n',
+      '1, ',
+      'aa ',
+      '\\u{',
+      '= ',
+    ]) {
+      const [short, long] = [20_000, 160_000].map((length) => {
+        const text = unit.repeat(length / unit.length);
+        const start = performance.now();
+        clean(text);
+        return performance.now() - start;
+      });
+      assert.ok(long! < 40 * Math.max(short!, 20), `${unit}: ${short} ms, ${long} ms`);
+    }
+  });
+
   test('S7: shapes of secrets nobody told us', () => {
     const clean = redactor([]);
     const password = 'abcdefghjkmnpqrs0123456789';

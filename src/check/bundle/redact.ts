@@ -3,10 +3,11 @@
  * the shape of one, then, where asked, the people. Linear in the length of the text.
  */
 import { type Secret, scrub } from '../../base/secret.ts';
-import { masked, valueFinder } from './known-values.ts';
+import { masked, merged, type Span, valueFinder } from './known-values.ts';
 import { ENCODINGS, withoutZeros } from './encodings.ts';
 import { hashedFinder } from './hashed.ts';
 import { pseudonymizer } from './people.ts';
+import { numberStreams, pieceStreams, type Stream, unescaped } from './streams.ts';
 
 /**
  * @param names what replaces addresses; empty keeps them
@@ -19,6 +20,8 @@ export function redactor(
 ): (text: string) => string {
   const find = valueFinder(secrets.map((secret) => secret.reveal()));
   const findHashed = hashedFinder(isHashed);
+  // Chance makes words of what is no text, but none that are whole.
+  const findWhole = hashedFinder(isHashed, 0);
   const rename = pseudonymizer(names);
   const plain = (given: string): string => {
     const text = masked(given, find(given), MASK);
@@ -45,7 +48,25 @@ export function redactor(
       text = text.replace(pattern, (run) => (decode(run).some((octets) => holdsSecret(octets, depth)) ? MASK : run));
     return text;
   };
-  return (text) => rename(plain(withoutEncoded(text, 0)));
+  /** By what it stands for, octet by octet, where that is written in other ways than whole words. */
+  const withoutStreams = (text: string): string => {
+    const spans: Span[] = [];
+    const look = ({ from, to }: Omit<Stream, 'text'>, found: readonly Span[]): void => {
+      for (const span of found) if (span.to > span.from) spans.push({ from: from[span.from]!, to: to[span.to - 1]! });
+    };
+    const once = unescaped(text);
+    if (once) look(once, [...find(once.text), ...findHashed(once.text)]);
+    const twice = once && unescaped(once.text);
+    if (once && twice)
+      look({ from: twice.from.map((at) => once.from[at]!), to: twice.to.map((at) => once.to[at - 1]!) }, [
+        ...find(twice.text),
+        ...findHashed(twice.text),
+      ]);
+    for (const stream of numberStreams(text)) look(stream, [...find(stream.text), ...findWhole(stream.text)]);
+    for (const stream of pieceStreams(text)) look(stream, findWhole(stream.text));
+    return masked(text, merged(spans), MASK);
+  };
+  return (text) => rename(plain(withoutStreams(withoutEncoded(text, 0))));
 }
 
 const MASK = '[secret]';

@@ -1,0 +1,159 @@
+/**
+ * Reading a text as the octets that are written in it, whatever stands between them: escapes of single characters, numbers,
+ * memory dumps and base64 in short pieces. Each octet keeps its place, so that what is found is masked where it stands. Linear.
+ */
+
+export interface Stream {
+  /** One character for each octet. */
+  readonly text: string;
+  /** Where each begins and ends in the text that was read. */
+  readonly from: readonly number[];
+  readonly to: readonly number[];
+}
+
+const ESCAPED =
+  /%(?:25){0,3}([0-9a-f]{2})|\\{1,4}u\{([0-9a-f]{1,6})\}|\\{1,4}[ux](?:00)?([0-9a-f]{2})|\\{1,4}([0-3][0-7]{2})|&#x([0-9a-f]{1,6});?|&#(\d{1,7});?|=([0-9A-F]{2})/gi;
+
+/** With every escape as the character it stands for, also where only some are written so; undefined where there is none. */
+export function unescaped(text: string): Stream | undefined {
+  const pieces: string[] = [];
+  const from: number[] = [];
+  const to: number[] = [];
+  let at = 0;
+  const copy = (end: number): void => {
+    pieces.push(text.slice(at, end));
+    for (; at < end; at++) {
+      from.push(at);
+      to.push(at + 1);
+    }
+  };
+  for (const { 0: whole, index, ...groups } of text.matchAll(ESCAPED)) {
+    const code = [16, 16, 16, 8, 16, 10, 16].map((base, n) => Number.parseInt(groups[n + 1] ?? '', base));
+    copy(index);
+    pieces.push(String.fromCharCode((code.find((one) => !Number.isNaN(one)) ?? 0) & 0xffff));
+    from.push(index);
+    to.push(index + whole.length);
+    at = index + whole.length;
+  }
+  if (pieces.length === 0) return undefined;
+  copy(text.length);
+  return { text: pieces.join(''), from, to };
+}
+
+/** What may stand between two numbers: an indentation, brackets, the index of a typed array. */
+const MAX_BETWEEN = 200;
+/** No secret is shorter. */
+const LEAST = 8;
+const HEX = /^(?:0x)?[0-9a-f]+$/i;
+/** `00000010  34 77 …  |4w…|` of hexdump -C, `00000010: 3477 …  4w…` of xxd. */
+const DUMP = /^[ \t>]{0,40}[0-9a-f]{4,16}:?[ \t]{1,4}(?=[0-9a-f]{2,8}(?:[ \t]|$))/i;
+const DIGITS_IN_LINE = 32;
+
+/** Octets in hexadecimal and in decimal. Of a dump the whole lines are taken, since they show the characters as well. */
+export function numberStreams(text: string): readonly Stream[] {
+  const { bare, lines } = withoutDumpColumns(text);
+  const dumped = bare === text ? [] : runs(bare, octetsOfHex);
+  const lined = dumped.map((run) => ({ ...run, from: run.from.map(lines.start), to: run.to.map(lines.end) }));
+  const decimal = runs(text, (word) => (/^\d{1,3}$/.test(word) && Number(word) < 256 ? [Number(word)] : undefined));
+  return [...lined, ...runs(text, octetsOfHex), ...decimal];
+}
+
+function octetsOfHex(word: string): Iterable<number> | undefined {
+  const digits = /^0x/i.test(word) ? word.slice(2).padStart(2, '0') : word;
+  return HEX.test(word) && digits.length % 2 === 0 ? Buffer.from(digits, 'hex') : undefined;
+}
+
+function runs(text: string, octetsOf: (word: string) => Iterable<number> | undefined): Stream[] {
+  const found: Stream[] = [];
+  let run = { codes: [] as number[], from: [] as number[], to: [] as number[] };
+  let last = 0;
+  const end = (): void => {
+    if (run.codes.length >= LEAST)
+      found.push({ text: Buffer.from(run.codes).toString('latin1'), from: run.from, to: run.to });
+    run = { codes: [], from: [], to: [] };
+  };
+  for (const { 0: word, index } of text.matchAll(/[0-9a-z]+/gi)) {
+    const after = index + word.length;
+    // The index of a typed array in JSON.
+    if (text[index - 1] === '"' && text[after] === '"' && text[after + 1] === ':' && /^\d+$/.test(word)) continue;
+    const octets = octetsOf(word);
+    if (octets === undefined || index - last > MAX_BETWEEN) end();
+    for (const octet of octets ?? []) {
+      run.codes.push(octet);
+      run.from.push(index);
+      run.to.push(after);
+    }
+    last = after;
+  }
+  end();
+  return found;
+}
+
+function withoutDumpColumns(text: string) {
+  const starts = new Map<number, number>();
+  let at = 0;
+  let any = false;
+  const lines = text.split('\n').map((line) => {
+    const begin = at;
+    at += line.length + 1;
+    const offset = DUMP.exec(line)?.[0].length;
+    if (offset === undefined) return line;
+    any = true;
+    let digits = 0;
+    let end = offset;
+    for (const { 0: word, index } of line.slice(offset).matchAll(/[0-9a-f]+(?![0-9a-z])/gi)) {
+      if (digits + word.length > DIGITS_IN_LINE || index + offset > end + 3) break;
+      digits += word.length;
+      end = offset + index + word.length;
+    }
+    for (let place = begin; place <= begin + line.length; place++) starts.set(place, begin);
+    return `${' '.repeat(offset)}${line.slice(offset, end)}${' '.repeat(line.length - end)}`;
+  });
+  const lineEnd = (place: number): number => {
+    const end = text.indexOf('\n', place);
+    return end === -1 ? text.length : end;
+  };
+  return {
+    bare: any ? lines.join('\n') : text,
+    lines: {
+      start: (place: number): number => starts.get(place) ?? place,
+      end: (place: number): number => (starts.has(place) ? lineEnd(place) : place),
+    },
+  };
+}
+
+const PIECE = /[A-Za-z0-9+/_-]+/g;
+/** Between two pieces of base64: a line end, as it is or as text, with an indentation. */
+const BETWEEN = /^(?:[=\s>]|\\[rn]){1,40}$/;
+
+/** What base64 in short pieces stands for, read from each of the four places in a group. */
+export function pieceStreams(text: string): readonly Stream[] {
+  const found: Stream[] = [];
+  let places: number[] = [];
+  let count = 0;
+  let last = 0;
+  const end = (): void => {
+    if (count > 1) for (const skip of [0, 1, 2, 3]) found.push(decoded(text, places.slice(skip)));
+    places = [];
+    count = 0;
+  };
+  for (const { 0: piece, index } of text.matchAll(PIECE)) {
+    if (index - last > 40 || !BETWEEN.test(text.slice(last, index))) end();
+    for (let at = index; at < index + piece.length; at++) places.push(at);
+    count += 1;
+    last = index + piece.length;
+  }
+  end();
+  return found;
+}
+
+function decoded(text: string, places: readonly number[]): Stream {
+  const octets = Buffer.from(places.map((at) => text[at]).join(''), 'base64');
+  const from: number[] = [];
+  const to: number[] = [];
+  for (let n = 0; n < octets.length; n++) {
+    from.push(places[Math.floor((n * 4) / 3)]!);
+    to.push((places[Math.floor((n * 4) / 3) + 1] ?? places.at(-1)!) + 1);
+  }
+  return { text: octets.toString('latin1'), from, to };
+}
