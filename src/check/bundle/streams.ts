@@ -12,7 +12,7 @@ export interface Stream {
 }
 
 const ESCAPED =
-  /%(?:25){0,3}([0-9a-f]{2})|\\{1,4}u\{([0-9a-f]{1,6})\}|\\{1,4}[ux](?:00)?([0-9a-f]{2})|\\{1,4}([0-3][0-7]{2})|&#x([0-9a-f]{1,6});?|&#(\d{1,7});?|=([0-9A-F]{2})/gi;
+  /%(?:25){0,3}([0-9a-f]{2})|\\(?:u\{([0-9a-f]{1,6})\}|[ux](?:00)?([0-9a-f]{2})|([0-3][0-7]{2}))|&#x([0-9a-f]{1,6});?|&#(\d{1,7});?|=([0-9A-F]{2})/gi;
 
 /** With every escape as the character it stands for, also where only some are written so; undefined where there is none. */
 export function unescaped(text: string): Stream | undefined {
@@ -101,8 +101,8 @@ function withoutDumpColumns(text: string) {
     any = true;
     let digits = 0;
     let end = offset;
-    for (const { 0: word, index } of line.slice(offset).matchAll(/[0-9a-f]+(?![0-9a-z])/gi)) {
-      if (digits + word.length > DIGITS_IN_LINE || index + offset > end + 3) break;
+    for (const { 0: word, index } of line.slice(offset).matchAll(/[0-9a-z]+/gi)) {
+      if (!HEX.test(word) || digits + word.length > DIGITS_IN_LINE || index + offset > end + 3) break;
       digits += word.length;
       end = offset + index + word.length;
     }
