@@ -10,7 +10,7 @@
  */
 import type { RenewalDeps } from './renewal-deps.ts';
 import { backoffMs } from '../base/backoff.ts';
-import { asError } from '../base/error.ts';
+import { asError, isError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
@@ -38,7 +38,7 @@ export interface Renewed {
  */
 const LEASE_MS = 15_000;
 const PROLONG_MS = 4000;
-/** How long to try to store an answer. */
+/** Who waits for a token hears after this that its answer cannot be stored; storing goes on for as long as the process lives. */
 const STORE_MS = 120_000;
 /** How long to wait for another process's renewal. */
 const OTHER_REFRESHER_MS = 60_000;
@@ -63,7 +63,12 @@ export async function renew(
     if (stored.tokens && isSettled(stored.grant) && isFresh(stored.tokens))
       return { ...stored, tokens: stored.tokens, requested: false };
     const lease = await deps.store.leases.acquire(`grant/${grantId}`, deps.owner, LEASE_MS);
-    if (lease) return renewUnder(lease, deps, grantId, isFresh, purpose);
+    if (lease) {
+      const late = Promise.withResolvers<never>();
+      const work = renewUnder(lease, { ...deps, late: (error) => late.reject(error) }, grantId, isFresh, purpose);
+      work.catch((error: unknown) => deps.log.debug({ grantId, code: asError(error).code }, 'no new tokens'));
+      return Promise.race([work, late.promise]);
+    }
     if (deps.clock.now() >= giveUpAt) {
       throw oauthError('oauth.provider-unreachable', 'another process has been renewing this grant for too long', {
         hint: 'wait; if it stays, look at the other Postern processes that share this database',
@@ -73,9 +78,14 @@ export async function renew(
   }
 }
 
+/** A renewal whose answer cannot be stored goes on, and `late` tells who waits for it. */
+interface UnderLease extends RenewalDeps {
+  late(error: PosternError): void;
+}
+
 async function renewUnder(
   lease: Lease,
-  deps: RenewalDeps,
+  deps: UnderLease,
   grantId: string,
   isFresh: (tokens: GrantTokens) => boolean,
   purpose: RenewalPurpose,
@@ -130,7 +140,7 @@ function keepLease(lease: Lease, deps: RenewalDeps): { stop(): void } {
 
 async function request(
   lease: Lease,
-  deps: RenewalDeps,
+  deps: UnderLease,
   grant: Grant,
   old: GrantTokens | undefined,
   purpose: RenewalPurpose,
@@ -260,11 +270,11 @@ async function mark(lease: Lease, deps: RenewalDeps, grant: Grant, old: GrantTok
 
 /**
  * Stores the new tokens. The answer may carry the only copy of a rotated refresh token, so a database that is away is tried
- * again for two minutes, and a lost lease is taken back while nobody else has written.
+ * again until it is back, a lost lease is taken back, and what another refresher learnt with the old token meanwhile gives way.
  */
 async function commit(
   lease: Lease,
-  deps: RenewalDeps,
+  deps: UnderLease,
   grant: Grant,
   tokens: GrantTokens,
   plan: Pick<Grant, 'renewAt' | 'renewal'>,
@@ -272,24 +282,32 @@ async function commit(
   const now = deps.clock.now();
   const sealed = await sealTokens(deps.vault, grant.id, tokens);
   const state: GrantState = { type: 'active', since: now, accessExpiresAt: tokens.expiresAt };
-  const change = { tokens: sealed, state, ...plan };
-  const giveUpAt = now + STORE_MS;
+  const lateAt = now + STORE_MS;
+  let change: Partial<Grant> = { tokens: sealed, state, ...plan };
+  let before = grant;
   let held = lease;
   for (let attempt = 0; ; attempt += 1) {
-    const outcome = await deps.store.grants.update(grant.id, grant.generation, change, held).catch(asError);
+    const outcome = await store(deps, before, change, held).catch(asError);
     if (outcome === 'written') {
-      return { grant: { ...grant, ...change, generation: grant.generation + 1 }, tokens, requested: true };
+      const { generation } = before;
+      return { grant: { ...before, ...change, generation: generation + 1 }, tokens, requested: true };
     }
-    // A new consent, or another refresher, was faster: its tokens count.
     if (outcome === 'changed-meanwhile') return readWritten(deps, grant.id);
+    if (!isError(outcome) && outcome !== 'lease-lost') {
+      before = outcome;
+      if (isClosed(before)) change = { tokens: sealed };
+      continue;
+    }
     if (outcome !== 'lease-lost' && outcome.kind !== 'later') throw outcome;
-    if (deps.clock.now() >= giveUpAt) {
-      throw outcome === 'lease-lost'
-        ? oauthError(
-            'oauth.provider-unreachable',
-            'the lease of this grant was lost while its new tokens were being stored',
-          )
-        : outcome;
+    if (deps.clock.now() >= lateAt) {
+      deps.late(
+        outcome === 'lease-lost'
+          ? oauthError(
+              'oauth.provider-unreachable',
+              'the lease of this grant was lost while its new tokens were being stored',
+            )
+          : outcome,
+      );
     }
     deps.log.warn(
       { grantId: grant.id, attempt, reason: outcome === 'lease-lost' ? outcome : outcome.code },
@@ -301,6 +319,26 @@ async function commit(
     }
   }
 }
+
+/** Somebody closed it on purpose: it stays so, with the tokens that are good once it is open again. */
+const isClosed = ({ state }: Grant): boolean => state.type === 'suspended' || state.type === 'revoked';
+
+/** The grant as it is now where somebody changed it and its tokens are those from before: ours are newer. */
+async function store(
+  deps: RenewalDeps,
+  before: Grant,
+  change: Partial<Grant>,
+  lease: Lease,
+): Promise<'written' | 'changed-meanwhile' | 'lease-lost' | Grant> {
+  const outcome = await deps.store.grants.update(before.id, before.generation, change, lease);
+  if (outcome !== 'changed-meanwhile') return outcome;
+  const now = await deps.store.grants.find(before.id);
+  const isOld = now !== undefined && Buffer.compare(now.tokens ?? NONE, before.tokens ?? NONE) === 0;
+  // Otherwise a new consent, or another refresher, was faster: its tokens count. Or they are ours, and that answer was lost.
+  return isOld ? now : outcome;
+}
+
+const NONE = new Uint8Array();
 
 async function readWritten(deps: RenewalDeps, grantId: string): Promise<Renewed> {
   const { grant, tokens } = await readGrant(deps, grantId);

@@ -118,3 +118,19 @@ test(
     }
   },
 );
+
+test('K37: what pg says without a code when a server stands still or its connection breaks is an outage, and no defect', () => {
+  for (const text of [
+    'timeout expired',
+    'Connection terminated unexpectedly',
+    'Connection terminated due to connection timeout',
+    'timeout exceeded when trying to connect',
+    'Query read timeout',
+    'Client has encountered a connection error and is not queryable',
+    'Client was closed and is not queryable',
+    'Received unexpected commandComplete message from backend.',
+    'There was an error establishing an SSL connection',
+  ])
+    assert.equal(storeFailure(new Error(text)).code, 'store.unavailable', text);
+  assert.equal(storeFailure(new TypeError('x is not a function')).code, 'base.bug');
+});

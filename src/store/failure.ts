@@ -33,7 +33,7 @@ export function isCollision(error: unknown): boolean {
 
 /** Texts of pg and Kysely that carry no code. */
 const GONE =
-  /connection terminated|timeout exceeded when trying to connect|query read timeout|connection error and is not queryable|client was closed|driver has already been destroyed|database is not open|pool after calling end/i;
+  /connection terminated|timeout expired|timeout exceeded when trying to connect|query read timeout|connection error and is not queryable|received unexpected \w+ message from backend|establishing an SSL connection|client was closed|driver has already been destroyed|database is not open|pool after calling end/i;
 
 /** Primary result codes, https://sqlite.org/rescode.html */
 const SQLITE_BUSY = new Set([5, 6]);
