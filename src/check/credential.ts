@@ -91,7 +91,7 @@ function judge(name: string, all: readonly CredentialFacts[], facts: Found['fact
           : [
               {
                 do: 'or, if another one that Postern has lasts longer, say so',
-                run: `postern application credential set ${shellWord(name)} ${all.find(({ expiresAt }) => expiresAt === undefined)!.id} --secret-expires DATE`,
+                run: `postern application credential set ${shellWord(name)} ${shellWord(all.find(({ expiresAt }) => expiresAt === undefined)!.id)} --secret-expires DATE`,
               },
             ]),
       ],

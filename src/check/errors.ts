@@ -22,7 +22,7 @@ export const checkError = errorTable({
   },
   'check.credential': {
     kind: 'misuse',
-    hint: 'give the application a credential that is valid: postern application credential add --help',
+    hint: 'give the application a credential that is valid: postern application credential add NAME --client-secret-file FILE --secret-expires DATE',
   },
   'check.key-missing': {
     kind: 'misuse',

@@ -257,7 +257,7 @@ async function judgeApplications({ store, vault, clock }: CheckDeps): Promise<Fo
       id: 'home.no-application',
       cause: 'no application at a provider is set up, so no mailbox can be added',
       blame: 'operator',
-      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern application add --help' }],
+      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern register microsoft --apply' }],
     },
   };
 }

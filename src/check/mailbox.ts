@@ -160,7 +160,12 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
   if (!grant) throw oauthError('oauth.needs-consent', `the grant of ${mailbox.address} is gone`);
   const application = await store.applications.find(grant.applicationId);
   if (!application) throw oauthError('oauth.misconfigured', `the application of ${mailbox.address} is gone`);
-  const facts = { ...applicationFacts(application, mailbox.address), row: rowOf(mailbox) };
+  const facts = {
+    ...applicationFacts(application, mailbox.address),
+    row: rowOf(mailbox),
+    access: mailbox.access,
+    protocols: mailbox.protocols.join(','),
+  };
   return { application, grant, profile: resolveProvider(application), facts };
 }
 

@@ -86,7 +86,7 @@ function forFirstConsent(thrown: unknown, { address, application, way }: Consent
   const { code, kind, message, detail, retryAt, cause } = thrown;
   const add = `postern mailbox add ${shellWord(address)} --application ${shellWord(application.name)}${way === 'browser' ? '' : ` --flow ${shellWord(way)}`}`;
   const hint = /postern mailbox reconsent \S+/.test(thrown.hint)
-    ? thrown.hint.replace(/postern mailbox reconsent \S+(?: --flow \S+)?/, add)
+    ? thrown.hint.replace(/postern mailbox reconsent \S+(?: --flow \S+)?/g, () => add)
     : code === 'oauth.consent-declined' || code === 'oauth.consent-expired'
       ? `${thrown.hint}: ${add}`
       : thrown.hint;

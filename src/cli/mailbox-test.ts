@@ -53,7 +53,7 @@ export function describeTest(test: ProtocolTest, mailbox: Mailbox): readonly str
     case 'not-consented':
       return [
         `${name}  not set up: nobody consented to it`,
-        `      next: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols imap,pop3,smtp`,
+        `      next: postern mailbox reconsent ${shellWord(rowOf(mailbox))} --protocols ${[...mailbox.protocols, test.protocol].join(',')}`,
       ];
     case 'fails': {
       const { says, diagnosis } = test.failed;

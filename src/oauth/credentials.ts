@@ -32,12 +32,12 @@ export async function addCredential(
     const same = held.find((other) => isSame(other, added));
     if (same) {
       const { id } = same.facts;
-      const name = shellWord(application.name);
+      const { name } = application;
       throw oauthError('oauth.misconfigured', `application ${application.name} has this credential already: ${id}`, {
         hint:
           options.secretExpiresAt === undefined
-            ? `see when it ends: postern application credential list ${name}`
-            : `to correct when it ends: postern application credential set ${name} ${id} --secret-expires ${dayOf(options.secretExpiresAt)}`,
+            ? `see when it ends: postern application credential list ${shellWord(name)}`
+            : `to correct when it ends: postern application credential set ${shellWord(name)} ${shellWord(id)} --secret-expires ${shellWord(dayOf(options.secretExpiresAt))}`,
       });
     }
     return options.first ? [added, ...held] : [...held, added];
@@ -80,7 +80,7 @@ export async function removeCredential(deps: CredentialDeps, applicationId: stri
     const gone = find(held, application, id);
     if (held.length === 1 && grants.length > 0) {
       throw oauthError('oauth.misconfigured', `it is the only credential of ${application.name}, which is in use`, {
-        hint: `add its successor first: postern application credential add ${shellWord(application.name)} --help`,
+        hint: `add its successor first: postern application credential add ${shellWord(application.name)} --client-secret-file FILE --secret-expires DATE`,
       });
     }
     return held.filter((other) => other !== gone);
@@ -118,7 +118,7 @@ function find(held: readonly HeldCredential[], application: Application, id: str
   throw oauthError('oauth.misconfigured', `application ${application.name} has no credential ${id}`, {
     hint:
       known === ''
-        ? `it has none: postern application credential add ${shellWord(application.name)} --help`
+        ? `it has none: postern application credential add ${shellWord(application.name)} --client-secret-file FILE --secret-expires DATE`
         : `it has: ${known}`,
   });
 }

@@ -86,7 +86,9 @@ function unreachable(target: URL, cause: unknown, timeoutMs: number | undefined)
     detail: { url: withoutQuery(target), reason: why },
     cause,
     ...(CERTIFICATE.test(why)
-      ? { hint: 'the certificate is not trusted: give its CA with the application’s ca setting, or correct the clock' }
+      ? {
+          hint: 'the certificate is not trusted: give its CA as a PEM file with --ca FILE (to the command that asked, or once for all to postern application set NAME), or correct the clock',
+        }
       : {}),
   });
 }

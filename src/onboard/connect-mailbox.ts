@@ -79,7 +79,10 @@ export async function connectMailbox(
     const code = thrown === request.signal?.reason ? 'base.aborted' : asError(thrown).code;
     await emit({ type: 'consent.refused', ...facts, code: providerCode(asError(thrown)) ?? code });
     if (thrown === request.signal?.reason) throw thrown;
-    throw withRemedy(asError(thrown), applicationFacts(application, address));
+    const signedIn: unknown = asError(thrown).detail['signedIn'];
+    const delegate = Array.isArray(signedIn) && typeof signedIn[0] === 'string' ? { delegate: signedIn[0] } : {};
+    const about = { ...applicationFacts(application, address), protocols: request.protocols.join(','), ...delegate };
+    throw withRemedy(asError(thrown), about);
   } finally {
     await client?.close();
   }
@@ -211,7 +214,7 @@ function checkIdentity(identity: Identity | undefined, expected: string, address
     detail: { signedIn: identity.addresses, expected },
     hint: shared
       ? `sign in as ${expected}, or declare ${who} as the delegate of ${address}`
-      : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox add ${shellWord(address)} --shared-with ${shellWord(who)}`,
+      : `sign in as ${expected}; if it is a shared mailbox, say so: postern mailbox reconsent ${shellWord(address)} --shared-with ${shellWord(who)}`,
   });
 }
 

@@ -23,7 +23,13 @@ export function explain(
     return mailboxClosed(typeof error.detail['reason'] === 'string' ? error.detail['reason'] : undefined, error);
   if (kind === 'bug' || code.startsWith('store.') || code.startsWith('gateway.')) return error;
   const named = application === undefined ? {} : { application };
-  const { id, cause, passesWhen, remedy } = diagnose(error, { address, row: mailbox.catchAll ?? address, ...named });
+  const { id, cause, passesWhen, remedy } = diagnose(error, {
+    address,
+    row: mailbox.catchAll ?? address,
+    access: mailbox.access,
+    protocols: mailbox.protocols.join(','),
+    ...named,
+  });
   const reply = error.detail['reply'];
   const more = `\`postern check ${shellWord(address)}\` says more`;
   const next = oneLine(remedyText(remedy.slice(0, 1)));

@@ -58,6 +58,14 @@ test('a mailbox is healthy, suspended with a reason, and healthy again with all 
   assert.match(await text(['token', ALICE]), /^ey/);
 });
 
+test('P54: what mailbox add was asked for is in the command that it names instead', async () => {
+  const add = ['mailbox', 'add', ALICE, '--protocols', 'imap,pop3,smtp', '--shared-with', 'bob@contoso.test'];
+  const { stderr } = await postern(home, add, { accept: [64] });
+  assert.match(stderr, /mailbox reconsent alice@contoso\.test (?:--protocols \S+ )?--shared-with bob@contoso\.test/);
+  const help = await text(['mailbox', 'reconsent', '--help']);
+  assert.match(help, /--shared-with <address>/);
+});
+
 test('credentials are added, counted down, activated and removed', async () => {
   const [name] = (await json<{ name: string }[]>(['application', 'list'])).map((one) => one.name);
   const secretFile = join(scratch.path, 'secret');

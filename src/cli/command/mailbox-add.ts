@@ -54,9 +54,17 @@ export function add(): Command {
           instance.store,
           options.application ?? (await onlyProvider(instance, address)),
         );
-        if (await instance.store.mailboxes.find(address.toLowerCase())) {
-          throw cliError('cli.usage', `${address} is here already`, {
-            hint: `to consent again, or to more protocols: postern mailbox reconsent ${shellWord(address)}`,
+        const known = await instance.store.mailboxes.find(address.toLowerCase());
+        if (known) {
+          const wanted = [...new Set([...known.protocols, ...(options.protocols ?? [])])];
+          const more = wanted.length > known.protocols.length;
+          const again = [
+            ...['postern', 'mailbox', 'reconsent', address],
+            ...(more ? ['--protocols', wanted.join(',')] : []),
+            ...(options.sharedWith === undefined ? [] : ['--shared-with', options.sharedWith]),
+          ];
+          throw cliError('cli.usage', `${address} is here already, for ${known.protocols.join(', ')}`, {
+            hint: `to consent again${more ? ', for more protocols' : ''}: ${again.map(shellWord).join(' ')}`,
           });
         }
         if (options.link) return printInvitation(context, instance, application, address, options);

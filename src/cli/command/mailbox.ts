@@ -169,6 +169,7 @@ function reconsent(): Command {
     .argument('<address>')
     .option('--application <name>', 'through another application from now on (default: as before)')
     .option('--protocols <list>', 'protocols to open from now on (default: as before)', protocols)
+    .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in (default: as before)')
     .option('--flow <way>', FLOW, way)
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .option(
@@ -188,7 +189,7 @@ function reconsent(): Command {
           address: found.address,
           protocols: options.protocols ?? found.protocols,
           way: options.flow ?? (grant.flow === 'authorization-code' ? 'browser' : grant.flow),
-          ...(found.access === 'shared' ? { sharedWith: grant.identity } : {}),
+          sharedWith: options.sharedWith ?? (found.access === 'shared' ? grant.identity : undefined),
           redirectUri: options.redirectUri,
         });
         context.result(mailboxFacts(made), [`${made.address} is open again for ${made.protocols.join(', ')}`]);

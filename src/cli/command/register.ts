@@ -100,7 +100,7 @@ function oidc(): Command {
           );
           context.say(
             server.registrationEndpoint === undefined
-              ? `then: postern application add ${shellWord(options.application)} --preset oidc --issuer ${shellWord(server.issuer)} --client-id CLIENT_ID --help`
+              ? `then: postern application add ${shellWord(options.application)} --preset oidc --issuer ${shellWord(server.issuer)} --client-id CLIENT_ID`
               : 'nothing was registered; add --apply to do it',
           );
           return;

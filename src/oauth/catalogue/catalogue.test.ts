@@ -9,7 +9,7 @@ import { ManualClock } from '../../base/clock.ts';
 import { errorTable } from '../../base/error.ts';
 import { errorFrom } from '../answer.ts';
 import { builtIn, catalogue, catalogueProblem, installCatalogue, keepCatalogueAt } from './catalogue.ts';
-import { describeRow, diagnose, findRow, remedyText, withRemedy } from './diagnose.ts';
+import { describeRow, diagnose, findRow, remedyText, withRemedy, type Facts } from './diagnose.ts';
 import { evidenceIn, evidenceOf } from './evidence.ts';
 import { oauthError } from '../errors.ts';
 import { applicationFacts } from './facts.ts';
@@ -236,4 +236,27 @@ test('P53: with the facts of a case no remedy leaves a place for the person to f
   assert.match(hint, /contoso\.test\/adminconsent\?client_id=1b4e28ba-.*postern mailbox reconsent alice@contoso\.test/);
   const other = oauthError('oauth.misconfigured', 'something of ours');
   assert.equal(withRemedy(other, facts), other);
+});
+
+test('P54, P56: a remedy names the protocols that are meant and whoever signed in, and leaves out other kinds of mailboxes', () => {
+  const told = (id: string, facts: Facts): string =>
+    remedyText(
+      describeRow(
+        catalogue().errors.find((row) => row.id === id)!,
+        facts,
+      ).remedy,
+    );
+  const address = 'alice@contoso.test';
+  assert.match(told('token.scope', { address, protocols: 'imap,smtp' }), /--protocols imap,smtp$/);
+  assert.match(
+    told('token.identity', { address, delegate: 'bob@contoso.test' }),
+    /mailbox reconsent alice@contoso\.test --shared-with bob@contoso\.test/,
+  );
+  const steps = catalogue().errors.filter(({ remedy }) => remedy.some((step) => step.access !== undefined));
+  assert.ok(steps.length >= 4);
+  for (const { id } of steps) {
+    assert.doesNotMatch(told(id, { address, access: 'app-only' }), /DELEGATE|for a shared mailbox/, id);
+    assert.doesNotMatch(told(id, { address, access: 'own' }), /app-only|shared/, id);
+    assert.doesNotMatch(told(id, { address, access: 'shared' }), /for app-only access/, id);
+  }
 });

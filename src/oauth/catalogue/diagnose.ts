@@ -1,6 +1,7 @@
 /** From evidence to cause, blame and remedy: pure functions over the catalogue. */
 import { shellWord } from '../../base/shell.ts';
 import { type Kind, PosternError } from '../../base/error.ts';
+import type { Mailbox } from '../../store/types.ts';
 import { catalogue } from './catalogue.ts';
 import { type Evidence, evidenceIn, evidenceOf } from './evidence.ts';
 import type { Blame, Catalogue, CatalogueRow, Outcome, RemedyStep } from './schema.ts';
@@ -15,6 +16,12 @@ export interface Facts {
   readonly clientId?: string;
   readonly tenant?: string;
   readonly host?: string;
+  /** How the mailbox is opened: steps for another way are left out. */
+  readonly access?: Mailbox['access'];
+  /** What the mailbox is open for, or is to be: `imap,smtp`. */
+  readonly protocols?: string;
+  /** Who signed in instead of the mailbox's owner. */
+  readonly delegate?: string;
 }
 
 export interface Diagnosis {
@@ -114,7 +121,11 @@ export function stepText({ do: what, run, at }: RemedyStep): string {
 
 /** The same steps with facts put in. */
 export function fillSteps(steps: readonly RemedyStep[], facts: Facts): readonly RemedyStep[] {
-  return steps.map(({ do: what, run, at }) => ({
+  const { access } = facts;
+  const meant = steps.filter(
+    (step) => access === undefined || step.access === undefined || step.access.includes(access),
+  );
+  return meant.map(({ do: what, run, at }) => ({
     do: fill(what, facts),
     ...(run === undefined ? {} : { run: fill(run, facts) }),
     ...(at === undefined ? {} : { at: fill(at, facts) }),
@@ -141,17 +152,19 @@ function whenItPasses(code: string): string {
   return OURS.test(code) ? 'what stands in the way on this machine is removed' : 'the other side recovers';
 }
 
-const UNKNOWN: Readonly<Record<Exclude<keyof Facts, 'row'>, string>> = {
+const UNKNOWN: Readonly<Record<Exclude<keyof Facts, 'row' | 'access'>, string>> = {
   address: 'ADDRESS',
   application: 'NAME',
   clientId: 'CLIENT-ID',
   tenant: 'TENANT',
   host: 'the server',
+  protocols: 'imap,pop3,smtp',
+  delegate: 'DELEGATE',
 };
 
 function fill(text: string, facts: Facts): string {
   return text.replace(
-    /\{(address|application|clientId|tenant|host)\}/g,
+    /\{(address|application|clientId|tenant|host|protocols|delegate)\}/g,
     (_, name: keyof typeof UNKNOWN, at: number) =>
       (name === 'address' ? addressFor(text.slice(0, at), facts) : facts[name]) ?? UNKNOWN[name],
   );

@@ -21,7 +21,13 @@ const confidence = z
 const cited = { sources: z.array(z.string()).min(1), confidence };
 
 /** One thing to do. `run` is a command, `at` a path through a portal; `{address}` and its like stand for facts. */
-const step = z.object({ do: z.string().min(1), run: z.string().optional(), at: z.string().optional() });
+const step = z.object({
+  /** Only for mailboxes that are opened so; without it for all. */
+  access: z.array(z.enum(['own', 'shared', 'app-only'])).optional(),
+  do: z.string().min(1),
+  run: z.string().optional(),
+  at: z.string().optional(),
+});
 
 /** What a row is recognised by. */
 const match = z.union([

@@ -59,7 +59,12 @@ export function outcomeOfFailure(
       : undefined;
   const rest = restOf(known, { mailbox, from: address });
   if (rest) return resting(rest, reply, waitMs);
-  const { cause, id, passesWhen, remedy } = diagnose(error, { address, row: rowOf(mailbox) });
+  const { cause, id, passesWhen, remedy } = diagnose(error, {
+    address,
+    row: rowOf(mailbox),
+    access: mailbox.access,
+    protocols: mailbox.protocols.join(','),
+  });
   const words = { row: id, cause, remedy: remedyText(remedy), ...(passesWhen === undefined ? {} : { passesWhen }) };
   if (error.kind === 'denied')
     return { type: 'blocked', code: inner, reply, rest: { scope: 'mailbox', ...words, againMs: CONSENT_MS } };

@@ -178,7 +178,7 @@ function credentialEnds(
       type: 'credential.ending',
       summary: `the last credential of application ${name}${undated === 'none' ? '' : ' whose end is known'} ${when}`,
       reason: 'without a valid credential the provider gives no tokens to any of its mailboxes',
-      remedy: `make a new one at the provider, then: postern application credential add ${shellWord(name)} --help; both work side by side`,
+      remedy: `make a new one at the provider, then: postern application credential add ${shellWord(name)} --client-secret-file FILE --secret-expires DATE; both work side by side`,
       deadline: iso(end),
       application: name,
       ...about(members),
