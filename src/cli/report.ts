@@ -55,12 +55,16 @@ function causeLines({ sentence, passesWhen, blame, remedy }: FirstCause): readon
   ];
 }
 
-/** Of an installation each has a cause of its own; of a mailbox what fails later mostly follows from what failed first. */
-function others({ subject, first, findings }: CheckReport): readonly Finding[] {
-  return findings.filter(
-    ({ outcome, step }) =>
-      step !== first?.step && (outcome === 'warning' || (outcome === 'failed' && subject.type === 'installation')),
-  );
+/** Whatever else is wrong, each cause once: several steps mostly fail for one. */
+function others({ first, findings }: CheckReport): readonly Finding[] {
+  const told = new Set([first?.sentence]);
+  return findings.filter((finding) => {
+    if (finding.step === first?.step || (finding.outcome !== 'warning' && finding.outcome !== 'failed')) return false;
+    const { sentence } = causeOf(finding);
+    if (told.has(sentence)) return false;
+    told.add(sentence);
+    return true;
+  });
 }
 
 /** A step that would have shown whether a program gets in. A connection that a proxy makes is none. */

@@ -59,7 +59,10 @@ export function add(): Command {
           const wanted = [...new Set([...known.protocols, ...(options.protocols ?? [])])];
           const more = wanted.length > known.protocols.length;
           const again = [
-            ...['postern', 'mailbox', 'reconsent', address],
+            'postern',
+            'mailbox',
+            'reconsent',
+            address,
             ...(more ? ['--protocols', wanted.join(',')] : []),
             ...(options.sharedWith === undefined ? [] : ['--shared-with', options.sharedWith]),
           ];
