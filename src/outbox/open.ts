@@ -81,10 +81,16 @@ class StoredOutbox implements Outbox {
     this.#deps.onArrival?.();
     let hash: Hash | undefined;
     let key: string | undefined;
+    const arriving = new Set<string>();
     try {
       const arrival = await takeIn(
         vault,
-        store.outbox,
+        {
+          addChunks: (bodyId, at, chunks) => {
+            arriving.add(bodyId);
+            return store.outbox.addChunks(bodyId, at, chunks);
+          },
+        },
         {
           mailbox: mailbox.address,
           maxOctets: this.maxOctets,
@@ -129,15 +135,19 @@ class StoredOutbox implements Outbox {
               },
             }),
       });
-      if (insertion.type === 'inserted')
+      if (insertion.type === 'inserted') {
+        arriving.clear();
         return {
           message: { ...message, seq: insertion.seq, attempts: 0, fence: 1, finishedAt: undefined },
           replayed: false,
         };
+      }
       if (insertion.fingerprint !== fingerprint)
         throw outboxError('outbox.idempotency-mismatch', 'the Idempotency-Key was used for another message before');
       return { message: await this.#get(insertion.messageId), replayed: true };
     } finally {
+      // What was not taken would fill the disk until the sweep comes; where the database is away, that finds it.
+      for (const bodyId of arriving) await store.outbox.dropArriving(bodyId).catch(() => undefined);
       if (key !== undefined) this.#arriving.delete(keyName(principal, key));
     }
   }

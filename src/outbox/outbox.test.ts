@@ -163,13 +163,18 @@ describe('acceptance', () => {
     assert.deepEqual(await bed.outbox.stats(), before);
   });
 
-  test('a message that is too large is refused while it arrives, and its octets are swept away', async () => {
+  test('A62: a message that is too large is refused while it arrives; it, and one that is known already, leave no octets', async () => {
     const small = await openOutboxBed({ clock, maxOctets: 2 * CHUNK_OCTETS });
     const pieces = Array.from({ length: 5 }, () => Buffer.alloc(CHUNK_OCTETS, 'x'));
     pieces.unshift(Buffer.from('A: b\r\n\r\n'));
     await assert.rejects(small.outbox.accept(small.request(), pieces), code('outbox.too-large'));
+    const known = small.request({ idempotencyKey: 'long' });
+    const first = await small.outbox.accept(known, [Buffer.from(`A: b\r\n\r\n${'x'.repeat(CHUNK_OCTETS + 9)}\r\n`)]);
+    const again = await small.outbox.accept(known, [Buffer.from(`A: b\r\n\r\n${'x'.repeat(CHUNK_OCTETS + 9)}\r\n`)]);
+    assert.deepEqual([again.replayed, again.message.id], [true, first.message.id]);
+    assert.equal((await octetsOf(small.outbox.body(first.message))).length, first.message.size);
     await clock.advance(7 * 3_600_000);
-    assert.deepEqual(await small.outbox.tidy(), { orphans: 1, forgotten: 0 });
+    assert.deepEqual(await small.outbox.tidy(), { orphans: 0, forgotten: 0 });
     await small.close();
   });
 
