@@ -110,12 +110,14 @@ test('whoever goes on prolonging its claim may finish, however long the attempt 
     return sent(job);
   });
   const { message } = await bed.outbox.accept(bed.request(), letter());
+  const written = t.mock.method(bed.store.outbox, 'prolong');
   const delivery = start();
   while (tried.length === 0) await new Promise((turn) => setImmediate(turn));
   for (let step = 0; step < 12; step++) {
     await clock.advance(5_000);
     await new Promise((turn) => setImmediate(turn));
   }
+  assert.ok(written.mock.callCount() >= 10, 'it is written down each time');
   resolve();
   await delivery.idle();
   assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
