@@ -247,3 +247,10 @@ describe('BODYSTRUCTURE', () => {
       assert.equal(isBodyStructure(items.get('BODYSTRUCTURE')), good);
     });
 });
+
+test('P57: what mail programs say of the gateway is explained', () => {
+  const names = (query: string): readonly string[] => explain(query, { catalogue, tables: [] }).map(({ name }) => name);
+  assert.deepEqual(names('Connection refused'), ['connection refused']);
+  assert.deepEqual(names('ssl.SSLCertVerificationError: certificate verify failed'), ['certificate verify failed']);
+  assert.deepEqual(names('The certificate issuer is unknown'), ['certificate verify failed']);
+});

@@ -4,6 +4,7 @@ import { asciiLine } from '../base/ascii-line.ts';
 /** Words of our replies that have no hint of the tables behind them, and their codes. Tests hold them against the code that says them. */
 const REPLIES: readonly (readonly [words: RegExp, code: string])[] = [
   [/the user name or app password is not right/i, 'gateway.wrong-password'],
+  [/^\[?AUTHENTICATIONFAILED\]?$/i, 'gateway.wrong-password'],
   [/stands for every address of its domain/i, 'gateway.user-name'],
   [/too many failed sign-ins/i, 'gateway.slowed'],
   [
@@ -118,6 +119,28 @@ const WORDS: readonly (OwnWords & { readonly words: RegExp | string })[] = [
       'A device that cannot sign in sends to the listener for devices instead: postern explain devices.',
     ],
     commands: ['postern password add --mailbox ADDRESS --label PROGRAM', 'postern client-config ADDRESS'],
+  },
+  {
+    name: 'certificate verify failed',
+    words:
+      /^.{0,60}(?:certificate verify failed|certificate issuer is unknown|self.signed certificate in certificate chain)/i,
+    title: 'A mail program does not trust the certificate of this gateway',
+    text: [
+      'Where a mail program says this of its connection to Postern, it does not know the CA that signed the gateway’s certificate. This does not pass by itself.',
+      'Next: give it that CA; postern client-config names the file and puts it into the configuration. On another machine copy the file there and name it with --ca-file.',
+      'Where postern check says this of a provider, a proxy opens TLS on the way, or the provider has a private CA: postern application set NAME --ca FILE.',
+    ],
+    commands: ['postern client-config ADDRESS --for PROGRAM', 'postern explain tls'],
+  },
+  {
+    name: 'connection refused',
+    words: /^.{0,120}\bconnection refused\.?$/i,
+    title: 'Nothing listens where a mail program connects',
+    text: [
+      'The machine was reached, but no program listens at this port: the gateway does not run, or the program has another port than the gateway.',
+      'Next: see whether the gateway runs and which ports it has; then compare them with the program’s settings.',
+    ],
+    commands: ['postern ready', 'postern check --installation', 'postern client-config ADDRESS --for PROGRAM'],
   },
 ];
 

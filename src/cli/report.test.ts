@@ -88,3 +88,23 @@ test('P46: every warning of an installation is explained, not the first alone', 
     /The consent has ended\.[^]*Records are dated in the future\.\n {2}who {5}whoever runs Postern\n {2}next {4}set the clock: timedatectl/,
   );
 });
+
+test('P55: of several failures each cause is told with what to do, and each once', () => {
+  const failed = (title: string, cause: string, run: string): Finding => ({
+    ...step(title, 'failed'),
+    diagnosis: { id: title, cause, blame: 'admin', remedy: [{ do: 'do this', run }], sources: [] },
+  });
+  const text = conclusion(
+    report(
+      { type: 'mailbox', address: 'x@y.test' },
+      'failed',
+      failed('token', 'the consent has ended', 'postern mailbox reconsent x@y.test'),
+      failed('pop3.sign-in', 'the consent has ended', 'postern mailbox reconsent x@y.test'),
+      failed('smtp.sign-in', 'SMTP AUTH is off', 'Set-CASMailbox x@y.test'),
+      failed('imap.sign-in', 'SMTP AUTH is off', 'Set-CASMailbox x@y.test'),
+    ),
+  ).join('\n');
+  assert.equal(text.match(/The consent has ended/g)?.length, 1);
+  assert.equal(text.match(/SMTP AUTH is off/g)?.length, 1);
+  assert.match(text, /next {4}do this: Set-CASMailbox x@y\.test/);
+});

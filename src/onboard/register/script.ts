@@ -118,7 +118,7 @@ export function portalSteps(plan: Plan): readonly string[] {
     ];
   };
   return [
-    `${plan.cloud.portal} → Identity → Applications → App registrations → New registration. Name: ${plan.name}. Supported account types: ${ACCOUNT_TYPES[plan.audience]}.${plan.redirectUris.length > 0 ? ` Redirect URI: Public client/native (mobile & desktop), ${plan.redirectUris.join(', ')}.` : ' No redirect URI.'}`,
+    `${plan.cloud.portal} → Entra ID → App registrations → New registration. Name: ${plan.name}. Supported account types: ${ACCOUNT_TYPES[plan.audience]}.${plan.redirectUris.length > 0 ? ` Redirect URI: Public client/native (mobile & desktop), ${plan.redirectUris.join(', ')}.` : ' No redirect URI.'}`,
     ...(plan.publicClient ? ['Authentication → Advanced settings → Allow public client flows: Yes.'] : []),
     ...list('graph', 'Delegated permissions'),
     ...list('exchange', 'Application permissions'),
