@@ -1,4 +1,5 @@
 /** What the gateway says when it ends a connection that did not ask for it. */
+import type { SessionKeeper } from './continuity/session-keeper.ts';
 import type { Protocol } from '../store/protocols.ts';
 
 export type Ending =
@@ -38,4 +39,13 @@ export function goodbye(protocol: Protocol, ending: Ending, hostname: string): s
 /** The line instead of a greeting. */
 export function refusal(protocol: Protocol, ending: Ending, hostname: string): string {
   return goodbye(protocol, ending, hostname) ?? `-ERR [SYS/TEMP] ${phrases[ending].text}\r\n`;
+}
+
+/** What can still be said after a defect; nothing, where the keeper cannot tell. */
+export function lastWords(keeper: SessionKeeper | undefined, words: string | undefined): string | undefined {
+  try {
+    return keeper === undefined ? words : keeper.goodbye(words);
+  } catch {
+    return undefined;
+  }
 }

@@ -5,11 +5,12 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.ts';
 import { guarded } from '../base/guard.ts';
-import { copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
+import { intakeOf } from '../protocol/wire/intake.ts';
 import { Answers, type Speaker } from './answers.ts';
-import { Gathering, RECORD_OCTETS, WAITING_OCTETS } from './gathering.ts';
+import { Gathering, WAITING_OCTETS } from './gathering.ts';
 import { Holding } from './holding.ts';
 import { type Memory, release } from './release.ts';
+import { BULK_OCTETS, IntakeReader, LISTENERS, onData, RELAY, type Served, type Wired } from './relay-listeners.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
 /** Starts passing bytes. */
@@ -22,19 +23,13 @@ export function relay(client: RelaySide, upstream: RelaySide, options: RelayOpti
   return session;
 }
 
-/** Sockets carry their relay in a property, so that all sessions share the same five listener functions. */
-const RELAY = Symbol('relay');
-type Wired = Socket & { [RELAY]?: Relay | undefined };
-
-/** Chunks from here on are taken as part of a bulk transfer and leave together (see `Gathering`). Smaller ones leave at once. */
-const BULK_OCTETS = 8 * 1024;
 /** Copying chunks from here on would cost more than writing them one by one. */
 const LARGE_OCTETS = 48 * 1024;
 
 /** Goodbyes and last bytes are given this long to leave before the socket is dropped. */
 const LINGER_MS = 5_000;
 
-class Relay implements RunningRelay, Speaker {
+class Relay implements RunningRelay, Speaker, Served {
   readonly #client: Wired;
   #server: Wired;
   readonly #options: RelayOptions;
@@ -371,90 +366,5 @@ class Relay implements RunningRelay, Speaker {
     this.#close(this.#client);
     if (released === undefined) this.#close(this.#server);
     this.#options.onEnd({ bytesToClient: this.#toClient, bytesToServer: this.#toServer, reason });
-  }
-}
-
-// Without functions made for each event: these run for every chunk of every session.
-function onData(this: Wired, bytes: Buffer): void {
-  const relay = this[RELAY];
-  try {
-    relay?.pass(this, bytes, 'free');
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onDrain(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.drained(this);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onEnd(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.ended(this);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onError(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.closed(this, true);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onClose(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.closed(this, false);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-const LISTENERS = [
-  ['drain', onDrain],
-  ['end', onEnd],
-  ['error', onError],
-  ['close', onClose],
-] as const;
-
-/** Reads a side's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */
-class IntakeReader implements Reader {
-  readonly #socket: Wired;
-  #full = false;
-  /** Whose room the socket has. */
-  #lender: Gathering | undefined;
-
-  constructor(socket: Wired) {
-    this.#socket = socket;
-  }
-
-  room(): Buffer | undefined {
-    this.#lender = this.#full ? this.#socket[RELAY]?.lender(this.#socket) : undefined;
-    return this.#lender?.lend();
-  }
-
-  arrived(place: Buffer, octets: number): void {
-    const relay = this.#socket[RELAY];
-    try {
-      this.#pass(place, octets, relay);
-    } catch (error) {
-      relay?.fault(error);
-    }
-  }
-
-  #pass(place: Buffer, octets: number, relay: Relay | undefined): void {
-    const lender = this.#lender;
-    this.#lender = undefined;
-    this.#full = octets === RECORD_OCTETS;
-    if (lender !== undefined && lender === relay?.lender(this.#socket))
-      relay.pass(this.#socket, place.subarray(0, octets), 'lent');
-    else if (octets < BULK_OCTETS) relay?.pass(this.#socket, copyOf(place, octets), 'kept');
-    else relay?.pass(this.#socket, place.subarray(0, octets), 'borrowed');
-    lender?.settle();
   }
 }

@@ -23,7 +23,7 @@ import { upstreamError } from '../upstream/errors.ts';
 import { extensionsBefore } from './extensions-before.ts';
 import { mailboxClosed } from '../upstream/explain.ts';
 import type { UpstreamConnection } from '../upstream/upstream.ts';
-import { type Ending, goodbye } from './goodbye.ts';
+import { type Ending, goodbye, lastWords } from './goodbye.ts';
 import { handshake } from './handshake.ts';
 import { keeping } from './keeping.ts';
 import { relay } from './relay.ts';
@@ -68,12 +68,10 @@ export class Session {
     this.#signingIn = beginSigningIn(plain, around.limits.signInMs);
   }
 
-  /** True once signed in on both sides. */
   get relaying(): boolean {
     return this.#relay !== undefined;
   }
 
-  /** Nothing is under way, and nothing was since this was asked last. */
   rests(): boolean {
     return this.#relay?.rests() === true;
   }
@@ -159,7 +157,6 @@ export class Session {
     (now.conn?.socket ?? now.plain).destroySoon();
   }
 
-  /** Closes the socket whatever is going on. */
   drop(ending: Ending): void {
     if (this.#relay !== undefined) this.end(ending);
     else if (this.#signingIn !== undefined) this.#stop(this.#signingIn, ending);
@@ -231,7 +228,6 @@ export class Session {
       const revoked = now.gone.signal.aborted;
       if (this.#protocol === 'smtp' && !revoked) now.inTheWay = { failure, appPassword: local.appPassword };
       else this.#forget();
-      // Once revoked there is nothing to try again on this connection.
       return { type: 'refuse', error: failure, bye: revoked };
     }
   }
@@ -305,7 +301,7 @@ export class Session {
       account: this.#account,
       onFault: (error) => {
         this.#record.fault(error, this.#mailbox?.address);
-        return this.#lastWords('fault');
+        return lastWords(this.#keeper, goodbye(this.#protocol, 'fault', this.#around.hostname));
       },
       onEnd: (end) => {
         over = end;
@@ -318,24 +314,11 @@ export class Session {
 
   /** Thrown on nobody's stack while this session was served: it ends, and no other. Never throws. */
   readonly #fault = (error: unknown): void => {
-    const relay = this.#relay;
-    if (relay !== undefined && 'fault' in relay) return relay.fault(error);
+    if (this.#relay !== undefined && 'fault' in this.#relay) return this.#relay.fault(error);
     this.#record.fault(error, this.#mailbox?.address);
-    const now = this.#signingIn;
-    if (now !== undefined) (now.conn?.socket ?? now.plain).destroy();
+    (this.#signingIn?.conn?.socket ?? this.#signingIn?.plain)?.destroy();
   };
 
-  /** What can still be said; nothing, where the keeper cannot tell. */
-  #lastWords(ending: Ending): string | undefined {
-    const words = goodbye(this.#protocol, ending, this.#around.hostname);
-    try {
-      return this.#keeper === undefined ? words : this.#keeper.goodbye(words);
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Takes mail for the outbox until the program leaves. */
   async #submit(conn: Conn, now: SigningIn, appPassword: AppPassword): Promise<void> {
     const { deps, hostname, limits } = this.#around;
     now.timer?.cancel();
@@ -390,9 +373,7 @@ export class Session {
     }
   }
 
-  /** Says the last line and stops reading. */
   #stop(now: SigningIn, ending: Ending): void {
-    // Only who was slow is told so in the log: an orderly stop is nobody's fault.
     const code = ending === 'too-slow' ? 'gateway.sign-in-too-slow' : 'gateway.ended';
     now.gone.abort(gatewayError(code, 'the connection was ended'));
     if (now.conn === undefined) now.plain.destroy();

@@ -174,13 +174,9 @@ export class Continuity implements SessionKeeper {
     return this.#tap.idling || this.#tap.busy || this.#tap.pending > 0;
   }
 
-  /** One thing at a time. Never rejects. */
   #work(task: () => Promise<void>): void {
     if (this.#stop.stopped) return;
-    if (this.#working) {
-      this.#next = task;
-      return;
-    }
+    if (this.#working) return void (this.#next = task); // one thing at a time
     this.#working = true;
     void task
       .call(this)

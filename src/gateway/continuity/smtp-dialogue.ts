@@ -7,6 +7,7 @@
 import type { Chunk } from '../../protocol/smtp/command-line.ts';
 import { DueReplies } from './smtp-due.ts';
 import { chunkLine, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
+import type { ChunkUnderWay, RelayedMessage, SmtpRules, Transaction } from './smtp-message.ts';
 import { SmtpText } from './smtp-text.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -20,43 +21,7 @@ const MAX_REPLY = 16 * 1024;
 /** Recipients whose addresses are kept for the record; more are counted. */
 const MAX_NAMED = 100;
 
-/** What may pass. A reply refuses. */
-export interface SmtpRules {
-  /** @param address empty for the null reverse-path */
-  sender(address: string): string | undefined;
-  /** @param header as it came @param sender of the envelope */
-  header(header: Buffer, sender: string): string | undefined;
-}
-
-/** A message the server has answered. */
-export interface RelayedMessage {
-  readonly from: string;
-  /** Those the server took, the first hundred of them. */
-  readonly to: readonly string[];
-  readonly recipients: number;
-  /** Octets of its text. */
-  readonly octets: number;
-  /** Of its header, with angle brackets; undefined where there is none, or more than one. */
-  readonly messageId: string | undefined;
-  /** The last line of the answer. */
-  readonly reply: string;
-  readonly taken: boolean;
-}
-
-/** A BDAT chunk of which octets are to come. */
-interface ChunkUnderWay extends Chunk {
-  left: number;
-  /** What it is part of; undefined when it goes to nobody. */
-  text: SmtpText | undefined;
-  /** Its command has passed: the server waits for the rest, and an answer is due. */
-  passed: boolean;
-}
-
-interface Transaction {
-  readonly from: string;
-  readonly to: string[];
-  recipients: number;
-}
+export type { RelayedMessage, SmtpRules } from './smtp-message.ts';
 
 export class SmtpDialogue {
   readonly #rules: SmtpRules;

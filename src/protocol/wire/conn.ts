@@ -38,7 +38,6 @@ export class Conn {
   #kept = 0;
   #idleMs: number;
   #waiting: (() => void) | undefined;
-  /** Ends the wait under way with a failure. */
   #giveUp: ((reason: unknown) => void) | undefined;
   #waitsSince = 0;
   #idle: Timer | undefined;
@@ -242,7 +241,6 @@ export class Conn {
     socket.resume();
   }
 
-  /** Drops the connection now. */
   destroy(): void {
     this.#socket.destroy();
   }
@@ -269,7 +267,6 @@ export class Conn {
     this.#rest();
   }
 
-  /** Lets go of timer and signal. */
   #rest(): void {
     this.#idle?.cancel();
     this.#idle = undefined;
@@ -288,7 +285,6 @@ export class Conn {
     this.#waiting?.();
   };
 
-  /** Most octets that are read ahead now. */
   get #mark(): number {
     return this.#account?.over === true ? FREE_OCTETS : this.#highWater;
   }
@@ -354,7 +350,6 @@ export class Conn {
     }
   }
 
-  /** Waits for bytes, the end, an error, the idle limit or an abort. */
   #more(signal: AbortSignal | undefined): Promise<void> {
     this.#watch(signal);
     this.#waitsSince = this.#clock.now();

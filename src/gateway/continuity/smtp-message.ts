@@ -1,0 +1,41 @@
+/** A message that is relayed: what is asked of it, and what is known of it. */
+import type { Chunk } from '../../protocol/smtp/command-line.ts';
+import type { SmtpText } from './smtp-text.ts';
+
+/** What may pass. A reply refuses. */
+export interface SmtpRules {
+  /** @param address empty for the null reverse-path */
+  sender(address: string): string | undefined;
+  /** @param header as it came @param sender of the envelope */
+  header(header: Buffer, sender: string): string | undefined;
+}
+
+/** A message the server has answered. */
+export interface RelayedMessage {
+  readonly from: string;
+  /** Those the server took, the first hundred of them. */
+  readonly to: readonly string[];
+  readonly recipients: number;
+  /** Octets of its text. */
+  readonly octets: number;
+  /** Of its header, with angle brackets; undefined where there is none, or more than one. */
+  readonly messageId: string | undefined;
+  /** The last line of the answer. */
+  readonly reply: string;
+  readonly taken: boolean;
+}
+
+/** A BDAT chunk of which octets are to come. */
+export interface ChunkUnderWay extends Chunk {
+  left: number;
+  /** What it is part of; undefined when it goes to nobody. */
+  text: SmtpText | undefined;
+  /** Its command has passed: the server waits for the rest, and an answer is due. */
+  passed: boolean;
+}
+
+export interface Transaction {
+  readonly from: string;
+  readonly to: string[];
+  recipients: number;
+}

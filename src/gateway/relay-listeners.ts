@@ -1,0 +1,107 @@
+/** How sockets call their relay: what it throws ends that session, not the process. */
+import type { Socket } from 'node:net';
+import { copyOf, type Reader } from '../protocol/wire/intake.ts';
+import { type Gathering, RECORD_OCTETS } from './gathering.ts';
+import type { Memory } from './release.ts';
+
+/** What the sockets of a relay call. */
+export interface Served {
+  pass(from: Wired, received: Buffer, memory?: Memory): void;
+  drained(side: Wired): void;
+  ended(side: Wired): void;
+  closed(side: Wired, error: boolean): void;
+  lender(side: Wired): Gathering | undefined;
+  readonly fault: (error: unknown) => void;
+}
+
+/** Sockets carry their relay in a property, so that all sessions share the same five listener functions. */
+export const RELAY = Symbol('relay');
+export type Wired = Socket & { [RELAY]?: Served | undefined };
+
+/** Chunks from here on are taken as part of a bulk transfer and leave together (see `Gathering`). Smaller ones leave at once. */
+export const BULK_OCTETS = 8 * 1024;
+
+// Without functions made for each event: these run for every chunk of every session.
+export function onData(this: Wired, bytes: Buffer): void {
+  const relay = this[RELAY];
+  try {
+    relay?.pass(this, bytes, 'free');
+  } catch (error) {
+    relay?.fault(error);
+  }
+}
+function onDrain(this: Wired): void {
+  const relay = this[RELAY];
+  try {
+    relay?.drained(this);
+  } catch (error) {
+    relay?.fault(error);
+  }
+}
+function onEnd(this: Wired): void {
+  const relay = this[RELAY];
+  try {
+    relay?.ended(this);
+  } catch (error) {
+    relay?.fault(error);
+  }
+}
+function onError(this: Wired): void {
+  const relay = this[RELAY];
+  try {
+    relay?.closed(this, true);
+  } catch (error) {
+    relay?.fault(error);
+  }
+}
+function onClose(this: Wired): void {
+  const relay = this[RELAY];
+  try {
+    relay?.closed(this, false);
+  } catch (error) {
+    relay?.fault(error);
+  }
+}
+export const LISTENERS = [
+  ['drain', onDrain],
+  ['end', onEnd],
+  ['error', onError],
+  ['close', onClose],
+] as const;
+
+/** Reads a side's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */
+export class IntakeReader implements Reader {
+  readonly #socket: Wired;
+  #full = false;
+  /** Whose room the socket has. */
+  #lender: Gathering | undefined;
+
+  constructor(socket: Wired) {
+    this.#socket = socket;
+  }
+
+  room(): Buffer | undefined {
+    this.#lender = this.#full ? this.#socket[RELAY]?.lender(this.#socket) : undefined;
+    return this.#lender?.lend();
+  }
+
+  arrived(place: Buffer, octets: number): void {
+    const relay = this.#socket[RELAY];
+    try {
+      this.#pass(place, octets, relay);
+    } catch (error) {
+      relay?.fault(error);
+    }
+  }
+
+  #pass(place: Buffer, octets: number, relay: Served | undefined): void {
+    const lender = this.#lender;
+    this.#lender = undefined;
+    this.#full = octets === RECORD_OCTETS;
+    if (lender !== undefined && lender === relay?.lender(this.#socket))
+      relay.pass(this.#socket, place.subarray(0, octets), 'lent');
+    else if (octets < BULK_OCTETS) relay?.pass(this.#socket, copyOf(place, octets), 'kept');
+    else relay?.pass(this.#socket, place.subarray(0, octets), 'borrowed');
+    lender?.settle();
+  }
+}
