@@ -81,10 +81,10 @@ export function add(): Command {
         });
         const openers = await openersOf(instance, made.address);
         context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
-        const more = openers.length - MOST_NAMED;
+        const more = openers.length - MAX_NAMED;
         if (openers.length > 0)
           context.say(
-            `these name it already, and open it at once: ${openers.slice(0, MOST_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
+            `these name it already, and open it at once: ${openers.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
           );
         context.say(
           isCatchAll(made.address)
@@ -96,7 +96,7 @@ export function add(): Command {
 }
 
 /** App passwords that are named in one line. */
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 
 /** Not one that certainly opens nothing there: some domains are known to be at one provider. */
 async function onlyProvider({ store }: Instance, address: string): Promise<string> {
