@@ -22,7 +22,7 @@ export type Wired = Socket & { [RELAY]?: Served | undefined };
 export const BULK_OCTETS = 8 * 1024;
 
 // Without functions made for each event: these run for every chunk of every session.
-export function onData(this: Wired, bytes: Buffer): void {
+function onData(this: Wired, bytes: Buffer): void {
   const relay = this[RELAY];
   try {
     relay?.pass(this, bytes, 'free');
@@ -62,6 +62,8 @@ function onClose(this: Wired): void {
     relay?.fault(error);
   }
 }
+/** Of what comes, for sockets without an intake. */
+export const DATA_LISTENER = onData;
 export const LISTENERS = [
   ['drain', onDrain],
   ['end', onEnd],

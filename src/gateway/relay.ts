@@ -10,7 +10,15 @@ import { Answers, type Speaker } from './answers.ts';
 import { Gathering, WAITING_OCTETS } from './gathering.ts';
 import { Holding } from './holding.ts';
 import { type Memory, release } from './release.ts';
-import { BULK_OCTETS, IntakeReader, LISTENERS, onData, RELAY, type Served, type Wired } from './relay-listeners.ts';
+import {
+  BULK_OCTETS,
+  IntakeReader,
+  LISTENERS,
+  DATA_LISTENER,
+  RELAY,
+  type Served,
+  type Wired,
+} from './relay-listeners.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
 /** Starts passing bytes. */
@@ -172,7 +180,7 @@ class Relay implements RunningRelay, Speaker, Served {
     server.pause();
     server[RELAY] = undefined;
     for (const [event, listener] of LISTENERS) server.off(event, listener);
-    server.off('data', onData);
+    server.off('data', DATA_LISTENER);
     intakeOf(server)?.close();
     this.#flush();
     this.toClient(lastWords);
@@ -337,7 +345,7 @@ class Relay implements RunningRelay, Speaker, Served {
     socket[RELAY] = this;
     for (const [event, listener] of LISTENERS) socket.on(event, listener);
     const intake = intakeOf(socket);
-    if (intake === undefined) socket.on('data', onData);
+    if (intake === undefined) socket.on('data', DATA_LISTENER);
     else intake.open(new IntakeReader(socket));
   }
 
