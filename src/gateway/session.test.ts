@@ -4,9 +4,6 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { before, test, type TestContext } from 'node:test';
-import { systemClock } from '../base/clock.ts';
-import { oauthError } from '../oauth/errors.ts';
-import { LeapClock } from '../../test/bed/leap-clock.ts';
 import { eventually } from '../../test/bed/eventually.ts';
 import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
@@ -71,43 +68,6 @@ test('a provider that refuses every token costs one renewal, however often progr
     Array(3).fill('failed sasl.refused'),
   );
   await eventually(() => provider.open === 0);
-});
-
-test('P52: a token refused after the authority refused a newer one: the program hears what the authority said', async (t) => {
-  const { bench, provider } = await scene(t);
-  provider.good.clear();
-  bench.tokens.notRenewed = oauthError('oauth.needs-consent', 'the consent was revoked');
-  const client = await bench.client();
-  await client.line();
-  for (let i = 0; i < 2; i++)
-    assert.match(
-      await client.ask(LOGIN, /^a /),
-      /^a NO \[CONTACTADMIN\] the consent for alice@contoso\.test has ended/,
-    );
-  assert.deepEqual(bench.tokens.rejected, []);
-});
-
-test('P52: a refusal after a sign-in that succeeded costs a renewal again, though the last is minutes ago', async (t) => {
-  const clock = new LeapClock(Date.now());
-  const { bench, provider } = await scene(t, {}, { clock, deps: { wall: systemClock } });
-  provider.good.clear();
-  const client = await bench.client();
-  await client.line();
-  const refused = async (): Promise<void> => assert.match(await client.ask(LOGIN, /^a /), /^a NO \[CONTACTADMIN\]/);
-  await refused();
-  assert.equal(bench.tokens.rejected.length, 1);
-  clock.leap(61_000);
-  await refused();
-  clock.leap(61_000);
-  await refused();
-  assert.equal(bench.tokens.rejected.length, 2, 'refused for good: less and less often');
-  provider.good.add('token-3');
-  await signedIn(bench);
-  provider.good.clear();
-  const next = await bench.client();
-  await next.line();
-  assert.match(await next.ask(LOGIN, /^a /), /^a NO/);
-  assert.equal(bench.tokens.rejected.length, 3);
 });
 
 test('slowed sign-ins wait and leave their trace', async (t) => {

@@ -89,7 +89,6 @@ class CachingTokenSource implements OpenedTokenSource {
   readonly #clients = new Map<string, Promise<Client>>();
   readonly #profiles = new Map<string, Promise<ProviderProfile>>();
   readonly #grants = new Map<string, Promise<Grant | undefined>>();
-  /** By application and credential. */
   readonly #refusedCredentials = new Map<string, Map<string, PosternError>>();
   readonly #watches: readonly { stop(): void }[];
   readonly #closing = new AbortController();
@@ -396,6 +395,4 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pr
 }
 
 /** Not by `until` alone: a clock that was set back must not make a short pause a long one. */
-function isBetween(at: number, now: number, until: number): boolean {
-  return at <= now && now < until;
-}
+const isBetween = (at: number, now: number, until: number): boolean => at <= now && now < until;
