@@ -28,6 +28,18 @@ async function scene(
 
 const LOGIN = `a LOGIN ${ADDRESS} ${PASSWORD}`;
 
+test('a refused token is thrown away once and the next one is tried', async (t) => {
+  const { bench, provider } = await scene(t);
+  provider.good.clear();
+  provider.good.add('token-2');
+  const client = await bench.client();
+  await client.line();
+  assert.match(await client.ask(LOGIN, /^a /), /^a OK/);
+  assert.deepEqual(bench.tokens.rejected, ['token-1']);
+  assert.deepEqual(provider.tokens, ['token-1', 'token-2']);
+  assert.deepEqual(bench.meter.signIns, ['imap ok ok']);
+});
+
 test('P52: a token refused after the authority refused a newer one: the program hears what the authority said', async (t) => {
   const { bench, provider } = await scene(t);
   provider.good.clear();

@@ -45,16 +45,6 @@ async function signedIn(bench: Bench): Promise<Client> {
 }
 
 /** Lets pending I/O happen until the condition holds; the test's own time limit ends it otherwise. */
-test('a refused token is thrown away once and the next one is tried', async (t) => {
-  const { bench, provider } = await scene(t);
-  provider.good.clear();
-  provider.good.add('token-2');
-  await signedIn(bench);
-  assert.deepEqual(bench.tokens.rejected, ['token-1']);
-  assert.deepEqual(provider.tokens, ['token-1', 'token-2']);
-  assert.deepEqual(bench.meter.signIns, ['imap ok ok']);
-});
-
 test('a provider that refuses every token costs one renewal, however often programs try', async (t) => {
   const { bench, provider } = await scene(t);
   provider.good.clear();
