@@ -56,17 +56,21 @@ export async function whoSends(deps: Deps, { envelope, header, mailbox: named }:
 async function bareName(deps: Deps, address: string, localDomain: string): Promise<string> {
   const at = address.lastIndexOf('@');
   if (at <= 0 || address.slice(at + 1).toLowerCase() !== localDomain.toLowerCase()) return address;
-  return (await ownerOf(deps, address, 'added')) ? address : address.slice(0, at);
+  return (await ownerOf(deps, address)) ? address : address.slice(0, at);
 }
 
 /**
  * Domains that programs of this machine write behind the names of its users: its own names (/etc/mailname is what Debian's
- * programs take), but none in which there are mailboxes. In lower case.
+ * programs take), but none in which there are mailboxes or declared senders. In lower case.
  */
 export async function machineNames({ store }: Pick<Deps, 'store'>): Promise<readonly string[]> {
   const own = [hostname(), mailName(), 'localhost', 'localhost.localdomain'].map((name) => name.toLowerCase());
   const short = own.map((name) => name.split('.')[0] ?? '');
-  const taken = new Set((await store.mailboxes.list()).map(({ address }) => address.slice(address.indexOf('@') + 1)));
+  const senders = (await store.mailboxes.list()).flatMap(({ address, settings }) => [
+    address,
+    ...(settings.sendAs ?? []),
+  ]);
+  const taken = new Set(senders.map((address) => address.slice(address.lastIndexOf('@') + 1)));
   return [...new Set([...own, ...short])].filter((name) => name !== '' && !taken.has(name));
 }
 

@@ -13,6 +13,8 @@ const FILLED: Readonly<Record<string, string>> = {
   clientId: '5a4db0c5-0000-4000-8000-000000000010',
   tenant: 'example.com',
   host: 'mail.example.com',
+  protocols: 'imap,smtp',
+  delegate: 'bob@example.com',
 };
 
 function advised(): readonly string[] {

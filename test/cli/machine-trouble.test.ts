@@ -84,7 +84,7 @@ for (const code of ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EMFILE', 'ENFILE'])
           ? readConfig(homeOf({ HOME: folder.path }, join(folder.path, `new-${code}`)), {})
           : await home();
       // What is written is whole under another name first.
-      failing(t, code, (path) => path.replace(/\.new-\w+$/, '').endsWith(end));
+      failing(t, code, (path) => path.replace(/\.new-[\w.-]+$/, '').endsWith(end));
       const error = await failureOf(() => work(config));
       assert.equal(exitCodeOf(error), 75, `${error.code}: ${error.message}`);
       assert.doesNotMatch(`${error.message} ${error.hint}`, /unexpected|defect|chown/);
