@@ -77,3 +77,41 @@ test('A62: the uploads of a key are bounded in number and octets, kept and arriv
   await clock.advance(86_400_000);
   assert.deepEqual(await store.uploads.held('key_1', clock.now()), { count: 0, octets: 0 });
 });
+
+test('A74: uploads that are opened together and end one after another keep to the bound of their key', async (t) => {
+  const deps = { ...(await bed(t)), room: new UploadRoom({ count: 100, octets: 1_000_000 }) };
+  const gates = Array.from({ length: 20 }, () => Promise.withResolvers<void>());
+  const begun: Promise<void>[] = [];
+  const all = gates.map(({ promise }) => {
+    const opened = Promise.withResolvers<void>();
+    begun.push(opened.promise);
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(1);
+      opened.resolve();
+      await promise;
+      yield Buffer.alloc(149_999);
+    }
+    return takeUpload(deps, facts, body());
+  });
+  await Promise.all(begun);
+  const results: string[] = [];
+  for (const [index, { resolve }] of gates.entries()) {
+    resolve();
+    results.push(
+      await all[index]!.then(
+        () => 'kept',
+        (error: { code: string }) => error.code,
+      ),
+    );
+  }
+  assert.deepEqual([...new Set(results.slice(6))], ['outbox.too-many-uploads']);
+  assert.deepEqual(await deps.store.uploads.held('key_1', deps.clock.now()), { count: 6, octets: 900_000 });
+  // Two processes do not know of each other's, the table does.
+  const others = { ...deps, room: new UploadRoom({ count: 100, octets: 1_200_000 }) };
+  const mine = { ...deps, room: new UploadRoom({ count: 100, octets: 1_200_000 }) };
+  const both = await Promise.allSettled(
+    [mine, others].map((one) => takeUpload(one, facts, pieces(Buffer.alloc(200_000)))),
+  );
+  assert.deepEqual(both.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+  assert.equal((await deps.outbox.tidy()).orphans, 0);
+});

@@ -14,6 +14,8 @@ export interface UploadDeps {
 }
 interface TakeDeps extends UploadDeps {
   readonly room: UploadRoom;
+  /** Asked right before the upload is written down: throws if whoever sends it may not do so any more. */
+  confirm?(): Promise<void>;
 }
 
 const KEEP_MS = 86_400_000;
@@ -43,8 +45,9 @@ export async function takeUpload(
     }
     const { size, chunks, rest } = writer.end();
     await write(rest.number, rest.data);
+    await deps.confirm?.();
     const row = { id, ...named, size, key: sealed, chunks, createdAt: now, expiresAt: now + KEEP_MS };
-    await store.uploads.insert(row);
+    await room.keep(row);
     return row;
   } catch (error) {
     // Until the sweep comes they would take the room of others. Where the database is away, the sweep finds them.

@@ -262,8 +262,11 @@ export interface Upload {
 }
 
 export interface UploadTable {
-  /** Makes the chunks written under this id belong to something. */
-  insert(row: Upload): Promise<void>;
+  /**
+   * Makes the chunks written under this id belong to something; false: with it the principal would have more than `most` of what has
+   * not ended when it was begun, and nothing was done.
+   */
+  insert(row: Upload, most?: { readonly count: number; readonly octets: number }): Promise<boolean>;
   find(id: string): Promise<Upload | undefined>;
   /** How many a principal has that end after `now`, and of how many octets. */
   held(principal: string, now: number): Promise<{ readonly count: number; readonly octets: number }>;

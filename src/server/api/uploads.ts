@@ -50,7 +50,11 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       if (!MEDIA_TYPE.test(type)) throw apiError('api.media-type', `${type.slice(0, 100)} is no media type`);
       const { filename } = c.req.valid('query');
       const facts = { principal, filename, contentType: type, maxOctets: deps.outbox.maxOctets };
-      const row = await takeUpload({ ...deps, room }, facts, streamedBody(c));
+      const row = await takeUpload(
+        { ...deps, room, confirm: async () => void (await c.get('hold').confirm()) },
+        facts,
+        streamedBody(c),
+      );
       return c.json(shown(row), 201);
     },
   );
@@ -69,6 +73,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
       const { id: principal } = c.get('key');
       const { id } = c.req.valid('param');
       const row = await deps.store.uploads.find(id);
+      await c.get('hold').confirm();
       if (row?.principal !== principal || !(await deps.store.uploads.remove(id)))
         throw apiError('api.not-found', `there is no upload ${id} of this key`);
       return c.body(null, 204);

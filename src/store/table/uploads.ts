@@ -1,6 +1,7 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
+import type { Schema } from '../schema.ts';
 import type { UploadTable } from '../types-api.ts';
 
 /** Removed at once by the hourly sweep. */
@@ -9,8 +10,15 @@ const PRUNED_AT_ONCE = 500;
 export function uploadTable(engine: Engine): UploadTable {
   const { read, write } = engine;
   return {
-    insert: (row) =>
+    insert: (row, most) =>
       write(undefined, async (trx) => {
+        if (most) {
+          // In PostgreSQL two that are written at once would not see each other.
+          if (engine.name === 'postgres')
+            await sql`SELECT 1 FROM api_keys WHERE id = ${row.principal} FOR UPDATE`.execute(trx);
+          const { count, octets } = await held(trx, row.principal, row.createdAt);
+          if (count + 1 > most.count || octets + row.size > most.octets) return { result: false, changed: false };
+        }
         // From here on the chunks have an owner, so the sweep for orphans leaves them alone.
         const arriving = await trx.deleteFrom('outbox_arriving').where('body_id', '=', row.id).executeTakeFirst();
         if (arriving.numDeletedRows === 0n)
@@ -29,7 +37,7 @@ export function uploadTable(engine: Engine): UploadTable {
             expires_at: row.expiresAt,
           })
           .execute();
-        return { result: undefined, changed: true };
+        return { result: true, changed: true };
       }),
     find: (id) =>
       read(async (db) => {
@@ -48,16 +56,7 @@ export function uploadTable(engine: Engine): UploadTable {
           }
         );
       }),
-    held: (principal, now) =>
-      read(async (db) => {
-        const { count, octets } = await db
-          .selectFrom('uploads')
-          .select([sql<number>`count(*)`.as('count'), sql<number>`CAST(coalesce(sum(size), 0) AS bigint)`.as('octets')])
-          .where('principal', '=', principal)
-          .where('expires_at', '>', now)
-          .executeTakeFirstOrThrow();
-        return { count, octets };
-      }),
+    held: (principal, now) => read((db) => held(db, principal, now)),
     remove: (id) =>
       write(undefined, async (trx) => {
         const done = await trx.deleteFrom('uploads').where('id', '=', id).executeTakeFirst();
@@ -76,4 +75,18 @@ export function uploadTable(engine: Engine): UploadTable {
         return { result: undefined, changed: ids.length > 0 };
       }),
   };
+}
+
+async function held(
+  db: Kysely<Schema>,
+  principal: string,
+  now: number,
+): Promise<{ readonly count: number; readonly octets: number }> {
+  const { count, octets } = await db
+    .selectFrom('uploads')
+    .select([sql<number>`count(*)`.as('count'), sql<number>`CAST(coalesce(sum(size), 0) AS bigint)`.as('octets')])
+    .where('principal', '=', principal)
+    .where('expires_at', '>', now)
+    .executeTakeFirstOrThrow();
+  return { count, octets };
 }
