@@ -147,6 +147,7 @@ export const removeWebhook = act({
   input: byId,
   what: 'webhook.removed',
   async run(desk: Desk<WebhookDeps>, { id }) {
+    requireReading(desk.actor);
     const found = await find(desk, id);
     if (!(await desk.store.webhooks.remove(id))) throw unknown(id);
     return found;
@@ -200,13 +201,18 @@ export const rotateWebhookSecret = act({
     const now = clock.now();
     const end = now + overlapSeconds * 1000;
     const secret = newWebhookSecret();
+    const key = keyOf(actor);
     const fresh: WebhookSecret = { secret, expiresAt: undefined };
     const old = (await openSecrets(vault, row, now)).map((one) => ({
       ...one,
       expiresAt: Math.min(one.expiresAt ?? end, end),
     }));
     const secrets = await sealSecrets(vault, id, [fresh, ...old].slice(0, MAX_SECRETS));
-    const changed = await store.webhooks.update(id, { secrets });
+    const changed = await store.webhooks.update(id, {
+      // As in updateWebhook: whoever holds the secret answers for it from then on.
+      ...(key === undefined ? {} : { apiKeyId: key }),
+      secrets,
+    });
     if (!changed) throw unknown(id);
     return { ...(await shown(desk, changed)), secret };
   },
@@ -269,6 +275,7 @@ export const replayWebhook = act({
   input: byId.extend({ since: time, state: z.enum(['failed', 'delivered']).default('failed') }),
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, since, state }) {
+    requireReading(desk.actor);
     const { mailboxes } = await find(desk, id);
     const now = desk.clock.now();
     const which = { state, since: Date.parse(since), mailboxes: [mailboxes, mailboxesOf(desk.actor)] };
@@ -284,6 +291,7 @@ export const testWebhook = act({
   input: byId,
   what: 'webhook.tested',
   async run(desk: Desk<WebhookDeps>, { id }) {
+    requireReading(desk.actor);
     await find(desk, id);
     const delivery = testDelivery(id, desk.clock.now());
     await desk.store.webhooks.add(id, delivery);
