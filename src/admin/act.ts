@@ -69,6 +69,8 @@ export async function perform<D extends ActDeps, I extends z.ZodType, O>(
         cause: error,
       });
     });
+    // A right counts when it is used: the key of a request may have ended since the request began.
+    if (actor.type === 'api-key') await actor.confirm?.();
   }
   const output = await act.run({ ...deps, audit, actor, mailboxes }, parsed.data);
   const type = act.audits ?? 'api.changed';

@@ -22,6 +22,8 @@ export type Actor =
       readonly key: Pick<ApiKey, 'id' | 'actions' | 'mailboxes'>;
       readonly requestId: string;
       readonly remoteAddress: string;
+      /** Asked right before something is changed: throws once the key is not good any more. */
+      confirm?(): Promise<void>;
     }
   /** The owner of a mailbox, by a link that was sent to them. */
   | { readonly type: 'person'; readonly address: string; readonly permissions: readonly Permission[] }

@@ -115,8 +115,10 @@ class StoredOutbox implements Outbox {
           return hash;
         },
       );
+      const at = key === undefined ? 0 : await this.#claimTime.now();
       // What was withdrawn while the octets came is not used any more.
       this.checkSender(await this.#mailboxOf(request), envelope.from, request.onlySender);
+      await request.confirm?.();
       const message = messageOf(request, arrival, now);
       const fingerprint = request.fingerprint ?? hash?.digest('hex') ?? '';
       const insertion = await this.#commit.add({
@@ -130,7 +132,7 @@ class StoredOutbox implements Outbox {
                 scope: principal,
                 key,
                 fingerprint,
-                at: await this.#claimTime.now(),
+                at,
                 keepMs: IDEMPOTENCY_MS,
               },
             }),

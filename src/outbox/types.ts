@@ -57,6 +57,8 @@ export interface AcceptRequest {
   readonly localHosts?: readonly string[];
   /** Sender and recipients have just passed {@link Outbox.checkSender} and {@link Outbox.checkRecipient}. */
   readonly checked?: boolean;
+  /** Asked right before the message is written down: throws if whoever hands it over may not do so any more. */
+  confirm?(): Promise<void>;
 }
 
 export interface Accepted {

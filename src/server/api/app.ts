@@ -86,7 +86,7 @@ export function createApi(deps: ApiDeps): Api {
     operations.checkQuery(c, operation);
     const isStreamed = checkBody(c);
     if (c.req.method === 'GET' || c.req.method === 'HEAD') return next();
-    const hold = new KeyHold(deps.signIn, key);
+    const hold = new KeyHold(deps.signIn, key, operation.action);
     const room = rooms.open(key.id);
     try {
       c.set('hold', hold);
@@ -100,6 +100,8 @@ export function createApi(deps: ApiDeps): Api {
       // Where the library looks for it; its types call it text.
       Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
       c.set('room', room);
+      // The body may have taken minutes: what follows is judged by the key as it is now.
+      c.set('key', await hold.confirm());
       await next();
     } finally {
       hold.release();

@@ -1,26 +1,33 @@
-/** A key for as long as a request takes: what is handed over with it counts only if it is good when the last octet has come. */
-import type { ApiSignIn } from '../../access/api-sign-in.ts';
+/** A key for as long as a request takes: what is done with it counts only if the key is good at the moment it is done. */
+import { type ApiSignIn, allows, opens } from '../../access/api-sign-in.ts';
 import { Pieces } from '../../base/pieces.ts';
-import type { ApiKey } from '../../store/types-api.ts';
+import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import { apiError } from './errors.ts';
 
 export class KeyHold {
   readonly #key: ApiKey;
+  readonly #action: ApiAction;
   readonly #signIn: ApiSignIn;
   readonly #watch: { stop(): void };
   readonly #ended: Promise<never>;
+  #hasEnded = false;
 
-  constructor(signIn: ApiSignIn, key: ApiKey) {
+  /** @param action what the request does, and the key has to allow to the end */
+  constructor(signIn: ApiSignIn, key: ApiKey, action: ApiAction) {
     this.#signIn = signIn;
     this.#key = key;
+    this.#action = action;
     const { promise, reject } = Promise.withResolvers<never>();
     this.#ended = promise;
     // Heard of by whoever waits for it; a request that waits for nothing asks once more before it acts.
     promise.catch((error: unknown) => error);
-    this.#watch = signIn.onEnd(key, () => reject(ended()));
+    this.#watch = signIn.onEnd(key, () => {
+      this.#hasEnded = true;
+      reject(ended());
+    });
   }
 
-  /** A body as it arrives; its end comes only while the key is good. @throws api.key, what `source` throws */
+  /** A body as it arrives; its end comes only while the key is good. @throws as {@link confirm}, what `source` throws */
   octets(source: AsyncIterable<Uint8Array>): Pieces {
     const pieces = source[Symbol.asyncIterator]();
     return new Pieces(async () => {
@@ -31,9 +38,27 @@ export class KeyHold {
     });
   }
 
-  /** @throws api.key, store.unavailable */
-  async confirm(): Promise<void> {
-    if ((await this.#signIn.current(this.#key.id)) === undefined) throw ended();
+  /** What is made here, for as long as the key is good: nothing is waited for, so each piece asks. @throws as {@link confirm} */
+  async *made(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, mailbox?: string): AsyncGenerator<Uint8Array> {
+    for await (const piece of source) {
+      if (this.#hasEnded) throw ended();
+      yield piece;
+    }
+    await this.confirm(mailbox);
+  }
+
+  /**
+   * Asked right before something is done with the key; gives it as it is now. @param mailbox one that it has to open still
+   * @throws api.key, api.forbidden, api.not-found, store.unavailable
+   */
+  async confirm(mailbox?: string): Promise<ApiKey> {
+    const key = await this.#signIn.current(this.#key.id);
+    if (key === undefined || this.#hasEnded) throw ended();
+    if (!allows(key, this.#action))
+      throw apiError('api.forbidden', `the key ${key.id} does not allow ${this.#action} any more`);
+    if (mailbox !== undefined && !opens(key, mailbox))
+      throw apiError('api.not-found', `the key ${key.id} does not open ${mailbox} any more`, { detail: { mailbox } });
+    return key;
   }
 
   release(): void {

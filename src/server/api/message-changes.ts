@@ -91,9 +91,13 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
         const { data, ...addressed } = entry;
         return prepare(c, deps, from, { ...common, ...addressed, template: { ...template, data } }, shared);
       };
+      const hold = c.get('hold');
       // Filled in twice, so that of many large ones only a few are held at once.
       const sizes = [];
-      for (const entry of merge) sizes.push((await fill(entry)).octets);
+      for (const entry of merge) {
+        sizes.push((await fill(entry)).octets);
+        await hold.confirm(mailbox.address);
+      }
       const asked = JSON.stringify({ from: sender, template, scheduledAt, expiresAt, lane, common });
       const fingerprint = createHash('sha256').update(`${asked.slice(0, -1)},"entry":`);
       const accept = async (index: number): Promise<Accepted> => {
@@ -106,7 +110,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
           .copy()
           .update(`${JSON.stringify(entry)}}`)
           .digest('hex');
-        return outbox.accept({ ...request, envelope, fingerprint: print }, body());
+        return outbox.accept({ ...request, envelope, fingerprint: print }, hold.made(body()));
       };
       const accepted: Accepted[] = [];
       for (const { first, end, octets } of together(sizes)) {
@@ -132,7 +136,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
       responses: { 200: json(messageSchema, 'as it is now'), ...problems },
     }),
     async (c) => {
-      const { id, envelopeFrom } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
+      const { id, envelopeFrom, mailbox } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
       if (expiresAt !== undefined) requireAhead(Date.parse(expiresAt), deps.clock.now());
       const from = { name: '', address: envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
@@ -147,7 +151,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
         notBefore: scheduledAt === undefined ? undefined : Date.parse(scheduledAt),
         deadline: expiresAt === undefined ? undefined : Date.parse(expiresAt),
         lane,
-        content: ready && { recipients: ready.recipients, body: ready.body() },
+        content: ready && { recipients: ready.recipients, body: c.get('hold').made(ready.body(), mailbox) },
       });
       return c.json(shownMessage(edited), 200);
     },

@@ -38,6 +38,7 @@ export async function requestOf(
     mailbox,
     source: 'http',
     principal,
+    confirm: async () => void (await c.get('hold').confirm(mailbox.address)),
     ...(c.env.peer.address === '' ? {} : { remoteAddress: c.env.peer.address }),
     lane: times.lane,
     ...(notBefore === undefined ? {} : { notBefore }),

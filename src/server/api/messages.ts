@@ -209,7 +209,7 @@ async function sendComposed(
       // Boundaries and dates differ each time; what was asked for does not.
       ...(key === undefined ? {} : { fingerprint: createHash('sha256').update(JSON.stringify(input)).digest('hex') }),
     },
-    body(),
+    c.get('hold').made(body()),
   );
 }
 

@@ -72,7 +72,14 @@ export function streamedBody(c: ApiContext): AsyncIterable<Uint8Array> {
 /** The key of a request, as acts know it. */
 export function actorOf(c: ApiContext): Actor {
   const { address } = c.env.peer;
-  return { type: 'api-key', key: c.get('key'), requestId: c.get('requestId'), remoteAddress: address };
+  const hold = c.get('hold') as KeyHold | undefined;
+  return {
+    type: 'api-key',
+    key: c.get('key'),
+    requestId: c.get('requestId'),
+    remoteAddress: address,
+    ...(hold && { confirm: async () => void (await hold.confirm()) }),
+  };
 }
 
 export type ApiApp = OpenAPIHono<ApiEnv>;
