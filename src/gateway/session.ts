@@ -190,10 +190,10 @@ export class Session {
     const attempt = { user, password: secret, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
     let local: SignInResult;
     try {
-      local =
-        actAs !== undefined && foldCase(actAs) !== foldCase(user)
-          ? { type: 'refused', reason: 'wrong-mailbox' }
-          : await deps.signIn.verify(attempt);
+      local = await deps.signIn.verify(attempt);
+      // Only after the password was looked at: a guess counts as one, whoever it claims to act as.
+      if (local.type === 'accepted' && actAs !== undefined && foldCase(actAs) !== foldCase(user))
+        local = { type: 'refused', reason: 'wrong-mailbox' };
     } catch (error) {
       const failure = asError(error);
       this.#record.warn(failure, shown, 'sign-in could not be checked');

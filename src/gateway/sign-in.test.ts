@@ -115,6 +115,24 @@ for (const protocol of PROTOCOLS) {
       }
     }
 
+    test('A72: a guess under another authorization identity is looked at and counted like any other', async () => {
+      for (const [password, reason] of [
+        ['wrong', 'unknown-password'],
+        [PASSWORD, 'wrong-mailbox'],
+      ] as const) {
+        const client = await ready(protocol, 'implicit');
+        const refused = bench.audit.next('signin.local');
+        const plain = base64(`other@x.test\0${ADDRESS}\0${password}`);
+        const line = {
+          imap: `a AUTHENTICATE PLAIN ${plain}`,
+          pop3: `AUTH PLAIN ${plain}`,
+          smtp: `AUTH PLAIN ${plain}`,
+        };
+        await signIn(client, protocol, way('', line[protocol]));
+        assert.equal((await refused).data?.['reason'], reason);
+      }
+    });
+
     test('a wrong password reaches no provider, and the right one afterwards is welcome', async () => {
       const provider = providers[PROTOCOLS.indexOf(protocol)]!;
       const before = provider.accepted;

@@ -35,6 +35,31 @@ export interface ArrivalOptions {
   readonly localHosts?: HeaderOptions['localHosts'];
 }
 
+/** The octets of one message on their way in: what is not taken in the end would fill the disk until the sweep comes. */
+export class Arriving {
+  readonly #table: Pick<OutboxTable, 'addChunks' | 'dropArriving'>;
+  readonly #ids = new Set<string>();
+
+  constructor(table: Pick<OutboxTable, 'addChunks' | 'dropArriving'>) {
+    this.#table = table;
+  }
+
+  addChunks(...[bodyId, at, chunks]: Parameters<OutboxTable['addChunks']>): Promise<void> {
+    this.#ids.add(bodyId);
+    return this.#table.addChunks(bodyId, at, chunks);
+  }
+
+  /** A message has them. */
+  taken(): void {
+    this.#ids.clear();
+  }
+
+  /** Removes what no message has; where the database is away, the sweep finds it. */
+  async drop(): Promise<void> {
+    for (const bodyId of this.#ids) await this.#table.dropArriving(bodyId).catch(() => undefined);
+  }
+}
+
 /**
  * Reads a message to its end. All chunks but the last are written by then; those of a message that is not taken in the end
  * are removed by {@link Outbox.tidy}. @param seen is called with the header, before anything is written, and may throw; what

@@ -8,7 +8,7 @@ import type { Mailbox, Store } from '../store/types.ts';
 import type { MessageChange, MessageEventType, NewMessageEvent, OutboxMessage } from '../store/types-outbox.ts';
 import type { Vault } from '../vault/types.ts';
 import { checkAddress } from './address.ts';
-import { takeIn } from './arrival.ts';
+import { Arriving, takeIn } from './arrival.ts';
 import { readBody } from './body.ts';
 import { ClaimTime } from './claim-time.ts';
 import { GroupCommit } from './commit.ts';
@@ -81,16 +81,11 @@ class StoredOutbox implements Outbox {
     this.#deps.onArrival?.();
     let hash: Hash | undefined;
     let key: string | undefined;
-    const arriving = new Set<string>();
+    const arriving = new Arriving(store.outbox);
     try {
       const arrival = await takeIn(
         vault,
-        {
-          addChunks: (bodyId, at, chunks) => {
-            arriving.add(bodyId);
-            return store.outbox.addChunks(bodyId, at, chunks);
-          },
-        },
+        arriving,
         {
           mailbox: mailbox.address,
           maxOctets: this.maxOctets,
@@ -138,7 +133,7 @@ class StoredOutbox implements Outbox {
             }),
       });
       if (insertion.type === 'inserted') {
-        arriving.clear();
+        arriving.taken();
         return {
           message: { ...message, seq: insertion.seq, attempts: 0, fence: 1, finishedAt: undefined },
           replayed: false,
@@ -148,8 +143,7 @@ class StoredOutbox implements Outbox {
         throw outboxError('outbox.idempotency-mismatch', 'the Idempotency-Key was used for another message before');
       return { message: await this.#get(insertion.messageId), replayed: true };
     } finally {
-      // What was not taken would fill the disk until the sweep comes; where the database is away, that finds it.
-      for (const bodyId of arriving) await store.outbox.dropArriving(bodyId).catch(() => undefined);
+      await arriving.drop();
       if (key !== undefined) this.#arriving.delete(keyName(principal, key));
     }
   }
@@ -219,19 +213,26 @@ class StoredOutbox implements Outbox {
     if (body || recipients) await this.#rights.open((await this.#get(id)).mailbox);
     if (recipients) await this.#checkRecipients(recipients, (await this.#get(id)).mailbox);
     if (recipients?.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
-    const octets = body && (await this.#rewrite(await this.#get(id), body));
     const data = { by, fields: Object.keys(edit) };
-    return this.#change(id, ['queued', 'held'], 'edited', data, (now, message) => ({
-      ...(notBefore === undefined || message.state.type === 'held'
-        ? {}
-        : { state: { type: 'queued', nextAt: Math.max(now, notBefore) }, notBefore: Math.max(now, notBefore) }),
-      ...(deadline === undefined ? {} : { deadline }),
-      ...(lane === undefined ? {} : { lane }),
-      ...(recipients === undefined
-        ? {}
-        : { recipients: recipients.map((one) => ({ ...pending(one), ...doubtOf(message, one.address) })) }),
-      ...octets,
-    }));
+    const arriving = new Arriving(this.#deps.store.outbox);
+    try {
+      const octets = body && (await this.#rewrite(await this.#get(id), body, arriving));
+      const changed = await this.#change(id, EDITABLE, 'edited', data, (now, message) => ({
+        ...(notBefore === undefined || message.state.type === 'held'
+          ? {}
+          : { state: { type: 'queued', nextAt: Math.max(now, notBefore) }, notBefore: Math.max(now, notBefore) }),
+        ...(deadline === undefined ? {} : { deadline }),
+        ...(lane === undefined ? {} : { lane }),
+        ...(recipients === undefined
+          ? {}
+          : { recipients: recipients.map((one) => ({ ...pending(one), ...doubtOf(message, one.address) })) }),
+        ...octets,
+      }));
+      arriving.taken();
+      return changed;
+    } finally {
+      await arriving.drop();
+    }
   }
 
   async holdMailbox(address: string, by: string, reason: string): Promise<void> {
@@ -286,8 +287,9 @@ class StoredOutbox implements Outbox {
   }
 
   /** Other octets for a waiting message, under a key of their own; judged as if they came now. */
-  async #rewrite(message: OutboxMessage, body: NonNullable<Edit['body']>): Promise<MessageChange> {
-    const { clock, store, vault } = this.#deps;
+  async #rewrite(message: OutboxMessage, body: NonNullable<Edit['body']>, arriving: Arriving): Promise<MessageChange> {
+    const { clock, vault } = this.#deps;
+    if (!EDITABLE.includes(message.state.type)) throw tooLate(message, 'edited');
     const { envelopeFrom: sender, source } = message;
     if (source === 'report' || sender === '')
       throw outboxError('outbox.sender', 'a report has no sender who could write something else instead', {
@@ -299,7 +301,7 @@ class StoredOutbox implements Outbox {
     const now = clock.now();
     const arrival = await takeIn(
       vault,
-      store.outbox,
+      arriving,
       {
         mailbox: message.mailbox,
         maxOctets: this.maxOctets,
@@ -313,7 +315,7 @@ class StoredOutbox implements Outbox {
       body,
     );
     const { bodyId, chunks, eightBit, header, rest, sealed, size } = arrival;
-    await store.outbox.addChunks(bodyId, now, [rest]);
+    await arriving.addChunks(bodyId, now, [rest]);
     return { messageId: header.messageId, body: { bodyId, key: sealed, chunks, size, eightBit } };
   }
 
@@ -356,6 +358,8 @@ class StoredOutbox implements Outbox {
     if (!edited) throw outboxError('outbox.not-found', `there is no mailbox ${address}`);
   }
 }
+
+const EDITABLE: readonly OutboxMessage['state']['type'][] = ['queued', 'held'];
 
 const keyName = (principal: string, key: string): string => `${principal}\n${key}`;
 

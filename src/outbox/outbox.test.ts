@@ -178,6 +178,34 @@ describe('acceptance', () => {
     await small.close();
   });
 
+  test('K43: an edit that is refused leaves no octets, whether it came too late or its octets are wrong', async () => {
+    const small = await openOutboxBed({ clock, maxOctets: 4 * CHUNK_OCTETS });
+    const { message } = await small.outbox.accept(small.request(), [Buffer.from('A: b\r\n\r\nx\r\n')]);
+    const text = (octets: number) => [
+      Buffer.from('A: b\r\n\r\n'),
+      ...Array.from({ length: octets / CHUNK_OCTETS }, () => Buffer.alloc(CHUNK_OCTETS, 'x')),
+    ];
+    await assert.rejects(
+      small.outbox.edit(message.id, 'me', { body: text(6 * CHUNK_OCTETS) }),
+      code('outbox.too-large'),
+    );
+    const edited = await small.outbox.edit(message.id, 'me', { body: text(3 * CHUNK_OCTETS) });
+    await small.outbox.cancel(message.id, 'me');
+    let read = 0;
+    async function* counted(): AsyncGenerator<Uint8Array, void, void> {
+      for (const piece of text(3 * CHUNK_OCTETS)) {
+        read += piece.length;
+        yield await Promise.resolve(piece);
+      }
+    }
+    await assert.rejects(small.outbox.edit(message.id, 'me', { body: counted() }), code('outbox.too-late'));
+    assert.equal(read, 0, 'nothing was taken for a message that is over');
+    assert.equal((await octetsOf(small.outbox.body(edited))).length, edited.size);
+    await clock.advance(7 * 3_600_000);
+    assert.equal((await small.outbox.tidy()).orphans, 0);
+    await small.close();
+  });
+
   test('declared senders may be used, reports have none', async () => {
     const mailbox = await bed.addMailbox('sales@contoso.test', { sendAs: ['Info@contoso.test'] });
     const recipients = [{ address: 'bob@contoso.test' }];

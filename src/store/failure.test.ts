@@ -13,6 +13,7 @@ import { systemClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
 import { storeFailure } from './failure.ts';
 import { openStore } from './open.ts';
+import { isAway } from './outlast.ts';
 import { openPostgres } from './postgres.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-store-'));
@@ -133,4 +134,15 @@ test('K37: what pg says without a code when a server stands still or its connect
   ])
     assert.equal(storeFailure(new Error(text)).code, 'store.unavailable', text);
   assert.equal(storeFailure(new TypeError('x is not a function')).code, 'base.bug');
+});
+
+test('K41: a database that is closed for maintenance, renamed or refuses the user is away, and what is known waits for it', () => {
+  const code = (sqlstate: string): string => storeFailure(Object.assign(new Error('x'), { code: sqlstate })).code;
+  assert.deepEqual(
+    ['55000', '58030', '58P01', '57P03'].map(code),
+    Array.from({ length: 4 }, () => 'store.unavailable'),
+  );
+  for (const sqlstate of ['55000', '58030', '3D000', '28P01', '28000', '42501', '53100'])
+    assert.ok(isAway(storeFailure(Object.assign(new Error('x'), { code: sqlstate }))), sqlstate);
+  assert.ok(!isAway(storeFailure(Object.assign(new Error('x'), { code: '23505' }))));
 });

@@ -164,7 +164,8 @@ function postgresFailure(code: string, cause: Error): PosternError | undefined {
       cause,
     });
   }
-  if (/^(08|53|57|40|55P03|25006)/.test(code)) {
+  // 55000: closed for maintenance (ALLOW_CONNECTIONS false); 58: the server's own disk or files.
+  if (/^(08|53|55000|55P03|57|58|40|25006)/.test(code)) {
     return storeError('store.unavailable', `PostgreSQL is not available: ${scrub(cause.message)}`, { detail, cause });
   }
   if (/^(E[A-Z]{3,}|CERT_|ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) {

@@ -14,15 +14,18 @@ export interface OutlastOptions {
   readonly failed?: (error: PosternError, failures: number) => void;
 }
 
-/** The database does not answer or has no room just now: what could not be written can be later. */
+/**
+ * The database does not answer, has no room or does not let us in just now (closed for maintenance, renamed, a password changed
+ * under a running process): what could not be written can be later.
+ */
 export function isAway(error: unknown): boolean {
   const { code } = asError(error);
-  return code === 'store.unavailable' || code === 'store.full';
+  return code === 'store.unavailable' || code === 'store.full' || code === 'store.misconfigured';
 }
 
 /**
  * Runs `work` until the database takes it, however long that is. The answer to a commit may have been lost: `work` has to bear
- * being done twice. @throws anything but store.unavailable and store.full; those once `signal` is aborted
+ * being done twice. @throws anything but store.unavailable, .full and .misconfigured; those once `signal` is aborted
  */
 export async function outlast<T>(work: () => Promise<T>, { clock, signal, failed }: OutlastOptions): Promise<T> {
   for (let failures = 1; ; failures++) {
