@@ -136,6 +136,7 @@ const TITLES: Readonly<Record<number, string>> = {
   5161: 'IMAP: ENABLE',
   5182: 'IMAP: SEARCHRES',
   5214: 'ISATAP',
+  5246: 'TLS 1.2',
   5256: 'IMAP: SORT and THREAD',
   5267: 'IMAP: contexts',
   5280: 'X.509 certificates and revocation lists',

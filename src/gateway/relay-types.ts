@@ -32,6 +32,11 @@ export interface Tap {
   passed?(): void;
   /** Octets of memory that it holds for the client: what is not whole, what is not answered. */
   readonly held?: number;
+  /**
+   * Something the client sent is kept back for a later moment, or has no answer yet. What will never be whole does not count. While
+   * it is so the server is not told that the client has ended.
+   */
+  readonly owing?: boolean;
   /** True when the server has said that it goes; the rest of what it says does not count. */
   readonly serverEnding: boolean;
   /** The server has gone. `replace`: the client stays, and `Relay.replaceServer` follows, or `cut`. */

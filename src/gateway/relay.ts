@@ -52,8 +52,11 @@ class Relay implements RunningRelay, Speaker, Served {
   #clientPaused = false;
   /** The client does not read what it is told by us, and is not read until it does. */
   #clientDeaf = false;
+  #clientEnded = false;
   readonly #answers = new Answers(this);
   readonly #held: Holding;
+  /** A chunk is looked at. */
+  #passing = false;
   /** The server has gone and nobody has taken its place yet. */
   #alone = false;
   /** Bulk data on its way; idle sessions have none. */
@@ -122,6 +125,7 @@ class Relay implements RunningRelay, Speaker, Served {
   toClient(text: string): void {
     this.#toClient += text.length;
     this.#answers.add(text, this.#client);
+    this.#passEnd();
   }
 
   say(text: string): void {
@@ -148,6 +152,7 @@ class Relay implements RunningRelay, Speaker, Served {
     this.#toServer += bytes.length;
     this.#upward?.flush();
     if (this.#server.writable) this.#server.write(bytes);
+    this.#passEnd();
   }
 
   replaceServer({ socket, rest }: RelaySide, lastWords?: string): void {
@@ -160,7 +165,7 @@ class Relay implements RunningRelay, Speaker, Served {
     this.#wire(socket);
     if (rest.length > 0) this.pass(socket, rest);
     this.begin(socket);
-    if (this.#client.readableEnded && socket.writable) socket.end();
+    this.#passEnd();
   }
 
   dropServer(): void {
@@ -215,13 +220,16 @@ class Relay implements RunningRelay, Speaker, Served {
     if (this.#over) return; // what is still on its way is for nobody
     const fromClient = from === this.#client;
     this.#answers.join();
+    this.#passing = true;
     const bytes =
       this.#tap === undefined ? received : fromClient ? this.#tap.fromClient(received) : this.#tap.fromServer(received);
     this.#answers.leave();
     if (bytes.length > 0) this.#forward(fromClient, bytes, bytes === received ? memory : 'borrowed');
     this.#tap?.passed?.();
+    this.#passing = false;
     this.#reckon();
     if (!fromClient && this.#tap?.serverEnding === true) this.#lose();
+    this.#passEnd();
   }
 
   #forward(fromClient: boolean, bytes: Buffer, memory: Memory): void {
@@ -307,11 +315,24 @@ class Relay implements RunningRelay, Speaker, Served {
   /** One side has said all it had to say: pass that on, and keep the other direction open (half-close). */
   ended(side: Wired): void {
     if (this.#over) return; // both ends are being closed, or the server is another's
-    if (side === this.#server && this.#lose()) return;
-    if (this.#alone) return this.#finish('client-closed');
-    const other = side === this.#client ? this.#server : this.#client;
+    if (side === this.#client) {
+      this.#clientEnded = true;
+      return this.#passEnd();
+    }
+    if (this.#lose()) return;
     this.#flush();
-    if (other.writable) other.end();
+    if (this.#client.writable) this.#client.end();
+  }
+
+  /**
+   * Tells the server that the client has ended, when nothing is owed: over TLS it may take that for the end of both directions, and
+   * drop what it has not answered (RFC 5246 §7.2.1).
+   */
+  #passEnd(): void {
+    if (this.#over || !this.#clientEnded || this.#passing || this.#tap?.owing === true) return;
+    if (this.#alone) return this.#finish('client-closed');
+    this.#flush();
+    if (this.#server.writable) this.#server.end();
   }
 
   closed(side: Wired, error: boolean): void {
@@ -334,8 +355,8 @@ class Relay implements RunningRelay, Speaker, Served {
   /** @returns true when the session goes on without this server */
   #lose(): boolean {
     if (this.#alone) return true;
-    if (this.#over || this.#tap === undefined || !this.#client.writable || this.#client.readableEnded) return false;
-    if (this.#tap.serverGone() === 'end') return false;
+    if (this.#over || this.#tap === undefined || !this.#client.writable) return false;
+    if ((this.#clientEnded && this.#tap.owing !== true) || this.#tap.serverGone() === 'end') return false;
     this.#alone = true;
     this.#dismiss(this.#server);
     return true;

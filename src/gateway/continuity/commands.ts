@@ -96,6 +96,16 @@ export class CommandFilter {
     return this.#mode !== 'literal' && this.#mode !== 'rest';
   }
 
+  /** True when the server has the beginning of a command and waits for its client, whom it may have to ask. */
+  get unfinished(): boolean {
+    return !this.between && !this.#dropping && this.#current?.verb !== 'IDLE';
+  }
+
+  /** True while it is looked at what is to become of a command. */
+  get judging(): boolean {
+    return this.#apart?.judging === true;
+  }
+
   /** Octets that have come and were not passed on. */
   get pending(): number {
     return this.#held.length;
@@ -107,7 +117,7 @@ export class CommandFilter {
   }
 
   get #waits(): boolean {
-    return this.#mode === 'asking' || (this.#stopped && this.between) || this.#apart?.judging === true;
+    return this.#mode === 'asking' || (this.#stopped && this.between) || this.judging;
   }
 
   /** The verb of the command that waits, as far as it has come. */

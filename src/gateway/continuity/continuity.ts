@@ -133,6 +133,10 @@ export class Continuity implements SessionKeeper {
     return this.#tap.held;
   }
 
+  get owing(): boolean {
+    return this.#tap.owing;
+  }
+
   get serverEnding(): boolean {
     return this.#tap.farewell !== undefined;
   }
@@ -240,8 +244,7 @@ export class Continuity implements SessionKeeper {
 
   async #open(): Promise<UpstreamConnection | 'not-renewed'> {
     if (this.#shortLives >= MAX_SHORT_LIVES) throw new Hopeless('the provider ends every session after a moment');
-    const after = this.#goneAt === undefined ? this.#signedIn.expiresAt : undefined;
-    return this.#options.signIn(after, this.#stop.signal);
+    return this.#options.signIn(this.#goneAt === undefined ? this.#signedIn.expiresAt : undefined, this.#stop.signal);
   }
 
   /** What will not get better: the server that is still there is kept to its end, without one the client is sent away. */
@@ -320,12 +323,11 @@ export class Continuity implements SessionKeeper {
   async #replace(successor: Successor, lines: readonly string[], expunging: boolean): Promise<void> {
     const tap = this.#tap;
     const gone = this.#goneAt !== undefined;
-    const { selection } = successor;
     const { socket, rest } = successor.detach();
     this.#goneAt = undefined;
     this.#relay.replaceServer({ socket, rest: Buffer.alloc(0) }, gone ? undefined : `${TAG}0 LOGOUT\r\n`);
     const idling = tap.idling;
-    tap.follow(selection, lines, expunging);
+    tap.follow(successor.selection, lines, expunging);
     this.#relay.heard(rest);
     if (idling) await tap.resumeIdle();
     if (gone) tap.release();

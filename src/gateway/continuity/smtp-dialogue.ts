@@ -7,7 +7,8 @@
 import type { Chunk } from '../../protocol/smtp/command-line.ts';
 import { DueReplies } from './smtp-due.ts';
 import { chunkLine, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
-import type { ChunkUnderWay, RelayedMessage, SmtpRules, Transaction } from './smtp-message.ts';
+import type { ChunkUnderWay, Mode, RelayedMessage, SmtpRules, Transaction } from './smtp-message.ts';
+import { takes } from './smtp-message.ts';
 import { SmtpText } from './smtp-text.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -18,8 +19,6 @@ const NOBODY: readonly RelayedMessage[] = [];
 /** RFC 5321 §4.5.3.1.4 allows 512 octets, and extensions add some; Postfix reads as many. What a server cuts it may run in two. */
 const MAX_LINE = 2048;
 const MAX_REPLY = 16 * 1024;
-/** Recipients whose addresses are kept for the record; more are counted. */
-const MAX_NAMED = 100;
 
 export type { RelayedMessage, SmtpRules } from './smtp-message.ts';
 
@@ -28,11 +27,7 @@ export class SmtpDialogue {
   readonly #due = new DueReplies();
   /** That of the server: its MAIL was accepted, and nothing has ended it. */
   #transaction: Transaction | undefined;
-  /**
-   * `asked`: DATA was said and not answered; `text`: the text of a message passes; `refused`: nobody gets the rest of it;
-   * `held`: a command waits until all before it is answered, `full`: until some of it is.
-   */
-  #mode: 'command' | 'asked' | 'held' | 'full' | 'text' | 'refused' = 'command';
+  #mode: Mode = 'command';
   /** Of the transaction, once some of it has come. */
   #text: SmtpText | undefined;
   /** This server takes chunks (RFC 3030). */
@@ -74,9 +69,14 @@ export class SmtpDialogue {
     return !this.#lost && this.#reply.length === 0;
   }
 
-  /** True once the client has said QUIT. */
+  /** True once the client has said QUIT, when all before it is answered. */
   get leaving(): boolean {
-    return this.#quitting;
+    return this.#quitting && this.#due.length <= 1;
+  }
+
+  /** An answer is due, or something waits for one. */
+  get owing(): boolean {
+    return !this.#lost && (this.#due.length > 0 || this.early);
   }
 
   /** The whole text of a message has gone to the server: it may have been taken. */
@@ -337,9 +337,7 @@ export class SmtpDialogue {
         if (good) this.#begin({ from: due.address!, to: [], recipients: 0 });
         return;
       case 'RCPT':
-        if (!good || !this.#transaction) return;
-        this.#transaction.recipients += 1;
-        if (this.#transaction.to.length < MAX_NAMED) this.#transaction.to.push(due.address!);
+        if (good && this.#transaction) takes(this.#transaction, due.address!);
         return;
       case 'DATA':
         this.#mode = reply.startsWith('3') ? 'text' : 'command';

@@ -34,8 +34,23 @@ export interface ChunkUnderWay extends Chunk {
   passed: boolean;
 }
 
+/**
+ * Of a dialogue. `asked`: DATA was said and not answered; `text`: the text of a message passes; `refused`: nobody gets the rest of it;
+ * `held`: a command waits until all before it is answered, `full`: until some of it is.
+ */
+export type Mode = 'command' | 'asked' | 'held' | 'full' | 'text' | 'refused';
+
+/** Recipients whose addresses are kept for the record; more are counted. */
+const MAX_NAMED = 100;
+
 export interface Transaction {
   readonly from: string;
   readonly to: string[];
   recipients: number;
+}
+
+/** The server takes mail for this address. */
+export function takes(transaction: Transaction, address: string): void {
+  transaction.recipients += 1;
+  if (transaction.to.length < MAX_NAMED) transaction.to.push(address);
 }

@@ -77,6 +77,10 @@ export class SmtpKeeper implements SessionKeeper {
     return this.#dialogue.held + this.#waiting.memory;
   }
 
+  get owing(): boolean {
+    return this.#waiting.length > 0 || this.#dialogue.owing;
+  }
+
   /** What a program sent without waiting for an answer that it depends on is text or commands only now. */
   passed(): void {
     if (this.#dialogue.refusing && !this.#dropped) {

@@ -137,6 +137,13 @@ export abstract class TapState {
     return this.open.count > (this.idling ? 1 : 0);
   }
 
+  /** True when the client has no answer yet to something that it has sent, or that waits. An IDLE that was taken needs none. */
+  get owing(): boolean {
+    if (this.ground === 'blind') return false;
+    const open = this.open.count - (this.idling ? 1 : 0) - (this.commands.unfinished ? 1 : 0);
+    return open > 0 || this.withheld > 0 || this.commands.judging;
+  }
+
   /** True when the server owes an answer, to the client or to us. */
   get awaits(): boolean {
     return this.ground === 'server' && ((this.busy && this.commands.whole) || this.own.pending);
