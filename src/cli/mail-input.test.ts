@@ -76,9 +76,17 @@ test('a header without end is given up on', async () => {
   assert.ok((await readMail(endless(), false)).header.length < 1_000_000);
 });
 
-test('F36: a message without a header is a body, and one that begins with a field or an mbox line is not', async () => {
+test('F36, F46: a message without a header is a body, and one that begins with a field or an mbox line is not', async () => {
   assert.equal(await read('disk full\n', false), '\r\ndisk full\r\n');
   assert.equal((await readMail(cut('disk full: /var', [3]), false)).header.toString(), '\r\n');
+  assert.equal(
+    await read('Warning: disk full\n/dev/sda1 99%\nSubject: y\n', false, [5]),
+    'Warning: disk full\r\n\r\n/dev/sda1 99%\r\nSubject: y\r\n',
+  );
+  assert.equal(
+    (await readMail(cut('Subject: x\n folded\nnot: \nplain text\n', [3]), false)).header.toString(),
+    'Subject: x\r\n folded\r\nnot: \r\n\r\n',
+  );
   for (const line of ['Subject: x', 'Subject : x', 'From root@vm Mon Nov 30 10:00:00 2026', ''])
     assert.equal(await read(`${line}\n\nhi\n`, false, [2]), `${line}\r\n\r\nhi\r\n`);
 });

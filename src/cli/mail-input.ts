@@ -14,29 +14,36 @@ export async function readMail(input: AsyncIterable<Uint8Array>, dotsAreText: bo
   const pieces = octetsOf(withCrlf(input), dotsAreText);
   const reader = new HeaderReader();
   let end: number | undefined;
-  let looked = false;
   while (end === undefined && !reader.endless) {
     const next = await pieces.next();
     if (next.done === true) break;
     end = reader.add(next.value);
-    const line: string | undefined = looked ? '' : firstLine(reader.octets);
-    looked ||= line !== undefined;
-    // `echo text | sendmail bob`: no header at all, as every sendmail takes it.
-    if (line !== undefined && line !== '' && !BEGINS_HEADER.test(line))
-      return { header: NO_HEADER, octets: from(Buffer.concat([NO_HEADER, reader.octets]), pieces) };
   }
   const begin = reader.octets;
+  const fields = fieldsEnd(begin.subarray(0, end ?? begin.length));
+  // `echo text | sendmail bob`, or lines that only look like a field: the header ends where its fields do, as every sendmail takes it.
+  if (fields !== undefined) {
+    const header = Buffer.concat([begin.subarray(0, fields), EMPTY_LINE]);
+    return { header, octets: from(Buffer.concat([header, begin.subarray(fields)]), pieces) };
+  }
   return { header: begin.subarray(0, end ?? begin.length), octets: from(begin, pieces) };
 }
 
-const NO_HEADER = Buffer.from('\r\n');
-/** A field's name and colon (RFC 5322 §2.2), or the line with which a message in an mbox file begins. */
-const BEGINS_HEADER = /^(?:[\x21-\x39\x3b-\x7e]{1,998}[\t ]{0,998}:|>?From )/;
+const EMPTY_LINE = Buffer.from('\r\n');
+/** A field's name and colon (RFC 5322 §2.2), what continues one, or the line with which a message in an mbox file begins. */
+const OF_HEADER = /^(?:[\x21-\x39\x3b-\x7e]{1,998}[\t ]{0,998}:|[\t ]|>?From )/;
 
-/** Undefined while it has no end. */
-function firstLine(octets: Buffer): string | undefined {
-  const end = octets.indexOf('\r\n');
-  return end === -1 ? undefined : octets.toString('latin1', 0, end);
+/** Where a line stands that is of no field; undefined where there is none before the empty line. */
+function fieldsEnd(octets: Buffer): number | undefined {
+  for (let at = 0; at < octets.length;) {
+    const end = octets.indexOf('\r\n', at);
+    if (end === at) return undefined;
+    const line = octets.toString('latin1', at, Math.min(end === -1 ? octets.length : end, at + 2000));
+    if (!OF_HEADER.test(line) || (at === 0 && /^[\t ]/.test(line))) return at;
+    if (end === -1) return undefined;
+    at = end + 2;
+  }
+  return undefined;
 }
 
 async function* from(begin: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {

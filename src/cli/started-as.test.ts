@@ -28,6 +28,24 @@ test('F3: the command knows what it was started as, and the flags of sendmail in
   assert.deepEqual(run('sendmail', '-bm', '-q', 'a@x.test'), ['sendmail', '-bm', 'a@x.test']);
 });
 
+test('F47: flags of sendmail without meaning here are taken, and none of them prints the help', () => {
+  for (const flags of [
+    '-h 5',
+    '-h5',
+    '-X /tmp/log',
+    '-C /etc/mail/x.cf',
+    '-d0',
+    '-d0.1',
+    '-Am',
+    '-Ac',
+    '-p ESMTP',
+    '-e m',
+    '-em',
+  ])
+    assert.deepEqual(run('sendmail', ...flags.split(' '), 'bob@x.test'), ['sendmail', 'bob@x.test'], flags);
+  assert.deepEqual(run('postern', 'sendmail', '-h'), ['sendmail', '-h']);
+});
+
 test('help of a command two words deep is its own help', () => {
   assert.deepEqual(run('postern', 'help', 'mailbox', 'add'), ['mailbox', 'add', '--help']);
   assert.deepEqual(run('postern', 'help', 'mailbox'), ['help', 'mailbox']);

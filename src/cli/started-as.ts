@@ -46,6 +46,8 @@ function classicFlags(args: readonly string[]): {
     if (WITH_VALUE.has(word) && at + 1 < args.length) kept.push(word, args[++at]!);
     else if (word === '-V' && at + 1 < args.length) kept.push('--envelope-id', args[++at]!);
     else if (/^-V./.test(word)) kept.push('--envelope-id', word.slice(2));
+    else if (IGNORED.test(word)) continue;
+    else if (IGNORED_WITH_VALUE.get(word)?.test(args[at + 1] ?? '') === true) at++;
     else if (word === '-I' || word === '-bi') mode = 'i';
     else if (word === '-bp') mode = 'p';
     else if (word.startsWith('-q')) runsQueue = true;
@@ -54,6 +56,15 @@ function classicFlags(args: readonly string[]): {
   return { kept, mode, runsQueue };
 }
 
+/** Hop count, log and configuration file, debugging, submission mode, protocol, error mode: of no meaning here. */
+const IGNORED = /^-(?:h\d+|X.+|C.+|d[\d.,-]*|A[cm]|p[A-Za-z].*|e[mpqwe])$/;
+const IGNORED_WITH_VALUE: ReadonlyMap<string, RegExp> = new Map([
+  ['-h', /^\d+$/],
+  ['-X', /./],
+  ['-C', /./],
+  ['-p', /^[A-Za-z]/],
+  ['-e', /^[mpqwe]$/],
+]);
 /** Whose value, a word of its own, is nobody’s flag. */
 const WITH_VALUE = new Set(
   '-f -r -F -N -R -B -O -L --sender --full-name --mailbox --notify --return --envelope-id --home'.split(' '),

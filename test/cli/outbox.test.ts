@@ -131,8 +131,10 @@ test('what is wrong is said, with exit code 64', async () => {
     assert.equal(done.code, 64, `${args.join(' ')}: ${done.stderr}`);
     assert.match(done.stderr, said);
   }
-  const broken = await run(['sendmail', '-f', ALICE, 'd@x.test'], 'Subject: a\nno field here\n\nx\n');
-  assert.match(broken.stderr, /line 2 of the message is no header field/);
+  assert.match(
+    await text(await sendmail(['-f', ALICE, 'd@x.test'], 'Subject: a\nno field here\n\nx\n')),
+    /\r\n\r\nno field here\r\n\r\nx\r\n$/,
+  );
   const forged = await run(['sendmail', '-f', ALICE, 'd@x.test'], 'From: ceo@contoso.test\n\nx\n');
   assert.match(forged.stderr, /line 1: From names ceo@contoso\.test/);
   assert.equal((await run(['sendmail', '-f', '<>', '--mailbox', ALICE, 'd@x.test'], LETTER)).code === 0, false);
