@@ -11,6 +11,7 @@ import { openSecrets } from '../../outbox/webhook/signature.ts';
 import { migrations } from '../../store/migrations.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
+import { APP_PASSWORD_LENGTH } from './hashed.ts';
 import { redactor } from './redact.ts';
 import { tar } from './tar.ts';
 
@@ -36,7 +37,7 @@ export interface Bundle {
   /** A tar archive, compressed. */
   readonly archive: Buffer;
   readonly files: readonly { readonly name: string; readonly octets: number }[];
-  /** What could not be looked into, in plain words; its content is left out. */
+  /** What could not be looked into, in plain words; its content is left out or masked. */
   readonly problems: readonly string[];
 }
 
@@ -49,33 +50,42 @@ export async function makeBundle(deps: BundleDeps | PosternError, request: Bundl
   const inside = isError(deps)
     ? {
         secrets: [],
-        isHashed: () => false,
+        isHashed: undefined,
         people: [],
         texts: {},
         problems: [`the installation does not open: ${deps.code}: ${deps.message}`],
       }
     : await lookInside(deps, request.auditRecords);
   const names = request.hideAddresses ? pseudonyms(inside.people) : new Map<string, string>();
-  const redact = redactor([...inside.secrets, ...request.secrets], names, inside.isHashed);
-  const texts: Readonly<Record<string, string>> = {
-    ...request.texts,
-    ...inside.texts,
-    ...(inside.problems.length === 0 ? {} : { 'problems.txt': `${inside.problems.join('\n')}\n` }),
-  };
-  const entries = Object.entries({ 'README.txt': readme(Object.keys(texts), request.hideAddresses), ...texts }).map(
-    ([name, text]) => ({ name: `postern-support/${name}`, content: Buffer.from(redact(text)) }),
-  );
+  const problems = [...inside.problems];
+  let reading = '';
+  const redact = redactor([...inside.secrets, ...request.secrets], names, inside.isHashed, () => {
+    problems.push(
+      `${reading} has more words that could be app passwords or API keys than are looked up; from there on every such word was` +
+        ' masked, secret or not. Make the bundle again with a shorter log: postern support-bundle --log FILE',
+    );
+  });
+  const redacted: Record<string, string> = {};
+  for (const [name, text] of Object.entries({ ...request.texts, ...inside.texts })) {
+    reading = name;
+    redacted[name] = redact(text);
+  }
+  if (problems.length > 0) redacted['problems.txt'] = redact(`${problems.join('\n')}\n`);
+  const entries = Object.entries({
+    'README.txt': redact(readme(Object.keys(redacted), request.hideAddresses)),
+    ...redacted,
+  }).map(([name, text]) => ({ name: `postern-support/${name}`, content: Buffer.from(text) }));
   return {
     archive: gzipSync(tar(entries, Math.floor(request.now / 1000))),
     files: entries.map(({ name, content }) => ({ name, octets: content.length })),
-    problems: inside.problems,
+    problems,
   };
 }
 
 interface Inside {
   readonly secrets: readonly Secret[];
-  /** Whether it is an app password, or an API key without its prefix. */
-  isHashed(word: string): boolean;
+  /** Whether it is an app password, or an API key without its prefix; undefined where there are none. */
+  readonly isHashed: ((word: string) => boolean) | undefined;
   readonly people: readonly string[];
   readonly texts: Readonly<Record<string, string>>;
   readonly problems: readonly string[];
@@ -90,10 +100,15 @@ async function lookInside(deps: BundleDeps, auditRecords: number): Promise<Insid
   const rows = [...(await store.appPasswords.list()), ...(await store.apiKeys.list())];
   const hashes = new Set(rows.map(({ hash }) => hash));
   return {
-    isHashed: (word) =>
-      hashes.size > 0 &&
-      (hashes.has(createHmac('sha256', passwords).update(word).digest('hex')) ||
-        hashes.has(createHmac('sha256', keys).update(`${API_KEY_PREFIX}${word}`).digest('hex'))),
+    isHashed:
+      hashes.size === 0
+        ? undefined
+        : (word) =>
+            hashes.has(
+              word.length === APP_PASSWORD_LENGTH
+                ? createHmac('sha256', passwords).update(word).digest('hex')
+                : createHmac('sha256', keys).update(`${API_KEY_PREFIX}${word}`).digest('hex'),
+            ),
     ...(await knownSecrets(deps)),
     people: [...new Set([...mailboxes, ...identities])],
     texts: {
@@ -165,10 +180,12 @@ function readme(names: readonly string[], hidden: boolean): string {
     'secrets, database and relay passwords, key and passphrase), whatever the case, with or without dashes and broken over lines;',
     'for each app password and API key, by the hash that is kept of it, also joined to other characters; and for everything that has the shape',
     'of one: app passwords, API keys, consent links, sign-ins. The same within base64 (also of UTF-16) and hexadecimal, in lines,',
-    'groups and memory dumps (hexdump -C, xxd), lists of numbers and typed arrays, and with characters written as escapes, all of',
-    'them or some: percent, \\u, \\x, octal, HTML entities, quoted-printable; one of these within another up to twice. Not found is',
-    'what is compressed, encrypted, reversed, encoded in another way, or with other text between its characters (markup), and of an',
-    'app password or API key a part alone. No mail is in it.',
+    'groups and memory dumps (hexdump, hexdump -C, xxd, od -x, od -b), lists of numbers (decimal, hexadecimal, octal) and typed',
+    'arrays, and with characters written as escapes, all of them or some: percent, %u, \\u, \\U, \\x, octal, U+, HTML entities by',
+    'number, quoted-printable; one of these within another, two deep. Not found is what is compressed, encrypted, reversed, encoded in',
+    'another way (UTF-7, full-width letters, base32), or with other text between its characters (markup), a part alone of an app',
+    'password or API key, and values shorter than six letters and digits. Where a text has more that could be an app password or',
+    'API key than is looked up, the rest of that is masked unsearched and problems.txt says so. No mail is in it.',
     hidden
       ? 'Mailbox names were replaced by numbers; domains were kept.'
       : 'Mailbox addresses are in it; --hide-addresses replaces them.',

@@ -23,14 +23,11 @@ function base64(word: string): Buffer {
 
 /** @param pattern its first group is hexadecimal, its second decimal */
 function numbers(run: string, pattern: RegExp): readonly Buffer[] {
-  const codes = [...run.matchAll(pattern)]
-    .slice(0, MAX_CODES)
-    .map(([, hex, decimal]) => (hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)) & 0xffff);
-  return [Buffer.from(String.fromCharCode(...codes))];
+  const letters = Array.from(run.matchAll(pattern), ([, hex, decimal]) =>
+    String.fromCharCode((hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)) & 0xffff),
+  );
+  return [Buffer.from(letters.join(''))];
 }
-
-/** Characters written one by one; a longer run is read in its beginning. */
-const MAX_CODES = 20_000;
 
 export const ENCODINGS: readonly Encoding[] = [
   // In lines, with line ends as they are or as text, or in two parts: first, since a part may look whole.
@@ -48,7 +45,7 @@ export const ENCODINGS: readonly Encoding[] = [
   { pattern: /(?:%[0-9a-f]{2}){8,}/gi, decode: (run) => [Buffer.from(run.replaceAll('%', ''), 'hex')] },
   { pattern: /(?:\\x[0-9a-f]{2}){8,}/gi, decode: (run) => [Buffer.from(run.replace(/\\x/gi, ''), 'hex')] },
   { pattern: /(?:\\u[0-9a-f]{4}){8,}/gi, decode: (run) => numbers(run, /\\u([0-9a-f]{4})/gi) },
-  { pattern: /(?:&#(?:x[0-9a-f]{1,6}|\d{1,7});){8,}/gi, decode: (run) => numbers(run, /&#(?:x([0-9a-f]+)|(\d+));/gi) },
+  { pattern: /(?:&#(?:x[0-9a-f]+|\d+);){8,}/gi, decode: (run) => numbers(run, /&#(?:x([0-9a-f]+)|(\d+));/gi) },
   { pattern: /(?:\d{1,3},[ \n]{0,9}){15,}\d{1,3}/g, decode: (run) => numbers(run, /x([0-9a-f]+)|(\d+)/g) },
 ];
 

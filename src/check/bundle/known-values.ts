@@ -3,6 +3,8 @@
  * alone, in lower case: so base64 and base64url, wrapped lines, dashes, escapes and capitals make no difference.
  */
 
+import { withoutEscapes } from './separators.ts';
+
 export interface Span {
   readonly from: number;
   readonly to: number;
@@ -50,9 +52,13 @@ export function valueFinder(values: Iterable<string>): (text: string) => readonl
     }
   }
   return (text) => {
-    const folded = fold(text);
     const spans: Span[] = [];
-    for (const [size, places] of bySize) look(text, folded, size, places, spans);
+    const words = withoutEscapes(text);
+    // Also as it stands: what looks like an escape may belong to a value.
+    for (const read of words === text ? [text] : [text, words]) {
+      const folded = fold(read);
+      for (const [size, places] of bySize) look(read, folded, size, places, spans);
+    }
     for (const form of asWritten)
       for (let at = text.indexOf(form); at >= 0; at = text.indexOf(form, at + form.length))
         spans.push({ from: at, to: at + form.length });

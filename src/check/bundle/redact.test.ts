@@ -192,6 +192,108 @@ describe('redaction', () => {
     for (const text of harmless) assert.equal(clean(text), text);
   });
 
+  test('A71: an escape inside JSON text separates like what it stands for, for keys, client secrets and app passwords', () => {
+    const master = 'S-ezsm8Hb6-6Ocg7RhkavKf24QUtg92V7ps2c4mxvkQ';
+    const client = 'Qx7~kLm.P9vW2rT4yZ8bN3cH6dJ1fGs5';
+    const password = '3b39agg80t7p7aq4djtgyssd5t';
+    const clean = redactor(
+      [new Secret(master), new Secret(client)],
+      new Map(),
+      (word) => word === password || word === client.toLowerCase(),
+    );
+    for (const value of [master, client, password])
+      for (const between of ['\n', '\n  ', '\r\n\t', '\t', '\b', '\f', '\u0000', '\u001b[32m', '\u00a0', '\u2028'])
+        for (const length of [1, 7, 15]) {
+          const broken = value.match(new RegExp(`.{1,${length}}`, 'g'))!.join(between);
+          // JSON in JSON, and a sign beyond ASCII as many programs write it.
+          const json = JSON.stringify({ msg: broken }).replace(
+            /[^\x20-\x7e]/g,
+            (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+          );
+          for (const text of [json, JSON.stringify({ line: json }), broken.replaceAll(between, '%0D%0A')])
+            assert.match(clean(text), /^(?:\{"(?:msg|line)":"[^a-z]*(?:msg[^a-z]*)?)?\[secret\][^a-z]*$/, text);
+        }
+    const harmless = '{"msg":"C:\\\\new\\\\table\\n\\tand\\r\\nmore"}';
+    assert.equal(clean(harmless), harmless);
+  });
+
+  test('A75: what a flood leaves unsearched is masked, and told', () => {
+    const password = '3b39agg80t7p7aq4djtgyssd5t';
+    let seed = 'flood';
+    let flood = '';
+    while (flood.length < 60_000) {
+      seed = createHash('sha256').update(seed).digest('hex');
+      flood += `${seed.replaceAll('a', 'g')}\n`;
+    }
+    let told = 0;
+    const clean = redactor(
+      [],
+      new Map(),
+      (word) => word === password,
+      () => (told += 1),
+      20_000,
+    );
+    const word = Buffer.from(`x ${password} y`).toString('base64');
+    const joined = `line before\npass${password}word ${password.replace(/.{5}/g, '$&-')} (${word}) useful\n`;
+    const said = clean(`${joined}${flood}${joined}${flood}`);
+    assert.equal(told, 1);
+    assert.ok(!said.includes(password) && !said.includes(password.slice(0, 20)) && !said.includes(word));
+    assert.ok(!said.includes(password.slice(6)), 'no part of one');
+    assert.equal(said.split('useful').length, 3, 'ordinary words stay');
+    clean(joined);
+    assert.equal(told, 1, 'each text is counted by itself');
+  });
+
+  test('A76: encodings within one another, in every order, and every way to write a number', () => {
+    const password = '3b39agg80t7p7aq4djtgyssd5t';
+    const client = 'Qx7~kLm.P9vW2rT4yZ8bN3cH6dJ1fGs5';
+    const clean = redactor([new Secret(client)], new Map(), (word) => word === password);
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const each =
+      (write: (code: number, hex: string) => string, between = '') =>
+      (text: string) =>
+        Array.from(Buffer.from(text), (code) => write(code, code.toString(16).padStart(2, '0'))).join(between);
+    const some = (text: string): string =>
+      text.replace(/[aegA-G1-4]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+    const hex = each((_, digits) => digits);
+    const dump = (text: string): string => {
+      const words = hex(`${text}${'\n'.repeat(text.length % 2)}`).replace(/(..)(..)/g, '$2$1 ');
+      return words.replace(/.{1,40}/g, '0000000 $&\n');
+    };
+    const ways: Readonly<Record<string, (text: string) => string>> = {
+      'percent, partly': some,
+      'quoted-printable': each((_, digits) => `=${digits.toUpperCase()}`),
+      base64,
+      'base64 in lines of 8': (text) => base64(text).replace(/.{8}/g, '$&\n'),
+      'base64 in lines of 20 in JSON': (text) => base64(text).replace(/.{20}/g, '$&\\n'),
+      'base64 in lines in an address': (text) => base64(text).replace(/.{20}/g, '$&%0A'),
+      'entities with zeros': each((code) => `&#0000000${code};`),
+      'hexadecimal entities with zeros': each((_, digits) => `&#x0000000${digits};`),
+      'long escapes': each((_, digits) => `\\U000000${digits}`),
+      '%u': each((_, digits) => `%u00${digits}`),
+      'U+': each((_, digits) => `U+00${digits}`, ' '),
+      octal: each((code) => code.toString(8).padStart(3, '0'), ' '),
+      'octal as in C': each((code) => `0${code.toString(8)}`, ', '),
+      'od -b': (text) =>
+        each((code) => code.toString(8).padStart(3, '0'), ' ')(text).replace(/.{1,64}/g, '0000000 $&\n'),
+      hexdump: dump,
+      'hexadecimal in lines of 15': (text) => hex(text).replace(/.{15}/g, '$&\n'),
+      'hexadecimal in lines of 7 in JSON': (text) => hex(text).replace(/.{7}/g, '$&\\n'),
+    };
+    // What breaks the lines of these is an encoding of its own.
+    const twoDeep = /in JSON|in an address/;
+    const left: string[] = [];
+    for (const value of [password, client])
+      for (const [outer, around] of Object.entries(ways))
+        for (const [inner, write] of Object.entries({ nothing: (text: string) => text, ...ways })) {
+          if (inner !== 'nothing' && (twoDeep.test(outer) || twoDeep.test(inner))) continue;
+          // A line of a dump begins with its offset.
+          const text = `log:\n${around(`u:${write(value)}`)} end`;
+          if (!clean(text).includes('[secret]')) left.push(`${outer} of ${inner}: ${text}`);
+        }
+    assert.deepEqual(left, []);
+  });
+
   test('A58: a long text of any kind takes time by its length', () => {
     const clean = redactor([new Secret('GOCSPX-a8Zk3pQr_Tn5Lm2xY7vW9bC0')], new Map(), () => false);
     for (const unit of [

@@ -7,27 +7,44 @@ import { masked, merged, type Span, valueFinder } from './known-values.ts';
 import { ENCODINGS, withoutZeros } from './encodings.ts';
 import { hashedFinder } from './hashed.ts';
 import { pseudonymizer } from './people.ts';
-import { numberStreams, pieceStreams, type Stream, unescaped } from './streams.ts';
+import { withoutEscapes } from './separators.ts';
+import { escapeStreams, numberStreams, pieceStreams, type Stream } from './streams.ts';
 
 /**
  * @param names what replaces addresses; empty keeps them
  * @param isHashed tells an app password, or an API key without its prefix, of which the installation keeps a keyed hash only
+ * @param unsearched told once for a text that has more of what could be one than is looked up: the rest of that is masked
+ * @param mostTries words of a text that are looked up
  */
 export function redactor(
   secrets: readonly Secret[],
   names: ReadonlyMap<string, string> = new Map(),
-  isHashed: (word: string) => boolean = () => false,
+  isHashed?: (word: string) => boolean,
+  unsearched: () => void = () => {},
+  mostTries = MAX_TRIES,
 ): (text: string) => string {
   const find = valueFinder(secrets.map((secret) => secret.reveal()));
-  const findHashed = hashedFinder(isHashed);
-  // Chance makes words of what is no text, but none that are whole.
-  const findWhole = hashedFinder(isHashed, 0);
-  const rename = pseudonymizer(names);
-  const plain = (given: string): string => {
-    const text = masked(given, find(given), MASK);
-    const escaped = text.replace(ESCAPE, (escape) => '\0'.repeat(escape.length));
-    return shapes(masked(text, findHashed(escaped), MASK));
+  /** The same words come in every reading of a text. */
+  const looked = new Map<string, boolean>();
+  let isTold = false;
+  const isOne = (word: string): boolean | undefined => {
+    if (!isHashed) return false;
+    const before = looked.get(word);
+    if (before !== undefined) return before;
+    if (looked.size < mostTries) {
+      const found = isHashed(word);
+      looked.set(word, found);
+      return found;
+    }
+    if (!isTold) unsearched();
+    isTold = true;
+    return undefined;
   };
+  const findHashed = hashedFinder(isOne);
+  // Chance makes words of what is no text, but none that are whole.
+  const findWhole = hashedFinder(isOne, 0);
+  const rename = pseudonymizer(names);
+  const plain = (text: string): readonly Span[] => merged([...find(text), ...findHashed(text)]);
   const holdsSecret = (octets: Buffer, depth: number): boolean => {
     const inside = octets.toString('latin1');
     if (!READABLE.test(inside)) return false;
@@ -35,45 +52,48 @@ export function redactor(
     return [inside, ...(wide === undefined ? [] : [wide])].some(
       (text) =>
         isPlainSignIn(text) ||
-        plain(text) !== text ||
+        plain(text).length > 0 ||
+        shapes(text) !== text ||
         rename(text) !== text ||
-        withoutEncoded(text, depth + 1) !== text,
+        within(text, depth + 1).length > 0,
     );
   };
-  // What is encoded is looked into before its neighbours are masked, and masked whole.
-  const withoutEncoded = (given: string, depth: number): string => {
-    if (depth >= DEEPEST) return given;
-    let text = given;
-    for (const { pattern, decode } of ENCODINGS)
-      text = text.replace(pattern, (run) => (decode(run).some((octets) => holdsSecret(octets, depth)) ? MASK : run));
-    return text;
-  };
-  /** By what it stands for, octet by octet, where that is written in other ways than whole words. */
-  const withoutStreams = (text: string): string => {
+  /** What is encoded, masked whole, and what is written octet by octet; each looked into in the same way. */
+  const within = (text: string, depth: number): readonly Span[] => {
+    if (depth >= DEEPEST) return [];
     const spans: Span[] = [];
-    const look = ({ from, to }: Omit<Stream, 'text'>, found: readonly Span[]): void => {
-      for (const span of found) if (span.to > span.from) spans.push({ from: from[span.from]!, to: to[span.to - 1]! });
+    for (const { pattern, decode } of ENCODINGS)
+      for (const { 0: run, index } of text.matchAll(pattern))
+        if (decode(run).some((octets) => holdsSecret(octets, depth)))
+          spans.push({ from: index, to: index + run.length });
+    const look = (stream: Stream, hashed: typeof findHashed): void => {
+      if (!READABLE.test(stream.text)) return;
+      for (const span of [...find(stream.text), ...hashed(stream.text), ...within(stream.text, depth + 1)])
+        if (span.to > span.from) spans.push({ from: stream.from[span.from]!, to: stream.to[span.to - 1]! });
     };
-    const once = unescaped(text);
-    if (once) look(once, [...find(once.text), ...findHashed(once.text)]);
-    const twice = once && unescaped(once.text);
-    if (once && twice)
-      look({ from: twice.from.map((at) => once.from[at]!), to: twice.to.map((at) => once.to[at - 1]!) }, [
-        ...find(twice.text),
-        ...findHashed(twice.text),
-      ]);
-    for (const stream of numberStreams(text)) look(stream, [...find(stream.text), ...findWhole(stream.text)]);
-    for (const stream of pieceStreams(text)) look(stream, findWhole(stream.text));
-    return masked(text, merged(spans), MASK);
+    // One at a time: each is as large as the text.
+    for (const stream of escapeStreams(text)) look(stream, findHashed);
+    for (const stream of numberStreams(text)) look(stream, findWhole);
+    for (const stream of pieceStreams(text)) look(stream, findWhole);
+    return merged(spans);
   };
-  return (text) => rename(plain(withoutStreams(withoutEncoded(text, 0))));
+  return (text) => {
+    looked.clear();
+    isTold = false;
+    return rename(shapes(masked(text, merged([...plain(text), ...within(text, 0)]), MASK)));
+  };
 }
 
+/**
+ * App passwords and API keys are looked up by a keyed hash, some microseconds each. Of a text that has more of what could be one
+ * than this, the rest is masked unsearched. A log of two megabytes full of ids has some 700,000.
+ */
+const MAX_TRIES = 1_000_000;
 const MASK = '[secret]';
 /** Encoded twice, as base64 of a JSON text with base64 in it, is common; more is not. */
 const DEEPEST = 2;
 /** No secret is shorter; what decodes to nothing readable is a hash, an id or compressed. */
-const READABLE = /[\x20-\x7e]{6}|(?:[\x20-\x7e]\0){6}/;
+const READABLE = /[\x20-\x7e]{6}|(?:[\x20-\x7e]\0{1,3}){6}/;
 
 /** RFC 4616 §2: identity NUL user NUL password. */
 function isPlainSignIn(text: string): boolean {
@@ -96,11 +116,8 @@ function shapes(text: string): string {
 
 /** 26 characters of our base 32 by themselves, in any case, together or in groups; ids have a prefix, hashes are longer. */
 const APP_PASSWORD = /(?<![a-z0-9_])[0-9a-hjkmnp-tv-z](?:[- ]?[0-9a-hjkmnp-tv-z]){25}(?![a-z0-9_])/gi;
-/** Escapes of JSON, addresses and terminals end in letters and digits, which would hide where a word begins. */
-const ESCAPE = /\\u[0-9a-f]{4}|\\[nrtbf]|%[0-9a-f]{2}|\x1b\[[0-9;]{0,12}m/gi;
-
 function withoutAppPasswords(text: string): string {
-  const words = text.replace(ESCAPE, (escape) => '\0'.repeat(escape.length));
+  const words = withoutEscapes(text);
   const spans = [...words.matchAll(APP_PASSWORD)]
     .filter(([found]) => looksLikeAppPassword(found))
     .map(({ 0: found, index }) => ({ from: index, to: index + found.length }));

@@ -11,11 +11,39 @@ export interface Stream {
   readonly to: readonly number[];
 }
 
-const ESCAPED =
-  /%(?:25){0,3}([0-9a-f]{2})|\\(?:u\{([0-9a-f]{1,6})\}|[ux](?:00)?([0-9a-f]{2})|([0-3][0-7]{2}))|&#x([0-9a-f]{1,6});?|&#(\d{1,7});?|=([0-9A-F]{2})/gi;
+const PERCENT = '%(?:25){0,3}(?:[uU]00)?(H{2})';
+const ESCAPED = escapes([
+  PERCENT,
+  // Before the shorter ones; only its capital tells it from four digits with others behind them.
+  '\\\\U0{4}(?:00)?(H{2})',
+  '\\\\(?:[uU]\\{0*(H{1,6})\\}|[uUxX](?:00)?(H{2}))',
+  '[uU]\\+0{0,6}(H{2})(?!H)(?: (?=[uU]\\+))?',
+  '&#[xX]0*(H{1,6});?',
+  '=(H{2})',
+  // Octal and decimal.
+  '\\\\([0-3][0-7]{2})',
+  '&#0*(\\d{1,7});?',
+  // What breaks a line or a word stands for nothing that could belong to a secret.
+  '\\\\[abefnrtv]',
+]);
+const PERCENT_ALONE = escapes([PERCENT]);
 
-/** With every escape as the character it stands for, also where only some are written so; undefined where there is none. */
-export function unescaped(text: string): Stream | undefined {
+function escapes(kinds: readonly string[]): RegExp {
+  return new RegExp(kinds.join('|').replaceAll('H', '[0-9a-fA-F]'), 'g');
+}
+
+const BASES = [16, 16, 16, 16, 16, 16, 16, 8, 10];
+const LINE_END = 10;
+
+/** With every escape as the character it stands for, also where only some are written so; and of addresses those alone. */
+export function escapeStreams(text: string): readonly Stream[] {
+  const percent = unescaped(text, PERCENT_ALONE);
+  const all = unescaped(text, ESCAPED);
+  // An escape may be written in escapes of addresses itself: &#5%31;
+  return [all, percent?.text === all?.text ? undefined : percent].filter((one) => one !== undefined);
+}
+
+function unescaped(text: string, pattern: RegExp): Stream | undefined {
   const pieces: string[] = [];
   const from: number[] = [];
   const to: number[] = [];
@@ -27,10 +55,10 @@ export function unescaped(text: string): Stream | undefined {
       to.push(at + 1);
     }
   };
-  for (const { 0: whole, index, ...groups } of text.matchAll(ESCAPED)) {
-    const code = [16, 16, 16, 8, 16, 10, 16].map((base, n) => Number.parseInt(groups[n + 1] ?? '', base));
+  for (const { 0: whole, index, ...groups } of text.matchAll(pattern)) {
+    const code = BASES.map((base, n) => Number.parseInt(groups[n + 1] ?? '', base));
     copy(index);
-    pieces.push(String.fromCharCode((code.find((one) => !Number.isNaN(one)) ?? 0) & 0xffff));
+    pieces.push(String.fromCharCode((code.find((one) => !Number.isNaN(one)) ?? LINE_END) & 0xffff));
     from.push(index);
     to.push(index + whole.length);
     at = index + whole.length;
@@ -48,14 +76,22 @@ const HEX = /^(?:0x)?[0-9a-f]+$/i;
 /** `00000010  34 77 …  |4w…|` of hexdump -C, `00000010: 3477 …  4w…` of xxd. */
 const DUMP = /^[ \t>]{0,40}[0-9a-f]{4,16}:?[ \t]{1,4}(?=[0-9a-f]{2,8}(?:[ \t]|$))/i;
 const DIGITS_IN_LINE = 32;
+/** Something may be joined to the last. */
+const NUMBERS = /\d+|[a-z]+/gi;
 
 /** Octets in hexadecimal and in decimal. Of a dump the whole lines are taken, since they show the characters as well. */
-export function numberStreams(text: string): readonly Stream[] {
+export function* numberStreams(text: string): Iterable<Stream> {
   const { bare, lines } = withoutDumpColumns(text);
-  const dumped = bare === text ? [] : runs(bare, octetsOfHex);
-  const lined = dumped.map((run) => ({ ...run, from: run.from.map(lines.start), to: run.to.map(lines.end) }));
-  const decimal = runs(text, (word) => (/^\d{1,3}$/.test(word) && Number(word) < 256 ? [Number(word)] : undefined));
-  return [...lined, ...runs(text, octetsOfHex), ...decimal];
+  const readings = function* (from: string): Iterable<Stream> {
+    yield* runs(from, octetsOfHex);
+    yield* runs(from, octetsOfWords);
+    yield* digitRuns(from);
+  };
+  if (bare !== text)
+    for (const run of readings(bare)) yield { ...run, from: run.from.map(lines.start), to: run.to.map(lines.end) };
+  yield* readings(text);
+  yield* runs(text, (word) => (/^\d{1,3}$/.test(word) && Number(word) < 256 ? [Number(word)] : undefined), NUMBERS);
+  yield* runs(text, octetsOfOctal, NUMBERS);
 }
 
 function octetsOfHex(word: string): Iterable<number> | undefined {
@@ -63,7 +99,49 @@ function octetsOfHex(word: string): Iterable<number> | undefined {
   return HEX.test(word) && digits.length % 2 === 0 ? Buffer.from(digits, 'hex') : undefined;
 }
 
-function runs(text: string, octetsOf: (word: string) => Iterable<number> | undefined): Stream[] {
+/** Words of 16 or 32 bits as most machines keep them, the last octet first (`hexdump`, `od -x`, `xxd -e`). */
+function octetsOfWords(word: string): Iterable<number> | undefined {
+  return HEX.test(word) && (word.length === 4 || word.length === 8) ? Buffer.from(word, 'hex').reverse() : undefined;
+}
+
+/** `od -b`, with the offset that begins its lines. */
+function octetsOfOctal(word: string): Iterable<number> | undefined {
+  if (/^[0-7]{7,11}$/.test(word)) return [];
+  return /^0?[0-3]?[0-7]{2}$/.test(word) ? [Number.parseInt(word, 8)] : undefined;
+}
+
+/** Hexadecimal that was broken anywhere: digit after digit, from each of the two places in a pair. */
+function digitRuns(text: string): Stream[] {
+  const found: Stream[] = [];
+  let places: number[] = [];
+  let count = 0;
+  let last = 0;
+  const end = (): void => {
+    if (count > 1 && places.length >= 2 * LEAST)
+      for (const skip of [0, 1]) {
+        const digits = places.slice(skip, skip + 2 * Math.floor((places.length - skip) / 2));
+        const octets = Buffer.from(digits.map((at) => text[at]).join(''), 'hex');
+        found.push({
+          text: octets.toString('latin1'),
+          from: digits.filter((_, n) => n % 2 === 0),
+          to: digits.filter((_, n) => n % 2 === 1).map((at) => at + 1),
+        });
+      }
+    places = [];
+    count = 0;
+  };
+  for (const { 0: word, index } of text.matchAll(/[0-9a-f]+|[g-z]+/gi)) {
+    if (!HEX.test(word) || index - last > MAX_BETWEEN) end();
+    last = index + word.length;
+    if (!HEX.test(word)) continue;
+    for (let at = index; at < last; at++) places.push(at);
+    count += 1;
+  }
+  end();
+  return found;
+}
+
+function runs(text: string, octetsOf: (word: string) => Iterable<number> | undefined, words = /[0-9a-z]+/gi): Stream[] {
   const found: Stream[] = [];
   let run = { codes: [] as number[], from: [] as number[], to: [] as number[] };
   let last = 0;
@@ -72,7 +150,7 @@ function runs(text: string, octetsOf: (word: string) => Iterable<number> | undef
       found.push({ text: Buffer.from(run.codes).toString('latin1'), from: run.from, to: run.to });
     run = { codes: [], from: [], to: [] };
   };
-  for (const { 0: word, index } of text.matchAll(/[0-9a-z]+/gi)) {
+  for (const { 0: word, index } of text.matchAll(words)) {
     const after = index + word.length;
     // The index of a typed array in JSON.
     if (text[index - 1] === '"' && text[after] === '"' && text[after + 1] === ':' && /^\d+$/.test(word)) continue;
@@ -127,24 +205,21 @@ const PIECE = /[A-Za-z0-9+/_-]+/g;
 const BETWEEN = /^(?:[=\s>]|\\[rn]){1,40}$/;
 
 /** What base64 in short pieces stands for, read from each of the four places in a group. */
-export function pieceStreams(text: string): readonly Stream[] {
-  const found: Stream[] = [];
+export function* pieceStreams(text: string): Iterable<Stream> {
   let places: number[] = [];
   let count = 0;
   let last = 0;
-  const end = (): void => {
-    if (count > 1) for (const skip of [0, 1, 2, 3]) found.push(decoded(text, places.slice(skip)));
-    places = [];
-    count = 0;
-  };
   for (const { 0: piece, index } of text.matchAll(PIECE)) {
-    if (index - last > 40 || !BETWEEN.test(text.slice(last, index))) end();
+    if (index - last > 40 || !BETWEEN.test(text.slice(last, index))) {
+      if (count > 1) for (const skip of [0, 1, 2, 3]) yield decoded(text, places.slice(skip));
+      places = [];
+      count = 0;
+    }
     for (let at = index; at < index + piece.length; at++) places.push(at);
     count += 1;
     last = index + piece.length;
   }
-  end();
-  return found;
+  if (count > 1) for (const skip of [0, 1, 2, 3]) yield decoded(text, places.slice(skip));
 }
 
 function decoded(text: string, places: readonly number[]): Stream {
