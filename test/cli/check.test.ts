@@ -1,7 +1,7 @@
 /** `postern check`, `explain`, `update-data` and `support-bundle`, run as a person runs them against the sandbox. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -298,6 +298,27 @@ describe('support-bundle', () => {
       assert.ok(names.includes(name), name);
     assert.match(text.toString(), /alice@contoso\.test/);
     assert.equal((await run(['support-bundle', '--output', file])).code, 64, 'never written over');
+  });
+
+  test('A71, A75: secrets broken inside JSON text, behind a flood of words like app passwords', async () => {
+    const known = await secrets();
+    known.delete('client secret');
+    const broken = [...known.values()].flatMap((value) =>
+      ['\n  ', '\t'].map((between) => JSON.stringify({ msg: value.replace(/.{7}/g, `$&${between}`) })),
+    );
+    const flood = Array.from({ length: 1_000 }, () => randomBytes(400).toString('hex').replaceAll('a', 'g'));
+    const log = join(scratch.path, 'flood.txt');
+    writeFileSync(log, [...broken, ...flood, ...known.values(), ...broken, 'useful'].join('\n'));
+    const flooded = join(scratch.path, 'flooded.tar.gz');
+    const done = await run(['support-bundle', '--output', flooded, '--log', log]);
+    assert.equal(done.code, 0, done.stderr);
+    const read = (name: string): string =>
+      execFileSync('tar', ['-xzOf', flooded, `postern-support/${name}`], { maxBuffer: 64 << 20 }).toString();
+    const text = read('log-1.txt');
+    const letters = text.replace(/\\[nt]|[^A-Za-z0-9]/g, '');
+    for (const [name, value] of known) assert.ok(!letters.includes(value.replace(/[^A-Za-z0-9]/g, '')), name);
+    assert.match(text, /useful$/m);
+    assert.match(read('problems.txt'), /^log-1\.txt has more words .* masked, secret or not\./m);
   });
 
   test('names can be hidden, and an installation that does not open gives one too', async () => {
