@@ -128,3 +128,12 @@ test('cut anywhere and broken anyhow it does not throw', () => {
     { numRuns: 300 },
   );
 });
+
+test('A79: a report is about a bounded number of messages, whatever it names', () => {
+  const part = (n: number): string => `--b\nContent-Type: text/rfc822-headers\n\nMessage-ID: <m${n}@contoso.test>\n`;
+  const originals = Array.from({ length: 1000 }, (_, n) => part(n)).join('\n');
+  const report = `Content-Type: multipart/report; boundary=b\nMessage-ID: <r@x.test>\n\n--b\nContent-Type: message/delivery-status\n
+Reporting-MTA: dns; x.test\n\nFinal-Recipient: rfc822; bob@x.test\nAction: failed\nStatus: 5.1.1\n\n${originals}\n--b--\n`;
+  const { about } = readReturned(crlf(report))!;
+  assert.deepEqual([about.length, about[0]], [50, '<m0@contoso.test>']);
+});

@@ -29,6 +29,8 @@ export interface Returned {
 const ACTIONS = ['failed', 'delayed', 'delivered', 'relayed', 'expanded'] as const;
 const MAX_RECIPIENTS = 1000;
 const MAX_TEXT = 1000;
+/** Each is looked for in the outbox, and a forged report may name any number. */
+const MAX_ABOUT = 50;
 
 /** Undefined for a message that is neither. @param raw may be cut off after the fields */
 export function readReturned(raw: Buffer): Returned | undefined {
@@ -82,7 +84,7 @@ function aboutOf(message: Part): readonly string[] {
     ...find(message, 'rfc822-headers').map((part) => blocksOf(part)[0]?.get('message-id')),
   ];
   const ids = [...originals, fieldOf(message, 'in-reply-to'), fieldOf(message, 'references')].flatMap(idsIn);
-  return [...new Set(ids)];
+  return [...new Set(ids)].slice(0, MAX_ABOUT);
 }
 
 function idsIn(value: string | undefined): readonly string[] {

@@ -1,4 +1,5 @@
 /** Looks for reports and complaints in the inboxes of mailboxes that send, and ties them to the messages they are about. */
+import { foldCase } from '../../base/case.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
@@ -9,7 +10,6 @@ import { select } from '../../protocol/imap/verb/select.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import type { NewMessageEvent, OutboxMessage } from '../../store/types-outbox.ts';
-import { sameAddress } from '../address.ts';
 import { inLedger } from '../../store/ledger.ts';
 import type { DeliveryMarks } from './proof.ts';
 import { readReturned, type Returned, type ReturnedRecipient } from './returned.ts';
@@ -155,7 +155,8 @@ async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, 
   if (returned.reportId !== undefined && known.some(({ data }) => data['report'] === returned.reportId)) return;
   const at = clock.now();
   const facts = { report: returned.reportId, reporter: returned.reporter, proven };
-  const ours = returned.recipients.filter(({ address }) => wasSentTo(message, address));
+  const sentTo = addressesSentTo(message);
+  const ours = returned.recipients.filter(({ address }) => sentTo.has(foldCase(address)));
   const events: NewMessageEvent[] = [];
   if (returned.type === 'complaint')
     events.push({ at, type: 'complained', data: { ...facts, feedback: returned.feedback, recipients: ours } });
@@ -168,8 +169,9 @@ async function tie({ clock, log, marks, store }: ReturnsDeps, mailbox: Mailbox, 
   const concerned = (returned.type === 'complaint' && returned.feedback !== 'not-spam' ? ours : failed).filter((one) =>
     isFinal(returned, one),
   );
+  const domain = onlyDomain(message);
   for (const one of concerned) {
-    if (proven && isTheirs(message, one.address)) await suppress(store, mailbox, one, returned, at);
+    if (proven && domainOf(one.address) === domain) await suppress(store, mailbox, one, returned, at);
     else
       log.info(
         { id: message.id, mailbox: mailbox.address, recipient: one.address },
@@ -218,7 +220,8 @@ async function messageAbout(
   { address: mailbox }: Mailbox,
   { about, envelopeId, recipients }: Returned,
 ): Promise<Tied | undefined> {
-  const concerns = (message: OutboxMessage): boolean => recipients.some(({ address }) => wasSentTo(message, address));
+  const named = new Set(recipients.map(({ address }) => foldCase(address)));
+  const concerns = (message: OutboxMessage): boolean => !addressesSentTo(message).isDisjointFrom(named);
   const ours = envelopeId === undefined ? undefined : marks.messageOfEnvelope(envelopeId);
   if (ours !== undefined) {
     const message = await store.outbox.find(ours);
@@ -236,14 +239,17 @@ async function messageAbout(
  * The envelope id of a message is known to the servers of all its recipients: those of one domain say nothing about addresses of
  * another.
  */
-function isTheirs({ recipients }: OutboxMessage, address: string): boolean {
-  const domain = domainOf(address);
-  return recipients.every((one) => domainOf(one.address) === domain);
+function onlyDomain({ recipients }: OutboxMessage): string | undefined {
+  const [domain, ...others] = new Set(recipients.map(({ address }) => domainOf(address)));
+  return others.length === 0 ? domain : undefined;
 }
 
 const domainOf = (address: string): string => address.slice(address.lastIndexOf('@') + 1).toLowerCase();
 
-/** Handed on for this recipient, not just accepted for it: what was never sent does not come back. */
-function wasSentTo({ recipients }: OutboxMessage, address: string): boolean {
-  return recipients.some((one) => one.state === 'delivered' && sameAddress(one.address, address));
+/**
+ * Those it was handed on for, not just accepted for: what was never sent does not come back. In one letter case and looked up as a
+ * set, since anybody can send a report that names a thousand recipients of a message to as many.
+ */
+function addressesSentTo({ recipients }: OutboxMessage): ReadonlySet<string> {
+  return new Set(recipients.flatMap(({ state, address }) => (state === 'delivered' ? [foldCase(address)] : [])));
 }
