@@ -1,9 +1,10 @@
 /** `postern check ADDRESS`: everything between a mail program's sign-in and the provider's mailbox, in the order in which it is needed. */
 import { shellWord } from '../base/shell.ts';
-import { asError, isError } from '../base/error.ts';
+import { asError, isError, type Kind, PosternError } from '../base/error.ts';
 import { catalogue } from '../oauth/catalogue/catalogue.ts';
-import type { Facts } from '../oauth/catalogue/diagnose.ts';
+import { diagnose, type Facts } from '../oauth/catalogue/diagnose.ts';
 import { applicationFacts } from '../oauth/catalogue/facts.ts';
+import type { Blame } from '../oauth/catalogue/schema.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { GraphAccesses } from '../oauth/graph-access.ts';
 import { grantHealth, type RiskCause } from '../oauth/health.ts';
@@ -12,7 +13,7 @@ import { readGrant } from '../oauth/renewal.ts';
 import type { AccessToken } from '../oauth/types.ts';
 import { heldOf, heldText, releaseCommand } from '../outbox/held.ts';
 import { isCatchAll, rowOf } from '../store/table/mailboxes.ts';
-import { type Application, type Grant, type Mailbox } from '../store/types.ts';
+import type { Application, Grant, Mailbox, RenewalFailure } from '../store/types.ts';
 import { type Protocol } from '../store/protocols.ts';
 import { describeChanges, describeLimits, type Usage } from './advice.ts';
 import { checkAuthority } from './authority.ts';
@@ -62,11 +63,12 @@ export async function* checkMailbox(
   if (consent.outcome === 'failed') {
     yield steps.skipped('token', 'token', 'not asked for: there is no consent');
   } else {
-    yield await steps.run('token', 'token', async () => {
+    const asked = await steps.run('token', 'token', async () => {
       const obtained = await obtainToken(deps, mailbox, true, options);
       token = obtained.token;
       return obtained.found;
     });
+    yield asked;
     const refused = [...(deps.tokens.refusedCredentials?.(application.id) ?? [])];
     if (refused.length > 0)
       yield await steps.run('credential.refused', 'refused credential', () =>
@@ -78,7 +80,7 @@ export async function* checkMailbox(
       yield await steps.run('graph', 'Microsoft Graph', () =>
         checkGraph(new GraphAccesses(deps.renewal), grant, mailbox),
       );
-    yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox));
+    yield await steps.run('health', 'what is to come', () => describeHealth(deps, parts, mailbox, asked));
   }
   const everyAddress = isCatchAll(mailbox.address);
   if (everyAddress)
@@ -169,41 +171,85 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
   return { application, grant, profile: resolveProvider(application), facts };
 }
 
-/** What will stop the mail unless somebody acts. The credential has a step of its own. */
+/**
+ * What will stop the mail unless somebody acts. The credential has a step of its own, and so has what the provider answers now:
+ * a failure that was stored is no second cause beside it.
+ */
 async function describeHealth(
   { store, clock }: CheckDeps,
-  { grant, application, profile }: Parts,
+  { grant, application, profile, facts: about }: Parts,
   mailbox: Mailbox,
+  asked: Finding,
 ): Promise<Found> {
   // As it is now: the token may have been renewed a moment ago.
   const now = (await store.grants.find(grant.id)) ?? grant;
   const { inactivityMs } = profile;
-  const health = grantHealth({ grant: now, application, inactivityMs, mailbox: rowOf(mailbox) }, clock.now());
+  const refused = asked.outcome === 'failed';
+  const { failing, ...record } = now.renewal ?? {};
+  const judged = refused && 'renewedAt' in record ? { ...now, renewal: record } : now;
+  const health = grantHealth({ grant: judged, application, inactivityMs, mailbox: rowOf(mailbox) }, clock.now());
   const facts = { health: health.type };
-  if (health.type === 'healthy') return { says: 'nothing known that will end the consent', facts };
-  if (health.type !== 'at-risk' || health.cause.startsWith('credential-'))
-    return { says: `as told above: ${health.type}`, facts };
+  if (health.type === 'healthy' && !refused) return { says: 'nothing known that will end the consent', facts };
+  if (
+    health.type !== 'at-risk' ||
+    health.cause.startsWith('credential-') ||
+    (refused && health.cause === 'not-renewed')
+  )
+    return refused && failing && failing.reason !== asked.says
+      ? {
+          says: `as told above; renewal has failed since ${minuteOf(failing.since)}, before with: ${failing.reason}`,
+          facts,
+        }
+      : { says: refused ? 'as told above: no token' : `as told above: ${health.type}`, facts };
   const at = health.at === undefined ? null : new Date(health.at).toISOString();
+  const { blame, passesWhen, remedy } =
+    failing && health.cause === 'renewal-failing'
+      ? { ...diagnose(failureOf(failing), about), remedy: [{ do: failing.hint }] }
+      : {
+          blame: WHO_ACTS[health.cause],
+          passesWhen: undefined,
+          remedy: [
+            { do: refused && health.cause === 'inactive' ? 'remove what is told of the token above' : health.remedy },
+          ],
+        };
   return {
     says: at === null ? health.reason : `${health.reason}; ${endText(health.cause, at)}`,
     facts: { ...facts, cause: health.cause, at },
     warning: {
       id: `health.${health.cause}`,
       cause: health.reason,
-      blame: health.passing ? 'provider' : 'user',
-      ...(health.passing ? { passesWhen: 'the next renewal succeeds' } : {}),
-      remedy: [{ do: health.remedy }],
+      blame,
+      ...(passesWhen === undefined ? {} : { passesWhen }),
+      remedy,
     },
   };
 }
 
+/** As it was thrown, as far as it was stored. */
+function failureOf({ code, kind, reason, hint, providerCode }: RenewalFailure): PosternError {
+  const detail = providerCode === undefined ? {} : { reason: providerCode };
+  // Stored by us from an error's own kind.
+  return new PosternError(code, { kind: kind as Kind, hint }, reason, { detail });
+}
+
+const WHO_ACTS: Readonly<Record<RiskCause, Blame>> = {
+  'renewal-failing': 'operator',
+  'credential-expiring': 'operator',
+  'credential-expired': 'operator',
+  'consent-ending': 'user',
+  inactive: 'operator',
+  'not-renewed': 'operator',
+};
+
 /** A token that cannot be renewed may be refused before its end: only what ends of itself has a date. */
 function endText(cause: RiskCause, at: string): string {
-  const moment = at.slice(0, 16).replace('T', ' ');
+  const moment = minuteOf(Date.parse(at));
   return cause === 'renewal-failing'
     ? `the current token ends at ${moment}, and may be refused before`
     : `mail stops at ${moment}`;
 }
+
+const minuteOf = (at: number): string => new Date(at).toISOString().slice(0, 16).replace('T', ' ');
 
 function describeGrant(grant: Grant, { name, provider }: Application): string {
   return `${grant.identity} by ${grant.flow}, application ${name} (${provider})`;

@@ -3,6 +3,10 @@ import { asError, isError } from '../base/error.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
+import { rowOf } from '../store/table/mailboxes.ts';
+import { withRemedy } from './catalogue/diagnose.ts';
+import { applicationFacts } from './catalogue/facts.ts';
+import type { Client } from './engines.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import type { RenewalDeps } from './renewal-deps.ts';
 import { afterDoubt, afterFailure } from './renewal-record.ts';
@@ -16,16 +20,19 @@ export interface Asked {
   readonly before: Grant;
   readonly now: Grant;
   readonly purpose: RenewalPurpose;
+  /** Whom the provider refused; undefined when it was not asked. */
+  readonly client?: Pick<Client, 'application'>;
 }
 
 /** What needs a person is written down; what passes leaves the grant as it was. A refused diagnosis makes a renewal due at once. */
 export async function settleFailure(
   lease: Lease,
   deps: Pick<RenewalDeps, 'clock' | 'emit' | 'log' | 'store'>,
-  { before, now: grant, purpose }: Asked,
+  { before, now: grant, purpose, client }: Asked,
   old: GrantTokens | undefined,
-  error: PosternError,
+  thrown: PosternError,
 ): Promise<void> {
+  const error = client ? await withNames(deps, grant, client, thrown) : thrown;
   if (purpose === 'diagnosis') return putBack(lease, deps, before, grant, error);
   const now = deps.clock.now();
   const since = before.state.type === 'needs-consent' ? before.state.since : now;
@@ -60,6 +67,26 @@ export async function settleFailure(
       reason: error.message,
     });
   }
+}
+
+/** Those who read it later see whom the next step is about. What is not the provider's word has a hint of its own. */
+async function withNames(
+  { store }: Pick<RenewalDeps, 'store'>,
+  grant: Grant,
+  { application }: Pick<Client, 'application'>,
+  error: PosternError,
+): Promise<PosternError> {
+  if (providerCode(error) === undefined) return error;
+  const mailboxes = await store.mailboxes.byGrant(grant.id).catch(() => []);
+  const [mailbox] = mailboxes;
+  if (!mailbox) return withRemedy(error, applicationFacts(application, grant.identity));
+  const { access, address, protocols } = mailbox;
+  return withRemedy(error, {
+    ...applicationFacts(application, address),
+    row: rowOf(mailbox),
+    access,
+    protocols: protocols.join(','),
+  });
 }
 
 /** A look changes no state: what is not merely away is asked for again at once by a renewal, which decides for everybody. */

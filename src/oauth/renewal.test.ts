@@ -40,6 +40,7 @@ async function bench(t: TestContext) {
       asked.push({ refreshToken: refreshToken.reveal(), answer: () => resolve(answerOf(n)) });
     });
   const client = {
+    application: { name: 'work', clientId: 'c', tenant: undefined, settings: {} },
     delegated: { refresh },
     profile: { authorizationServer: 'https://login.test', inactivityMs: undefined, audiences: [] },
   } as unknown as Client;

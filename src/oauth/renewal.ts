@@ -174,7 +174,7 @@ async function request(
   } catch (thrown) {
     const error = asLostAnswer(asDenial(asError(thrown), grant), grant);
     passage.failed(error);
-    await settleFailure(lease, deps, { before: grant, now: marked, purpose }, old, error);
+    await settleFailure(lease, deps, { before: grant, now: marked, purpose, client }, old, error);
     await report(deps, grant, startedAt, error);
     throw error;
   }

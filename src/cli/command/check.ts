@@ -35,7 +35,7 @@ export function check(): Command {
     .option('--timeout <seconds>', 'for one connection (default: 45)', between(1, 600))
     .addHelpText(
       'after',
-      '\nNothing is changed and nothing is sent. Of several mailboxes a summary is printed, and what is wrong. Four mailboxes are looked at at a time. A token is asked for again, because only that shows whether the consent holds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check\n  $ postern check --details\n  $ postern check --json\n',
+      '\nNo setting is changed and nothing is sent. Of several mailboxes a summary is printed, and what is wrong. Four mailboxes are looked at at a time. A token is asked for again, because only that shows whether the consent holds. If that is refused, mailbox list says at risk until a renewal, which is due at once, or a later check succeeds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check\n  $ postern check --details\n  $ postern check --json\n',
     )
     .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
       const context = new Context(command);

@@ -1,0 +1,88 @@
+/** What `postern check` says of a refused renewal: each cause once, with whoever has to act and real names, and nothing of before. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { Secret } from '../../src/base/secret.ts';
+import { createHome, type Home } from '../bed/installation.ts';
+import { ALICE } from '../bed/mail-site.ts';
+import { type FaultId, type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
+import type { CheckReport } from '../../src/check/types.ts';
+
+const ANY = Array.from({ length: 128 }, (_, code) => code);
+let sandbox: Sandbox;
+let home: Home;
+
+before(async () => {
+  sandbox = await startSandbox();
+  const { caPem: ca, mail } = sandbox;
+  const at = (name: 'imap' | 'pop3' | 'smtp') => ({ ...mail[name], ca });
+  const { id: clientId, secret } = sandbox.clients.confidential;
+  const application = {
+    provider: 'microsoft' as const,
+    clientId,
+    credential: { type: 'secret', secret: new Secret(secret) },
+    settings: { authority: sandbox.authority, ca, imap: at('imap'), pop3: at('pop3'), smtp: at('smtp') },
+  };
+  home = await createHome({
+    application,
+    authority: { approve: (url: string) => sandbox.approve(url, ALICE) },
+  });
+});
+afterEach(() => sandbox.faults.clear());
+after(async () => {
+  home?.remove();
+  await sandbox?.close();
+});
+
+const check = async (): Promise<string> => (await home.cli(['check', ALICE], { accept: ANY })).stdout.toString();
+const owners = (text: string): readonly string[] => text.match(/^ {2}who .*$/gm) ?? [];
+
+const REFUSALS: readonly (readonly [fault: FaultId, who: string])[] = [
+  ['secret-wrong', 'whoever runs Postern'],
+  ['application-missing', 'whoever runs Postern'],
+  ['tenant-missing', 'whoever runs Postern'],
+  ['account-disabled', 'an administrator at the provider'],
+  ['conditional-access-blocked', 'an administrator at the provider'],
+  ['password-expired', 'the owner of the mailbox'],
+  ['mfa-required', 'the owner of the mailbox'],
+  ['refresh-token-revoked', 'the owner of the mailbox'],
+  ['authority-garbled', 'whoever runs Postern'],
+];
+
+describe('P61: one cause, one block, whoever has to act, real names', () => {
+  for (const [fault, who] of REFUSALS)
+    test(fault, async () => {
+      sandbox.faults.set(fault);
+      for (const text of [await check(), await check()]) {
+        assert.deepEqual(
+          owners(text).map((line) => line.slice(10)),
+          [who],
+          text,
+        );
+        assert.doesNotMatch(text, /\b(?:ADDRESS|NAME|CLIENT-ID|TENANT)\b/);
+      }
+      const shown = (await home.cli(['mailbox', 'show', ALICE])).stdout.toString();
+      assert.match(shown, /at risk/);
+      assert.doesNotMatch(shown, /\b(?:ADDRESS|NAME|CLIENT-ID|TENANT)\b/);
+    });
+});
+
+test('P62: what failed before is no cause of what fails now', async () => {
+  sandbox.faults.set('tenant-missing', { times: 1 });
+  assert.match(await check(), /AADSTS90002/);
+  sandbox.faults.clear();
+  sandbox.faults.set('authority-throttled', { times: 1 });
+  const text = await check();
+  assert.deepEqual(owners(text).length, 1, text);
+  assert.match(text, / {2}ok +what is to come +as told above; renewal has failed since \d{4}-.*AADSTS90002/);
+  assert.doesNotMatch(text.slice(text.indexOf('\n\n')), /AADSTS90002/);
+});
+
+test('P63: mailbox list shows what a check was refused, until one succeeds', async () => {
+  sandbox.faults.set('secret-wrong', { times: 1 });
+  await check();
+  const listed = async (): Promise<string> => (await home.cli(['mailbox', 'list'])).stdout.toString();
+  assert.match(await listed(), /at risk/);
+  const report = JSON.parse((await home.cli(['check', ALICE, '--json'])).stdout.toString()) as CheckReport;
+  assert.equal(report.outcome, 'ok');
+  assert.match(await listed(), /healthy/);
+});
