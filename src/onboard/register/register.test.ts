@@ -217,6 +217,14 @@ for (const flow of FLOWS) {
   });
 }
 
+test('P64: what fails in the commands does not end the shell they are pasted into', async () => {
+  const one = plan({ flow: 'client-secret', protocols: ['imap'] });
+  // Read as lines that are typed, by a shell in which nothing but `false` answers to az.
+  const typed = ['az() { false; }', ...azScript(one), 'echo "status $?, still here, options $-"'];
+  const { stdout } = await runProgram('bash', [], { env: az.env, cwd: home, input: `${typed.join('\n')}\n` });
+  assert.match(stdout.toString(), /status 1, still here, options [^eu]*\n$/);
+});
+
 const applied: Registered[] = [];
 const options = (change: Partial<ApplyOptions> = {}): ApplyOptions => {
   applied.length = 0;

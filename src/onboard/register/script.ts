@@ -19,6 +19,8 @@ export function azScript(plan: Plan, options: ScriptOptions = {}): readonly stri
   return [
     '#!/usr/bin/env bash',
     `# Registers "${commentWord(plan.name)}" in ${plan.cloud.name}.`,
+    // In a shell of its own, so that a failure does not end the terminal that this is pasted into.
+    '(',
     'set -euo pipefail',
     ...(plan.cloud.az === 'AzureCloud' ? [] : [run(['cloud', 'set', '--name', plan.cloud.az])]),
     `${run(az.showAccount)} --output none || ${run(['login', '--allow-no-subscriptions', ...(plan.tenant === undefined ? [] : ['--tenant', plan.tenant])])}`,
@@ -31,6 +33,7 @@ export function azScript(plan: Plan, options: ScriptOptions = {}): readonly stri
     ...(plan.credential.type === 'managed-identity'
       ? []
       : ['', 'echo "client id: $APP_ID   enterprise application: $SP_ID"']),
+    ')',
   ];
 }
 
