@@ -194,7 +194,53 @@ test('S5: relayed mail is from the mailbox, in its header: the provider never se
   chunks.heard();
   await chunks.say('BDAT 10 LAST\r\nx.test\r\n\r\n');
   assert.match(chunks.heard(), /^550 5\.7\.60 From names ceo@x\.test/);
-  assert.ok(chunks.over());
+  assert.doesNotMatch(chunks.servers[0]!.heard, /BDAT/);
+});
+
+test('F45: after a chunk or text that was refused the session goes on, with another server, however it came', async (t) => {
+  const envelope = `MAIL FROM:<${ALICE}>\r\nRCPT TO:<b@y.test>\r\n`;
+  const forged = 'From: ceo@x.test\r\n\r\nhello\r\n';
+  const good = `From: ${ALICE}\r\n\r\nhello\r\n`;
+  for (const refused of [
+    `BDAT ${forged.length} LAST\r\n${forged}`,
+    `BDAT ${forged.length}\r\n${forged}`,
+    `BDAT 6\r\n${forged.slice(0, 6)}BDAT ${forged.length - 6} LAST\r\n${forged.slice(6)}`,
+    `BDAT 16\r\n${forged.slice(0, 16)}BDAT 0 LAST\r\n`,
+    `DATA\r\n${forged}.\r\n`,
+  ])
+    for (const size of [5, 10_000]) {
+      const smtp = scene(t, 'smtp', rules);
+      const begins = async (server: number): Promise<void> => {
+        assert.match(smtp.servers[server]?.heard ?? '', /^MAIL FROM/, refused);
+        await smtp.reply('250 ok\r\n250 ok\r\n');
+        if (refused.startsWith('DATA') && server === 0) await smtp.reply('354 go\r\n');
+      };
+      const first = envelope + refused;
+      // All of it without waiting for answers, or in pieces after those to the envelope.
+      if (size > first.length) {
+        await smtp.say(first);
+        await begins(0);
+      } else {
+        const opening = refused.startsWith('DATA') ? `${envelope}DATA\r\n` : envelope;
+        await smtp.say(opening);
+        await begins(0);
+        for (let at = opening.length; at < first.length; at += size) await smtp.say(first.slice(at, at + size));
+      }
+      assert.match(
+        smtp.heard(),
+        /^(?:250 ok\r\n){2}(?:354 go\r\n)?(?:250 2\.0\.0 \d+ octets received\r\n)*550 5\.7\.60 [^\n]+\n$/,
+      );
+      assert.doesNotMatch(smtp.servers[0]!.heard, /hello|BDAT/);
+      await smtp.say(`${envelope}BDAT ${good.length} LAST\r\n${good}`);
+      await begins(1);
+      assert.equal(smtp.servers[1]!.heard, `${envelope}BDAT ${good.length} LAST\r\n${good}`);
+      await smtp.reply('250 taken\r\n');
+      assert.equal(smtp.heard(), '250 ok\r\n250 ok\r\n250 taken\r\n');
+      assert.deepEqual(
+        smtp.relayed.map(({ taken }) => taken),
+        [false, true],
+      );
+    }
 });
 
 test('S5: text that servers end at different places passes to nobody; text before the answer to DATA waits for it', async (t) => {

@@ -177,10 +177,10 @@ export class SmtpDialogue {
           continue;
         }
         const fate = this.#octetsOf(chunk, chunk.text, octets);
-        if (fate.type === 'cut') return { ...done(), cut: fate.reply };
         same &&= fate.type === 'pass' && fate.octets === octets;
         if (fate.type === 'pass') pass.push(fate.octets);
-        else if (fate.type === 'answer') say += `${fate.reply}\r\n`;
+        else if ('reply' in fate) say += `${fate.reply}\r\n`;
+        if (fate.type === 'refused' && chunk.left === 0) return this.#swallowed(pass, say, data);
         continue;
       }
       const lf = data.indexOf(LF);
@@ -195,15 +195,14 @@ export class SmtpDialogue {
       const line = this.#line.length === 0 ? whole : this.#line.takeWith(whole);
       const fate = this.#command(line);
       if (fate.type === 'cut') return { ...done(), cut: fate.reply };
+      if (fate.type === 'refused') return this.#swallowed(pass, `${say}${fate.reply}\r\n`, data.subarray(lf + 1));
       same &&= fate.type === 'pass' && fate.octets === whole;
       if (fate.type === 'pass') pass.push(fate.octets);
       else if (fate.type === 'hold') {
         this.#mode = fate.until;
         this.#early.add(line);
-      } else if (fate.type === 'kept') {
-        // Until its octets come.
-      } else if (this.#due.length === 0) say += `${fate.reply}\r\n`;
-      else this.#due.add({ verb: '', reply: fate.reply });
+      } else if (fate.type === 'answer' && this.#due.length === 0) say += `${fate.reply}\r\n`;
+      else if (fate.type === 'answer') this.#due.add({ verb: '', reply: fate.reply });
       data = data.subarray(lf + 1);
     }
     // The very octets that came, where all of them pass: they need no copy.
@@ -308,7 +307,10 @@ export class SmtpDialogue {
       return ends ? { type: 'answer', reply: `250 2.0.0 ${chunk.octets} octets received` } : { type: 'kept' };
     if ('objection' in judged) {
       this.#finish(judged.objection, false, text);
-      return { type: 'cut', reply: judged.objection };
+      // The server goes, with its transaction. What is still to come of the chunk is for nobody.
+      this.#abandoned = true;
+      chunk.text = undefined;
+      return { type: 'refused', reply: judged.objection };
     }
     if (chunk.last && ends) this.#text = undefined;
     if (chunk.passed) return { type: 'pass', octets: judged.octets };

@@ -101,9 +101,9 @@ export function hasChunking(capabilities: readonly string[]): boolean {
   return capabilities.some((line) => /^CHUNKING\b/i.test(line));
 }
 
-/** What becomes of a command. `cut`: its reply is the last word; `kept`: it goes with what follows. */
+/** What becomes of a command. `cut`: its reply is the last word; `refused`: its message is; `kept`: it goes with what follows. */
 export type Fate =
   | { readonly type: 'pass'; readonly octets: Buffer }
-  | { readonly type: 'answer' | 'cut'; readonly reply: string }
+  | { readonly type: 'answer' | 'refused' | 'cut'; readonly reply: string }
   | { readonly type: 'kept' }
   | { readonly type: 'hold'; readonly until: 'held' | 'full' };

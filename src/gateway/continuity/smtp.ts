@@ -90,7 +90,7 @@ export class SmtpKeeper implements SessionKeeper {
     if (this.#gone || !this.#dialogue.waiting) return;
     const pass = this.fromClient(this.#dialogue.takeEarly());
     if (pass.length > 0) this.#relay.toServer(pass);
-    if (!this.#gone && !this.#dialogue.early) this.#relay.pauseClient(false);
+    if (this.#waiting.length === 0 && !this.#dialogue.early) this.#relay.pauseClient(false);
   }
 
   #tell(): void {
