@@ -113,10 +113,19 @@ function differences(before: Application, after: Application): readonly string[]
   const to: Readonly<Record<string, unknown>> = after.settings;
   const names = new Set([...Object.keys(from), ...Object.keys(to)]);
   const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+  const changed = [...names].filter((name) => !same(from[name], to[name]));
+  // A server that has another CA and is as before otherwise: that is the change of the CA, which is told once.
+  const inSettings = changed.map((name) => (same(withoutCa(from[name]), withoutCa(to[name])) ? 'ca' : name));
   return [
     ...(['name', 'provider', 'clientId', 'tenant'] as const).filter((field) => before[field] !== after[field]),
-    ...[...names].filter((name) => !same(from[name], to[name])),
+    ...new Set(inSettings),
   ];
+}
+
+function withoutCa(setting: unknown): unknown {
+  if (typeof setting !== 'object' || setting === null || !('ca' in setting)) return setting;
+  const { ca: _, ...server } = setting;
+  return server;
 }
 
 /**

@@ -65,7 +65,9 @@ test('N3: a wrong port and a wrong CA are corrected in place, under a running ga
   const right = join(folder.path, 'right.pem');
   writeFileSync(wrong, serving.caPem);
   writeFileSync(right, sandbox.caPem);
-  await home.cli(['application', 'set', 'work', '--ca', wrong]);
+  // The CA is that of the servers too, and is one change.
+  const { stdout: said } = await home.cli(['application', 'set', 'work', '--ca', wrong]);
+  assert.match(said.toString(), /^work: changed ca\n/, 'P70');
   const { stdout } = await home.cli(['check', ALICE], { accept: [64, 69, 75, 76] });
   assert.match(stdout.toString(), /postern application set work --ca FILE/);
   await home.cli(['application', 'set', 'work', '--ca', right]);

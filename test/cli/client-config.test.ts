@@ -1,6 +1,6 @@
 /** `postern client-config` against a running demonstration: what it prints is true, and a new password is shown once. */
 import assert from 'node:assert/strict';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ALICE } from '../bed/mail-site.ts';
@@ -56,10 +56,24 @@ test('N2: what is printed for Thunderbird and curl on the demonstration works', 
     .toString()
     .split('\n')
     .find((line) => line.includes('INBOX'))!;
+  const [password] = PASSWORD.exec(stderr)!;
   const mail = await runProgram('sh', ['-ec', read], {
-    env: { POSTERN_APP_PASSWORD: PASSWORD.exec(stderr)![0] },
+    env: { POSTERN_APP_PASSWORD: password },
   });
   assert.match(mail.stdout.toString(), /^Subject: /m);
+  // P66: an ordinary text file, with the line ends of Unix.
+  const send = shell
+    .toString()
+    .split('\n')
+    .find((line) => line.includes('--upload-file'))!;
+  const own = privateFolder();
+  try {
+    writeFileSync(join(own.path, 'message.eml'), `From: ${ALICE}\nTo: ${ALICE}\nSubject: P66\n\nIt works.\n`);
+    const env = { POSTERN_APP_PASSWORD: password, RECIPIENT: ALICE };
+    await runProgram('sh', ['-ec', send], { env, cwd: own.path });
+  } finally {
+    own.remove();
+  }
 });
 
 test('N2: a CA file that is not there is told before a password is made', async () => {
@@ -77,4 +91,18 @@ test('N2: a CA file that is not there is told before a password is made', async 
     renameSync(`${ca}.away`, ca);
   }
   assert.deepEqual(await passwords(), before);
+});
+
+test('P66: APP_PASSWORD is explained where it is in the text, and nowhere else', async () => {
+  for (const [program, says] of [
+    ['curl', /make the app password with: postern password add /],
+    ['python', /make the app password with: postern password add /],
+    ['nodemailer', /make the app password with: postern password add /],
+    ['msmtp', /\bAPP_PASSWORD stands for: postern password add /],
+  ] as const) {
+    const { stdout, stderr } = await desk.postern(home, ['client-config', ALICE, '--for', program]);
+    assert.match(stderr, says, program);
+    assert.equal(/(?<!POSTERN_)APP_PASSWORD/.test(stdout.toString()), program === 'msmtp', program);
+    assert.equal(/(?<!POSTERN_)APP_PASSWORD stands for/.test(stderr), program === 'msmtp', program);
+  }
 });

@@ -147,7 +147,7 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
       ...(smtp
         ? [
             '# send a file to somebody',
-            `${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --upload-file message.eml '${url('smtp', smtp)}'`,
+            `${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --crlf --upload-file message.eml '${url('smtp', smtp)}'`,
           ]
         : []),
     ],

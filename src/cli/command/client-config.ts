@@ -97,11 +97,18 @@ export function clientConfig(): Command {
         // Formats that keep the password out of the file: it is shown here or nowhere, with --quiet as well.
         if (made !== undefined && !context.json && !lines.some((line) => line.includes(made.password)))
           process.stderr.write(`postern: app password, shown once: ${made.password}\n`);
+        // Formats that take it from the environment have no place for it in their text.
+        const placed = lines.some((line) => PLACED.test(line));
         if (made === undefined)
-          context.say(`${PLACEHOLDER} stands for: ${howToMake(mailbox, program, wanted, options)}`);
+          context.say(
+            `${placed ? `${PLACEHOLDER} stands for` : 'make the app password with'}: ${howToMake(mailbox, program, wanted, options)}`,
+          );
       });
     });
 }
+
+/** The placeholder by itself: not POSTERN_APP_PASSWORD, the variable that code and shell commands read it from. */
+const PLACED = new RegExp(`(?<!POSTERN_)${PLACEHOLDER}`);
 
 function howToMake(
   mailbox: Mailbox,

@@ -21,7 +21,7 @@ export function password(): Command {
 interface AddOptions {
   readonly mailbox?: readonly string[];
   readonly all?: boolean;
-  readonly protocols: readonly Protocol[];
+  readonly protocols?: readonly Protocol[];
   readonly network?: readonly string[];
   readonly expires?: number;
   readonly outgoing?: 'direct' | 'outbox';
@@ -34,7 +34,7 @@ function add(): Command {
     .description('make an app password; it is shown once')
     .option('--mailbox <address>', 'mailbox it opens; repeat or separate by commas', collect)
     .option('--all', 'it opens every mailbox, also ones added later')
-    .option('--protocols <list>', 'imap, pop3, smtp (default: all three)', protocols, PROTOCOLS)
+    .option('--protocols <list>', 'imap, pop3, smtp (default: all three)', protocols)
     .option(
       '--network <cidr>',
       'networks it may be used from, for example 192.168.1.0/24; repeat (default: anywhere)',
@@ -63,13 +63,14 @@ function add(): Command {
           hint: 'give --mailbox ADDRESS (repeatable) or --all',
         });
       }
-      if (options.dropOwnSentCopy === true && !options.protocols.includes('imap')) {
+      if (options.dropOwnSentCopy === true && options.protocols?.includes('imap') === false) {
         throw cliError('cli.usage', '--drop-own-sent-copy is about copies that are stored by IMAP', {
           hint: 'leave it out, or add imap to --protocols',
         });
       }
       const { password, row } = await context.act(addAppPassword, {
         ...options,
+        protocols: options.protocols ?? PROTOCOLS,
         mailboxes: options.all === true ? ['*'] : (options.mailbox ?? []),
         networks: options.network,
         lifetime: options.expires,
