@@ -231,7 +231,8 @@ const jobs: Readonly<
     async run(security) {
       const { text, password } = await printed('curl', security);
       const { folder } = place(`curl-${security}`, text);
-      writeFileSync(join(folder, 'message.eml'), `Subject: curl-${security}\r\n\r\nhello\r\n`);
+      const end = security === 'tls' ? '\n' : '\r\n';
+      writeFileSync(join(folder, 'message.eml'), [`Subject: curl-${security}`, '', 'hello', ''].join(end));
       const env = { HOME: folder, POSTERN_APP_PASSWORD: password, RECIPIENT: BOB };
       await arrives(`curl-${security}`, async () => {
         const { stdout } = await runProgram('sh', ['-ec', text], { env, cwd: folder });

@@ -146,8 +146,8 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
       ...(pop3 ? ['# how many there are', `${common(pop3)} '${url('pop3', pop3)}/'`] : []),
       ...(smtp
         ? [
-            '# send a file to somebody',
-            `${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --crlf --upload-file message.eml '${url('smtp', smtp)}'`,
+            '# send a file to somebody, whichever line ends it has',
+            `tr -d '\\r' < message.eml | ${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --crlf --upload-file - '${url('smtp', smtp)}'`,
           ]
         : []),
     ],
