@@ -35,7 +35,7 @@ function shell(line: string) {
 
 test('P43: the command for an app password that client-config prints makes it in the installation of --home', async () => {
   const { stderr } = await shell(`postern --home '${home}' client-config ${ALICE} --for python`);
-  const line = /stands for: (.+)$/m.exec(stderr)?.[1];
+  const line = /make the app password with: (.+)$/m.exec(stderr)?.[1];
   assert.ok(line, stderr);
   await shell(line);
   const labels = async (of: string): Promise<readonly string[]> => {
