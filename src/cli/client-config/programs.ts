@@ -105,7 +105,7 @@ function forMsmtp({ address, password, smtp, ca }: ClientSettings): ClientConfig
     ],
     notes: [
       PRIVATE,
-      'programs that call sendmail use it with: sendmail → /usr/bin/msmtp; for cron and others that write root as the author add: set_from_header on. Whoever also gives -f root@HOST (mail of mailutils) is refused: link postern as sendmail for those (docs/outbox.md)',
+      'programs that call sendmail use it with: sendmail → /usr/bin/msmtp; for cron and others that write root as the author add: set_from_header on. Whoever also gives -f root@HOST (mail of mailutils) is refused: link the command itself as sendmail for those (docs/outbox.md)',
     ],
   };
 }

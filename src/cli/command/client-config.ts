@@ -108,7 +108,7 @@ export function clientConfig(): Command {
 }
 
 /** The placeholder by itself: not POSTERN_APP_PASSWORD, the variable that code and shell commands read it from. */
-const PLACED = new RegExp(`(?<!POSTERN_)${PLACEHOLDER}`);
+const PLACED = /(?<!POSTERN_)APP_PASSWORD/;
 
 function howToMake(
   mailbox: Mailbox,
