@@ -13,6 +13,8 @@ const ALLOWED: Readonly<Record<string, { readonly octets: number; readonly reaso
 const COMPOSED: Readonly<Record<string, string>> = {
   "src/check/advice.ts new RegExp(affects.hosts, 'i')":
     'from the signed catalogue, whose own are judged; looks at host names',
+  "src/check/bundle/streams.ts new RegExp(kinds.join('|').replaceAll('H', '[0-9a-fA-F]'), 'g')":
+    'alternatives that each begin with a sign of their own and have bounded parts; redact.test.ts times texts of any kind by their length (A58)',
   "src/oauth/catalogue/diagnose.ts new RegExp(pattern, 'i')":
     'from the signed catalogue, whose own are judged; what it looks at is bounded',
   "src/oauth/catalogue/schema.ts new RegExp(text, 'i')": 'only compiled, to see whether it can be',
