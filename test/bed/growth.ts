@@ -1,4 +1,4 @@
-/** How time grows with the length of what is read, by this process's own processor time: a busy machine does not matter. */
+/** How time grows with the length of what is read, by this thread's own processor time: a busy machine does not matter. */
 import assert from 'node:assert/strict';
 import process from 'node:process';
 
@@ -8,15 +8,20 @@ const MAX_GROWTH = 8;
 const FLOOR = 1;
 const ROUNDS = 6;
 
-/** Milliseconds of the processor, whether it was read or refused. */
+/**
+ * Milliseconds of the processor, whether it was read or refused. User and system time together: the kernel knows their sum exactly
+ * and divides it by where its clock's ticks fell, so that one of them alone may stand still and then jump by all of both. And this
+ * thread alone: collecting garbage and compiling on others comes when it likes.
+ */
 export async function cost(work: () => unknown): Promise<number> {
-  const before = process.cpuUsage();
+  const before = process.threadCpuUsage();
   try {
     await work();
   } catch {
     // Refused: that took its time as well.
   }
-  return process.cpuUsage(before).user / 1000;
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1000;
 }
 
 /**
