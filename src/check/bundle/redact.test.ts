@@ -294,6 +294,24 @@ describe('redaction', () => {
     assert.deepEqual(left, []);
   });
 
+  test('A58: in a long text a secret is found wherever it stands, and however it is written', () => {
+    const token = `1.${'AbC9-xYz_'.repeat(220)}`;
+    const clean = redactor([new Secret(token)], new Map(), () => false);
+    const written = {
+      'base64 twice': Buffer.from(Buffer.from(token).toString('base64')).toString('base64'),
+      'numbers on lines': `[\n    ${[...Buffer.from(token)].join(',\n    ')}\n  ]`,
+      hexadecimal: Buffer.from(token).toString('hex'),
+    };
+    const line = '{"level":30,"msg":"a session ended"}\n';
+    for (const [how, text] of Object.entries(written))
+      for (const before of [200_000, 240_000, 255_000, 261_000, 262_144, 270_000, 290_000]) {
+        const lines = line.repeat(before / line.length);
+        const cleaned = clean(`${lines}${text}\n${line}`);
+        assert.ok(cleaned.length < lines.length + text.length / 2, `${how} behind ${before} characters`);
+        assert.ok(cleaned.endsWith(line));
+      }
+  });
+
   test('A58: a long text of any kind takes time by its length', () => {
     const clean = redactor([new Secret('GOCSPX-a8Zk3pQr_Tn5Lm2xY7vW9bC0')], new Map(), () => false);
     for (const unit of [

@@ -80,9 +80,25 @@ export function redactor(
   return (text) => {
     looked.clear();
     isTold = false;
-    return rename(shapes(masked(text, merged([...plain(text), ...within(text, 0)]), MASK)));
+    return rename(shapes(masked(text, merged([...plain(text), ...inWindows(text, (part) => within(part, 0))]), MASK)));
   };
 }
+
+/** Looks at a long text in windows that reach into each other: each reading of one is as large as it, and there are many. */
+function inWindows(text: string, look: (part: string) => readonly Span[]): Span[] {
+  const spans: Span[] = [];
+  for (let at = 0; at < text.length; at += WINDOW) {
+    const start = Math.max(0, at - REACH);
+    for (const { from, to } of look(text.slice(start, at + WINDOW + REACH)))
+      spans.push({ from: start + from, to: start + to });
+  }
+  return spans;
+}
+
+/** Characters of a window: its readings take some five hundred times that at once. */
+const WINDOW = 256 * 1024;
+/** What a token of 2,000 octets takes where each of them is a number on a line of its own, beside the characters of its window. */
+const REACH = 32 * 1024;
 
 /**
  * App passwords and API keys are looked up by a keyed hash, some microseconds each. Of a text that has more of what could be one
