@@ -2,16 +2,15 @@
 import { errorTable } from '../base/error.ts';
 
 export const accessError = errorTable({
-  'access.network': {
-    kind: 'misuse',
-    hint: 'write a network as address/length, for example 192.168.1.0/24 or 2001:db8::/32',
+  misuse: {
+    'access.network': 'write a network as address/length, for example 192.168.1.0/24 or 2001:db8::/32',
+    'access.label': 'give it a short label: which program it is for',
+    'access.mailboxes': 'name the mailboxes, or * for all of them',
+    'access.actions': 'postern apikey add --help lists what a key may be allowed to do',
   },
-  'access.label': { kind: 'misuse', hint: 'give it a short label: which program it is for' },
-  'access.mailboxes': { kind: 'misuse', hint: 'name the mailboxes, or * for all of them' },
-  // Passes once somebody sets it up, or starts Postern on the right database: no program may forget its password over it.
-  'access.empty': {
-    kind: 'later',
-    hint: 'postern check --installation says which database is used; a new installation gets its first mailbox by: postern init --address ADDRESS',
+  later: {
+    // Passes once somebody sets it up, or starts Postern on the right database: no program may forget its password over it.
+    'access.empty':
+      'postern check --installation says which database is used; a new installation gets its first mailbox by: postern init --address ADDRESS',
   },
-  'access.actions': { kind: 'misuse', hint: 'postern apikey add --help lists what a key may be allowed to do' },
 });

@@ -3,11 +3,19 @@ import { errorTable, type PosternError } from '../base/error.ts';
 
 /** The next step is a command or a request, so it is the surface's to say unless the act knows better. */
 export const adminError = errorTable({
-  'admin.input': { kind: 'misuse', hint: '' },
-  'admin.forbidden': { kind: 'denied', hint: '' },
-  'admin.not-found': { kind: 'misuse', hint: '' },
-  'admin.unrecorded': { kind: 'later', hint: '' },
-  'admin.too-many-webhooks': { kind: 'limit', hint: '' },
+  misuse: {
+    'admin.input': '',
+    'admin.not-found': '',
+  },
+  denied: {
+    'admin.forbidden': '',
+  },
+  later: {
+    'admin.unrecorded': '',
+  },
+  limit: {
+    'admin.too-many-webhooks': '',
+  },
 });
 
 /** What a schema found wrong, as one failure that names each field. */

@@ -49,12 +49,25 @@ export class PosternError extends Error {
   }
 }
 
+/** The next steps of a room's codes, by kind. */
+type Hints = Readonly<Partial<Record<Kind, Readonly<Record<string, string>>>>>;
+type CodeIn<T extends Hints> = { readonly [K in keyof T]: keyof T[K] & string }[keyof T];
+
+/** The same as rows, one for each code. */
+export function errorRows<const T extends Hints>(
+  hints: T & Readonly<Record<Exclude<keyof T, Kind>, never>>,
+): Readonly<Record<CodeIn<T>, ErrorRow>> {
+  const rows = Object.entries(hints).flatMap(([kind, codes]) =>
+    Object.entries(codes ?? {}).map(([code, hint]) => [code, { kind, hint }]),
+  );
+  return Object.fromEntries(rows) as Readonly<Record<CodeIn<T>, ErrorRow>>;
+}
+
 /** Makes the error constructor of one room, e.g. `throw oauthError('oauth.needs-consent', 'the grant has expired', { … })`. */
-export function errorTable<const T extends Readonly<Record<string, ErrorRow>>>(
-  table: T,
-): ((code: keyof T & string, message: string, options?: ErrorOptions) => PosternError) & { readonly table: T } {
-  const make = (code: keyof T & string, message: string, options?: ErrorOptions): PosternError =>
-    new PosternError(code, table[code]!, message, options);
+export function errorTable<const T extends Hints>(hints: T & Readonly<Record<Exclude<keyof T, Kind>, never>>) {
+  const table = errorRows<T>(hints);
+  const make = (code: CodeIn<T>, message: string, options?: ErrorOptions): PosternError =>
+    new PosternError(code, table[code], message, options);
   return Object.assign(make, { table });
 }
 
@@ -124,14 +137,15 @@ const OF_MACHINE: Partial<
 
 /** Codes any room may use. */
 export const baseError = errorTable({
-  'base.bug': {
-    kind: 'bug',
-    hint: 'this is a defect in Postern: please report it with the log lines around this moment',
+  bug: {
+    'base.bug': 'this is a defect in Postern: please report it with the log lines around this moment',
   },
-  'base.disk-full': { kind: 'later', hint: 'make room on the disk (df -h shows it), then try again' },
-  'base.disk-failed': { kind: 'later', hint: 'look at the kernel log (dmesg) and at the disk, then try again' },
-  'base.read-only': { kind: 'later', hint: 'mount the file system writable, then try again' },
-  'base.too-many-files': { kind: 'later', hint: 'raise the limit of open files (LimitNOFILE=, ulimit -n)' },
-  'base.timeout': { kind: 'later', hint: 'it is tried again by itself; a command can be given again' },
-  'base.aborted': { kind: 'later', hint: 'the work was stopped before it ended; try again' },
+  later: {
+    'base.disk-full': 'make room on the disk (df -h shows it), then try again',
+    'base.disk-failed': 'look at the kernel log (dmesg) and at the disk, then try again',
+    'base.read-only': 'mount the file system writable, then try again',
+    'base.too-many-files': 'raise the limit of open files (LimitNOFILE=, ulimit -n)',
+    'base.timeout': 'it is tried again by itself; a command can be given again',
+    'base.aborted': 'the work was stopped before it ended; try again',
+  },
 });

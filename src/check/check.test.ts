@@ -115,7 +115,7 @@ describe('explain', () => {
       does: '554 5.2.0 SubmissionQuotaExceeded',
     },
   ];
-  const data = { catalogue, tables: [errorTable({ 'gateway.slowed': { kind: 'limit', hint: 'wait' } })], faults };
+  const data = { catalogue, tables: [errorTable({ limit: { 'gateway.slowed': 'wait' } })], faults };
   const names = (query: string): readonly string[] => explain(query, data).map(({ name }) => name);
 
   test('every topic by its name and by its other names, each only once', () => {
@@ -182,7 +182,7 @@ describe('explain', () => {
 });
 
 describe('steps', () => {
-  const made = errorTable({ 'wire.unreachable': { kind: 'later', hint: 'check the name' } });
+  const made = errorTable({ later: { 'wire.unreachable': 'check the name' } });
 
   test('a step that throws has failed, and the first failure is told in one sentence', async () => {
     const steps = new Steps(new ManualClock(), {}, { address: 'a@example.com', application: 'work' });

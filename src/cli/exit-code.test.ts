@@ -8,10 +8,7 @@ import { diagnose } from '../oauth/catalogue/diagnose.ts';
 import { deniedText } from '../upstream/explain.ts';
 import { exitCodeOf, exitCodeOfKind } from './exit-code.ts';
 
-const made = errorTable({
-  'wire.syntax': { kind: 'garbled', hint: 'x' },
-  'sasl.refused': { kind: 'denied', hint: 'x' },
-});
+const made = errorTable({ garbled: { 'wire.syntax': 'x' }, denied: { 'sasl.refused': 'x' } });
 
 test('N17: exit status 76 is not for what passes by itself', () => {
   const passing = made('wire.syntax', 'a line that is no reply', { detail: { reply: 'Server Unavailable. 15' } });

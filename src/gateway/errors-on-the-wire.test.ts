@@ -27,16 +27,17 @@ const endRows = rows.filter((row) => row.length === 4);
 
 // Other rooms' errors, by shape only.
 const foreign = errorTable({
-  'oauth.needs-consent': { kind: 'denied', hint: '' },
-  'oauth.suspended': { kind: 'denied', hint: '' },
-  'oauth.misconfigured': { kind: 'misuse', hint: '' },
-  'oauth.provider-unreachable': { kind: 'later', hint: '' },
-  'oauth.provider-busy': { kind: 'later', hint: '' },
-  'gateway.maildrop-in-use': { kind: 'later', hint: '' },
-  'gateway.login-delay': { kind: 'later', hint: '' },
-  'store.unavailable': { kind: 'later', hint: '' },
-  'tls.untrusted': { kind: 'refused', hint: '' },
-  'access.empty': { kind: 'later', hint: '' },
+  denied: { 'oauth.needs-consent': '', 'oauth.suspended': '' },
+  misuse: { 'oauth.misconfigured': '' },
+  later: {
+    'oauth.provider-unreachable': '',
+    'oauth.provider-busy': '',
+    'gateway.maildrop-in-use': '',
+    'gateway.login-delay': '',
+    'store.unavailable': '',
+    'access.empty': '',
+  },
+  refused: { 'tls.untrusted': '' },
 });
 
 /** Ways to each code. A way prepares the fakes for one sign-in. */

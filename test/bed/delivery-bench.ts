@@ -9,7 +9,7 @@ import { outcomeOf, outcomeOfFailure } from '../../src/outbox/deliver/judge.ts';
 import type { Outcome, Route, SendJob, SentProbe } from '../../src/outbox/deliver/types.ts';
 import { errorTable } from '../../src/base/error.ts';
 
-const unreachable = errorTable({ 'gateway.provider-unreachable': { kind: 'later', hint: 'wait' } });
+const unreachable = errorTable({ later: { 'gateway.provider-unreachable': 'wait' } });
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 

@@ -100,10 +100,9 @@ describe('every row is found by what it is for', () => {
 
 describe('evidence', () => {
   const made = errorTable({
-    'gateway.provider-refused': { kind: 'refused', hint: 'ask' },
-    'sasl.refused': { kind: 'denied', hint: 'x' },
-    'oauth.needs-consent': { kind: 'denied', hint: 'consent' },
-    'none.known': { kind: 'limit', hint: 'less of it for {address}' },
+    refused: { 'gateway.provider-refused': 'ask' },
+    denied: { 'sasl.refused': 'x', 'oauth.needs-consent': 'consent' },
+    limit: { 'none.known': 'less of it for {address}' },
   });
 
   test('the mail server’s words count more than our codes, whoever wrapped them', () => {

@@ -3,46 +3,32 @@ import { wrongInput } from '../../admin/errors.ts';
 import { errorTable, isError, type PosternError } from '../../base/error.ts';
 
 export const apiError = errorTable({
-  'api.key': {
-    kind: 'denied',
-    hint: 'send a valid key as `Authorization: Bearer …`; postern apikey add makes one, postern apikey list shows what became of it',
+  denied: {
+    'api.key':
+      'send a valid key as `Authorization: Bearer …`; postern apikey add makes one, postern apikey list shows what became of it',
+    'api.forbidden': 'use a key that allows this action and opens this mailbox: postern apikey add --help',
+    'api.insecure': 'use https (console.tls: true in postern.yaml), or a proxy that is named in console.trustedProxies',
   },
-  'api.forbidden': {
-    kind: 'denied',
-    hint: 'use a key that allows this action and opens this mailbox: postern apikey add --help',
+  limit: {
+    'api.rate': 'wait as long as Retry-After says; postern apikey add --rate gives a key another rate',
+    'api.too-many-webhooks':
+      'one webhook can cover many mailboxes; postern webhook list shows all of them, DELETE /v1/webhooks/ID or postern webhook remove ID ends one',
+    'api.too-large':
+      'send each large attachment ahead: POST /v1/uploads?filename=NAME, its octets as body, then "attachments": [{"upload": "ID"}]; or the finished message as body of POST /v1/messages with Content-Type: message/rfc822',
   },
-  'api.insecure': {
-    kind: 'denied',
-    hint: 'use https (console.tls: true in postern.yaml), or a proxy that is named in console.trustedProxies',
+  later: {
+    'api.busy': 'so many requests are under way that their bodies find no room; send it again as Retry-After says',
+    'api.slow':
+      'send the body at once when the request begins; a large file on a slow line needs 1 KB a second at least',
+    'api.unrecorded':
+      'changes are refused while the audit log cannot be written: the operator sees why in the warnings of /readyz and with postern check; send the request again then',
   },
-  'api.rate': {
-    kind: 'limit',
-    hint: 'wait as long as Retry-After says; postern apikey add --rate gives a key another rate',
-  },
-  'api.busy': {
-    kind: 'later',
-    hint: 'so many requests are under way that their bodies find no room; send it again as Retry-After says',
-  },
-  'api.slow': {
-    kind: 'later',
-    hint: 'send the body at once when the request begins; a large file on a slow line needs 1 KB a second at least',
-  },
-  'api.request': { kind: 'misuse', hint: 'GET /openapi.json describes what each operation takes' },
-  'api.unknown-parameter': { kind: 'misuse', hint: 'GET /openapi.json lists the query parameters of each operation' },
-  'api.not-found': { kind: 'misuse', hint: 'GET /openapi.json lists what there is; ids are found by the lists' },
-  'api.method': { kind: 'misuse', hint: 'GET /openapi.json lists the methods of each path' },
-  'api.too-many-webhooks': {
-    kind: 'limit',
-    hint: 'one webhook can cover many mailboxes; postern webhook list shows all of them, DELETE /v1/webhooks/ID or postern webhook remove ID ends one',
-  },
-  'api.media-type': { kind: 'misuse', hint: 'GET /openapi.json says which Content-Type each operation takes' },
-  'api.too-large': {
-    kind: 'limit',
-    hint: 'send each large attachment ahead: POST /v1/uploads?filename=NAME, its octets as body, then "attachments": [{"upload": "ID"}]; or the finished message as body of POST /v1/messages with Content-Type: message/rfc822',
-  },
-  'api.unrecorded': {
-    kind: 'later',
-    hint: 'changes are refused while the audit log cannot be written: the operator sees why in the warnings of /readyz and with postern check; send the request again then',
+  misuse: {
+    'api.request': 'GET /openapi.json describes what each operation takes',
+    'api.unknown-parameter': 'GET /openapi.json lists the query parameters of each operation',
+    'api.not-found': 'GET /openapi.json lists what there is; ids are found by the lists',
+    'api.method': 'GET /openapi.json lists the methods of each path',
+    'api.media-type': 'GET /openapi.json says which Content-Type each operation takes',
   },
 });
 
