@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ManualClock } from '../src/base/clock.ts';
+import { ManualClock } from './bed/manual-clock.ts';
 import { aheadOf } from '../src/outbox/deliver/passing-time.ts';
 import { webhooksAheadOf } from '../src/outbox/webhook/dispatch.ts';
 import { testDelivery } from '../src/outbox/webhook/dispatch.ts';

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { createAppPassword } from '../src/access/app-password.ts';
 import { openSignIn } from '../src/access/sign-in.ts';
-import { ManualClock } from '../src/base/clock.ts';
+import { ManualClock } from './bed/manual-clock.ts';
 import { nullLog } from '../src/base/log.ts';
 import { openCircuits } from '../src/oauth/circuit.ts';
 import { startRenewalDuty } from '../src/oauth/renewal-duty.ts';

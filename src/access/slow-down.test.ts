@@ -1,7 +1,7 @@
 /** How long failures make others wait, and how often they are written down. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { openStore } from '../store/open.ts';
 import { SlowDown } from './slow-down.ts';
 

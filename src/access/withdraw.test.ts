@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { Audit, AuditEntry } from '../audit/types.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { Secret } from '../base/secret.ts';
 import { openStore } from '../store/open.ts';
 import { environmentKey } from '../vault/key-source.ts';

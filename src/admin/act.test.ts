@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
 import type { AuditEntry } from '../audit/types.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { openStore } from '../store/open.ts';
 import { act, type ActDeps, type Desk, perform } from './act.ts';
 import type { Actor } from './actor.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import type { Audit, AuditEntry } from '../audit/types.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import type { OAuthEvent } from '../oauth/events.ts';

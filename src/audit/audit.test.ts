@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { Secret } from '../base/secret.ts';
 import { openStore } from '../store/open.ts';
 import type { AuditRecord, AuditTable } from '../store/types.ts';

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { openStore } from '../store/open.ts';
 import type { AuditHead, AuditRecord, Store } from '../store/types.ts';
 import { withMac } from '../store/audit-head.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collectWhenQuiet } from './collection.ts';
-import { ManualClock } from './clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 
 const MiB = 1024 * 1024;
 

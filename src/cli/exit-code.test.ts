@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorTable } from '../base/error.ts';
 import { errorFrom } from '../oauth/answer.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { builtIn } from '../oauth/catalogue/catalogue.ts';
 import { diagnose } from '../oauth/catalogue/diagnose.ts';
 import { deniedText } from '../upstream/explain.ts';

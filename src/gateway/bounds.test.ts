@@ -8,7 +8,7 @@ import { eventually } from '../../test/bed/eventually.ts';
 import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { PosternError } from '../base/error.ts';
 import { Secret } from '../base/secret.ts';
 import { Budget } from '../protocol/wire/budget.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import { ExtensionBook } from './extension-book.ts';

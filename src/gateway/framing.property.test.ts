@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { settle } from '../../test/bed/kept-session.ts';
 import { type MemorySocket, memoryPair } from '../../test/bed/memory-socket.ts';
 import { QuirkyImap, type Quirks } from '../../test/bed/quirky-imap.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import { Continuity } from './continuity/continuity.ts';

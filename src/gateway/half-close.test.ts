@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { Conn } from '../protocol/wire/conn.ts';
 import type { UpstreamSession } from '../upstream/upstream.ts';

@@ -6,7 +6,7 @@ import { ADDRESS, PASSWORD } from '../../test/bed/fake-access.ts';
 import { type Certificates, certificates, type FakeProvider, fakeProvider } from '../../test/bed/fake-provider.ts';
 import { type Bench, startBench } from '../../test/bed/gateway.ts';
 import type { Client } from '../../test/bed/line-client.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 
 let authority: Certificates;
 before(async () => {

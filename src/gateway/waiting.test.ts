@@ -7,7 +7,7 @@ import { startBench } from '../../test/bed/gateway.ts';
 import type { Client } from '../../test/bed/line-client.ts';
 import { without } from '../../test/bed/need.ts';
 import { runProgram } from '../../test/bed/process.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { upstreamError } from '../upstream/errors.ts';
 
 let authority: Certificates;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { type CircuitEvent, openCircuits } from './circuit.ts';
 import { oauthError } from './errors.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type FakeProvider, fakeProvider } from '../../test/oauth/fake-provider.ts';
 import { plainVault } from '../../test/oauth/fixture.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';

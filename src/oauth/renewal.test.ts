@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { openOutboxBed } from '../../test/bed/outbox.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import { storeError } from '../store/errors.ts';

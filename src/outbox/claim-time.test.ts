@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { openOutboxBed } from '../../test/bed/outbox.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
 import { privateFolder } from '../../test/bed/process.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { openStore } from '../store/open.ts';
 import { openOutbox } from './open.ts';
 import type { Outbox } from './types.ts';

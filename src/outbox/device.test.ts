@@ -7,7 +7,7 @@ import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.t
 import { runProgram } from '../../test/bed/process.ts';
 import { Wire } from '../../test/bed/wire.ts';
 import type { AuditEntry } from '../audit/types.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError, PosternError } from '../base/error.ts';
 import { nullLog } from '../base/log.ts';
 import { type ServerContext, serverContext } from '../protocol/tls/server.ts';

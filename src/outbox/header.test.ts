@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { grows } from '../../test/bed/growth.ts';
 import { openOutboxBed, octetsOf, type OutboxBed } from '../../test/bed/outbox.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError } from '../base/error.ts';
 import { parseAddresses } from '../protocol/mime/address.ts';
 import { readAddressList } from '../protocol/mime/address-list.ts';

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { letter, octetsOf, openOutboxBed, type OutboxBed } from '../../test/bed/outbox.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError } from '../base/error.ts';
 import { CHUNK_OCTETS } from './body.ts';
 import { isAddress, sameAddress } from './address.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { octetsOf, openOutboxBed } from '../../test/bed/outbox.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { storeError } from '../store/errors.ts';
 import { UploadRoom } from './upload-room.ts';
 import { takeUpload, uploadOctets } from './upload.ts';

@@ -1,7 +1,7 @@
 /** Mail programs that break the rules, by name: each gets its protocol's refusal within the bounds. Over memory. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError } from '../base/error.ts';
 import { MemorySocket } from '../../test/bed/memory-socket.ts';
 import { protocolError } from './errors.ts';

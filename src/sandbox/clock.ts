@@ -1,5 +1,5 @@
 /** The tenant's time: runs like the clock below it and can be moved ahead, so that an hour passes in a moment. */
-import type { Clock, Timer } from '../base/clock.ts';
+import { type Clock, sleepOn, type Timer } from '../base/clock.ts';
 import { sandboxError } from './errors.ts';
 
 interface Waiting {
@@ -38,18 +38,7 @@ export class SandboxClock implements Clock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason as Error);
-      const stop = (): void => {
-        timer.cancel();
-        reject(signal!.reason as Error);
-      };
-      const timer = this.after(ms, () => {
-        signal?.removeEventListener('abort', stop);
-        resolve();
-      });
-      signal?.addEventListener('abort', stop, { once: true });
-    });
+    return sleepOn(this, ms, signal);
   }
 
   after(ms: number, callback: () => void): Timer {

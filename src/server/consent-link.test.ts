@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { openTenantHome, type TenantHome } from '../../test/bed/tenant-home.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { Secret } from '../base/secret.ts';
 import { startSandbox, type Sandbox } from '../sandbox/index.ts';
 import { type Console, startConsole } from './http.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { collectWhenQuiet } from '../base/collection.ts';
 import { exposeCollector, stepFor } from './heap.ts';
 

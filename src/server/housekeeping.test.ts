@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { openAudit } from '../audit/log.ts';
 import { verifyChain } from '../audit/verify.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { nullLog } from '../base/log.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/types.ts';

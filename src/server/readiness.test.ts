@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, unlinkSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { replyTo } from '../base/replies.ts';
 import { GroupCommit } from '../outbox/commit.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { openCircuits } from '../oauth/circuit.ts';
 import { oauthError } from '../oauth/errors.ts';
 import type { Application } from '../store/types.ts';

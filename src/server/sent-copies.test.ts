@@ -1,7 +1,7 @@
 /** Whether the provider keeps a copy of what a mailbox has sent, by each way mail leaves. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { MessageState } from '../store/types-outbox.ts';
 import type { Instance } from './instance.ts';

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { without } from '../../test/bed/need.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
-import { ManualClock } from '../base/clock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError } from '../base/error.ts';
 import { hashOf } from './chain.ts';
 import { newId } from './id.ts';

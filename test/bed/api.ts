@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { createApiKey, type NewApiKey } from '../../src/access/api-key.ts';
 import { type ApiSignIn, openApiSignIn } from '../../src/access/api-sign-in.ts';
 import type { Audit, AuditEntry } from '../../src/audit/types.ts';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { openOutbox } from '../../src/outbox/open.ts';

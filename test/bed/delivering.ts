@@ -1,7 +1,7 @@
 /** Delivery on a clock that tests move, to a provider that says "later" until it is told otherwise. */
 import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import type { ManualClock } from '../../src/base/clock.ts';
+import type { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { startDelivery } from '../../src/outbox/deliver/delivery.ts';
 import type { Outcome } from '../../src/outbox/deliver/types.ts';

@@ -1,7 +1,7 @@
 /** Delivery on a clock moved by hand, with routes that answer what a test says, and note who tried when. */
 import type { TestContext } from 'node:test';
 import { MARKS, letter, openOutboxBed } from './outbox.ts';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import type { Mailbox } from '../../src/store/types.ts';
 import { type Delivery, type DeliveryDeps, startDelivery } from '../../src/outbox/deliver/delivery.ts';

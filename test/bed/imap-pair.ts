@@ -1,5 +1,5 @@
 /** Our IMAP client and the sandbox's server, over memory, with what passes between them cut as the caller likes. */
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';

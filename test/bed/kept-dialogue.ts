@@ -1,6 +1,6 @@
 /** An SMTP or POP3 session kept by the gateway over memory; the test speaks for the program and for each server. */
 import type { TestContext } from 'node:test';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { keeperFor } from '../../src/gateway/continuity/keeper.ts';
 import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-dialogue.ts';

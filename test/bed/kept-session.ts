@@ -1,7 +1,7 @@
 /** An IMAP session kept by the gateway over memory: the sandbox's server behind it, a mail program that writes down what it is told before it. */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { isError } from '../../src/base/error.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';

@@ -3,7 +3,7 @@
  * A ManualClock would let a poll of twice a second happen twenty million times in a quarter of a year.
  */
 import type { Clock, Timer } from '../../src/base/clock.ts';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 
 export class LeapClock implements Clock {
   #now: number;

@@ -3,7 +3,7 @@
  * repeats or never closes. For test/growth.test.ts and `npm run bench -- readers`.
  */
 import { z } from 'zod';
-import { ManualClock } from '../../src/base/clock.ts';
+import { ManualClock } from './manual-clock.ts';
 import { Secret, scrub } from '../../src/base/secret.ts';
 import { redactor } from '../../src/check/bundle/redact.ts';
 import { isBodyStructure } from '../../src/check/newest-message.ts';

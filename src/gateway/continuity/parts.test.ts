@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 import { InTurn } from './in-turn.ts';
 import { isLoneLine, textOf } from './lines.ts';

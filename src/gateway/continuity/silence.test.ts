@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { Silence } from './silence.ts';
 
 test('K27: a silent server is taken for gone while two minutes still leave a new sign-in its 45 seconds', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { errorTable } from '../../base/error.ts';
 import { errorFrom } from '../answer.ts';
 import { builtIn, catalogue, catalogueProblem, installCatalogue, keepCatalogueAt } from './catalogue.ts';

@@ -7,7 +7,7 @@ import { eventually } from '../../../test/bed/eventually.ts';
 import { without } from '../../../test/bed/need.ts';
 import { letter, MARKS, openOutboxBed } from '../../../test/bed/outbox.ts';
 import { type Postgres, startPostgres } from '../../../test/bed/postgres.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import { type Delivery, startDelivery } from './delivery.ts';
 import type { Outcome, Route, SendJob } from './types.ts';

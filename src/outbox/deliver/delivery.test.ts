@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { letter, MARKS, octetsOf, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import type { SendingLimits } from '../../oauth/preset.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { pass, said, sent } from '../../../test/bed/delivery-bench.ts';
 import { letter, MARKS, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import { startDelivery } from './delivery.ts';
 import { silent } from './judge.ts';

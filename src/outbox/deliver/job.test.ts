@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { jobOf, letter, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import type { NewMessageEvent, Recipient } from '../../store/types-outbox.ts';
 import { InboxRoute } from './inbox-route.ts';

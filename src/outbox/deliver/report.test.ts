@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import PostalMime from 'postal-mime';
 import { letter, octetsOf, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { report, type ReportKind } from './report.ts';
 
 const SUBJECT = 'Sicherung für heute';

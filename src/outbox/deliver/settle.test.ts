@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { benchOf, sent } from '../../../test/bed/delivery-bench.ts';
 import { eventually } from '../../../test/bed/eventually.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import { Settler, type SettlerDeps, Unsettled } from './settle.ts';
 import type { SentProbe } from './types.ts';

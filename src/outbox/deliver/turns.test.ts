@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { letter, MARKS, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { DueMailbox } from '../../store/types-outbox.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import type { LogFields } from '../../base/log.ts';
 import { protocolError } from '../errors.ts';
 import { HandshakeFailures, reasonOf } from './handshake-failure.ts';

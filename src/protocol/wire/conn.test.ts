@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MemorySocket, memoryPair } from '../../../test/bed/memory-socket.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { isError } from '../../base/error.ts';
 import { Conn } from './conn.ts';
 

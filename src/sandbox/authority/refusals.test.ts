@@ -4,7 +4,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
 import type { Hono } from 'hono';
 import { SignJWT } from 'jose';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { nullLog } from '../../base/log.ts';
 import { createTokenCheck } from '../token.ts';
 import type { ErrorBody } from './aadsts.ts';

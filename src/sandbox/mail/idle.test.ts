@@ -1,7 +1,7 @@
 /** Half an hour of silence ends a session with a word, and it is real time that counts, not the tenant's. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { TenantClient } from '../../../test/bed/tenant-client.ts';
 import { startSandbox } from '../index.ts';
 

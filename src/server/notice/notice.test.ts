@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { Registry } from 'prom-client';
 import { privateFolder } from '../../../test/bed/process.ts';
 import { openTenantHome, type TenantHome } from '../../../test/bed/tenant-home.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { isError } from '../../base/error.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { suspendGrant } from '../../oauth/suspension.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { letter, openOutboxBed } from '../../../test/bed/outbox.ts';
-import { ManualClock } from '../../base/clock.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import type { Rest } from '../../outbox/rest.ts';
 import type { NoticeBody } from './notice-body.ts';
 import { outboxNotices, surveyOutbox } from './outbox.ts';
