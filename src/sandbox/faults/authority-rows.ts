@@ -8,7 +8,6 @@ const MICROSOFT = 'Microsoft identity platform error reference (entra-docs, refe
 export const authorityRows = {
   'access-token-short-lived': {
     title: 'access tokens that expire in a moment',
-    stage: 'authority',
     bites: 'every token issued',
     does: 'the token lives for the given seconds; when it is over, IMAP sessions on it are cut',
     source: 'entra-docs, access-tokens (lifetimes); the cut: aioimaplib issue 83',
@@ -17,7 +16,6 @@ export const authorityRows = {
   },
   'refresh-token-revoked': {
     title: 'the refresh token was revoked',
-    stage: 'authority',
     bites: 'refresh',
     does: 'AADSTS50173, invalid_grant, suberror bad_token',
     source: `${MICROSOFT}; entra-docs, refresh-tokens`,
@@ -25,7 +23,6 @@ export const authorityRows = {
   },
   'password-changed': {
     title: 'the password was changed',
-    stage: 'authority',
     bites: 'refresh',
     does: 'AADSTS50133, invalid_grant: the session is not valid due to a recent password change',
     source: MICROSOFT,
@@ -33,7 +30,6 @@ export const authorityRows = {
   },
   'refresh-token-expired': {
     title: 'the refresh token expired by inactivity',
-    stage: 'authority',
     bites: 'refresh',
     does: 'AADSTS700082, invalid_grant, suberror bad_token',
     source: MICROSOFT,
@@ -41,15 +37,12 @@ export const authorityRows = {
   },
   'refresh-token-lost': {
     title: 'the new refresh token was lost on its way',
-    stage: 'authority',
     bites: 'refresh',
     does: 'the token is used up and a new one is issued, then the connection breaks before the answer; under strict rotation the old one is dead',
     source: 'RFC 9700 §4.14.2 (rotation); entra-docs, refresh-tokens (Microsoft does not revoke the old one)',
-    effect: { type: 'behaviour' },
   },
   'sign-in-too-old': {
     title: 'the sign-in frequency policy wants the person again',
-    stage: 'authority',
     bites: 'refresh',
     does: 'AADSTS70043, interaction_required, suberror token_expired',
     source: `${MICROSOFT}; azure-cli issue 23822`,
@@ -57,7 +50,6 @@ export const authorityRows = {
   },
   'device-code-blocked': {
     title: 'a policy blocks what came from a device code',
-    stage: 'authority',
     bites: 'refresh and device code',
     does: 'AADSTS530036, invalid_grant: authentication flow checks by Conditional Access',
     source: 'entra-docs, Conditional Access authentication flows',
@@ -65,7 +57,6 @@ export const authorityRows = {
   },
   'consent-missing': {
     title: 'nobody consented',
-    stage: 'authority',
     bites: 'code, device code and refresh',
     does: 'AADSTS65001, invalid_grant, suberror consent_required',
     source: MICROSOFT,
@@ -73,7 +64,6 @@ export const authorityRows = {
   },
   'admin-consent-required': {
     title: 'only an administrator may consent',
-    stage: 'authority',
     bites: 'the sign-in page',
     does: 'AADSTS90094 and access_denied at the redirect URI',
     source: `${MICROSOFT}; message centre MC1163922 (managed consent policy)`,
@@ -81,7 +71,6 @@ export const authorityRows = {
   },
   'admin-approval-pending': {
     title: 'consent waits for an administrator’s approval',
-    stage: 'authority',
     bites: 'the sign-in page',
     does: 'AADSTS90095 and access_denied at the redirect URI',
     source: MICROSOFT,
@@ -89,7 +78,6 @@ export const authorityRows = {
   },
   'conditional-access-blocked': {
     title: 'Conditional Access blocks it',
-    stage: 'authority',
     bites: 'every step, also without a person',
     does: 'AADSTS53003, invalid_grant (access_denied at the redirect URI), suberror message_only, with claims',
     source: `${MICROSOFT}; microsoft-identity-web issue 2419`,
@@ -97,7 +85,6 @@ export const authorityRows = {
   },
   'device-not-compliant': {
     title: 'a policy wants a compliant device',
-    stage: 'authority',
     bites: 'sign-in, code and refresh',
     does: 'AADSTS53000, invalid_grant, with claims',
     source: MICROSOFT,
@@ -105,7 +92,6 @@ export const authorityRows = {
   },
   'mfa-required': {
     title: 'a second factor is required',
-    stage: 'authority',
     bites: 'code, device code and refresh',
     does: 'AADSTS50076, invalid_grant, suberror basic_action, with a claims challenge',
     source: `${MICROSOFT}; msal-js issue 5491 (whole body)`,
@@ -113,7 +99,6 @@ export const authorityRows = {
   },
   'mfa-enrolment-required': {
     title: 'a second factor has to be set up',
-    stage: 'authority',
     bites: 'code, device code and refresh',
     does: 'AADSTS50079, invalid_grant, suberror basic_action, with a claims challenge',
     source: `${MICROSOFT}; entra-docs, v2-conditional-access-dev-guide`,
@@ -121,7 +106,6 @@ export const authorityRows = {
   },
   'account-disabled': {
     title: 'the account is disabled',
-    stage: 'authority',
     bites: 'sign-in, code, device code and refresh',
     does: 'AADSTS50057, invalid_grant',
     source: MICROSOFT,
@@ -129,7 +113,6 @@ export const authorityRows = {
   },
   'account-locked': {
     title: 'the account is locked',
-    stage: 'authority',
     bites: 'sign-in, code and refresh',
     does: 'AADSTS50053, invalid_grant',
     source: MICROSOFT,
@@ -137,7 +120,6 @@ export const authorityRows = {
   },
   'account-deleted': {
     title: 'the account is gone',
-    stage: 'authority',
     bites: 'sign-in, code and refresh',
     does: 'AADSTS50034, invalid_grant',
     source: MICROSOFT,
@@ -145,7 +127,6 @@ export const authorityRows = {
   },
   'password-expired': {
     title: 'the password has expired',
-    stage: 'authority',
     bites: 'sign-in, code and refresh',
     does: 'AADSTS50055, invalid_grant, suberror user_password_expired',
     source: MICROSOFT,
@@ -153,7 +134,6 @@ export const authorityRows = {
   },
   'user-not-assigned': {
     title: 'the person is not assigned to the application',
-    stage: 'authority',
     bites: 'sign-in, code and refresh',
     does: 'AADSTS50105, invalid_grant',
     source: MICROSOFT,
@@ -161,7 +141,6 @@ export const authorityRows = {
   },
   'application-missing': {
     title: 'the application is not in the directory',
-    stage: 'authority',
     bites: 'every step',
     does: 'AADSTS700016, unauthorized_client',
     source: MICROSOFT,
@@ -169,7 +148,6 @@ export const authorityRows = {
   },
   'application-disabled': {
     title: 'the application was disabled',
-    stage: 'authority',
     bites: 'every step',
     does: 'AADSTS7000112, unauthorized_client',
     source: MICROSOFT,
@@ -177,7 +155,6 @@ export const authorityRows = {
   },
   'secret-expired': {
     title: 'the client secret has expired',
-    stage: 'authority',
     bites: 'code, refresh and app-only of an application that has a credential',
     does: 'AADSTS7000222, invalid_client, status 401',
     source: `${MICROSOFT}; dotnet/sign issue 849 (whole body)`,
@@ -185,7 +162,6 @@ export const authorityRows = {
   },
   'secret-wrong': {
     title: 'the client secret is wrong',
-    stage: 'authority',
     bites: 'code, refresh and app-only of an application that has a credential',
     does: 'AADSTS7000215, invalid_client, status 401',
     source: MICROSOFT,
@@ -193,7 +169,6 @@ export const authorityRows = {
   },
   'client-certificate-expired': {
     title: 'the client certificate has expired',
-    stage: 'authority',
     bites: 'code, refresh and app-only of an application that has a credential',
     does: 'AADSTS700027, invalid_client, status 401: the key used is expired',
     source: MICROSOFT,
@@ -201,7 +176,6 @@ export const authorityRows = {
   },
   'assertion-outside-time': {
     title: 'the client’s clock is wrong',
-    stage: 'authority',
     bites: 'code, refresh and app-only of an application that has a credential',
     does: 'AADSTS700024, invalid_client, status 401: the assertion is not within its valid time range',
     source: MICROSOFT,
@@ -209,7 +183,6 @@ export const authorityRows = {
   },
   'federation-mismatch': {
     title: 'no federated credential fits',
-    stage: 'authority',
     bites: 'code, refresh and app-only of an application that has a credential',
     does: 'AADSTS700213, invalid_client, status 401',
     source: 'entra-docs, workload identity federation',
@@ -217,7 +190,6 @@ export const authorityRows = {
   },
   'resource-missing': {
     title: 'the tenant has no Exchange Online',
-    stage: 'authority',
     bites: 'every step',
     does: 'AADSTS500011, invalid_resource',
     source: MICROSOFT,
@@ -225,7 +197,6 @@ export const authorityRows = {
   },
   'resource-disabled': {
     title: 'Exchange Online is disabled in the tenant',
-    stage: 'authority',
     bites: 'every step',
     does: 'AADSTS500014, invalid_resource: a subscription has lapsed',
     source: MICROSOFT,
@@ -233,7 +204,6 @@ export const authorityRows = {
   },
   'tenant-missing': {
     title: 'the tenant is not in this cloud',
-    stage: 'authority',
     bites: 'every step',
     does: 'AADSTS90002, invalid_request',
     source: MICROSOFT,
@@ -241,7 +211,6 @@ export const authorityRows = {
   },
   'wrong-audience': {
     title: 'tokens for another resource',
-    stage: 'authority',
     bites: 'every token issued for mail',
     does: 'the token is good but meant for Microsoft Graph; the mail servers refuse it',
     source: 'office-developer-exchange-docs, how to authenticate (specify the full scopes); MailKit issue 1337',
@@ -249,7 +218,6 @@ export const authorityRows = {
   },
   'role-missing': {
     title: 'application tokens without roles',
-    stage: 'authority',
     bites: 'app-only',
     does: 'the token has no roles: IMAP says OK and disconnects, POP3 and SMTP refuse',
     source: 'entra-docs, client credentials flow',
@@ -258,7 +226,6 @@ export const authorityRows = {
   },
   'scope-missing': {
     title: 'tokens without the permission for the protocol',
-    stage: 'authority',
     bites: 'tokens of a person',
     does: 'the token has no mail permission: the mail servers refuse it',
     source: 'office-developer-exchange-docs, how to authenticate',
@@ -266,7 +233,6 @@ export const authorityRows = {
   },
   'client-loop': {
     title: 'the client asked too often',
-    stage: 'authority',
     bites: 'code, device code and refresh',
     does: 'AADSTS50196, invalid_grant: a client request loop',
     source: MICROSOFT,
@@ -274,7 +240,6 @@ export const authorityRows = {
   },
   'authority-transient': {
     title: 'a transient error of the authority',
-    stage: 'authority',
     bites: 'every token request',
     does: 'AADSTS90033, temporarily_unavailable, status 503',
     source: MICROSOFT,
@@ -282,7 +247,6 @@ export const authorityRows = {
   },
   'authority-throttled': {
     title: 'the authority throttles the tenant',
-    stage: 'authority',
     bites: 'every token request',
     does: 'status 429 with Retry-After and an error page in JSON',
     source: `${MICROSOFT} (90055)`,
@@ -297,7 +261,6 @@ export const authorityRows = {
   },
   'authority-unavailable': {
     title: 'the authority is down',
-    stage: 'authority',
     bites: 'every token request',
     does: 'status 503 with Retry-After and a page of HTML from the proxy in front',
     source: 'RFC 9110 §15.6.4; entra-docs, error handling',
@@ -312,7 +275,6 @@ export const authorityRows = {
   },
   'authority-garbled': {
     title: 'something else answers for the authority',
-    stage: 'authority',
     bites: 'every token request',
     does: 'status 200 and a page of HTML, as from a captive portal',
     source: 'RFC 8952 §1 (captive portals)',

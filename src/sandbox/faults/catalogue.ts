@@ -1,24 +1,37 @@
 /** Every fault of the tenant, as data. */
 import { authorityRows } from './authority-rows.ts';
-import { imapRows } from './imap-rows.ts';
+import { imapRows, pop3Rows } from './imap-rows.ts';
 import { graphRows, networkRows } from './network-rows.ts';
 import { smtpRows } from './smtp-rows.ts';
-import type { FaultRow, Place } from './types.ts';
+import type { Effect, FaultRow, FaultStage, Place } from './types.ts';
 
-const rows = { ...authorityRows, ...imapRows, ...smtpRows, ...graphRows, ...networkRows };
+const tables = {
+  authority: authorityRows,
+  imap: imapRows,
+  pop3: pop3Rows,
+  smtp: smtpRows,
+  graph: graphRows,
+  network: networkRows,
+} as const satisfies Readonly<Record<FaultStage, Readonly<Record<string, FaultRow>>>>;
 
-export type FaultId = keyof typeof rows;
+export type FaultId = { [S in FaultStage]: keyof (typeof tables)[S] }[FaultStage];
 
 export interface Fault extends FaultRow {
   /** Stable: commands, addresses and tests name it. */
   readonly id: FaultId;
+  readonly stage: FaultStage;
+  readonly effect: Effect;
 }
 
 /** In the order of the way: authority, IMAP, POP3, SMTP, Graph, network. */
-export const faults: readonly Fault[] = Object.entries<FaultRow>(rows).map(([id, row]) => ({
-  ...row,
-  id: id as FaultId,
-}));
+export const faults: readonly Fault[] = Object.entries(tables).flatMap(([stage, rows]) =>
+  Object.entries<FaultRow>(rows).map(([id, row]) => ({
+    effect: { type: 'behaviour' },
+    ...row,
+    id: id as FaultId,
+    stage: stage as FaultStage,
+  })),
+);
 
 export function findFault(id: string): Fault | undefined {
   return byId.get(id);

@@ -55,7 +55,6 @@ export interface FaultValue {
 export interface FaultRow {
   /** What somebody would call it. */
   readonly title: string;
-  readonly stage: FaultStage;
   /** Where and when it bites. */
   readonly bites: string;
   /** What happens then, with the words on the wire. */
@@ -71,5 +70,6 @@ export interface FaultRow {
   readonly momentary?: true;
   /** True where no reply is another than otherwise: only what is kept or arrives afterwards differs. */
   readonly unseen?: true;
-  readonly effect: Effect;
+  /** `behaviour` unless given. */
+  readonly effect?: Effect;
 }
