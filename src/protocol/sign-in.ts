@@ -1,11 +1,12 @@
-/** What the three server halves share: everything before sign-in, and how a verdict is put into words. */
+/** What the three server halves share: the commands before sign-in, and how a verdict is put into words. */
 import { asciiLine } from '../base/ascii-line.ts';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
 import { isError } from '../base/error.ts';
-import type { Credentials, MechanismName } from './sasl/mechanism.ts';
-import { bearerFailure, serverMechanism } from './sasl/mechanisms.ts';
+import { replyTo } from '../base/replies.ts';
+import type { Credentials, MechanismName, ServerMechanism } from './sasl/mechanism.ts';
+import { bearerFailure, offeredMechanisms, serverMechanism } from './sasl/mechanisms.ts';
 import { CANCEL, decodeInitial, decodeResponse, encodeResponse } from './sasl/line.ts';
 import type { Conn } from './wire/conn.ts';
 
@@ -47,7 +48,6 @@ export const MAX_BAD_COMMANDS = 10;
 
 /** Commands of any sort before sign-in. Programs need five; the limit on time alone would let thousands be answered. */
 export const MAX_COMMANDS = 100;
-export const TOO_MANY = 'too many commands before sign-in';
 
 /** An HTTP request line: a browser, or a page that makes one, sends commands in its body (cross-protocol attack). */
 export const HTTP = /^(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH|TRACE) \S+ HTTP\//i;
@@ -78,64 +78,171 @@ export function isAnnounceable(line: string): boolean {
   return /^[A-Za-z0-9][\x20-\x7e]{0,499}$/.test(line);
 }
 
-/** How a SASL exchange ended without a verdict. */
-export type Exchange =
-  | { readonly type: 'credentials'; readonly credentials: Credentials }
-  | { readonly type: 'cancelled' }
-  | { readonly type: 'malformed'; readonly error: PosternError }
-  | { readonly type: 'unknown-mechanism' }
-  | { readonly type: 'closed' };
+/** A sign-in, the end of the connection, or neither yet. */
+export type Next = SignedIn | 'closed' | 'go-on';
 
-/**
- * Runs the server side of one SASL exchange (RFC 4422 §5).
- * @param prefix what stands before a challenge: `+ ` (RFC 9051 §6.2.2, RFC 5034 §4) or `334 ` (RFC 4954 §4).
- */
-export async function exchange(
-  conn: Conn,
-  name: string,
-  initial: string | undefined,
-  prefix: string,
-  offered: readonly MechanismName[],
-  options: SignInOptions,
-): Promise<Exchange> {
-  const mechanism = serverMechanism(name, offered);
-  if (!mechanism) return { type: 'unknown-mechanism' };
-  try {
+/** Why a server has its last word. */
+export type Ending = 'unreadable' | 'no-room' | 'timeout' | 'commands' | 'bad-commands' | 'failures' | 'dismissed';
+
+/** What the servers say differently. */
+export interface Words {
+  readonly greeting: string;
+  /** What stands before a challenge: `+ ` (RFC 9051 §6.2.2, RFC 5034 §4) or `334 ` (RFC 4954 §4). */
+  readonly challenge: '+ ' | '334 ';
+  readonly accepted: string;
+  /** Which reply of the catalogue. */
+  readonly refused: 'imap' | 'pop3' | 'smtpAuth';
+  readonly cancelled: string;
+  /** Goes before what is wrong. */
+  readonly malformed: string;
+  readonly unknownMechanism: string;
+}
+
+/** Greets and serves commands until a sign-in has succeeded or the connection is over. */
+export abstract class SignInServer {
+  protected readonly conn: Conn;
+  protected readonly options: SignInOptions;
+  #commands = 0;
+  #bad = 0;
+  #failures = 0;
+
+  constructor(conn: Conn, options: SignInOptions) {
+    this.conn = conn;
+    this.options = options;
+  }
+
+  protected abstract get words(): Words;
+  protected abstract answer(line: string, more: (string | Buffer)[]): Promise<Next>;
+  /** Undefined: the connection ends without one. */
+  protected abstract lastWord(why: Ending, text: string): string | undefined;
+
+  async serve(): Promise<SignedIn | 'closed'> {
+    try {
+      await this.say(this.words.greeting);
+      for (;;) {
+        const command = await this.read();
+        if (command === 'closed') return 'closed';
+        if (++this.#commands > MAX_COMMANDS) return await this.#end('commands', 'too many commands before sign-in');
+        const next = command === 'go-on' ? command : await this.answer(command[0] as string, command.slice(1));
+        if (next !== 'go-on') return next;
+      }
+    } catch (error) {
+      if (isUnreadable(error)) return this.#end('unreadable', error.message);
+      if (isError(error, 'wire.no-room')) return this.#end('no-room', `${error.message}, try again later`);
+      if (isError(error, 'wire.timeout')) return this.#end('timeout', 'nothing was received for too long');
+      throw error;
+    }
+  }
+
+  /** The line of the next command, in IMAP with its literals and what follows them; `go-on` when it was refused before its end. */
+  protected async read(): Promise<(string | Buffer)[] | 'closed' | 'go-on'> {
+    const line = await this.conn.line(this.options.lineOctets, this.options.signal);
+    return line === undefined ? 'closed' : [line.toString('latin1')];
+  }
+
+  /** STARTTLS is offered now. */
+  protected get securable(): boolean {
+    return this.options.secure !== undefined && !this.conn.encrypted;
+  }
+
+  protected get mechanisms(): readonly MechanismName[] {
+    return this.options.allowPlain || this.conn.encrypted ? offeredMechanisms(this.options.bearer) : [];
+  }
+
+  protected async startTls(unavailable: string, injected: string, begin: string): Promise<Next> {
+    if (!this.securable) return this.wrong(unavailable);
+    // Refused before the OK, so that nothing of it can be taken for an encrypted command (CVE-2011-0411).
+    if (!this.conn.drained) return this.last(injected);
+    await this.reply(begin);
+    await this.conn.upgrade(this.options.secure!);
+    return 'go-on';
+  }
+
+  /** Runs a SASL exchange and judges what came of it. */
+  protected async authenticate(name: string, initial: string | undefined): Promise<Next> {
+    const { cancelled, malformed, unknownMechanism } = this.words;
+    const mechanism = serverMechanism(name, this.mechanisms);
+    if (!mechanism) return this.wrong(unknownMechanism);
+    let outcome: Credentials | 'cancelled' | 'closed';
+    try {
+      outcome = await this.#exchange(mechanism, initial);
+    } catch (error) {
+      if (isError(error, 'sasl.malformed')) return this.wrong(`${malformed} ${error.message}`);
+      throw error;
+    }
+    if (outcome === 'closed') return outcome;
+    return outcome === 'cancelled' ? this.wrong(cancelled) : this.judge(outcome);
+  }
+
+  /** @throws sasl.malformed */
+  async #exchange(
+    mechanism: ServerMechanism,
+    initial: string | undefined,
+  ): Promise<Credentials | 'cancelled' | 'closed'> {
     let challenge = mechanism.first;
     let response = initial === undefined ? undefined : decodeInitial(initial);
     for (;;) {
       if (response === undefined) {
-        await conn.write(`${prefix}${encodeResponse(challenge)}\r\n`);
-        const line = (await conn.line(options.lineOctets, options.signal))?.toString('latin1');
-        if (line === undefined) return { type: 'closed' };
-        if (line === CANCEL) return { type: 'cancelled' };
+        const line = await this.#challenge(challenge);
+        if (line === undefined) return 'closed';
+        if (line === CANCEL) return 'cancelled';
         response = decodeResponse(line.trimEnd());
       }
       const step = mechanism.next(response);
-      if (step.type === 'credentials') return step;
+      if (step.type === 'credentials') return step.credentials;
       challenge = step.send;
       response = undefined;
     }
-  } catch (error) {
-    if (isError(error, 'sasl.malformed')) return { type: 'malformed', error };
-    throw error;
   }
-}
 
-/**
- * The error challenge before a bearer token is refused (RFC 7628 §3.2.3, Google "XOAUTH2 mechanism"): a JSON report, and the
- * client's answer to it, whose content does not matter. Only for `denied`: it tells programs to renew the token.
- * @returns `closed` when the client left instead
- */
-export async function reportFailure(
-  conn: Conn,
-  { mechanism }: Credentials,
-  error: PosternError,
-  prefix: string,
-  options: SignInOptions,
-): Promise<'reported' | 'closed'> {
-  const report = error.kind === 'denied' ? bearerFailure(mechanism) : undefined;
-  if (report === undefined) return 'reported';
-  await conn.write(`${prefix}${encodeResponse(report)}\r\n`);
-  return (await conn.line(options.lineOctets, options.signal)) === undefined ? 'closed' : 'reported';
+  protected async judge(credentials: Credentials): Promise<Next> {
+    const verdict = await this.options.verify(credentials);
+    if (verdict.type === 'accept') {
+      await this.reply(`${this.accepted(verdict.capabilities)} ${oneLine(verdict.text ?? 'signed in')}`);
+      return { mechanism: credentials.mechanism, user: credentials.user };
+    }
+    // RFC 7628 §3.2.3, Google "XOAUTH2 mechanism": a JSON report before a bearer token is refused, and the client's answer to it,
+    // whose content does not matter. Only for `denied`: it tells programs to renew the token.
+    const report = verdict.error.kind === 'denied' ? bearerFailure(credentials.mechanism) : undefined;
+    if (report !== undefined && (await this.#challenge(report)) === undefined) return 'closed';
+    await this.reply(`${replyTo(verdict.error)[this.words.refused]} ${replyText(verdict.error)}`);
+    if (verdict.bye === true) return this.#end('dismissed', 'closing the connection');
+    return ++this.#failures >= this.options.maxFailures ? this.#end('failures', 'too many failed sign-ins') : 'go-on';
+  }
+
+  protected accepted(_capabilities: readonly string[] | undefined): string {
+    return this.words.accepted;
+  }
+
+  /** A command that is none, or comes at the wrong time. */
+  protected async wrong(reply: string): Promise<'closed' | 'go-on'> {
+    await this.reply(reply);
+    return ++this.#bad >= MAX_BAD_COMMANDS ? this.#end('bad-commands', 'too many bad commands') : 'go-on';
+  }
+
+  /** To the command under way. */
+  protected reply(text: string): Promise<'go-on'> {
+    return this.say(text);
+  }
+
+  /** @param text without the last CRLF */
+  protected async say(text: string): Promise<'go-on'> {
+    await this.conn.write(`${text}\r\n`);
+    return 'go-on';
+  }
+
+  protected async last(text: string): Promise<'closed'> {
+    await this.say(text);
+    return 'closed';
+  }
+
+  async #end(why: Ending, text: string): Promise<'closed'> {
+    const word = this.lastWord(why, text);
+    return word === undefined ? 'closed' : this.last(word);
+  }
+
+  async #challenge(octets: Buffer): Promise<string | undefined> {
+    await this.say(`${this.words.challenge}${encodeResponse(octets)}`);
+    return (await this.conn.line(this.options.lineOctets, this.options.signal))?.toString('latin1');
+  }
 }
