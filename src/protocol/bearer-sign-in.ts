@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import { protocolError } from './errors.ts';
-import { decodeResponse } from './sasl/line.ts';
+import { decodeResponse, encodeInitial, encodeResponse } from './sasl/line.ts';
 import type { BearerFailure, ClientMechanism } from './sasl/mechanism.ts';
 import { oauthbearerClient } from './sasl/oauthbearer.ts';
 import { xoauth2Client } from './sasl/xoauth2.ts';
@@ -38,10 +38,51 @@ export interface BearerSignedIn {
 export const REPLY_OCTETS = 64 * 1024;
 
 /** A failed bearer exchange has one challenge, or two when the server asked for the first response; more is a trap. */
-export const MAX_CHALLENGES = 4;
+const MAX_CHALLENGES = 4;
 
-/** @throws sasl.no-mechanism */
-export function chooseMechanism(options: BearerSignInOptions, offered: readonly string[]): ClientMechanism {
+/** One exchange with a mechanism that the server offers too. */
+export class BearerExchange {
+  readonly #host: string;
+  readonly #mechanism: ClientMechanism;
+  /** The first response is sent with the command; else it answers the first challenge. */
+  direct = true;
+  #challenges = 0;
+  #failure: BearerFailure | undefined;
+
+  /** @throws sasl.no-mechanism */
+  constructor(options: BearerSignInOptions, offered: readonly string[]) {
+    this.#host = options.host;
+    this.#mechanism = chooseMechanism(options, offered);
+  }
+
+  get name(): BearerMechanism {
+    return this.#mechanism.name as BearerMechanism;
+  }
+
+  /** The first response as part of a command. */
+  get initial(): string {
+    return encodeInitial(this.#mechanism.initial!);
+  }
+
+  /** The answer to a challenge. @throws sasl.malformed, wire.syntax (it does not come to an end) */
+  answer(challenge: string): string {
+    if (++this.#challenges > MAX_CHALLENGES)
+      throw protocolError('wire.syntax', `${this.#host} does not come to an end with its challenges`, {
+        detail: { host: this.#host },
+      });
+    if (!this.direct && this.#challenges === 1) return encodeResponse(this.#mechanism.initial!);
+    const { send, failure } = this.#mechanism.next(decodeResponse(challenge.trim()));
+    this.#failure = failure ?? this.#failure;
+    return encodeResponse(send);
+  }
+
+  /** @param reply the server's own words, kept whole */
+  refusal(reply: string, temporary: boolean): PosternError {
+    return refusal(this.#host, reply, temporary, this.#failure);
+  }
+}
+
+function chooseMechanism(options: BearerSignInOptions, offered: readonly string[]): ClientMechanism {
   const upper = offered.map((name) => name.toUpperCase());
   const name = options.mechanisms.find((mechanism) => upper.includes(mechanism));
   const { user, token, host, port } = options;
@@ -54,29 +95,19 @@ export function chooseMechanism(options: BearerSignInOptions, offered: readonly 
   );
 }
 
-/** The answer to a challenge, and the failure it reported. @throws sasl.malformed */
-export function answerChallenge(
-  mechanism: ClientMechanism,
-  base64: string,
-): { readonly send: Buffer; readonly failure?: BearerFailure } {
-  return mechanism.next(decodeResponse(base64.trim()));
-}
-
 /** The server could not be stopped from seeing plain text: nothing secret was sent. */
 export function stripped(host: string): PosternError {
   return protocolError('tls.stripped', `${host} does not offer STARTTLS`, { detail: { host } });
 }
 
-/** @param reply the server's own words, kept whole */
-export function refused(host: string, reply: string, failure: BearerFailure | undefined): PosternError {
+/** @param temporary it could not check the sign-in */
+export function refusal(host: string, reply: string, temporary: boolean, failure?: BearerFailure): PosternError {
+  if (temporary)
+    return protocolError('sasl.unavailable', `${host} cannot check the sign-in just now: ${reply}`, {
+      detail: { host, reply },
+    });
   return protocolError('sasl.refused', `${host} refused the sign-in: ${reply}`, {
     detail: { host, reply, ...(failure === undefined ? {} : { failure }) },
-  });
-}
-
-export function unavailable(host: string, reply: string): PosternError {
-  return protocolError('sasl.unavailable', `${host} cannot check the sign-in just now: ${reply}`, {
-    detail: { host, reply },
   });
 }
 
@@ -88,10 +119,6 @@ export function hungUp(host: string, reply: string): PosternError {
 /** The server turns us away for good, before anybody signed in. */
 export function turnedAway(host: string, reply: string): PosternError {
   return protocolError('wire.refused', `${host} does not take this connection: ${reply}`, { detail: { host, reply } });
-}
-
-export function endless(host: string): PosternError {
-  return protocolError('wire.syntax', `${host} does not come to an end with its challenges`, { detail: { host } });
 }
 
 export function unexpected(host: string, reply: string): PosternError {

@@ -10,7 +10,7 @@ import * as imapServer from './imap/server.ts';
 import * as pop3Client from './pop3/client.ts';
 import * as pop3Server from './pop3/server.ts';
 import { encodeResponse } from './sasl/line.ts';
-import { loginClient } from './sasl/login.ts';
+import { loginClient } from '../../test/bed/login-client.ts';
 import type { Credentials, MechanismName } from './sasl/mechanism.ts';
 import { plainClient } from './sasl/plain.ts';
 import type { SignedIn } from './sign-in.ts';

@@ -1,20 +1,12 @@
 /** IMAP sign-in with a bearer token, client side: RFC 9051 §6.1–6.2, RFC 4959 SASL-IR, in as few round trips as the server allows. */
 import {
-  answerChallenge,
-  type BearerMechanism,
+  BearerExchange,
   type BearerSignedIn,
   type BearerSignInOptions,
-  chooseMechanism,
-  endless,
-  MAX_CHALLENGES,
-  refused,
   REPLY_OCTETS,
   stripped,
-  unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
-import { encodeInitial, encodeResponse } from '../sasl/line.ts';
-import type { BearerFailure } from '../sasl/mechanism.ts';
 import type { Conn } from '../wire/conn.ts';
 import type { Response } from './response.ts';
 import { type CommandOptions, type CommandResult, ImapSession, type SessionLimits } from './session.ts';
@@ -54,25 +46,19 @@ class ImapSignIn {
     if (this.#options.tls === 'starttls') await this.#starttls();
     const before = this.#capabilities ?? (await this.#ask());
     const offered = before.filter((name) => /^AUTH=/i.test(name)).map((name) => name.slice(5));
-    const mechanism = chooseMechanism(this.#options, offered);
-    const octets = mechanism.initial!;
-    const direct = before.some((name) => name.toUpperCase() === 'SASL-IR');
+    const exchange = new BearerExchange(this.#options, offered);
+    exchange.direct = before.some((name) => name.toUpperCase() === 'SASL-IR');
     this.#capabilities = undefined;
-    let failure: BearerFailure | undefined;
-    let challenges = 0;
     const result = await this.#command(
-      `AUTHENTICATE ${mechanism.name}${direct ? ` ${encodeInitial(octets)}` : ''}`,
-      (challenge) => {
-        if (++challenges > MAX_CHALLENGES) throw endless(this.#options.host);
-        if (!direct && challenges === 1) return encodeResponse(octets);
-        const answer = answerChallenge(mechanism, challenge);
-        failure = answer.failure ?? failure;
-        return encodeResponse(answer.send);
-      },
+      `AUTHENTICATE ${exchange.name}${exchange.direct ? ` ${exchange.initial}` : ''}`,
+      (challenge) => exchange.answer(challenge),
     );
-    if (result.status !== 'OK') throw this.#refusal(result, failure);
+    if (result.status !== 'OK') {
+      const reply = `${result.status} ${result.text}`;
+      throw exchange.refusal(reply, TEMPORARY.test(reply));
+    }
     return {
-      mechanism: mechanism.name as BearerMechanism,
+      mechanism: exchange.name,
       greeting: `* OK ${greeting.text}`,
       capabilities: this.#capabilities ?? (await this.#ask()),
     };
@@ -109,16 +95,7 @@ class ImapSignIn {
     else if ('code' in said && said.code?.name === 'CAPABILITY')
       this.#capabilities = said.code.text.split(' ').filter(Boolean);
   }
-
-  #refusal({ status, text }: CommandResult, failure: BearerFailure | undefined): Error {
-    const { host } = this.#options;
-    const reply = `${status} ${text}`;
-    // RFC 5530 §3, and Exchange's words when it throttles.
-    if (
-      /^NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]/i.test(reply) ||
-      /throttled|server (?:is )?unavailable/i.test(reply)
-    )
-      return unavailable(host, reply);
-    return refused(host, reply, failure);
-  }
 }
+
+/** RFC 5530 §3, and Exchange's words when it throttles. */
+const TEMPORARY = /^NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]|throttled|server (?:is )?unavailable/i;

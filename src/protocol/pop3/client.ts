@@ -1,23 +1,15 @@
 /** POP3 sign-in with a bearer token, client side: RFC 1939, RFC 2449, RFC 2595, RFC 5034. */
 import {
-  answerChallenge,
-  type BearerMechanism,
+  BearerExchange,
   type BearerSignedIn,
   type BearerSignInOptions,
-  chooseMechanism,
-  endless,
   hungUp,
-  MAX_CHALLENGES,
-  refused,
   REPLY_OCTETS,
   stripped,
   turnedAway,
-  unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
 import { protocolError } from '../errors.ts';
-import { encodeResponse } from '../sasl/line.ts';
-import type { BearerFailure } from '../sasl/mechanism.ts';
 import type { Conn } from '../wire/conn.ts';
 
 /**
@@ -25,40 +17,26 @@ import type { Conn } from '../wire/conn.ts';
  * @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
  */
 export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
-  const { host } = options;
   const { greeting, capabilities } = await open(conn, options);
   const offered =
     capabilities
       .find((line) => /^SASL\b/i.test(line))
       ?.split(' ')
       .slice(1) ?? [];
-  const mechanism = chooseMechanism(options, offered);
-  let failure: BearerFailure | undefined;
-  let reply = encodeResponse(mechanism.initial!);
-  let line = await ask(conn, options, `AUTH ${mechanism.name}`);
-  for (let challenges = 1; line.startsWith('+') && !line.startsWith('+OK'); challenges++) {
-    if (challenges > MAX_CHALLENGES) throw endless(host);
-    if (challenges > 1) {
-      const answer = answerChallenge(mechanism, line.slice(1));
-      failure = answer.failure ?? failure;
-      reply = encodeResponse(answer.send);
-    }
-    line = await ask(conn, options, reply);
-  }
-  if (line.startsWith('+OK')) return { mechanism: mechanism.name as BearerMechanism, greeting, capabilities };
-  if (!line.startsWith('-ERR')) throw unexpected(host, line);
+  const exchange = new BearerExchange(options, offered);
+  exchange.direct = false;
+  let line = await ask(conn, options, `AUTH ${exchange.name}`);
+  while (line.startsWith('+') && !line.startsWith('+OK'))
+    line = await ask(conn, options, exchange.answer(line.slice(1)));
+  if (line.startsWith('+OK')) return { mechanism: exchange.name, greeting, capabilities };
+  if (!line.startsWith('-ERR')) throw unexpected(options.host, line);
   // RFC 3206 §4, RFC 2449 §8.1.1
-  throw /^-ERR \[(?:SYS\/TEMP|IN-USE|LOGIN-DELAY)\]/i.test(line)
-    ? unavailable(host, line)
-    : refused(host, line, failure);
+  throw exchange.refusal(line, /^-ERR \[(?:SYS\/TEMP|IN-USE|LOGIN-DELAY)\]/i.test(line));
 }
 
 /** What anybody may know of the server: its CAPA lines, after TLS. Ends the session. @throws as {@link signIn} */
-export async function probeExtensions(
-  conn: Conn,
-  options: Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal'> & { readonly host?: string },
-): Promise<readonly string[]> {
-  const { capabilities } = await open(conn, { ...options, host: options.host ?? 'the server' });
+export async function probeExtensions(conn: Conn, options: Reach): Promise<readonly string[]> {
+  const { capabilities } = await open(conn, options);
   await conn.write('QUIT\r\n');
   return capabilities;
 }

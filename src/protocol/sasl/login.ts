@@ -1,21 +1,7 @@
 /** LOGIN, never standardised (draft-murchison-sasl-login): the server asks for user name and password, one line each. */
 import { Secret } from '../../base/secret.ts';
-import { protocolError } from '../errors.ts';
 import { utf8 } from './line.ts';
-import type { ClientMechanism, ServerMechanism } from './mechanism.ts';
-
-export function loginClient(who: { readonly user: string; readonly password: Secret }): ClientMechanism {
-  const answers = [who.user, who.password.reveal()];
-  return {
-    name: 'LOGIN',
-    initial: undefined,
-    next() {
-      const send = answers.shift();
-      if (send === undefined) throw protocolError('sasl.malformed', 'the server asked more than LOGIN has to say');
-      return { send: Buffer.from(send) };
-    },
-  };
-}
+import type { ServerMechanism } from './mechanism.ts';
 
 /** The prompts are those Exchange sends; some devices compare them to the letter. */
 export function loginServer(): ServerMechanism {

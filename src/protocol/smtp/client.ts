@@ -1,23 +1,17 @@
 /** SMTP sign-in with a bearer token, client side: RFC 5321 §4.1–4.2, RFC 3207, RFC 4954. */
 import {
-  answerChallenge,
-  type BearerMechanism,
+  BearerExchange,
   type BearerSignedIn,
   type BearerSignInOptions,
-  chooseMechanism,
-  endless,
   hungUp,
-  MAX_CHALLENGES,
-  refused,
+  refusal,
   stripped,
   turnedAway,
-  unavailable,
   unexpected,
 } from '../bearer-sign-in.ts';
 import type { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
 import { encodeInitial, encodeResponse } from '../sasl/line.ts';
-import type { BearerFailure } from '../sasl/mechanism.ts';
 import { plainClient } from '../sasl/plain.ts';
 import type { Conn } from '../wire/conn.ts';
 import { readReply, type ReplyLines } from './reply.ts';
@@ -27,36 +21,25 @@ import { readReply, type ReplyLines } from './reply.ts';
  * @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
  */
 export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
-  const { host } = options;
   const { greeting, extensions } = await open(conn, options);
   const offered =
     extensions
       .find((line) => /^AUTH /i.test(line))
       ?.split(' ')
       .slice(1) ?? [];
-  const mechanism = chooseMechanism(options, offered);
-  const octets = mechanism.initial!;
+  const exchange = new BearerExchange(options, offered);
   // RFC 4954 §4: a command with an initial response must fit 512 octets, CRLF included; Postfix cuts longer ones.
-  const command = `AUTH ${mechanism.name} ${encodeInitial(octets)}`;
-  const direct = command.length + 2 <= 512;
-  let pending = direct ? undefined : encodeResponse(octets);
-  let failure: BearerFailure | undefined;
-  let reply = await ask(conn, options, direct ? command : `AUTH ${mechanism.name}`);
-  for (let challenges = 1; reply.code === 334; challenges++) {
-    if (challenges > MAX_CHALLENGES) throw endless(host);
-    if (pending === undefined) {
-      const step = answerChallenge(mechanism, reply.lines[0]!);
-      failure = step.failure ?? failure;
-      reply = await ask(conn, options, encodeResponse(step.send));
-    } else {
-      const send = pending;
-      pending = undefined;
-      reply = await ask(conn, options, send);
-    }
-  }
-  if (reply.code === 235) return { mechanism: mechanism.name as BearerMechanism, greeting, capabilities: extensions };
-  // RFC 4954 §6: 4yz is temporary, 454 above all.
-  throw reply.code >= 400 && reply.code < 500 ? unavailable(host, reply.text) : refused(host, reply.text, failure);
+  const command = `AUTH ${exchange.name} ${exchange.initial}`;
+  exchange.direct = command.length + 2 <= 512;
+  let reply = await ask(conn, options, exchange.direct ? command : `AUTH ${exchange.name}`);
+  while (reply.code === 334) reply = await ask(conn, options, exchange.answer(reply.lines[0]!));
+  if (reply.code === 235) return { mechanism: exchange.name, greeting, capabilities: extensions };
+  throw exchange.refusal(reply.text, isTemporary(reply));
+}
+
+/** RFC 4954 §6: 4yz is temporary, 454 above all. */
+function isTemporary({ code }: ReplyLines): boolean {
+  return code >= 400 && code < 500;
 }
 
 /**
@@ -88,15 +71,12 @@ export async function signInWithPassword(
     });
   }
   if (reply.code === 235) return { capabilities: extensions };
-  throw reply.code >= 400 && reply.code < 500 ? unavailable(host, reply.text) : refused(host, reply.text, undefined);
+  throw refusal(host, reply.text, isTemporary(reply));
 }
 
 /** What anybody may know of the server: its EHLO lines, after TLS. Ends the session. @throws as {@link signIn} */
-export async function probeExtensions(
-  conn: Conn,
-  options: Pick<BearerSignInOptions, 'tls' | 'secure' | 'signal' | 'ehloName'> & { readonly host?: string },
-): Promise<readonly string[]> {
-  const { extensions } = await open(conn, { ...options, host: options.host ?? 'the server' });
+export async function probeExtensions(conn: Conn, options: Reach): Promise<readonly string[]> {
+  const { extensions } = await open(conn, options);
   await conn.write('QUIT\r\n');
   return extensions;
 }
@@ -123,7 +103,7 @@ async function open(conn: Conn, options: Reach): Promise<{ greeting: string; ext
 
 async function ehlo(conn: Conn, options: Reach): Promise<readonly string[]> {
   const reply = await ask(conn, options, `EHLO ${options.ehloName ?? '[127.0.0.1]'}`);
-  if (reply.code >= 400 && reply.code < 500) throw hungUp(options.host, reply.text);
+  if (isTemporary(reply)) throw hungUp(options.host, reply.text);
   if (reply.code !== 250) throw unexpected(options.host, reply.text);
   return reply.lines.slice(1);
 }
