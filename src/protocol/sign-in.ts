@@ -158,7 +158,7 @@ export abstract class SignInServer {
     return 'go-on';
   }
 
-  /** Runs a SASL exchange and judges what came of it. */
+  /** Runs the server side of one SASL exchange (RFC 4422 §5) and judges what came of it. */
   protected async authenticate(name: string, initial: string | undefined): Promise<Next> {
     const { cancelled, malformed, unknownMechanism } = this.words;
     const mechanism = serverMechanism(name, this.mechanisms);
