@@ -1,11 +1,16 @@
 /** The tables, as Kysely sees them. The same names and meanings on both engines; only integer and blob types differ. */
 import type { Generated } from 'kysely';
+import type { AppPassword } from './types-access.ts';
+import type { ApiKey, Suppression, Template, Upload, Webhook, WebhookDelivery } from './types-api.ts';
+import type { Notice } from './types-notices.ts';
+import type { MessageEvent } from './types-outbox.ts';
+import type { Application, AuditRecord, Grant, Lease, Mailbox } from './types.ts';
 
 export interface Schema {
-  applications: ApplicationRow;
+  applications: RowOf<Application>;
   grants: GrantRow;
-  mailboxes: MailboxRow;
-  app_passwords: AppPasswordRow;
+  mailboxes: RowOf<Kept['mailboxes']>;
+  app_passwords: RowOf<AppPassword>;
   audit: AuditRow;
   leases: LeaseRow;
   settings: { name: string; value: string };
@@ -15,103 +20,61 @@ export interface Schema {
   outbox_chunks: { body_id: string; number: number; data: Uint8Array };
   outbox_arriving: { body_id: string; since: number };
   outbox_events: OutboxEventRow;
-  outbox_idempotency: OutboxIdempotencyRow;
+  outbox_idempotency: { scope: string; key: string; fingerprint: string; message_id: string; expires_at: number };
   /** What was sent lately, by mailbox: JSON that the outbox reads and writes. */
   outbox_ledger: { name: string; entry: string };
   migrations: { name: string; applied_at: number };
-  api_keys: ApiKeyRow;
-  templates: TemplateRow;
+  api_keys: RowOf<ApiKey>;
+  /** The text part is `body`; `text` is a type in SQL. */
+  templates: RowOf<Omit<Template, 'text'>> & { body: string | null };
   suppressions: SuppressionRow;
-  webhooks: WebhookRow;
-  webhook_deliveries: WebhookDeliveryRow;
-  uploads: UploadRow;
+  /** `enabled`: 1 while the state is that. */
+  webhooks: RowOf<Webhook> & { enabled: number };
+  webhook_deliveries: Numbered<RowOf<WebhookDelivery>>;
+  uploads: RowOf<Omit<Upload, 'key'>> & { data_key: Uint8Array };
   notices: NoticeRow;
   notice_deliveries: NoticeDeliveryRow;
 }
 
-export interface ApplicationRow {
-  id: string;
-  name: string;
-  provider: string;
-  client_id: string;
-  tenant: string | null;
-  settings: string;
-  credential: Uint8Array | null;
-  created_at: number;
-  credentials: string;
+/** What rows hold that are one thing each; {@link rowsOf} writes and reads them. */
+export interface Kept {
+  applications: Application;
+  grants: Grant;
+  mailboxes: Omit<Mailbox, 'catchAll'>;
+  app_passwords: AppPassword;
+  api_keys: ApiKey;
+  templates: Template;
+  suppressions: Suppression;
+  webhooks: Webhook;
+  webhook_deliveries: WebhookDelivery;
+  uploads: Upload;
+  notices: Notice;
 }
 
-export interface GrantRow {
-  id: string;
-  application_id: string;
-  flow: string;
-  identity: string;
-  subject: string | null;
-  scopes: string;
-  state: string;
-  tokens: Uint8Array | null;
-  generation: number;
-  created_at: number;
-  renew_at: number | null;
-  renewed_at: number | null;
-  renewal: string | null;
-  /** 1 while the last renewal failed. */
-  failing: number;
-}
+/** A column for each member: NULL for undefined, a number for a flag, JSON text for what is no plain value. */
+type RowOf<T> = { [K in keyof T & string as Underscored<K>]-?: Column<T[K]> };
+type Column<V> = V extends undefined
+  ? null
+  : V extends string | number | Uint8Array
+    ? V
+    : V extends boolean
+      ? number
+      : string;
+type Underscored<Name extends string> = Name extends `${infer Head}${infer Rest}`
+  ? `${Head extends Lowercase<Head> ? Head : `_${Lowercase<Head>}`}${Underscored<Rest>}`
+  : Name;
+/** The database counts. */
+type Numbered<Row extends { seq: number }> = Omit<Row, 'seq'> & { seq: Generated<number> };
 
-export interface MailboxRow {
-  address: string;
-  grant_id: string;
-  access: string;
-  protocols: string;
-  settings: string;
-  created_at: number;
-  suspended: string | null;
-}
+/** The renewal again, as far as it is asked for: `failing` is 1 while the last one failed. */
+export type GrantRow = RowOf<Grant> & { renewed_at: number | null; failing: number };
+export type AuditRow = RowOf<AuditRecord>;
+export type LeaseRow = RowOf<Lease>;
+export type SuppressionRow = RowOf<Suppression>;
+export type NoticeRow = RowOf<Notice>;
+export type OutboxEventRow = Numbered<RowOf<MessageEvent>>;
 
-export interface AppPasswordRow {
-  id: string;
-  label: string;
-  hash: string;
-  mailboxes: string;
-  protocols: string;
-  networks: string;
-  outgoing: string | null;
-  drop_own_sent_copy: number | null;
-  created_at: number;
-  expires_at: number | null;
-  revoked_at: number | null;
-  last_used_at: number | null;
-}
-
-export interface AuditRow {
-  seq: number;
-  at: number;
-  type: string;
-  outcome: string;
-  session_id: string | null;
-  mailbox: string | null;
-  data: string;
-  previous: string;
-  hash: string;
-}
-
-export interface LeaseRow {
-  name: string;
-  owner: string;
-  fence: number;
-  until: number;
-}
-
-export interface NoticeRow {
-  id: string;
-  cause: string;
-  body: string;
-  raised_at: number;
-  resolved_at: number | null;
-}
-
-export interface NoticeDeliveryRow {
+interface NoticeDeliveryRow {
   notice_id: string;
   status: string;
   channel: string;
@@ -153,97 +116,4 @@ export interface OutboxMessageRow {
   finished_at: number | null;
   /** The moment its sender asked for; it is what keeps it waiting while it is `state_at`. */
   not_before: number | null;
-}
-
-export interface OutboxEventRow {
-  seq: Generated<number>;
-  message_id: string;
-  mailbox: string;
-  at: number;
-  type: string;
-  data: string;
-}
-
-export interface OutboxIdempotencyRow {
-  scope: string;
-  key: string;
-  fingerprint: string;
-  message_id: string;
-  expires_at: number;
-}
-
-export interface ApiKeyRow {
-  id: string;
-  label: string;
-  hash: string;
-  actions: string;
-  mailboxes: string;
-  networks: string;
-  rate: number | null;
-  created_at: number;
-  expires_at: number | null;
-  revoked_at: number | null;
-  last_used_at: number | null;
-}
-
-export interface TemplateRow {
-  name: string;
-  version: number;
-  subject: string;
-  html: string | null;
-  /** The text part; `text` is a type in SQL. */
-  body: string | null;
-  created_at: number;
-}
-
-export interface SuppressionRow {
-  address: string;
-  mailbox: string;
-  reason: string;
-  note: string | null;
-  created_at: number;
-}
-
-export interface WebhookRow {
-  id: string;
-  api_key_id: string | null;
-  url: string;
-  types: string;
-  mailboxes: string;
-  secrets: Uint8Array;
-  state: string;
-  /** 1 while the state is `enabled`. */
-  enabled: number;
-  cursor: number;
-  created_at: number;
-}
-
-export interface WebhookDeliveryRow {
-  seq: Generated<number>;
-  id: string;
-  webhook_id: string;
-  event_id: string;
-  type: string;
-  ordering_key: string;
-  mailbox: string | null;
-  payload: string;
-  state: string;
-  created_at: number;
-  next_at: number | null;
-  deadline: number;
-  finished_at: number | null;
-  attempts: string;
-  fence: number;
-}
-
-export interface UploadRow {
-  id: string;
-  principal: string;
-  filename: string;
-  content_type: string;
-  size: number;
-  data_key: Uint8Array;
-  chunks: number;
-  created_at: number;
-  expires_at: number;
 }

@@ -1,6 +1,6 @@
 /** App passwords, as they are stored. */
 import type { Protocol } from './protocols.ts';
-import type { Withdrawal } from './types-api.ts';
+import type { GivenTable } from './types-api.ts';
 
 /** A generated local secret for one program. Only its keyed hash is kept. */
 export interface AppPassword {
@@ -23,14 +23,7 @@ export interface AppPassword {
   readonly lastUsedAt: number | undefined;
 }
 
-export interface AppPasswordTable {
-  insert(row: AppPassword): Promise<void>;
-  find(id: string): Promise<AppPassword | undefined>;
-  byHash(hash: string): Promise<AppPassword | undefined>;
-  list(): Promise<readonly AppPassword[]>;
-  revoke(id: string, at: number): Promise<boolean>;
-  /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
-  withdraw(names: readonly string[], at: number): Promise<readonly Withdrawal[]>;
+export interface AppPasswordTable extends GivenTable<AppPassword> {
   /** Notes when passwords were last used, all in one transaction; watchers are not told. */
   touch(used: readonly { readonly id: string; readonly at: number }[]): Promise<void>;
 }

@@ -47,14 +47,18 @@ export interface Withdrawal {
   readonly revoked: boolean;
 }
 
-export interface ApiKeyTable {
-  insert(row: ApiKey): Promise<void>;
-  find(id: string): Promise<ApiKey | undefined>;
-  byHash(hash: string): Promise<ApiKey | undefined>;
-  list(): Promise<readonly ApiKey[]>;
+/** What is given out, known by its hash, and names mailboxes. */
+export interface GivenTable<Row> {
+  insert(row: Row): Promise<void>;
+  find(id: string): Promise<Row | undefined>;
+  byHash(hash: string): Promise<Row | undefined>;
+  list(): Promise<readonly Row[]>;
   revoke(id: string, at: number): Promise<boolean>;
   /** Takes these names out of the mailboxes of every row; one that named nothing else is revoked. @returns those that were valid */
   withdraw(names: readonly string[], at: number): Promise<readonly Withdrawal[]>;
+}
+
+export interface ApiKeyTable extends GivenTable<ApiKey> {
   /** Notes when a key was last used; watchers are not told. */
   touch(id: string, at: number): Promise<void>;
 }

@@ -117,7 +117,7 @@ function record(row: AuditRow): AuditRecord {
     seq: row.seq,
     at: row.at,
     type: row.type,
-    outcome: row.outcome as AuditRecord['outcome'],
+    outcome: row.outcome,
     sessionId: row.session_id ?? undefined,
     mailbox: row.mailbox ?? undefined,
     data: fromJson(row.data, 'audit.data'),

@@ -1,69 +1,29 @@
+import { sql } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { GrantRow } from '../schema.ts';
-import type { Flow, Grant, GrantTable, RenewalRecord } from '../types.ts';
-import { defined, fromJson, nullable } from './json.ts';
+import type { GrantTable, RenewalRecord } from '../types.ts';
 import { holdsLease } from './leases.ts';
+import { rowsOf } from './rows.ts';
 
 export function grantTable(engine: Engine): GrantTable {
   const { read, write } = engine;
+  const rows = rowsOf(engine, 'grants', {
+    topic: 'grants',
+    json: ['scopes', 'state', 'renewal'],
+    beside: ['renewed_at', 'failing'],
+  });
   return {
-    insert: (row) =>
-      write('grants', async (trx) => {
-        await trx
-          .insertInto('grants')
-          .values({
-            id: row.id,
-            application_id: row.applicationId,
-            flow: row.flow,
-            identity: row.identity,
-            subject: row.subject ?? null,
-            scopes: JSON.stringify(row.scopes),
-            state: JSON.stringify(row.state),
-            tokens: row.tokens ?? null,
-            generation: row.generation,
-            created_at: row.createdAt,
-            renew_at: row.renewAt ?? null,
-            ...renewalColumns(row.renewal),
-          })
-          .execute();
-        return { result: undefined, changed: true };
-      }),
-    find: (id) =>
-      read(async (db) => grant(await db.selectFrom('grants').selectAll().where('id', '=', id).executeTakeFirst())),
-    list: () =>
-      read(async (db) =>
-        (await db.selectFrom('grants').selectAll().orderBy('created_at').orderBy('id').execute()).map((row) =>
-          grant(row),
-        ),
-      ),
+    insert: (row) => rows.insert(row, renewalColumns(row.renewal)),
+    find: (id) => rows.find({ id }),
+    list: () => rows.list(['created_at', 'id']),
     update: (id, generation, change, lease) =>
       write('grants', async (trx) => {
         if (lease && !(await holdsLease(engine, trx, lease))) return { result: 'lease-lost' as const, changed: false };
-        const values = defined({
-          application_id: change.applicationId,
-          flow: change.flow,
-          identity: change.identity,
-          subject: nullable(change, 'subject'),
-          scopes: change.scopes && JSON.stringify(change.scopes),
-          state: change.state && JSON.stringify(change.state),
-          tokens: nullable(change, 'tokens'),
-          renew_at: nullable(change, 'renewAt'),
-          ...('renewal' in change ? renewalColumns(change.renewal) : {}),
-        });
-        const done = await trx
-          .updateTable('grants')
-          .set({ ...values, generation: generation + 1 })
-          .where('id', '=', id)
-          .where('generation', '=', generation)
-          .executeTakeFirst();
-        if (done.numUpdatedRows === 0n) return { result: 'changed-meanwhile' as const, changed: false };
-        return { result: 'written' as const, changed: true };
+        const columns = { ...rows.columns(change), ...('renewal' in change ? renewalColumns(change.renewal) : {}) };
+        const changed = await rows.updateIn(trx, { id, generation }, { ...columns, generation: generation + 1 });
+        return { result: changed ? ('written' as const) : ('changed-meanwhile' as const), changed };
       }),
-    remove: (id) =>
-      write('grants', async (trx) => {
-        const done = await trx.deleteFrom('grants').where('id', '=', id).executeTakeFirst();
-        return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
-      }),
+    remove: (id) => rows.remove({ id }),
     claimDue: ({ applicationIds, now, until, limit }) =>
       write(undefined, async (trx) => {
         if (applicationIds.length === 0 || limit < 1) return { result: [], changed: false };
@@ -113,50 +73,16 @@ export function grantTable(engine: Engine): GrantTable {
         ).executeTakeFirst();
         return Number(done.numUpdatedRows);
       }),
-    overview: () => read(async (db) => (await db.selectFrom('grants').select(FACTS).execute()).map(facts)),
+    overview: () =>
+      read(async (db) => {
+        const found = await sql<Omit<GrantRow, 'tokens'>>`
+          SELECT id, application_id, flow, identity, subject, scopes, state, generation, created_at, renew_at, renewal
+          FROM grants`.execute(db);
+        return found.rows.map(rows.from);
+      }),
   };
 }
-
-const FACTS = [
-  'id',
-  'application_id',
-  'flow',
-  'identity',
-  'subject',
-  'scopes',
-  'state',
-  'generation',
-  'created_at',
-  'renew_at',
-  'renewal',
-] as const;
 
 function renewalColumns(renewal: RenewalRecord | undefined) {
-  return {
-    renewal: renewal ? JSON.stringify(renewal) : null,
-    renewed_at: renewal?.renewedAt ?? null,
-    failing: renewal?.failing ? 1 : 0,
-  };
-}
-
-function grant(row: GrantRow): Grant;
-function grant(row: GrantRow | undefined): Grant | undefined;
-function grant(row: GrantRow | undefined): Grant | undefined {
-  return row && { ...facts(row), tokens: row.tokens ?? undefined };
-}
-
-function facts(row: Pick<GrantRow, (typeof FACTS)[number]>): Omit<Grant, 'tokens'> {
-  return {
-    id: row.id,
-    applicationId: row.application_id,
-    flow: row.flow as Flow,
-    identity: row.identity,
-    subject: row.subject ?? undefined,
-    scopes: fromJson(row.scopes, 'grants.scopes'),
-    state: fromJson(row.state, 'grants.state'),
-    generation: row.generation,
-    createdAt: row.created_at,
-    renewAt: row.renew_at ?? undefined,
-    renewal: row.renewal === null ? undefined : fromJson(row.renewal, 'grants.renewal'),
-  };
+  return { renewed_at: renewal?.renewedAt ?? null, failing: renewal?.failing ? 1 : 0 };
 }

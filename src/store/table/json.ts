@@ -17,11 +17,3 @@ export function defined<T extends object>(row: T): { [K in keyof T]?: Exclude<T[
     [K in keyof T]?: Exclude<T[K], undefined>;
   };
 }
-
-/** For nullable columns: undefined when the change does not name the key, null when it names it as undefined. */
-export function nullable<T extends object, K extends keyof T>(
-  change: T,
-  key: K,
-): Exclude<T[K], undefined> | null | undefined {
-  return key in change ? ((change[key] as Exclude<T[K], undefined>) ?? null) : undefined;
-}

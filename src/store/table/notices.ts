@@ -1,10 +1,10 @@
 import type { Engine } from '../engine.ts';
-import type { NoticeRow } from '../schema.ts';
-import type { Notice, NoticeDelivery, NoticeTable } from '../types-notices.ts';
-import { fromJson } from './json.ts';
+import type { NoticeDelivery, NoticeTable } from '../types-notices.ts';
+import { rowsOf } from './rows.ts';
 
 export function noticeTable(engine: Engine): NoticeTable {
   const { read, write } = engine;
+  const rows = rowsOf(engine, 'notices', { json: ['body'] });
   return {
     raise: (row, channels) =>
       write(undefined, async (trx) => {
@@ -42,14 +42,9 @@ export function noticeTable(engine: Engine): NoticeTable {
             .values({ ...FRESH, notice_id: row.id, status: 'resolved', channel, next_at: at })
             .execute();
         }
-        return { result: notice(row), changed: true };
+        return { result: rows.from(row), changed: true };
       }),
-    open: () =>
-      read(async (db) =>
-        (
-          await db.selectFrom('notices').selectAll().where('resolved_at', 'is', null).orderBy('raised_at').execute()
-        ).map(notice),
-      ),
+    open: () => rows.list(['raised_at'], { resolved_at: null }),
     claimDeliveries: ({ now, until, limit }) =>
       write(undefined, async (trx) => {
         const due = trx
@@ -60,10 +55,10 @@ export function noticeTable(engine: Engine): NoticeTable {
           .where('next_at', '<=', now)
           .orderBy('next_at')
           .limit(limit);
-        const rows = await (
+        const claimed = await (
           engine.name === 'postgres' ? due.forUpdate('notice_deliveries').skipLocked() : due
         ).execute();
-        for (const { id, status, channel } of rows) {
+        for (const { id, status, channel } of claimed) {
           await trx
             .updateTable('notice_deliveries')
             .set((eb) => ({ next_at: until, attempts: eb('attempts', '+', 1) }))
@@ -72,12 +67,9 @@ export function noticeTable(engine: Engine): NoticeTable {
             .where('channel', '=', channel)
             .execute();
         }
-        const result: NoticeDelivery[] = rows.map((row) => ({
-          notice: notice(row),
-          status: row.status as NoticeDelivery['status'],
-          channel: row.channel,
-          attempts: row.attempts,
-        }));
+        const result = claimed.map(({ status, channel, attempts, ...row }): NoticeDelivery => {
+          return { notice: rows.from(row), status: status as NoticeDelivery['status'], channel, attempts };
+        });
         return { result, changed: false };
       }),
     settle: ({ notice: { id }, status, channel }, outcome) =>
@@ -102,13 +94,3 @@ export function noticeTable(engine: Engine): NoticeTable {
 }
 
 const FRESH = { attempts: 0, delivered_at: null, problem: null };
-
-function notice(row: NoticeRow): Notice {
-  return {
-    id: row.id,
-    cause: row.cause,
-    body: fromJson(row.body, 'notices.body'),
-    raisedAt: row.raised_at,
-    resolvedAt: row.resolved_at ?? undefined,
-  };
-}

@@ -116,7 +116,7 @@ export function messageEvent(row: Selectable<OutboxEventRow>): MessageEvent {
     messageId: row.message_id,
     mailbox: row.mailbox,
     at: row.at,
-    type: row.type as MessageEvent['type'],
+    type: row.type,
     data: fromJson(row.data, 'outbox_events.data'),
   };
 }

@@ -3,12 +3,14 @@ import { CompiledQuery } from 'kysely';
 import type { Engine } from '../engine.ts';
 import type { SuppressionRow } from '../schema.ts';
 import type { Suppression, SuppressionTable } from '../types-api.ts';
+import { rowsOf } from './rows.ts';
 
 /** Parameters of one statement stay well below what either engine takes. */
 const ASKED_AT_ONCE = 500;
 
 export function suppressionTable(engine: Engine): SuppressionTable {
   const { read, write } = engine;
+  const rows = rowsOf(engine, 'suppressions', { topic: 'suppressions' });
   return {
     put: (row) =>
       write('suppressions', async (trx) => {
@@ -21,14 +23,7 @@ export function suppressionTable(engine: Engine): SuppressionTable {
           .onConflict((conflict) => conflict.doNothing())
           .executeTakeFirst();
         const isNew = (added.numInsertedOrUpdatedRows ?? 0n) > 0n;
-        if (!isNew) {
-          await trx
-            .updateTable('suppressions')
-            .set(facts)
-            .where('address', '=', address)
-            .where('mailbox', '=', mailbox)
-            .execute();
-        }
+        if (!isNew) await rows.updateIn(trx, { address, mailbox }, facts);
         return { result: isNew, changed: true };
       }),
     match: (mailbox, addresses) =>
@@ -37,7 +32,7 @@ export function suppressionTable(engine: Engine): SuppressionTable {
         for (let from = 0; from < addresses.length; from += ASKED_AT_ONCE) {
           const some = addresses.slice(from, from + ASKED_AT_ONCE).map((address) => foldCase(address));
           const query = CompiledQuery.raw(matchText(engine, some.length), ['*', foldCase(mailbox), ...some]);
-          found.push(...(await db.executeQuery<SuppressionRow>(query)).rows.map(suppression));
+          found.push(...(await db.executeQuery<SuppressionRow>(query)).rows.map(rows.from));
         }
         return found;
       }),
@@ -54,18 +49,9 @@ export function suppressionTable(engine: Engine): SuppressionTable {
             ]),
           );
         }
-        return (await all.execute()).map(suppression);
+        return (await all.execute()).map(rows.from);
       }),
-    remove: (address, mailbox) =>
-      write('suppressions', async (trx) => {
-        const done = await trx
-          .deleteFrom('suppressions')
-          .where('address', '=', foldCase(address))
-          .where('mailbox', '=', foldCase(mailbox))
-          .executeTakeFirst();
-        const result = done.numDeletedRows > 0n;
-        return { result, changed: result };
-      }),
+    remove: (address, mailbox) => rows.remove({ address: foldCase(address), mailbox: foldCase(mailbox) }),
   };
 }
 
@@ -82,14 +68,4 @@ function matchText({ name }: Engine, count: number): string {
     texts.set(key, text);
   }
   return text;
-}
-
-function suppression(row: SuppressionRow): Suppression {
-  return {
-    address: row.address,
-    mailbox: row.mailbox,
-    reason: row.reason as Suppression['reason'],
-    note: row.note ?? undefined,
-    createdAt: row.created_at,
-  };
 }

@@ -1,9 +1,10 @@
 import type { Engine } from '../engine.ts';
-import type { TemplateRow } from '../schema.ts';
-import type { Template, TemplateTable } from '../types-api.ts';
+import type { TemplateTable } from '../types-api.ts';
+import { rowsOf } from './rows.ts';
 
 export function templateTable(engine: Engine): TemplateTable {
   const { read, write } = engine;
+  const rows = rowsOf(engine, 'templates', { named: { body: 'text' } });
   return {
     add: (row) =>
       write(undefined, async (trx) => {
@@ -14,18 +15,9 @@ export function templateTable(engine: Engine): TemplateTable {
           .where('name', '=', row.name)
           .executeTakeFirst();
         const version = (last?.version ?? 0) + 1;
-        await trx
-          .insertInto('templates')
-          .values({
-            name: row.name,
-            version,
-            subject: row.subject,
-            html: row.html ?? null,
-            body: row.text ?? null,
-            created_at: row.createdAt,
-          })
-          .execute();
-        return { result: { ...row, version }, changed: true };
+        const stored = { ...row, version };
+        await trx.insertInto('templates').values(rows.columns(stored)).execute();
+        return { result: stored, changed: true };
       }),
     find: (name, version) =>
       read(async (db) => {
@@ -33,7 +25,7 @@ export function templateTable(engine: Engine): TemplateTable {
         const one =
           version === undefined ? all.orderBy('version', 'desc').limit(1) : all.where('version', '=', version);
         const row = await one.executeTakeFirst();
-        return row && template(row);
+        return row && rows.from(row);
       }),
     list: ({ after, limit }) =>
       read(async (db) => {
@@ -50,7 +42,7 @@ export function templateTable(engine: Engine): TemplateTable {
           .orderBy('templates.name')
           .limit(limit);
         if (after !== undefined) all = all.where('templates.name', '>', after);
-        return (await all.execute()).map(template);
+        return (await all.execute()).map(rows.from);
       }),
     versions: (name, { before, limit }) =>
       read(async (db) => {
@@ -61,23 +53,8 @@ export function templateTable(engine: Engine): TemplateTable {
           .orderBy('version', 'desc')
           .limit(limit);
         if (before !== undefined) all = all.where('version', '<', before);
-        return (await all.execute()).map(template);
+        return (await all.execute()).map(rows.from);
       }),
-    remove: (name) =>
-      read(
-        async (db) =>
-          (await db.deleteFrom('templates').where('name', '=', name).executeTakeFirst()).numDeletedRows > 0n,
-      ),
-  };
-}
-
-function template(row: TemplateRow): Template {
-  return {
-    name: row.name,
-    version: row.version,
-    subject: row.subject,
-    html: row.html ?? undefined,
-    text: row.body ?? undefined,
-    createdAt: row.created_at,
+    remove: (name) => rows.remove({ name }),
   };
 }

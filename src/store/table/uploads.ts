@@ -3,12 +3,14 @@ import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { Schema } from '../schema.ts';
 import type { UploadTable } from '../types-api.ts';
+import { rowsOf } from './rows.ts';
 
 /** Removed at once by the hourly sweep. */
 const PRUNED_AT_ONCE = 500;
 
 export function uploadTable(engine: Engine): UploadTable {
   const { read, write } = engine;
+  const rows = rowsOf(engine, 'uploads', { named: { data_key: 'key' } });
   return {
     insert: (row, most) =>
       write(undefined, async (trx) => {
@@ -23,39 +25,10 @@ export function uploadTable(engine: Engine): UploadTable {
         const arriving = await trx.deleteFrom('outbox_arriving').where('body_id', '=', row.id).executeTakeFirst();
         if (arriving.numDeletedRows === 0n)
           throw storeError('store.swept', 'the first octets of the upload were swept away before it was complete');
-        await trx
-          .insertInto('uploads')
-          .values({
-            id: row.id,
-            principal: row.principal,
-            filename: row.filename,
-            content_type: row.contentType,
-            size: row.size,
-            data_key: row.key,
-            chunks: row.chunks,
-            created_at: row.createdAt,
-            expires_at: row.expiresAt,
-          })
-          .execute();
+        await trx.insertInto('uploads').values(rows.columns(row)).execute();
         return { result: true, changed: true };
       }),
-    find: (id) =>
-      read(async (db) => {
-        const row = await db.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirst();
-        return (
-          row && {
-            id: row.id,
-            principal: row.principal,
-            filename: row.filename,
-            contentType: row.content_type,
-            size: row.size,
-            key: row.data_key,
-            chunks: row.chunks,
-            createdAt: row.created_at,
-            expiresAt: row.expires_at,
-          }
-        );
-      }),
+    find: (id) => rows.find({ id }),
     held: (principal, now) => read((db) => held(db, principal, now)),
     remove: (id) =>
       write(undefined, async (trx) => {

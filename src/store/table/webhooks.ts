@@ -1,14 +1,20 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Engine } from '../engine.ts';
-import type { WebhookRow } from '../schema.ts';
-import type { Webhook, WebhookTable } from '../types-api.ts';
+import type { NewWebhookDelivery, Webhook, WebhookTable } from '../types-api.ts';
 import type { Ahead } from '../types-outbox.ts';
 import { fromJson } from './json.ts';
 import { isCatchAll } from './mailboxes.ts';
-import { deliveryValues, webhookDelivery } from './webhook-delivery-row.ts';
+import { rowsOf } from './rows.ts';
 
 export function webhookTable(engine: Engine): WebhookTable {
   const { read, write } = engine;
+  const topic = 'webhooks';
+  const rows = rowsOf(engine, 'webhooks', { topic, json: ['types', 'mailboxes', 'state'], beside: ['enabled'] });
+  const deliveries = rowsOf(engine, 'webhook_deliveries', { json: ['attempts'] });
+  const fresh = (webhookId: string, delivery: NewWebhookDelivery) => ({
+    ...deliveries.columns({ ...delivery, webhookId, nextAt: delivery.createdAt, attempts: [], fence: 0 }),
+    state: 'pending' as const,
+  });
   const lastTryAt =
     engine.name === 'postgres'
       ? sql<number>`(attempts::jsonb -> -1 ->> 'at')::bigint`
@@ -19,8 +25,7 @@ export function webhookTable(engine: Engine): WebhookTable {
       AND (next_at > ${latest} OR created_at > ${tolerated} OR ${lastTryAt} > ${tolerated})`;
   return {
     insert: (row, most) =>
-      write('webhooks', async (trx) => {
-        const { id, url, secrets, cursor } = row;
+      write(topic, async (trx) => {
         if (most) {
           const all = await trx.selectFrom('webhooks').select('api_key_id').execute();
           const own = all.filter((one) => one.api_key_id === (row.apiKeyId ?? null)).length;
@@ -28,45 +33,23 @@ export function webhookTable(engine: Engine): WebhookTable {
         }
         await trx
           .insertInto('webhooks')
-          .values({ id, url, secrets, cursor, created_at: row.createdAt, ...columns(row) })
+          .values({ ...rows.columns(row), ...stateColumns(row.state) })
           .execute();
         return { result: true, changed: true };
       }),
-    disable: (id, since, reason) =>
-      write('webhooks', async (trx) => {
-        const done = await trx
-          .updateTable('webhooks')
-          .set({ enabled: 0, state: JSON.stringify({ type: 'disabled', since, reason }) })
-          .where('id', '=', id)
-          .where('enabled', '=', 1)
-          .executeTakeFirst();
-        return { result: done.numUpdatedRows > 0n, changed: done.numUpdatedRows > 0n };
-      }),
+    disable: (id, since, reason) => rows.update({ id, enabled: 1 }, stateColumns({ type: 'disabled', since, reason })),
     update: (id, change) =>
-      write('webhooks', async (trx) => {
-        const asked = trx.selectFrom('webhooks').selectAll().where('id', '=', id);
-        const found = await (engine.name === 'postgres' ? asked.forUpdate() : asked).executeTakeFirst();
+      write(topic, async (trx) => {
+        const [found] = await rows.locked(trx, { id });
         if (!found) return { result: undefined, changed: false };
-        const next: Webhook = { ...webhook(found), ...change };
-        const { url, secrets } = next;
-        await trx
-          .updateTable('webhooks')
-          .set({ url, secrets, ...columns(next) })
-          .where('id', '=', id)
-          .execute();
+        const next: Webhook = { ...found, ...change };
+        await rows.updateIn(trx, { id }, { ...rows.columns(next), ...stateColumns(next.state) });
         return { result: next, changed: true };
       }),
-    find: (id) =>
-      read(async (db) => {
-        const row = await db.selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
-        return row && webhook(row);
-      }),
-    list: () =>
-      read(async (db) =>
-        (await db.selectFrom('webhooks').selectAll().orderBy('created_at').orderBy('id').execute()).map(webhook),
-      ),
+    find: (id) => rows.find({ id }),
+    list: () => rows.list(['created_at', 'id']),
     remove: (id) =>
-      write('webhooks', async (trx) => {
+      write(topic, async (trx) => {
         await trx.deleteFrom('webhook_deliveries').where('webhook_id', '=', id).execute();
         const done = await trx.deleteFrom('webhooks').where('id', '=', id).executeTakeFirst();
         return { result: done.numDeletedRows > 0n, changed: done.numDeletedRows > 0n };
@@ -81,12 +64,12 @@ export function webhookTable(engine: Engine): WebhookTable {
           .executeTakeFirst();
         if (moved.numUpdatedRows === 0n) return { result: false, changed: false };
         for (const delivery of deliveries)
-          await trx.insertInto('webhook_deliveries').values(deliveryValues(id, delivery)).execute();
+          await trx.insertInto('webhook_deliveries').values(fresh(id, delivery)).execute();
         return { result: true, changed: true };
       }),
     add: (id, delivery) =>
-      write('webhooks', async (trx) => {
-        await trx.insertInto('webhook_deliveries').values(deliveryValues(id, delivery)).execute();
+      write(topic, async (trx) => {
+        await trx.insertInto('webhook_deliveries').values(fresh(id, delivery)).execute();
         return { result: undefined, changed: true };
       }),
     claim: ({ webhookId, now, until, limit }) =>
@@ -113,16 +96,12 @@ export function webhookTable(engine: Engine): WebhookTable {
           .orderBy('next_at')
           .orderBy('seq')
           .limit(limit);
-        const rows = await (engine.name === 'postgres' ? due.forUpdate('mine').skipLocked() : due).execute();
-        for (const row of rows) {
+        const claimed = await (engine.name === 'postgres' ? due.forUpdate('mine').skipLocked() : due).execute();
+        for (const row of claimed) {
           row.fence += 1;
-          await trx
-            .updateTable('webhook_deliveries')
-            .set({ next_at: until, fence: row.fence })
-            .where('id', '=', row.id)
-            .execute();
+          await deliveries.updateIn(trx, { id: row.id }, { next_at: until, fence: row.fence });
         }
-        return { result: rows.map(webhookDelivery), changed: false };
+        return { result: claimed.map(deliveries.from), changed: false };
       }),
     ahead: (ahead) =>
       read(
@@ -182,16 +161,7 @@ export function webhookTable(engine: Engine): WebhookTable {
           .execute();
         return { result: true, changed: true };
       }),
-    findDelivery: (webhookId, id) =>
-      read(async (db) => {
-        const row = await db
-          .selectFrom('webhook_deliveries')
-          .selectAll()
-          .where('id', '=', id)
-          .where('webhook_id', '=', webhookId)
-          .executeTakeFirst();
-        return row && webhookDelivery(row);
-      }),
+    findDelivery: (webhookId, id) => deliveries.find({ id, webhook_id: webhookId }),
     deliveries: (webhookId, { state, before, mailboxes, limit }) =>
       read(async (db) => {
         let all = db
@@ -203,10 +173,10 @@ export function webhookTable(engine: Engine): WebhookTable {
           .limit(limit);
         if (state !== undefined) all = all.where('state', '=', state);
         if (before !== undefined) all = all.where('seq', '<', before);
-        return (await all.execute()).map(webhookDelivery);
+        return (await all.execute()).map(deliveries.from);
       }),
     replay: (webhookId, which, { now, deadline }) =>
-      write('webhooks', async (trx) => {
+      write(topic, async (trx) => {
         const all = trx
           .updateTable('webhook_deliveries')
           .set((eb) => ({ state: 'pending', next_at: now, deadline, finished_at: null, fence: eb('fence', '+', 1) }))
@@ -240,26 +210,6 @@ function ofMailboxes(names: readonly string[] | undefined): RawBuilder<boolean> 
   return sql<boolean>`(${sql.join(tests, sql` OR `)})`;
 }
 
-function columns({ apiKeyId, types, mailboxes, state }: Pick<Webhook, 'apiKeyId' | 'types' | 'mailboxes' | 'state'>) {
-  return {
-    api_key_id: apiKeyId ?? null,
-    types: JSON.stringify(types),
-    mailboxes: JSON.stringify(mailboxes),
-    state: JSON.stringify(state),
-    enabled: state.type === 'enabled' ? 1 : 0,
-  };
-}
-
-function webhook(row: WebhookRow): Webhook {
-  return {
-    id: row.id,
-    apiKeyId: row.api_key_id ?? undefined,
-    url: row.url,
-    types: fromJson(row.types, 'webhooks.types'),
-    mailboxes: fromJson(row.mailboxes, 'webhooks.mailboxes'),
-    secrets: row.secrets,
-    state: fromJson(row.state, 'webhooks.state'),
-    cursor: row.cursor,
-    createdAt: row.created_at,
-  };
+function stateColumns(state: Webhook['state']) {
+  return { state: JSON.stringify(state), enabled: state.type === 'enabled' ? 1 : 0 };
 }
