@@ -16,7 +16,7 @@ export interface CredentialOptions {
   readonly serviceAccountFile?: string;
 }
 
-export function addCredentialOptions(command: Command): Command {
+export function addCredentialOptions<C extends Command>(command: C): C {
   return command
     .option('--client-secret-file <file>', 'file with the client secret, - for standard input')
     .option(

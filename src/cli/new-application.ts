@@ -15,7 +15,7 @@ export interface SettingsOptions {
 }
 
 /** The options that {@link settingsOf} reads, besides `--issuer` and `--authority`. */
-export function addSettingsOptions(command: Command): Command {
+export function addSettingsOptions<C extends Command>(command: C): C {
   return command
     .option('--ca <file>', 'PEM CA to trust for the authority and the mail servers')
     .option('--imap <server>', 'IMAP server: HOST:PORT/implicit or HOST:PORT/starttls', mailServer)

@@ -1,20 +1,23 @@
 /** `postern register microsoft`: the least registration, printed, made through the Azure CLI, or verified. */
 import { shellWord } from '../base/shell.ts';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { clouds } from '../oauth/cloud.ts';
 import { exchangeScript } from '../onboard/register/exchange-script.ts';
 import { consentPage } from '../onboard/register/plan.ts';
 import { addCommand, azScript, portalSteps } from '../onboard/register/script.ts';
 import { requiredResourceAccess } from '../onboard/register/permissions.ts';
 import { checkApplicationName } from '../admin/applications.ts';
-import { Context } from './context.ts';
+import type { Context } from './context.ts';
 import { afterConsent, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
 import { addSettingsOptions } from './new-application.ts';
+import { Subcommand } from './subcommand.ts';
 import { collect, protocols } from './value.ts';
 
-export function microsoft(): Command {
-  const command = new Command('microsoft')
-    .description('Microsoft 365 and Outlook.com: the least registration in Entra, and the Exchange side')
+export function microsoft(): Subcommand {
+  const command = new Subcommand(
+    'microsoft',
+    'Microsoft 365 and Outlook.com: the least registration in Entra, and the Exchange side',
+  )
     .option('--name <text>', 'name of the application in the directory', 'Postern')
     .option('--application <name>', 'its name in Postern', 'work')
     .option(
@@ -64,20 +67,14 @@ export function microsoft(): Command {
     .option('--verify', 'look whether the registration took effect; with --apply afterwards')
     .option('--authority <url>', 'authority other than the cloud’s');
   return addSettingsOptions(command)
-    .addHelpText(
-      'after',
-      `
-Without --apply nothing is changed anywhere: commands, portal steps and the Exchange script are printed.
-
-Example:
-  $ postern register microsoft --tenant example.com --apply
-  $ postern register microsoft --flow app-only --protocols smtp --tenant example.com --mailbox scanner@example.com
-  $ postern register microsoft --tenant example.com --graph --apply --admin-consent
-  $ postern register microsoft --verify --application work
-`,
+    .remark('Without --apply nothing is changed anywhere: commands, portal steps and the Exchange script are printed.')
+    .example(
+      'postern register microsoft --tenant example.com --apply',
+      'postern register microsoft --flow app-only --protocols smtp --tenant example.com --mailbox scanner@example.com',
+      'postern register microsoft --tenant example.com --graph --apply --admin-consent',
+      'postern register microsoft --verify --application work',
     )
-    .action(async (options: MicrosoftOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, options: MicrosoftOptions) => {
       checkApplicationName(options.application);
       if (options.apply !== true && options.verify !== true) return print(context, options);
       // Loaded here and not above: no other command needs the engines.

@@ -1,22 +1,16 @@
 /** `postern apikey`: keys for applications that use the HTTP API. */
 import { shellWord } from '../../base/shell.ts';
-import { Command } from 'commander';
 import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
-import { Context, validityText, when } from '../context.ts';
+import { validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { between, collect, lifetime } from '../value.ts';
 
-export function apikey(): Command {
-  return new Command('apikey')
-    .description('API keys: one for each application that uses the HTTP API')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern apikey add --mailbox shop@example.com --allow messages:send --label shop\n',
-    )
-    .addCommand(add())
-    .addCommand(list())
-    .addCommand(revoke());
+export function apikey(): Subcommand {
+  return new Subcommand('apikey', 'API keys: one for each application that uses the HTTP API')
+    .example('postern apikey add --mailbox shop@example.com --allow messages:send --label shop')
+    .addCommands(add(), list(), revoke());
 }
 
 interface AddOptions {
@@ -29,9 +23,8 @@ interface AddOptions {
   readonly label: string;
 }
 
-function add(): Command {
-  return new Command('add')
-    .description('make an API key; it is shown once')
+function add(): Subcommand {
+  return new Subcommand('add', 'make an API key; it is shown once')
     .option('--mailbox <address>', 'mailbox it may use; repeat or separate by commas', collect)
     .option('--all', 'it may use every mailbox, also ones added later')
     .requiredOption(
@@ -43,12 +36,10 @@ function add(): Command {
     .option('--rate <number>', 'requests a minute (default: no limit)', between(1, 1_000_000))
     .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', lifetime)
     .requiredOption('--label <text>', 'which application it is for')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern apikey add --mailbox shop@example.com --allow messages:send,messages:read --rate 600 --expires 90d --label shop\n',
+    .example(
+      'postern apikey add --mailbox shop@example.com --allow messages:send,messages:read --rate 600 --expires 90d --label shop',
     )
-    .action(async (options: AddOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, options: AddOptions) => {
       if ((options.mailbox === undefined) === (options.all !== true)) {
         throw cliError('cli.usage', 'say which mailboxes it may use', {
           hint: 'give --mailbox ADDRESS (repeatable) or --all',
@@ -69,13 +60,11 @@ function add(): Command {
     });
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('API keys, without the keys')
-    .addHelpText('after', '\nExample:\n  $ postern apikey list --all\n')
+function list(): Subcommand {
+  return new Subcommand('list', 'API keys, without the keys')
+    .example('postern apikey list --all')
     .option('--all', 'also revoked and expired ones')
-    .action(async (options: { all?: boolean }, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, options: { all?: boolean }) => {
       context.list(
         await context.act(listApiKeys, options),
         (row) => ({ ...facts(row), state: row.state }),
@@ -93,13 +82,11 @@ function list(): Command {
     });
 }
 
-function revoke(): Command {
-  return new Command('revoke')
-    .description('make an API key invalid within seconds')
-    .addHelpText('after', '\nExample:\n  $ postern apikey revoke shop\n')
+function revoke(): Subcommand {
+  return new Subcommand('revoke', 'make an API key invalid within seconds')
+    .example('postern apikey revoke shop')
     .argument('<id>', 'id, or label when only one has it')
-    .action(async (name: string, _options: object, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, name: string) => {
       const { id, label, webhooksDisabled } = await context.act(revokeApiKey, { name });
       context.result({ revoked: id, label, webhooksDisabled }, [`revoked ${id} (${label})`]);
       if (webhooksDisabled.length > 0)

@@ -1,12 +1,12 @@
 /** `postern application set`: correct an application in place. */
 import { shellWord } from '../../base/shell.ts';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { setApplication } from '../../admin/applications.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect } from '../value.ts';
 
 interface SetOptions extends SettingsOptions {
@@ -23,9 +23,8 @@ const UNSET: readonly string[] =
     ' ',
   );
 
-export function set(): Command {
-  const command = new Command('set')
-    .description('correct an application in place; consents, mailboxes and app passwords stay')
+export function set(): Subcommand {
+  const command = new Subcommand('set', 'correct an application in place; consents, mailboxes and app passwords stay')
     .argument('<name>')
     .option('--name <name>', 'call it something else')
     .addOption(new Option('--preset <provider>', 'another provider').choices(presets.map(({ id }) => id)))
@@ -35,20 +34,14 @@ export function set(): Command {
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)')
     .option('--unset <list>', `reset a setting to what the preset says: ${UNSET.join(', ')}`, unsettable);
   return addSettingsOptions(command)
-    .addHelpText(
-      'after',
-      `
-What is not named stays as it is. A running gateway uses the new settings within two seconds. Secrets and certificates are changed
-by: postern application credential.
-
-Example:
-  $ postern application set work --imap mail.example.com:993/implicit --ca ca.pem
-  $ postern application set work --tenant example.com
-  $ postern application set work --unset imap,ca
-`,
+    .remark(`What is not named stays as it is. A running gateway uses the new settings within two seconds. Secrets and certificates are changed
+by: postern application credential.`)
+    .example(
+      'postern application set work --imap mail.example.com:993/implicit --ca ca.pem',
+      'postern application set work --tenant example.com',
+      'postern application set work --unset imap,ca',
     )
-    .action(async (name: string, options: SetOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, name: string, options: SetOptions) => {
       const { unset = [], preset, clientId, tenant } = options;
       const settings = settingsOf(options);
       const asked = [options.name, preset, clientId, tenant].some((value) => value !== undefined);

@@ -1,12 +1,12 @@
 /** `postern application`: applications at providers. */
 import { shellWord } from '../../base/shell.ts';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { noServer } from '../../oauth/mail-endpoint.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import { type Application } from '../../store/types.ts';
 import { PROTOCOLS } from '../../store/protocols.ts';
-import { Context, when } from '../context.ts';
+import { when } from '../context.ts';
 import { addCredentialOptions, type CredentialOptions, readCredential } from '../credential-options.ts';
 import { addApplication, checkApplicationName, removeApplication } from '../../admin/applications.ts';
 import { findApplication } from '../../admin/find.ts';
@@ -14,17 +14,12 @@ import { providerFor } from '../find-provider.ts';
 import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { credential, endText } from './credential.ts';
 import { set } from './application-set.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function application(): Command {
-  return new Command('application')
-    .description('applications at providers: client id, tenant, credential')
-    .addHelpText('after', '\nExample:\n  $ postern application list\n')
-    .addCommand(add())
-    .addCommand(list())
-    .addCommand(show())
-    .addCommand(set())
-    .addCommand(credential())
-    .addCommand(remove());
+export function application(): Subcommand {
+  return new Subcommand('application', 'applications at providers: client id, tenant, credential')
+    .example('postern application list')
+    .addCommands(add(), list(), show(), set(), credential(), remove());
 }
 
 interface AddOptions extends SettingsOptions, CredentialOptions {
@@ -34,9 +29,8 @@ interface AddOptions extends SettingsOptions, CredentialOptions {
   readonly for?: string;
 }
 
-function add(): Command {
-  const command = new Command('add')
-    .description('tell Postern about an application you registered')
+function add(): Subcommand {
+  const command = new Subcommand('add', 'tell Postern about an application you registered')
     .argument('<name>', 'your short name for it, for example work')
     .addOption(
       new Option('--preset <provider>', 'which provider').choices(presets.map(({ id }) => id)).default('microsoft'),
@@ -48,12 +42,11 @@ function add(): Command {
     .option('--authority <url>', 'authority other than the preset’s')
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
   return addSettingsOptions(command)
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern application add work --preset microsoft --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com\n  $ postern application add robot --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com --certificate app.pem --private-key app.key\n',
+    .example(
+      'postern application add work --preset microsoft --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com',
+      'postern application add robot --client-id 1b4e28ba-2fa1-11d2-883f-0016d3cca427 --tenant example.com --certificate app.pem --private-key app.key',
     )
-    .action(async (name: string, options: AddOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, name: string, options: AddOptions) => {
       checkApplicationName(name);
       const credential = await readCredential(options);
       const discovered = options.for === undefined ? undefined : await providerFor(context, options.for, options.ca);
@@ -78,66 +71,56 @@ function add(): Command {
     });
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('applications Postern knows')
-    .addHelpText('after', '\nExample:\n  $ postern application list\n')
-    .action(async (_options: object, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ store, clock }) => {
-        context.list(
-          await store.applications.list(),
-          facts,
-          {
-            NAME: ({ name }) => name,
-            PROVIDER: ({ provider }) => provider,
-            TENANT: ({ tenant }) => tenant ?? '-',
-            'CLIENT ID': ({ clientId }) => clientId,
-            CREDENTIAL: (one) => credentialText(one, clock.now()),
-          },
-          'no application yet; postern application add --help',
-        );
-      });
+function list(): Subcommand {
+  return new Subcommand('list', 'applications Postern knows')
+    .example('postern application list')
+    .runWithInstance(async (context, { store, clock }) => {
+      context.list(
+        await store.applications.list(),
+        facts,
+        {
+          NAME: ({ name }) => name,
+          PROVIDER: ({ provider }) => provider,
+          TENANT: ({ tenant }) => tenant ?? '-',
+          'CLIENT ID': ({ clientId }) => clientId,
+          CREDENTIAL: (one) => credentialText(one, clock.now()),
+        },
+        'no application yet; postern application add --help',
+      );
     });
 }
 
-function show(): Command {
-  return new Command('show')
-    .description('one application: endpoints, scopes, mailboxes')
-    .addHelpText('after', '\nExample:\n  $ postern application show work\n')
+function show(): Subcommand {
+  return new Subcommand('show', 'one application: endpoints, scopes, mailboxes')
+    .example('postern application show work')
     .argument('<name>')
-    .action(async (name: string, _options: object, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ store }) => {
-        const application = await findApplication(store, name);
-        const profile = resolveProvider(application);
-        const servers = Object.entries(profile.mail).map(
-          ([protocol, server]) => `${protocol.padEnd(10)} ${server.host}:${server.port} ${server.tls}`,
-        );
-        // Another authority than the preset's: its servers are not taken for it, and that is said.
-        const missing = profile.foreign ? PROTOCOLS.filter((protocol) => !profile.mail[protocol]) : [];
-        const noGraph = profile.microsoft && profile.foreign && profile.graph === undefined;
-        context.result({ ...facts(application), issuer: profile.issuer, mail: profile.mail, scopes: profile.scopes }, [
-          `name       ${application.name}`,
-          `provider   ${application.provider}`,
-          `client id  ${application.clientId}`,
-          `issuer     ${profile.issuer}`,
-          ...servers,
-          ...missing.map((protocol) => `${protocol.padEnd(10)} -  ${noServer(profile, protocol)}`),
-          ...(noGraph ? ['graph      -  none is named, so mail leaves by SMTP alone'] : []),
-          `added      ${when(application.createdAt)}`,
-        ]);
-      });
+    .runWithInstance(async (context, { store }, name: string) => {
+      const application = await findApplication(store, name);
+      const profile = resolveProvider(application);
+      const servers = Object.entries(profile.mail).map(
+        ([protocol, server]) => `${protocol.padEnd(10)} ${server.host}:${server.port} ${server.tls}`,
+      );
+      // Another authority than the preset's: its servers are not taken for it, and that is said.
+      const missing = profile.foreign ? PROTOCOLS.filter((protocol) => !profile.mail[protocol]) : [];
+      const noGraph = profile.microsoft && profile.foreign && profile.graph === undefined;
+      context.result({ ...facts(application), issuer: profile.issuer, mail: profile.mail, scopes: profile.scopes }, [
+        `name       ${application.name}`,
+        `provider   ${application.provider}`,
+        `client id  ${application.clientId}`,
+        `issuer     ${profile.issuer}`,
+        ...servers,
+        ...missing.map((protocol) => `${protocol.padEnd(10)} -  ${noServer(profile, protocol)}`),
+        ...(noGraph ? ['graph      -  none is named, so mail leaves by SMTP alone'] : []),
+        `added      ${when(application.createdAt)}`,
+      ]);
     });
 }
 
-function remove(): Command {
-  return new Command('remove')
-    .description('forget an application that no mailbox uses')
-    .addHelpText('after', '\nExample:\n  $ postern application remove work\n')
+function remove(): Subcommand {
+  return new Subcommand('remove', 'forget an application that no mailbox uses')
+    .example('postern application remove work')
     .argument('<name>')
-    .action(async (name: string, _options: object, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, name: string) => {
       await context.act(removeApplication, { name });
       context.result({ removed: name }, [`removed ${name}`]);
     });

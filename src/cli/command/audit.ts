@@ -1,20 +1,17 @@
 /** `postern audit`: what happened, and proof that nobody changed the record of it. */
 import { printable } from '../../base/printable.ts';
-import { Command } from 'commander';
 import { type ChainState, isForeign, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { withIsoTimes } from '../iso-times.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { count, ipAddress, since, until } from '../value.ts';
 
-export function audit(): Command {
-  return new Command('audit')
-    .description('the hash-chained record of consents, tokens, sign-ins and sessions')
-    .addHelpText('after', '\nExample:\n  $ postern audit verify\n')
-    .addCommand(show())
-    .addCommand(verify());
+export function audit(): Subcommand {
+  return new Subcommand('audit', 'the hash-chained record of consents, tokens, sign-ins and sessions')
+    .example('postern audit verify')
+    .addCommands(show(), verify());
 }
 
 interface ShowOptions {
@@ -28,12 +25,11 @@ interface ShowOptions {
   readonly limit: number;
 }
 
-function show(): Command {
-  return new Command('show')
-    .description('newest records last')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern audit show --mailbox alice@example.com --limit 20\n  $ postern audit show --type message.relayed --address 192.0.2.7 --since yesterday\n',
+function show(): Subcommand {
+  return new Subcommand('show', 'newest records last')
+    .example(
+      'postern audit show --mailbox alice@example.com --limit 20',
+      'postern audit show --type message.relayed --address 192.0.2.7 --since yesterday',
     )
     .option('--type <type>', 'only these, for example signin.local, token.requested')
     .option('--mailbox <address>', 'only of this mailbox')
@@ -43,60 +39,53 @@ function show(): Command {
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--session <id>', 'only of this session; log lines carry the same id')
     .option('-n, --limit <count>', 'how many at most', count, 50)
-    .action(async (options: ShowOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ store }) => {
-        const mailbox = await mailboxFilter(context, { store }, options.mailbox);
-        // One more than is shown says whether there are more.
-        const found = await store.audit.latest({
-          limit: options.limit + 1,
-          ...(options.type === undefined ? {} : { type: options.type }),
-          ...(mailbox === undefined ? {} : { mailbox }),
-          ...(options.password === undefined ? {} : { appPasswordId: options.password }),
-          ...(options.address === undefined ? {} : { remoteAddress: options.address }),
-          ...(options.since === undefined ? {} : { since: options.since }),
-          ...(options.until === undefined ? {} : { until: options.until }),
-          ...(options.session === undefined ? {} : { sessionId: options.session }),
-        });
-        const records = found.slice(0, options.limit);
-        // Read after the records: what was written meanwhile is behind the head of before.
-        const head = await store.audit.head();
-        const ordered = records
-          .toReversed()
-          .map((record) => (isForeign(record, head) ? { ...record, foreign: true } : record));
-        context.result(withIsoTimes(ordered), ordered.map(line));
-        if (ordered.some((record) => 'foreign' in record))
-          context.say(
-            'records marked NOT-FROM-POSTERN were put into the database by something else: postern audit verify',
-          );
-        if (found.length > records.length)
-          context.say(
-            `these are the newest ${records.length}; there are older ones: --limit ${options.limit * 10}, or --until ${new Date(records.at(-1)?.at ?? 0).toISOString()}`,
-          );
-        if (records.length === 0) context.say('no such record');
+    .runWithInstance(async (context, { store }, options: ShowOptions) => {
+      const mailbox = await mailboxFilter(context, { store }, options.mailbox);
+      // One more than is shown says whether there are more.
+      const found = await store.audit.latest({
+        limit: options.limit + 1,
+        ...(options.type === undefined ? {} : { type: options.type }),
+        ...(mailbox === undefined ? {} : { mailbox }),
+        ...(options.password === undefined ? {} : { appPasswordId: options.password }),
+        ...(options.address === undefined ? {} : { remoteAddress: options.address }),
+        ...(options.since === undefined ? {} : { since: options.since }),
+        ...(options.until === undefined ? {} : { until: options.until }),
+        ...(options.session === undefined ? {} : { sessionId: options.session }),
       });
+      const records = found.slice(0, options.limit);
+      // Read after the records: what was written meanwhile is behind the head of before.
+      const head = await store.audit.head();
+      const ordered = records
+        .toReversed()
+        .map((record) => (isForeign(record, head) ? { ...record, foreign: true } : record));
+      context.result(withIsoTimes(ordered), ordered.map(line));
+      if (ordered.some((record) => 'foreign' in record))
+        context.say(
+          'records marked NOT-FROM-POSTERN were put into the database by something else: postern audit verify',
+        );
+      if (found.length > records.length)
+        context.say(
+          `these are the newest ${records.length}; there are older ones: --limit ${options.limit * 10}, or --until ${new Date(records.at(-1)?.at ?? 0).toISOString()}`,
+        );
+      if (records.length === 0) context.say('no such record');
     });
 }
 
-function verify(): Command {
-  return new Command('verify')
-    .description('check every link of the chain')
-    .addHelpText('after', '\nExample:\n  $ postern audit verify\n')
-    .action(async (_options: object, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ store, auditKey }) => {
-        const result = await verifyChain(store.audit, auditKey);
-        if (result.type === 'broken') {
-          context.result(withIsoTimes(result), []);
-          throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
-            detail: { seq: result.seq },
-          });
-        }
-        context.result(withIsoTimes(result), [
-          `intact: ${result.records} records, head ${result.head}`,
-          ...remarks(result),
-        ]);
-      });
+function verify(): Subcommand {
+  return new Subcommand('verify', 'check every link of the chain')
+    .example('postern audit verify')
+    .runWithInstance(async (context, { store, auditKey }) => {
+      const result = await verifyChain(store.audit, auditKey);
+      if (result.type === 'broken') {
+        context.result(withIsoTimes(result), []);
+        throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
+          detail: { seq: result.seq },
+        });
+      }
+      context.result(withIsoTimes(result), [
+        `intact: ${result.records} records, head ${result.head}`,
+        ...remarks(result),
+      ]);
     });
 }
 

@@ -1,6 +1,5 @@
 /** `postern check`: what works, what does not, and what is wrong first. */
 import { exitCodeOfKind } from '../exit-code.ts';
-import { Command } from 'commander';
 import { shellWord } from '../../base/shell.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isError, type PosternError } from '../../base/error.ts';
@@ -12,9 +11,10 @@ import type { Instance } from '../../server/instance.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
 import type { Mailbox } from '../../store/types.ts';
 import { asStarted } from '../command-name.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { conclusion, findingLines, nameOf, overview } from '../report.ts';
+import { Subcommand } from '../subcommand.ts';
 import { between } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
 
@@ -25,20 +25,17 @@ interface ScopeOptions {
   readonly timeout?: number;
 }
 
-export function check(): Command {
-  return new Command('check')
-    .description('find out what is wrong: with a mailbox, or with this installation and every mailbox')
+export function check(): Subcommand {
+  return new Subcommand('check', 'find out what is wrong: with a mailbox, or with this installation and every mailbox')
     .argument('[address]', 'a mailbox; without one the installation and all mailboxes')
     .option('--installation', 'leave the mailboxes out')
     .option('--details', 'every step of every mailbox, not only what is wrong')
     .option('--fetch', 'also fetch the newest message by IMAP; Exchange may send a read receipt for it')
     .option('--timeout <seconds>', 'for one connection (default: 45)', between(1, 600))
-    .addHelpText(
-      'after',
-      '\nNo setting is changed and nothing is sent. Of several mailboxes a summary is printed, and what is wrong. Four mailboxes are looked at at a time. A token is asked for again, because only that shows whether the consent holds. If that is refused, mailbox list says at risk until a renewal, which is due at once, or a later check succeeds.\nThe exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.\n\nExample:\n  $ postern check alice@example.com\n  $ postern check\n  $ postern check --details\n  $ postern check --json\n',
-    )
-    .action(async (address: string | undefined, options: ScopeOptions, command: Command) => {
-      const context = new Context(command);
+    .remark(`No setting is changed and nothing is sent. Of several mailboxes a summary is printed, and what is wrong. Four mailboxes are looked at at a time. A token is asked for again, because only that shows whether the consent holds. If that is refused, mailbox list says at risk until a renewal, which is due at once, or a later check succeeds.
+The exit code is 0 when nothing failed (warnings are no failure), otherwise that of the first failure.`)
+    .example('postern check alice@example.com', 'postern check', 'postern check --details', 'postern check --json')
+    .run(async (context, address: string | undefined, options: ScopeOptions) => {
       if (address !== undefined && options.installation === true)
         throw cliError('cli.usage', '--installation leaves the mailboxes out, and one is named', {
           hint: `give one of them: postern check ${shellWord(address)}, or postern check --installation`,

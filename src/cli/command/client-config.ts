@@ -1,6 +1,6 @@
 /** `postern client-config`: ready configuration for one mail program. */
 import { shellWord } from '../../base/shell.ts';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { addAppPassword } from '../../admin/app-passwords.ts';
 import type { Instance } from '../../server/instance.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
@@ -11,8 +11,9 @@ import { A_DEVICE, fromAnywhere } from '../client-config/devices.ts';
 import { programs, type MailProgram } from '../client-config/programs.ts';
 import { PLACEHOLDER, type Security } from '../client-config/settings.ts';
 import { protocolsFor, writeConfig } from '../client-config/write.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect, hostName, protocols } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
 
@@ -26,9 +27,8 @@ interface Options {
   readonly network?: readonly string[];
 }
 
-export function clientConfig(): Command {
-  return new Command('client-config')
-    .description('ready configuration of a mail program for one mailbox')
+export function clientConfig(): Subcommand {
+  return new Subcommand('client-config', 'ready configuration of a mail program for one mailbox')
     .argument('<address>')
     .addOption(new Option('--for <program>', 'which mail program').choices(Object.keys(programs)).makeOptionMandatory())
     .addOption(
@@ -54,56 +54,54 @@ export function clientConfig(): Command {
       'networks the app password may be used from, for example 192.168.1.40/32; repeat (default: anywhere)',
       collect,
     )
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc\n  $ postern client-config alice@example.com --for mutt --ca-file /usr/local/share/postern-ca.pem\n  $ postern client-config scans@example.com --for printer --new-password --network 192.168.1.40/32\n',
+    .example(
+      'postern client-config alice@example.com --for msmtp --new-password > ~/.msmtprc',
+      'postern client-config alice@example.com --for mutt --ca-file /usr/local/share/postern-ca.pem',
+      'postern client-config scans@example.com --for printer --new-password --network 192.168.1.40/32',
     )
-    .action(async (address: string, options: Options, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const mailbox = await findOpened(instance, address);
-        if (isCatchAll(mailbox.address))
-          throw cliError(
-            'cli.usage',
-            `${mailbox.address} stands for every address of its domain, and a program signs in to one of them`,
-            {
-              hint: `name it: postern client-config ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)} --for ${shellWord(options.for)}`,
-            },
-          );
-        const program = programs[options.for]!;
-        // What cannot be written is found out before a password is made that nobody would see.
-        await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
-        const wanted = protocolsFor(program, mailbox, options.protocols);
-        const made =
-          options.newPassword === true ? await newPassword(context, instance, mailbox, wanted, options) : undefined;
-        const written = await writeConfig(instance, mailbox, program, {
-          ...options,
-          password: made?.password ?? PLACEHOLDER,
-        });
-        const { file, lines } = written;
-        const notes = [...written.notes, ...(made && program.elsewhere ? fromAnywhere(made.row) : [])];
-        context.result(
+    .runWithInstance(async (context, instance, address: string, options: Options) => {
+      const mailbox = await findOpened(instance, address);
+      if (isCatchAll(mailbox.address))
+        throw cliError(
+          'cli.usage',
+          `${mailbox.address} stands for every address of its domain, and a program signs in to one of them`,
           {
-            program: options.for,
-            file: file ?? null,
-            text: `${lines.join('\n')}\n`,
-            notes,
-            password: made?.password ?? null,
+            hint: `name it: postern client-config ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)} --for ${shellWord(options.for)}`,
           },
-          lines,
         );
-        if (file !== undefined) context.say(`for ${program.title}: ${file}`);
-        for (const note of notes) context.say(note);
-        // Formats that keep the password out of the file: it is shown here or nowhere, with --quiet as well.
-        if (made !== undefined && !context.json && !lines.some((line) => line.includes(made.password)))
-          process.stderr.write(`postern: app password, shown once: ${made.password}\n`);
-        // Formats that take it from the environment have no place for it in their text.
-        const placed = lines.some((line) => PLACED.test(line));
-        if (made === undefined)
-          context.say(
-            `${placed ? `${PLACEHOLDER} stands for` : 'make the app password with'}: ${howToMake(mailbox, program, wanted, options)}`,
-          );
+      const program = programs[options.for]!;
+      // What cannot be written is found out before a password is made that nobody would see.
+      await writeConfig(instance, mailbox, program, { ...options, password: PLACEHOLDER });
+      const wanted = protocolsFor(program, mailbox, options.protocols);
+      const made =
+        options.newPassword === true ? await newPassword(context, instance, mailbox, wanted, options) : undefined;
+      const written = await writeConfig(instance, mailbox, program, {
+        ...options,
+        password: made?.password ?? PLACEHOLDER,
       });
+      const { file, lines } = written;
+      const notes = [...written.notes, ...(made && program.elsewhere ? fromAnywhere(made.row) : [])];
+      context.result(
+        {
+          program: options.for,
+          file: file ?? null,
+          text: `${lines.join('\n')}\n`,
+          notes,
+          password: made?.password ?? null,
+        },
+        lines,
+      );
+      if (file !== undefined) context.say(`for ${program.title}: ${file}`);
+      for (const note of notes) context.say(note);
+      // Formats that keep the password out of the file: it is shown here or nowhere, with --quiet as well.
+      if (made !== undefined && !context.json && !lines.some((line) => line.includes(made.password)))
+        process.stderr.write(`postern: app password, shown once: ${made.password}\n`);
+      // Formats that take it from the environment have no place for it in their text.
+      const placed = lines.some((line) => PLACED.test(line));
+      if (made === undefined)
+        context.say(
+          `${placed ? `${PLACEHOLDER} stands for` : 'make the app password with'}: ${howToMake(mailbox, program, wanted, options)}`,
+        );
     });
 }
 

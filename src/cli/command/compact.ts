@@ -1,23 +1,19 @@
 /** `postern compact`: a database file without free space. */
 import { dirname } from 'node:path';
 import { statfsSync } from 'node:fs';
-import { Command } from 'commander';
 import { takeHomeLock } from '../../server/home-lock.ts';
 import { databaseFile } from '../../server/installation-mark.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 
 const MIB = 1024 * 1024;
 
-export function compact(): Command {
-  return new Command('compact')
-    .description('rewrite the SQLite database without its free space; stop the server first')
-    .addHelpText(
-      'after',
-      '\nNeeded once for a database of an earlier version; one made by this version gives space back by itself. Takes some ten seconds\na gigabyte and needs up to twice the size of what is in use on the same disk meanwhile.\n\nExample:\n  $ postern compact\n',
-    )
-    .action(async (_options: object, command: Command) => {
-      const context = new Context(command);
+export function compact(): Subcommand {
+  return new Subcommand('compact', 'rewrite the SQLite database without its free space; stop the server first')
+    .remark(`Needed once for a database of an earlier version; one made by this version gives space back by itself. Takes some ten seconds
+a gigabyte and needs up to twice the size of what is in use on the same disk meanwhile.`)
+    .example('postern compact')
+    .run(async (context) => {
       const config = context.config();
       const file = databaseFile(config);
       if (file === undefined)

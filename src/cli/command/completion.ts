@@ -1,10 +1,10 @@
 /** `postern completion`: shell completion, made from the commands themselves. */
 import { API_ACTIONS } from '../../store/types-api.ts';
-import { Argument, Command, type Option } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
+import { Subcommand } from '../subcommand.ts';
 
-export function completion(): Command {
-  return new Command('completion')
-    .description('print a completion script for your shell')
+export function completion(): Subcommand {
+  return new Subcommand('completion', 'print a completion script for your shell')
     .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
     .addHelpText(
       'after',

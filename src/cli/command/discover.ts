@@ -1,39 +1,29 @@
 /** `postern discover`: provider and servers of a mail address. */
 import { registerCommand } from '../../onboard/register/command.ts';
-import { Command } from 'commander';
 import type { Candidate, Discovery } from '../../onboard/discover/types.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { discoverAddress } from '../find-provider.ts';
+import { Subcommand } from '../subcommand.ts';
 
 interface DiscoverOptions {
   readonly ispdb?: string | true;
   readonly ca?: string;
 }
 
-export function discover(): Command {
-  return new Command('discover')
-    .description('find the provider and the mail servers of an address')
+export function discover(): Subcommand {
+  return new Subcommand('discover', 'find the provider and the mail servers of an address')
     .argument('<address>')
     .option(
       '--ispdb [url]',
       'also ask a database of autoconfig files, Mozilla’s unless another is named; it hears the domain, not the address',
     )
     .option('--ca <file>', 'PEM CA to trust for https besides the system’s')
-    .addHelpText(
-      'after',
-      `
-A list of known domains answers first, without network. Otherwise asked are, all at once: the domain’s own autoconfig file (https
+    .remark(`A list of known domains answers first, without network. Otherwise asked are, all at once: the domain’s own autoconfig file (https
 only: autoconfig.DOMAIN, which hears the address, and DOMAIN/.well-known), its SRV records, its MX records and
 autodiscover.DOMAIN. Nobody else.
-The exit code is 69 when nothing was found.
-
-Example:
-  $ postern discover alice@example.com
-`,
-    )
-    .action(async (address: string, options: DiscoverOptions, command: Command) => {
-      const context = new Context(command);
+The exit code is 69 when nothing was found.`)
+    .example('postern discover alice@example.com')
+    .run(async (context, address: string, options: DiscoverOptions) => {
       const found = await discoverAddress(address, options);
       context.result(found, lines(found));
       const [best] = found.candidates;

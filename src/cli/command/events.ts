@@ -1,11 +1,10 @@
 /** `postern events`: what happened to grants, providers and credentials, as it happens. */
 import { printable, printableJson } from '../../base/printable.ts';
-import { Command } from 'commander';
 import type { AuditType } from '../../audit/types.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { withIsoTimes } from '../iso-times.ts';
-import { Context } from '../context.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
+import { Subcommand } from '../subcommand.ts';
 import { count } from '../value.ts';
 
 /** Sign-ins, sessions and ordinary renewals are many and belong to `postern audit show`. */
@@ -55,65 +54,61 @@ interface EventsOptions {
   readonly limit: number;
 }
 
-export function events(): Command {
-  return new Command('events')
-    .description('what became of grants, providers and credentials; the newest last')
+export function events(): Subcommand {
+  return new Subcommand('events', 'what became of grants, providers and credentials; the newest last')
     .option('-f, --follow', 'go on with what happens from now on, until stopped')
     .option('--all', 'every audit record: sign-ins, sessions and ordinary renewals too')
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--after <seq>', 'everything after this record; to go on where a program stopped', count)
     .option('-n, --limit <count>', 'how many at most before going on', count, 50)
-    .addHelpText(
-      'after',
-      '\nWith --json each event is one JSON value on a line of its own, with the same fields as in the audit log; `seq` grows.\n\nExample:\n  $ postern events --follow --json\n',
+    .remark(
+      'With --json each event is one JSON value on a line of its own, with the same fields as in the audit log; `seq` grows.',
     )
-    .action(async (options: EventsOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ store, clock }) => {
-        const mailbox = await mailboxFilter(context, { store }, options.mailbox);
-        const wanted = (record: AuditRecord): boolean =>
-          (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
-        const print = (record: AuditRecord): void => {
-          if (context.json) process.stdout.write(`${printableJson(JSON.stringify(withIsoTimes(record)))}\n`);
-          else process.stdout.write(`${printable(line(record))}\n`);
-        };
-        const head = (await store.audit.head())?.seq ?? 0;
-        let last = options.after;
-        if (last === undefined) {
-          // Backwards in pages until there are enough; by type along the index, past any number of sign-ins.
-          const found: AuditRecord[] = [];
-          const types = options.all ? {} : { types: [...SHOWN] };
-          for (let before = head + 1; found.length < options.limit;) {
-            const page = await store.audit.latest({ ...types, before, limit: PAGE });
-            found.push(...page.filter(wanted));
-            if (page.length < PAGE) break;
-            before = page.at(-1)!.seq;
-          }
-          for (const record of found.slice(0, options.limit).toReversed()) print(record);
-          if (found.length === 0) context.say('nothing has happened yet');
-          last = head;
+    .example('postern events --follow --json')
+    .runWithInstance(async (context, { store, clock }, options: EventsOptions) => {
+      const mailbox = await mailboxFilter(context, { store }, options.mailbox);
+      const wanted = (record: AuditRecord): boolean =>
+        (options.all === true || SHOWN.has(record.type)) && (mailbox === undefined || concerns(record, mailbox));
+      const print = (record: AuditRecord): void => {
+        if (context.json) process.stdout.write(`${printableJson(JSON.stringify(withIsoTimes(record)))}\n`);
+        else process.stdout.write(`${printable(line(record))}\n`);
+      };
+      const head = (await store.audit.head())?.seq ?? 0;
+      let last = options.after;
+      if (last === undefined) {
+        // Backwards in pages until there are enough; by type along the index, past any number of sign-ins.
+        const found: AuditRecord[] = [];
+        const types = options.all ? {} : { types: [...SHOWN] };
+        for (let before = head + 1; found.length < options.limit;) {
+          const page = await store.audit.latest({ ...types, before, limit: PAGE });
+          found.push(...page.filter(wanted));
+          if (page.length < PAGE) break;
+          before = page.at(-1)!.seq;
         }
-        const stop = new AbortController();
-        const interrupt = (): void => stop.abort();
-        process.once('SIGINT', interrupt);
-        process.once('SIGTERM', interrupt);
-        // The clock's timers do not keep a process alive, and this one is to stay.
-        const stay = options.follow ? setInterval(() => undefined, 60_000) : undefined;
-        try {
-          for (;;) {
-            const page = await store.audit.read(last, PAGE);
-            for (const record of page) if (wanted(record)) print(record);
-            last = page.at(-1)?.seq ?? last;
-            if (page.length === PAGE) continue;
-            if (!options.follow || stop.signal.aborted) return;
-            await clock.sleep(LOOK_MS, stop.signal).catch(() => undefined);
-          }
-        } finally {
-          clearInterval(stay);
-          process.off('SIGINT', interrupt);
-          process.off('SIGTERM', interrupt);
+        for (const record of found.slice(0, options.limit).toReversed()) print(record);
+        if (found.length === 0) context.say('nothing has happened yet');
+        last = head;
+      }
+      const stop = new AbortController();
+      const interrupt = (): void => stop.abort();
+      process.once('SIGINT', interrupt);
+      process.once('SIGTERM', interrupt);
+      // The clock's timers do not keep a process alive, and this one is to stay.
+      const stay = options.follow ? setInterval(() => undefined, 60_000) : undefined;
+      try {
+        for (;;) {
+          const page = await store.audit.read(last, PAGE);
+          for (const record of page) if (wanted(record)) print(record);
+          last = page.at(-1)?.seq ?? last;
+          if (page.length === PAGE) continue;
+          if (!options.follow || stop.signal.aborted) return;
+          await clock.sleep(LOOK_MS, stop.signal).catch(() => undefined);
         }
-      });
+      } finally {
+        clearInterval(stay);
+        process.off('SIGINT', interrupt);
+        process.off('SIGTERM', interrupt);
+      }
     });
 }
 

@@ -1,6 +1,5 @@
 /** `postern explain`: codes and topics in plain words. */
 import { shellWord } from '../../base/shell.ts';
-import { Command } from 'commander';
 import {
   allTopics,
   explain as explanationsOf,
@@ -12,22 +11,23 @@ import { checkError } from '../../check/errors.ts';
 import { catalogue, keepCatalogueAt } from '../../oauth/catalogue/catalogue.ts';
 import { stepText } from '../../oauth/catalogue/diagnose.ts';
 import { faults } from '../../sandbox/faults/catalogue.ts';
-import { Context, table } from '../context.ts';
+import { table } from '../context.ts';
 import { ERROR_TABLES } from '../error-tables.ts';
 import { BLAMED } from '../report.ts';
 import { wrap } from '../wrap.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function explain(): Command {
-  return new Command('explain')
-    .description('a code, a reply of a server or a topic in plain words')
+export function explain(): Subcommand {
+  return new Subcommand('explain', 'a code, a reply of a server or a topic in plain words')
     .argument('[what...]', 'AADSTS number, OAuth error, code of ours, SMTP code, reply line in quotes, or topic')
     .option('--search', 'look for the words everywhere instead')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern explain\n  $ postern explain AADSTS50173\n  $ postern explain "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."\n  $ postern explain --search shared mailbox\n',
+    .example(
+      'postern explain',
+      'postern explain AADSTS50173',
+      'postern explain "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."',
+      'postern explain --search shared mailbox',
     )
-    .action((words: readonly string[], options: { search?: boolean }, command: Command) => {
-      const context = new Context(command);
+    .run((context, words: readonly string[], options: { search?: boolean }) => {
       const { home, data: own } = context.config();
       keepCatalogueAt({ path: home.catalogue, publishers: own.publishers });
       const data = { catalogue: catalogue(), tables: ERROR_TABLES, faults };

@@ -1,6 +1,5 @@
 /** `postern import`: what another program holds. */
-import { Command } from 'commander';
-import { Context } from '../context.ts';
+import { Subcommand } from '../subcommand.ts';
 
 interface ImportOptions {
   readonly passwordFile?: string;
@@ -10,16 +9,14 @@ interface ImportOptions {
   readonly cacheStore?: string;
 }
 
-export function importFrom(): Command {
-  return new Command('import')
-    .description('take over what another program holds')
-    .addHelpText('after', '\nExample:\n  $ postern import emailproxy ~/emailproxy.config\n')
+export function importFrom(): Subcommand {
+  return new Subcommand('import', 'take over what another program holds')
+    .example('postern import emailproxy ~/emailproxy.config')
     .addCommand(emailproxy());
 }
 
-function emailproxy(): Command {
-  return new Command('emailproxy')
-    .description('providers, accounts and ports of email-oauth2-proxy')
+function emailproxy(): Subcommand {
+  return new Subcommand('emailproxy', 'providers, accounts and ports of email-oauth2-proxy')
     .argument('<file>', 'its configuration')
     .option('--cache-store <file>', 'the file it was told to keep tokens in, where that is another')
     .option(
@@ -29,21 +26,16 @@ function emailproxy(): Command {
     .option('--offline', 'ask no provider: application-only accounts and taken-over consents are tried later')
     .option('--settings <file>', 'settings of the applications that are made, as JSON (as for application add)')
     .option('--plan', 'only say what would be done')
-    .addHelpText(
-      'after',
-      `
-The old proxy sealed its tokens with the password of the mail program, so they open only with it. Without the password, or
+    .remark(`The old proxy sealed its tokens with the password of the mail program, so they open only with it. Without the password, or
 where accounts had different ones, the mailbox is made and waits for a new consent. The old file is never changed; stop the
-old proxy before you use its ports, and do not let both renew the same consent.
-
-Example:
-  $ postern import emailproxy ~/emailproxy.config --plan
-  $ postern import emailproxy ~/emailproxy.config --password-file -
-`,
+old proxy before you use its ports, and do not let both renew the same consent.`)
+    .example(
+      'postern import emailproxy ~/emailproxy.config --plan',
+      'postern import emailproxy ~/emailproxy.config --password-file -',
     )
-    .action(async (file: string, options: ImportOptions, command: Command) => {
+    .run(async (context, file: string, options: ImportOptions) => {
       // Loaded here and not above: no other command needs it.
       const { importEmailProxy } = await import('../import-emailproxy.ts');
-      await importEmailProxy(new Context(command), file, options);
+      await importEmailProxy(context, file, options);
     });
 }

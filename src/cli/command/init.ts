@@ -1,7 +1,7 @@
 /** `postern init`: from nothing to a mailbox that works and a configured mail program. Running it again changes nothing that is there. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { giveToOwner } from '../../base/owner.ts';
 import { presets } from '../../oauth/providers.ts';
@@ -9,11 +9,12 @@ import { certificateFiles } from '../../server/certificate.ts';
 import { makeHome } from '../../server/home.ts';
 import { ensureKey } from '../../server/instance.ts';
 import { programs } from '../client-config/programs.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { addCredentialOptions } from '../credential-options.ts';
 import { openDialogue } from '../dialogue.ts';
 import { addSettingsOptions } from '../new-application.ts';
 import type { SetupOptions } from '../setup.ts';
+import { Subcommand } from '../subcommand.ts';
 import { protocols, way } from '../value.ts';
 
 interface InitOptions extends SetupOptions {
@@ -21,9 +22,11 @@ interface InitOptions extends SetupOptions {
   readonly mailbox?: boolean;
 }
 
-export function init(): Command {
-  const command = new Command('init')
-    .description('set everything up: configuration, key, local CA, a provider, a mailbox, a mail program')
+export function init(): Subcommand {
+  const command = new Subcommand(
+    'init',
+    'set everything up: configuration, key, local CA, a provider, a mailbox, a mail program',
+  )
     .option('-y, --yes', 'ask nothing: take every default')
     .option('--no-mailbox', 'only configuration, key and local CA')
     .option('--address <address>', 'the mailbox to open')
@@ -45,19 +48,10 @@ export function init(): Command {
     .option('--authority <url>', 'authority other than the preset’s')
     .option('--issuer <url>', 'OpenID Connect issuer (preset oidc)');
   return addSettingsOptions(command)
-    .addHelpText(
-      'after',
-      `
-On a terminal every question comes with an explanation and a default; each can be answered by its option instead. Without a
-terminal and without --address only the installation is made. Running it again goes on where it stopped.
-
-Example:
-  $ postern init
-  $ postern init --address alice@example.com --client-id CLIENT_ID --flow paste --for msmtp
-`,
-    )
-    .action(async (options: InitOptions, command: Command) => {
-      const context = new Context(command);
+    .remark(`On a terminal every question comes with an explanation and a default; each can be answered by its option instead. Without a
+terminal and without --address only the installation is made. Running it again goes on where it stopped.`)
+    .example('postern init', 'postern init --address alice@example.com --client-id CLIENT_ID --flow paste --for msmtp')
+    .run(async (context, options: InitOptions) => {
       const made = await makeInstallation(context);
       const interactive = process.stdin.isTTY && process.stderr.isTTY && !context.json && options.yes !== true;
       if (options.mailbox === false || (!interactive && options.address === undefined)) {

@@ -1,7 +1,6 @@
 /** `postern mailbox add`: a mailbox by consent, here or by a link for its owner. */
 import { openersOf } from '../../access/withdraw.ts';
 import { shellWord } from '../../base/shell.ts';
-import { Command } from 'commander';
 import { presetOfDomain } from '../../onboard/discover/known.ts';
 import { presetById } from '../../oauth/providers.ts';
 import { LINK_MS } from '../../onboard/consent-link.ts';
@@ -11,9 +10,10 @@ import { isCatchAll } from '../../store/table/mailboxes.ts';
 import type { Application } from '../../store/types.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import { consent, usualProtocols } from '../consent.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../../admin/find.ts';
+import { Subcommand } from '../subcommand.ts';
 import { mailAddress, protocols, way } from '../value.ts';
 import { linkBase, sayReach } from './mailbox-link.ts';
 import { mailboxFacts } from './mailbox-facts.ts';
@@ -30,9 +30,8 @@ export interface AddOptions {
   readonly link?: true;
 }
 
-export function add(): Command {
-  return new Command('add')
-    .description('open a mailbox by consent')
+export function add(): Subcommand {
+  return new Subcommand('add', 'open a mailbox by consent')
     .argument('<address>')
     .option('--application <name>', 'application to use (default: the only one)')
     .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
@@ -43,55 +42,55 @@ export function add(): Command {
       '--link',
       'print a link for its owner, good for a week, instead of signing in here; postern serve answers it',
     )
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern mailbox add alice@example.com --application work --protocols imap,smtp\n  $ postern mailbox add alice@example.com --link\n  $ postern mailbox add sales@example.com --shared-with alice@example.com\n  $ postern mailbox add robot@example.com --application robot --flow app-only\n  $ postern mailbox add "*@example.com" --application robot --flow app-only\n',
+    .example(
+      'postern mailbox add alice@example.com --application work --protocols imap,smtp',
+      'postern mailbox add alice@example.com --link',
+      'postern mailbox add sales@example.com --shared-with alice@example.com',
+      'postern mailbox add robot@example.com --application robot --flow app-only',
+      'postern mailbox add "*@example.com" --application robot --flow app-only',
     )
-    .action(async (address: string, options: AddOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const application = await findApplication(
-          instance.store,
-          options.application ?? (await onlyProvider(instance, address)),
-        );
-        const known = await instance.store.mailboxes.find(address.toLowerCase());
-        if (known) {
-          const wanted = [...new Set([...known.protocols, ...(options.protocols ?? [])])];
-          const more = wanted.length > known.protocols.length;
-          const again = [
-            'postern',
-            'mailbox',
-            'reconsent',
-            address,
-            ...(more ? ['--protocols', wanted.join(',')] : []),
-            ...(options.sharedWith === undefined ? [] : ['--shared-with', options.sharedWith]),
-          ];
-          throw cliError('cli.usage', `${address} is here already, for ${known.protocols.join(', ')}`, {
-            hint: `to consent again${more ? ', for more protocols' : ''}: ${again.map(shellWord).join(' ')}`,
-          });
-        }
-        if (options.link) return printInvitation(context, instance, application, address, options);
-        const made = await consent(context, instance, {
-          application,
+    .runWithInstance(async (context, instance, address: string, options: AddOptions) => {
+      const application = await findApplication(
+        instance.store,
+        options.application ?? (await onlyProvider(instance, address)),
+      );
+      const known = await instance.store.mailboxes.find(address.toLowerCase());
+      if (known) {
+        const wanted = [...new Set([...known.protocols, ...(options.protocols ?? [])])];
+        const more = wanted.length > known.protocols.length;
+        const again = [
+          'postern',
+          'mailbox',
+          'reconsent',
           address,
-          protocols: options.protocols ?? usualProtocols(application),
-          way: options.flow,
-          sharedWith: options.sharedWith,
-          redirectUri: options.redirectUri,
+          ...(more ? ['--protocols', wanted.join(',')] : []),
+          ...(options.sharedWith === undefined ? [] : ['--shared-with', options.sharedWith]),
+        ];
+        throw cliError('cli.usage', `${address} is here already, for ${known.protocols.join(', ')}`, {
+          hint: `to consent again${more ? ', for more protocols' : ''}: ${again.map(shellWord).join(' ')}`,
         });
-        const openers = await openersOf(instance, made.address);
-        context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
-        const more = openers.length - MAX_NAMED;
-        if (openers.length > 0)
-          context.say(
-            `these name it already, and open it at once: ${openers.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
-          );
-        context.say(
-          isCatchAll(made.address)
-            ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
-            : `next: postern mailbox test ${shellWord(made.address)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
-        );
+      }
+      if (options.link) return printInvitation(context, instance, application, address, options);
+      const made = await consent(context, instance, {
+        application,
+        address,
+        protocols: options.protocols ?? usualProtocols(application),
+        way: options.flow,
+        sharedWith: options.sharedWith,
+        redirectUri: options.redirectUri,
       });
+      const openers = await openersOf(instance, made.address);
+      context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
+      const more = openers.length - MAX_NAMED;
+      if (openers.length > 0)
+        context.say(
+          `these name it already, and open it at once: ${openers.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
+        );
+      context.say(
+        isCatchAll(made.address)
+          ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
+          : `next: postern mailbox test ${shellWord(made.address)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
+      );
     });
 }
 

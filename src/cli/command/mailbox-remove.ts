@@ -1,40 +1,37 @@
 /** `postern mailbox remove`: forgets a mailbox, and ends the consent behind it as far as the provider lets us. */
-import { Command } from 'commander';
 import { shellWord } from '../../base/shell.ts';
 import type { Revocation } from '../../oauth/revocation.ts';
 import type { Withdrawn } from '../../access/withdraw.ts';
 import { removeMailbox } from '../../admin/mailboxes.ts';
 import { askLine } from '../ask.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findMailbox } from '../../admin/find.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function remove(): Command {
-  return new Command('remove')
-    .description(
-      'forget a mailbox, and its grant when no other mailbox uses it; the grant is revoked at the provider too',
+export function remove(): Subcommand {
+  return new Subcommand(
+    'remove',
+    'forget a mailbox, and its grant when no other mailbox uses it; the grant is revoked at the provider too',
+  )
+    .remark(
+      'Open sessions end. App passwords, API keys and webhooks that name it no longer open it, also when it is added again; those that name nothing else are revoked. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.',
     )
-    .addHelpText(
-      'after',
-      '\nOpen sessions end. App passwords, API keys and webhooks that name it no longer open it, also when it is added again; those that name nothing else are revoked. Microsoft offers no way to revoke a grant (RFC 7009): its owner or an administrator withdraws the consent there.\n\nExample:\n  $ postern mailbox remove alice@example.com\n  $ postern mailbox remove alice@example.com --yes\n',
-    )
+    .example('postern mailbox remove alice@example.com', 'postern mailbox remove alice@example.com --yes')
     .argument('<address>')
     .option('--yes', 'do not ask; needed where nobody can answer')
-    .action(async (address: string, options: { yes?: true }, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        if (options.yes !== true) await confirm(context, (await findMailbox(instance, address)).address);
-        const done = await context.perform(instance, removeMailbox, { address });
-        const { address: removed, grantRemoved, revocation, catchAll, others, withdrawn } = done;
-        context.result({ removed, grantRemoved, withdrawn, ...facts(revocation) }, [`removed ${removed}`]);
-        for (const line of withdrawnWords(removed, withdrawn)) context.say(line);
-        if (catchAll !== undefined)
-          context.say(
-            `${catchAll} opens ${removed} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
-          );
-        if (others.length > 0) context.say(`its grant stays, because it also opens ${others.join(', ')}`);
-        else if (revocation) context.say(words(revocation));
-      });
+    .runWithInstance(async (context, instance, address: string, options: { yes?: true }) => {
+      if (options.yes !== true) await confirm(context, (await findMailbox(instance, address)).address);
+      const done = await context.perform(instance, removeMailbox, { address });
+      const { address: removed, grantRemoved, revocation, catchAll, others, withdrawn } = done;
+      context.result({ removed, grantRemoved, withdrawn, ...facts(revocation) }, [`removed ${removed}`]);
+      for (const line of withdrawnWords(removed, withdrawn)) context.say(line);
+      if (catchAll !== undefined)
+        context.say(
+          `${catchAll} opens ${removed} from now on; to close it, revoke its app passwords (postern password list) or remove '${catchAll}'`,
+        );
+      if (others.length > 0) context.say(`its grant stays, because it also opens ${others.join(', ')}`);
+      else if (revocation) context.say(words(revocation));
     });
 }
 

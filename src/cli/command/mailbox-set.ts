@@ -1,10 +1,11 @@
 /** `postern mailbox set`: how mail of a mailbox leaves, and as whom. */
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { checkAddress } from '../../outbox/address.ts';
 import { moveMailbox, setMailbox } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect } from '../value.ts';
 import { sendingText } from './mailbox-facts.ts';
 
@@ -18,9 +19,8 @@ interface SetOptions {
 
 const ROUTES = ['smtp', 'graph', 'relay'] as const;
 
-export function set(): Command {
-  return new Command('set')
-    .description('change how mail of a mailbox leaves, or which application opens it')
+export function set(): Subcommand {
+  return new Subcommand('set', 'change how mail of a mailbox leaves, or which application opens it')
     .argument('<address>')
     .addOption(
       new Option(
@@ -36,12 +36,11 @@ export function set(): Command {
       collect,
     )
     .option('--application <name>', 'open it through this application from now on, with the consent there is')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern mailbox set alice@example.com --application work\n  $ postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com\n',
+    .example(
+      'postern mailbox set alice@example.com --application work',
+      'postern mailbox set tickets@example.com --outgoing outbox --send-as support@example.com',
     )
-    .action(async (address: string, options: SetOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, address: string, options: SetOptions) => {
       const { outgoing, route, sendAs = [], notAs = [], application } = options;
       const settingsAsked = outgoing !== undefined || route !== undefined || sendAs.length + notAs.length > 0;
       if (!settingsAsked && application === undefined)

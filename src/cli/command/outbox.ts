@@ -1,31 +1,33 @@
 /** `postern outbox`: what waits, what happened to it, and what can be done. */
 import { shellWord } from '../../base/shell.ts';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { type Diagnosis, diagnoseReply, stepText } from '../../oauth/catalogue/diagnose.ts';
 import type { Instance } from '../../server/instance.ts';
 import { type HeldMailbox, heldOf, heldText, listHeld, releaseCommand } from '../../outbox/held.ts';
 import { concerns, listRests, type Rest, restText } from '../../outbox/rest.ts';
 import type { MessageEvent, MessageState, OutboxMessage } from '../../store/types-outbox.ts';
-import { Context, table, when } from '../context.ts';
+import { type Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
 import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { withIsoTimes } from '../iso-times.ts';
+import { Subcommand } from '../subcommand.ts';
 import { between, ipAddress, since, until } from '../value.ts';
 
 const STATES = ['queued', 'sending', 'held', 'sent', 'failed', 'cancelled'] as const;
 
-export function outbox(): Command {
-  return new Command('outbox')
-    .description('accepted mail: what waits, what happened to it, and what can be done')
-    .addHelpText('after', '\nExample:\n  $ postern outbox list --state failed\n')
-    .addCommand(list())
-    .addCommand(show())
-    .addCommand(change('retry', 'send a message now: one that waits, is held or failed', retryMessage))
-    .addCommand(change('cancel', 'never send a message', cancelMessage))
-    .addCommand(hold())
-    .addCommand(release());
+export function outbox(): Subcommand {
+  return new Subcommand('outbox', 'accepted mail: what waits, what happened to it, and what can be done')
+    .example('postern outbox list --state failed')
+    .addCommands(
+      list(),
+      show(),
+      change('retry', 'send a message now: one that waits, is held or failed', retryMessage),
+      change('cancel', 'never send a message', cancelMessage),
+      hold(),
+      release(),
+    );
 }
 
 interface ListOptions {
@@ -40,9 +42,8 @@ interface ListOptions {
   readonly limit: number;
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('messages, the newest first')
+function list(): Subcommand {
+  return new Subcommand('list', 'messages, the newest first')
     .addOption(new Option('--state <state>', 'only these').choices(STATES))
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--to <address>', 'only to this recipient')
@@ -52,148 +53,135 @@ function list(): Command {
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--limit <n>', 'how many', between(1, 1000), 50)
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern outbox list --mailbox alice@example.com --state queued\n  $ postern outbox list --address 192.168.1.40 --since yesterday\n',
+    .example(
+      'postern outbox list --mailbox alice@example.com --state queued',
+      'postern outbox list --address 192.168.1.40 --since yesterday',
     )
-    .action(async (options: ListOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const { address, limit, messageId, password, state, to, since, until } = options;
-        const mailbox = await mailboxFilter(context, instance, options.mailbox);
-        const states = state && [state];
-        const from = { principal: password, remoteAddress: address };
-        const filter = { mailbox, states, recipient: to, messageId, ...from, since, until };
-        const messages = await instance.outbox.list(filter, { limit });
-        const stats = await instance.outbox.stats(mailbox);
-        const rests = await listRests(instance.store.outbox);
-        const held = await listHeld(instance.store);
-        const keeping = await heldAmong(instance.store, messages, held);
-        context.result(
-          withIsoTimes({
-            stats,
-            resting: rests,
-            heldMailboxes: held,
-            messages: messages.map((one) => facts(one, keeping.get(one.mailbox))),
-          }),
-          messages.length === 0
-            ? []
-            : table(
-                ['ID', 'ACCEPTED', 'FROM', 'TO', 'OCTETS', 'STATE'],
-                messages.map((one) => [
-                  one.id,
-                  when(one.createdAt),
-                  one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
-                  recipientsOf(one),
-                  String(one.size),
-                  stateOf(one, keeping.get(one.mailbox)),
-                ]),
-              ),
-        );
-        const { queued, sending, oldestDueAt } = stats;
-        const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
-        context.say(`${queued} waiting, ${sending} being sent, ${stats.held} held${age}`);
-        for (const one of held) {
-          context.say(heldText(one));
-          context.say(`  next: ${releaseCommand(one)}`);
-        }
-        for (const rest of rests) {
-          context.say(restText(rest));
-          if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
-        }
-      });
+    .runWithInstance(async (context, instance, options: ListOptions) => {
+      const { address, limit, messageId, password, state, to, since, until } = options;
+      const mailbox = await mailboxFilter(context, instance, options.mailbox);
+      const states = state && [state];
+      const from = { principal: password, remoteAddress: address };
+      const filter = { mailbox, states, recipient: to, messageId, ...from, since, until };
+      const messages = await instance.outbox.list(filter, { limit });
+      const stats = await instance.outbox.stats(mailbox);
+      const rests = await listRests(instance.store.outbox);
+      const held = await listHeld(instance.store);
+      const keeping = await heldAmong(instance.store, messages, held);
+      context.result(
+        withIsoTimes({
+          stats,
+          resting: rests,
+          heldMailboxes: held,
+          messages: messages.map((one) => facts(one, keeping.get(one.mailbox))),
+        }),
+        messages.length === 0
+          ? []
+          : table(
+              ['ID', 'ACCEPTED', 'FROM', 'TO', 'OCTETS', 'STATE'],
+              messages.map((one) => [
+                one.id,
+                when(one.createdAt),
+                one.envelopeFrom === '' ? '(report)' : one.envelopeFrom,
+                recipientsOf(one),
+                String(one.size),
+                stateOf(one, keeping.get(one.mailbox)),
+              ]),
+            ),
+      );
+      const { queued, sending, oldestDueAt } = stats;
+      const age = oldestDueAt === undefined ? '' : `; the oldest that is due was accepted ${when(oldestDueAt)} UTC`;
+      context.say(`${queued} waiting, ${sending} being sent, ${stats.held} held${age}`);
+      for (const one of held) {
+        context.say(heldText(one));
+        context.say(`  next: ${releaseCommand(one)}`);
+      }
+      for (const rest of rests) {
+        context.say(restText(rest));
+        if (rest.remedy !== '') context.say(`  next: ${rest.remedy}`);
+      }
     });
 }
 
-function show(): Command {
-  return new Command('show')
-    .description('one message with its whole story')
+function show(): Subcommand {
+  return new Subcommand('show', 'one message with its whole story')
     .argument('<id>')
     .option('--body', 'the octets of the message itself instead')
-    .addHelpText('after', '\nExample:\n  $ postern outbox show msg_…\n')
-    .action(async (id: string, options: { body?: boolean }, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async ({ outbox: box, store }) => {
-        const message = await box.find(id);
-        if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
-        if (options.body === true) {
-          if (context.json)
-            throw cliError('cli.usage', 'the octets of a message are no JSON', {
-              hint: 'leave out --json, or --body',
-            });
-          for await (const octets of box.body(message)) process.stdout.write(octets);
-          return;
-        }
-        const story = await box.events({ messageId: id, limit: 1000 });
-        const diagnosis = whyNot(message, story);
-        const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
-        const held = await heldFor(store, message);
-        context.result(
-          withIsoTimes({
-            ...facts(message, held),
-            diagnosis: diagnosis ?? null,
-            resting: rests,
-            events: story.map(eventFacts),
-          }),
-          [
-            `${message.id}  ${stateOf(message, held)}`,
-            ...(held ? [`  held      ${heldText(held)}`, `  next      ${releaseCommand(held)}`] : []),
-            `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
-            ...message.recipients.map(
-              ({ address, state, reply, mayHaveArrived: doubt }) =>
-                `  to        ${address}  ${state}${doubt === undefined || state === 'delivered' ? '' : ', but may have arrived'}${reply === undefined ? '' : `: ${reply}`}`,
-            ),
-            ...(diagnosis
-              ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
-              : []),
-            ...rests.map((rest) => `  waits     ${restText(rest)}`),
-            `  header    ${message.messageId}`,
-            `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}${message.remoteAddress === undefined ? '' : ` from ${message.remoteAddress}`}`,
-            `  deadline  ${when(message.deadline)} UTC`,
-            '',
-            ...story.map(
-              (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
-            ),
-          ],
-        );
-      });
+    .example('postern outbox show msg_…')
+    .runWithInstance(async (context, { outbox: box, store }, id: string, options: { body?: boolean }) => {
+      const message = await box.find(id);
+      if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
+      if (options.body === true) {
+        if (context.json)
+          throw cliError('cli.usage', 'the octets of a message are no JSON', {
+            hint: 'leave out --json, or --body',
+          });
+        for await (const octets of box.body(message)) process.stdout.write(octets);
+        return;
+      }
+      const story = await box.events({ messageId: id, limit: 1000 });
+      const diagnosis = whyNot(message, story);
+      const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
+      const held = await heldFor(store, message);
+      context.result(
+        withIsoTimes({
+          ...facts(message, held),
+          diagnosis: diagnosis ?? null,
+          resting: rests,
+          events: story.map(eventFacts),
+        }),
+        [
+          `${message.id}  ${stateOf(message, held)}`,
+          ...(held ? [`  held      ${heldText(held)}`, `  next      ${releaseCommand(held)}`] : []),
+          `  from      ${message.envelopeFrom === '' ? '(report)' : message.envelopeFrom} through ${message.mailbox}`,
+          ...message.recipients.map(
+            ({ address, state, reply, mayHaveArrived: doubt }) =>
+              `  to        ${address}  ${state}${doubt === undefined || state === 'delivered' ? '' : ', but may have arrived'}${reply === undefined ? '' : `: ${reply}`}`,
+          ),
+          ...(diagnosis
+            ? [`  because   ${diagnosis.cause}`, ...diagnosis.remedy.map((step) => `  next      ${stepText(step)}`)]
+            : []),
+          ...rests.map((rest) => `  waits     ${restText(rest)}`),
+          `  header    ${message.messageId}`,
+          `  octets    ${message.size}, handed over by ${message.source} with ${message.principal}${message.remoteAddress === undefined ? '' : ` from ${message.remoteAddress}`}`,
+          `  deadline  ${when(message.deadline)} UTC`,
+          '',
+          ...story.map(
+            (event) => `  ${new Date(event.at).toISOString().slice(0, 19).replace('T', ' ')}  ${tell(event)}`,
+          ),
+        ],
+      );
     });
 }
 
-function change(name: string, description: string, act: typeof cancelMessage): Command {
-  return new Command(name)
-    .description(description)
+function change(name: string, description: string, act: typeof cancelMessage): Subcommand {
+  return new Subcommand(name, description)
     .argument('<id...>')
     .addHelpText('after', `\nExample:\n  $ postern outbox ${shellWord(name)} msg_…\n`)
-    .action(async (ids: readonly string[], _options: object, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const changed: { readonly message: OutboxMessage; readonly held: HeldMailbox | undefined }[] = [];
-        for (const id of ids) {
-          const message = await context.perform(instance, act, { id });
-          changed.push({ message, held: await heldFor(instance.store, message) });
-        }
-        context.result(
-          withIsoTimes(changed.map(({ message, held }) => facts(message, held))),
-          changed.map(({ message, held }) => `${message.id}: ${stateOf(message, held)}`),
-        );
-        const keeping = new Map(changed.flatMap(({ held }) => (held ? [[held.mailbox, held] as const] : [])));
-        for (const held of keeping.values()) {
-          context.say(heldText(held));
-          context.say(`  next: ${releaseCommand(held)}`);
-        }
-      });
+    .runWithInstance(async (context, instance, ids: readonly string[]) => {
+      const changed: { readonly message: OutboxMessage; readonly held: HeldMailbox | undefined }[] = [];
+      for (const id of ids) {
+        const message = await context.perform(instance, act, { id });
+        changed.push({ message, held: await heldFor(instance.store, message) });
+      }
+      context.result(
+        withIsoTimes(changed.map(({ message, held }) => facts(message, held))),
+        changed.map(({ message, held }) => `${message.id}: ${stateOf(message, held)}`),
+      );
+      const keeping = new Map(changed.flatMap(({ held }) => (held ? [[held.mailbox, held] as const] : [])));
+      for (const held of keeping.values()) {
+        context.say(heldText(held));
+        context.say(`  next: ${releaseCommand(held)}`);
+      }
     });
 }
 
-function hold(): Command {
-  return new Command('hold')
-    .description('keep a message, or everything of a mailbox, from being sent')
+function hold(): Subcommand {
+  return new Subcommand('hold', 'keep a message, or everything of a mailbox, from being sent')
     .argument('<id-or-address>')
     .option('--reason <text>', 'for whoever looks at it later', 'by hand')
-    .addHelpText('after', '\nExample:\n  $ postern outbox hold tickets@example.com --reason "wrong template"\n')
-    .action(async (which: string, options: { reason: string }, command: Command) => {
-      const context = new Context(command);
+    .example('postern outbox hold tickets@example.com --reason "wrong template"')
+    .run(async (context, which: string, options: { reason: string }) => {
       if (!which.includes('@')) return tellState(context, await context.act(holdMessage, { id: which, ...options }));
       const { address } = await context.act(holdMailbox, { address: which, ...options });
       context.result({ mailbox: address, held: true }, [`nothing of ${address} is sent until it is released`]);
@@ -201,13 +189,11 @@ function hold(): Command {
     });
 }
 
-function release(): Command {
-  return new Command('release')
-    .description('let a held message, or a held mailbox, go')
+function release(): Subcommand {
+  return new Subcommand('release', 'let a held message, or a held mailbox, go')
     .argument('<id-or-address>')
-    .addHelpText('after', '\nExample:\n  $ postern outbox release tickets@example.com\n')
-    .action(async (which: string, _options: object, command: Command) => {
-      const context = new Context(command);
+    .example('postern outbox release tickets@example.com')
+    .run(async (context, which: string) => {
       if (!which.includes('@')) return tellState(context, await context.act(retryMessage, { id: which }));
       const { address, wasHeld } = await context.act(releaseMailbox, { address: which });
       return context.result({ mailbox: address, held: false }, [

@@ -1,21 +1,19 @@
 /** `postern password`: app passwords, one for each program. */
 import { shellWord } from '../../base/shell.ts';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { addAppPassword, listAppPasswords, revokeAppPassword } from '../../admin/app-passwords.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { type AppPassword } from '../../store/types-access.ts';
 import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
-import { Context, validityText, when } from '../context.ts';
+import { validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect, lifetime, protocols } from '../value.ts';
 
-export function password(): Command {
-  return new Command('password')
-    .description('app passwords: one for each program')
-    .addHelpText('after', '\nExample:\n  $ postern password add --mailbox alice@example.com --label mutt\n')
-    .addCommand(add())
-    .addCommand(list())
-    .addCommand(revoke());
+export function password(): Subcommand {
+  return new Subcommand('password', 'app passwords: one for each program')
+    .example('postern password add --mailbox alice@example.com --label mutt')
+    .addCommands(add(), list(), revoke());
 }
 
 interface AddOptions {
@@ -29,9 +27,8 @@ interface AddOptions {
   readonly label: string;
 }
 
-function add(): Command {
-  return new Command('add')
-    .description('make an app password; it is shown once')
+function add(): Subcommand {
+  return new Subcommand('add', 'make an app password; it is shown once')
     .option('--mailbox <address>', 'mailbox it opens; repeat or separate by commas', collect)
     .option('--all', 'it opens every mailbox, also ones added later')
     .option('--protocols <list>', 'imap, pop3, smtp (default: all three)', protocols)
@@ -52,12 +49,10 @@ function add(): Command {
     )
     .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', lifetime)
     .requiredOption('--label <text>', 'which program it is for')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern password add --mailbox alice@example.com --protocols smtp --network 192.168.1.40/32 --label "printer, 2nd floor"\n',
+    .example(
+      'postern password add --mailbox alice@example.com --protocols smtp --network 192.168.1.40/32 --label "printer, 2nd floor"',
     )
-    .action(async (options: AddOptions, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, options: AddOptions) => {
       if ((options.mailbox === undefined) === (options.all !== true)) {
         throw cliError('cli.usage', 'say which mailboxes it opens', {
           hint: 'give --mailbox ADDRESS (repeatable) or --all',
@@ -93,13 +88,11 @@ function userNames(mailboxes: readonly string[]): string {
   return names.join(' or ');
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('app passwords, without the passwords')
-    .addHelpText('after', '\nExample:\n  $ postern password list --all\n')
+function list(): Subcommand {
+  return new Subcommand('list', 'app passwords, without the passwords')
+    .example('postern password list --all')
     .option('--all', 'also revoked and expired ones')
-    .action(async (options: { all?: boolean }, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, options: { all?: boolean }) => {
       context.list(
         await context.act(listAppPasswords, options),
         (row) => ({ ...facts(row), state: row.state }),
@@ -120,13 +113,11 @@ function list(): Command {
     });
 }
 
-function revoke(): Command {
-  return new Command('revoke')
-    .description('make an app password invalid and end its sessions within seconds')
-    .addHelpText('after', '\nExample:\n  $ postern password revoke "office printer"\n')
+function revoke(): Subcommand {
+  return new Subcommand('revoke', 'make an app password invalid and end its sessions within seconds')
+    .example('postern password revoke "office printer"')
     .argument('<id>', 'id, or label when only one has it')
-    .action(async (name: string, _options: object, command: Command) => {
-      const context = new Context(command);
+    .run(async (context, name: string) => {
       const { id, label } = await context.act(revokeAppPassword, { name });
       context.result({ revoked: id, label }, [`revoked ${id} (${label})`]);
     });

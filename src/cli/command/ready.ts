@@ -1,20 +1,15 @@
 /** `postern ready`: whether the server of this installation is ready, for supervisors, containers and scripts. */
-import { Command } from 'commander';
 import { askConsole } from '../../check/answerer.ts';
 import type { Config } from '../../server/config.ts';
-import { Context } from '../context.ts';
 import { installationFingerprint } from '../../server/installation-mark.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function ready(): Command {
-  return new Command('ready')
-    .description('ask the running server whether it is ready: what /readyz says, with or without TLS')
-    .addHelpText(
-      'after',
-      '\nThe exit code is 0 when it is ready, 75 when it is not or does not answer.\n\nExample:\n  $ postern ready\n',
-    )
-    .action(async (_options: object, command: Command) => {
-      const context = new Context(command);
+export function ready(): Subcommand {
+  return new Subcommand('ready', 'ask the running server whether it is ready: what /readyz says, with or without TLS')
+    .remark('The exit code is 0 when it is ready, 75 when it is not or does not answer.')
+    .example('postern ready')
+    .run(async (context) => {
       const { status, reasons } = await askReadiness(context.config());
       if (status !== 200)
         throw cliError('cli.not-ready', `the server is not ready: ${reasons.join('; ') || `it answers ${status}`}`, {

@@ -1,24 +1,21 @@
 /** `postern register`: our application at a provider, printed step by step or made. */
 import { shellWord } from '../../base/shell.ts';
 import { writeFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { googleSteps } from '../../onboard/register/google.ts';
 import { readSecret, readText } from '../ask.ts';
-import { Context } from '../context.ts';
 import { addApplication, checkApplicationName } from '../../admin/applications.ts';
 import { cliError } from '../errors.ts';
 import { addSettingsOptions, type SettingsOptions, settingsOf } from '../new-application.ts';
 import { microsoft } from '../register-microsoft.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect } from '../value.ts';
 
-export function register(): Command {
-  return new Command('register')
-    .description('register an application at a provider: print the steps, or do them')
-    .addHelpText('after', '\nExample:\n  $ postern register microsoft --protocols imap,smtp --tenant example.com\n')
-    .addCommand(microsoft())
-    .addCommand(google())
-    .addCommand(oidc());
+export function register(): Subcommand {
+  return new Subcommand('register', 'register an application at a provider: print the steps, or do them')
+    .example('postern register microsoft --protocols imap,smtp --tenant example.com')
+    .addCommands(microsoft(), google(), oidc());
 }
 
 interface GoogleOptions {
@@ -27,9 +24,8 @@ interface GoogleOptions {
   readonly application: string;
 }
 
-function google(): Command {
-  return new Command('google')
-    .description('the steps for Gmail and Google Workspace, which offers no program for it')
+function google(): Subcommand {
+  return new Subcommand('google', 'the steps for Gmail and Google Workspace, which offers no program for it')
     .option('--name <text>', 'name that people see when they consent', 'Postern')
     .addOption(
       new Option('--accounts <whose>', 'workspace: people of your organisation; personal: any Gmail account')
@@ -37,9 +33,8 @@ function google(): Command {
         .default('workspace'),
     )
     .option('--application <name>', 'its name in Postern', 'gmail')
-    .addHelpText('after', '\nExample:\n  $ postern register google --accounts personal\n')
-    .action((options: GoogleOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern register google --accounts personal')
+    .run((context, options: GoogleOptions) => {
       checkApplicationName(options.application);
       const steps = googleSteps(options);
       const add = `postern application add ${shellWord(options.application)} --preset google --client-id CLIENT_ID --client-secret-file FILE`;
@@ -57,9 +52,11 @@ interface OidcOptions extends SettingsOptions {
   readonly apply?: true;
 }
 
-function oidc(): Command {
-  const command = new Command('oidc')
-    .description('register at any authorization server that offers dynamic registration (RFC 7591)')
+function oidc(): Subcommand {
+  const command = new Subcommand(
+    'oidc',
+    'register at any authorization server that offers dynamic registration (RFC 7591)',
+  )
     .argument('<issuer>', 'address of the authorization server')
     .option('--name <text>', 'name that people see when they consent', 'Postern')
     .option('--application <name>', 'its name in Postern', 'own')
@@ -71,12 +68,8 @@ function oidc(): Command {
     )
     .option('--apply', 'register, and tell Postern about it; without it the request is printed');
   return addSettingsOptions(command)
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern register oidc https://id.example.com --apply --imap mail.example.com:993/implicit\n',
-    )
-    .action(async (issuer: string, options: OidcOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern register oidc https://id.example.com --apply --imap mail.example.com:993/implicit')
+    .run(async (context, issuer: string, options: OidcOptions) => {
       checkApplicationName(options.application);
       if (!URL.canParse(issuer))
         throw cliError('cli.usage', `${issuer} is not an address`, { hint: 'write it as https://…' });

@@ -1,8 +1,9 @@
 /** `postern sandbox fault` and `postern sandbox clock`: a running sandbox, made to fail and moved in time. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { ActiveFault, Fault } from '../../sandbox/index.ts';
-import { Context, table } from '../context.ts';
+import { table } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { count } from '../value.ts';
 
 /** Where the control endpoint of `postern sandbox` listens unless told otherwise. */
@@ -13,22 +14,18 @@ const control = (): Option =>
     .env('POSTERN_SANDBOX')
     .default(DEFAULT_CONTROL);
 
-export function fault(): Command {
-  return new Command('fault')
-    .description('make the running sandbox fail on command')
-    .addHelpText('after', '\nExample:\n  $ postern sandbox fault set imap-throttled --times 1\n')
-    .addCommand(list())
-    .addCommand(set())
-    .addCommand(clear());
+export function fault(): Subcommand {
+  return new Subcommand('fault', 'make the running sandbox fail on command')
+    .example('postern sandbox fault set imap-throttled --times 1')
+    .addCommands(list(), set(), clear());
 }
 
 interface ControlOptions {
   readonly control: string;
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('every fault there is, and those that are set')
+function list(): Subcommand {
+  return new Subcommand('list', 'every fault there is, and those that are set')
     .addOption(control())
     .option('--set', 'only those that are set now')
     .addOption(
@@ -41,9 +38,8 @@ function list(): Command {
         'network',
       ]),
     )
-    .addHelpText('after', '\nExample:\n  $ postern sandbox fault list --stage smtp\n')
-    .action(async (options: ControlOptions & { readonly set?: boolean; readonly stage?: string }, command: Command) => {
-      const context = new Context(command);
+    .example('postern sandbox fault list --stage smtp')
+    .run(async (context, options: ControlOptions & { readonly set?: boolean; readonly stage?: string }) => {
       const { faults } = await import('../../sandbox/index.ts');
       const running = await ask<{ active: readonly ActiveFault[] }>(options.control, 'GET', '/faults').catch(
         (error: unknown) => {
@@ -74,9 +70,8 @@ interface SetOptions extends ControlOptions {
   readonly value?: number;
 }
 
-function set(): Command {
-  return new Command('set')
-    .description('set a fault; without limits it applies to everybody, every time, until it is cleared')
+function set(): Subcommand {
+  return new Subcommand('set', 'set a fault; without limits it applies to everybody, every time, until it is cleared')
     .argument('<fault>', 'its name, as in: postern sandbox fault list')
     .addOption(control())
     .option('--times <n>', 'how many times; then it is cleared', count)
@@ -84,12 +79,8 @@ function set(): Command {
     .option('--mailbox <address>', 'only for this mailbox')
     .option('--probability <p>', 'between 0 and 1', fraction)
     .option('--value <n>', 'the number that the fault takes: seconds, milliseconds, octets', count)
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern sandbox fault set access-token-expired --mailbox alice@contoso.test --times 1\n',
-    )
-    .action(async (name: string, { control: url, ...limits }: SetOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern sandbox fault set access-token-expired --mailbox alice@contoso.test --times 1')
+    .run(async (context, name: string, { control: url, ...limits }: SetOptions) => {
       const { faults } = await import('../../sandbox/index.ts');
       const active = await ask<ActiveFault>(url, 'POST', '/faults', { fault: name, ...limits });
       const known = faults.find(({ id }) => id === active.fault);
@@ -100,26 +91,22 @@ function set(): Command {
     });
 }
 
-function clear(): Command {
-  return new Command('clear')
-    .description('clear one fault, or all of them')
+function clear(): Subcommand {
+  return new Subcommand('clear', 'clear one fault, or all of them')
     .argument('[fault]', 'its name, or the key of one order')
     .addOption(control())
-    .addHelpText('after', '\nExample:\n  $ postern sandbox fault clear\n')
-    .action(async (name: string | undefined, options: ControlOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern sandbox fault clear')
+    .run(async (context, name: string | undefined, options: ControlOptions) => {
       const path = name === undefined ? '/faults' : `/faults/${encodeURIComponent(name)}`;
       const done = await ask<{ cleared: number }>(options.control, 'DELETE', path);
       context.result(done, [`cleared: ${done.cleared}`]);
     });
 }
 
-export function clock(): Command {
-  return new Command('clock')
-    .description('the time of the running sandbox, and how to move it')
-    .addHelpText('after', '\nExample:\n  $ postern sandbox clock advance 2h\n')
-    .addCommand(show())
-    .addCommand(advance());
+export function clock(): Subcommand {
+  return new Subcommand('clock', 'the time of the running sandbox, and how to move it')
+    .example('postern sandbox clock advance 2h')
+    .addCommands(show(), advance());
 }
 
 interface Time {
@@ -127,28 +114,26 @@ interface Time {
   readonly aheadMs: number;
 }
 
-function show(): Command {
-  return new Command('show')
-    .description('what time it is there')
+function show(): Subcommand {
+  return new Subcommand('show', 'what time it is there')
     .addOption(control())
-    .addHelpText('after', '\nExample:\n  $ postern sandbox clock show\n')
-    .action(async (options: ControlOptions, command: Command) => {
+    .example('postern sandbox clock show')
+    .run(async (context, options: ControlOptions) => {
       const now = await ask<Time>(options.control, 'GET', '/clock');
-      new Context(command).result(now, [now.now]);
+      context.result(now, [now.now]);
     });
 }
 
-function advance(): Command {
-  return new Command('advance')
-    .description('let time pass there in a moment: tokens expire, sessions are cut, secrets run out')
+function advance(): Subcommand {
+  return new Subcommand('advance', 'let time pass there in a moment: tokens expire, sessions are cut, secrets run out')
     .argument('<duration>', 'for example 90s, 30m, 2h, 120d')
     .addOption(control())
     .option('--jump', 'all at once, as if the machine had been suspended')
-    .addHelpText('after', '\nExample:\n  $ postern sandbox clock advance 90m\n')
-    .action(async (duration: string, options: ControlOptions & { readonly jump?: boolean }, command: Command) => {
+    .example('postern sandbox clock advance 90m')
+    .run(async (context, duration: string, options: ControlOptions & { readonly jump?: boolean }) => {
       const order = { advance: duration, jump: options.jump === true };
       const now = await ask<Time>(options.control, 'POST', '/clock', order);
-      new Context(command).result(now, [now.now]);
+      context.result(now, [now.now]);
     });
 }
 

@@ -1,14 +1,13 @@
 /** `postern sandbox`: the emulated tenant, and with --gateway the whole demonstration. */
-import { Command } from 'commander';
 import { isError, PosternError } from '../../base/error.ts';
 import { shellWord } from '../../base/shell.ts';
 import type { ListenerConfig } from '../../gateway/types.ts';
 import type { Sandbox } from '../../sandbox/index.ts';
 import { openLog } from '../../server/log.ts';
 import { asStarted, COMMAND } from '../command-name.ts';
-import { Context } from '../context.ts';
 import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { count } from '../value.ts';
 import { clock, fault } from './sandbox-control.ts';
 import { untilStopped } from './serve.ts';
@@ -19,20 +18,18 @@ interface SandboxOptions {
   readonly dir?: string;
 }
 
-export function sandbox(): Command {
-  return new Command('sandbox')
-    .description('an emulated Microsoft tenant on this machine: authority, IMAP, POP3, SMTP, Graph, sample mail')
+export function sandbox(): Subcommand {
+  return new Subcommand(
+    'sandbox',
+    'an emulated Microsoft tenant on this machine: authority, IMAP, POP3, SMTP, Graph, sample mail',
+  )
     .option('--gateway', 'also a configured gateway with mailboxes and an app password')
     .option('--port <n>', '0: free ports instead of the default ones', count)
     .option('--dir <folder>', 'keep certificates and keys there (default: a temporary folder)')
-    .addHelpText(
-      'after',
-      '\nWith --json the first line on standard output is one JSON object, printed when everything listens.\n\nExample:\n  $ postern sandbox --gateway\n  $ postern sandbox --json --port 0\n',
-    )
-    .addCommand(fault())
-    .addCommand(clock())
-    .action(async (options: SandboxOptions, command: Command) => {
-      const context = new Context(command);
+    .remark('With --json the first line on standard output is one JSON object, printed when everything listens.')
+    .example('postern sandbox --gateway', 'postern sandbox --json --port 0')
+    .addCommands(fault(), clock())
+    .run(async (context, options: SandboxOptions) => {
       // Loaded here and not above: no other command needs the tenant.
       const { defaultPorts, startSandbox } = await import('../../sandbox/index.ts');
       const { startDemonstration } = await import('../demonstration.ts');

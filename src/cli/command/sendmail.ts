@@ -1,11 +1,10 @@
 /** `postern sendmail`: what programs call as sendmail, into the outbox. */
-import { Command } from 'commander';
 import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
 import { completeRecipient, localName } from '../../outbox/local-name.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { readMail } from '../mail-input.ts';
 import { machineNames, whoSends } from '../sendmail-sender.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect } from '../value.ts';
 
 interface SendmailOptions {
@@ -19,12 +18,13 @@ interface SendmailOptions {
   readonly return?: string;
   readonly envelopeId?: string;
   readonly verbose?: boolean;
+  readonly o?: readonly string[];
+  readonly b?: string;
 }
 
-export function sendmail(): Command {
+export function sendmail(): Subcommand {
   return (
-    new Command('sendmail')
-      .description('accept a message from standard input, with the flags programs use for sendmail')
+    new Subcommand('sendmail', 'accept a message from standard input, with the flags programs use for sendmail')
       .argument('[recipients...]')
       .option('-t, --from-header', 'take recipients from To, Cc and Bcc (or Resent-To, -Cc, -Bcc), and remove Bcc')
       .option('-i, --ignore-dots', 'a line with a dot alone does not end the message')
@@ -46,70 +46,63 @@ export function sendmail(): Command {
       .option('-G', 'taken for compatibility')
       .option('-O <option>', 'taken for compatibility')
       .option('-L <tag>', 'taken for compatibility')
-      .addHelpText(
-        'after',
-        '\nUse it as sendmail_path of PHP, `set sendmail` of mutt, or link the command as sendmail (also mailq, newaliases):\n  ln -s "$(command -v postern)" /usr/local/sbin/sendmail\n-bp lists what waits, as mailq does; -q does nothing, because the outbox delivers by itself. The message is accepted when the\nexit code is 0: it is in the outbox then, and a running `postern serve` delivers it.\n\nExample:\n  $ printf "To: bob@example.com\\nSubject: hello\\n\\nhi\\n" | postern sendmail -t -f alice@example.com\n',
+      .remark(
+        'Use it as sendmail_path of PHP, `set sendmail` of mutt, or link the command as sendmail (also mailq, newaliases):\n  ln -s "$(command -v postern)" /usr/local/sbin/sendmail\n-bp lists what waits, as mailq does; -q does nothing, because the outbox delivers by itself. The message is accepted when the\nexit code is 0: it is in the outbox then, and a running `postern serve` delivers it.',
       )
-      .action(
-        async (
-          recipients: readonly string[],
-          options: SendmailOptions & { o?: readonly string[]; b?: string },
-          command: Command,
-        ) => {
-          const context = new Context(command);
-          if (options.b === 'i')
-            return context.result({ aliases: 0 }, [
-              'Postern has no aliases; mail for root goes to root at outbox.localDomain, or to whom MAILTO names',
-            ]);
-          if (options.b !== undefined && options.b !== 'm')
-            throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
-              hint: 'leave -b out, or use -bm; -bp lists what waits',
-            });
-          const dots = options.ignoreDots === true || options.o?.includes('i') === true;
-          const { header, octets } = await readMail(process.stdin, dots);
-          await context.withInstance(async (instance) => {
-            const { localDomain } = instance.outbox;
-            const localHosts = await machineNames(instance);
-            const found = headerAddresses(header);
-            const local = (address: string): string =>
-              localName({ address, isLocal: !address.includes('@') }, { localHosts }) ?? address;
-            const to = [
-              ...recipients.flatMap((text) => addressesOf(text)),
-              ...(options.fromHeader === true ? found.recipients : []),
-            ].map((address) => completeRecipient(local(address), localDomain));
-            const given = options.sender ?? options.r;
-            const { mailbox, sender } = await whoSends(instance, {
-              envelope: given === undefined ? undefined : local(senderOf(given)),
-              header: found.from === undefined ? undefined : local(found.from),
-              mailbox: options.mailbox,
-            });
-            const notify = notifyOf(options.notify);
-            const ret = returnOf(options.return);
-            const { message, replayed } = await instance.outbox.accept(
-              {
-                mailbox,
-                source: 'sendmail',
-                principal: `uid ${process.getuid?.() ?? 0}`,
-                dropBcc: options.fromHeader === true,
-                localHosts,
-                ...(options.fullName === undefined ? {} : { authorName: options.fullName }),
-                envelope: {
-                  from: sender,
-                  recipients: [...new Set(to)].map((address) => ({
-                    address,
-                    ...(notify === undefined ? {} : { notify }),
-                  })),
-                  ...(ret === undefined ? {} : { ret }),
-                  ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
-                },
-              },
-              octets,
-            );
-            if (context.json) context.result({ id: message.id, messageId: message.messageId, replayed }, []);
-            else if (options.verbose === true) context.say(`${replayed ? 'known as' : 'queued as'} ${message.id}`);
+      .example('printf "To: bob@example.com\\nSubject: hello\\n\\nhi\\n" | postern sendmail -t -f alice@example.com')
+      .run(async (context, recipients: readonly string[], options: SendmailOptions) => {
+        if (options.b === 'i')
+          return context.result({ aliases: 0 }, [
+            'Postern has no aliases; mail for root goes to root at outbox.localDomain, or to whom MAILTO names',
+          ]);
+        if (options.b !== undefined && options.b !== 'm')
+          throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
+            hint: 'leave -b out, or use -bm; -bp lists what waits',
           });
-        },
-      )
+        const dots = options.ignoreDots === true || options.o?.includes('i') === true;
+        const { header, octets } = await readMail(process.stdin, dots);
+        await context.withInstance(async (instance) => {
+          const { localDomain } = instance.outbox;
+          const localHosts = await machineNames(instance);
+          const found = headerAddresses(header);
+          const local = (address: string): string =>
+            localName({ address, isLocal: !address.includes('@') }, { localHosts }) ?? address;
+          const to = [
+            ...recipients.flatMap((text) => addressesOf(text)),
+            ...(options.fromHeader === true ? found.recipients : []),
+          ].map((address) => completeRecipient(local(address), localDomain));
+          const given = options.sender ?? options.r;
+          const { mailbox, sender } = await whoSends(instance, {
+            envelope: given === undefined ? undefined : local(senderOf(given)),
+            header: found.from === undefined ? undefined : local(found.from),
+            mailbox: options.mailbox,
+          });
+          const notify = notifyOf(options.notify);
+          const ret = returnOf(options.return);
+          const { message, replayed } = await instance.outbox.accept(
+            {
+              mailbox,
+              source: 'sendmail',
+              principal: `uid ${process.getuid?.() ?? 0}`,
+              dropBcc: options.fromHeader === true,
+              localHosts,
+              ...(options.fullName === undefined ? {} : { authorName: options.fullName }),
+              envelope: {
+                from: sender,
+                recipients: [...new Set(to)].map((address) => ({
+                  address,
+                  ...(notify === undefined ? {} : { notify }),
+                })),
+                ...(ret === undefined ? {} : { ret }),
+                ...(options.envelopeId === undefined ? {} : { envid: options.envelopeId }),
+              },
+            },
+            octets,
+          );
+          if (context.json) context.result({ id: message.id, messageId: message.messageId, replayed }, []);
+          else if (options.verbose === true) context.say(`${replayed ? 'known as' : 'queued as'} ${message.id}`);
+        });
+      })
   );
 }
 

@@ -1,5 +1,4 @@
 /** `postern serve`: the gateway until it is told to stop. */
-import { Command } from 'commander';
 import { leftOutText } from '../../server/config-listeners.ts';
 import type { Config } from '../../server/config.ts';
 import { openLog, type ServerLog } from '../../server/log.ts';
@@ -8,24 +7,23 @@ import { work } from '../../server/worker.ts';
 import { asError, baseError } from '../../base/error.ts';
 import { writeCompiledCode } from '../../server/compile-cache.ts';
 import { ofInstallation } from '../command-name.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { takeSignals } from '../early-signals.ts';
+import { Subcommand } from '../subcommand.ts';
 import { between } from '../value.ts';
 
-export function serve(): Command {
-  return new Command('serve')
-    .description('run the gateway, metrics and health until stopped')
+export function serve(): Subcommand {
+  return new Subcommand('serve', 'run the gateway, metrics and health until stopped')
     .option(
       '--workers <n>',
       'processes that share the ports (default: workers in postern.yaml, else 1)',
       between(1, 64),
     )
-    .addHelpText(
-      'after',
-      '\nSignals: TERM and INT stop in order (idle sessions end, work under way gets time), a second INT stops at once; HUP reads the certificate again and says which settings need a restart.\n\nExample:\n  $ postern serve --workers 2\n',
+    .remark(
+      'Signals: TERM and INT stop in order (idle sessions end, work under way gets time), a second INT stops at once; HUP reads the certificate again and says which settings need a restart.',
     )
-    .action(async (options: { workers?: number }, command: Command) => {
-      const context = new Context(command);
+    .example('postern serve --workers 2')
+    .run(async (context, options: { workers?: number }) => {
       const read = (): Config => {
         const base = context.config();
         return { ...base, workers: options.workers ?? base.workers };

@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, platform, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
-import { Command } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
@@ -18,8 +17,8 @@ import type { Instance } from '../../server/instance.ts';
 import { readOwnMetrics } from '../../server/own-metrics.ts';
 import { version } from '../../server/version.ts';
 import type { Mailbox } from '../../store/types.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { collect } from '../value.ts';
 
 interface BundleOptions {
@@ -28,9 +27,8 @@ interface BundleOptions {
   readonly hideAddresses?: boolean;
 }
 
-export function supportBundle(): Command {
-  return new Command('support-bundle')
-    .description('collect what somebody needs to help: without secrets, without mail')
+export function supportBundle(): Subcommand {
+  return new Subcommand('support-bundle', 'collect what somebody needs to help: without secrets, without mail')
     .option('--output <file>', 'where to (default: postern-support-TIME.tar.gz here)')
     .option(
       '--log <file>',
@@ -38,9 +36,8 @@ export function supportBundle(): Command {
       collect,
     )
     .option('--hide-addresses', 'replace mailbox names by numbers')
-    .addHelpText('after', '\nExample:\n  $ postern support-bundle --output bundle.tar.gz\n')
-    .action(async (options: BundleOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern support-bundle --output bundle.tar.gz')
+    .run(async (context, options: BundleOptions) => {
       const config = context.config();
       const now = Date.now();
       const path = options.output ?? `postern-support-${new Date(now).toISOString().replace(/[-:]|\.\d+/g, '')}.tar.gz`;

@@ -1,38 +1,30 @@
 /** `postern suppression`: addresses that get no mail. */
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { addSuppressions, listSuppressions, removeSuppression } from '../../admin/suppressions.ts';
 import { isAddress } from '../../outbox/address.ts';
 import { type Suppression, SUPPRESSION_REASONS } from '../../store/types-api.ts';
-import { Context, when } from '../context.ts';
+import { when } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 import { between } from '../value.ts';
 
-export function suppression(): Command {
-  return new Command('suppression')
-    .description('addresses to which nothing is sent, by one mailbox or by all')
-    .addHelpText('after', '\nExample:\n  $ postern suppression list\n')
-    .addCommand(add())
-    .addCommand(list())
-    .addCommand(remove());
+export function suppression(): Subcommand {
+  return new Subcommand('suppression', 'addresses to which nothing is sent, by one mailbox or by all')
+    .example('postern suppression list')
+    .addCommands(add(), list(), remove());
 }
 
 const mailboxOption = (): Option => new Option('--mailbox <address>', 'only for this mailbox (default: for all)');
 
-function add(): Command {
-  return new Command('add')
-    .description('stop sending to an address')
+function add(): Subcommand {
+  return new Subcommand('add', 'stop sending to an address')
     .argument('<address>', 'who gets no mail')
     .addOption(mailboxOption())
     .addOption(new Option('--reason <word>', 'why').choices([...SUPPRESSION_REASONS]).default('manual'))
     .option('--note <text>', 'what led to it, for people')
-    .addHelpText('after', '\nExample:\n  $ postern suppression add bob@example.net --note "asked by phone"\n')
-    .action(
-      async (
-        address: string,
-        options: { mailbox?: string; reason: Suppression['reason']; note?: string },
-        command: Command,
-      ) => {
-        const context = new Context(command);
+    .example('postern suppression add bob@example.net --note "asked by phone"')
+    .run(
+      async (context, address: string, options: Pick<Suppression, 'reason'> & { mailbox?: string; note?: string }) => {
         if (!isAddress(address)) {
           throw cliError('cli.usage', `${address} is no address`, { hint: 'an address is local@domain' });
         }
@@ -46,14 +38,12 @@ function add(): Command {
     );
 }
 
-function list(): Command {
-  return new Command('list')
-    .description('suppressed addresses, by address')
+function list(): Subcommand {
+  return new Subcommand('list', 'suppressed addresses, by address')
     .addOption(mailboxOption())
     .option('--limit <number>', 'how many at most', between(1, 100_000), 1000)
-    .addHelpText('after', '\nExample:\n  $ postern suppression list --mailbox shop@example.com\n')
-    .action(async (options: { mailbox?: string; limit: number }, command: Command) => {
-      const context = new Context(command);
+    .example('postern suppression list --mailbox shop@example.com')
+    .run(async (context, options: { mailbox?: string; limit: number }) => {
       const { mailbox, limit } = options;
       const mailboxes = mailbox === undefined ? undefined : [mailbox, '*'];
       context.list(
@@ -71,14 +61,12 @@ function list(): Command {
     });
 }
 
-function remove(): Command {
-  return new Command('remove')
-    .description('send to an address again')
+function remove(): Subcommand {
+  return new Subcommand('remove', 'send to an address again')
     .argument('<address>', 'who gets mail again')
     .addOption(mailboxOption())
-    .addHelpText('after', '\nExample:\n  $ postern suppression remove bob@example.net\n')
-    .action(async (address: string, options: { mailbox?: string }, command: Command) => {
-      const context = new Context(command);
+    .example('postern suppression remove bob@example.net')
+    .run(async (context, address: string, options: { mailbox?: string }) => {
       const { mailbox } = await context.act(removeSuppression, { address, ...options });
       context.result({ removed: address, mailbox }, [
         `${mailbox === '*' ? 'mailboxes may send' : `${mailbox} may send`} to ${address} again`,

@@ -1,29 +1,26 @@
 /** `postern service`: this installation as a service of systemd. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Command } from 'commander';
 import { asError, isError } from '../../base/error.ts';
 import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
 import { shellWord } from '../../base/shell.ts';
 import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/systemd/installed.ts';
-import { Context } from '../context.ts';
+import type { Context } from '../context.ts';
 import { openDialogue } from '../dialogue.ts';
 import { cliError } from '../errors.ts';
 import { ownCommand, planService, type ServicePlan } from '../service-plan.ts';
 import { askReadiness } from './ready.ts';
 import { hasManager, run, type Scope, systemctl } from '../systemctl.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function service(): Command {
-  return new Command('service')
-    .description('this installation as a service of systemd: install, status, uninstall')
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ postern service install              for you, without root\n  $ postern service install --system     for the machine, running as the owner of the installation\n',
+export function service(): Subcommand {
+  return new Subcommand('service', 'this installation as a service of systemd: install, status, uninstall')
+    .example(
+      'postern service install              for you, without root',
+      'postern service install --system     for the machine, running as the owner of the installation',
     )
-    .addCommand(install())
-    .addCommand(status())
-    .addCommand(uninstall());
+    .addCommands(install(), status(), uninstall());
 }
 
 interface ServiceOptions {
@@ -37,28 +34,18 @@ interface ServiceOptions {
 
 const ROOT = 'write below this folder, as when a system image is built; nothing is started';
 
-function install(): Command {
-  return new Command('install')
-    .description('run this installation as a service: what is here now is what it serves')
+function install(): Subcommand {
+  return new Subcommand('install', 'run this installation as a service: what is here now is what it serves')
     .option('--system', 'of the machine (needs root); default: of you, without root')
     .option('--dry-run', 'only say what would be done')
     .option('-y, --yes', 'do it without asking')
     .option('--replace', 'where a service of another installation is there, have it serve this one')
     .option('--credential <name:file>', 'with key.source credential: the file of the master key')
     .option('--root <folder>', ROOT)
-    .addHelpText(
-      'after',
-      `
-Nothing is moved or copied: the service uses this configuration, database and key, and runs as the owner of the installation, so
-the commands you type go on working on the same mailboxes. Installing again brings the unit up to date and changes nothing else.
-
-Example:
-  $ postern service install --dry-run
-  $ postern service install --system --yes
-`,
-    )
-    .action(async (options: ServiceOptions, command: Command) => {
-      const context = new Context(command);
+    .remark(`Nothing is moved or copied: the service uses this configuration, database and key, and runs as the owner of the installation, so
+the commands you type go on working on the same mailboxes. Installing again brings the unit up to date and changes nothing else.`)
+    .example('postern service install --dry-run', 'postern service install --system --yes')
+    .run(async (context, options: ServiceOptions) => {
       const plan = await context.withInstance((instance) =>
         planService(instance, { ...options, scope: scopeOf(options), env: process.env }),
       );
@@ -87,17 +74,13 @@ Example:
     });
 }
 
-function status(): Command {
-  return new Command('status')
-    .description('whether the service is installed, serves this installation, and runs')
+function status(): Subcommand {
+  return new Subcommand('status', 'whether the service is installed, serves this installation, and runs')
     .option('--system', 'of the machine; default: whichever is installed')
     .option('--root <folder>', 'look below this folder')
-    .addHelpText(
-      'after',
-      '\nThe exit code is 0 when it runs, 69 when something is wrong with it.\n\nExample:\n  $ postern service status\n',
-    )
-    .action(async (options: ServiceOptions, command: Command) => {
-      const context = new Context(command);
+    .remark('The exit code is 0 when it runs, 69 when something is wrong with it.')
+    .example('postern service status')
+    .run(async (context, options: ServiceOptions) => {
       const home = homeOf(process.env, context.options.home);
       const units = installedUnits(process.env, options.root).filter(
         ({ scope }) => options.system !== true || scope === 'system',
@@ -149,16 +132,14 @@ function status(): Command {
 /** EX_UNAVAILABLE of sysexits.h. */
 const NOT_RUNNING = 69;
 
-function uninstall(): Command {
-  return new Command('uninstall')
-    .description('stop the service and remove it; the installation stays as it is')
+function uninstall(): Subcommand {
+  return new Subcommand('uninstall', 'stop the service and remove it; the installation stays as it is')
     .option('--system', 'of the machine (needs root); default: of you')
     .option('--dry-run', 'only say what would be done')
     .option('-y, --yes', 'do it without asking')
     .option('--root <folder>', ROOT)
-    .addHelpText('after', '\nExample:\n  $ postern service uninstall --yes\n')
-    .action(async (options: ServiceOptions, command: Command) => {
-      const context = new Context(command);
+    .example('postern service uninstall --yes')
+    .run(async (context, options: ServiceOptions) => {
       const scope = scopeOf(options);
       const path = unitPath(scope, process.env, options.root);
       const unit = readUnit(scope, path);

@@ -1,20 +1,22 @@
 /** `postern token`: an access token for a program that speaks OAuth itself. */
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { encodeResponse } from '../../protocol/sasl/line.ts';
 import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
-import { Context } from '../context.ts';
 import { findOpened } from '../../admin/find.ts';
 import type { Protocol } from '../../store/protocols.ts';
+import { Subcommand } from '../subcommand.ts';
 
 interface TokenOptions {
   readonly protocol: Protocol;
   readonly format: 'raw' | 'xoauth2' | 'oauthbearer' | 'json';
 }
 
-export function token(): Command {
-  return new Command('token')
-    .description('print a valid access token, renewed if need be (anyone who sees it can use it for about an hour)')
+export function token(): Subcommand {
+  return new Subcommand(
+    'token',
+    'print a valid access token, renewed if need be (anyone who sees it can use it for about an hour)',
+  )
     .argument('<address>')
     .addOption(new Option('--protocol <protocol>', 'what it is for').choices(['imap', 'pop3', 'smtp']).default('imap'))
     .addOption(
@@ -26,25 +28,20 @@ export function token(): Command {
       'after',
       '\nExample (mutt):\n  set imap_oauth_refresh_command = "postern token alice@example.com --protocol imap"\n',
     )
-    .action(async (address: string, options: TokenOptions, command: Command) => {
-      const context = new Context(command);
-      await context.withInstance(async (instance) => {
-        const mailbox = await findOpened(instance, address);
-        const { value, expiresAt, scopes } = await instance.tokens.accessToken(mailbox, options.protocol);
-        const { user, host, port } = await instance.tokens.endpoint(mailbox, options.protocol);
-        const json = { accessToken: value.reveal(), expiresAt: new Date(expiresAt).toISOString(), scopes, user };
-        switch (context.json ? 'json' : options.format) {
-          case 'raw':
-            return context.result(json, [value.reveal()]);
-          case 'xoauth2':
-            return context.result(json, [encodeResponse(xoauth2Client({ user, token: value }).initial!)]);
-          case 'oauthbearer':
-            return context.result(json, [
-              encodeResponse(oauthbearerClient({ user, token: value, host, port }).initial!),
-            ]);
-          case 'json':
-            return context.result(json, [JSON.stringify(json)]);
-        }
-      });
+    .runWithInstance(async (context, instance, address: string, options: TokenOptions) => {
+      const mailbox = await findOpened(instance, address);
+      const { value, expiresAt, scopes } = await instance.tokens.accessToken(mailbox, options.protocol);
+      const { user, host, port } = await instance.tokens.endpoint(mailbox, options.protocol);
+      const json = { accessToken: value.reveal(), expiresAt: new Date(expiresAt).toISOString(), scopes, user };
+      switch (context.json ? 'json' : options.format) {
+        case 'raw':
+          return context.result(json, [value.reveal()]);
+        case 'xoauth2':
+          return context.result(json, [encodeResponse(xoauth2Client({ user, token: value }).initial!)]);
+        case 'oauthbearer':
+          return context.result(json, [encodeResponse(oauthbearerClient({ user, token: value, host, port }).initial!)]);
+        case 'json':
+          return context.result(json, [JSON.stringify(json)]);
+      }
     });
 }

@@ -1,23 +1,19 @@
 /** `postern update-data`: a newer edition of the catalogue, from a file or over HTTPS; only signed ones count. */
 import { readFileSync, statSync } from 'node:fs';
-import { Command } from 'commander';
 import { installCatalogue, keepCatalogueAt } from '../../oauth/catalogue/catalogue.ts';
 import { LARGEST_EDITION_OCTETS } from '../../oauth/catalogue/signature.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { requireHome } from '../../server/instance.ts';
-import { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
+import { Subcommand } from '../subcommand.ts';
 
-export function updateData(): Command {
-  return new Command('update-data')
-    .description('take up a newer edition of the catalogue of errors and provider changes')
+export function updateData(): Subcommand {
+  return new Subcommand('update-data', 'take up a newer edition of the catalogue of errors and provider changes')
     .argument('[source]', 'a file or an https:// address (default: data.url of postern.yaml)')
-    .addHelpText(
-      'after',
-      '\nAn edition is used only when its signature is by a known publisher and it is newer than the one in use. Running\ngateways take it up by themselves.\n\nExample:\n  $ postern update-data postern-data.json\n',
-    )
-    .action(async (given: string | undefined, _options: object, command: Command) => {
-      const context = new Context(command);
+    .remark(`An edition is used only when its signature is by a known publisher and it is newer than the one in use. Running
+gateways take it up by themselves.`)
+    .example('postern update-data postern-data.json')
+    .run(async (context, given: string | undefined) => {
       const { home, data } = context.config();
       const source = given ?? data.url;
       if (source === undefined)
