@@ -12,6 +12,7 @@ import { homeOf } from '../server/home.ts';
 import { type Instance, openInstance } from '../server/instance.ts';
 import { openLog, type ServerLog } from '../server/log.ts';
 import { asStarted, jsonAsStarted, ofInstallation } from './command-name.ts';
+import { withIsoTimes } from './iso-times.ts';
 
 export interface GlobalOptions {
   readonly home?: string;
@@ -44,11 +45,11 @@ export class Context {
     return readConfig(homeOf(process.env, this.options.home), process.env);
   }
 
-  /** Results: standard output, as one JSON value with --json, otherwise as lines. */
+  /** Results: standard output, as one JSON value with --json, its moments as ISO 8601, otherwise as lines. */
   result(value: unknown, lines: readonly string[]): void {
     if (this.json)
       process.stdout.write(
-        `${printableJson(JSON.stringify(jsonAsStarted(value), null, process.stdout.isTTY ? 2 : undefined))}\n`,
+        `${printableJson(JSON.stringify(jsonAsStarted(withIsoTimes(value)), null, process.stdout.isTTY ? 2 : undefined))}\n`,
       );
     else if (lines.length > 0) process.stdout.write(`${asStarted(printableLines(lines.join('\n')))}\n`);
   }

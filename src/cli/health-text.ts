@@ -20,22 +20,3 @@ export function healthText(health: GrantHealth | undefined): string {
 
 /** A token that cannot be renewed may be refused before its end. */
 const latest = (cause: RiskCause): string => (cause === 'renewal-failing' ? 'at the latest ' : '');
-
-/** For programs: the moments as ISO 8601. */
-export function healthFacts(health: GrantHealth | undefined): Record<string, unknown> | null {
-  if (!health) return null;
-  const { type, ...rest } = health;
-  return {
-    type,
-    ...Object.fromEntries(
-      Object.entries(rest).flatMap(([key, value]) => {
-        if (value === undefined) return [];
-        return [[key, (key === 'at' || key === 'since') && typeof value === 'number' ? iso(value) : value]];
-      }),
-    ),
-  };
-}
-
-function iso(at: number): string {
-  return new Date(at).toISOString();
-}

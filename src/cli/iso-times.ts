@@ -1,15 +1,13 @@
 /** Moments in JSON that the command prints. Inside they are milliseconds since the epoch; outside ISO 8601, as everywhere else. */
 
-/** Names of fields that hold a moment: `at`, `since`, `until` and all that end in `At`. */
-const MOMENT = /^(?:at|since|until)$|At$/;
+/** Names of fields that hold a moment: `at`, `since`, `until`, `deadline` and all that end in `At`. */
+const MOMENT = /^(?:at|since|until|deadline)$|At$/;
 /** 1973: smaller numbers under these names are lengths of time. */
 const EARLIEST_MS = 1e11;
 
-/** A copy with every moment as text. */
-export function withIsoTimes(value: unknown, name = ''): unknown {
-  if (typeof value === 'number')
-    return MOMENT.test(name) && value > EARLIEST_MS ? new Date(value).toISOString() : value;
-  if (Array.isArray(value)) return value.map((one) => withIsoTimes(one, name));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, withIsoTimes(one, key)]));
+/** A copy as JSON has it, with every moment as text. */
+export function withIsoTimes(value: unknown): unknown {
+  const text = (name: string, one: unknown): unknown =>
+    typeof one === 'number' && MOMENT.test(name) && one > EARLIEST_MS ? new Date(one).toISOString() : one;
+  return JSON.parse(JSON.stringify(value, text));
 }

@@ -120,6 +120,15 @@ export function collect(text: string, before: readonly string[] = []): readonly 
   ];
 }
 
+/** What `--mailbox` and `--all` say together; one of them has to be given. @throws cli.usage */
+export function mailboxesOf(
+  { mailbox, all }: { readonly mailbox?: readonly string[]; readonly all?: boolean },
+  ask: string,
+): readonly string[] {
+  if ((mailbox === undefined) === (all === true)) return mailbox ?? ['*'];
+  throw cliError('cli.usage', ask, { hint: 'give --mailbox ADDRESS (repeatable) or --all' });
+}
+
 /** `host:port/implicit` or `host:port/starttls`. */
 export function mailServer(text: string): {
   readonly host: string;

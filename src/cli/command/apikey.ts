@@ -3,9 +3,8 @@ import { shellWord } from '../../base/shell.ts';
 import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { validityText, when } from '../context.ts';
-import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
-import { between, collect, lifetime } from '../value.ts';
+import { between, collect, lifetime, mailboxesOf } from '../value.ts';
 
 export function apikey(): Subcommand {
   return new Subcommand('apikey', 'API keys: one for each application that uses the HTTP API')
@@ -40,15 +39,11 @@ function add(): Subcommand {
       'postern apikey add --mailbox shop@example.com --allow messages:send,messages:read --rate 600 --expires 90d --label shop',
     )
     .run(async (context, options: AddOptions) => {
-      if ((options.mailbox === undefined) === (options.all !== true)) {
-        throw cliError('cli.usage', 'say which mailboxes it may use', {
-          hint: 'give --mailbox ADDRESS (repeatable) or --all',
-        });
-      }
+      const mailboxes = mailboxesOf(options, 'say which mailboxes it may use');
       const { key, row } = await context.act(addApiKey, {
         ...options,
         actions: options.allow,
-        mailboxes: options.all === true ? ['*'] : (options.mailbox ?? []),
+        mailboxes,
         networks: options.network,
         lifetime: options.expires,
       });
@@ -97,17 +92,6 @@ function revoke(): Subcommand {
 }
 
 function facts(row: ApiKey): Record<string, unknown> {
-  const { id, label, actions, mailboxes, networks, rate } = row;
-  const time = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
-  return {
-    id,
-    label,
-    actions,
-    mailboxes,
-    networks,
-    rate: rate ?? null,
-    createdAt: time(row.createdAt),
-    expiresAt: time(row.expiresAt),
-    lastUsedAt: time(row.lastUsedAt),
-  };
+  const { id, label, actions, mailboxes, networks, rate = null, createdAt, expiresAt = null, lastUsedAt = null } = row;
+  return { id, label, actions, mailboxes, networks, rate, createdAt, expiresAt, lastUsedAt };
 }

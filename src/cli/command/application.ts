@@ -140,6 +140,6 @@ function facts({ id, name, provider, clientId, tenant, credential, createdAt }: 
     clientId,
     tenant: tenant ?? null,
     credential: credential !== undefined,
-    createdAt: new Date(createdAt).toISOString(),
+    createdAt,
   };
 }

@@ -3,7 +3,6 @@ import { printable } from '../../base/printable.ts';
 import { type ChainState, isForeign, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
-import { withIsoTimes } from '../iso-times.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
 import { count, ipAddress, since, until } from '../value.ts';
@@ -58,7 +57,7 @@ function show(): Subcommand {
       const ordered = records
         .toReversed()
         .map((record) => (isForeign(record, head) ? { ...record, foreign: true } : record));
-      context.result(withIsoTimes(ordered), ordered.map(line));
+      context.result(ordered, ordered.map(line));
       if (ordered.some((record) => 'foreign' in record))
         context.say(
           'records marked NOT-FROM-POSTERN were put into the database by something else: postern audit verify',
@@ -77,15 +76,12 @@ function verify(): Subcommand {
     .runWithInstance(async (context, { store, auditKey }) => {
       const result = await verifyChain(store.audit, auditKey);
       if (result.type === 'broken') {
-        context.result(withIsoTimes(result), []);
+        context.result(result, []);
         throw cliError('cli.audit-broken', `the audit log is broken at record ${result.seq}: ${result.reason}`, {
           detail: { seq: result.seq },
         });
       }
-      context.result(withIsoTimes(result), [
-        `intact: ${result.records} records, head ${result.head}`,
-        ...remarks(result),
-      ]);
+      context.result(result, [`intact: ${result.records} records, head ${result.head}`, ...remarks(result)]);
     });
 }
 

@@ -119,10 +119,6 @@ function ends({ type, expiresAt }: CredentialFacts): string {
   return type === 'secret' ? 'unknown' : 'never';
 }
 
-function factsOf({ addedAt, expiresAt, ...facts }: CredentialFacts): Record<string, unknown> {
-  return {
-    ...facts,
-    addedAt: new Date(addedAt).toISOString(),
-    expiresAt: expiresAt === undefined ? null : new Date(expiresAt).toISOString(),
-  };
+function factsOf(facts: CredentialFacts): Record<string, unknown> {
+  return { ...facts, expiresAt: facts.expiresAt ?? null };
 }

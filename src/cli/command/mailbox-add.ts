@@ -141,7 +141,7 @@ async function printInvitation(
     sharedWith: sharedWith === undefined ? undefined : mailAddress(sharedWith),
     base,
   });
-  const until = new Date(instance.clock.now() + LINK_MS).toISOString();
+  const until = instance.clock.now() + LINK_MS;
   context.result({ address: normal, application: application.name, protocols: asked, link, until }, [link]);
   context.say(
     `send it to ${sharedWith ?? normal}; it is good for a week, and closed once the mailbox is connected. A newer one for ${normal} ends it`,

@@ -1,5 +1,4 @@
 /** A mailbox as --json tells of it. */
-import { withIsoTimes } from '../iso-times.ts';
 import type { Mailbox } from '../../store/types.ts';
 
 export function mailboxFacts(mailbox: Mailbox): Record<string, unknown> {
@@ -12,8 +11,8 @@ export function mailboxFacts(mailbox: Mailbox): Record<string, unknown> {
     outgoing: settings.outgoing ?? 'direct',
     routes: settings.routes ?? [],
     sendAs: settings.sendAs ?? [],
-    held: withIsoTimes(settings.outboxHeld ?? null),
-    createdAt: new Date(createdAt).toISOString(),
+    held: settings.outboxHeld ?? null,
+    createdAt,
   };
 }
 

@@ -10,11 +10,10 @@ import { heldOf, heldText, releaseCommand } from '../../outbox/held.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { consent } from '../consent.ts';
-import { withIsoTimes } from '../iso-times.ts';
 import { when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication, findMailbox, findOpened } from '../../admin/find.ts';
-import { healthFacts, healthText } from '../health-text.ts';
+import { healthText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { Subcommand } from '../subcommand.ts';
 import { protocols, way } from '../value.ts';
@@ -39,8 +38,8 @@ function list(): Subcommand {
         (await context.act(listMailboxes, { limit: MAX_LISTED })).rows,
         ({ mailbox, surveyed }) => ({
           ...mailboxFacts(mailbox),
-          health: healthFacts(mailboxHealth(mailbox, surveyed?.health)),
-          state: withIsoTimes(surveyed?.grant.state ?? null),
+          health: mailboxHealth(mailbox, surveyed?.health) ?? null,
+          state: surveyed?.grant.state ?? null,
         }),
         {
           MAILBOX: ({ mailbox }) => mailbox.address,
@@ -77,7 +76,7 @@ function show(): Subcommand {
       context.result(
         {
           ...mailboxFacts(found),
-          health: healthFacts(health),
+          health: health ?? null,
           grant:
             grant === undefined
               ? null
@@ -86,9 +85,9 @@ function show(): Subcommand {
                   flow: grant.flow,
                   identity: grant.identity,
                   scopes: grant.scopes,
-                  state: withIsoTimes(grant.state),
-                  renewedAt: iso(grant.renewal?.renewedAt),
-                  renewAt: iso(grant.renewAt),
+                  state: grant.state,
+                  renewedAt: grant.renewal?.renewedAt ?? null,
+                  renewAt: grant.renewAt ?? null,
                 },
           servers: servers.map(({ protocol, host, port, tls, user }) => ({ protocol, host, port, tls, user })),
         },
@@ -173,7 +172,3 @@ function reconsent(): Subcommand {
 }
 
 type ReconsentOptions = Omit<AddOptions, 'flow'> & { readonly flow?: string; readonly link?: true };
-
-function iso(at: number | undefined): string | null {
-  return at === undefined ? null : new Date(at).toISOString();
-}

@@ -22,7 +22,7 @@ function list(): Subcommand {
       const open = (await store.notices.open()).map((one) => ({ ...one, body: noticeBody.parse(one.body) }));
       context.list(
         open,
-        ({ id, raisedAt, body }) => ({ id, raisedAt: new Date(raisedAt).toISOString(), ...body }),
+        ({ id, raisedAt, body }) => ({ id, raisedAt, ...body }),
         {
           SINCE: (one) => when(one.raisedAt),
           WHAT: (one) => one.body.summary,

@@ -11,7 +11,6 @@ import { cliError } from '../errors.ts';
 import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
 import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
-import { withIsoTimes } from '../iso-times.ts';
 import { Subcommand } from '../subcommand.ts';
 import { between, ipAddress, since, until } from '../value.ts';
 
@@ -69,12 +68,12 @@ function list(): Subcommand {
       const held = await listHeld(instance.store);
       const keeping = await heldAmong(instance.store, messages, held);
       context.result(
-        withIsoTimes({
+        {
           stats,
           resting: rests,
           heldMailboxes: held,
           messages: messages.map((one) => facts(one, keeping.get(one.mailbox))),
-        }),
+        },
         messages.length === 0
           ? []
           : table(
@@ -124,12 +123,12 @@ function show(): Subcommand {
       const rests = message.state.type === 'queued' ? await restsOf(store, message.mailbox) : [];
       const held = await heldFor(store, message);
       context.result(
-        withIsoTimes({
+        {
           ...facts(message, held),
           diagnosis: diagnosis ?? null,
           resting: rests,
-          events: story.map(eventFacts),
-        }),
+          events: story.map(({ at, data, seq, type }) => ({ seq, at, type, ...data })),
+        },
         [
           `${message.id}  ${stateOf(message, held)}`,
           ...(held ? [`  held      ${heldText(held)}`, `  next      ${releaseCommand(held)}`] : []),
@@ -165,7 +164,7 @@ function change(name: string, description: string, act: typeof cancelMessage): S
         changed.push({ message, held: await heldFor(instance.store, message) });
       }
       context.result(
-        withIsoTimes(changed.map(({ message, held }) => facts(message, held))),
+        changed.map(({ message, held }) => facts(message, held)),
         changed.map(({ message, held }) => `${message.id}: ${stateOf(message, held)}`),
       );
       const keeping = new Map(changed.flatMap(({ held }) => (held ? [[held.mailbox, held] as const] : [])));
@@ -203,7 +202,7 @@ function release(): Subcommand {
 }
 
 function tellState(context: Context, message: OutboxMessage): void {
-  context.result(withIsoTimes(facts(message)), [`${message.id}: ${stateOf(message)}`]);
+  context.result(facts(message), [`${message.id}: ${stateOf(message)}`]);
 }
 
 /** What keeps mail of a mailbox just now. */
@@ -270,28 +269,8 @@ function stateOf({ state, attempts }: OutboxMessage, keeps?: HeldMailbox): strin
 }
 
 function facts(one: OutboxMessage, keeps?: HeldMailbox): Record<string, unknown> {
-  const {
-    key: _key,
-    bodyId: _body,
-    chunks: _chunks,
-    fence: _fence,
-    seq: _seq,
-    createdAt,
-    deadline,
-    finishedAt,
-    ...rest
-  } = one;
-  return {
-    ...rest,
-    ...(keeps && one.state.type === 'queued' ? { mailboxHeld: keeps } : {}),
-    createdAt: iso(createdAt),
-    deadline: iso(deadline),
-    ...(finishedAt === undefined ? {} : { finishedAt: iso(finishedAt) }),
-  };
-}
-
-function eventFacts({ at, data, seq, type }: MessageEvent): Record<string, unknown> {
-  return { seq, at: iso(at), type, ...data };
+  const { key: _key, bodyId: _body, chunks: _chunks, fence: _fence, seq: _seq, ...shown } = one;
+  return { ...shown, ...(keeps && one.state.type === 'queued' ? { mailboxHeld: keeps } : {}) };
 }
 
 /** One line of the story, in words. */
@@ -314,5 +293,3 @@ function tell({ data, type }: MessageEvent): string {
       return `${type}${by}${words}`;
   }
 }
-
-const iso = (at: number): string => new Date(at).toISOString();

@@ -8,7 +8,7 @@ import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
-import { collect, lifetime, protocols } from '../value.ts';
+import { collect, lifetime, mailboxesOf, protocols } from '../value.ts';
 
 export function password(): Subcommand {
   return new Subcommand('password', 'app passwords: one for each program')
@@ -53,11 +53,7 @@ function add(): Subcommand {
       'postern password add --mailbox alice@example.com --protocols smtp --network 192.168.1.40/32 --label "printer, 2nd floor"',
     )
     .run(async (context, options: AddOptions) => {
-      if ((options.mailbox === undefined) === (options.all !== true)) {
-        throw cliError('cli.usage', 'say which mailboxes it opens', {
-          hint: 'give --mailbox ADDRESS (repeatable) or --all',
-        });
-      }
+      const mailboxes = mailboxesOf(options, 'say which mailboxes it opens');
       if (options.dropOwnSentCopy === true && options.protocols?.includes('imap') === false) {
         throw cliError('cli.usage', '--drop-own-sent-copy is about copies that are stored by IMAP', {
           hint: 'leave it out, or add imap to --protocols',
@@ -66,15 +62,14 @@ function add(): Subcommand {
       const { password, row } = await context.act(addAppPassword, {
         ...options,
         protocols: options.protocols ?? PROTOCOLS,
-        mailboxes: options.all === true ? ['*'] : (options.mailbox ?? []),
+        mailboxes,
         networks: options.network,
         lifetime: options.expires,
       });
-      const { mailboxes } = row;
       // The one place where it is shown.
       context.result({ ...facts(row), password: password.reveal() }, [password.reveal()]);
       context.say(
-        `shown once; user name: ${userNames(mailboxes)}; revoke it with: postern password revoke ${shellWord(row.id)}`,
+        `shown once; user name: ${userNames(row.mailboxes)}; revoke it with: postern password revoke ${shellWord(row.id)}`,
       );
     });
 }
@@ -123,29 +118,8 @@ function revoke(): Subcommand {
     });
 }
 
-function facts({
-  id,
-  label,
-  mailboxes,
-  protocols,
-  networks,
-  outgoing,
-  dropOwnSentCopy,
-  createdAt,
-  expiresAt,
-  lastUsedAt,
-}: AppPassword): Record<string, unknown> {
-  const time = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
-  return {
-    id,
-    label,
-    mailboxes,
-    protocols,
-    networks,
-    outgoing: outgoing ?? null,
-    dropOwnSentCopy: dropOwnSentCopy === true,
-    createdAt: time(createdAt),
-    expiresAt: time(expiresAt),
-    lastUsedAt: time(lastUsedAt),
-  };
+function facts(row: AppPassword): Record<string, unknown> {
+  const { id, label, mailboxes, protocols, networks, outgoing = null, dropOwnSentCopy = false, createdAt } = row;
+  const { expiresAt = null, lastUsedAt = null } = row;
+  return { id, label, mailboxes, protocols, networks, outgoing, dropOwnSentCopy, createdAt, expiresAt, lastUsedAt };
 }

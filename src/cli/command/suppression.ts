@@ -75,5 +75,5 @@ function remove(): Subcommand {
 }
 
 function facts({ address, mailbox, reason, note, createdAt }: Suppression): Record<string, unknown> {
-  return { address, mailbox, reason, note: note ?? null, createdAt: new Date(createdAt).toISOString() };
+  return { address, mailbox, reason, note: note ?? null, createdAt };
 }

@@ -82,7 +82,7 @@ function facts(row: ShownWebhook, labels: ReadonlyMap<string, string>): Record<s
     apiKeyId: apiKeyId ?? null,
     apiKeyLabel: labels.get(apiKeyId ?? '') ?? null,
     enabled: state.type === 'enabled',
-    disabled: state.type === 'enabled' ? null : { since: new Date(state.since).toISOString(), reason: state.reason },
-    createdAt: new Date(createdAt).toISOString(),
+    disabled: state.type === 'enabled' ? null : { since: state.since, reason: state.reason },
+    createdAt,
   };
 }
