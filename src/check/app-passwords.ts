@@ -1,6 +1,6 @@
 /** App passwords nobody needs, that end soon, or that open more than one program should have. */
 import type { AppPassword } from '../store/types-access.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 
 const DAY_MS = 86_400_000;
 const UNUSED_DAYS = 30;
@@ -54,11 +54,6 @@ export function judgePasswords(all: readonly AppPassword[], now: number): Found 
   return {
     says: groups.map(({ what, rows }) => `${rows.length} ${what}`).join('; '),
     facts,
-    warning: {
-      id: first.id,
-      cause: `app passwords ${first.what}: ${labels.join(', ')}${more}`,
-      blame: 'operator',
-      remedy: [first.remedy],
-    },
+    warning: operatorWarning(first.id, `app passwords ${first.what}: ${labels.join(', ')}${more}`, first.remedy),
   };
 }

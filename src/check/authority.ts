@@ -3,7 +3,7 @@ import { openHttp } from '../oauth/http.ts';
 import type { ProviderProfile } from '../oauth/provider.ts';
 import { checkError } from './errors.ts';
 import { reach, resolveName } from './reach.ts';
-import type { Found, Steps } from './step.ts';
+import { type Found, operatorWarning, type Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
@@ -148,12 +148,7 @@ function judgeClock(serverTime: number, ourTime: number): Found {
   return {
     says: words,
     facts,
-    warning: {
-      id: 'clock.skew',
-      cause: words,
-      blame: 'operator',
-      remedy: [{ do: 'set the clock by NTP', run: 'timedatectl set-ntp true' }],
-    },
+    warning: operatorWarning('clock.skew', words, { do: 'set the clock by NTP', run: 'timedatectl set-ntp true' }),
   };
 }
 

@@ -9,7 +9,7 @@ import { countdown, credentialOutlook, dayOf, endToTell } from '../oauth/credent
 import { CREDENTIAL_WARNING_DAYS } from '../oauth/health.ts';
 import type { Application, CredentialFacts } from '../store/types.ts';
 import { checkError } from './errors.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 import type { CheckDeps } from './types.ts';
 
 const DAY_MS = 86_400_000;
@@ -77,25 +77,22 @@ function judge(name: string, all: readonly CredentialFacts[], facts: Found['fact
   return {
     says,
     facts,
-    warning: {
-      id: 'credential.ends',
-      cause: `the ${what} of application ${name} ends on ${dayOf(end)}, ${countdown(end, now)}${others}`,
-      blame: 'operator',
-      remedy: [
-        {
-          do: 'make a new one at the provider and give it to Postern beside the old one, with the day on which it ends',
-          run: `postern application credential add ${shellWord(name)} --client-secret-file FILE --secret-expires DATE`,
-        },
-        ...(undated === 'none'
-          ? []
-          : [
-              {
-                do: 'or, if another one that Postern has lasts longer, say so',
-                run: `postern application credential set ${shellWord(name)} ${shellWord(all.find(({ expiresAt }) => expiresAt === undefined)!.id)} --secret-expires DATE`,
-              },
-            ]),
-      ],
-    },
+    warning: operatorWarning(
+      'credential.ends',
+      `the ${what} of application ${name} ends on ${dayOf(end)}, ${countdown(end, now)}${others}`,
+      {
+        do: 'make a new one at the provider and give it to Postern beside the old one, with the day on which it ends',
+        run: `postern application credential add ${shellWord(name)} --client-secret-file FILE --secret-expires DATE`,
+      },
+      ...(undated === 'none'
+        ? []
+        : [
+            {
+              do: 'or, if another one that Postern has lasts longer, say so',
+              run: `postern application credential set ${shellWord(name)} ${shellWord(all.find(({ expiresAt }) => expiresAt === undefined)!.id)} --secret-expires DATE`,
+            },
+          ]),
+    ),
   };
 }
 

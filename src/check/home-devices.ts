@@ -4,7 +4,7 @@ import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 
 /** @throws check.devices when a rule names a mailbox or sender that cannot send */
 export async function judgeDevices(
@@ -29,18 +29,15 @@ export async function judgeDevices(
   return {
     says: `without any sign-in, at ${host}:${port}: ${who.join('; ')}`,
     facts: { host, port, tls, rules },
-    warning: {
-      id: 'home.devices-open',
-      cause: `whoever is in these networks can send mail in your name, without a password${tls === 'none' ? ' and, where the device does not use STARTTLS, in plain text' : ''}`,
-      blame: 'operator',
-      remedy: [
-        { do: 'name single addresses instead of networks, and keep perHour low' },
-        ...(tls === 'none' || tls === 'plain'
-          ? [{ do: 'set outbox.devices.tls: starttls when every device speaks TLS' }]
-          : []),
-        { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
-        { do: 'take outbox.devices out of postern.yaml when no device needs it' },
-      ],
-    },
+    warning: operatorWarning(
+      'home.devices-open',
+      `whoever is in these networks can send mail in your name, without a password${tls === 'none' ? ' and, where the device does not use STARTTLS, in plain text' : ''}`,
+      { do: 'name single addresses instead of networks, and keep perHour low' },
+      ...(tls === 'none' || tls === 'plain'
+        ? [{ do: 'set outbox.devices.tls: starttls when every device speaks TLS' }]
+        : []),
+      { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
+      { do: 'take outbox.devices out of postern.yaml when no device needs it' },
+    ),
   };
 }

@@ -8,7 +8,7 @@ import { leftoversOf } from '../vault/leftovers.ts';
 import { checkPair, covers, namesOf } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 
 const DAY_MS = 86_400_000;
 export const MIB = 1 << 20;
@@ -31,12 +31,10 @@ export function judgeOpenness(path: string, found: Found, command = 'chmod 600')
   return {
     says: `other users of this machine may read ${path} (mode ${mode.toString(8)})`,
     facts,
-    warning: {
-      id: 'home.readable',
-      cause: `other users of this machine may read ${path}`,
-      blame: 'operator',
-      remedy: [{ do: 'let only its owner read it', run: `${command} ${path}` }],
-    },
+    warning: operatorWarning('home.readable', `other users of this machine may read ${path}`, {
+      do: 'let only its owner read it',
+      run: `${command} ${path}`,
+    }),
   };
 }
 
@@ -50,17 +48,14 @@ export function judgeKey({
     return {
       says: `comes from a passphrase that can be guessed: ${passphraseWeakness}`,
       facts: { file: null, passphrase: 'weak' },
-      warning: {
-        id: 'home.passphrase-weak',
-        cause: `whoever has a copy of the database can guess the passphrase: ${passphraseWeakness}`,
-        blame: 'operator',
-        remedy: [
-          {
-            do: 'use a longer passphrase, or a key file, at the next new installation; keep copies of this database as close as its passphrase until then',
-            run: 'openssl rand -base64 24',
-          },
-        ],
-      },
+      warning: operatorWarning(
+        'home.passphrase-weak',
+        `whoever has a copy of the database can guess the passphrase: ${passphraseWeakness}`,
+        {
+          do: 'use a longer passphrase, or a key file, at the next new installation; keep copies of this database as close as its passphrase until then',
+          run: 'openssl rand -base64 24',
+        },
+      ),
     };
   if (path === undefined) return { says: 'does not lie in a file of this installation', facts: { file: null } };
   if (!existsSync(path))
@@ -78,12 +73,11 @@ export function judgeKey({
     return {
       says: `${path} is for its owner only, and beside it is what an interrupted start left of it`,
       facts,
-      warning: {
-        id: 'home.key-copy',
-        cause: `${copies.join(', ')} may be the master key under another name: a backup that leaves the key out takes it along`,
-        blame: 'operator',
-        remedy: [{ do: 'remove it while nothing of Postern starts', run: `rm ${copies.map(shellWord).join(' ')}` }],
-      },
+      warning: operatorWarning(
+        'home.key-copy',
+        `${copies.join(', ')} may be the master key under another name: a backup that leaves the key out takes it along`,
+        { do: 'remove it while nothing of Postern starts', run: `rm ${copies.map(shellWord).join(' ')}` },
+      ),
     };
   if ((mode & 0o077) === 0) {
     const isBeside = databasePath !== undefined && dirname(databasePath) === dirname(path);
@@ -119,12 +113,10 @@ export function judgeDisk(...folders: readonly string[]): Found {
   return {
     says,
     facts,
-    warning: {
-      id: 'home.disk-low',
-      cause: `only ${free} MiB are free on the disk of the database`,
-      blame: 'operator',
-      remedy: [{ do: 'make room', run: `df -h ${folders[0]}` }],
-    },
+    warning: operatorWarning('home.disk-low', `only ${free} MiB are free on the disk of the database`, {
+      do: 'make room',
+      run: `df -h ${folders[0]}`,
+    }),
   };
 }
 
@@ -176,33 +168,27 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
     return {
       says: `${says}, but not for ${missing.join(', ')}`,
       facts: { ...facts, missing },
-      warning: {
-        id: 'home.certificate-names',
-        cause: `the gateway’s certificate is not for ${missing.join(', ')}: programs that connect to this name refuse it`,
-        blame: 'operator',
-        remedy: [
-          ownCertificate
-            ? {
-                do: 'start the gateway again; it makes a certificate for its names, from the same local CA',
-                run: 'postern serve',
-              }
-            : { do: 'get a certificate for this name, or set `hostname` in postern.yaml to the name programs use' },
-        ],
-      },
+      warning: operatorWarning(
+        'home.certificate-names',
+        `the gateway’s certificate is not for ${missing.join(', ')}: programs that connect to this name refuse it`,
+        ownCertificate
+          ? {
+              do: 'start the gateway again; it makes a certificate for its names, from the same local CA',
+              run: 'postern serve',
+            }
+          : { do: 'get a certificate for this name, or set `hostname` in postern.yaml to the name programs use' },
+      ),
     };
   if (days >= (ownCertificate ? 7 : 14)) return { says, facts };
   return {
     says,
     facts,
-    warning: {
-      id: 'home.certificate-ends',
-      cause: `the gateway’s certificate ends in ${days} days`,
-      blame: 'operator',
-      remedy: [
-        ownCertificate
-          ? { do: 'keep the gateway running; it renews the certificate', run: 'postern serve' }
-          : { do: 'renew it; the gateway takes the new files up by itself' },
-      ],
-    },
+    warning: operatorWarning(
+      'home.certificate-ends',
+      `the gateway’s certificate ends in ${days} days`,
+      ownCertificate
+        ? { do: 'keep the gateway running; it renews the certificate', run: 'postern serve' }
+        : { do: 'renew it; the gateway takes the new files up by itself' },
+    ),
   };
 }

@@ -5,7 +5,7 @@ import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalog
 import { askConsole } from './answerer.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -33,15 +33,12 @@ export async function judgeListeners(installation: InstallationFacts): Promise<F
       says: `another installation answers at ${console.url}`,
       notes,
       facts: { ...facts, answeredBy: console.who },
-      warning: {
-        id: 'home.answered-by-another',
-        cause: `another installation of Postern answers at ${console.url}, and so probably at the ports of the gateway`,
-        blame: 'operator',
-        remedy: [
-          { do: 'see whose it is', run: `ss -ltnp 'sport = :${consoleDoor.port}'` },
-          { do: 'stop that one, or set other ports for this one in postern.yaml: console.port and listeners' },
-        ],
-      },
+      warning: operatorWarning(
+        'home.answered-by-another',
+        `another installation of Postern answers at ${console.url}, and so probably at the ports of the gateway`,
+        { do: 'see whose it is', run: `ss -ltnp 'sport = :${consoleDoor.port}'` },
+        { do: 'stop that one, or set other ports for this one in postern.yaml: console.port and listeners' },
+      ),
     };
   const held = answers.filter((one) => one.answers);
   // The server opens its console with the gateway: where nobody is at the console, nobody of ours is at the other ports.
@@ -62,16 +59,13 @@ export async function judgeListeners(installation: InstallationFacts): Promise<F
     says: whole ? 'nothing answers: the gateway does not run' : `no answer at ${names(silent)}`,
     notes,
     facts,
-    warning: {
-      id: 'home.not-serving',
-      cause: whole ? 'the gateway does not run' : `the gateway does not answer at ${names(silent)}`,
-      blame: 'operator',
-      remedy: [
-        whole
-          ? { do: 'start it', run: 'postern serve' }
-          : { do: 'see who holds the port, and read the gateway’s log', run: 'ss -ltnp' },
-      ],
-    },
+    warning: operatorWarning(
+      'home.not-serving',
+      whole ? 'the gateway does not run' : `the gateway does not answer at ${names(silent)}`,
+      whole
+        ? { do: 'start it', run: 'postern serve' }
+        : { do: 'see who holds the port, and read the gateway’s log', run: 'ss -ltnp' },
+    ),
   };
 }
 
@@ -121,20 +115,13 @@ export function judgeSettings({ environment, listeners, console, logLevel }: Ins
   return {
     says: doubts.join('; '),
     facts,
-    warning: {
-      id: 'home.insecure-settings',
-      cause: doubts[0]!,
-      blame: 'operator',
-      remedy: [
-        {
-          do: facts.publicConsole
-            ? 'bind the console to 127.0.0.1 and put a proxy with TLS in front'
-            : environment['POSTERN_LOG_LEVEL']
-              ? 'unset POSTERN_LOG_LEVEL'
-              : 'set log.level to info in postern.yaml',
-        },
-      ],
-    },
+    warning: operatorWarning('home.insecure-settings', doubts[0]!, {
+      do: facts.publicConsole
+        ? 'bind the console to 127.0.0.1 and put a proxy with TLS in front'
+        : environment['POSTERN_LOG_LEVEL']
+          ? 'unset POSTERN_LOG_LEVEL'
+          : 'set log.level to info in postern.yaml',
+    }),
   };
 }
 
@@ -155,11 +142,9 @@ export function judgeCatalogue(now: number): Found {
   return {
     says: `${says}; ${doubt}`,
     facts,
-    warning: {
-      id: 'home.catalogue-old',
-      cause: doubt,
-      blame: 'operator',
-      remedy: [{ do: 'fetch the newest edition', run: 'postern update-data FILE' }],
-    },
+    warning: operatorWarning('home.catalogue-old', doubt, {
+      do: 'fetch the newest edition',
+      run: 'postern update-data FILE',
+    }),
   };
 }

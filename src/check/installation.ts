@@ -16,7 +16,7 @@ import { judgeDevices } from './home-devices.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import { judgeCertificate, judgeDisk, judgeFolder, judgeKey, judgeOpenness, MIB } from './home-files.ts';
 import { judgeCatalogue, judgeListeners, judgeSettings } from './home-settings.ts';
-import { type Found, Steps } from './step.ts';
+import { type Found, operatorWarning, Steps } from './step.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
 /**
@@ -70,13 +70,11 @@ async function judgeDatabase(store: CheckDeps['store'], { databasePath }: Instal
   return {
     ...found,
     says: `${found.says}, of which ${Math.ceil(free / MIB)} MiB hold nothing`,
-    warning: {
-      id: 'home.database-space',
-      cause:
-        'an earlier version made the database, so what was removed from it does not give its space back to the disk',
-      blame: 'operator',
-      remedy: [{ do: 'stop the server, then rewrite the database', run: 'postern compact' }],
-    },
+    warning: operatorWarning(
+      'home.database-space',
+      'an earlier version made the database, so what was removed from it does not give its space back to the disk',
+      { do: 'stop the server, then rewrite the database', run: 'postern compact' },
+    ),
   };
 }
 
@@ -88,15 +86,12 @@ async function judgeAudit({ store, auditKey }: CheckDeps): Promise<Found> {
   return {
     says: `record ${broken.seq}: ${broken.reason}`,
     facts: { records, brokenAt: broken.seq, reason: broken.reason },
-    warning: {
-      id: 'home.audit-broken',
-      cause: `the audit log was changed by something that is not Postern (record ${broken.seq}: ${broken.reason})`,
-      blame: 'operator',
-      remedy: [
-        { do: 'see who can write to the database', run: 'postern check --details' },
-        { do: 'compare the log with an export or a backup that you kept elsewhere', run: 'postern audit verify' },
-      ],
-    },
+    warning: operatorWarning(
+      'home.audit-broken',
+      `the audit log was changed by something that is not Postern (record ${broken.seq}: ${broken.reason})`,
+      { do: 'see who can write to the database', run: 'postern check --details' },
+      { do: 'compare the log with an export or a backup that you kept elsewhere', run: 'postern audit verify' },
+    ),
   };
 }
 
@@ -131,12 +126,11 @@ async function judgeOutbox(store: CheckDeps['store'], now: number): Promise<Foun
     ...found,
     notes,
     facts,
-    warning: {
-      id: 'home.outbox-held',
-      cause: `${heldText(first)}; ${waiting[at]} ${waiting[at] === 1 ? 'message waits' : 'messages wait'}`,
-      blame: 'operator',
-      remedy: [{ do: 'let its mail go when the reason is gone', run: releaseCommand(first) }],
-    },
+    warning: operatorWarning(
+      'home.outbox-held',
+      `${heldText(first)}; ${waiting[at]} ${waiting[at] === 1 ? 'message waits' : 'messages wait'}`,
+      { do: 'let its mail go when the reason is gone', run: releaseCommand(first) },
+    ),
   };
 }
 
@@ -184,15 +178,12 @@ function judgeQueue({ queued, sending, held, oldestDueAt }: OutboxStats, rests: 
   return {
     says,
     facts,
-    warning: {
-      id: 'home.outbox-late',
-      cause: `mail that was accepted ${Math.round((now - oldestDueAt) / 60_000)} minutes ago is due and not sent`,
-      blame: 'operator',
-      remedy: [
-        { do: 'see that the gateway runs, which delivers it', run: 'postern serve' },
-        { do: 'and why a message waits', run: 'postern outbox show ID' },
-      ],
-    },
+    warning: operatorWarning(
+      'home.outbox-late',
+      `mail that was accepted ${Math.round((now - oldestDueAt) / 60_000)} minutes ago is due and not sent`,
+      { do: 'see that the gateway runs, which delivers it', run: 'postern serve' },
+      { do: 'and why a message waits', run: 'postern outbox show ID' },
+    ),
   };
 }
 
@@ -246,18 +237,17 @@ async function judgeApplications({ store, vault, clock }: CheckDeps): Promise<Fo
         says: names.join(', '),
         notes,
         facts,
-        warning: { id: 'credential.ends', cause: broken.message, blame: 'operator', remedy: [{ do: broken.hint }] },
+        warning: operatorWarning('credential.ends', broken.message, { do: broken.hint }),
       };
     const warning = judged.flatMap((found) => (isError(found) ? [] : (found.warning ?? [])))[0];
     return { says: names.join(', '), notes, facts, ...(warning ? { warning } : {}) };
   }
   return {
     says: 'none is set up',
-    warning: {
-      id: 'home.no-application',
-      cause: 'no application at a provider is set up, so no mailbox can be added',
-      blame: 'operator',
-      remedy: [{ do: 'register an application and tell Postern about it', run: 'postern register microsoft --apply' }],
-    },
+    warning: operatorWarning(
+      'home.no-application',
+      'no application at a provider is set up, so no mailbox can be added',
+      { do: 'register an application and tell Postern about it', run: 'postern register microsoft --apply' },
+    ),
   };
 }

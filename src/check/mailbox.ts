@@ -20,7 +20,7 @@ import { checkAuthority } from './authority.ts';
 import { checkCredential, judgeRefused } from './credential.ts';
 import { checkGraph, leavesByGraph } from './graph.ts';
 import { checkProtocol } from './protocol.ts';
-import { type Found, Steps } from './step.ts';
+import { type Found, operatorWarning, Steps } from './step.ts';
 import { judgeToken, obtainToken } from './tokens.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
@@ -96,12 +96,10 @@ export async function* checkMailbox(
     yield await steps.run('outbox', 'outbox', () => ({
       says: heldText(held),
       facts: { ...held, since: new Date(held.since).toISOString() },
-      warning: {
-        id: 'mailbox.held',
-        cause: heldText(held),
-        blame: 'operator',
-        remedy: [{ do: 'let its mail go when the reason is gone', run: releaseCommand(held) }],
-      },
+      warning: operatorWarning('mailbox.held', heldText(held), {
+        do: 'let its mail go when the reason is gone',
+        run: releaseCommand(held),
+      }),
     }));
   const usage = usageOf(mailbox, grant, application, profile);
   yield await steps.run('limits', 'provider limits', () => describeLimits(catalogue(), usage));
@@ -129,7 +127,7 @@ export async function* checkSignIn(
   });
   yield asked;
   if (!token) return;
-  const findings = await collect(checkProtocol({ deps, mailbox, protocol, steps, token, options }));
+  const findings = await Array.fromAsync(checkProtocol({ deps, mailbox, protocol, steps, token, options }));
   const refused = findings.some(({ step, outcome }) => step === `${protocol}.sign-in` && outcome === 'failed');
   if (!refused) return yield* findings;
   // The gateway asks for a new token as well before it believes a refusal.
@@ -141,12 +139,6 @@ export async function* checkSignIn(
   });
   if (renewed) yield* checkProtocol({ deps, mailbox, protocol, steps, token: renewed, options });
   else yield* findings;
-}
-
-async function collect(findings: AsyncIterable<Finding>): Promise<readonly Finding[]> {
-  const all: Finding[] = [];
-  for await (const finding of findings) all.push(finding);
-  return all;
 }
 
 interface Parts {

@@ -10,7 +10,14 @@ export interface Found {
   readonly notes?: readonly string[];
   readonly facts?: Readonly<Record<string, unknown>>;
   /** Makes it a warning. */
-  readonly warning?: Pick<Diagnosis, 'id' | 'cause' | 'blame' | 'remedy'> & Partial<Diagnosis>;
+  readonly warning?: Warning | undefined;
+}
+
+type Warning = Pick<Diagnosis, 'id' | 'cause' | 'blame' | 'remedy'> & Partial<Diagnosis>;
+
+/** One about which whoever runs Postern has to do something. */
+export function operatorWarning(id: string, cause: string, ...remedy: Diagnosis['remedy']): Warning {
+  return { id, cause, blame: 'operator', remedy };
 }
 
 /** Runs steps one after the other, all about one thing. */

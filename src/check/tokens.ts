@@ -7,7 +7,7 @@ import { compareScopes, mailScopes } from '../oauth/scopes.ts';
 import type { AccessToken } from '../oauth/types.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
 import type { Grant, Mailbox } from '../store/types.ts';
-import type { Found } from './step.ts';
+import { type Found, operatorWarning } from './step.ts';
 import type { CheckDeps, CheckOptions } from './types.ts';
 import { timeLimit } from '../protocol/wire/time-limit.ts';
 
@@ -57,16 +57,9 @@ export function judgeToken(token: AccessToken, profile: ProviderProfile, grant: 
   return {
     says,
     facts: { ...facts, extra },
-    warning: {
-      id: 'token.broader',
-      cause: `the token can do more than this mailbox needs: ${extra.join(', ')}`,
-      blame: 'operator',
-      remedy: [
-        {
-          do: 'take the permission out of the registration if nothing else needs it, then consent again',
-          run: `postern mailbox reconsent ${shellWord(rowOf(mailbox))}`,
-        },
-      ],
-    },
+    warning: operatorWarning('token.broader', `the token can do more than this mailbox needs: ${extra.join(', ')}`, {
+      do: 'take the permission out of the registration if nothing else needs it, then consent again',
+      run: `postern mailbox reconsent ${shellWord(rowOf(mailbox))}`,
+    }),
   };
 }

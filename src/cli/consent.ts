@@ -14,6 +14,7 @@ import type { Protocol } from '../store/protocols.ts';
 import { askLine } from './ask.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
+import { onInterrupt } from './interrupt.ts';
 
 export interface ConsentRequest {
   readonly application: Application;
@@ -30,10 +31,9 @@ export interface ConsentRequest {
 export async function consent(context: Context, instance: Instance, request: ConsentRequest): Promise<Mailbox> {
   requireServers(request);
   const flow = await flowOf(instance, request);
-  const stop = new AbortController();
-  const interrupt = (): void =>
-    stop.abort(cliError('cli.usage', 'stopped before the consent was given', { hint: 'nothing was changed' }));
-  process.once('SIGINT', interrupt);
+  using stop = onInterrupt(() =>
+    cliError('cli.usage', 'stopped before the consent was given', { hint: 'nothing was changed' }),
+  );
   const redirect = flow === 'authorization-code' ? await redirectFor(context, request) : undefined;
   try {
     const base: ConnectRequest = {
@@ -54,7 +54,6 @@ export async function consent(context: Context, instance: Instance, request: Con
   } catch (error) {
     throw (await isFirst(instance, request)) ? forFirstConsent(error, request) : error;
   } finally {
-    process.off('SIGINT', interrupt);
     await redirect?.close();
   }
 }

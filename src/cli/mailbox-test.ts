@@ -23,8 +23,7 @@ export async function testProtocol(instance: Instance, mailbox: Mailbox, protoco
   if (!mailbox.protocols.includes(protocol)) return { protocol, outcome: 'not-consented' };
   // Loaded here and not above: `serve` reads this file too and never needs it.
   const { checkSignIn } = await import('../check/mailbox.ts');
-  const findings: Finding[] = [];
-  for await (const finding of checkSignIn(instance, mailbox, protocol)) findings.push(finding);
+  const findings = await Array.fromAsync(checkSignIn(instance, mailbox, protocol));
   const failed = findings.find(({ outcome }) => outcome === 'failed');
   if (failed) return { protocol, outcome: 'fails', failed };
   const { host, port } = factsOf(findings, `${protocol}.tcp`);

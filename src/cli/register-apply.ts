@@ -16,47 +16,43 @@ import { readSecret, readText } from './ask.ts';
 import { addApplication, addCredential } from '../admin/applications.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
+import { onInterrupt } from './interrupt.ts';
 import { type SettingsOptions, settingsOf } from './new-application.ts';
 import { afterConsent, flowOf, type MicrosoftOptions, planOf, saveExchangeScript } from './microsoft-plan.ts';
 
 /** Carries the registration out and stores it. @throws register.*, cli.*, oauth.* */
 export async function applyRegistration(context: Context, options: MicrosoftOptions): Promise<void> {
   const plan = planOf(options);
-  const stop = new AbortController();
-  const interrupt = (): void =>
-    stop.abort(cliError('cli.usage', 'stopped', { hint: 'run the same command again: it goes on where it stopped' }));
-  process.once('SIGINT', interrupt);
-  try {
-    await context.withInstance(async (instance) => {
-      const named = await instance.store.applications.byName(options.application);
-      // What could not be stored later is found out before anything is made.
-      resolveProvider({
-        name: options.application,
-        provider: plan.preset.id,
-        tenant: options.tenant,
-        settings: settingsOf(options),
-      });
-      const certificate = plan.flow === 'certificate' ? await certificateOf(plan, options, instance) : undefined;
-      const applied = await applyPlan(plan, {
-        az: openAz(),
-        progress: (line) => context.say(line),
-        hasCredential: async (clientId) => {
-          const known = await byClientId(instance, clientId);
-          if (named && named.clientId !== clientId) throw nameTaken(named);
-          return known?.credential !== undefined;
-        },
-        keep: (made) => keep(context, instance, plan, options, made),
-        adminConsent: options.adminConsent === true,
-        signal: stop.signal,
-        ...(certificate === undefined ? {} : { certificate }),
-        ...(options.assertionFile === undefined ? {} : { assertionFile: options.assertionFile }),
-      });
-      const checks = options.verify === true ? await verifyNow(instance, applied.clientId, plan) : [];
-      report(context, plan, options, applied, checks);
+  using stop = onInterrupt(() =>
+    cliError('cli.usage', 'stopped', { hint: 'run the same command again: it goes on where it stopped' }),
+  );
+  await context.withInstance(async (instance) => {
+    const named = await instance.store.applications.byName(options.application);
+    // What could not be stored later is found out before anything is made.
+    resolveProvider({
+      name: options.application,
+      provider: plan.preset.id,
+      tenant: options.tenant,
+      settings: settingsOf(options),
     });
-  } finally {
-    process.off('SIGINT', interrupt);
-  }
+    const certificate = plan.flow === 'certificate' ? await certificateOf(plan, options, instance) : undefined;
+    const applied = await applyPlan(plan, {
+      az: openAz(),
+      progress: (line) => context.say(line),
+      hasCredential: async (clientId) => {
+        const known = await byClientId(instance, clientId);
+        if (named && named.clientId !== clientId) throw nameTaken(named);
+        return known?.credential !== undefined;
+      },
+      keep: (made) => keep(context, instance, plan, options, made),
+      adminConsent: options.adminConsent === true,
+      signal: stop.signal,
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(options.assertionFile === undefined ? {} : { assertionFile: options.assertionFile }),
+    });
+    const checks = options.verify === true ? await verifyNow(instance, applied.clientId, plan) : [];
+    report(context, plan, options, applied, checks);
+  });
 }
 
 /**

@@ -1,10 +1,12 @@
 /** Findings of a check as lines: one for each step, then what is wrong first and what to do. */
+import { systemClock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
 import { styleText } from 'node:util';
-import { causeOf } from '../check/step.ts';
+import { causeOf, reportOf } from '../check/step.ts';
 import type { CheckReport, Finding, FindingOutcome, FirstCause, Subject } from '../check/types.ts';
 import { stepText } from '../oauth/catalogue/diagnose.ts';
 import type { Blame } from '../oauth/catalogue/schema.ts';
+import { exitCodeOfKind } from './exit-code.ts';
 
 /** Who has to act, in words. */
 export const BLAMED: Readonly<Record<Blame, string>> = {
@@ -29,6 +31,28 @@ export function findingLines({ outcome, title, says, notes = [] }: Finding): rea
   const { word, colour } = WORDS[outcome];
   const line = `  ${styleText(colour, word.padEnd(8), { stream: process.stdout })} ${title.padEnd(24)} ${printable(says)}`;
   return [line, ...notes.map((note) => `${' '.repeat(13)}- ${printable(note)}`)];
+}
+
+/** Says each step of a check as it comes, and the conclusion. */
+export async function tellCheck(
+  subject: Subject,
+  steps: AsyncIterable<Finding>,
+  line: (text: string) => void,
+): Promise<CheckReport> {
+  const findings: Finding[] = [];
+  for await (const finding of steps) {
+    findings.push(finding);
+    findingLines(finding).forEach(line);
+  }
+  const report = reportOf(subject, findings, systemClock.now());
+  ['', ...conclusion(report), ''].forEach(line);
+  return report;
+}
+
+/** The exit code is that of the first failure; the lines have said the rest. */
+export function exitAsFound(reports: readonly CheckReport[]): void {
+  const failed = reports.flatMap(({ findings }) => findings).find(({ outcome }) => outcome === 'failed');
+  if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
 }
 
 export function conclusion(report: CheckReport): readonly string[] {

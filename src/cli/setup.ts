@@ -1,12 +1,9 @@
 /** The guided way from an installation to a mailbox that works: provider, application, consent, check, app password, mail program. */
 import { asStarted } from './command-name.ts';
 import { shellWord } from '../base/shell.ts';
-import { exitCodeOfKind } from './exit-code.ts';
 import { addAppPassword } from '../admin/app-passwords.ts';
-import { systemClock } from '../base/clock.ts';
 import { checkMailbox } from '../check/mailbox.ts';
-import { reportOf } from '../check/step.ts';
-import type { CheckReport, Finding } from '../check/types.ts';
+import type { CheckReport } from '../check/types.ts';
 import type { Instance } from '../server/instance.ts';
 import { type Mailbox } from '../store/types.ts';
 import { PROTOCOLS, type Protocol } from '../store/protocols.ts';
@@ -17,7 +14,7 @@ import { tenantOf } from '../onboard/register/command.ts';
 import { consent, usualProtocols } from './consent.ts';
 import type { Context } from './context.ts';
 import type { Dialogue } from './dialogue.ts';
-import { conclusion, findingLines } from './report.ts';
+import { exitAsFound, tellCheck } from './report.ts';
 import { applicationFor, type ApplicationOptions } from './setup-application.ts';
 
 export interface SetupOptions extends ApplicationOptions {
@@ -54,8 +51,7 @@ export async function setUp(
         },
         [],
       );
-    const failed = report.findings.find(({ outcome }) => outcome === 'failed');
-    if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
+    exitAsFound([report]);
     context.say('next: postern serve, and leave it running (docs/operations.md: as a service)');
     context.say(`whenever something is wrong: postern check ${shellWord(opened.address)}`);
   });
@@ -141,17 +137,10 @@ function askWay(dialogue: Dialogue, credential: boolean): Promise<string> {
   );
 }
 
-async function check(context: Context, instance: Instance, mailbox: Mailbox): Promise<CheckReport> {
-  const findings: Finding[] = [];
+function check(context: Context, instance: Instance, mailbox: Mailbox): Promise<CheckReport> {
   const line = (text: string): void => void (context.json || process.stdout.write(`${asStarted(text)}\n`));
   line(`\nChecking ${mailbox.address}:`);
-  for await (const finding of checkMailbox(instance, mailbox, {})) {
-    findings.push(finding);
-    for (const text of findingLines(finding)) line(text);
-  }
-  const report = reportOf({ type: 'mailbox', address: mailbox.address }, findings, systemClock.now());
-  for (const text of ['', ...conclusion(report), '']) line(text);
-  return report;
+  return tellCheck({ type: 'mailbox', address: mailbox.address }, checkMailbox(instance, mailbox, {}), line);
 }
 
 function askProgram(dialogue: Dialogue, { protocols }: Mailbox): Promise<string> {

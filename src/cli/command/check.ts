@@ -1,10 +1,8 @@
 /** `postern check`: what works, what does not, and what is wrong first. */
-import { exitCodeOfKind } from '../exit-code.ts';
 import { shellWord } from '../../base/shell.ts';
 import { systemClock } from '../../base/clock.ts';
 import { isError, type PosternError } from '../../base/error.ts';
 import { AT_A_TIME, inOrder, type Started } from '../../check/in-order.ts';
-import { reportOf } from '../../check/step.ts';
 import type { CheckOptions, CheckReport, Finding, Subject } from '../../check/types.ts';
 import type { Config } from '../../server/config.ts';
 import type { Instance } from '../../server/instance.ts';
@@ -13,7 +11,8 @@ import type { Mailbox } from '../../store/types.ts';
 import { asStarted } from '../command-name.ts';
 import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
-import { conclusion, findingLines, nameOf, overview } from '../report.ts';
+import { onInterrupt } from '../interrupt.ts';
+import { exitAsFound, nameOf, overview, tellCheck } from '../report.ts';
 import { Subcommand } from '../subcommand.ts';
 import { between } from '../value.ts';
 import { findOpened } from '../../admin/find.ts';
@@ -40,38 +39,32 @@ The exit code is 0 when nothing failed (warnings are no failure), otherwise that
         throw cliError('cli.usage', '--installation leaves the mailboxes out, and one is named', {
           hint: `give one of them: postern check ${shellWord(address)}, or postern check --installation`,
         });
-      const stop = new AbortController();
-      const interrupt = (): void => stop.abort(new Error('interrupted'));
-      process.once('SIGINT', interrupt);
-      try {
-        const screen = new Screen(context);
-        const run = {
-          signal: stop.signal,
-          onStart: screen.begin,
-          fetch: options.fetch === true,
-          ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
-        };
-        if (address !== undefined) {
-          await context.withInstance(async (instance) => {
-            const report = await mailboxReport(instance, await findOpened(instance, address), run, screen);
-            context.result(report, []);
-            leave([report]);
-          });
-          return;
-        }
-        await context.withInstanceOrError(async (instance) => {
-          const steps = options.details === true || options.installation === true;
-          const shown = steps ? screen : new Screen(context, 'titles');
-          const runs = { ...run, onStart: shown.begin };
-          const reports = await everything(instance, context.config(), options.installation === true, runs, shown);
-          const [installation, ...mailboxes] = reports;
-          if (!steps) for (const text of overview(reports)) screen.line(text);
-          context.result({ format: 1, installation, mailboxes }, []);
-          leave(reports);
+      using stop = onInterrupt(() => new Error('interrupted'));
+      const screen = new Screen(context);
+      const run = {
+        signal: stop.signal,
+        onStart: screen.begin,
+        fetch: options.fetch === true,
+        ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
+      };
+      if (address !== undefined) {
+        await context.withInstance(async (instance) => {
+          const report = await mailboxReport(instance, await findOpened(instance, address), run, screen);
+          context.result(report, []);
+          exitAsFound([report]);
         });
-      } finally {
-        process.off('SIGINT', interrupt);
+        return;
       }
+      await context.withInstanceOrError(async (instance) => {
+        const steps = options.details === true || options.installation === true;
+        const shown = steps ? screen : new Screen(context, 'titles');
+        const runs = { ...run, onStart: shown.begin };
+        const reports = await everything(instance, context.config(), options.installation === true, runs, shown);
+        const [installation, ...mailboxes] = reports;
+        if (!steps) for (const text of overview(reports)) screen.line(text);
+        context.result({ format: 1, installation, mailboxes }, []);
+        exitAsFound(reports);
+      });
     });
 }
 
@@ -110,20 +103,7 @@ async function mailboxReport(
 
 async function gather(subject: Subject, steps: AsyncIterable<Finding>, screen: Screen): Promise<CheckReport> {
   screen.title(nameOf(subject));
-  const findings: Finding[] = [];
-  for await (const finding of steps) {
-    findings.push(finding);
-    for (const text of findingLines(finding)) screen.line(text);
-  }
-  const report = reportOf(subject, findings, systemClock.now());
-  for (const text of ['', ...conclusion(report), '']) screen.line(text);
-  return report;
-}
-
-/** The exit code is that of the first failure; the lines have said the rest. */
-function leave(reports: readonly CheckReport[]): void {
-  const failed = reports.flatMap(({ findings }) => findings).find(({ outcome }) => outcome === 'failed');
-  if (failed) process.exitCode = exitCodeOfKind(failed.error?.kind ?? 'refused', failed.diagnosis?.passesWhen);
+  return tellCheck(subject, steps, (text) => screen.line(text));
 }
 
 /** Lines as they come; on a terminal also what is being done. Silent with --json, and where only titles are wanted. */

@@ -3,6 +3,7 @@ import { printable, printableJson } from '../../base/printable.ts';
 import type { AuditType } from '../../audit/types.ts';
 import type { AuditRecord } from '../../store/types.ts';
 import { withIsoTimes } from '../iso-times.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { Subcommand } from '../subcommand.ts';
 import { count } from '../value.ts';
@@ -89,25 +90,14 @@ export function events(): Subcommand {
         if (found.length === 0) context.say('nothing has happened yet');
         last = head;
       }
-      const stop = new AbortController();
-      const interrupt = (): void => stop.abort();
-      process.once('SIGINT', interrupt);
-      process.once('SIGTERM', interrupt);
-      // The clock's timers do not keep a process alive, and this one is to stay.
-      const stay = options.follow ? setInterval(() => undefined, 60_000) : undefined;
-      try {
-        for (;;) {
-          const page = await store.audit.read(last, PAGE);
-          for (const record of page) if (wanted(record)) print(record);
-          last = page.at(-1)?.seq ?? last;
-          if (page.length === PAGE) continue;
-          if (!options.follow || stop.signal.aborted) return;
-          await clock.sleep(LOOK_MS, stop.signal).catch(() => undefined);
-        }
-      } finally {
-        clearInterval(stay);
-        process.off('SIGINT', interrupt);
-        process.off('SIGTERM', interrupt);
+      using stop = onInterrupt(() => new Error('stopped'), ['SIGINT', 'SIGTERM']);
+      for (;;) {
+        const page = await store.audit.read(last, PAGE);
+        for (const record of page) if (wanted(record)) print(record);
+        last = page.at(-1)?.seq ?? last;
+        if (page.length === PAGE) continue;
+        if (!options.follow || stop.signal.aborted) return;
+        await clock.sleep(LOOK_MS, stop.signal).catch(() => undefined);
       }
     });
 }

@@ -9,7 +9,7 @@ import { Secret } from '../../base/secret.ts';
 import { type Bundle, makeBundle } from '../../check/bundle/bundle.ts';
 import { AT_A_TIME, inOrder } from '../../check/in-order.ts';
 import { reportOf } from '../../check/step.ts';
-import type { CheckReport, Finding } from '../../check/types.ts';
+import type { CheckReport } from '../../check/types.ts';
 import { catalogue } from '../../oauth/catalogue/catalogue.ts';
 import type { Config } from '../../server/config.ts';
 import { installationFacts } from '../../server/installation-facts.ts';
@@ -82,22 +82,16 @@ async function reports(instance: Instance | PosternError, config: Config): Promi
   const { checkInstallation } = await import('../../check/installation.ts');
   const { checkMailbox } = await import('../../check/mailbox.ts');
   const facts = installationFacts(config, process.env);
-  const home = await all(checkInstallation(instance, facts, systemClock));
+  const home = await Array.fromAsync(checkInstallation(instance, facts, systemClock));
   const found = [reportOf({ type: 'installation', home: config.home.state }, home, systemClock.now())];
   if (isError(instance)) return found;
   const report = async (mailbox: Mailbox): Promise<CheckReport> => {
-    const findings = await all(checkMailbox(instance, mailbox));
+    const findings = await Array.fromAsync(checkMailbox(instance, mailbox));
     return reportOf({ type: 'mailbox', address: mailbox.address }, findings, systemClock.now());
   };
   const mailboxes = await instance.store.mailboxes.list();
   for await (const one of inOrder(mailboxes, AT_A_TIME, (mailbox) => ({ result: report(mailbox) }))) found.push(one);
   return found;
-}
-
-async function all(steps: AsyncIterable<Finding>): Promise<readonly Finding[]> {
-  const findings: Finding[] = [];
-  for await (const finding of steps) findings.push(finding);
-  return findings;
 }
 
 function versions(instance: Instance | PosternError): unknown {
