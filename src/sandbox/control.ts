@@ -14,7 +14,7 @@ import type { FaultBoard } from './faults/board.ts';
 import { faults as catalogue, places } from './faults/catalogue.ts';
 import type { TenantLimits } from './limits.ts';
 import { createHttpServer } from './http-door.ts';
-import { LOOPBACK, listen } from './listen.ts';
+import { closeNow, LOOPBACK, listen } from './listen.ts';
 import { messageIdOf } from './mail/submission.ts';
 import type { Mailbox, MailStore, Message } from './mail/store.ts';
 
@@ -40,15 +40,7 @@ export async function startControl(controlled: Controlled, port: number): Promis
   const app = createControl(controlled);
   const server = createHttpServer(() => app, controlled.clock);
   const found = await listen(server, port, 'the control endpoint');
-  return {
-    url: `http://${LOOPBACK}:${found}/sandbox`,
-    close() {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
-      server.closeAllConnections();
-      return promise;
-    },
-  };
+  return { url: `http://${LOOPBACK}:${found}/sandbox`, close: () => closeNow(server) };
 }
 
 const order = z.strictObject({

@@ -1,4 +1,5 @@
 /** Loopback listeners of the sandbox. */
+import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
 import { listenFailure } from '../base/listen-failure.ts';
 import { sandboxError } from './errors.ts';
@@ -24,23 +25,24 @@ export async function listen(server: Server, port: number, what: string): Promis
   return (server.address() as AddressInfo).port;
 }
 
+/** Stops an HTTP server with its open connections. */
+export function closeNow(server: HttpServer): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeAllConnections();
+  return promise;
+}
+
 /** Opens a port again that was closed for a while. */
 export async function listenAgain(server: Server, port: number): Promise<void> {
   await listen(server, port, 'the same again');
 }
 
 /** The failure to listen as ours where the port is the reason, anything else unchanged. */
-export function portTaken(cause: unknown, port: number, what: string): unknown {
+function portTaken(cause: unknown, port: number, what: string): unknown {
   const { taken, why } = listenFailure(cause, { host: LOOPBACK, port, what });
   const { code } = cause as NodeJS.ErrnoException;
   if (!taken && code !== 'EACCES') return cause;
-  const detail = { port, what };
-  return sandboxError(
-    'sandbox.port-taken',
-    `port ${port} for ${what} ${taken ? 'is taken' : 'cannot be opened'}: ${why}`,
-    {
-      detail,
-      cause,
-    },
-  );
+  const text = `port ${port} for ${what} ${taken ? 'is taken' : 'cannot be opened'}: ${why}`;
+  return sandboxError('sandbox.port-taken', text, { detail: { port, what }, cause });
 }

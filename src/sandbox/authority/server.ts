@@ -1,5 +1,4 @@
 /** The emulated authorization server: its parts, its listeners and what tests may do to it. */
-import type { Server } from 'node:http';
 import type { Hono } from 'hono';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
@@ -7,7 +6,7 @@ import { sandboxError } from '../errors.ts';
 import type { Certificates } from '../door.ts';
 import { openHttpDoor } from '../http-door.ts';
 import { FaultBoard } from '../faults/board.ts';
-import { LOOPBACK, listen } from '../listen.ts';
+import { closeNow, LOOPBACK, listen } from '../listen.ts';
 import { refuse } from './aadsts.ts';
 import { EXCHANGE_AUDIENCE, registerApplications, type ApplicationCredential } from './directory.ts';
 import { createEndpoints } from './endpoints.ts';
@@ -115,20 +114,13 @@ export async function startAuthority(
     const metadataPort = await listen(metadata, settings.ports.metadata, 'the metadata endpoint');
     const metadataOrigin = `http://${LOOPBACK}:${metadataPort}`;
     const close = async (): Promise<void> => {
-      await Promise.all([door.close(), closeMetadata(metadata)]);
+      await Promise.all([door.close(), closeNow(metadata)]);
     };
     return { platform, metadataOrigin, close };
   } catch (error) {
     await door.close();
     throw error;
   }
-}
-
-function closeMetadata(server: Server): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.close(() => resolve());
-  server.closeAllConnections();
-  return promise;
 }
 
 /** Signs in and consents without a browser. @throws sandbox.refused, sandbox.no-redirect */

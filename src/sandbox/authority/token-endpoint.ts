@@ -4,7 +4,7 @@ import { isError } from '../../base/error.ts';
 import { microsoftTime, refusalOf, refuse } from './aadsts.ts';
 import { authenticateClient, basicCredentials } from './client-authentication.ts';
 import { exchangeOnline, type RegisteredApplication, type User } from './directory.ts';
-import { findApplication, recordRequest, resolveTenant, type Platform, type Tenant } from './platform.ts';
+import { findApplication, recordRequest, resolveTenant, type Platform } from './platform.ts';
 import { parseScope, permissionKey, type ResourceScopes, type ScopeRequest } from './scope.ts';
 import { DEVICE_CODE_MS, REFRESH_TOKEN_MS, type AuthorizationRequest, type Grant } from './state.ts';
 import { loseAnswer, strike } from './strike.ts';
@@ -54,27 +54,12 @@ async function answer(
   platform: Platform,
   { tenant: segment, form, authorization }: TokenRequest,
 ): Promise<TokenResponse> {
-  const tenant = resolveTenant(segment);
+  resolveTenant(segment);
   const grantType = required(form, 'grant_type');
   if (form.has('resource')) throw refuse(901002);
-  switch (grantType) {
-    case 'authorization_code':
-    case 'refresh_token':
-    case 'client_credentials':
-      break;
-    case 'urn:ietf:params:oauth:grant-type:device_code':
-    // MSAL's short name for the same.
-    case 'device_code':
-      break;
-    // `password` is known to Microsoft but sends passwords through programs: refused here like any unknown grant.
-    default:
-      throw refuse(70003, { grant: grantType });
-  }
-  const application = await authenticateClient(platform, form, basicCredentials(authorization));
-  if (grantType === 'authorization_code') return redeemCode(platform, application, segment, form);
-  if (grantType === 'refresh_token') return redeemRefreshToken(platform, application, form);
-  if (grantType === 'client_credentials') return clientCredentials(platform, application, tenant, form);
-  return redeemDeviceCode(platform, application, form);
+  const redeem = GRANTS.get(grantType);
+  if (redeem === undefined) throw refuse(70003, { grant: grantType });
+  return redeem(platform, await authenticateClient(platform, form, basicCredentials(authorization)), form, segment);
 }
 
 function required(form: Form, parameter: string): string {
@@ -83,7 +68,7 @@ function required(form: Form, parameter: string): string {
   return value;
 }
 
-function redeemCode(platform: Platform, application: RegisteredApplication, tenant: string, form: Form): TokenResponse {
+function redeemCode(platform: Platform, application: RegisteredApplication, form: Form, tenant: string): TokenResponse {
   const text = required(form, 'code');
   const redirectUri = required(form, 'redirect_uri');
   const code = platform.state.codes.get(text);
@@ -166,9 +151,10 @@ function redeemDeviceCode(platform: Platform, application: RegisteredApplication
 function clientCredentials(
   platform: Platform,
   application: RegisteredApplication,
-  tenant: Tenant,
   form: Form,
+  segment: string,
 ): TokenResponse {
+  const tenant = resolveTenant(segment);
   strike(platform, { step: 'app-only', application });
   if (tenant.type === 'any' && tenant.name === 'common') throw refuse(9001023, { grant: 'client_credentials' });
   if (application.publicClient) throw refuse(7000218);
@@ -180,6 +166,15 @@ function clientCredentials(
   const granted = only.resource === exchangeOnline ? application : { ...application, roles: application.graphRoles };
   return issueAppOnly(platform, granted, only.audience);
 }
+
+/** `password` is known to Microsoft but sends passwords through programs: refused here like any unknown grant. */
+const GRANTS: ReadonlyMap<string, typeof redeemCode> = new Map([
+  ['authorization_code', redeemCode],
+  ['refresh_token', redeemRefreshToken],
+  ['client_credentials', clientCredentials],
+  ['urn:ietf:params:oauth:grant-type:device_code', redeemDeviceCode],
+  ['device_code', redeemDeviceCode], // MSAL's short name for the same
+]);
 
 /** Tokens for a person: one resource per request, only what was consented to. */
 function forPerson(platform: Platform, grant: Grant, scope: ScopeRequest, form: Form, nonce?: string): TokenResponse {
@@ -214,18 +209,8 @@ function consentedNames(
   return names;
 }
 
-/** The body of a successful device authorization request (RFC 8628 §3.2) with Microsoft's `message`. */
-export interface DeviceAuthorization {
-  readonly user_code: string;
-  readonly device_code: string;
-  readonly verification_uri: string;
-  readonly expires_in: number;
-  readonly interval: number;
-  readonly message: string;
-}
-
-/** @throws sandbox.refused */
-export function deviceAuthorization(platform: Platform, segment: string, form: Form): DeviceAuthorization {
+/** The body of a successful device authorization request (RFC 8628 §3.2) with Microsoft's `message`. @throws sandbox.refused */
+export function deviceAuthorization(platform: Platform, segment: string, form: Form) {
   resolveTenant(segment);
   const application = findApplication(platform, form.get('client_id'));
   const scope = parseScope(required(form, 'scope'), application);

@@ -10,7 +10,7 @@ import { type Draft, Drafts } from './drafts.ts';
 import { address, complete, compose, messageSchema, readJson, readMime } from './message.ts';
 import type { HttpBindings } from '../http-door.ts';
 import { refuse } from './refusal.ts';
-import { type GraphSite, openMailbox, strike, type Verdict } from './site.ts';
+import { type GraphSite, openMailbox, refuseAs, strike, type Verdict } from './site.ts';
 
 type Work = (c: Context, sender: Sender) => Promise<Response>;
 
@@ -131,18 +131,8 @@ async function send(site: GraphSite, c: Context, sender: Sender, written: Buffer
     throw refuse(413, 'ErrorMessageSizeExceeded', 'The message exceeds the maximum supported size.');
   const { recipients, raw } = address(full);
   strike(site, 'send', [mailbox, ...recipients]);
-  if (foreignAuthor(mail, sender, full) !== undefined)
-    throw refuse(
-      403,
-      'ErrorSendAsDenied',
-      'The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account., Cannot submit message.',
-    );
-  if (!ledger.takeRecipients(mailbox, recipients.length))
-    throw refuse(
-      403,
-      'ErrorExceededMessageLimit',
-      "The message can't be submitted because the sender's submission quota was exceeded.",
-    );
+  if (foreignAuthor(mail, sender, full) !== undefined) throw refuseAs(site, 'graph-send-as-denied');
+  if (!ledger.takeRecipients(mailbox, recipients.length)) throw refuseAs(site, 'graph-quota-exceeded');
   if (faults.bite('graph-message-lost', { place: 'graph', addresses: [mailbox, ...recipients] })) {
     reset(c);
     return c.body(null, 500);

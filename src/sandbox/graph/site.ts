@@ -1,7 +1,7 @@
 /** What every part of Graph works with, and who may do what. */
 import type { Context } from 'hono';
 import type { Bite } from '../faults/board.ts';
-import { faults as catalogue, type FaultId } from '../faults/catalogue.ts';
+import { type FaultId, faults as catalogue, findFault } from '../faults/catalogue.ts';
 import { CLAIMS } from '../authority/strike.ts';
 import { graph, TENANT_DOMAIN, TENANT_ID, users } from '../authority/directory.ts';
 import type { Platform } from '../authority/platform.ts';
@@ -59,7 +59,7 @@ export function openMailbox(
         (name) =>
           verdict.scopes.includes(own ? name : `${name}.Shared`) || (own && verdict.scopes.includes(`${name}.Shared`)),
       );
-  if (!granted || (!verdict.appOnly && !mayOpen(verdict, mailbox))) throw accessDenied();
+  if (!granted || (!verdict.appOnly && !mayOpen(verdict, mailbox))) throw refuseAs(site, 'graph-access-denied');
   return { mailbox, verdict };
 }
 
@@ -68,10 +68,6 @@ export function requireDirectory(verdict: Verdict): void {
   const has = [...verdict.roles, ...verdict.scopes];
   if (!['Application.Read.All', 'Directory.Read.All'].some((name) => has.includes(name)))
     throw refuse(403, 'Authorization_RequestDenied', 'Insufficient privileges to complete the operation.');
-}
-
-export function accessDenied(): Error {
-  return refuse(403, 'ErrorAccessDenied', 'Access is denied. Check credentials and try again.');
 }
 
 /** Faults that bite every request come first, those of a mailbox when it is known, those of sending when it is sent. */
@@ -91,6 +87,11 @@ export function strike(site: GraphSite, moment: Moment, addresses: readonly stri
     const bite = site.mail.faults.bite(id, { place: 'graph', addresses });
     if (bite) throw refusalOf(site, bite);
   }
+}
+
+/** The words of a fault, said because it is so. */
+export function refuseAs(site: GraphSite, id: FaultId): Error {
+  return refusalOf(site, { fault: findFault(id)!, value: 0 });
 }
 
 function refusalOf({ platform }: GraphSite, { fault, value }: Bite): Error {
