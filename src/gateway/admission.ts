@@ -34,14 +34,10 @@ interface Neighbour {
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #neighbours = new Map<string, Neighbour>();
-  #open = 0;
+  open = 0;
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
-  }
-
-  get open(): number {
-    return this.#open;
   }
 
   /**
@@ -59,17 +55,17 @@ export class Admission {
       if (oldest === undefined) return 'connections-per-address';
       oldest.makeRoom();
     }
-    if (this.#open >= this.#limits.maxConnections) {
+    if (this.open >= this.#limits.maxConnections) {
       const oldest = first(this.#mostWaiting);
       if (oldest === undefined) return 'connections';
       oldest.makeRoom();
     }
     this.#neighbours.set(key, neighbour);
     neighbour.open += 1;
-    this.#open += 1;
+    this.open += 1;
     const sets = [neighbour.waiting, group] as const;
     return new Held(sets, leave, () => {
-      this.#open -= 1;
+      this.open -= 1;
       neighbour.open -= 1;
       if (neighbour.open === 0) this.#neighbours.delete(key);
     });

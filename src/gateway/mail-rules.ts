@@ -7,7 +7,7 @@ import { authorProblem } from '../protocol/mime/authors.ts';
 import { readFields } from '../protocol/mime/header-fields.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
 import type { Mailbox } from '../store/types.ts';
-import type { RelayedMessage, SmtpRules } from './continuity/smtp-dialogue.ts';
+import type { RelayedMessage, SmtpRules } from './continuity/smtp-message.ts';
 
 /**
  * The mailbox and what is declared for it, in `MAIL FROM`, `From` and `Sender`; no sender only for reports. Nothing is added or

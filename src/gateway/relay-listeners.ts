@@ -30,45 +30,23 @@ function onData(this: Wired, bytes: Buffer): void {
     relay?.fault(error);
   }
 }
-function onDrain(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.drained(this);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onEnd(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.ended(this);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onError(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.closed(this, true);
-  } catch (error) {
-    relay?.fault(error);
-  }
-}
-function onClose(this: Wired): void {
-  const relay = this[RELAY];
-  try {
-    relay?.closed(this, false);
-  } catch (error) {
-    relay?.fault(error);
-  }
+function listener(call: (relay: Served, side: Wired) => void): (this: Wired) => void {
+  return function (this: Wired): void {
+    const relay = this[RELAY];
+    try {
+      if (relay !== undefined) call(relay, this);
+    } catch (error) {
+      relay?.fault(error);
+    }
+  };
 }
 /** Of what comes, for sockets without an intake. */
 export const DATA_LISTENER = onData;
 export const LISTENERS = [
-  ['drain', onDrain],
-  ['end', onEnd],
-  ['error', onError],
-  ['close', onClose],
+  ['drain', listener((relay, side) => relay.drained(side))],
+  ['end', listener((relay, side) => relay.ended(side))],
+  ['error', listener((relay, side) => relay.closed(side, true))],
+  ['close', listener((relay, side) => relay.closed(side, false))],
 ] as const;
 
 /** Reads a side's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */

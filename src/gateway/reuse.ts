@@ -71,15 +71,11 @@ export class ReusableSessions {
   /** Sessions on their way back, and whether their mailbox was closed meanwhile. */
   readonly #returning = new Set<{ readonly address: string; closed: boolean }>();
   readonly #closing = new AbortController();
-  #count = 0;
+  /** Sessions that rest now. */
+  size = 0;
 
   constructor(options: ReuseOptions) {
     this.#options = options;
-  }
-
-  /** Sessions that rest now. */
-  get size(): number {
-    return this.#count;
   }
 
   /** Whether such a session can be brought back to where it was after sign-in (RFC 3691 UNSELECT) and is worth keeping. */
@@ -159,7 +155,7 @@ export class ReusableSessions {
       throw protocolError('wire.closed', 'the server ended the session, or speaks unasked');
     const first = this.#resting.get(address)?.at(-MAX_OF_A_MAILBOX);
     if (first !== undefined) this.#dismiss(address, first);
-    else if (this.#count >= MOST) {
+    else if (this.size >= MOST) {
       const [longest, [its]] = this.#resting.entries().next().value!;
       this.#dismiss(longest, its!);
     }
@@ -173,7 +169,7 @@ export class ReusableSessions {
     const others = this.#resting.get(address) ?? [];
     this.#resting.delete(address);
     this.#resting.set(address, [...others, resting]);
-    this.#count += 1;
+    this.size += 1;
     void this.#watch(address, resting);
   }
 
@@ -198,7 +194,7 @@ export class ReusableSessions {
     const others = (this.#resting.get(address) ?? []).filter((one) => one !== resting);
     if (others.length === 0) this.#resting.delete(address);
     else this.#resting.set(address, others);
-    this.#count -= 1;
+    this.size -= 1;
   }
 
   /** A command of ours, answered with OK. @throws wire.*, or the signal's reason */

@@ -2,7 +2,7 @@
 import { asError, type PosternError } from '../base/error.ts';
 import type { Rarely } from '../base/rarely.ts';
 import type { Protocol } from '../store/protocols.ts';
-import type { RelayedMessage } from './continuity/smtp-dialogue.ts';
+import type { RelayedMessage } from './continuity/smtp-message.ts';
 import { relayedFacts } from './mail-rules.ts';
 import type { GatewayDeps } from './types.ts';
 import { codeOf } from './verdict.ts';

@@ -55,7 +55,8 @@ export class Ledger {
   readonly limits: TenantLimits;
   readonly #clock: Clock;
   readonly #accounts = new Map<string, Account>();
-  #uploading = 0;
+  /** Octets of uploads under way. */
+  uploading = 0;
 
   constructor(clock: Clock, limits: Readonly<Partial<TenantLimits>> = {}) {
     this.#clock = clock;
@@ -112,18 +113,13 @@ export class Ledger {
 
   /** Room for octets of an upload; false when there is none. */
   reserve(octets: number): boolean {
-    if (this.#uploading + octets > this.limits.uploadOctets) return false;
-    this.#uploading += octets;
+    if (this.uploading + octets > this.limits.uploadOctets) return false;
+    this.uploading += octets;
     return true;
   }
 
   release(octets: number): void {
-    this.#uploading -= octets;
-  }
-
-  /** Octets of uploads under way. */
-  get uploading(): number {
-    return this.#uploading;
+    this.uploading -= octets;
   }
 
   #account(mailbox: string): Account {

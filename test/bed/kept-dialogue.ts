@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { keeperFor } from '../../src/gateway/continuity/keeper.ts';
-import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-dialogue.ts';
+import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-message.ts';
 import type { UpstreamSession } from '../../src/upstream/upstream.ts';
 import { relay } from '../../src/gateway/relay.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';

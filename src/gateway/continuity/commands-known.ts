@@ -25,66 +25,95 @@ type Trait =
   /** It asks for nothing more of the client than its literals, though it leaves a trace. */
   | 'known';
 
-/** One row for each command. What is missing here passes, and its session is nobody else's afterwards. */
-const COMMANDS: ReadonlyMap<string, ReadonlySet<Trait>> = new Map(
+/**
+ * What a command takes, one letter for each argument: `a` atom, `s` quoted string, `l` literal, `p` list, `L` list with a literal in
+ * it. A server that takes fewer than these would leave a literal over; what follows a command without any some skip, literals included.
+ */
+const ARGUMENTS = {
+  nothing: /^$/,
+  mailbox: /^[asl]$/,
+  'two-mailboxes': /^[asl]{2}$/,
+  'mailbox-options': /^[asl]p?$/,
+  'mailbox-items': /^[asl]p$/,
+  'set-mailbox': /^a[asl]$/,
+  keys: /^[aslpL]+$/,
+  message: /^[asl]p?s?l$/,
+  pairs: /^[pL]$/,
+} as const;
+type Arguments = keyof typeof ARGUMENTS;
+
+/** One row for each command: what it means, and what it takes where that is known. What is missing here passes, and its session is nobody else's afterwards. */
+const COMMANDS: ReadonlyMap<string, ReadonlySet<Trait | Arguments>> = new Map(
   Object.entries({
-    APPEND: 'traceless slow',
+    APPEND: 'traceless slow message',
     AUTHENTICATE: 'never',
-    CAPABILITY: 'repeatable',
-    CHECK: 'repeatable passing in-mailbox',
-    CLOSE: 'traceless passing slow',
+    CAPABILITY: 'repeatable nothing',
+    CHECK: 'repeatable passing in-mailbox nothing',
+    CLOSE: 'traceless passing slow nothing',
     COMPRESS: 'never',
-    COPY: 'traceless numbered slow',
-    CREATE: 'traceless',
-    DELETE: 'traceless',
+    COPY: 'traceless numbered slow set-mailbox',
+    CREATE: 'traceless mailbox',
+    DELETE: 'traceless mailbox',
     ENABLE: 'known',
-    EXAMINE: 'repeatable passing leaves-mailbox',
-    EXPUNGE: 'traceless passing slow',
+    EXAMINE: 'repeatable passing leaves-mailbox mailbox-options',
+    EXPUNGE: 'traceless passing slow nothing',
     FETCH: 'repeatable passing numbered in-mailbox',
     GETACL: 'traceless',
     GETMETADATA: 'traceless',
-    GETQUOTA: 'traceless',
-    GETQUOTAROOT: 'traceless',
-    ID: 'repeatable',
-    IDLE: 'repeatable in-mailbox',
+    GETQUOTA: 'traceless mailbox',
+    GETQUOTAROOT: 'traceless mailbox',
+    ID: 'repeatable pairs',
+    IDLE: 'repeatable in-mailbox nothing',
     LANGUAGE: 'never',
-    LIST: 'repeatable passing',
+    LIST: 'repeatable passing two-mailboxes',
     LOGIN: 'never',
-    LOGOUT: 'leaves-mailbox',
-    LSUB: 'repeatable',
-    MOVE: 'traceless numbered slow',
-    MYRIGHTS: 'traceless',
-    NAMESPACE: 'repeatable',
-    NOOP: 'repeatable passing',
+    LOGOUT: 'leaves-mailbox nothing',
+    LSUB: 'repeatable two-mailboxes',
+    MOVE: 'traceless numbered slow set-mailbox',
+    MYRIGHTS: 'traceless mailbox',
+    NAMESPACE: 'repeatable nothing',
+    NOOP: 'repeatable passing nothing',
     NOTIFY: 'never',
-    RENAME: 'traceless',
-    SEARCH: 'repeatable passing numbered in-mailbox slow',
-    SELECT: 'repeatable passing leaves-mailbox',
+    RENAME: 'traceless two-mailboxes',
+    SEARCH: 'repeatable passing numbered in-mailbox slow keys',
+    SELECT: 'repeatable passing leaves-mailbox mailbox-options',
     SORT: 'traceless numbered slow',
     STARTTLS: 'never',
-    STATUS: 'repeatable passing',
+    STATUS: 'repeatable passing mailbox-items',
     STORE: 'traceless passing numbered',
-    SUBSCRIBE: 'traceless',
+    SUBSCRIBE: 'traceless mailbox',
     THREAD: 'traceless numbered slow',
     // The first word of the next ones.
     UID: 'passing',
-    'UID COPY': 'traceless in-mailbox slow',
+    'UID COPY': 'traceless in-mailbox slow set-mailbox',
     'UID EXPUNGE': 'traceless in-mailbox slow',
     'UID FETCH': 'repeatable in-mailbox',
-    'UID MOVE': 'traceless in-mailbox slow',
-    'UID SEARCH': 'repeatable may-number in-mailbox slow',
+    'UID MOVE': 'traceless in-mailbox slow set-mailbox',
+    'UID SEARCH': 'repeatable may-number in-mailbox slow keys',
     'UID SORT': 'traceless may-number in-mailbox slow',
     'UID STORE': 'traceless in-mailbox',
     'UID THREAD': 'traceless may-number in-mailbox slow',
     UNAUTHENTICATE: 'never',
-    UNSELECT: 'traceless',
-    UNSUBSCRIBE: 'traceless',
-  }).map(([verb, traits]) => [verb, new Set(traits.split(' ') as Trait[])]),
+    UNSELECT: 'traceless nothing',
+    UNSUBSCRIBE: 'traceless mailbox',
+  }).map(([verb, traits]) => [verb, new Set(traits.split(' ') as (Trait | Arguments)[])]),
 );
 const NUMBER_ARGUMENT = /[ (][\d*][\d*:,]*(?=[ )]|$)/;
 const MAX_REPEATED = 8192;
 
-const has = (verb: string, trait: Trait): boolean => COMMANDS.get(verb)?.has(trait) === true;
+const has = (verb: string, trait: Trait | Arguments): boolean => COMMANDS.get(verb)?.has(trait) === true;
+
+/** Undefined where it is not known what it takes. */
+export function argumentsOf(verb: string): RegExp | undefined {
+  for (const trait of COMMANDS.get(verb) ?? []) if (trait in ARGUMENTS) return ARGUMENTS[trait as Arguments];
+  return undefined;
+}
+
+/** True for a command of which it is known where it may have literals. */
+export function mayHaveLiterals(verb: string): boolean {
+  return !has(verb, 'nothing') && argumentsOf(verb) !== undefined;
+}
+
 const isTraceless = (verb: string): boolean => has(verb, 'traceless') || has(verb, 'repeatable');
 
 /** Arguments that make a server add MODSEQ to its responses from then on (RFC 7162 §3.1). */

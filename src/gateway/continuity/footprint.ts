@@ -1,39 +1,22 @@
 /** What a client's commands have left in its session at the server, apart from the mailbox that is selected. */
 import type { Command } from './command.ts';
-import { knowsModSeq, leavesNoTrace, savesResult } from './commands-known.ts';
-import { mayHaveLiterals } from './framing.ts';
+import { knowsModSeq, leavesNoTrace, mayHaveLiterals, savesResult } from './commands-known.ts';
 
 export class Footprint {
   /** Extensions that ENABLE turned on (RFC 5161), in capitals. */
-  readonly #enabled = new Set<string>();
+  readonly enabled = new Set<string>();
+  /** Nothing that another session could not be given. */
+  portable = true;
+  /** Nothing at all: for another client the session is as it was after sign-in. */
+  none = true;
+  /** No command was given. */
+  unused = true;
   #modSeq = false;
-  #saved = false;
-  #traceless = true;
-  #used = false;
   #worked: boolean | undefined;
-
-  get enabled(): ReadonlySet<string> {
-    return this.#enabled;
-  }
 
   /** Responses carry MODSEQ (RFC 7162 §3.1). */
   get condstore(): boolean {
-    return this.#modSeq || this.#enabled.has('CONDSTORE') || this.#enabled.has('QRESYNC');
-  }
-
-  /** Nothing that another session could not be given. */
-  get portable(): boolean {
-    return !this.#saved;
-  }
-
-  /** Nothing at all: for another client the session is as it was after sign-in. */
-  get none(): boolean {
-    return this.#traceless;
-  }
-
-  /** No command was given. */
-  get unused(): boolean {
-    return !this.#used;
+    return this.#modSeq || this.enabled.has('CONDSTORE') || this.enabled.has('QRESYNC');
   }
 
   /** Every command so far was refused. */
@@ -42,14 +25,14 @@ export class Footprint {
   }
 
   begun(command: Command): void {
-    this.#used = true;
-    this.#saved ||= savesResult(command);
+    this.unused = false;
+    this.portable &&= !savesResult(command);
     this.#modSeq ||= knowsModSeq(command);
   }
 
   /** A command was passed on whole. */
   completed(command: Command): void {
-    this.#traceless &&= leavesNoTrace(command) && (command.segments.length === 1 || mayHaveLiterals(command.verb));
+    this.none &&= leavesNoTrace(command) && (command.segments.length === 1 || mayHaveLiterals(command.verb));
   }
 
   /**
@@ -58,16 +41,6 @@ export class Footprint {
    */
   answered({ unasked }: Command, status: string): void {
     this.#worked = this.#worked === true || status === 'OK';
-    if (status === 'BAD' || (unasked && status !== 'OK')) this.#traceless = false;
-  }
-
-  /** A literal was announced and not asked for. */
-  refused(): void {
-    this.#traceless = false;
-  }
-
-  /** The server has turned these extensions on. */
-  enable(names: readonly string[]): void {
-    for (const name of names) this.#enabled.add(name);
+    if (status === 'BAD' || (unasked && status !== 'OK')) this.none = false;
   }
 }

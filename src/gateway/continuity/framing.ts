@@ -4,52 +4,12 @@
  * know, some end a line at a bare CR. Whoever passes a session on to another program may not depend on which. No I/O.
  */
 import type { Command } from './command.ts';
+import { argumentsOf } from './commands-known.ts';
 
 /** What ends a line at some servers and not at others. */
 const UNSURE_OCTETS = /[\r\0]/;
 /** `{`, no brace or quote, `}`: an announcement of a literal in a form that only some servers know. */
 const BRACES = /[{][^{}"]{0,40}[}]$/;
-
-/** Commands without arguments: what follows them is skipped by some servers, literals included. */
-const BARE: ReadonlySet<string> = new Set([
-  'CAPABILITY',
-  'CHECK',
-  'CLOSE',
-  'EXPUNGE',
-  'IDLE',
-  'LOGOUT',
-  'NAMESPACE',
-  'NOOP',
-  'UNSELECT',
-]);
-
-/**
- * Arguments of commands that may have literals, one letter each: `a` atom, `s` quoted string, `l` literal, `p` list, `L` list
- * with a literal in it. A server that takes fewer arguments than these would leave a literal over.
- */
-const ARGUMENTS: ReadonlyMap<string, RegExp> = new Map([
-  ['APPEND', /^[asl]p?s?l$/],
-  ['COPY', /^a[asl]$/],
-  ['CREATE', /^[asl]$/],
-  ['DELETE', /^[asl]$/],
-  ['EXAMINE', /^[asl]p?$/],
-  ['GETQUOTA', /^[asl]$/],
-  ['GETQUOTAROOT', /^[asl]$/],
-  ['ID', /^[pL]$/],
-  ['LIST', /^[asl]{2}$/],
-  ['LSUB', /^[asl]{2}$/],
-  ['MOVE', /^a[asl]$/],
-  ['MYRIGHTS', /^[asl]$/],
-  ['RENAME', /^[asl]{2}$/],
-  ['SEARCH', /^[aslpL]+$/],
-  ['SELECT', /^[asl]p?$/],
-  ['STATUS', /^[asl]p$/],
-  ['SUBSCRIBE', /^[asl]$/],
-  ['UID COPY', /^a[asl]$/],
-  ['UID MOVE', /^a[asl]$/],
-  ['UID SEARCH', /^[aslpL]+$/],
-  ['UNSUBSCRIBE', /^[asl]$/],
-]);
 
 /** True for a line, without CRLF and without the literal it may announce, that no server takes for more or less than one. */
 export function isOneLine(text: string, announcesLiteral: boolean): boolean {
@@ -65,12 +25,7 @@ export function isOneLine(text: string, announcesLiteral: boolean): boolean {
 export function isRead({ verb, line, segments, unasked }: Command): boolean {
   if (verb === 'IDLE') return line.length === verb.length;
   if (!unasked) return true;
-  return !BARE.has(verb) && ARGUMENTS.get(verb)?.test(argumentsOf(segments, verb)) !== false;
-}
-
-/** True for a command of which it is known where it may have literals. */
-export function mayHaveLiterals(verb: string): boolean {
-  return ARGUMENTS.has(verb);
+  return argumentsOf(verb)?.test(lettersOf(segments, verb)) !== false;
 }
 
 function areClosed(text: string): boolean {
@@ -86,8 +41,8 @@ function areClosed(text: string): boolean {
   return !quoted;
 }
 
-/** The letters of `ARGUMENTS`; `?` for what has no such form. */
-function argumentsOf(segments: Command['segments'], verb: string): string {
+/** The letters of `ARGUMENTS` (commands-known.ts); `?` for what has no such form. */
+function lettersOf(segments: Command['segments'], verb: string): string {
   let out = '';
   let depth = 0;
   let literalInList = false;

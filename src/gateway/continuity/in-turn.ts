@@ -32,9 +32,4 @@ export class InTurn<T> {
     }
     return item;
   }
-
-  some(is: (item: T) => boolean): boolean {
-    for (let at = this.#taken; at < this.#items.length; at++) if (is(this.#items[at]!)) return true;
-    return false;
-  }
 }

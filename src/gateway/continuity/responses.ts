@@ -55,8 +55,8 @@ export class ResponseFilter {
   #inserts: string[] = [];
   /** Octets of these. */
   waiting = 0;
-  /** The last octets that passed are not the end of a command's answer. */
-  #within = false;
+  /** Something of an answer has passed since the last tagged line. */
+  within = false;
   /** The only line of the chunk at hand, which passes as it is: the sink sees it when it has been passed on. */
   #later: Buffer | undefined;
 
@@ -67,11 +67,6 @@ export class ResponseFilter {
   /** True when the client has whole responses only: the one moment at which a line of ours may be put in. */
   get between(): boolean {
     return this.#literal === 0 && !this.#inLine;
-  }
-
-  /** True when something of an answer has passed since the last tagged line. */
-  get within(): boolean {
-    return this.#within;
   }
 
   /** Puts lines of ours (each with CRLF) where they do not cut a response in two. @returns what may leave at once */
@@ -103,7 +98,7 @@ export class ResponseFilter {
     }
     if (this.#passesAsItIs(bytes)) {
       this.#later = bytes;
-      this.#within = false;
+      this.within = false;
       return bytes;
     }
     this.#scanning = true;
@@ -160,8 +155,8 @@ export class ResponseFilter {
           } else {
             const text = textOf(data, at, lf);
             const instead = this.#sink.line(text);
-            if (matters === 'fetch' || text.startsWith('*')) this.#within ||= instead !== undefined;
-            else if (answerOf(text) !== undefined) this.#within = false;
+            if (matters === 'fetch' || text.startsWith('*')) this.within ||= instead !== undefined;
+            else if (answerOf(text) !== undefined) this.within = false;
             if (instead !== text) {
               out.push(data.subarray(from, at));
               if (instead !== undefined) out.push(Buffer.from(`${instead}\r\n`, 'latin1'));
@@ -175,7 +170,7 @@ export class ResponseFilter {
           }
         }
       }
-      this.#within = true;
+      this.within = true;
       if (lf === -1) {
         this.#inLine = true;
         this.#tail = (this.#tail + data.toString('latin1', Math.max(at, end - TAIL), end)).slice(-TAIL);

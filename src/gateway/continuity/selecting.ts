@@ -22,7 +22,8 @@ export class Selecting {
   #selected: Selected | undefined;
   /** What a SELECT under way will select; the server's words are taken to be about that. */
   #next: Selected | undefined;
-  #known = true;
+  /** False when it cannot be said which mailbox is selected. */
+  known = true;
 
   get current(): Selected | undefined {
     return this.#next ?? this.#selected;
@@ -32,11 +33,6 @@ export class Selecting {
   get unnumbered(): boolean {
     const view = this.current?.view;
     return view !== undefined && !view.complete && !view.broken;
-  }
-
-  /** False when it cannot be said which mailbox is selected. */
-  get known(): boolean {
-    return this.#known;
   }
 
   get untouched(): boolean {
@@ -75,15 +71,15 @@ export class Selecting {
       const next = this.#next;
       this.#next = undefined;
       if (status === 'BAD') {
-        this.#known &&= this.#selected === undefined || next?.flags === undefined;
+        this.known &&= this.#selected === undefined || next?.flags === undefined;
         return;
       }
       this.#selected = status === 'OK' ? next : undefined;
       if (this.#selected !== undefined) this.#selected.readOnly = /\[READ-ONLY\]/i.test(text);
-      this.#known = status !== 'OK' || this.#selected?.arguments !== undefined;
+      this.known = status !== 'OK' || this.#selected?.arguments !== undefined;
     } else if ((verb === 'CLOSE' || verb === 'UNSELECT') && status === 'OK') {
       this.#selected = undefined;
-      this.#known = true;
+      this.known = true;
     }
   }
 

@@ -2,14 +2,11 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Fault } from '../../base/guard.ts';
 import type { Log } from '../../base/log.ts';
-import type { OwnCopy } from './sent-copy.ts';
-import type { RelayedMessage } from './smtp-dialogue.ts';
-import type { Returned } from '../reuse.ts';
-import type { SentCopies } from './sent-copy.ts';
-import type { SmtpRules } from './smtp-dialogue.ts';
+import type { UpstreamConnection, UpstreamSession } from '../../upstream/upstream.ts';
 import type { Tap } from '../relay-types.ts';
-import type { UpstreamConnection } from '../../upstream/upstream.ts';
-import type { UpstreamSession } from '../../upstream/upstream.ts';
+import type { Returned } from '../reuse.ts';
+import type { OwnCopy, SentCopies } from './sent-copy.ts';
+import type { RelayedMessage, SmtpRules } from './smtp-message.ts';
 
 export type Cause = 'token-ends' | 'server-gone';
 

@@ -20,8 +20,6 @@ const NOBODY: readonly RelayedMessage[] = [];
 const MAX_LINE = 2048;
 const MAX_REPLY = 16 * 1024;
 
-export type { RelayedMessage, SmtpRules } from './smtp-message.ts';
-
 export class SmtpDialogue {
   readonly #rules: SmtpRules;
   readonly #due = new DueReplies();
@@ -43,7 +41,8 @@ export class SmtpDialogue {
   #abandoned = false;
   readonly #line = new Unfinished();
   readonly #reply = new Unfinished();
-  #farewell: string | undefined;
+  /** The server's 421 that nobody asked for. */
+  farewell: string | undefined;
   #lost = false;
   #quitting = false;
   #ended: RelayedMessage[] = [];
@@ -84,11 +83,6 @@ export class SmtpDialogue {
     return this.#due.hasMessage;
   }
 
-  /** The server's 421 that nobody asked for. */
-  get farewell(): string | undefined {
-    return this.#farewell;
-  }
-
   /** Something came before an answer that it depends on; no more is to be read until then. */
   get early(): boolean {
     return this.#early.length > 0;
@@ -107,7 +101,7 @@ export class SmtpDialogue {
 
   /** Another server speaks from now on. @param capabilities its EHLO lines */
   restart(capabilities: readonly string[]): void {
-    this.#farewell = undefined;
+    this.farewell = undefined;
     this.#reply.take();
     this.#chunking = hasChunking(capabilities);
   }
@@ -230,7 +224,7 @@ export class SmtpDialogue {
     for (let lf = data.indexOf(LF); lf !== -1; lf = data.indexOf(LF)) {
       const line = data.toString('latin1', 0, data[lf - 1] === CR ? lf - 1 : lf);
       if (this.idle && line.startsWith('421')) {
-        this.#farewell = line;
+        this.farewell = line;
         return told();
       }
       passed += lf + 1;

@@ -7,7 +7,8 @@ import { asciiLine } from '../../base/ascii-line.ts';
 import { asError } from '../../base/error.ts';
 import type { RunningRelay } from '../relay-types.ts';
 import type { KeeperOptions, SessionKeeper } from './session-keeper.ts';
-import { SmtpDialogue, type SmtpRules } from './smtp-dialogue.ts';
+import { SmtpDialogue } from './smtp-dialogue.ts';
+import type { SmtpRules } from './smtp-message.ts';
 import { Stop } from './stop.ts';
 import { Unfinished } from './unfinished.ts';
 

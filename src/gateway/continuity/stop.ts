@@ -6,22 +6,18 @@ const OVER = upstreamError('gateway.provider-unreachable', 'the session is over'
 
 export class Stop {
   #controller: AbortController | undefined;
-  #stopped = false;
-
-  get stopped(): boolean {
-    return this.#stopped;
-  }
+  stopped = false;
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#stopped) this.#controller.abort(OVER);
+      if (this.stopped) this.#controller.abort(OVER);
     }
     return this.#controller.signal;
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.stopped = true;
     this.#controller?.abort(OVER);
   }
 }

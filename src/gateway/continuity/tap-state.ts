@@ -29,11 +29,12 @@ export abstract class TapState {
   protected holds = 0;
   protected suspendedIdle = false;
   protected received = 0;
-  protected loggingOut = false;
-  /** The server's BYE. */
-  protected lastWord: string | undefined;
-  /** A line of the server that was not IMAP. */
-  protected odd: string | undefined;
+  /** The client has said LOGOUT. */
+  leaving = false;
+  /** The server's BYE, when it said one unasked. */
+  farewell: string | undefined;
+  /** What it said instead of IMAP. */
+  strange: string | undefined;
   /** `blind`: client and server may see different commands; octets only pass. */
   protected ground: 'server' | 'none' | 'blind' = 'server';
 
@@ -64,11 +65,6 @@ export abstract class TapState {
     return this.commands.pending;
   }
 
-  /** Of these, what waits for us or for the server's word, however long that takes. */
-  get withheld(): number {
-    return this.commands.withheld;
-  }
-
   /** Octets, about, that the client has not been answered: commands under way, and lines of ours that wait. */
   get #owed(): number {
     return this.open.count * COMMAND_OCTETS + this.responses.waiting;
@@ -81,7 +77,7 @@ export abstract class TapState {
 
   /** The client has said so much that it is read on later. */
   get full(): boolean {
-    return this.withheld > MAX_PENDING || this.#owed > MAX_OWED;
+    return this.commands.withheld > MAX_PENDING || this.#owed > MAX_OWED;
   }
 
   /** True when a line of ours would not cut a response in two. */
@@ -92,22 +88,7 @@ export abstract class TapState {
   /** False for a session that cannot be followed, is about to end by itself, or never worked. */
   get movable(): boolean {
     const { portable, useless } = this.footprint;
-    return portable && !useless && this.ground !== 'blind' && !this.loggingOut && this.mailbox.known;
-  }
-
-  /** The client has said LOGOUT. */
-  get leaving(): boolean {
-    return this.loggingOut;
-  }
-
-  /** The server's BYE, when it said one unasked. */
-  get farewell(): string | undefined {
-    return this.lastWord;
-  }
-
-  /** What it said instead of IMAP. */
-  get strange(): string | undefined {
-    return this.odd;
+    return portable && !useless && this.ground !== 'blind' && !this.leaving && this.mailbox.known;
   }
 
   get place(): Place {
@@ -141,7 +122,7 @@ export abstract class TapState {
   get owing(): boolean {
     if (this.ground === 'blind') return false;
     const open = this.open.count - (this.idling ? 1 : 0) - (this.commands.unfinished ? 1 : 0);
-    return open > 0 || this.withheld > 0 || this.commands.judging;
+    return open > 0 || this.commands.withheld > 0 || this.commands.judging;
   }
 
   /** True when the server owes an answer, to the client or to us. */

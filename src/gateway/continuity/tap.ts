@@ -108,7 +108,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
    *   became of a command, and the client has to connect again
    */
   serverGone(): 'over' | 'unsure' | 'held' {
-    if (this.ground !== 'server' || this.loggingOut || !this.responses.between) return 'over';
+    if (this.ground !== 'server' || this.leaving || !this.responses.between) return 'over';
     if (!this.open.repeatable(this.received, this.responses.within, this.idle?.command)) return 'unsure';
     this.ground = 'none';
     this.responses.restart();
@@ -143,7 +143,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
   follow(selection: Selection | undefined, lines: readonly string[], expunging: boolean): void {
     const fromNone = this.ground === 'none';
     this.ground = 'server';
-    this.lastWord = undefined;
+    this.farewell = undefined;
     this.responses.restart();
     this.news.unmute();
     this.mailbox.follow(selection);
@@ -206,7 +206,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
     const { tag, verb } = command;
     if (this.open.has(tag) || this.own.isLike(tag)) return this.doubtful();
     this.footprint.begun(command);
-    this.loggingOut ||= verb === 'LOGOUT';
+    this.leaving ||= verb === 'LOGOUT';
     this.mailbox.used(verb);
     this.open.begin(command, this.received);
     this.#ports.asked();
@@ -282,7 +282,7 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
     this.footprint.answered(command, status);
     if (this.idle?.command === command) this.idle = undefined;
     const read = this.commands.answered(tag);
-    if (read === 'refused') this.footprint.refused();
+    if (read === 'refused') this.footprint.none = false; // a literal was announced and not asked for
     this.mailbox.answered(command, status, text);
     if (read === 'early' || (command.unasked && status === 'BAD')) this.doubtful();
     else if (this.commands.pending > 0) this.#flow(this.commands.more());
@@ -292,9 +292,9 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
 
   /** What the program cannot understand it does not get: the server is taken for gone. */
   #notImap(text: string): undefined {
-    if (this.loggingOut || text === '') return;
-    this.odd ??= text;
-    this.lastWord ??= NOT_IMAP;
+    if (this.leaving || text === '') return;
+    this.strange ??= text;
+    this.farewell ??= NOT_IMAP;
   }
 
   lost(): void {
@@ -313,12 +313,12 @@ export class ImapTap extends TapState implements ResponseSink, CommandSink {
     const response = responseOf([text]);
     if (response === undefined) return text.length < 3 ? this.#notImap(text) : text;
     if (response.type === 'vanished' && !response.earlier) return this.news.heard(text, response.set, moment);
-    if (response.type === 'status' && response.status === 'BYE' && !this.loggingOut) {
-      this.lastWord = text;
+    if (response.type === 'status' && response.status === 'BYE' && !this.leaving) {
+      this.farewell = text;
       return undefined;
     }
     if (response.type === 'status' && response.status === 'BAD') this.doubtful(); // a line that has no tag for the server
-    if (response.type === 'enabled') this.footprint.enable(response.names);
+    if (response.type === 'enabled') for (const name of response.names) this.footprint.enabled.add(name);
     if (this.listed.heard(response)) return undefined;
     this.mailbox.noted(response);
     return withoutHidden(text);

@@ -2,56 +2,48 @@
 import { parseSequenceSet } from '../../protocol/imap/sequence-set.ts';
 
 export class MessageView {
-  #count: number;
+  count: number;
   /** UID by sequence number minus one, 0 where it was not asked for; longer than needed. Undefined until somebody asks. */
   #uids: Uint32Array | undefined;
   #known = 0;
-  #broken = false;
+  /** The server's numbers do not fit together: only another SELECT helps. */
+  broken = false;
 
   constructor(count = 0) {
-    this.#count = count;
-  }
-
-  get count(): number {
-    return this.#count;
+    this.count = count;
   }
 
   /** True when every sequence number's UID is known. */
   get complete(): boolean {
-    return this.#known === this.#count && !this.#broken;
-  }
-
-  /** The server's numbers do not fit together: only another SELECT helps. */
-  get broken(): boolean {
-    return this.#broken;
+    return this.#known === this.count && !this.broken;
   }
 
   /** The lowest sequence number whose UID is not known, or one more than there are. */
   get firstUnknown(): number {
-    if (this.complete) return this.#count + 1;
-    const at = this.#uids?.subarray(0, this.#count).indexOf(0) ?? 0;
-    return at === -1 ? this.#count + 1 : at + 1;
+    if (this.complete) return this.count + 1;
+    const at = this.#uids?.subarray(0, this.count).indexOf(0) ?? 0;
+    return at === -1 ? this.count + 1 : at + 1;
   }
 
   /** EXISTS. A count that falls without EXPUNGE is against the protocol. */
   exists(count: number): void {
-    if (count < this.#count) this.#broken = true;
-    this.#count = count;
+    if (count < this.count) this.broken = true;
+    this.count = count;
   }
 
   /** EXPUNGE. */
   expunge(number: number): void {
-    if (number < 1 || number > this.#count) {
-      this.#broken = true;
+    if (number < 1 || number > this.count) {
+      this.broken = true;
       return;
     }
     if (this.#uids !== undefined && number <= this.#uids.length) {
-      const end = Math.min(this.#count, this.#uids.length);
+      const end = Math.min(this.count, this.#uids.length);
       if (this.#uids[number - 1] !== 0) this.#known -= 1;
       this.#uids.copyWithin(number - 1, number, end);
       this.#uids[end - 1] = 0;
     }
-    this.#count -= 1;
+    this.count -= 1;
   }
 
   /** VANISHED without EARLIER (RFC 7162 §3.2.10). @throws wire.syntax */
@@ -64,12 +56,12 @@ export class MessageView {
     if (!this.complete) {
       // Which numbers are meant is not known, only how many they are.
       for (const [from, to] of ranges) gone += to! - from! + 1;
-      this.#broken ||= gone > this.#count;
+      this.broken ||= gone > this.count;
       this.#forget();
-      this.#count -= Math.min(gone, this.#count);
+      this.count -= Math.min(gone, this.count);
       return;
     }
-    for (let number = this.#count; number >= 1; number--) {
+    for (let number = this.count; number >= 1; number--) {
       const uid = this.#uids![number - 1]!;
       if (ranges.some(([from, to]) => uid >= from! && uid <= to!)) this.expunge(number);
     }
@@ -77,12 +69,12 @@ export class MessageView {
 
   /** A message's UID was told. */
   learn(number: number, uid: number): void {
-    if (number < 1 || number > this.#count) {
-      this.#broken = true;
+    if (number < 1 || number > this.count) {
+      this.broken = true;
       return;
     }
     if (this.#uids === undefined || this.#uids.length < number) {
-      const larger = new Uint32Array(this.#count + SPARE);
+      const larger = new Uint32Array(this.count + SPARE);
       if (this.#uids !== undefined) larger.set(this.#uids);
       this.#uids = larger;
     }
@@ -92,8 +84,8 @@ export class MessageView {
 
   /** UIDs by sequence number, 0 where not known. Good until the next change. */
   uids(): Uint32Array {
-    if (this.#uids !== undefined && this.#uids.length >= this.#count) return this.#uids.subarray(0, this.#count);
-    const all = new Uint32Array(this.#count);
+    if (this.#uids !== undefined && this.#uids.length >= this.count) return this.#uids.subarray(0, this.count);
+    const all = new Uint32Array(this.count);
     if (this.#uids !== undefined) all.set(this.#uids);
     return all;
   }

@@ -55,7 +55,8 @@ export class SmtpSender {
   readonly #offers: ReadonlySet<string>;
   readonly #maxSize: number | undefined;
   #usable = true;
-  #sent = 0;
+  /** Transactions begun. */
+  sent = 0;
 
   /** @param extensions the server's EHLO lines */
   constructor(conn: Conn, host: string, extensions: readonly string[]) {
@@ -69,11 +70,6 @@ export class SmtpSender {
   /** False once the connection broke or the server said that it ends it. */
   get usable(): boolean {
     return this.#usable && !this.#conn.closed;
-  }
-
-  /** Transactions begun. */
-  get sent(): number {
-    return this.#sent;
   }
 
   offers(extension: string): boolean {
@@ -90,7 +86,7 @@ export class SmtpSender {
   async send(message: Outgoing, signal?: AbortSignal): Promise<SendResult> {
     const early = this.#objection(message);
     if (early) return { type: 'refused', reply: early, recipients: [] };
-    this.#sent += 1;
+    this.sent += 1;
     try {
       return await this.#transact(message, signal);
     } catch (error) {

@@ -12,7 +12,8 @@ export class Transaction {
   readonly #chunks: Buffer[] = [];
   #octets = 0;
   #reserved = 0;
-  #crowded = false;
+  /** There was no room for it beside the uploads of others. */
+  crowded = false;
 
   constructor(ledger: Ledger, mailbox: string, mail: { readonly from: string; readonly binary: boolean }) {
     this.from = mail.from;
@@ -25,17 +26,12 @@ export class Transaction {
     return this.#octets > this.#ledger.limits.messageOctets;
   }
 
-  /** There was no room for it beside the uploads of others. */
-  get crowded(): boolean {
-    return this.#crowded;
-  }
-
   /** Keeps what fits; the rest is counted only. */
   collect(piece: Buffer): void {
     this.#octets += piece.length;
-    if (this.tooLarge || this.#crowded) return;
-    this.#crowded = !this.#ledger.reserve(piece.length);
-    if (this.#crowded) return;
+    if (this.tooLarge || this.crowded) return;
+    this.crowded = !this.#ledger.reserve(piece.length);
+    if (this.crowded) return;
     this.#reserved += piece.length;
     this.#chunks.push(piece);
   }
