@@ -2,8 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
-import type { Clock } from '../base/clock.ts';
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { newId } from '../store/id.ts';
 import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';

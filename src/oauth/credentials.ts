@@ -6,8 +6,13 @@ import { shellWord } from '../base/shell.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Application, CredentialFacts, Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import { holdCredential, openCredentials, sealCredentials } from './application.ts';
-import type { ClientCredential, HeldCredential } from './application.ts';
+import {
+  type ClientCredential,
+  type HeldCredential,
+  holdCredential,
+  openCredentials,
+  sealCredentials,
+} from './application.ts';
 import { dayOf } from './credential-ends.ts';
 import { oauthError } from './errors.ts';
 

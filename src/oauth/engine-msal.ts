@@ -5,11 +5,9 @@
  */
 import type { INetworkModule, NetworkRequestOptions, NetworkResponse } from '@azure/msal-node';
 import type { Clock } from '../base/clock.ts';
-import { isError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
-import { errorFrom, tokensFrom } from './answer.ts';
-import type { HttpAnswer } from './answer.ts';
+import { errorFrom, type HttpAnswer, tokensFrom } from './answer.ts';
 import type { ClientCredential } from './application.ts';
 import { certificateThumbprint, readAssertion } from './engine-openid.ts';
 import type { TokenAnswer, TokenEngine } from './engine.ts';

@@ -2,19 +2,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { Application } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import { openCredentials } from './application.ts';
-import type { ClientCredential, HeldCredential } from './application.ts';
+import { type ClientCredential, type HeldCredential, openCredentials } from './application.ts';
 import { openMsalEngine } from './engine-msal.ts';
 import { openOpenidEngine } from './engine-openid.ts';
 import type { DelegatedEngine, TokenEngine } from './engine.ts';
 import { oauthError } from './errors.ts';
 import type { AppOnlyFlow } from './flows.ts';
-import { openHttp } from './http.ts';
-import type { Http } from './http.ts';
-import { resolveProvider } from './provider.ts';
-import type { ProviderProfile } from './provider.ts';
-import { DelegatedRollOver, RollOver } from './roll-over.ts';
-import type { CredentialRefused } from './roll-over.ts';
+import { type Http, openHttp } from './http.ts';
+import { type ProviderProfile, resolveProvider } from './provider.ts';
+import { type CredentialRefused, DelegatedRollOver, RollOver } from './roll-over.ts';
 
 /** An application ready for requests. */
 export interface Client {

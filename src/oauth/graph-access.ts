@@ -4,8 +4,7 @@
  * that was consented to and stays good when it is used (MicrosoftDocs, refresh tokens). Nothing is stored: the grant itself is
  * renewed elsewhere, and a refusal here says nothing about it.
  */
-import { asError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';

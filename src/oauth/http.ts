@@ -3,8 +3,7 @@
  * bounded in time and size, redirects never followed. undici's own fetch, because Node's built-in one refuses a newer Agent.
  */
 import { getCACertificates } from 'node:tls';
-import { Agent, EnvHttpProxyAgent, fetch } from 'undici';
-import type { Dispatcher } from 'undici';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch } from 'undici';
 import { isError } from '../base/error.ts';
 import { oauthError } from './errors.ts';
 

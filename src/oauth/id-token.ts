@@ -3,8 +3,7 @@
  * tenant. Our own on `jose`, because Microsoft's shared tenants publish an issuer with a placeholder.
  */
 import { foldCase } from '../base/case.ts';
-import { createLocalJWKSet, decodeJwt, errors, jwtVerify } from 'jose';
-import type { JSONWebKeySet, JWTPayload } from 'jose';
+import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../base/clock.ts';
 import { isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';

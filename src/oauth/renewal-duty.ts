@@ -7,19 +7,15 @@
  * due, one authorization server sees a bounded stream; while its circuit is open it sees one probe at a time.
  */
 import { backoffMs } from '../base/backoff.ts';
-import { asError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { asError, type PosternError } from '../base/error.ts';
 import type { Application, Grant } from '../store/types.ts';
 import type { GrantTokens } from './grant-tokens.ts';
 import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
-import { watchForJumps } from './jump-watch.ts';
-import type { JumpWatch } from './jump-watch.ts';
-import { Lane } from './lane.ts';
-import type { LaneLimits } from './lane.ts';
+import { type JumpWatch, watchForJumps } from './jump-watch.ts';
+import { Lane, type LaneLimits } from './lane.ts';
 import { resolveProvider } from './provider.ts';
-import { renew } from './renewal.ts';
-import type { Renewed } from './renewal.ts';
+import { renew, type Renewed } from './renewal.ts';
 import type { RenewalDeps } from './renewal-deps.ts';
 import { CLOCK_TOLERANCE_MS, isFromTheFuture, renewByDutyAt } from './schedule.ts';
 

@@ -1,6 +1,5 @@
 /** What is written down of a renewal that failed. */
-import { asError, isError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { isAppOnly } from './flows.ts';
 import { rowOf } from '../store/table/mailboxes.ts';

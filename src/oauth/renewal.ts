@@ -10,16 +10,14 @@
  */
 import type { RenewalDeps } from './renewal-deps.ts';
 import { backoffMs } from '../base/backoff.ts';
-import { asError, isError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Grant, GrantState, Lease } from '../store/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
 import type { Client } from './engines.ts';
 import type { TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import { isAppOnly } from './flows.ts';
-import { openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
-import type { GrantTokens } from './grant-tokens.ts';
+import { type GrantTokens, openTokens, sealTokens, tokensOf } from './grant-tokens.ts';
 import { afterFailure, afterRenewal } from './renewal-record.ts';
 import { providerCode, type RenewalPurpose, settleFailure } from './renewal-settle.ts';
 import { compareScopes } from './scopes.ts';

@@ -1,7 +1,6 @@
 /** One engine over several credentials: what is refused with one is asked again with the next. */
 import type { Clock } from '../base/clock.ts';
-import { isError } from '../base/error.ts';
-import type { PosternError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import type { CredentialFacts } from '../store/types.ts';
 import type { DelegatedEngine, TokenEngine } from './engine.ts';
 

@@ -1,8 +1,7 @@
 /** The catalogue in force: what this version was built with, or a newer signed edition kept in the home. */
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { giveToOwner } from '../../base/owner.ts';
-import type { PosternError } from '../../base/error.ts';
-import { asError } from '../../base/error.ts';
+import { asError, type PosternError } from '../../base/error.ts';
 import { oauthError } from '../errors.ts';
 import type { Catalogue } from './schema.ts';
 import { openSigned, PUBLISHERS } from './signature.ts';
