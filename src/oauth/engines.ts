@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Application } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import { type ClientCredential, type HeldCredential, openCredentials } from './application.ts';
+import { type HeldCredential, openCredentials } from './application.ts';
 import { openMsalEngine } from './engine-msal.ts';
 import { openOpenidEngine } from './engine-openid.ts';
 import type { DelegatedEngine, TokenEngine } from './engine.ts';
@@ -67,20 +67,13 @@ export async function openClient(
   };
 }
 
-const CREDENTIAL_OF: Readonly<Record<AppOnlyFlow, ClientCredential['type']>> = {
-  'client-secret': 'secret',
-  certificate: 'certificate',
-  federated: 'federated',
-  'managed-identity': 'managed-identity',
-  'service-account': 'service-account',
-};
-
 /** @throws oauth.misconfigured when none of the application's credentials is the one the flow names */
 export function requireCredential(flow: AppOnlyFlow, held: readonly HeldCredential[], name: string): void {
   const types = held.map(({ credential }) => credential.type);
-  if (types.includes(CREDENTIAL_OF[flow])) return;
+  const needs = flow === 'client-secret' ? 'secret' : flow;
+  if (types.includes(needs)) return;
   throw oauthError('oauth.misconfigured', `the flow ${flow} needs another credential than application ${name} has`, {
-    detail: { flow, has: types.join(', ') || 'none', needs: CREDENTIAL_OF[flow] },
-    hint: `add the application with a credential of the kind ${CREDENTIAL_OF[flow]}`,
+    detail: { flow, has: types.join(', ') || 'none', needs },
+    hint: `add the application with a credential of the kind ${needs}`,
   });
 }

@@ -1,17 +1,8 @@
 /** The flows we speak, and those we refuse by name (RFC 9700 §2.1.2, §2.4). */
+import { FLOWS } from '../store/flows.ts';
 import type { Flow } from '../store/types.ts';
 import type { PosternError } from '../base/error.ts';
 import { oauthError } from './errors.ts';
-
-export const FLOWS: readonly Flow[] = [
-  'authorization-code',
-  'device-code',
-  'client-secret',
-  'certificate',
-  'federated',
-  'managed-identity',
-  'service-account',
-];
 
 export type AppOnlyFlow = Exclude<Flow, 'authorization-code' | 'device-code'>;
 

@@ -6,7 +6,18 @@ import type { Protocol } from '../store/protocols.ts';
 import type { MailServer, MicrosoftPreset, Preset, SendingLimits, StandardPreset } from './preset.ts';
 
 const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });
-const starttls = (host: string, port: number): MailServer => ({ host, port, tls: 'starttls' });
+/** TLS from the first octet, on the ports of RFC 8314 §7. */
+const implicitMail = (imap: string, pop3: string, smtp: string): Preset['mail'] => ({
+  imap: implicit(imap, 993),
+  pop3: implicit(pop3, 995),
+  smtp: implicit(smtp, 465),
+});
+/** Exchange takes submissions by STARTTLS alone. */
+const exchangeMail = (host: string, smtp: string): Preset['mail'] => ({
+  imap: implicit(host, 993),
+  pop3: implicit(host, 995),
+  smtp: { host: smtp, port: 587, tls: 'starttls' },
+});
 const everyProtocol = (...scopes: string[]): Record<Protocol, readonly string[]> => ({
   imap: scopes,
   pop3: scopes,
@@ -27,31 +38,24 @@ const STANDARD = {
   routes: ['smtp'],
   audiences: [],
   extraParameters: {},
+  baseScopes: [],
+  mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
   deviceCode: 'no',
   identity: 'mail-server',
 } as const satisfies Partial<StandardPreset>;
 
-const MICROSOFT_SCOPES = {
-  imap: ['IMAP.AccessAsUser.All'],
-  pop3: ['POP.AccessAsUser.All'],
-  smtp: ['SMTP.Send'],
-} as const;
+/** What an entry says for itself, and may say otherwise. */
+type Own<P extends Preset, Known> = Omit<P, keyof Known | 'applicationName'> & Partial<P>;
 
-const microsoft = (
-  cloud: Pick<
-    MicrosoftPreset,
-    'id' | 'name' | 'cloud' | 'loginOrigin' | 'resource' | 'appResource' | 'federatedAudience' | 'mail' | 'sources'
-  > &
-    Partial<
-      Pick<
-        MicrosoftPreset,
-        'accounts' | 'applicationName' | 'defaultTenant' | 'deviceCode' | 'consents' | 'notes' | 'sendingLimits'
-      >
-    >,
-): MicrosoftPreset => ({
+const standard = (own: Own<StandardPreset, typeof STANDARD>): StandardPreset => ({
+  applicationName: own.id,
+  ...STANDARD,
+  ...own,
+});
+
+const EXCHANGE_ONLINE = {
   family: 'microsoft',
   accounts: 'organization',
-  applicationName: 'work',
   register: 'microsoft',
   // Exchange Online limits, learn.microsoft.com/office365/servicedescriptions (sending limits).
   sendingLimits: { messagesPerMinute: 30, recipientsPerDay: 10_000, connections: 3 },
@@ -59,7 +63,7 @@ const microsoft = (
   routes: ['smtp', 'graph'],
   defaultTenant: 'organizations',
   deviceCode: 'discouraged',
-  scopes: MICROSOFT_SCOPES,
+  scopes: { imap: ['IMAP.AccessAsUser.All'], pop3: ['POP.AccessAsUser.All'], smtp: ['SMTP.Send'] },
   // `profile` because Entra puts preferred_username, which we compare with the mailbox, in ID tokens only with it.
   baseScopes: ['openid', 'profile', 'offline_access'],
   mechanisms: ['XOAUTH2'],
@@ -72,8 +76,28 @@ const microsoft = (
     'scopes are full URLs: bare names give a token for Microsoft Graph, which the mail servers refuse',
     'device code is blocked by Microsoft-managed policies in many tenants, and its grants may stop renewing',
   ],
-  ...cloud,
+} as const satisfies Partial<MicrosoftPreset>;
+
+const microsoft = (own: Own<MicrosoftPreset, typeof EXCHANGE_ONLINE>): MicrosoftPreset => ({
+  applicationName: 'work',
+  ...EXCHANGE_ONLINE,
+  ...own,
 });
+
+const WORLDWIDE = {
+  cloud: 'global',
+  loginOrigin: 'https://login.microsoftonline.com',
+  resource: 'https://outlook.office.com',
+  appResource: 'https://outlook.office365.com',
+  federatedAudience: 'api://AzureADTokenExchange',
+} as const;
+/** GCC High and DoD; which of them it is the mail servers tell. */
+const UNITED_STATES = {
+  loginOrigin: 'https://login.microsoftonline.us',
+  resource: 'https://outlook.office365.us',
+  appResource: 'https://outlook.office365.us',
+  federatedAudience: 'api://AzureADTokenExchangeUSGov',
+} as const;
 
 const EXCHANGE_DOC = 'MicrosoftDocs: authenticate an IMAP, POP or SMTP connection using OAuth';
 const CLOUD_DOC = 'MicrosoftDocs: Microsoft Entra authentication and national clouds';
@@ -81,17 +105,9 @@ const CLOUD_DOC = 'MicrosoftDocs: Microsoft Entra authentication and national cl
 export const presets: readonly Preset[] = [
   microsoft({
     id: 'microsoft',
-    cloud: 'global',
+    ...WORLDWIDE,
     name: 'Microsoft 365',
-    loginOrigin: 'https://login.microsoftonline.com',
-    resource: 'https://outlook.office.com',
-    appResource: 'https://outlook.office365.com',
-    federatedAudience: 'api://AzureADTokenExchange',
-    mail: {
-      imap: implicit('outlook.office365.com', 993),
-      pop3: implicit('outlook.office365.com', 995),
-      smtp: starttls('smtp.office365.com', 587),
-    },
+    mail: exchangeMail('outlook.office365.com', 'smtp.office365.com'),
     sources: [
       { what: 'scopes, SASL, app-only resource', from: EXCHANGE_DOC, confidence: 'vendor' },
       { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
@@ -102,15 +118,8 @@ export const presets: readonly Preset[] = [
     id: 'microsoft-gcc-high',
     cloud: 'gcc-high',
     name: 'Microsoft 365 GCC High',
-    loginOrigin: 'https://login.microsoftonline.us',
-    resource: 'https://outlook.office365.us',
-    appResource: 'https://outlook.office365.us',
-    federatedAudience: 'api://AzureADTokenExchangeUSGov',
-    mail: {
-      imap: implicit('outlook.office365.us', 993),
-      pop3: implicit('outlook.office365.us', 995),
-      smtp: starttls('smtp.office365.us', 587),
-    },
+    ...UNITED_STATES,
+    mail: exchangeMail('outlook.office365.us', 'smtp.office365.us'),
     sources: [
       { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
       { what: 'mail hosts', from: 'MicrosoftDocs: GCC High endpoints (2023)', confidence: 'vendor' },
@@ -121,15 +130,8 @@ export const presets: readonly Preset[] = [
     id: 'microsoft-dod',
     cloud: 'dod',
     name: 'Microsoft 365 DoD',
-    loginOrigin: 'https://login.microsoftonline.us',
-    resource: 'https://outlook.office365.us',
-    appResource: 'https://outlook.office365.us',
-    federatedAudience: 'api://AzureADTokenExchangeUSGov',
-    mail: {
-      imap: implicit('outlook-dod.office365.us', 993),
-      pop3: implicit('outlook-dod.office365.us', 995),
-      smtp: starttls('outlook-dod.office365.us', 587),
-    },
+    ...UNITED_STATES,
+    mail: exchangeMail('outlook-dod.office365.us', 'outlook-dod.office365.us'),
     sources: [
       { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
       { what: 'mail hosts', from: 'MicrosoftDocs: DoD endpoints (2020)', confidence: 'vendor' },
@@ -144,11 +146,7 @@ export const presets: readonly Preset[] = [
     resource: 'https://partner.outlook.cn',
     appResource: 'https://partner.outlook.cn',
     federatedAudience: 'api://AzureADTokenExchangeChina',
-    mail: {
-      imap: implicit('partner.outlook.cn', 993),
-      pop3: implicit('partner.outlook.cn', 995),
-      smtp: starttls('partner.outlook.cn', 587),
-    },
+    mail: exchangeMail('partner.outlook.cn', 'partner.outlook.cn'),
     notes: ['scopes and mail ports of this cloud could not be verified; override them in the application’s settings'],
     sources: [
       { what: 'sign-in host', from: CLOUD_DOC, confidence: 'vendor' },
@@ -157,34 +155,24 @@ export const presets: readonly Preset[] = [
   }),
   microsoft({
     id: 'outlook',
-    cloud: 'global',
+    ...WORLDWIDE,
     accounts: 'personal',
     applicationName: 'outlook',
     name: 'Outlook.com, Hotmail, Live',
     // 300 recipients a day for accounts without history; the SMTP side is Exchange's.
     sendingLimits: { messagesPerMinute: 30, recipientsPerDay: 300, connections: 3 },
-    loginOrigin: 'https://login.microsoftonline.com',
     defaultTenant: 'consumers',
     consents: 'https://account.live.com/consent/Manage',
     deviceCode: 'yes',
-    resource: 'https://outlook.office.com',
-    appResource: 'https://outlook.office365.com',
-    federatedAudience: 'api://AzureADTokenExchange',
-    mail: {
-      imap: implicit('outlook.office365.com', 993),
-      pop3: implicit('outlook.office365.com', 995),
-      smtp: starttls('smtp-mail.outlook.com', 587),
-    },
+    mail: exchangeMail('outlook.office365.com', 'smtp-mail.outlook.com'),
     notes: [
       'IMAP and POP are off by default in a personal mailbox; switch them on in its settings',
       'registering an application needs an Entra directory, also for personal accounts only',
     ],
     sources: [{ what: 'mail hosts', from: 'Thunderbird autoconfig, email-oauth2-proxy', confidence: 'secondary' }],
   }),
-  {
-    ...STANDARD,
+  standard({
     id: 'google',
-    applicationName: 'google',
     register: 'google',
     needsSecret: true,
     // Google Workspace sending limits: 10,000 recipients a day, of them 3,000 outside; nothing is said of a minute.
@@ -201,17 +189,12 @@ export const presets: readonly Preset[] = [
     consents: 'https://myaccount.google.com/connections',
     scopes: everyProtocol('https://mail.google.com/'),
     baseScopes: ['openid', 'email'],
-    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
     // Both, or a second consent of the same person comes without a refresh token.
     extraParameters: { access_type: 'offline', prompt: 'consent' },
     identity: 'id-token',
     // Six months, Google: “Using OAuth 2.0”, refresh token expiration.
     inactivityDays: 180,
-    mail: {
-      imap: implicit('imap.gmail.com', 993),
-      pop3: implicit('pop.gmail.com', 995),
-      smtp: implicit('smtp.gmail.com', 465),
-    },
+    mail: implicitMail('imap.gmail.com', 'pop.gmail.com', 'smtp.gmail.com'),
     notes: [
       'https://mail.google.com/ is a restricted scope: use an Internal application in your own Workspace, or publish a personal one',
       'while the consent screen is in “Testing”, grants end after seven days',
@@ -223,36 +206,31 @@ export const presets: readonly Preset[] = [
       { what: 'revocation', from: 'developers.google.com: Using OAuth 2.0, revoking a token', confidence: 'vendor' },
       { what: 'key set address', from: 'Google’s discovery document', confidence: 'unverified' },
     ],
-  },
-  ...(['yahoo', 'aol'] as const).map((id): StandardPreset => ({
-    ...STANDARD,
-    id,
-    applicationName: id,
-    needsSecret: true,
-    name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
-    issuer: `https://api.login.${id}.com`,
-    endpoints: {
-      authorization: `https://api.login.${id}.com/oauth2/request_auth`,
-      token: `https://api.login.${id}.com/oauth2/get_token`,
-    },
-    scopes: everyProtocol('mail-w'),
-    baseScopes: [],
-    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-    mail: {
-      imap: implicit(id === 'yahoo' ? 'imap.mail.yahoo.com' : 'imap.aol.com', 993),
-      pop3: implicit(id === 'yahoo' ? 'pop.mail.yahoo.com' : 'pop.aol.com', 995),
-      smtp: implicit(id === 'yahoo' ? 'smtp.mail.yahoo.com' : 'smtp.aol.com', 465),
-    },
-    notes: ['new applications need a review and an agreement; without them use an app password of the provider'],
-    sources: [
-      { what: 'scope, mechanism', from: 'senders.yahooinc.com developer documentation', confidence: 'vendor' },
-      { what: 'endpoints, mail hosts', from: 'Thunderbird', confidence: 'secondary' },
-    ],
-  })),
-  {
-    ...STANDARD,
+  }),
+  ...(['yahoo', 'aol'] as const).map((id) =>
+    standard({
+      id,
+      needsSecret: true,
+      name: id === 'yahoo' ? 'Yahoo Mail' : 'AOL Mail',
+      issuer: `https://api.login.${id}.com`,
+      endpoints: {
+        authorization: `https://api.login.${id}.com/oauth2/request_auth`,
+        token: `https://api.login.${id}.com/oauth2/get_token`,
+      },
+      scopes: everyProtocol('mail-w'),
+      mail:
+        id === 'yahoo'
+          ? implicitMail('imap.mail.yahoo.com', 'pop.mail.yahoo.com', 'smtp.mail.yahoo.com')
+          : implicitMail('imap.aol.com', 'pop.aol.com', 'smtp.aol.com'),
+      notes: ['new applications need a review and an agreement; without them use an app password of the provider'],
+      sources: [
+        { what: 'scope, mechanism', from: 'senders.yahooinc.com developer documentation', confidence: 'vendor' },
+        { what: 'endpoints, mail hosts', from: 'Thunderbird', confidence: 'secondary' },
+      ],
+    }),
+  ),
+  standard({
     id: 'fastmail',
-    applicationName: 'fastmail',
     name: 'Fastmail',
     issuer: 'https://api.fastmail.com',
     endpoints: {
@@ -265,57 +243,40 @@ export const presets: readonly Preset[] = [
       smtp: ['https://www.fastmail.com/dev/protocol-smtp'],
     },
     baseScopes: ['offline_access'],
-    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
-    mail: {
-      imap: implicit('imap.fastmail.com', 993),
-      pop3: implicit('pop.fastmail.com', 995),
-      smtp: implicit('smtp.fastmail.com', 465),
-    },
+    mail: implicitMail('imap.fastmail.com', 'pop.fastmail.com', 'smtp.fastmail.com'),
     notes: ['registration is by contacting the vendor; http://localhost/ is allowed as redirect'],
     sources: [
       { what: 'registration, redirect', from: 'fastmail.com/for-developers/oauth', confidence: 'vendor' },
       { what: 'endpoints, scopes', from: 'Thunderbird', confidence: 'secondary' },
     ],
-  },
-  {
-    ...STANDARD,
+  }),
+  standard({
     id: 'yandex',
-    applicationName: 'yandex',
     name: 'Yandex Mail',
     issuer: 'https://oauth.yandex.com',
     endpoints: { authorization: 'https://oauth.yandex.com/authorize', token: 'https://oauth.yandex.com/token' },
     // POP3 is not mentioned by the vendor, so it is not offered.
     scopes: { imap: ['mail:imap_full'], smtp: ['mail:smtp'] },
-    baseScopes: [],
     mechanisms: ['XOAUTH2'],
     mail: { imap: implicit('imap.yandex.com', 993), smtp: implicit('smtp.yandex.com', 465) },
     notes: ['IMAP must be switched on in the mailbox’s settings'],
     sources: [{ what: 'scopes, mechanism', from: 'Yandex help', confidence: 'vendor' }],
-  },
-  {
-    ...STANDARD,
+  }),
+  standard({
     id: 'mailru',
-    applicationName: 'mailru',
     name: 'Mail.ru',
     issuer: 'https://o2.mail.ru',
     endpoints: { authorization: 'https://o2.mail.ru/login', token: 'https://o2.mail.ru/token' },
     scopes: everyProtocol('mail.imap'),
-    baseScopes: [],
     mechanisms: ['XOAUTH2'],
-    mail: {
-      imap: implicit('imap.mail.ru', 993),
-      pop3: implicit('pop.mail.ru', 995),
-      smtp: implicit('smtp.mail.ru', 465),
-    },
+    mail: implicitMail('imap.mail.ru', 'pop.mail.ru', 'smtp.mail.ru'),
     notes: [
       'which host issues tokens could not be verified (EmailEngine uses oauth.mail.ru); where it is refused, set the issuer or use an app password of the provider',
     ],
     sources: [{ what: 'endpoints, scope, mail hosts', from: 'Thunderbird, ISPDB', confidence: 'secondary' }],
-  },
-  {
-    ...STANDARD,
+  }),
+  standard({
     id: 'comcast',
-    applicationName: 'comcast',
     name: 'Comcast Xfinity',
     issuer: 'https://oauth.xfinity.com/oauth',
     endpoints: {
@@ -325,31 +286,24 @@ export const presets: readonly Preset[] = [
     scopes: everyProtocol('https://email.comcast.net/'),
     baseScopes: ['profile', 'openid'],
     mechanisms: ['XOAUTH2'],
-    mail: {
-      imap: implicit('imap.comcast.net', 993),
-      pop3: implicit('mail.comcast.net', 995),
-      smtp: implicit('smtp.comcast.net', 465),
-    },
+    mail: implicitMail('imap.comcast.net', 'mail.comcast.net', 'smtp.comcast.net'),
     notes: ['no public registration of applications is known; without one use an app password of the provider'],
     sources: [{ what: 'endpoints, scopes, mail hosts', from: 'Thunderbird', confidence: 'secondary' }],
-  },
-  {
-    ...STANDARD,
+  }),
+  standard({
     id: 'oidc',
-    applicationName: 'oidc',
     register: 'oidc',
     name: 'Any OpenID Connect or OAuth 2.0 server',
     issuer: undefined,
     endpoints: undefined,
     scopes: {},
     baseScopes: ['openid', 'email', 'offline_access'],
-    mechanisms: ['OAUTHBEARER', 'XOAUTH2'],
     deviceCode: 'yes',
     identity: 'id-token',
     mail: {},
     notes: ['issuer, mail servers and scopes come from the application’s settings'],
     sources: [],
-  },
+  }),
 ];
 
 /** @returns the preset with this id, or undefined. */

@@ -5,20 +5,14 @@
 
 import type { Protocol } from './protocols.ts';
 import type { ApplicationSettings } from './application-settings.ts';
+import type { FLOWS } from './flows.ts';
 import type { MailboxSettings } from './mailbox-settings.ts';
 import type { ApiKeyTable, SuppressionTable, TemplateTable, UploadTable, WebhookTable } from './types-api.ts';
 import type { AppPasswordTable } from './types-access.ts';
 import type { NoticeTable } from './types-notices.ts';
 import type { OutboxTable } from './types-outbox.ts';
 
-export type Flow =
-  | 'authorization-code'
-  | 'device-code'
-  | 'client-secret'
-  | 'certificate'
-  | 'federated'
-  | 'managed-identity'
-  | 'service-account';
+export type Flow = (typeof FLOWS)[number];
 
 /** Our registration at a provider. */
 export interface Application {

@@ -1,20 +1,13 @@
 /** The form of the catalogue: what goes wrong, what will change and what is limited at providers, as data with sources. */
 import { z } from 'zod';
+import { FLOWS } from '../../store/flows.ts';
 
 /** A regular expression, matched without regard to case. */
 const pattern = z.string().refine(compiles, 'this is no regular expression');
 const id = z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)?$/);
 const day = z.iso.date();
 const protocol = z.enum(['imap', 'pop3', 'smtp']);
-const flow = z.enum([
-  'authorization-code',
-  'device-code',
-  'client-secret',
-  'certificate',
-  'federated',
-  'managed-identity',
-  'service-account',
-]);
+const flow = z.enum(FLOWS);
 const confidence = z
   .enum(['vendor', 'secondary', 'unverified'])
   .describe('read in the vendor’s documentation, seen elsewhere, or neither');
