@@ -16,6 +16,15 @@ export interface Reply {
   readonly exit: number;
 }
 
+/** To a peer: trouble that passes or is looked after. */
+const LATER = {
+  http: 503,
+  imap: 'NO [UNAVAILABLE]',
+  smtpAuth: '454 4.7.0',
+  smtp: '451 4.3.0',
+  pop3: '-ERR [SYS/TEMP]',
+} as const;
+
 /**
  * The line that matters is `denied` against `later`: a mail program asks its user for a password only on the first, so an
  * outage must never be answered as a wrong password.
@@ -38,31 +47,10 @@ export const replies: Readonly<Record<Kind, Reply>> = {
     pop3: '-ERR [SYS/PERM]',
     exit: 69,
   },
-  later: {
-    http: 503,
-    imap: 'NO [UNAVAILABLE]',
-    smtpAuth: '454 4.7.0',
-    smtp: '451 4.3.0',
-    pop3: '-ERR [SYS/TEMP]',
-    exit: 75,
-  },
-  garbled: {
-    http: 502,
-    imap: 'NO [UNAVAILABLE]',
-    smtpAuth: '454 4.7.0',
-    smtp: '451 4.3.0',
-    pop3: '-ERR [SYS/TEMP]',
-    exit: 76,
-  },
-  limit: { http: 429, imap: 'NO [LIMIT]', smtpAuth: '454 4.7.0', smtp: '452 4.3.1', pop3: '-ERR [SYS/TEMP]', exit: 65 },
-  bug: {
-    http: 500,
-    imap: 'NO [SERVERBUG]',
-    smtpAuth: '454 4.7.0',
-    smtp: '451 4.3.0',
-    pop3: '-ERR [SYS/TEMP]',
-    exit: 70,
-  },
+  later: { ...LATER, exit: 75 },
+  garbled: { ...LATER, http: 502, exit: 76 },
+  limit: { ...LATER, http: 429, imap: 'NO [LIMIT]', smtp: '452 4.3.1', exit: 65 },
+  bug: { ...LATER, http: 500, imap: 'NO [SERVERBUG]', exit: 70 },
 };
 
 /**
@@ -82,62 +70,6 @@ const elsewhere: Partial<Reply> = {
  * refuses AUTH for a wrong password. Not 451 or 452, which Thunderbird shows as too many recipients or too large a message.
  */
 export const SMTP_WAITING = '450 4.3.0';
-const { http, imap, smtp, smtpAuth, pop3 } = replies.later;
-const LATER: Partial<Reply> = { http, imap, smtp, smtpAuth, pop3 };
-const byCode: Readonly<Record<string, Partial<Reply>>> = {
-  'gateway.consent-needed': elsewhere,
-  'gateway.provider-refused': elsewhere,
-  'gateway.misconfigured': elsewhere,
-  // RFC 2449 §8.1.1, §8.1.2: programs tell their user that another one is at it, or wait.
-  'gateway.maildrop-in-use': { pop3: '-ERR [IN-USE]' },
-  'gateway.login-delay': { pop3: '-ERR [LOGIN-DELAY]' },
-  // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
-  'store.full': { http: 507, smtp: '452 4.3.1' },
-  'store.swept': { http: 503, smtp: '451 4.3.0' },
-  // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
-  'store.damaged': LATER,
-  'store.misconfigured': LATER,
-  'store.newer': LATER,
-  'outbox.address': { smtp: '501 5.1.3', http: 422 },
-  'outbox.local-name': { smtp: '501 5.1.3', http: 422 },
-  'outbox.no-recipients': { smtp: '503 5.5.1', http: 422 },
-  'outbox.too-many-recipients': { smtp: '452 4.5.3', http: 422 },
-  'outbox.too-many-uploads': { http: 422 },
-  'outbox.sender': { smtp: '550 5.7.60', http: 403 },
-  // Whoever asks is known: 401 would have a program ask for another key.
-  'oauth.suspended': { http: 403, smtp: '550 5.7.1' },
-  // Not 5.1.1: the address may exist, and somebody may have blocked it by hand (RFC 3463 §3.8).
-  'outbox.suppressed': { smtp: '550 5.7.1' },
-  'outbox.too-large': { smtp: '552 5.3.4', http: 413 },
-  'outbox.header': { smtp: '554 5.6.0', http: 422 },
-  'outbox.bare-newline': { smtp: '550 5.6.11', http: 422 },
-  'outbox.nul': { smtp: '554 5.6.0', http: 422 },
-  'outbox.idempotency-mismatch': { smtp: '554 5.7.1', http: 409 },
-  'outbox.idempotency-busy': { smtp: '451 4.7.1', http: 409 },
-  'outbox.device-quota': { smtp: '452 4.7.1' },
-  'outbox.not-found': { http: 404 },
-  'outbox.too-late': { http: 409 },
-  'api.forbidden': { http: 403 },
-  'api.insecure': { http: 403 },
-  'api.not-found': { http: 404 },
-  'api.method': { http: 405 },
-  'api.unknown-parameter': { http: 422 },
-  'api.media-type': { http: 415 },
-  'api.too-large': { http: 413 },
-  'api.slow': { http: 408 },
-  'api.too-many-webhooks': { http: 422 },
-  'outbox.template': { http: 422 },
-  'outbox.template-data': { http: 422 },
-  'outbox.webhook-address': { http: 422 },
-  'store.conflict': { http: 409 },
-  'store.not-found': { http: 404 },
-};
-
-/** What this failure looks like from outside: its code's own reply where it has one, otherwise its kind's. */
-export function replyTo(error: { readonly code: string; readonly kind: Kind }): Reply {
-  const own = byCode[error.code];
-  return own === undefined ? replies[error.kind] : { ...replies[error.kind], ...own };
-}
 
 /**
  * To whom which codes are said outside; whatever is not here, no mail program ever meets. `sign-in`: in answer to a sign-in ·
@@ -148,47 +80,70 @@ export type Hearer = 'sign-in' | 'pop3' | 'hand-over' | 'device' | 'api';
 
 const EVERYBODY = ['sign-in', 'hand-over', 'api'] as const;
 const SENDERS = ['hand-over', 'api'] as const;
-const HEARERS: Readonly<Record<string, readonly Hearer[]>> = {
-  'gateway.wrong-password': ['sign-in'],
-  'gateway.user-name': ['sign-in'],
-  'gateway.slowed': ['sign-in'],
-  'gateway.consent-needed': ['sign-in'],
-  'gateway.provider-refused': ['sign-in'],
-  'gateway.misconfigured': ['sign-in'],
-  'gateway.provider-unreachable': ['sign-in'],
-  'gateway.maildrop-in-use': ['pop3'],
-  'gateway.login-delay': ['pop3'],
-  'access.empty': ['sign-in'],
-  'store.unavailable': EVERYBODY,
-  'store.full': EVERYBODY,
-  'store.swept': SENDERS,
-  'store.damaged': EVERYBODY,
-  'base.bug': EVERYBODY,
-  'outbox.address': SENDERS,
-  'outbox.local-name': SENDERS,
-  'outbox.no-recipients': SENDERS,
-  'outbox.too-many-recipients': SENDERS,
-  'outbox.too-many-uploads': ['api'],
-  'outbox.sender': SENDERS,
-  'outbox.suppressed': SENDERS,
-  'outbox.too-large': SENDERS,
-  'outbox.header': SENDERS,
-  'outbox.bare-newline': SENDERS,
-  'outbox.nul': SENDERS,
-  'outbox.idempotency-mismatch': SENDERS,
-  'outbox.idempotency-busy': SENDERS,
-  'outbox.device-quota': ['device'],
-  'outbox.not-found': ['api'],
-  'outbox.too-late': ['api'],
-  'outbox.template': ['api'],
-  'outbox.template-data': ['api'],
-  'outbox.webhook-address': ['api'],
-  'oauth.suspended': ['api'],
-  'store.conflict': ['api'],
-  'store.not-found': ['api'],
+/** What is said to whom outside, where a code's kind and room do not tell. */
+const byCode: Readonly<Record<string, { readonly to?: readonly Hearer[]; readonly reply?: Partial<Reply> }>> = {
+  'gateway.wrong-password': { to: ['sign-in'] },
+  'gateway.user-name': { to: ['sign-in'] },
+  'gateway.slowed': { to: ['sign-in'] },
+  'gateway.provider-unreachable': { to: ['sign-in'] },
+  'gateway.consent-needed': { to: ['sign-in'], reply: elsewhere },
+  'gateway.provider-refused': { to: ['sign-in'], reply: elsewhere },
+  'gateway.misconfigured': { to: ['sign-in'], reply: elsewhere },
+  // RFC 2449 §8.1.1, §8.1.2: programs tell their user that another one is at it, or wait.
+  'gateway.maildrop-in-use': { to: ['pop3'], reply: { pop3: '-ERR [IN-USE]' } },
+  'gateway.login-delay': { to: ['pop3'], reply: { pop3: '-ERR [LOGIN-DELAY]' } },
+  // RFC 5321 §4.2.3 and RFC 3463 §3.4 name these; senders show them to people or act on them.
+  'store.full': { to: EVERYBODY, reply: { http: 507, smtp: '452 4.3.1' } },
+  'store.swept': { to: SENDERS, reply: { http: 503, smtp: '451 4.3.0' } },
+  // For whoever runs Postern (exit code 64); to a peer it is trouble of ours that is looked after.
+  'store.damaged': { to: EVERYBODY, reply: LATER },
+  'store.misconfigured': { reply: LATER },
+  'store.newer': { reply: LATER },
+  'outbox.address': { to: SENDERS, reply: { smtp: '501 5.1.3', http: 422 } },
+  'outbox.local-name': { to: SENDERS, reply: { smtp: '501 5.1.3', http: 422 } },
+  'outbox.no-recipients': { to: SENDERS, reply: { smtp: '503 5.5.1', http: 422 } },
+  'outbox.too-many-recipients': { to: SENDERS, reply: { smtp: '452 4.5.3', http: 422 } },
+  'outbox.too-many-uploads': { to: ['api'], reply: { http: 422 } },
+  'outbox.sender': { to: SENDERS, reply: { smtp: '550 5.7.60', http: 403 } },
+  // Whoever asks is known: 401 would have a program ask for another key.
+  'oauth.suspended': { to: ['api'], reply: { http: 403, smtp: '550 5.7.1' } },
+  // Not 5.1.1: the address may exist, and somebody may have blocked it by hand (RFC 3463 §3.8).
+  'outbox.suppressed': { to: SENDERS, reply: { smtp: '550 5.7.1' } },
+  'outbox.too-large': { to: SENDERS, reply: { smtp: '552 5.3.4', http: 413 } },
+  'outbox.header': { to: SENDERS, reply: { smtp: '554 5.6.0', http: 422 } },
+  'outbox.bare-newline': { to: SENDERS, reply: { smtp: '550 5.6.11', http: 422 } },
+  'outbox.nul': { to: SENDERS, reply: { smtp: '554 5.6.0', http: 422 } },
+  'outbox.idempotency-mismatch': { to: SENDERS, reply: { smtp: '554 5.7.1', http: 409 } },
+  'outbox.idempotency-busy': { to: SENDERS, reply: { smtp: '451 4.7.1', http: 409 } },
+  'outbox.device-quota': { to: ['device'], reply: { smtp: '452 4.7.1' } },
+  'outbox.not-found': { to: ['api'], reply: { http: 404 } },
+  'outbox.too-late': { to: ['api'], reply: { http: 409 } },
+  'api.forbidden': { reply: { http: 403 } },
+  'api.insecure': { reply: { http: 403 } },
+  'api.not-found': { reply: { http: 404 } },
+  'api.method': { reply: { http: 405 } },
+  'api.unknown-parameter': { reply: { http: 422 } },
+  'api.media-type': { reply: { http: 415 } },
+  'api.too-large': { reply: { http: 413 } },
+  'api.slow': { reply: { http: 408 } },
+  'api.too-many-webhooks': { reply: { http: 422 } },
+  'outbox.template': { to: ['api'], reply: { http: 422 } },
+  'outbox.template-data': { to: ['api'], reply: { http: 422 } },
+  'outbox.webhook-address': { to: ['api'], reply: { http: 422 } },
+  'store.conflict': { to: ['api'], reply: { http: 409 } },
+  'store.not-found': { to: ['api'], reply: { http: 404 } },
+  'access.empty': { to: ['sign-in'] },
+  'store.unavailable': { to: EVERYBODY },
+  'base.bug': { to: EVERYBODY },
 };
+
+/** What this failure looks like from outside: its code's own reply where it has one, otherwise its kind's. */
+export function replyTo(error: { readonly code: string; readonly kind: Kind }): Reply {
+  const own = byCode[error.code]?.reply;
+  return own === undefined ? replies[error.kind] : { ...replies[error.kind], ...own };
+}
 
 /** Who outside is ever told this code. */
 export function hearersOf(code: string): readonly Hearer[] {
-  return HEARERS[code] ?? (code.startsWith('api.') ? ['api'] : []);
+  return byCode[code]?.to ?? (code.startsWith('api.') ? ['api'] : []);
 }
