@@ -39,14 +39,22 @@ export function isAddress(text: string): boolean {
 
 /** @throws outbox.address */
 export function checkAddress(text: string): void {
-  if (isAddress(text)) return;
-  const shown = text
+  if (!isAddress(text)) throw noAddress(text);
+}
+
+export function noAddress(text: string): Error {
+  const short = shown(text);
+  return outboxError('outbox.address', `${short === '' ? 'an empty text' : short} is not an address mail can go to`, {
+    detail: { address: short },
+  });
+}
+
+/** What somebody gave for an address, as far as it can be shown. */
+export function shown(text: string): string {
+  return text
     .slice(0, 400)
     .replace(/[^\x21-\x7e]+/g, ' ')
     .slice(0, 100);
-  throw outboxError('outbox.address', `${shown === '' ? 'an empty text' : shown} is not an address mail can go to`, {
-    detail: { address: shown },
-  });
 }
 
 /** RFC 6531 §3.4: whether sending needs SMTPUTF8. */

@@ -19,20 +19,10 @@ interface Digest {
   update(octets: Uint8Array): unknown;
 }
 
-export interface ArrivalOptions {
+export interface ArrivalOptions extends Omit<HeaderOptions, 'domain'> {
   /** Address whose domain a Message-ID made here gets. */
   readonly mailbox: string;
   readonly maxOctets: number;
-  readonly now: number;
-  readonly dropBcc: boolean;
-  /** Of the envelope. */
-  readonly sender: string;
-  readonly reporter?: HeaderOptions['reporter'];
-  readonly mayBe?: HeaderOptions['mayBe'];
-  readonly authorName?: HeaderOptions['authorName'];
-  readonly mayResend?: HeaderOptions['mayResend'];
-  readonly localDomain?: HeaderOptions['localDomain'];
-  readonly localHosts?: HeaderOptions['localHosts'];
 }
 
 /** The octets of one message on their way in: what is not taken in the end would fill the disk until the sweep comes. */

@@ -1,7 +1,7 @@
 /** Who a finished message is from and to, as its own header says: the envelope where none is given. */
 import { readAddressList } from '../protocol/mime/address-list.ts';
 import { type Field, MAX_HEADER, newestResending, readFields, valuesOf } from '../protocol/mime/header-fields.ts';
-import { isAddress } from './address.ts';
+import { isAddress, noAddress, shown } from './address.ts';
 import { outboxError } from './errors.ts';
 
 export interface HeaderAddresses {
@@ -57,18 +57,4 @@ function read(text: string) {
   const { addresses, problem } = readAddressList(text);
   if (problem === undefined) return addresses;
   throw outboxError('outbox.address', `${shown(text)} is no list of addresses: ${problem}`);
-}
-
-function noAddress(text: string): Error {
-  const short = shown(text);
-  return outboxError('outbox.address', `${short === '' ? 'an empty text' : short} is not an address mail can go to`, {
-    detail: { address: short },
-  });
-}
-
-function shown(text: string): string {
-  return text
-    .slice(0, 400)
-    .replace(/[^\x21-\x7e]+/g, ' ')
-    .slice(0, 100);
 }

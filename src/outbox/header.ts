@@ -6,7 +6,7 @@ import { formatAddress, type ListedAddress, readAddressList } from '../protocol/
 import { authorProblem, isDaemon } from '../protocol/mime/authors.ts';
 import { type Field, readFields, repeatedField, utf8 } from '../protocol/mime/header-fields.ts';
 import { outboxError } from './errors.ts';
-import { localName } from './local-name.ts';
+import { type LocalNames, localName } from './local-name.ts';
 
 export interface Header {
   /** With the empty line that ends it. */
@@ -18,7 +18,7 @@ export interface Header {
   readonly eightBit: boolean;
 }
 
-export interface HeaderOptions {
+export interface HeaderOptions extends LocalNames {
   /** Right side of a Message-ID made here. */
   readonly domain: string;
   /** Milliseconds since the epoch, for a missing Date. */
@@ -29,15 +29,11 @@ export interface HeaderOptions {
   /** Who a report without an envelope sender is from where its author may not be: the mailbox that sends it. */
   readonly reporter?: string | undefined;
   /** Whether `From` and `Sender` may name an address; undefined: they were checked before. */
-  readonly mayBe?: ((address: string) => boolean) | undefined;
+  readonly mayBe?: LocalNames['mayBe'];
   /** The original author may stay when somebody who may sends it again (`Resent-From`). */
   readonly mayResend?: boolean | undefined;
   /** Display name of a From that is added. */
   readonly authorName?: string | undefined;
-  /** Completes names without a domain (`To: root`); undefined: they stay as they are. */
-  readonly localDomain?: string | undefined;
-  /** Names of the machine, where its own programs write: addresses there are names without a domain. */
-  readonly localHosts?: readonly string[] | undefined;
 }
 
 /** Address fields in which local names are completed. */

@@ -2,6 +2,7 @@
 import { outboxError } from './errors.ts';
 
 export interface LocalNames {
+  /** Completes names without a domain (`To: root`); undefined: they stay as they are. */
   readonly localDomain?: string | undefined;
   /** Names of the machine; given for its own programs alone. In lower case. */
   readonly localHosts?: readonly string[] | undefined;

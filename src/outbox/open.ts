@@ -157,9 +157,7 @@ class StoredOutbox implements Outbox {
   }
 
   checkRecipient(mailbox: Mailbox, address: string, count: number): Promise<void> {
-    if (count > MAX_RECIPIENTS)
-      throw outboxError('outbox.too-many-recipients', `a message may have ${MAX_RECIPIENTS} recipients`);
-    return this.#checkRecipients([{ address }], mailbox.address);
+    return this.#checkRecipients([{ address }], mailbox.address, count);
   }
 
   async knows(principal: string, key: string): Promise<boolean> {
@@ -262,8 +260,12 @@ class StoredOutbox implements Outbox {
     await this.#commit.idle();
   }
 
-  async #checkRecipients(recipients: readonly EnvelopeRecipient[], mailbox?: string): Promise<void> {
-    if (recipients.length > MAX_RECIPIENTS)
+  async #checkRecipients(
+    recipients: readonly EnvelopeRecipient[],
+    mailbox: string,
+    count = recipients.length,
+  ): Promise<void> {
+    if (count > MAX_RECIPIENTS)
       throw outboxError('outbox.too-many-recipients', `a message may have ${MAX_RECIPIENTS} recipients`);
     for (const { address } of recipients) checkAddress(address);
     const addresses = recipients.map(({ address }) => address);

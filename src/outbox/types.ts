@@ -1,14 +1,6 @@
 /** What the outbox offers to whoever hands mail over, delivers it or looks at it. */
 import type { Mailbox } from '../store/types.ts';
-import type {
-  MessageEvent,
-  MessageEventType,
-  MessageFilter,
-  MessageLane,
-  MessageSource,
-  OutboxMessage,
-  OutboxStats,
-} from '../store/types-outbox.ts';
+import type { MessageLane, MessageSource, OutboxMessage, OutboxStats, OutboxTable } from '../store/types-outbox.ts';
 
 export interface EnvelopeRecipient {
   readonly address: string;
@@ -68,7 +60,7 @@ export interface Accepted {
 }
 
 /** Every method @throws store.unavailable, vault.*. */
-export interface Outbox {
+export interface Outbox extends Pick<OutboxTable, 'find' | 'list' | 'events'> {
   /** Most octets of a message. */
   readonly maxOctets: number;
   /** What names without a domain are completed with; undefined: they are refused as recipients. */
@@ -87,20 +79,8 @@ export interface Outbox {
   checkOpen(mailbox: Mailbox): Promise<void>;
   /** Whether a message was accepted under this Idempotency-Key of a principal, and a repetition would give it. @throws store.unavailable */
   knows(principal: string, key: string): Promise<boolean>;
-  find(id: string): Promise<OutboxMessage | undefined>;
-  list(
-    filter: MessageFilter,
-    page: { readonly before?: number; readonly limit: number },
-  ): Promise<readonly OutboxMessage[]>;
   /** The octets as they are sent. @throws vault.damaged */
   body(message: Pick<OutboxMessage, 'id' | 'bodyId' | 'key' | 'chunks'>): AsyncIterable<Uint8Array>;
-  events(filter: {
-    readonly after?: number;
-    readonly messageId?: string;
-    readonly mailboxes?: readonly string[];
-    readonly types?: readonly MessageEventType[];
-    readonly limit: number;
-  }): Promise<readonly MessageEvent[]>;
   stats(mailbox?: string): Promise<OutboxStats>;
   /** These give the message afterwards. @throws outbox.not-found, outbox.too-late */
   cancel(id: string, by: string): Promise<OutboxMessage>;

@@ -18,7 +18,7 @@ import {
   withDoubt,
   withoutAttempts,
 } from './doubt.ts';
-import { silent } from './judge.ts';
+import { refusedForAll, silent } from './judge.ts';
 import { nextAttempt } from './retry.ts';
 import { MAX_UNCOUNTED_MS, uncounted } from './resting.ts';
 import type { Settler } from './settle.ts';
@@ -28,6 +28,7 @@ import type { DeliveryMeter, Outcome, RecipientOutcome, Route, SentProbe } from 
 export interface AttemptDeps extends JobDeps, StillAllowedDeps {
   readonly log: Log;
   readonly settler: Settler;
+  /** The ways out of a mailbox, in the order in which they are tried. */
   routes(mailbox: Mailbox): Promise<readonly Route[]>;
   readonly probe?: SentProbe;
   /** Where reports to the sender go before anything else is tried: the sender's own inbox. */
@@ -124,7 +125,7 @@ export async function attempt(
       job.message,
       mailbox,
       route.name,
-      outcome.type === 'unfit' ? noWay(outcome, job.recipients) : outcome,
+      outcome.type === 'unfit' ? refusedForAll(outcome.code, outcome.reply, job.recipients) : outcome,
       started,
       shut,
     );
@@ -197,12 +198,6 @@ async function rest(
 function openAttempt(job: Job, since: number): Parameters<typeof findOut>[2] {
   const { mailbox, message } = job;
   return { message, mailbox, recipients: namedIn(message), since, body: () => job.body() };
-}
-
-/** No route takes this message, today or tomorrow. */
-function noWay({ code, reply }: Outcome & { readonly type: 'unfit' }, recipients: readonly Recipient[]): Outcome {
-  const each = recipients.map(({ address }) => ({ address, outcome: 'refused' as const, reply: reply.text }));
-  return { type: 'refused', code, reply, recipients: each };
 }
 
 async function settle(

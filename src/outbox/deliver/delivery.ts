@@ -1,13 +1,11 @@
 /** The loop that empties the outbox: which message may leave now, by which route, and what is written down of it. */
 import type { SendingLimits } from '../../oauth/preset.ts';
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Timer } from '../../base/clock.ts';
 import { backoffMs } from '../../base/backoff.ts';
 import { asError } from '../../base/error.ts';
-import type { Log } from '../../base/log.ts';
 import type { Mailbox, Store } from '../../store/types.ts';
 import { isAway } from '../../store/outlast.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
-import type { Outbox } from '../types.ts';
 import { Rights } from '../rights.ts';
 import { attempt, type AttemptDeps, type Attempted } from './attempt.ts';
 import { type Box, Boxes } from './box.ts';
@@ -16,32 +14,18 @@ import { waysText } from './doubt.ts';
 import { databaseBack, giveBack } from './give-back.ts';
 import { pause, reserve } from './pace.ts';
 import { PassingTime } from './passing-time.ts';
-import type { ReportKind } from './report.ts';
 import { MAX_UNCOUNTED_MS, Resting } from './resting.ts';
 import { Settler, Unsettled } from './settle.ts';
-import { type StillAllowedDeps, whileOpen } from './still-allowed.ts';
+import { whileOpen } from './still-allowed.ts';
 import { Turns } from './turns.ts';
-import type { DeliveryMarks } from './proof.ts';
-import type { DeliveryMeter, Route, SentProbe } from './types.ts';
+import type { Route } from './types.ts';
 
-export interface DeliveryDeps extends StillAllowedDeps {
+/** What an attempt needs, but for what delivery itself says to one. */
+export interface DeliveryDeps extends Omit<AttemptDeps, 'change' | 'deadline' | 'pause' | 'settler'> {
   readonly store: Store;
-  readonly outbox: Pick<Outbox, 'body'>;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Names this process in claims. */
   readonly owner: string;
-  /** The ways out of a mailbox, in the order in which they are tried. */
-  routes(mailbox: Mailbox): Promise<readonly Route[]>;
   limits(mailbox: Mailbox): Promise<SendingLimits>;
-  /** Proves attempts, by a key of this installation. */
-  readonly marks: DeliveryMarks;
-  readonly probe?: SentProbe;
-  /** Takes reports to the sender. */
-  readonly inbox?: Route;
-  /** Tells the sender what did not arrive, and what was asked for. */
-  report?(message: OutboxMessage, kind: ReportKind): Promise<void>;
-  readonly meter?: DeliveryMeter;
   /** Messages under way at a time, all mailboxes together. */
   readonly atOnce?: number;
 }

@@ -10,7 +10,7 @@ import { authorOf } from './author.ts';
 import { type GraphAnswer, GraphHttp } from './graph-http.ts';
 import { isSealedMime, sendInParts } from './graph-parts.ts';
 import { addressToAll, type Named } from './graph-recipients.ts';
-import { type Asked, outcomeOfFailure, resting, restOf, silent } from './judge.ts';
+import { type Asked, forAll, outcomeOfFailure, refusedForAll, resting, restOf, silent } from './judge.ts';
 import type { Outcome, ProviderReply, RestCause, Route, SendJob } from './types.ts';
 
 export interface GraphAccessSource {
@@ -117,14 +117,8 @@ export class GraphRoute implements Route {
 export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipient[], asked: Asked): Outcome {
   const { code = '', retryAfterMs, status } = answer;
   const reply = replyOf(answer);
-  if (status >= 200 && status < 300) {
-    const delivered = recipients.map(({ address }) => ({
-      address,
-      outcome: 'delivered' as const,
-      reply: reply.text,
-    }));
-    return { type: 'sent', reply, recipients: delivered };
-  }
+  if (status >= 200 && status < 300)
+    return { type: 'sent', reply, recipients: forAll(recipients, 'delivered', reply.text) };
   if (status === 413) return { type: 'unfit', code: 'outbox.too-large', reply };
   const refusal = refusalOf(code === '' ? {} : { graph: code }, {
     address: asked.mailbox.address,
@@ -132,7 +126,7 @@ export function outcomeOfAnswer(answer: GraphAnswer, recipients: readonly Recipi
   });
   const rest = restOf(refusal, asked) ?? (refusal ? undefined : restByStatus(status));
   if (rest) return resting(rest, reply, retryAfterMs);
-  return refused(reply, recipients);
+  return refusedForAll('outbox.refused', reply, recipients);
 }
 
 /** What an answer without a known code says by its status alone. */
@@ -155,15 +149,6 @@ function restByStatus(status: number): RestCause | undefined {
   const cause = 'Microsoft Graph does not let this mailbox send';
   const remedy = 'consent to Mail.Send for the application: postern register microsoft --graph';
   return { scope: 'route', row, cause, remedy, againMs: 15 * 60_000 };
-}
-
-function refused(reply: ProviderReply, recipients: readonly Recipient[]): Outcome {
-  return {
-    type: 'refused',
-    code: 'outbox.refused',
-    reply,
-    recipients: recipients.map(({ address }) => ({ address, outcome: 'refused', reply: reply.text })),
-  };
 }
 
 function replyOf({ code, requestId, status, text }: GraphAnswer): ProviderReply {

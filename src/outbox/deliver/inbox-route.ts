@@ -9,7 +9,7 @@ import { select } from '../../protocol/imap/verb/select.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { sameAddress } from '../address.ts';
-import { outcomeOfFailure, silent } from './judge.ts';
+import { forAll, outcomeOfFailure, silent } from './judge.ts';
 import type { SignInAt } from '../../upstream/upstream.ts';
 import type { Outcome, Route, SendJob } from './types.ts';
 
@@ -37,12 +37,7 @@ export class InboxRoute implements Route {
           : await append(imap, { mailbox: 'INBOX' }, { octets: message.size, data: job.body() }, { signal });
         const reply = silent(`${status} ${text}`);
         if (status !== 'OK') return { type: 'closed', code: 'outbox.route-closed', reply };
-        const delivered = recipients.map(({ address }) => ({
-          address,
-          outcome: 'delivered' as const,
-          reply: reply.text,
-        }));
-        return { type: 'sent', reply, recipients: delivered, dsnPassedOn: true };
+        return { type: 'sent', reply, recipients: forAll(recipients, 'delivered', reply.text), dsnPassedOn: true };
       } finally {
         imap.end();
       }

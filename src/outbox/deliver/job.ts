@@ -11,6 +11,7 @@ import type { RecipientOutcome, SendJob } from './types.ts';
 export interface JobDeps {
   readonly outbox: Pick<Outbox, 'body'>;
   readonly clock: Clock;
+  /** Proves attempts, by a key of this installation. */
   readonly marks: DeliveryMarks;
   readonly change: OutboxTable['change'];
 }

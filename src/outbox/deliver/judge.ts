@@ -163,6 +163,24 @@ export function replyOf({ code, enhanced, text }: SmtpReply): ProviderReply {
   return { code, enhanced, text };
 }
 
+/** The same for each of them. */
+export function forAll(
+  recipients: readonly Pick<Recipient, 'address'>[],
+  outcome: RecipientOutcome['outcome'],
+  reply: string,
+): readonly RecipientOutcome[] {
+  return recipients.map(({ address }) => ({ address, outcome, reply }));
+}
+
+/** Nobody gets it, today or tomorrow. */
+export function refusedForAll(
+  code: string,
+  reply: ProviderReply,
+  recipients: readonly Recipient[],
+): Outcome & { readonly type: 'refused' } {
+  return { type: 'refused', code, reply, recipients: forAll(recipients, 'refused', reply.text) };
+}
+
 /** Words of ours where nobody said anything. */
 export function silent(text: string): ProviderReply {
   return { code: undefined, enhanced: undefined, text };

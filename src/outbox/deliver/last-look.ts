@@ -1,21 +1,13 @@
 /** The end of a message that may have arrived. */
-import type { Clock } from '../../base/clock.ts';
 import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage } from '../../store/types-outbox.ts';
-import type { Outbox } from '../types.ts';
 import { isInDoubt } from './doubt.ts';
+import type { JobDeps } from './job.ts';
 import { silent } from './judge.ts';
 import { proven } from './open-attempt.ts';
 import type { Outcome, SentProbe } from './types.ts';
-
-export interface LastLookDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly outbox: Pick<Outbox, 'body'>;
-  readonly probe?: SentProbe;
-}
 
 /** A message is about to be given up: nobody waits longer for a server that does not answer. */
 const LAST_LOOK_MS = 70_000;
@@ -25,7 +17,7 @@ const LAST_LOOK_MS = 70_000;
  * @returns what has become of it then; undefined where that changes nothing
  */
 export async function lastLook(
-  { clock, log, outbox, probe }: LastLookDeps,
+  { clock, log, outbox, probe }: Pick<JobDeps, 'clock' | 'outbox'> & { readonly log: Log; readonly probe?: SentProbe },
   message: OutboxMessage,
   mailbox: Mailbox,
   outcome: Outcome,

@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { isAway } from '../../store/outlast.ts';
 import type { Recipient } from '../../store/types-outbox.ts';
 import type { Copies } from './doubt.ts';
-import { silent } from './judge.ts';
+import { forAll, silent } from './judge.ts';
 import type { OpenAttempt, Outcome, SentProbe } from './types.ts';
 
 /**
@@ -84,7 +84,7 @@ export function proven(
   return {
     type: 'sent',
     reply,
-    recipients: recipients.map(({ address }) => ({ address, outcome: 'delivered', reply: reply.text })),
+    recipients: forAll(recipients, 'delivered', reply.text),
     proof: seen === 'found' ? 'mark' : 'probable',
   };
 }

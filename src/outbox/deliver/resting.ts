@@ -11,6 +11,7 @@ import { inLedger } from '../../store/ledger.ts';
 import { outlast } from '../../store/outlast.ts';
 import { listRests, REST_PREFIX, type Rest, restName, restText } from '../rest.ts';
 import { silent } from './judge.ts';
+import { sendingBy } from './still-allowed.ts';
 import type { Outcome, RestCause, Route, SendJob } from './types.ts';
 
 export interface RestingDeps {
@@ -68,13 +69,7 @@ export class Resting {
 
   /** The same route, which asks here before it is used and says here how it went. */
   guard(route: Route): Route {
-    return {
-      name: route.name,
-      ...(route.leavesNoCopy === undefined ? {} : { leavesNoCopy: route.leavesNoCopy }),
-      ...(route.endpoint ? { endpoint: (mailbox) => route.endpoint!(mailbox) } : {}),
-      send: (job, signal) => this.#send(route, job, signal),
-      close: () => route.close(),
-    };
+    return sendingBy(route, (job, signal) => this.#send(route, job, signal));
   }
 
   async #send(route: Route, job: SendJob, signal: AbortSignal): Promise<Outcome> {

@@ -7,8 +7,8 @@ import { fetch, type FetchItem, headerFields } from '../../protocol/imap/verb/fe
 import { list, sentMailbox } from '../../protocol/imap/verb/list.ts';
 import { type SearchKey, uidSearch } from '../../protocol/imap/verb/search.ts';
 import { select } from '../../protocol/imap/verb/select.ts';
-import { HeaderReader } from '../../protocol/mime/header-fields.ts';
 import type { OutboxTable } from '../../store/types-outbox.ts';
+import { headerOf } from './author.ts';
 import { type DeliveryMarks, judgeCopies, MARK_FIELD, marksOf, type SentCopy } from './proof.ts';
 import type { SignInAt } from '../../upstream/upstream.ts';
 import type { OpenAttempt, SentProbe } from './types.ts';
@@ -86,7 +86,7 @@ export class ImapSentProbe implements SentProbe {
       const expected = {
         message,
         recipients,
-        header: await headerOf(body()),
+        header: (await headerOf(body)) ?? Buffer.alloc(0),
         since,
         now: clock.now(),
         alone: alike.length < 2,
@@ -122,15 +122,4 @@ async function keepsMarks(
   if (count === 0) return false;
   const recent = await fetchCopies(imap, `${Math.max(1, count - MAX_RECENT + 1)}:${count}`, { signal });
   return recent.some(({ header }) => marksOf(header).some((mark) => marks.isOurs(mark)));
-}
-
-/** The message's own header. */
-async function headerOf(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const reader = new HeaderReader();
-  for await (const octets of body) {
-    const end = reader.add(octets);
-    if (end !== undefined) return Buffer.from(reader.octets.subarray(0, end));
-    if (reader.endless) break;
-  }
-  return Buffer.from(reader.octets);
 }

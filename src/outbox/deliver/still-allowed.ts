@@ -6,11 +6,10 @@ import { asError, isError } from '../../base/error.ts';
 import { shellWord } from '../../base/shell.ts';
 import { authorProblem } from '../../protocol/mime/authors.ts';
 import { type Field, readFields } from '../../protocol/mime/header-fields.ts';
-import type { OutboxMessage } from '../../store/types-outbox.ts';
 import { authorsOf, type Rights } from '../rights.ts';
 import { headerOf } from './author.ts';
 import type { Job } from './job.ts';
-import { outcomeOfFailure, silent } from './judge.ts';
+import { outcomeOfFailure, refusedForAll, silent } from './judge.ts';
 import type { Outcome, RecipientOutcome, Route, SendJob } from './types.ts';
 
 export interface StillAllowedDeps {
@@ -26,7 +25,7 @@ export interface StillAllowedDeps {
 export async function stillAllowed(deps: StillAllowedDeps, job: Job): Promise<Outcome | undefined> {
   if (job.message.source === 'report') return undefined;
   const withdrawn = await senderProblem(job);
-  if (withdrawn !== undefined) return refusedAs('outbox.sender', withdrawn, job);
+  if (withdrawn !== undefined) return refusedForAll('outbox.sender', silent(withdrawn), job.recipients);
   const addresses = job.recipients.map(({ address }) => address);
   const found = await deps.suppressed?.(addresses, job.mailbox.address);
   if (!found || found.size === 0) return undefined;
@@ -36,14 +35,14 @@ export async function stillAllowed(deps: StillAllowedDeps, job: Job): Promise<Ou
   });
   if (outcomes.length === 0) return undefined;
   if (outcomes.length === addresses.length)
-    return { ...refusedAs('outbox.suppressed', outcomes[0]!.reply, job), recipients: outcomes };
+    return { type: 'refused', code: 'outbox.suppressed', reply: silent(outcomes[0]!.reply), recipients: outcomes };
   await job.named(outcomes);
   return undefined;
 }
 
 /** The same route, by which nothing leaves while its mailbox, or the grant of that, is closed on purpose. */
 export function whileOpen(route: Route, rights: Rights, clock: Clock): Route {
-  const send: Route['send'] = async (job, signal) => {
+  return sendingBy(route, async (job, signal) => {
     try {
       await rights.requireOpen((await rights.mailbox(job.mailbox.address)) ?? job.mailbox);
     } catch (error) {
@@ -51,11 +50,16 @@ export function whileOpen(route: Route, rights: Rights, clock: Clock): Route {
       return outcomeOfFailure(asError(error), clock.now(), job.mailbox);
     }
     return route.send(job, signal);
-  };
+  });
+}
+
+/** The same route but for what is done when it sends. */
+export function sendingBy(route: Route, send: Route['send']): Route {
+  const { endpoint, leavesNoCopy, name } = route;
   return {
-    name: route.name,
-    ...(route.leavesNoCopy === undefined ? {} : { leavesNoCopy: route.leavesNoCopy }),
-    ...(route.endpoint ? { endpoint: (mailbox) => route.endpoint!(mailbox) } : {}),
+    name,
+    ...(leavesNoCopy === undefined ? {} : { leavesNoCopy }),
+    ...(endpoint ? { endpoint: (mailbox) => endpoint.call(route, mailbox) } : {}),
     send,
     close: () => route.close(),
   };
@@ -96,9 +100,4 @@ async function fieldsOf({ body }: SendJob): Promise<readonly Field[] | undefined
     if (code.startsWith('vault.') || code === 'outbox.not-found') return undefined;
     throw error;
   }
-}
-
-function refusedAs(code: string, text: string, { recipients }: { readonly recipients: OutboxMessage['recipients'] }) {
-  const each = recipients.map(({ address }) => ({ address, outcome: 'refused' as const, reply: text }));
-  return { type: 'refused' as const, code, reply: silent(text), recipients: each };
 }

@@ -1,4 +1,5 @@
 /** How a message leaves: routes, and what an attempt can end in. */
+import type { Refusal } from '../../oauth/catalogue/refusal.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import type { Verdict } from './proof.ts';
@@ -11,21 +12,10 @@ export interface ProviderReply {
   readonly text: string;
 }
 
-/** What has to rest, because a refusal was about it and not about the message that met it. */
-export interface RestCause {
+/** What has to rest, because a refusal was about it and not about the message that met it. `row` may be one of our codes instead. */
+export interface RestCause extends Omit<Refusal, 'whose'> {
   /** A way out of the mailbox, the mailbox, all mailboxes of its application, or whoever uses the server. */
   readonly scope: 'route' | 'mailbox' | 'tenant' | 'endpoint';
-  /** Row of the catalogue, otherwise one of our codes. */
-  readonly row: string;
-  /** One plain sentence without a full stop. */
-  readonly cause: string;
-  readonly remedy: string;
-  /** Absent: a person has to do something. */
-  readonly passesWhen?: string;
-  /** Milliseconds until the first try. */
-  readonly againMs: number;
-  /** Milliseconds after which time alone has cleared it. */
-  readonly passesMs?: number;
 }
 
 export interface RecipientOutcome {
