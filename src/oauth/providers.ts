@@ -6,7 +6,7 @@ import type { Protocol } from '../store/protocols.ts';
 import type { MailServer, MicrosoftPreset, Preset, SendingLimits, StandardPreset } from './preset.ts';
 
 const implicit = (host: string, port: number): MailServer => ({ host, port, tls: 'implicit' });
-/** TLS from the first octet, on the ports of RFC 8314 §7. */
+/** TLS from the first octet, on the ports that are registered for it. */
 const implicitMail = (imap: string, pop3: string, smtp: string): Preset['mail'] => ({
   imap: implicit(imap, 993),
   pop3: implicit(pop3, 995),
