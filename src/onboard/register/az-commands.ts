@@ -9,21 +9,22 @@ import type { Plan } from './plan.ts';
 
 export type Argv = readonly string[];
 
-export const showAccount: Argv = ['account', 'show'];
+/** @param words that hold no spaces of their own */
+const argv = (words: string, ...more: readonly string[]): Argv => [...words.split(' '), ...more];
+
+export const showAccount: Argv = argv('account show');
 
 /** Finds by the beginning of the name; the caller compares whole names. */
-export const listApplications = (name: string): Argv => ['ad', 'app', 'list', '--display-name', name];
+export const listApplications = (name: string): Argv => argv('ad app list --display-name', name);
 
-export const createApplication = (plan: Plan, access: readonly RequiredResourceAccess[]): Argv => [
-  'ad',
-  'app',
-  'create',
-  '--display-name',
-  plan.name,
-  '--sign-in-audience',
-  plan.audience,
-  ...shape(plan, access, plan.redirectUris),
-];
+export const createApplication = (plan: Plan, access: readonly RequiredResourceAccess[]): Argv =>
+  argv(
+    'ad app create --display-name',
+    plan.name,
+    '--sign-in-audience',
+    plan.audience,
+    ...shape(plan, access, plan.redirectUris),
+  );
 
 /** Keeps what is there and adds what is missing; `access` and `redirectUris` replace the whole list. */
 export const updateApplication = (
@@ -31,7 +32,7 @@ export const updateApplication = (
   clientId: string,
   access: readonly RequiredResourceAccess[],
   redirectUris: readonly string[],
-): Argv => ['ad', 'app', 'update', '--id', clientId, ...shape(plan, access, redirectUris)];
+): Argv => argv('ad app update --id', clientId, ...shape(plan, access, redirectUris));
 
 function shape(plan: Plan, access: readonly RequiredResourceAccess[], redirectUris: readonly string[]): Argv {
   return [
@@ -41,89 +42,51 @@ function shape(plan: Plan, access: readonly RequiredResourceAccess[], redirectUr
   ];
 }
 
-export const showServicePrincipal = (id: string): Argv => ['ad', 'sp', 'show', '--id', id];
+export const showServicePrincipal = (id: string): Argv => argv('ad sp show --id', id);
 
-export const createServicePrincipal = (clientId: string): Argv => ['ad', 'sp', 'create', '--id', clientId];
+export const createServicePrincipal = (clientId: string): Argv => argv('ad sp create --id', clientId);
 
 export const showResource = (resource: ResourceName): Argv => showServicePrincipal(RESOURCES[resource].appId);
 
-/** The answer holds the secret, once. `--append`, because the default removes every credential there is. */
-export const createSecret = (clientId: string, label: string): Argv => [
-  'ad',
-  'app',
-  'credential',
-  'reset',
-  '--id',
-  clientId,
-  '--append',
-  '--display-name',
-  label,
-  '--years',
-  '1',
-];
+/** `--append`, because the default removes every credential there is. */
+const addCredential = (clientId: string, ...what: readonly string[]): Argv =>
+  argv('ad app credential reset --id', clientId, '--append', '--display-name', ...what);
+
+/** The answer holds the secret, once. */
+export const createSecret = (clientId: string, label: string): Argv => addCredential(clientId, label, '--years', '1');
 
 /** `file` holds the certificate only. */
-export const addCertificate = (clientId: string, label: string, file: string): Argv => [
-  'ad',
-  'app',
-  'credential',
-  'reset',
-  '--id',
-  clientId,
-  '--append',
-  '--display-name',
-  label,
-  '--cert',
-  `@${file}`,
-];
+export const addCertificate = (clientId: string, label: string, file: string): Argv =>
+  addCredential(clientId, label, '--cert', `@${file}`);
 
-export const listFederated = (clientId: string): Argv => [
-  'ad',
-  'app',
-  'federated-credential',
-  'list',
-  '--id',
-  clientId,
-];
+export const listFederated = (clientId: string): Argv => argv('ad app federated-credential list --id', clientId);
 
 export const addFederated = (
   clientId: string,
-  trust: { readonly issuer: string; readonly subject: string; readonly audience: string },
-): Argv => [
-  'ad',
-  'app',
-  'federated-credential',
-  'create',
-  '--id',
-  clientId,
-  '--parameters',
-  JSON.stringify({ name: 'postern', issuer: trust.issuer, subject: trust.subject, audiences: [trust.audience] }),
-];
+  { issuer, subject, audience }: { readonly issuer: string; readonly subject: string; readonly audience: string },
+): Argv => {
+  const trust = { name: 'postern', issuer, subject, audiences: [audience] };
+  return argv('ad app federated-credential create --id', clientId, '--parameters', JSON.stringify(trust));
+};
 
-export const consentForAll = (clientId: string): Argv => ['ad', 'app', 'permission', 'admin-consent', '--id', clientId];
+export const consentForAll = (clientId: string): Argv => argv('ad app permission admin-consent --id', clientId);
 
 /** Delegated consents given so far. */
-export const listGrants = (clientId: string): Argv => ['ad', 'app', 'permission', 'list-grants', '--id', clientId];
+export const listGrants = (clientId: string): Argv => argv('ad app permission list-grants --id', clientId);
 
-export const listAssignments = (cloud: Cloud, principalId: string): Argv => [
-  'rest',
-  '--method',
-  'GET',
-  '--url',
-  `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
-  '--resource',
-  cloud.graph,
-];
+const assignments = (method: string, { graph }: Cloud, principalId: string): Argv =>
+  argv(
+    `rest --method ${method} --url`,
+    `${graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
+    '--resource',
+    graph,
+  );
+
+export const listAssignments = (cloud: Cloud, principalId: string): Argv => assignments('GET', cloud, principalId);
 
 /** Gives one application permission: what the portal's consent button does for each, in every cloud and for managed identities. */
 export const assignRole = (cloud: Cloud, principalId: string, resourceId: string, roleId: string): Argv => [
-  'rest',
-  '--method',
-  'POST',
-  '--url',
-  `${cloud.graph}/v1.0/servicePrincipals/${principalId}/appRoleAssignments`,
-  '--resource',
-  cloud.graph,
+  ...assignments('POST', cloud, principalId),
   '--body',
   JSON.stringify({ principalId, resourceId, appRoleId: roleId }),
 ];
