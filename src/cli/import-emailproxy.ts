@@ -1,4 +1,5 @@
 /** `postern import emailproxy`: stores what the old file says, tries what can be tried, and tells the rest. */
+import { lines } from '../base/lines.ts';
 import { shellWord } from '../base/shell.ts';
 import { asError, isError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
@@ -242,7 +243,7 @@ function tell(context: Context, config: EmailProxyConfig, outcomes: readonly Out
       postern: yaml.join('\n'),
       notes: config.notes,
     },
-    [
+    lines(
       ...outcomes.flatMap(({ address, provider, flow, protocols, state, notes, next }) => [
         `${address} (${provider}, ${flow}, ${protocols.join(',')}): ${STATES[state]}`,
         ...notes.map((note) => `  ${note}`),
@@ -255,32 +256,28 @@ function tell(context: Context, config: EmailProxyConfig, outcomes: readonly Out
       '',
       'In mail programs: give each one an app password of its own instead of the old password:',
       '  postern password add --mailbox ADDRESS --label PROGRAM',
-      ...(yaml.length === 0
-        ? []
-        : [
-            '',
-            'Servers and ports can stay as they are with this in postern.yaml (stop the old proxy first):',
-            '',
-            ...yaml,
-          ]),
+      yaml.length > 0 && [
+        '',
+        'Servers and ports can stay as they are with this in postern.yaml (stop the old proxy first):',
+        '',
+        ...yaml,
+      ],
       ...config.notes.map((note) => `note: ${note}`),
-    ],
+    ),
   );
 }
 
 function listenersYaml({ listeners, certificate }: EmailProxyConfig): readonly string[] {
   if (listeners.length === 0) return [];
-  return [
+  return lines(
     'listeners:',
     ...listeners.map(lineOf),
-    ...(certificate === undefined
-      ? []
-      : [
-          'tls:',
-          `  certificate: ${JSON.stringify(certificate.certificate)}`,
-          `  key: ${JSON.stringify(certificate.key)}`,
-        ]),
-  ];
+    certificate !== undefined && [
+      'tls:',
+      `  certificate: ${JSON.stringify(certificate.certificate)}`,
+      `  key: ${JSON.stringify(certificate.key)}`,
+    ],
+  );
 }
 
 const lineOf = ({ protocol, tls, host, port }: ImportedListener): string =>

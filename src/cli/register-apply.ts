@@ -1,4 +1,5 @@
 /** `postern register microsoft --apply` and `--verify`: the Azure CLI, the store, and what came of it. */
+import { lines } from '../base/lines.ts';
 import { shellWord } from '../base/shell.ts';
 import { openCredentials, type ClientCredential } from '../oauth/application.ts';
 import { resolveProvider } from '../oauth/provider.ts';
@@ -149,22 +150,24 @@ function report(
       exchangeScript: exchange,
       checks,
     },
-    [
+    lines(
       `${plan.name}: client id ${applied.clientId}, enterprise application ${applied.objectId}`,
       `Postern knows it as ${options.application}`,
-      ...(consent === undefined
-        ? []
-        : ['', 'An administrator has to consent, once for everybody:', '', `  ${consent}`, ...afterConsent(consent)]),
-      ...(options.exchangeScript === undefined
-        ? [
-            '',
-            'Now in Exchange Online (PowerShell; --exchange-script FILE writes it to a file):',
-            '',
-            exchange.trimEnd(),
-          ]
-        : []),
+      consent !== undefined && [
+        '',
+        'An administrator has to consent, once for everybody:',
+        '',
+        `  ${consent}`,
+        ...afterConsent(consent),
+      ],
+      options.exchangeScript === undefined && [
+        '',
+        'Now in Exchange Online (PowerShell; --exchange-script FILE writes it to a file):',
+        '',
+        exchange.trimEnd(),
+      ],
       ...checkLines(checks),
-    ],
+    ),
   );
   const [address = 'ADDRESS'] = plan.mailboxes;
   context.say(

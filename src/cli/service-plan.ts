@@ -1,4 +1,5 @@
 /** What `postern service install` is about to do: the unit of this very installation, and what it takes along. */
+import { lines } from '../base/lines.ts';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Config } from '../server/config.ts';
@@ -195,22 +196,16 @@ const LEAST_FREE_PORT = 1024;
 function warningsOf(config: Config, scope: Scope, user: string, mailboxes: number): readonly string[] {
   const low = [...config.listeners, config.console].filter(({ port }) => port > 0 && port < LEAST_FREE_PORT);
   const script = ownCommand().find((word) => word.startsWith('/') && !existsSync(word));
-  return [
-    ...(scope === 'user' && low.length > 0
-      ? [
-          `a user service may not listen on port ${low.map(({ port }) => port).join(', ')}: use --system, or ports from ${LEAST_FREE_PORT}`,
-        ]
-      : []),
-    ...(scope === 'system' && user === 'root'
-      ? [
-          'the installation belongs to root, so the service runs as root: docs/operations.md has the way to a user of its own',
-        ]
-      : []),
-    ...(mailboxes === 0
-      ? ['no mailbox is open yet, so the gateway will not be ready: postern init --address ADDRESS']
-      : []),
-    ...(script === undefined ? [] : [`${script} is not there any more`]),
-  ];
+  return lines(
+    scope === 'user' &&
+      low.length > 0 &&
+      `a user service may not listen on port ${low.map(({ port }) => port).join(', ')}: use --system, or ports from ${LEAST_FREE_PORT}`,
+    scope === 'system' &&
+      user === 'root' &&
+      'the installation belongs to root, so the service runs as root: docs/operations.md has the way to a user of its own',
+    mailboxes === 0 && 'no mailbox is open yet, so the gateway will not be ready: postern init --address ADDRESS',
+    script !== undefined && `${script} is not there any more`,
+  );
 }
 
 /** Of the machine's package, of a checkout, or what an npm package has. */

@@ -1,4 +1,5 @@
 /** Configuration that is code: Python, nodemailer, and shell commands for Postfix and curl. */
+import { lines } from '../../base/lines.ts';
 import { shellWord } from '../../base/shell.ts';
 import { type ClientConfig, type ClientSettings, type Door, inUrl } from './settings.ts';
 
@@ -141,16 +142,14 @@ export function forCurl({ address, imap, pop3, smtp, ca }: ClientSettings): Clie
     ].join(' ');
   return {
     file: undefined,
-    lines: [
-      ...(imap ? ['# the newest message', `${common(imap)} '${url('imap', imap)}/INBOX;MAILINDEX=*'`] : []),
-      ...(pop3 ? ['# how many there are', `${common(pop3)} '${url('pop3', pop3)}/'`] : []),
-      ...(smtp
-        ? [
-            '# send a file to somebody, whichever line ends it has',
-            `tr -d '\\r' < message.eml | ${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --crlf --upload-file - '${url('smtp', smtp)}'`,
-          ]
-        : []),
-    ],
+    lines: lines(
+      imap && ['# the newest message', `${common(imap)} '${url('imap', imap)}/INBOX;MAILINDEX=*'`],
+      pop3 && ['# how many there are', `${common(pop3)} '${url('pop3', pop3)}/'`],
+      smtp && [
+        '# send a file to somebody, whichever line ends it has',
+        `tr -d '\\r' < message.eml | ${common(smtp)} --mail-from ${shellWord(address)} --mail-rcpt "$RECIPIENT" --crlf --upload-file - '${url('smtp', smtp)}'`,
+      ],
+    ),
     notes: [
       `${ENVIRONMENT}; other users of this machine see a command’s arguments while it runs, so use it for trying only`,
     ],

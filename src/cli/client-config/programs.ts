@@ -1,4 +1,5 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
+import { lines } from '../../base/lines.ts';
 import type { ClientConfig } from './settings.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
@@ -57,29 +58,25 @@ function forMutt({ address, password, imap, smtp, ca }: ClientSettings): ClientC
   const s = (door: Door): string => (door.security === 'tls' ? 's' : '');
   return {
     file: '~/.muttrc (NeoMutt: ~/.config/neomutt/neomuttrc)',
-    lines: [
-      ...(imap
-        ? [
-            `set folder = ${expanded(`imap${s(imap)}://${user}@${inUrl(imap)}/`)}`,
-            'set spoolfile = "+INBOX"',
-            `set imap_user = ${expanded(address)}`,
-            `set imap_pass = ${expanded(password)}`,
-          ]
-        : []),
-      ...(smtp
-        ? [
-            `set smtp_url = ${expanded(`smtp${s(smtp)}://${user}@${inUrl(smtp)}/`)}`,
-            `set smtp_pass = ${expanded(password)}`,
-          ]
-        : []),
+    lines: lines(
+      imap && [
+        `set folder = ${expanded(`imap${s(imap)}://${user}@${inUrl(imap)}/`)}`,
+        'set spoolfile = "+INBOX"',
+        `set imap_user = ${expanded(address)}`,
+        `set imap_pass = ${expanded(password)}`,
+      ],
+      smtp && [
+        `set smtp_url = ${expanded(`smtp${s(smtp)}://${user}@${inUrl(smtp)}/`)}`,
+        `set smtp_pass = ${expanded(password)}`,
+      ],
       `set from = ${expanded(address)}`,
       'set use_envelope_from = yes',
       // Exchange keeps a copy of what is submitted: a second one would be a duplicate.
       'set record = ""',
       `set ssl_starttls = ${one?.security === 'starttls' ? 'yes' : 'no'}`,
       `set ssl_force_tls = ${one?.security === 'plain' ? 'no' : 'yes'}`,
-      ...(ca === undefined ? [] : [`set ssl_ca_certificates_file = ${expanded(ca)}`]),
-    ],
+      ca !== undefined && `set ssl_ca_certificates_file = ${expanded(ca)}`,
+    ),
     notes: [PRIVATE, 'record is empty because Microsoft and Google keep a copy of sent mail themselves'],
   };
 }
@@ -224,15 +221,12 @@ function forThunderbird(settings: ClientSettings): ClientConfig {
       { imap: 'incoming, IMAP ', pop3: 'or incoming, POP3', smtp: 'outgoing, SMTP ' },
       'Normal password',
     ),
-    notes: [
+    notes: lines(
       'New account → Configure manually. Not OAuth2: the gateway does that.',
-      ...(settings.ca === undefined
-        ? []
-        : [
-            `Settings → Privacy & Security → Certificates → Manage Certificates → Authorities → Import: ${settings.ca}, trust it for websites.`,
-          ]),
+      settings.ca !== undefined &&
+        `Settings → Privacy & Security → Certificates → Manage Certificates → Authorities → Import: ${settings.ca}, trust it for websites.`,
       'Account Settings → Copies & Folders → do not place a copy: Microsoft and Google keep one themselves.',
-    ],
+    ),
   };
 }
 
@@ -244,15 +238,12 @@ function forOutlook(settings: ClientSettings): ClientConfig {
       { imap: 'incoming (IMAP)', pop3: 'or incoming (POP)', smtp: 'outgoing (SMTP)' },
       'password',
     ),
-    notes: [
+    notes: lines(
       'Outlook: File → Add Account → Let me set up my account manually → IMAP or POP. An address at Microsoft would otherwise be set up as Exchange.',
       'More settings → Outgoing server → My outgoing server requires authentication, same settings.',
-      ...(settings.ca === undefined
-        ? []
-        : [
-            `Import ${settings.ca} into the computer’s Trusted Root Certification Authorities: certutil -addstore Root ca.pem`,
-          ]),
-    ],
+      settings.ca !== undefined &&
+        `Import ${settings.ca} into the computer’s Trusted Root Certification Authorities: certutil -addstore Root ca.pem`,
+    ),
   };
 }
 
@@ -278,15 +269,12 @@ function forPrinter(settings: ClientSettings): ClientConfig {
               : []),
           ]),
     ],
-    notes: [
+    notes: lines(
       'Sender address: the mailbox itself, or one it may send as.',
-      ...(imap || pop3 ? [] : ['One that reads mail too: add --protocols smtp,imap to this command.']),
-      ...(settings.ca === undefined
-        ? []
-        : [
-            `Devices that check certificates need ${settings.ca}; or give the gateway a certificate they know (tls: in postern.yaml).`,
-          ]),
-    ],
+      !(imap || pop3) && 'One that reads mail too: add --protocols smtp,imap to this command.',
+      settings.ca !== undefined &&
+        `Devices that check certificates need ${settings.ca}; or give the gateway a certificate they know (tls: in postern.yaml).`,
+    ),
   };
 }
 

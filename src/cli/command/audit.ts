@@ -1,4 +1,5 @@
 /** `postern audit`: what happened, and proof that nobody changed the record of it. */
+import { lines } from '../../base/lines.ts';
 import { printable } from '../../base/printable.ts';
 import { type ChainState, isForeign, verifyChain } from '../../audit/verify.ts';
 import type { AuditRecord } from '../../store/types.ts';
@@ -87,24 +88,19 @@ function verify(): Subcommand {
 
 /** What the chain proves beyond holding together, and what not. */
 function remarks({ first, signature }: Extract<ChainState, { type: 'intact' }>): readonly string[] {
-  return [
-    ...(first > 1 ? [`older than record ${first}: removed because of their age (audit.keepDays)`] : []),
-    ...(signature.type === 'unsigned'
-      ? [
-          'NOT SIGNED: its end proves nothing. Expected once, after an upgrade from a version that did not sign; otherwise somebody who',
-          'could write to the database has taken the signature away and may have cut the end or written the log again, and installation.json',
-          'beside the database, which remembers the signature, was removed or is new on this machine. Compare with the head or an export',
-          'that you kept elsewhere; the next record, for example of `postern serve`, signs whatever is there then',
-        ]
-      : []),
-    ...(signature.type === 'signed'
-      ? [
-          signature.since
-            ? `signed by the key of this installation since record ${signature.since.seq}, ${new Date(signature.since.at).toISOString()}; what is before it was not signed when that record was written: expected at the upgrade from a version that did not sign, and at no other time`
-            : 'signed by the key of this installation',
-        ]
-      : []),
-  ];
+  return lines(
+    first > 1 && `older than record ${first}: removed because of their age (audit.keepDays)`,
+    signature.type === 'unsigned' && [
+      'NOT SIGNED: its end proves nothing. Expected once, after an upgrade from a version that did not sign; otherwise somebody who',
+      'could write to the database has taken the signature away and may have cut the end or written the log again, and installation.json',
+      'beside the database, which remembers the signature, was removed or is new on this machine. Compare with the head or an export',
+      'that you kept elsewhere; the next record, for example of `postern serve`, signs whatever is there then',
+    ],
+    signature.type === 'signed' &&
+      (signature.since
+        ? `signed by the key of this installation since record ${signature.since.seq}, ${new Date(signature.since.at).toISOString()}; what is before it was not signed when that record was written: expected at the upgrade from a version that did not sign, and at no other time`
+        : 'signed by the key of this installation'),
+  );
 }
 
 function line({ seq, at, type, outcome, mailbox, sessionId, data, ...more }: AuditRecord): string {

@@ -1,4 +1,5 @@
 /** `postern explain`: codes and topics in plain words. */
+import { lines } from '../../base/lines.ts';
 import { shellWord } from '../../base/shell.ts';
 import {
   allTopics,
@@ -46,7 +47,7 @@ export function explain(): Subcommand {
       }
       const found = options.search === true ? searchExplanations(query, data) : explanationsOf(query, data);
       if (found.length === 0) throw unknown(query, suggest(query, data), searchExplanations(query, data));
-      context.result(found, options.search === true ? listed(found) : found.flatMap(lines));
+      context.result(found, options.search === true ? listed(found) : found.flatMap(linesOf));
     });
 }
 
@@ -67,8 +68,8 @@ function listed(found: readonly Explanation[]): readonly string[] {
   );
 }
 
-function lines({ name, title, text, commands, diagnosis }: Explanation): readonly string[] {
-  return [
+function linesOf({ name, title, text, commands, diagnosis }: Explanation): readonly string[] {
+  return lines(
     title,
     `  ${name}`,
     '',
@@ -76,18 +77,16 @@ function lines({ name, title, text, commands, diagnosis }: Explanation): readonl
       ...wrap(paragraph, WIDTH),
       ...(paragraph.startsWith('- ') || /^\d{4}-/.test(paragraph) ? [] : ['']),
     ]),
-    ...(diagnosis
-      ? [
-          `Who has to act: ${BLAMED[diagnosis.blame]}`,
-          `Passes by itself: ${diagnosis.passesWhen === undefined ? 'no' : `yes, when ${diagnosis.passesWhen}`}`,
-          'What to do:',
-          ...diagnosis.remedy.map((step, index) => `  ${index + 1}. ${stepText(step)}`),
-          ...(diagnosis.sources.length === 0 ? [] : [`Source: ${diagnosis.sources.join('; ')}`]),
-          '',
-        ]
-      : []),
-    ...(commands.length === 0 ? [] : ['Commands:', ...commands.map((one) => `  ${one}`), '']),
-  ];
+    diagnosis && [
+      `Who has to act: ${BLAMED[diagnosis.blame]}`,
+      `Passes by itself: ${diagnosis.passesWhen === undefined ? 'no' : `yes, when ${diagnosis.passesWhen}`}`,
+      'What to do:',
+      ...diagnosis.remedy.map((step, index) => `  ${index + 1}. ${stepText(step)}`),
+      ...(diagnosis.sources.length === 0 ? [] : [`Source: ${diagnosis.sources.join('; ')}`]),
+      '',
+    ],
+    commands.length > 0 && ['Commands:', ...commands.map((one) => `  ${one}`), ''],
+  );
 }
 
 const WIDTH = Math.min(96, process.stdout.columns ?? 80);

@@ -1,4 +1,5 @@
 /** `postern service`: this installation as a service of systemd. */
+import { lines } from '../../base/lines.ts';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { asError, isError } from '../../base/error.ts';
@@ -94,7 +95,7 @@ function status(): Subcommand {
           { hint: hasManager('system', process.env) ? 'postern service install' : withoutSystemd(up) },
         );
       }
-      const problems = problemsOf(unit, home.state);
+      const problems = [...problemsOf(unit, home.state)];
       const managed = hasManager(unit.scope, process.env);
       const active = managed
         ? (await run(systemctl(unit.scope, 'is-active', 'postern.service'))).output
@@ -252,18 +253,14 @@ function byHand({ text }: ServicePlan): string {
   return ['env', ...environment, command].join(' ');
 }
 
-function problemsOf(unit: InstalledUnit, home: string): string[] {
+function problemsOf(unit: InstalledUnit, home: string): readonly string[] {
   const missing = unit.command.find((part) => part.startsWith('/') && !existsSync(part));
-  return [
-    ...(unit.home === home
-      ? []
-      : [
-          `it serves ${unit.home ?? 'another installation'}, not ${home}: postern service install${unit.scope === 'system' ? ' --system' : ''} --replace`,
-        ]),
-    ...(missing === undefined
-      ? []
-      : [`${missing} is not there any more (was Node or Postern moved?): postern service install again`]),
-  ];
+  return lines(
+    unit.home !== home &&
+      `it serves ${unit.home ?? 'another installation'}, not ${home}: postern service install${unit.scope === 'system' ? ' --system' : ''} --replace`,
+    missing !== undefined &&
+      `${missing} is not there any more (was Node or Postern moved?): postern service install again`,
+  );
 }
 
 /** Whether it is up all the same, and what to do where no systemd would start it. */

@@ -2,6 +2,7 @@
  * The configuration of email-oauth2-proxy (simonrob/email-oauth2-proxy, emailproxy.config) as what Postern needs: providers,
  * accounts, local ports. Pure: nothing is opened, nobody is asked. What cannot be taken over is said, with what to do instead.
  */
+import { lines } from '../../base/lines.ts';
 import { shellWord } from '../../base/shell.ts';
 import { createHash } from 'node:crypto';
 import { Secret } from '../../base/secret.ts';
@@ -226,18 +227,12 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
     sealedRefreshToken: values['refresh_token'],
     salt: values['token_salt'],
     iterations: values['token_iterations'] === undefined ? undefined : Number(values['token_iterations']),
-    notes: [
-      ...(values['oauth2_flow'] === 'password'
-        ? [
-            'it signed in with the account’s own password (ROPC), which Postern refuses; a person has to consent instead',
-          ]
-        : []),
-      ...(redirect === undefined || /^http:\/\/(?:localhost|127\.0\.0\.1)(?::\d+)?\/?$/.test(redirect)
-        ? []
-        : [
-            `its redirect URI is ${redirect}: postern mailbox reconsent ${shellWord(address)} --flow paste --redirect-uri ${shellWord(redirect)}`,
-          ]),
-    ],
+    notes: lines(
+      values['oauth2_flow'] === 'password' &&
+        'it signed in with the account’s own password (ROPC), which Postern refuses; a person has to consent instead',
+      !(redirect === undefined || /^http:\/\/(?:localhost|127\.0\.0\.1)(?::\d+)?\/?$/.test(redirect)) &&
+        `its redirect URI is ${redirect}: postern mailbox reconsent ${shellWord(address)} --flow paste --redirect-uri ${shellWord(redirect)}`,
+    ),
   };
 }
 

@@ -2,6 +2,7 @@
  * Carries a plan out through the Azure CLI. Everything is looked for before it is made, so that running it again after a
  * failure goes on where it stopped, and nothing that others added is taken away.
  */
+import { lines } from '../../base/lines.ts';
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -190,16 +191,13 @@ function surplusOf(plan: Plan, found: DirectoryApplication, permissions: readonl
   const more = (found.requiredResourceAccess ?? []).flatMap(({ resourceAccess }) =>
     resourceAccess.filter(({ id }) => !wanted.has(id)),
   );
-  return [
-    ...(more.length > 0
-      ? [
-          `${plan.name} lists ${more.length} permission${more.length === 1 ? '' : 's'} that mail does not need; left as they are`,
-        ]
-      : []),
-    ...(typeof found.signInAudience === 'string' && found.signInAudience !== plan.audience
-      ? [`${plan.name} is for ${found.signInAudience}, not ${plan.audience}; left as it is`]
-      : []),
-  ];
+  return lines(
+    more.length > 0 &&
+      `${plan.name} lists ${more.length} permission${more.length === 1 ? '' : 's'} that mail does not need; left as they are`,
+    typeof found.signInAudience === 'string' &&
+      found.signInAudience !== plan.audience &&
+      `${plan.name} is for ${found.signInAudience}, not ${plan.audience}; left as it is`,
+  );
 }
 
 /** What has to be written so that the application has all the plan wants; undefined when it has. */

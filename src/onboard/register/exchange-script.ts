@@ -3,6 +3,7 @@
  * that it took effect, how to undo it. Every cmdlet and parameter: MicrosoftDocs/office-docs-powershell, and “SMTP
  * Onboarding to App RBAC” and “Authenticate an IMAP, POP or SMTP connection using OAuth” in office-developer-exchange-docs.
  */
+import { lines } from '../../base/lines.ts';
 import type { Plan } from './plan.ts';
 
 export interface ExchangeIds {
@@ -21,25 +22,20 @@ export function exchangeScript(plan: Plan, ids: ExchangeIds = PLACEHOLDERS): str
     ...(plan.appOnly && assignedRoles(plan).length > 0 ? [roleAssignment(plan)] : []),
     switches(plan),
   ];
-  const text = [
+  const text = lines(
     '#Requires -Modules ExchangeOnlineManagement',
     `# Exchange Online side of the application ${quoted(plan.name)}.`,
     '# Safe to run again: each step looks first. Needs the roles Exchange Administrator and, for role assignments,',
     '# Organization Management. Changes take effect within minutes, some within an hour.',
     "$ErrorActionPreference = 'Stop'",
     '',
-    ...(plan.appOnly
-      ? [
-          `$AppId     = ${quoted(ids.clientId)}`,
-          '# Object ID of the *enterprise application*. The one of the app registration is accepted here and fails at sign-in.',
-          `$ObjectId  = ${quoted(ids.objectId)}`,
-        ]
-      : []),
-    ...(plan.mailboxes.length > 0
-      ? []
-      : [
-          '# A placeholder: put the real addresses here, or run the command again with --mailbox ADDRESS (repeatable).',
-        ]),
+    plan.appOnly && [
+      `$AppId     = ${quoted(ids.clientId)}`,
+      '# Object ID of the *enterprise application*. The one of the app registration is accepted here and fails at sign-in.',
+      `$ObjectId  = ${quoted(ids.objectId)}`,
+    ],
+    plan.mailboxes.length === 0 &&
+      '# A placeholder: put the real addresses here, or run the command again with --mailbox ADDRESS (repeatable).',
     `$Mailboxes = @(${(plan.mailboxes.length > 0 ? plan.mailboxes : ['mailbox@example.com']).map(quoted).join(', ')})`,
     '',
     `Connect-ExchangeOnline -ShowBanner:$false${plan.cloud.exchange === undefined ? '' : ` -ExchangeEnvironmentName ${plan.cloud.exchange}`}`,
@@ -54,7 +50,7 @@ export function exchangeScript(plan: Plan, ids: ExchangeIds = PLACEHOLDERS): str
     ]),
     '',
     'Disconnect-ExchangeOnline -Confirm:$false',
-  ];
+  );
   return `${text.join('\n')}\n`;
 }
 
@@ -92,27 +88,21 @@ function mailboxPermission(plan: Plan): Section {
   const send = plan.protocols.includes('smtp') && plan.smtpBy === 'permission';
   return {
     title: `Let the application open these mailboxes, and no others${send ? ', and send as them' : ''}.`,
-    lines: [
+    lines: lines(
       'foreach ($Mailbox in $Mailboxes) {',
       '  Add-MailboxPermission -Identity $Mailbox -User $Principal.Identity -AccessRights FullAccess | Out-Null',
-      ...(send
-        ? [
-            '  Add-RecipientPermission -Identity $Mailbox -Trustee $Principal.Identity -AccessRights SendAs -Confirm:$false | Out-Null',
-          ]
-        : []),
+      send &&
+        '  Add-RecipientPermission -Identity $Mailbox -Trustee $Principal.Identity -AccessRights SendAs -Confirm:$false | Out-Null',
       '}',
-    ],
+    ),
     check: [
       'foreach ($Mailbox in $Mailboxes) { Get-MailboxPermission -Identity $Mailbox -User $Principal.Identity | Format-Table Identity, User, AccessRights }',
     ],
-    undo: [
+    undo: lines(
       'foreach ($Mailbox in $Mailboxes) { Remove-MailboxPermission -Identity $Mailbox -User $Principal.Identity -AccessRights FullAccess -Confirm:$false }',
-      ...(send
-        ? [
-            'foreach ($Mailbox in $Mailboxes) { Remove-RecipientPermission -Identity $Mailbox -Trustee $Principal.Identity -AccessRights SendAs -Confirm:$false }',
-          ]
-        : []),
-    ],
+      send &&
+        'foreach ($Mailbox in $Mailboxes) { Remove-RecipientPermission -Identity $Mailbox -Trustee $Principal.Identity -AccessRights SendAs -Confirm:$false }',
+    ),
   };
 }
 
@@ -132,17 +122,11 @@ function roleAssignment(plan: Plan): Section {
   const scope = `${plan.name} SMTP scope`.slice(-64);
   return {
     title: `Let the application send by ${roles.join(' and ')} as members of one group, and as nobody else (RBAC for Applications).`,
-    lines: [
-      ...(roles.includes('SMTP')
-        ? [
-            '# No permission on the application itself: SMTP.SendAsApp besides this would ask for mailbox permissions as well.',
-          ]
-        : []),
-      ...(roles.includes('Graph')
-        ? [
-            '# Not the permission Mail.Send of Microsoft Graph: that would let it send as everybody in the organisation.',
-          ]
-        : []),
+    lines: lines(
+      roles.includes('SMTP') &&
+        '# No permission on the application itself: SMTP.SendAsApp besides this would ask for mailbox permissions as well.',
+      roles.includes('Graph') &&
+        '# Not the permission Mail.Send of Microsoft Graph: that would let it send as everybody in the organisation.',
       `$GroupName = ${quoted(group)}`,
       '$Group = Get-DistributionGroup -Identity $GroupName -ErrorAction SilentlyContinue',
       'if (-not $Group) { $Group = New-DistributionGroup -Name $GroupName -Type Security }',
@@ -161,7 +145,7 @@ function roleAssignment(plan: Plan): Section {
         `  New-ManagementRoleAssignment -Name $AssignmentName -Role '${ROLES[role]}' -App $AppId -CustomResourceScope $ScopeName | Out-Null`,
         '}',
       ]),
-    ],
+    ),
     check: [
       '# InScope must be True for each; a new assignment may need up to two hours.',
       'foreach ($Mailbox in $Mailboxes) { Test-ServicePrincipalAuthorization -Identity $AppId -Resource $Mailbox | Format-Table RoleName, AllowedResourceScope, InScope }',
@@ -187,17 +171,15 @@ function switches(plan: Plan): Section {
   const smtp = plan.protocols.includes('smtp');
   return {
     title: 'Switch the protocols on for these mailboxes.',
-    lines: [
-      ...(smtp
-        ? [
-            '# SMTP AUTH has three states for a mailbox: $false on, $true off, $null as the organisation says, and that is off in',
-            '# organisations made since 2020. Switching it on for single mailboxes is the narrower way; for all of them:',
-            '#   Set-TransportConfig -SmtpClientAuthenticationDisabled $false',
-            '#   (undo: Set-TransportConfig -SmtpClientAuthenticationDisabled $true)',
-          ]
-        : []),
+    lines: lines(
+      smtp && [
+        '# SMTP AUTH has three states for a mailbox: $false on, $true off, $null as the organisation says, and that is off in',
+        '# organisations made since 2020. Switching it on for single mailboxes is the narrower way; for all of them:',
+        '#   Set-TransportConfig -SmtpClientAuthenticationDisabled $false',
+        '#   (undo: Set-TransportConfig -SmtpClientAuthenticationDisabled $true)',
+      ],
       `foreach ($Mailbox in $Mailboxes) { Set-CASMailbox -Identity $Mailbox ${settings.join(' ')} }`,
-    ],
+    ),
     check: [
       'foreach ($Mailbox in $Mailboxes) { Get-CASMailbox -Identity $Mailbox | Format-Table Name, ImapEnabled, PopEnabled, SmtpClientAuthenticationDisabled }',
       ...(smtp ? ['Get-TransportConfig | Format-List SmtpClientAuthenticationDisabled'] : []),

@@ -1,4 +1,5 @@
 /** The registration as something a person can follow: a shell script of `az` commands, and the clicks in the portal. */
+import { lines } from '../../base/lines.ts';
 import { shellWord } from '../../base/shell.ts';
 import type { Argv } from './az-commands.ts';
 import * as az from './az-commands.ts';
@@ -65,15 +66,13 @@ function credentialLines(plan: Plan, { certificateFile }: ScriptOptions): readon
       ];
     case 'certificate': {
       const file = certificateFile ?? 'postern.pem';
-      return [
-        ...(certificateFile === undefined
-          ? [
-              '# a key that never leaves this machine; Entra gets the certificate only',
-              `(umask 077; openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj /CN=Postern -keyout postern.key -out ${file})`,
-            ]
-          : []),
+      return lines(
+        certificateFile === undefined && [
+          '# a key that never leaves this machine; Entra gets the certificate only',
+          `(umask 077; openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj /CN=Postern -keyout postern.key -out ${file})`,
+        ],
         `${run(az.addCertificate('$APP_ID', 'Postern', file))} --output none`,
-      ];
+      );
     }
     case 'federated':
       return [
@@ -120,9 +119,9 @@ export function portalSteps(plan: Plan): readonly string[] {
       `API permissions → Add a permission → ${resource === 'graph' ? 'Microsoft Graph' : `APIs my organization uses → ${RESOURCES.exchange.name}`} → ${kind}: ${names.join(', ')}. Remove User.Read, it is not needed.`,
     ];
   };
-  return [
+  return lines(
     `${plan.cloud.portal} → Entra ID → App registrations → New registration. Name: ${plan.name}. Supported account types: ${ACCOUNT_TYPES[plan.audience]}.${plan.redirectUris.length > 0 ? ` Redirect URI: Public client/native (mobile & desktop), ${plan.redirectUris.join(', ')}.` : ' No redirect URI.'}`,
-    ...(plan.publicClient ? ['Authentication → Advanced settings → Allow public client flows: Yes.'] : []),
+    plan.publicClient && 'Authentication → Advanced settings → Allow public client flows: Yes.',
     ...list('graph', 'Delegated permissions'),
     ...list('exchange', 'Application permissions'),
     ...(permissions.length === 0
@@ -130,12 +129,9 @@ export function portalSteps(plan: Plan): readonly string[] {
       : ['API permissions → Grant admin consent.']),
     ...credentialStep(plan),
     'Overview: copy Application (client) ID and Directory (tenant) ID.',
-    ...(plan.appOnly
-      ? [
-          `${plan.cloud.portal} → Enterprise applications → ${plan.name} → Overview: copy the Object ID. It differs from the Object ID of the app registration, which Exchange does not accept.`,
-        ]
-      : []),
-  ];
+    plan.appOnly &&
+      `${plan.cloud.portal} → Enterprise applications → ${plan.name} → Overview: copy the Object ID. It differs from the Object ID of the app registration, which Exchange does not accept.`,
+  );
 }
 
 const ACCOUNT_TYPES: Readonly<Record<Plan['audience'], string>> = {
