@@ -24,16 +24,11 @@ import { type Found, operatorWarning, Steps } from './step.ts';
 import { judgeToken, obtainToken } from './tokens.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
-export interface MailboxCheckOptions extends CheckOptions {
-  /** Default: those the mailbox has. */
-  readonly protocols?: readonly Protocol[];
-}
-
 /** The findings as they come. Never throws but the abort: a failure is a finding. */
 export async function* checkMailbox(
   deps: CheckDeps,
   mailbox: Mailbox,
-  options: MailboxCheckOptions = {},
+  options: CheckOptions = {},
 ): AsyncGenerator<Finding, void, void> {
   const { clock } = deps;
   const parts = await openParts(deps, mailbox).catch(asError);
@@ -89,7 +84,7 @@ export async function* checkMailbox(
       'sign-in',
       `it stands for every address of its domain: postern check ${shellWord(`SOMEBODY${mailbox.address.slice(1)}`)}`,
     );
-  for (const protocol of everyAddress ? [] : (options.protocols ?? mailbox.protocols))
+  for (const protocol of everyAddress ? [] : mailbox.protocols)
     yield* checkProtocol({ deps, mailbox, protocol, steps, token, options });
   const held = heldOf(mailbox);
   if (held)

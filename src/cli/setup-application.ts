@@ -28,14 +28,18 @@ export interface ApplicationOptions extends SettingsOptions, CredentialOptions {
   readonly protocols?: readonly Protocol[];
 }
 
+/** What the guided way works with. */
+export interface Setup<Options = ApplicationOptions> {
+  readonly context: Context;
+  readonly instance: Instance;
+  readonly dialogue: Dialogue;
+  readonly options: Options;
+  readonly address: string;
+}
+
 /** @throws cli.*, oauth.*, discover.address */
-export async function applicationFor(
-  context: Context,
-  instance: Instance,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  address: string,
-): Promise<Application> {
+export async function applicationFor(setup: Setup): Promise<Application> {
+  const { instance, dialogue, options, address } = setup;
   const all = await instance.store.applications.list();
   // What an interrupted start has left is gone on with: the same client is the same application.
   const known = all.find(
@@ -44,10 +48,9 @@ export async function applicationFor(
       (options.clientId === undefined || clientId === options.clientId) &&
       (options.application !== undefined || options.clientId !== undefined),
   );
-  if (known) return updated(context, instance, known, options);
-  if (options.clientId !== undefined || all.length === 0)
-    return newApplication(context, instance, dialogue, options, address);
-  const found = await providerOf(context, dialogue, options, address, 'quiet');
+  if (known) return updated(setup, known);
+  if (options.clientId !== undefined || all.length === 0) return newApplication(setup);
+  const found = await providerOf(setup, 'quiet');
   const fitting =
     found === undefined
       ? await ofSameDomain(instance, all, address)
@@ -80,7 +83,7 @@ export async function applicationFor(
     fitting[0]?.name ?? '',
   );
   if (chosen !== '') return findApplication(instance.store, chosen);
-  return newApplication(context, instance, dialogue, options, address, found);
+  return newApplication(setup, found);
 }
 
 /** Applications that open other mailboxes of the same domain: as good as having discovered it. */
@@ -97,12 +100,7 @@ async function ofSameDomain(
 }
 
 /** Options given again count, so that a wrong one is corrected by saying it again. */
-async function updated(
-  context: Context,
-  instance: Instance,
-  known: Application,
-  options: ApplicationOptions,
-): Promise<Application> {
+async function updated({ context, instance, options }: Setup, known: Application): Promise<Application> {
   const { application, fields } = await context.perform(instance, setApplication, {
     name: known.id,
     change: { provider: options.preset, tenant: options.tenant, settings: settingsOf(options) },
@@ -131,19 +129,13 @@ function noneFits(found: FoundProvider | undefined, all: readonly Application[],
   );
 }
 
-async function newApplication(
-  context: Context,
-  instance: Instance,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  address: string,
-  known?: FoundProvider,
-): Promise<Application> {
-  const found = known ?? (await providerOf(context, dialogue, options, address));
-  const clientId = options.clientId ?? (await askClientId(context, instance, dialogue, options, found, address));
+async function newApplication(setup: Setup, known?: FoundProvider): Promise<Application> {
+  const { context, instance, dialogue, options } = setup;
+  const found = known ?? (await providerOf(setup));
+  const clientId = options.clientId ?? (await askClientId(setup, found));
   if (typeof clientId !== 'string') return clientId;
   const tenant = options.tenant ?? (found.tenant === undefined ? undefined : await askTenant(dialogue, found.tenant));
-  const credential = await credentialOf(dialogue, options, found.preset);
+  const credential = await credentialOf(setup, found.preset);
   const application = await context.perform(instance, addApplication, {
     name: options.application ?? (await freeName(instance, found.preset)),
     provider: found.preset,
@@ -153,7 +145,7 @@ async function newApplication(
     credential,
     secretExpiresAt: options.secretExpires,
   });
-  await verify(context, instance, application, options);
+  await verify(setup, application);
   return application;
 }
 
@@ -165,25 +157,11 @@ async function freeName({ store }: Instance, preset: string): Promise<string> {
   }
 }
 
-async function providerOf(
-  context: Context,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  address: string,
-): Promise<FoundProvider>;
+async function providerOf(setup: Setup): Promise<FoundProvider>;
 /** `quiet`: nobody is asked, and what is not known is undefined. */
+async function providerOf(setup: Setup, quiet: 'quiet'): Promise<FoundProvider | undefined>;
 async function providerOf(
-  context: Context,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  address: string,
-  quiet: 'quiet',
-): Promise<FoundProvider | undefined>;
-async function providerOf(
-  context: Context,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  address: string,
+  { context, dialogue, options, address }: Setup,
   quiet?: 'quiet',
 ): Promise<FoundProvider | undefined> {
   const domain = address.slice(address.lastIndexOf('@') + 1);
@@ -218,14 +196,8 @@ async function providerOf(
 }
 
 /** The client id, or the application itself where it was registered on the way. */
-async function askClientId(
-  context: Context,
-  instance: Instance,
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  found: FoundProvider,
-  address: string,
-): Promise<string | Application> {
+async function askClientId(setup: Setup, found: FoundProvider): Promise<string | Application> {
+  const { context, dialogue, options, address } = setup;
   const { tenant = found.tenant, issuer } = options;
   const command = registerCommand(found.preset, { tenant, issuer });
   if (!dialogue.interactive) {
@@ -261,8 +233,7 @@ async function askClientId(
     ],
     'have',
   );
-  if (way === 'apply' && organisation !== undefined)
-    return registerNow(context, instance, organisation, options, command);
+  if (way === 'apply' && organisation !== undefined) return registerNow(setup, organisation, command);
   if (way === 'steps') {
     for (const [index, step] of stepsFor(found, options).entries()) process.stderr.write(`${index + 1}. ${step}\n`);
     context.say(`with commands and Exchange script: ${command}`);
@@ -301,10 +272,8 @@ function stepsFor({ preset }: FoundProvider, options: ApplicationOptions): reado
 }
 
 async function registerNow(
-  context: Context,
-  instance: Instance,
+  { context, instance, options }: Setup,
   preset: MicrosoftPreset,
-  options: ApplicationOptions,
   command: string,
 ): Promise<Application> {
   const { registerPlan } = await import('./register-apply.ts');
@@ -332,11 +301,7 @@ function askTenant(dialogue: Dialogue, domain: string): Promise<string> {
   );
 }
 
-async function credentialOf(
-  dialogue: Dialogue,
-  options: ApplicationOptions,
-  preset: string,
-): Promise<ClientCredential | undefined> {
+async function credentialOf({ dialogue, options }: Setup, preset: string): Promise<ClientCredential | undefined> {
   const given = await readCredential(options);
   if (given || presetById(preset)?.needsSecret !== true) return given;
   const secret = await dialogue.secret({
@@ -348,12 +313,7 @@ async function credentialOf(
 }
 
 /** Before anybody signs in: what is wrong with the registration shows here, in words. */
-async function verify(
-  context: Context,
-  instance: Instance,
-  application: Application,
-  options: ApplicationOptions,
-): Promise<void> {
+async function verify({ context, instance, options }: Setup, application: Application): Promise<void> {
   const preset = presetById(application.provider);
   if (preset?.family !== 'microsoft' || application.credential !== undefined) return;
   const checks = await verifyApplication(instance, application, planOf(preset, options));

@@ -15,7 +15,7 @@ import { consent, usualProtocols } from './consent.ts';
 import type { Context } from './context.ts';
 import type { Dialogue } from './dialogue.ts';
 import { exitAsFound, tellCheck } from './report.ts';
-import { applicationFor, type ApplicationOptions } from './setup-application.ts';
+import { applicationFor, type ApplicationOptions, type Setup } from './setup-application.ts';
 
 export interface SetupOptions extends ApplicationOptions {
   readonly address?: string;
@@ -35,7 +35,7 @@ export async function setUp(
   await context.withInstance(async (instance) => {
     const address = (options.address ?? (await askAddress(dialogue))).trim().toLowerCase();
     const known = await instance.store.mailboxes.find(address);
-    const opened = known ?? (await openMailbox(context, instance, dialogue, options, address));
+    const opened = known ?? (await openMailbox({ context, instance, dialogue, options, address }));
     if (known) context.say(`${known.address} is here already, for ${known.protocols.join(', ')}`);
     const report = await check(context, instance, opened);
     const program = options.for ?? (known && !dialogue.interactive ? undefined : await askProgram(dialogue, opened));
@@ -69,14 +69,9 @@ function askAddress(dialogue: Dialogue): Promise<string> {
   );
 }
 
-async function openMailbox(
-  context: Context,
-  instance: Instance,
-  dialogue: Dialogue,
-  options: SetupOptions,
-  address: string,
-): Promise<Mailbox> {
-  const application = await applicationFor(context, instance, dialogue, options, address);
+async function openMailbox(setup: Setup<SetupOptions>): Promise<Mailbox> {
+  const { context, instance, dialogue, options, address } = setup;
+  const application = await applicationFor(setup);
   const wanted =
     options.protocols ??
     (await dialogue.select(

@@ -110,12 +110,7 @@ function oidc(): Subcommand {
           const settings = settingsOf({ ...options, issuer: server.issuer });
           // What could not be stored later is found out before anything is made.
           resolveProvider({ name: options.application, provider: 'oidc', tenant: undefined, settings });
-          const client = await registerClient(
-            http,
-            server,
-            metadata,
-            initialToken === undefined ? {} : { initialToken },
-          );
+          const client = await registerClient(http, server, metadata, { initialToken });
           const application = await context.perform(instance, addApplication, {
             name: options.application,
             provider: 'oidc',

@@ -25,7 +25,7 @@ const document = z.object({
  * Reads the metadata: RFC 8414 §3.1 first, then OpenID Connect Discovery §4.
  * @throws register.refused (no metadata there, or it names another issuer), oauth.provider-unreachable, oauth.misconfigured (not https)
  */
-export async function readMetadata(http: Http, issuer: string, signal?: AbortSignal): Promise<ServerMetadata> {
+export async function readMetadata(http: Http, issuer: string): Promise<ServerMetadata> {
   const base = new URL(issuer);
   const path = base.pathname.replace(/\/$/, '');
   const places = [
@@ -33,11 +33,7 @@ export async function readMetadata(http: Http, issuer: string, signal?: AbortSig
     `${base.origin}${path}/.well-known/openid-configuration`,
   ];
   for (const place of places) {
-    const answer = await http.request(place, {
-      method: 'GET',
-      headers: { accept: 'application/json' },
-      ...(signal ? { signal } : {}),
-    });
+    const answer = await http.request(place, { method: 'GET', headers: { accept: 'application/json' } });
     if (answer.status !== 200) continue;
     const parsed = document.safeParse(objectOf(await answer.text()));
     if (!parsed.success) continue;
@@ -115,7 +111,7 @@ export async function registerClient(
   http: Http,
   server: ServerMetadata,
   metadata: ClientMetadata,
-  options: { readonly initialToken?: Secret; readonly signal?: AbortSignal } = {},
+  { initialToken }: { readonly initialToken?: Secret | undefined } = {},
 ): Promise<RegisteredClient> {
   const endpoint = server.registrationEndpoint;
   if (endpoint === undefined)
@@ -125,10 +121,9 @@ export async function registerClient(
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',
-      ...(options.initialToken ? { authorization: `Bearer ${options.initialToken.reveal()}` } : {}),
+      ...(initialToken ? { authorization: `Bearer ${initialToken.reveal()}` } : {}),
     },
     body: JSON.stringify(metadata),
-    ...(options.signal ? { signal: options.signal } : {}),
   });
   const body = objectOf(await answer.text());
   const parsed = answerForm.safeParse(body);

@@ -9,14 +9,9 @@ import { consentPage } from './plan.ts';
 import type { Check } from './verify.ts';
 
 /** Never throws: a directory that cannot be asked is an unknown. */
-export async function verifyInDirectory(
-  cli: Az,
-  clientId: string,
-  plan: Plan,
-  signal?: AbortSignal,
-): Promise<readonly Check[]> {
+export async function verifyInDirectory(cli: Az, clientId: string, plan: Plan): Promise<readonly Check[]> {
   try {
-    return await look(cli, clientId, plan, signal);
+    return await look(cli, clientId, plan);
   } catch (thrown) {
     const error = asError(thrown);
     return [{ name: 'directory', outcome: 'unknown', found: error.message, next: nextOf(error) }];
@@ -30,8 +25,8 @@ function nextOf({ code, hint }: PosternError): string {
     : hint;
 }
 
-async function look(cli: Az, clientId: string, plan: Plan, signal: AbortSignal | undefined): Promise<readonly Check[]> {
-  const principal = await find(cli, az.showServicePrincipal(clientId), servicePrincipal, signal);
+async function look(cli: Az, clientId: string, plan: Plan): Promise<readonly Check[]> {
+  const principal = await find(cli, az.showServicePrincipal(clientId), servicePrincipal);
   if (!principal) {
     return [
       {
@@ -54,14 +49,14 @@ async function look(cli: Az, clientId: string, plan: Plan, signal: AbortSignal |
           }
         : {}),
     },
-    await registration(cli, clientId, plan, signal),
-    await consent(cli, { clientId, principalId: principal.id }, plan, signal),
+    await registration(cli, clientId, plan),
+    await consent(cli, { clientId, principalId: principal.id }, plan),
   ];
 }
 
-async function registration(cli: Az, clientId: string, plan: Plan, signal: AbortSignal | undefined): Promise<Check> {
+async function registration(cli: Az, clientId: string, plan: Plan): Promise<Check> {
   const name = 'registration';
-  const found = await find(cli, ['ad', 'app', 'show', '--id', clientId], application, signal);
+  const found = await find(cli, ['ad', 'app', 'show', '--id', clientId], application);
   if (!found) return { name, outcome: 'unknown', found: 'it is registered in another directory' };
   if (!changeOf(plan, found, plan.permissions)) {
     const names = plan.permissions.map((permission) => permission.name).join(', ');
@@ -79,13 +74,12 @@ async function consent(
   cli: Az,
   ids: { readonly clientId: string; readonly principalId: string },
   plan: Plan,
-  signal: AbortSignal | undefined,
 ): Promise<Check> {
   const name = 'admin consent';
   if (plan.permissions.length === 0) return { name, outcome: 'ok', found: 'none needed' };
   const missing = plan.appOnly
-    ? await rolesMissing(cli, ids.principalId, plan, signal)
-    : await scopesMissing(cli, ids.clientId, plan, signal);
+    ? await rolesMissing(cli, ids.principalId, plan)
+    : await scopesMissing(cli, ids.clientId, plan);
   if (missing.length === 0) return { name, outcome: 'ok', found: 'given for the whole organisation' };
   return {
     name,
@@ -97,27 +91,17 @@ async function consent(
   };
 }
 
-async function rolesMissing(
-  cli: Az,
-  principalId: string,
-  plan: Plan,
-  signal: AbortSignal | undefined,
-): Promise<readonly string[]> {
-  const exchange = await ask(cli, az.showResource('exchange'), servicePrincipal, signal);
+async function rolesMissing(cli: Az, principalId: string, plan: Plan): Promise<readonly string[]> {
+  const exchange = await ask(cli, az.showResource('exchange'), servicePrincipal);
   const ids = new Map((exchange.appRoles ?? []).map(({ id, value }) => [value, id]));
-  const { value } = await ask(cli, az.listAssignments(plan.cloud, principalId), assignments, signal);
+  const { value } = await ask(cli, az.listAssignments(plan.cloud, principalId), assignments);
   return plan.permissions
     .filter((one) => !value.some(({ appRoleId }) => appRoleId === (ids.get(one.name) ?? one.id)))
     .map((one) => one.name);
 }
 
-async function scopesMissing(
-  cli: Az,
-  clientId: string,
-  plan: Plan,
-  signal: AbortSignal | undefined,
-): Promise<readonly string[]> {
-  const given = await ask(cli, az.listGrants(clientId), grants, signal);
+async function scopesMissing(cli: Az, clientId: string, plan: Plan): Promise<readonly string[]> {
+  const given = await ask(cli, az.listGrants(clientId), grants);
   const scopes = new Set(
     given
       .filter(({ consentType }) => consentType === 'AllPrincipals')
