@@ -271,7 +271,7 @@ export const inviteOwner = act({
     base: z.url(),
   }),
   async run(desk: Desk<SignInDeps>, { base, sharedWith, ...invitation }) {
-    return invitationLink(desk, base, { ...invitation, ...(sharedWith === undefined ? {} : { sharedWith }) });
+    return invitationLink(desk, base, { ...invitation, sharedWith });
   },
   record: (_, { address, protocols }) => [{ mailbox: address, data: { protocols } }],
 });

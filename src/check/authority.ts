@@ -1,6 +1,7 @@
 /** The authorization server of a mailbox: reachable, really one, the one that was meant, and with our idea of the time. */
 import { openHttp } from '../oauth/http.ts';
 import type { ProviderProfile } from '../oauth/provider.ts';
+import type { SignInLimits } from '../upstream/sign-in.ts';
 import { checkError } from './errors.ts';
 import { reach, resolveName } from './reach.ts';
 import { type Found, operatorWarning, type Steps } from './step.ts';
@@ -22,8 +23,7 @@ export async function* checkAuthority(
 ): AsyncGenerator<Finding, void, void> {
   const address = metadataAddress(profile);
   const origin = new URL(address);
-  const { signal } = options;
-  const timeoutMs = Math.min(options.timeoutMs ?? MAX_MS, MAX_MS);
+  const limits = { timeoutMs: Math.min(options.timeoutMs ?? MAX_MS, MAX_MS), signal: options.signal };
   if (proxyFor(origin)) {
     yield steps.skipped(
       'authority.tcp',
@@ -31,16 +31,13 @@ export async function* checkAuthority(
       'requests go through a proxy, which makes the connection',
     );
   } else {
-    const { findings, through } = await reachOrigin(deps, origin, profile.ca, steps, {
-      timeoutMs,
-      ...(signal ? { signal } : {}),
-    });
+    const { findings, through } = await reachOrigin(deps, origin, profile.ca, steps, limits);
     yield* findings;
     if (!through) return;
   }
   let dated: { readonly serverTime: number; readonly ourTime: number } | undefined;
   yield await steps.run('authority.metadata', 'authority metadata', async () => {
-    const seen = await readMetadata(address, profile, deps, { timeoutMs, ...(signal ? { signal } : {}) });
+    const seen = await readMetadata(address, profile, deps, limits);
     dated = seen.dated;
     return seen.found;
   });
@@ -53,7 +50,7 @@ async function reachOrigin(
   origin: URL,
   ca: string | undefined,
   steps: Steps,
-  limits: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  limits: SignInLimits,
 ): Promise<{ readonly findings: readonly Finding[]; readonly through: boolean }> {
   const host = origin.hostname.replace(/^\[|\]$/g, '');
   const port = Number(origin.port || 443);
@@ -87,7 +84,7 @@ async function readMetadata(
   address: string,
   profile: ProviderProfile,
   { clock }: Pick<CheckDeps, 'clock'>,
-  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  { timeoutMs, signal }: SignInLimits,
 ): Promise<Seen> {
   const http = openHttp({ ca: profile.ca, timeoutMs });
   try {

@@ -4,7 +4,7 @@ import { connectMailbox } from '../admin/mailboxes.ts';
 import { isError, PosternError } from '../base/error.ts';
 import type { Redirect } from '../onboard/connect-mailbox.ts';
 import type { ConnectRequest } from '../onboard/connect-request.ts';
-import { openCredential } from '../oauth/application.ts';
+import { type ClientCredential, openCredential } from '../oauth/application.ts';
 import { readFlow } from '../oauth/flows.ts';
 import { noServer } from '../oauth/mail-endpoint.ts';
 import { resolveProvider } from '../oauth/provider.ts';
@@ -16,13 +16,9 @@ import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
 import { onInterrupt } from './interrupt.ts';
 
-export interface ConsentRequest {
-  readonly application: Application;
-  readonly address: string;
-  readonly protocols: readonly Protocol[];
+export interface ConsentRequest extends Pick<ConnectRequest, 'application' | 'address' | 'protocols' | 'sharedWith'> {
   /** `browser`, `paste`, `device`, `app-only`, or a flow's full name. */
   readonly way: string;
-  readonly sharedWith?: string | undefined;
   /** Registered for `paste`; nothing listens there. */
   readonly redirectUri?: string | undefined;
 }
@@ -97,23 +93,14 @@ async function flowOf({ vault }: Instance, { way, application }: ConsentRequest)
   if (way === 'device') return 'device-code';
   if (way !== 'app-only') return readFlow(way);
   const credential = await openCredential(vault, application);
-  switch (credential?.type) {
-    case 'secret':
-      return 'client-secret';
-    case 'certificate':
-      return 'certificate';
-    case 'federated':
-      return 'federated';
-    case 'managed-identity':
-      return 'managed-identity';
-    case 'service-account':
-      return 'service-account';
-    case undefined:
-      throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
-        hint: `add one: postern application credential add ${shellWord(application.name)} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
-      });
-  }
+  if (credential) return flowOfCredential(credential);
+  throw cliError('cli.usage', `${application.name} has no credential, so it cannot sign in by itself`, {
+    hint: `add one: postern application credential add ${shellWord(application.name)} with --client-secret-file, --certificate, --assertion-file, --managed-identity or --service-account-file`,
+  });
 }
+
+/** How an application signs in by itself. */
+export const flowOfCredential = ({ type }: ClientCredential): Flow => (type === 'secret' ? 'client-secret' : type);
 
 async function redirectFor(context: Context, { way, redirectUri }: ConsentRequest): Promise<Redirect> {
   if (way === 'paste') {

@@ -6,7 +6,6 @@ import { perform } from '../admin/act.ts';
 import type { Actor } from '../admin/actor.ts';
 import { addAppPassword } from '../admin/app-passwords.ts';
 import { systemClock } from '../base/clock.ts';
-import { asError } from '../base/error.ts';
 import type { Secret } from '../base/secret.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
 import { addApplication } from '../admin/applications.ts';
@@ -48,31 +47,21 @@ export async function startDemonstration(sandbox: Sandbox, options: Demonstratio
     const password = await furnish(sandbox, config, options.log);
     const serving = await serve(config, options.log, { clock: sandbox.clock });
     await writeSettings(config, serving);
-    return describe(home, sandbox, serving, password, tidy);
+    return {
+      home,
+      listeners: serving.listeners,
+      consolePort: serving.consolePort,
+      addresses: addressesOf(sandbox),
+      password,
+      async stop() {
+        await serving.stop();
+        await tidy();
+      },
+    };
   } catch (error) {
     await tidy();
     throw error;
   }
-}
-
-function describe(
-  home: string,
-  sandbox: Sandbox,
-  serving: Serving,
-  password: Secret,
-  tidy: () => Promise<void>,
-): Demonstration {
-  return {
-    home,
-    listeners: serving.listeners,
-    consolePort: serving.consolePort,
-    addresses: addressesOf(sandbox),
-    password,
-    async stop() {
-      await serving.stop();
-      await tidy();
-    },
-  };
 }
 
 const addressesOf = (sandbox: Sandbox): readonly string[] => [
@@ -180,8 +169,6 @@ async function openMailboxes(sandbox: Sandbox, instance: Instance): Promise<void
         wait: (url) => sandbox.approve(url, delegate ?? address),
         close: () => Promise.resolve(),
       },
-    }).catch((error: unknown) => {
-      throw asError(error);
     });
   }
 }

@@ -15,6 +15,7 @@ import type { Instance } from '../server/instance.ts';
 import type { Application, Flow } from '../store/types.ts';
 import { readSecret, readText } from './ask.ts';
 import { addApplication, addCredential } from '../admin/applications.ts';
+import { flowOfCredential } from './consent.ts';
 import type { Context } from './context.ts';
 import { cliError } from './errors.ts';
 import { onInterrupt } from './interrupt.ts';
@@ -205,9 +206,7 @@ export async function verifyRegistration(context: Context, options: MicrosoftOpt
 
 async function flowOfApplication({ vault }: Instance, application: Application): Promise<Flow> {
   const [held] = await openCredentials(vault, application);
-  if (!held) return 'authorization-code';
-  const { type } = held.credential;
-  return type === 'secret' ? 'client-secret' : type;
+  return held ? flowOfCredential(held.credential) : 'authorization-code';
 }
 
 const SPREADS_MS = 10_000;

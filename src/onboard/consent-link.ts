@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAppOnly } from '../oauth/flows.ts';
 import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
-import type { Protocol } from '../store/protocols.ts';
+import { type Protocol, PROTOCOLS } from '../store/protocols.ts';
 import type { Vault } from '../vault/types.ts';
 
 /** Owners read mail seldom when it does not arrive. */
@@ -21,13 +21,7 @@ export interface LinkDeps {
 }
 
 /** A mailbox that is still to be opened. */
-export interface Invitation {
-  readonly address: string;
-  readonly applicationId: string;
-  readonly protocols: readonly Protocol[];
-  /** The delegate who signs in for a shared mailbox. */
-  readonly sharedWith?: string;
-}
+export type Invitation = Omit<z.input<typeof invitationSchema>, 'madeAt'> & { readonly address: string };
 
 /** What a link is for, and whether it still opens anything. */
 export type Subject =
@@ -126,7 +120,8 @@ async function first(store: Store, { address, madeAt, until }: Read): Promise<Su
 const invitationSchema = z.object({
   madeAt: z.number(),
   applicationId: z.string(),
-  protocols: z.array(z.enum(['imap', 'pop3', 'smtp'])).min(1),
+  protocols: z.array(z.enum(PROTOCOLS)).min(1).readonly(),
+  /** The delegate who signs in for a shared mailbox. */
   sharedWith: z.string().optional(),
 });
 

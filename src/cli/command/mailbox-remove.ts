@@ -78,8 +78,7 @@ function words(revocation: Revocation): string {
   }
 }
 
-/** @throws cli.usage (anything else was typed) */
-/** @throws cli.needs-terminal, cli.usage */
+/** @throws cli.needs-terminal, cli.usage (anything else was typed) */
 async function confirm(context: Context, address: string): Promise<void> {
   if (!process.stdin.isTTY || context.json)
     throw cliError('cli.needs-terminal', `${address} was not removed: nobody agreed to it`, {

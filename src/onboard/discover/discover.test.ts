@@ -7,7 +7,8 @@ import type { Http } from '../../oauth/http.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { readAutoconfig } from './autoconfig.ts';
 import { discover, type DiscoverOptions } from './discover.ts';
-import type { Dns, MxRecord, SrvRecord } from './dns.ts';
+import type { MxRecord, SrvRecord } from 'node:dns';
+import type { Dns } from './dns.ts';
 import { readXml } from './xml.ts';
 
 const file = (servers: string, more = ''): string => `<?xml version="1.0" encoding="UTF-8"?>

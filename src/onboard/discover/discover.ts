@@ -47,13 +47,13 @@ export async function discover(address: string, options: DiscoverOptions): Promi
     byAutodiscover(context),
     byDatabase(context),
   ]);
-  const found = [listed, ...asked];
+  const all = [listed, ...asked];
   options.signal?.throwIfAborted();
   return {
     address: normal,
     domain,
-    candidates: distinct(found.flatMap(({ candidate }) => candidate ?? [])),
-    attempts: found.map(({ attempt }) => attempt),
+    candidates: distinct(all.flatMap(({ candidate }) => candidate ?? [])),
+    attempts: all.map(({ attempt }) => attempt),
   };
 }
 
@@ -96,13 +96,8 @@ async function byFile(context: Context, url: string, source: Source = 'autoconfi
     const text = await fetchFile(context, url);
     if (text === undefined) return nothing(source, where);
     const file = readAutoconfig(text);
-    const candidate: Candidate = {
-      ...file,
-      source,
-      evidence: where,
-      ...(source === 'ispdb' ? { caution: 'somebody else’s database says so, not the domain' } : {}),
-    };
-    return { attempt: { source, where, outcome: 'found' }, candidate };
+    const caution = source === 'ispdb' ? { caution: 'somebody else’s database says so, not the domain' } : {};
+    return found(source, where, { ...file, ...caution });
   } catch (error) {
     if (isError(error, 'oauth.provider-unreachable') && /ENOTFOUND/.test(error.message))
       return nothing(source, where, 'there is no such host');
@@ -151,9 +146,7 @@ async function bySrv(context: Context): Promise<Found> {
     if (hosts.length === 0) return nothing('srv', where);
     const preset = hosts.map(presetOfServer).find((id) => id !== undefined);
     const strangers = outside(mail, domain);
-    const candidate: Candidate = {
-      source: 'srv',
-      evidence: where,
+    return found('srv', where, {
       preset: preset ?? 'oidc',
       name: hosts[0]!,
       mail,
@@ -163,8 +156,7 @@ async function bySrv(context: Context): Promise<Found> {
             caution: `${strangers.join(', ')} is outside ${domain}, and DNS answers can be forged: confirm it is your provider’s`,
           }
         : {}),
-    };
-    return { attempt: { source: 'srv', where, outcome: 'found' }, candidate };
+    });
   } catch (error) {
     return failed('srv', where, error, context);
   }
@@ -222,18 +214,17 @@ async function byDatabase(context: Context): Promise<Found> {
 function known(source: Source, evidence: string, id: string): Found {
   const preset = presetById(id);
   if (!preset) return nothing(source, evidence);
-  return {
-    attempt: { source, where: evidence, outcome: 'found' },
-    candidate: { source, evidence, preset: id, name: preset.name, mail: preset.mail, signIn: 'oauth2' },
-  };
+  return found(source, evidence, { preset: id, name: preset.name, mail: preset.mail, signIn: 'oauth2' });
 }
 
 function passwordOnly(source: Source, evidence: string, { name, mail, appPassword }: PasswordProvider): Found {
-  return {
-    attempt: { source, where: evidence, outcome: 'found' },
-    candidate: { source, evidence, preset: 'oidc', name, mail, signIn: 'password', appPassword },
-  };
+  return found(source, evidence, { preset: 'oidc', name, mail, signIn: 'password', appPassword });
 }
+
+const found = (source: Source, where: string, about: Omit<Candidate, 'source' | 'evidence'>): Found => ({
+  attempt: { source, where, outcome: 'found' },
+  candidate: { source, evidence: where, ...about },
+});
 
 const nothing = (source: Source, where: string, note?: string): Found => ({
   attempt: { source, where, outcome: 'nothing', ...(note === undefined ? {} : { note }) },

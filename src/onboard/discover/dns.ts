@@ -1,17 +1,6 @@
 /** The DNS questions of discovery, bounded in time. An interface, so that tests answer them. */
+import type { MxRecord, SrvRecord } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
-
-export interface MxRecord {
-  readonly exchange: string;
-  readonly priority: number;
-}
-
-export interface SrvRecord {
-  readonly name: string;
-  readonly port: number;
-  readonly priority: number;
-  readonly weight: number;
-}
 
 /** Empty where there is no such record; throws where nobody answers. */
 export interface Dns {

@@ -1,7 +1,8 @@
 /** Mail servers from SRV records: RFC 6186, and RFC 8314 §5.1 for submission with TLS from the first byte. */
 import type { MailServer } from '../../oauth/preset.ts';
 import type { Protocol } from '../../store/protocols.ts';
-import type { Dns, SrvRecord } from './dns.ts';
+import type { SrvRecord } from 'node:dns';
+import type { Dns } from './dns.ts';
 
 interface Label {
   readonly protocol: Protocol;

@@ -12,18 +12,14 @@ export interface XmlElement {
   readonly text: string;
 }
 
-export interface XmlLimits {
-  readonly depth: number;
-  readonly elements: number;
-}
-
-const LIMITS: XmlLimits = { depth: 32, elements: 2000 };
+const MAX_DEPTH = 32;
+const MAX_ELEMENTS = 2000;
 const NAME = /[A-Za-z_:][\w:.-]*/y;
 const SPACE = /[ \t\r\n]*/y;
 
 /** @throws discover.garbled */
-export function readXml(text: string, limits: XmlLimits = LIMITS): XmlElement {
-  return new Reader(text.replace(/^\ufeff/, ''), limits).document();
+export function readXml(text: string): XmlElement {
+  return new Reader(text.replace(/^\ufeff/, '')).document();
 }
 
 /** The first child of this name. */
@@ -38,13 +34,11 @@ export function childText(element: XmlElement, name: string): string | undefined
 
 class Reader {
   readonly #text: string;
-  readonly #limits: XmlLimits;
   #at = 0;
   #elements = 0;
 
-  constructor(text: string, limits: XmlLimits) {
+  constructor(text: string) {
     this.#text = text;
-    this.#limits = limits;
   }
 
   document(): XmlElement {
@@ -61,14 +55,14 @@ class Reader {
   #between(): void {
     for (;;) {
       this.#take(SPACE);
-      if (this.#sees('<!--')) this.#comment();
+      if (this.#sees('<!--')) this.#skipTo('-->');
       else if (this.#sees('<?')) this.#skipTo('?>');
       else return;
     }
   }
 
   #element(depth: number): XmlElement {
-    if (depth > this.#limits.depth || ++this.#elements > this.#limits.elements) throw this.#broken('it is too large');
+    if (depth > MAX_DEPTH || ++this.#elements > MAX_ELEMENTS) throw this.#broken('it is too large');
     this.#expect('<');
     const name = this.#name();
     const attributes = this.#attributes();
@@ -87,7 +81,7 @@ class Reader {
         this.#expect('>');
         return { name, attributes, children, text: text.trim() };
       }
-      if (this.#sees('<!--')) this.#comment();
+      if (this.#sees('<!--')) this.#skipTo('-->');
       else if (this.#sees('<![CDATA[')) {
         const start = this.#at + '<![CDATA['.length;
         this.#skipTo(']]>');
@@ -142,10 +136,6 @@ class Reader {
       if (!allowed) throw this.#broken(`there is no ${whole}`);
       return String.fromCodePoint(code);
     });
-  }
-
-  #comment(): void {
-    this.#skipTo('-->');
   }
 
   #name(): string {

@@ -184,8 +184,7 @@ function accountOf(address: string, values: IniSection, servers: readonly Server
     return { why: 'it has no client id or no token URL', instead: 'postern mailbox add ADDRESS' };
   if (`${clientId}${tokenUrl}`.includes('***'))
     return { why: 'it is an example that was never filled in', instead: 'nothing to do' };
-  const flow = flowOf(values);
-  if (typeof flow === 'object') return flow;
+  const flow = FLOWS[values['oauth2_flow'] ?? ''] ?? 'authorization-code';
   const preset = presetOf(new URL(tokenUrl), address);
   if (preset === undefined) {
     return {
@@ -264,18 +263,11 @@ function serviceAccountName(kind: string, value: string): string {
 const usable = (text: string | undefined): string | undefined =>
   text === undefined || text === '' || text.includes('***') ? undefined : text;
 
-function flowOf(values: IniSection): Flow | Skipped {
-  switch (values['oauth2_flow']) {
-    case 'device':
-      return 'device-code';
-    case 'client_credentials':
-      return 'client-secret';
-    case 'service_account':
-      return 'service-account';
-    default:
-      return 'authorization-code';
-  }
-}
+const FLOWS: Readonly<Record<string, Flow>> = {
+  device: 'device-code',
+  client_credentials: 'client-secret',
+  service_account: 'service-account',
+};
 
 const HOSTS: Readonly<Record<string, string>> = {
   'login.microsoftonline.com': 'microsoft',
