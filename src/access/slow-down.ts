@@ -9,7 +9,7 @@
  * A sign-in that succeeds writes nothing, but after failures of its address.
  */
 import { hash } from 'node:crypto';
-import type { Clock, Timer } from '../base/clock.ts';
+import { atMost, type Clock, type Timer } from '../base/clock.ts';
 import { inLedger, type Ledger } from '../store/ledger.ts';
 
 export interface Wait {
@@ -79,7 +79,7 @@ export class SlowDown {
     while (this.#news.size > MAX_SHARED) this.#news.delete(this.#news.keys().next().value!);
     // One that waits as long as can be need not be told by the others, nor be waited for.
     if (saturated) void this.#write();
-    else await this.#patiently(this.#write());
+    else await atMost(this.#clock, PATIENCE_MS, this.#write());
     const waitMs = Math.max(this.#wait('address', names[0]), this.#wait('mailbox', names[1]));
     return waitMs === 0 ? undefined : { waitMs, retryAt: this.#clock.now() + waitMs };
   }
@@ -153,12 +153,6 @@ export class SlowDown {
       const count = shared.get(name)?.[1] ?? 0;
       if (more > 0 && count > this.#count(name)) this.#set(name, count);
     }
-  }
-
-  async #patiently(work: Promise<void>): Promise<void> {
-    const enough = new AbortController();
-    await Promise.race([work, this.#clock.sleep(PATIENCE_MS, enough.signal).catch(() => undefined)]);
-    enough.abort();
   }
 }
 

@@ -42,6 +42,16 @@ export const systemClock: Clock = {
 /** A longer timeout of the system fires at once (24.8 days), so longer ones are taken in parts. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
+/** Waits for work, which goes on by itself, but no longer than so many milliseconds. @throws what it throws meanwhile */
+export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  const enough = new AbortController();
+  try {
+    await Promise.race([work, clock.sleep(ms, enough.signal).catch(() => undefined)]);
+  } finally {
+    enough.abort();
+  }
+}
+
 /** What every clock makes of its timers: resolves after `ms`; rejects with the signal’s reason when aborted. */
 export function sleepOn(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
  * What the providers' SMTP and POP3 servers say of themselves, written down at every sign-in and asked for where nobody has
  * signed in yet, so that EHLO and CAPA before sign-in promise neither too much nor too little.
  */
-import type { Clock } from '../base/clock.ts';
+import { atMost, type Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
@@ -75,7 +75,11 @@ export class ExtensionBook {
     let inUse: readonly MailEndpoint[] | undefined;
     try {
       // A database that does not answer keeps no program waiting.
-      await this.#patiently(endpoints().then((found) => (inUse = found)));
+      await atMost(
+        clock,
+        PATIENCE_MS,
+        endpoints().then((found) => (inUse = found)),
+      );
       if (inUse === undefined) return [...this.#pages.keys()];
     } catch (error) {
       log.warn({ code: asError(error).code }, 'cannot tell which provider endpoints are in use');
@@ -88,7 +92,7 @@ export class ExtensionBook {
       const asked = this.#ask(endpoint);
       if (page?.lines === undefined) unknown.push(asked); // a stale page is good enough while it is renewed
     }
-    if (unknown.length > 0) await this.#patiently(Promise.all(unknown));
+    if (unknown.length > 0) await atMost(clock, PATIENCE_MS, Promise.all(unknown));
     return [...new Set(inUse.map(keyOf))];
   }
 
@@ -113,14 +117,6 @@ export class ExtensionBook {
       .finally(() => this.#asking.delete(key));
     this.#asking.set(key, asking);
     return asking;
-  }
-
-  /** Waits for the work, which goes on by itself when patience ends. */
-  async #patiently(work: Promise<unknown>): Promise<void> {
-    const enough = new AbortController();
-    const patience = this.#options.clock.sleep(PATIENCE_MS, enough.signal).catch(() => undefined);
-    await Promise.race([work, patience]);
-    enough.abort();
   }
 }
 

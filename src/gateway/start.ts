@@ -1,6 +1,7 @@
 /** The gateway: listeners, what their sessions share, certificate reload, revocation, drain. */
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
+import { atMost } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { guarded } from '../base/guard.ts';
 import { Rarely } from '../base/rarely.ts';
@@ -172,7 +173,7 @@ class RunningGateway implements Gateway {
   }
 
   async #drain(): Promise<void> {
-    const { limits } = this.#around;
+    const { limits, wall } = this.#around;
     for (const { stop } of this.#stops) stop();
     this.#around.reusable.close();
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
@@ -184,11 +185,11 @@ class RunningGateway implements Gateway {
     // Whoever has not signed in yet loses nothing by starting again elsewhere.
     for (const session of this.#open.values()) if (!session.relaying) session.end('shutdown');
     const resting = this.#endResting();
-    await this.#within(all, limits.drainMs);
+    await atMost(wall, limits.drainMs, all);
     resting.stop();
     for (const session of this.#open.values()) session.drop('shutdown');
     this.#closing.abort(upstreamError('gateway.provider-unreachable', 'the gateway is shutting down'));
-    await this.#within(all, LAST_WORDS_MS);
+    await atMost(wall, LAST_WORDS_MS, all);
     for (const socket of this.#open.keys()) socket.destroy();
     await all;
   }
@@ -202,14 +203,6 @@ class RunningGateway implements Gateway {
     };
     let timer = clock.after(0, look);
     return { stop: () => timer.cancel() };
-  }
-
-  /** Waits for the work, but no longer than `ms`. */
-  async #within(work: Promise<unknown>, ms: number): Promise<void> {
-    const enough = new AbortController();
-    const patience = this.#around.wall.sleep(ms, enough.signal).catch(() => undefined);
-    await Promise.race([work, patience]);
-    enough.abort();
   }
 
   #accept(socket: Socket, config: ListenerConfig): void {

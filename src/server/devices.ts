@@ -3,7 +3,7 @@ import { hostname as machineName } from 'node:os';
 import { type DeviceListener, startDeviceListener } from '../outbox/device-listener.ts';
 import { serverContext } from '../protocol/tls/server.ts';
 import type { GatewayMeter } from '../gateway/types.ts';
-import { systemClock } from '../base/clock.ts';
+import { atMost, systemClock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import { defaultLimits } from '../gateway/start.ts';
 import { doorsOf } from './config-doors.ts';
@@ -47,10 +47,7 @@ export async function startDevices(
     ease: listener.ease,
     async close() {
       watch.stop();
-      const enough = new AbortController();
-      const patience = systemClock.sleep(config.limits.drainMs ?? defaultLimits.drainMs, enough.signal);
-      await Promise.race([listener.ease(), patience.catch(() => undefined)]);
-      enough.abort();
+      await atMost(systemClock, config.limits.drainMs ?? defaultLimits.drainMs, listener.ease());
       await listener.close();
     },
   };

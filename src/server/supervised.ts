@@ -1,6 +1,6 @@
 /** One worker as its primary sees it. */
 import cluster, { type Worker } from 'node:cluster';
-import { systemClock, type Timer } from '../base/clock.ts';
+import { atMost, systemClock, type Timer } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
@@ -99,9 +99,7 @@ export class Supervised {
     if (!this.#awake || this.silent) return this.#values;
     const counting = (this.#counting ??= Promise.withResolvers<void>());
     this.send({ type: 'metrics' });
-    const enough = new AbortController();
-    await Promise.race([counting.promise, systemClock.sleep(COUNT_MS, enough.signal).catch(() => undefined)]);
-    enough.abort();
+    await atMost(systemClock, COUNT_MS, counting.promise);
     return this.#values;
   }
 

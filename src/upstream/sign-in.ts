@@ -60,8 +60,7 @@ export async function signInWithPassword(
   limits: SignInLimits,
 ): Promise<readonly string[]> {
   const { user, password } = relay;
-  const signedIn = await smtp.signInWithPassword(conn, { ...greeted(conn, relay, limits), user, password });
-  return signedIn.capabilities;
+  return smtp.signInWithPassword(conn, { ...greeted(conn, relay, limits), user, password });
 }
 
 /** The extensions an SMTP or POP3 server announces to anybody. @throws wire.*, tls.*, or the signal's reason */

@@ -142,22 +142,19 @@ export class Upstream {
   /** Runs `work` until it is done, `signal` says stop or the time is over, and explains its failures. */
   async #bounded<T>(mailbox: Mailbox, signal: AbortSignal, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
     const { clock, wall = clock, upstreamMs } = this.#options;
-    const stop = new AbortController();
-    const forward = (): void => stop.abort(signal.reason);
-    if (signal.aborted) forward();
-    signal.addEventListener('abort', forward, { once: true });
+    const late = new AbortController();
+    const stop = AbortSignal.any([signal, late.signal]);
     const limit = wall.after(upstreamMs, () =>
-      stop.abort(upstreamError('gateway.provider-unreachable', 'the provider did not answer in time')),
+      late.abort(upstreamError('gateway.provider-unreachable', 'the provider did not answer in time')),
     );
     try {
-      return await work(stop.signal);
+      return await work(stop);
     } catch (error) {
-      if (stop.signal.aborted) throw asError(stop.signal.reason);
+      if (stop.aborted) throw asError(stop.reason);
       const application = await this.#options.tokens.applicationName?.(mailbox);
       throw explain(asError(error), mailbox, application, (address) => this.#options.holders?.(address) ?? []);
     } finally {
       limit.cancel();
-      signal.removeEventListener('abort', forward);
     }
   }
 

@@ -51,12 +51,3 @@ export function readFailure(challenge: Buffer): BearerFailure {
     text,
   };
 }
-
-/** The report a server sends before it refuses a token (RFC 7628 §3.2.2). */
-export function writeFailure(report: {
-  readonly status: string;
-  readonly schemes?: string;
-  readonly scope?: string;
-}): Buffer {
-  return Buffer.from(JSON.stringify(report));
-}

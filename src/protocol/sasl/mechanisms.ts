@@ -1,5 +1,4 @@
 /** The mechanisms by name. */
-import { writeFailure } from './bearer.ts';
 import { loginServer } from './login.ts';
 import type { MechanismName, ServerMechanism } from './mechanism.ts';
 import { oauthbearerServer } from './oauthbearer.ts';
@@ -26,7 +25,7 @@ export function offeredMechanisms(bearer: boolean): readonly MechanismName[] {
 
 /** What a server reports before it refuses a token: as RFC 7628 §3.2.2 has it, or as Google and Microsoft do for XOAUTH2. */
 export function bearerFailure(mechanism: MechanismName): Buffer | undefined {
-  if (mechanism === 'OAUTHBEARER') return writeFailure({ status: 'invalid_token' });
-  if (mechanism === 'XOAUTH2') return writeFailure({ status: '401', schemes: 'bearer' });
+  if (mechanism === 'OAUTHBEARER') return Buffer.from('{"status":"invalid_token"}');
+  if (mechanism === 'XOAUTH2') return Buffer.from('{"status":"401","schemes":"bearer"}');
   return undefined;
 }

@@ -44,15 +44,15 @@ function isTemporary({ code }: ReplyLines): boolean {
 
 /**
  * The same with a user name and a password (PLAIN, else LOGIN), or without where none are given: another server that relays.
- * @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
+ * @returns its EHLO lines. @throws sasl.refused, sasl.unavailable, sasl.no-mechanism, tls.stripped, wire.*, or the signal's reason
  */
 export async function signInWithPassword(
   conn: Conn,
   options: Reach & { readonly user?: string | undefined; readonly password?: Secret | undefined },
-): Promise<{ readonly capabilities: readonly string[] }> {
+): Promise<readonly string[]> {
   const { host, password, user } = options;
   const { extensions } = await open(conn, options);
-  if (user === undefined || password === undefined) return { capabilities: extensions };
+  if (user === undefined || password === undefined) return extensions;
   const line = extensions.find((one) => /^AUTH[ =]/i.test(one)) ?? '';
   const offered = line.toUpperCase().split(/[ =]/).slice(1);
   let reply: ReplyLines;
@@ -70,7 +70,7 @@ export async function signInWithPassword(
       hint: 'give the relay’s submission port, where it asks for a password; behind TLS if it must be so',
     });
   }
-  if (reply.code === 235) return { capabilities: extensions };
+  if (reply.code === 235) return extensions;
   throw refusal(host, reply.text, isTemporary(reply));
 }
 

@@ -19,6 +19,11 @@ export function commandWords(line: string): CommandWords {
   };
 }
 
+/** The lines of a reply to EHLO (RFC 5321 §4.2.1), without the last CRLF. */
+export function ehloReply(lines: readonly string[]): string {
+  return lines.map((line, at) => `250${at === lines.length - 1 ? ' ' : '-'}${line}`).join('\r\n');
+}
+
 export interface Chunk {
   readonly octets: number;
   readonly last: boolean;

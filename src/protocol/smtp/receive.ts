@@ -7,7 +7,7 @@ import type { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
 import { isUnreadable, MAX_BAD_COMMANDS } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
-import { chunkOf, commandWords } from './command-line.ts';
+import { chunkOf, commandWords, ehloReply } from './command-line.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
 
 export interface MailFrom {
@@ -130,16 +130,10 @@ class MailSession {
     switch (verb) {
       case 'EHLO':
         await this.#reset();
-        this.#say(
-          [hostname, ...receiveExtensions(this.#options.maxOctets)]
-            .map((text, at, all) => `250${at === all.length - 1 ? ' ' : '-'}${text}`)
-            .join('\r\n'),
-        );
-        return true;
+        return this.#say(ehloReply([hostname, ...receiveExtensions(this.#options.maxOctets)]));
       case 'HELO':
         await this.#reset();
-        this.#say(`250 ${hostname}`);
-        return true;
+        return this.#say(`250 ${hostname}`);
       case 'MAIL':
         return this.#mail(argument);
       case 'RCPT':
@@ -150,17 +144,13 @@ class MailSession {
         return this.#bdat(argument);
       case 'RSET':
         await this.#reset();
-        this.#say('250 2.0.0 OK');
-        return true;
+        return this.#say('250 2.0.0 OK');
       case 'NOOP':
-        this.#say('250 2.0.0 OK');
-        return true;
+        return this.#say('250 2.0.0 OK');
       case 'VRFY':
-        this.#say('252 2.5.0 send mail to find out');
-        return true;
+        return this.#say('252 2.5.0 send mail to find out');
       case 'HELP':
-        this.#say('214 2.0.0 MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT');
-        return true;
+        return this.#say('214 2.0.0 MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT');
       case 'QUIT':
         this.#say(`221 2.0.0 ${hostname} see you`);
         return false;
@@ -174,10 +164,7 @@ class MailSession {
 
   async #mail(argument: string): Promise<true> {
     if (this.#from) return this.#wrong('503 5.5.1 a message is under way; RSET begins another');
-    if (this.#conn.crowded) {
-      this.#say('452 4.3.1 too much is under way for others just now, try again later');
-      return true;
-    }
+    if (this.#conn.crowded) return this.#say('452 4.3.1 too much is under way for others just now, try again later');
     const path = parsePath('FROM', argument);
     if (!path) return this.#wrong('501 5.5.4 MAIL FROM:<address> was expected');
     const { address, parameters } = path;
@@ -208,8 +195,7 @@ class MailSession {
       this.#from = from;
       this.#options.underWay?.(true);
     }
-    this.#say(reply);
-    return true;
+    return this.#say(reply);
   }
 
   async #rcpt(argument: string): Promise<true> {
@@ -229,8 +215,7 @@ class MailSession {
     const recipient: RcptTo = { address, notify, orcpt };
     const reply = await this.#options.rcpt(recipient, this.#recipients.length + 1);
     if (!isRefusal(reply)) this.#recipients.push(recipient);
-    this.#say(reply);
-    return true;
+    return this.#say(reply);
   }
 
   /** False when the connection cannot be read further. */
@@ -303,12 +288,12 @@ class MailSession {
 
   #wrong(reply: ReplyLine): true {
     this.#bad += 1;
-    this.#say(reply);
-    return true;
+    return this.#say(reply);
   }
 
-  #say(reply: ReplyLine): void {
+  #say(reply: ReplyLine): true {
     this.#replies += `${reply}\r\n`;
+    return true;
   }
 
   async #flush(): Promise<void> {

@@ -10,7 +10,7 @@ import {
   type Words,
 } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
-import { commandWords } from './command-line.ts';
+import { commandWords, ehloReply } from './command-line.ts';
 
 /**
  * Greets and serves until a sign-in succeeds. Resolves once its 235 is written (pipelined commands stay unread in `conn`), or
@@ -93,7 +93,7 @@ class BeforeMail extends SignInServer {
       // Old Outlook and several printers know only the form with `=`.
       ...(mechanisms === '' ? [] : [`AUTH ${mechanisms}`, `AUTH=${mechanisms}`]),
     ];
-    return lines.map((line, at) => `250${at === lines.length - 1 ? ' ' : '-'}${line}`).join('\r\n');
+    return ehloReply(lines);
   }
 
   async #auth(argument: string): Promise<Next> {

@@ -7,7 +7,7 @@ import { isError } from '../../base/error.ts';
 import { SMTP_WAITING } from '../../base/replies.ts';
 import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, oneLine } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
-import { chunkOf, commandWords } from './command-line.ts';
+import { chunkOf, commandWords, ehloReply } from './command-line.ts';
 
 export interface WaitingOptions {
   readonly hostname: string;
@@ -68,7 +68,7 @@ export async function serveWaiting(
         }
         case 'EHLO': {
           const lines = [hostname, ...(await options.extensions()).filter(isSent)];
-          await conn.write(lines.map((text, at) => `250${at === lines.length - 1 ? ' ' : '-'}${text}\r\n`).join(''));
+          await conn.write(`${ehloReply(lines)}\r\n`);
           break;
         }
         case 'HELO':

@@ -19,17 +19,21 @@ import { Intake } from '../wire/intake.ts';
 import { lookup } from './lookup.ts';
 import { TLS_PARAMETERS } from './parameters.ts';
 
-export interface ConnectOptions {
+export interface SecureClientOptions {
+  /** The name the certificate must carry. */
   readonly host: string;
-  readonly port: number;
-  /** `implicit`: TLS from the first byte. `starttls` and `none`: the connection is plain when it is handed out. */
-  readonly tls: 'implicit' | 'starttls' | 'none';
   readonly trust: TlsPolicy;
-  /** With implicit TLS: read into places of the reader's choice (`intake.ts`), for connections through which bulk data flows. */
-  readonly intake?: boolean;
   /** Milliseconds for TCP and TLS together. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+}
+
+export interface ConnectOptions extends SecureClientOptions {
+  readonly port: number;
+  /** `implicit`: TLS from the first byte. `starttls` and `none`: the connection is plain when it is handed out. */
+  readonly tls: 'implicit' | 'starttls' | 'none';
+  /** With implicit TLS: read into places of the reader's choice (`intake.ts`), for connections through which bulk data flows. */
+  readonly intake?: boolean;
 }
 
 /**
@@ -50,14 +54,6 @@ export async function connect(options: ConnectOptions): Promise<Conn> {
   const key = `${host}:${port}`;
   await settled(socket, options.tls === 'implicit' ? 'secureConnect' : 'connect', { ...options, key });
   return new Conn(socket);
-}
-
-export interface SecureClientOptions {
-  /** The name the certificate must carry. */
-  readonly host: string;
-  readonly trust: TlsPolicy;
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
 }
 
 /** Turns a plain connection to TLS after STARTTLS. @throws tls.untrusted, tls.failed, or the signal's reason */
@@ -136,12 +132,9 @@ function remember(full: string, session: Buffer): void {
   sessions.set(full, session);
 }
 
-interface Attempt {
-  readonly host: string;
+interface Attempt extends SecureClientOptions {
+  /** Host and port. */
   readonly key: string;
-  readonly trust: TlsPolicy;
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
 }
 
 /** Waits for the event that says the socket is ready, or destroys it. */
@@ -186,17 +179,11 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', attempt: At
     const abort = (): void => done(signal!.reason);
     const failed = (error: NodeJS.ErrnoException): void => done(explain(error, host, key, tcp));
     const closed = (): void => done(explain(new Error('closed'), host, key, tcp));
-    const timer = systemClock.after(timeoutMs, () =>
-      done(
-        tcp
-          ? protocolError('tls.failed', `${key} did not finish the TLS handshake within ${seconds(timeoutMs)}`, {
-              detail: { host, reason: 'ETIMEDOUT' },
-            })
-          : protocolError('wire.unreachable', `${key} did not answer within ${seconds(timeoutMs)}`, {
-              detail: { host, reason: 'ETIMEDOUT' },
-            }),
-      ),
-    );
+    const timer = systemClock.after(timeoutMs, () => {
+      const what = tcp ? 'finish the TLS handshake' : 'answer';
+      const text = `${key} did not ${what} within ${Math.round(timeoutMs / 1000)} seconds`;
+      done(protocolError(tcp ? 'tls.failed' : 'wire.unreachable', text, { detail: { host, reason: 'ETIMEDOUT' } }));
+    });
     socket.once('connect', connected);
     socket.once(event, ready);
     if (event === 'secureConnect') socket.once('session', session);
@@ -210,8 +197,6 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', attempt: At
 function ignore(): void {
   // The failure was reported when the socket was dropped.
 }
-
-const seconds = (ms: number): string => `${Math.round(ms / 1000)} seconds`;
 
 const UNREACHABLE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there (connection refused)',
@@ -241,27 +226,15 @@ function explain(error: NodeJS.ErrnoException, host: string, key: string, tcp: b
   // Several addresses were tried (RFC 8305): the first one's reason stands for all.
   const first = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException) : error;
   const code = first.code ?? '';
+  const why = { detail: { host, reason: code }, cause: error };
   const untrusted = UNTRUSTED[code];
-  if (untrusted !== undefined)
-    return protocolError('tls.untrusted', `the certificate of ${host} ${untrusted}`, {
-      detail: { host, reason: code },
-      cause: error,
-    });
+  if (untrusted !== undefined) return protocolError('tls.untrusted', `the certificate of ${host} ${untrusted}`, why);
   if (!tcp)
-    return protocolError('wire.unreachable', `${key} cannot be reached: ${UNREACHABLE[code] ?? first.message}`, {
-      detail: { host, reason: code },
-      cause: error,
+    return protocolError('wire.unreachable', `${key} cannot be reached: ${UNREACHABLE[code] ?? first.message}`, why);
+  if (/wrong version number|packet length too long|unexpected message/i.test(first.message))
+    return protocolError('tls.failed', `${key} does not speak TLS from the first byte`, {
+      ...why,
+      hint: 'this port may want STARTTLS: check port and TLS mode',
     });
-  const notTls = /wrong version number|packet length too long|unexpected message/i.test(first.message);
-  return protocolError(
-    'tls.failed',
-    notTls
-      ? `${key} does not speak TLS from the first byte`
-      : `the TLS handshake with ${key} failed: ${code || first.message}`,
-    {
-      detail: { host, reason: code },
-      cause: error,
-      ...(notTls ? { hint: 'this port may want STARTTLS: check port and TLS mode' } : {}),
-    },
-  );
+  return protocolError('tls.failed', `the TLS handshake with ${key} failed: ${code || first.message}`, why);
 }

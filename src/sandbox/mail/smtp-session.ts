@@ -2,6 +2,7 @@
 import { mailDate } from '../../base/mail-date.ts';
 import { randomUUID } from 'node:crypto';
 import { isError } from '../../base/error.ts';
+import { ehloReply } from '../../protocol/smtp/command-line.ts';
 import type { Spot } from '../faults/board.ts';
 import { type FaultId, faults as catalogue, findFault } from '../faults/catalogue.ts';
 import type { SmtpMoment } from '../faults/types.ts';
@@ -71,8 +72,8 @@ class Submission {
     this.#reset();
   }
 
-  #say(...lines: readonly string[]): Promise<void> {
-    return this.#conn.write(lines.map((line) => `${line}\r\n`).join(''));
+  #say(reply: string): Promise<void> {
+    return this.#conn.write(`${reply}\r\n`);
   }
 
   /** Answers as a fault of this moment wants, if one bites. */
@@ -147,7 +148,7 @@ class Submission {
       'CHUNKING',
       'SMTPUTF8',
     ];
-    return this.#say(...lines.map((line, index) => `250${index < lines.length - 1 ? '-' : ' '}${line}`));
+    return this.#say(ehloReply(lines));
   }
 
   async #startTls(rest: string): Promise<void> {
