@@ -8,16 +8,6 @@ import type { Protocol } from '../store/protocols.ts';
 
 export type LimitReached = 'connections' | 'connections-per-address';
 
-/** One open connection's place. */
-export interface Place {
-  /** It is being served, or signed in: it makes room for nobody. `wait` takes that back. */
-  hold(): void;
-  /** It is waited for again: what it sends next is its own affair. */
-  wait(): void;
-  /** The connection is closed. */
-  release(): void;
-}
-
 export interface AdmissionLimits {
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
@@ -27,8 +17,8 @@ export interface AdmissionLimits {
 interface Neighbour {
   open: number;
   /** Oldest first. */
-  readonly waiting: Set<Held>;
-  readonly byProtocol: Map<Protocol, Set<Held>>;
+  readonly waiting: Set<Place>;
+  readonly byProtocol: Map<Protocol, Set<Place>>;
 }
 
 export class Admission {
@@ -64,7 +54,7 @@ export class Admission {
     neighbour.open += 1;
     this.open += 1;
     const sets = [neighbour.waiting, group] as const;
-    return new Held(sets, leave, () => {
+    return new Place(sets, leave, () => {
       this.open -= 1;
       neighbour.open -= 1;
       if (neighbour.open === 0) this.#neighbours.delete(key);
@@ -72,34 +62,38 @@ export class Admission {
   }
 
   /** Those who wait from the address that has most of them. */
-  get #mostWaiting(): ReadonlySet<Held> {
-    let most: ReadonlySet<Held> = new Set();
+  get #mostWaiting(): ReadonlySet<Place> {
+    let most: ReadonlySet<Place> = new Set();
     for (const { waiting } of this.#neighbours.values()) if (waiting.size > most.size) most = waiting;
     return most;
   }
 }
 
-class Held implements Place {
-  readonly #sets: readonly Set<Held>[];
+/** One open connection's place. */
+export class Place {
+  readonly #sets: readonly Set<Place>[];
   readonly #leave: () => void;
   readonly #given: () => void;
   #over = false;
 
-  constructor(sets: readonly Set<Held>[], leave: () => void, given: () => void) {
+  constructor(sets: readonly Set<Place>[], leave: () => void, given: () => void) {
     this.#sets = sets;
     this.#leave = leave;
     this.#given = given;
     this.wait();
   }
 
+  /** It is being served, or signed in: it makes room for nobody. `wait` takes that back. */
   hold(): void {
     for (const set of this.#sets) set.delete(this);
   }
 
+  /** It is waited for again: what it sends next is its own affair. */
   wait(): void {
     if (!this.#over) for (const set of this.#sets) set.add(this);
   }
 
+  /** The connection is closed. */
   release(): void {
     if (this.#over) return;
     this.#over = true;
@@ -113,7 +107,7 @@ class Held implements Place {
   }
 }
 
-function first(places: ReadonlySet<Held>): Held | undefined {
+function first(places: ReadonlySet<Place>): Place | undefined {
   return places.values().next().value;
 }
 /** The client's address as people write it: an IPv4 address that came in over IPv6 as IPv4. */

@@ -20,7 +20,7 @@ import { ReusableSessions } from './reuse.ts';
 import { Session } from './session.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Protocol } from '../store/protocols.ts';
-import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
+import type { GatewayDeps, GatewayLimits, ListenerConfig } from './types.ts';
 
 const MINUTE = 60_000;
 
@@ -60,7 +60,7 @@ export async function startGateway(
   limits: Partial<GatewayLimits>,
   deps: GatewayDeps,
 ): Promise<Gateway> {
-  const gateway = new RunningGateway({ ...defaultLimits, ...limits }, deps);
+  const gateway = new Gateway({ ...defaultLimits, ...limits }, deps);
   try {
     for (const listener of listeners) await gateway.add(listener);
   } catch (error) {
@@ -70,11 +70,12 @@ export async function startGateway(
   return gateway;
 }
 
-class RunningGateway implements Gateway {
+export class Gateway {
   readonly #around: Surroundings;
   readonly #admission: Admission;
   readonly #servers: Server[] = [];
-  readonly #addresses: (ListenerConfig & { readonly port: number })[] = [];
+  /** Where it really listens, in the order of the configuration. */
+  readonly addresses: (ListenerConfig & { readonly port: number })[] = [];
   /** Sessions by the plain socket of their program. */
   readonly #open = new Map<Socket, Session>();
   readonly #stops: { stop(): void }[] = [];
@@ -133,16 +134,14 @@ class RunningGateway implements Gateway {
     );
   }
 
-  get addresses(): readonly (ListenerConfig & { readonly port: number })[] {
-    return this.#addresses;
-  }
-
+  /** Sessions open now. */
   get sessions(): number {
     let count = 0;
     for (const session of this.#open.values()) if (session.relaying) count += 1;
     return count;
   }
 
+  /** IMAP sessions at providers that wait for their mailbox's next program. */
   get resting(): number {
     return this.#around.reusable.size;
   }
@@ -155,7 +154,7 @@ class RunningGateway implements Gateway {
           (error) => this.#failedToServe(socket, config, error),
           () => this.#accept(socket, config),
         ),
-      this.#addresses,
+      this.addresses,
     );
     server.on('error', (error) =>
       this.#around.deps.log.error(
@@ -164,9 +163,10 @@ class RunningGateway implements Gateway {
       ),
     );
     this.#servers.push(server);
-    this.#addresses.push({ ...config, port: (server.address() as AddressInfo).port });
+    this.addresses.push({ ...config, port: (server.address() as AddressInfo).port });
   }
 
+  /** Stops accepting, lets sessions end for `limits.drainMs`, then closes them with the protocol's goodbye. */
   drain(): Promise<void> {
     this.#drained ??= this.#drain();
     return this.#drained;

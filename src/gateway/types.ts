@@ -96,14 +96,3 @@ export interface GatewayMeter {
   /** A program's TLS handshake failed. */
   handshakeFailed(protocol: string, reason: HandshakeFailure): void;
 }
-
-export interface Gateway {
-  /** Where it really listens, in the order of the configuration. */
-  readonly addresses: readonly (ListenerConfig & { readonly port: number })[];
-  /** Sessions open now. */
-  readonly sessions: number;
-  /** IMAP sessions at providers that wait for their mailbox's next program. */
-  readonly resting: number;
-  /** Stops accepting, lets sessions end for `limits.drainMs`, then closes them with the protocol's goodbye. */
-  drain(): Promise<void>;
-}

@@ -2,24 +2,18 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
-import type { Secret } from '../base/secret.ts';
 import { protocolError } from './errors.ts';
 import { decodeResponse, encodeInitial, encodeResponse } from './sasl/line.ts';
 import type { BearerFailure, ClientMechanism } from './sasl/mechanism.ts';
-import { oauthbearerClient } from './sasl/oauthbearer.ts';
+import { oauthbearerClient, type OauthbearerIdentity } from './sasl/oauthbearer.ts';
 import { xoauth2Client } from './sasl/xoauth2.ts';
 
 export type BearerMechanism = 'XOAUTH2' | 'OAUTHBEARER';
 
-export interface BearerSignInOptions {
+export interface BearerSignInOptions extends OauthbearerIdentity {
   readonly tls: 'implicit' | 'starttls' | 'none';
   /** Does the TLS handshake after STARTTLS; needed with `starttls`. */
   readonly secure?: (plain: Socket) => Promise<TLSSocket>;
-  readonly user: string;
-  readonly token: Secret;
-  /** Where the connection really goes, for OAUTHBEARER. */
-  readonly host: string;
-  readonly port: number;
   /** To try, best first, among those the server offers. */
   readonly mechanisms: readonly BearerMechanism[];
   /** Our name for EHLO. */

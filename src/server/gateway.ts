@@ -2,7 +2,8 @@
 import { openSignIn } from '../access/sign-in.ts';
 import { systemClock } from '../base/clock.ts';
 import { defaultLimits, startGateway } from '../gateway/start.ts';
-import type { Gateway, GatewayLimits, ListenerConfig } from '../gateway/types.ts';
+import type { Gateway } from '../gateway/start.ts';
+import type { GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';

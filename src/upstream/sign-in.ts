@@ -2,21 +2,15 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Secret } from '../base/secret.ts';
-import type { TlsPolicy } from '../base/tls-policy.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { BearerSignedIn } from '../protocol/bearer-sign-in.ts';
 import * as imap from '../protocol/imap/client.ts';
 import * as pop3 from '../protocol/pop3/client.ts';
 import * as smtp from '../protocol/smtp/client.ts';
-import { connect, secureClient } from '../protocol/tls/connect.ts';
+import { connect, type ConnectOptions, secureClient } from '../protocol/tls/connect.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
 
-export interface MailServer {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: 'implicit' | 'starttls' | 'none';
-  readonly trust: TlsPolicy;
-}
+export type MailServer = Pick<ConnectOptions, 'host' | 'port' | 'tls' | 'trust'>;
 
 export interface SignInLimits {
   /** Milliseconds for a connection, and again for a TLS handshake. */

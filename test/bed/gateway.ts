@@ -2,7 +2,8 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { startGateway } from '../../src/gateway/start.ts';
-import type { Gateway, GatewayDeps, GatewayLimits, ListenerConfig } from '../../src/gateway/types.ts';
+import type { Gateway } from '../../src/gateway/start.ts';
+import type { GatewayDeps, GatewayLimits, ListenerConfig } from '../../src/gateway/types.ts';
 import { FakeAudit, FakeSignIn, FakeTokens } from './fake-access.ts';
 import type { Certificates, FakeProvider } from './fake-provider.ts';
 import { Client } from './line-client.ts';

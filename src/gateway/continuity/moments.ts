@@ -1,7 +1,7 @@
-/** Waiting for a moment in a session at which something can be done. */
+/** Waiting for a moment in a session at which something can be done, or for its end. */
 import type { Clock } from '../../base/clock.ts';
 import { asError, isError } from '../../base/error.ts';
-import type { Stop } from './stop.ts';
+import { upstreamError } from '../../upstream/errors.ts';
 
 /** Why a session cannot go on; the words are for the client. */
 export class Hopeless extends Error {}
@@ -51,5 +51,27 @@ export class Moments {
       signal.addEventListener('abort', abort, { once: true });
       this.#waiting.push(done);
     });
+  }
+}
+
+/** One for all sessions: an error with its stack is dear. */
+const OVER = upstreamError('gateway.provider-unreachable', 'the session is over');
+
+/** The end of a session, for what works on it. Hardly any session is worked on: the signal is made when somebody asks for it. */
+export class Stop {
+  #controller: AbortController | undefined;
+  stopped = false;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.stopped) this.#controller.abort(OVER);
+    }
+    return this.#controller.signal;
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.#controller?.abort(OVER);
   }
 }

@@ -11,7 +11,7 @@ import { OwnCommand } from './own-command.ts';
 import { MailboxNews } from './news.ts';
 import type { Selecting } from './selecting.ts';
 import { DueReplies } from './smtp-due.ts';
-import { Stop } from './stop.ts';
+import { Stop } from './moments.ts';
 import { Unfinished } from './unfinished.ts';
 
 test('a queue gives what came in the order it came, and lets go of what was taken', () => {

@@ -1,9 +1,21 @@
 /** Follows which mailbox is selected, through SELECT, EXAMINE, CLOSE and UNSELECT (RFC 9051 §6.3.2, §6.3.3, §6.4.1, §6.4.2), and the client's view of it. */
+import { isError } from '../../base/error.ts';
 import type { Response } from '../../protocol/imap/response.ts';
-import { noteSelected, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
+import { CommandReader } from '../../protocol/imap/token.ts';
+import { noteSelected, parseSelect, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Command } from './command.ts';
-import { selectArguments, type Selection } from './selection.ts';
 import { MessageView } from './view.ts';
+
+/** The mailbox a client has selected, and what it was told with it. */
+export interface Selection extends Readonly<SelectedMailbox> {
+  readonly verb: 'SELECT' | 'EXAMINE';
+  /** As on the wire, one octet per character. */
+  readonly name: string;
+  /** The client is aware of CONDSTORE (RFC 7162 §3.1): responses carry MODSEQ. */
+  readonly condstore: boolean;
+  readonly view: MessageView;
+  readonly readOnly: boolean;
+}
 
 interface Selected extends SelectedMailbox {
   readonly verb: 'SELECT' | 'EXAMINE';
@@ -119,5 +131,21 @@ export class Selecting {
   noted(response: Response): void {
     const selected = this.current;
     if (selected !== undefined) noteSelected(selected, response);
+  }
+}
+
+const TAG_AND_VERB = /[^ ]+ (?:SELECT|EXAMINE)/iy;
+
+/** The mailbox name and parameters of SELECT or EXAMINE; undefined when it cannot be repeated. */
+function selectArguments(command: Command): Pick<Selection, 'name' | 'condstore'> | undefined {
+  if (!command.small) return undefined;
+  try {
+    const reader = new CommandReader(command.segments);
+    reader.matching(TAG_AND_VERB, 'SELECT');
+    const { mailbox, condstore } = parseSelect(reader);
+    return { name: mailbox.toString('latin1'), condstore };
+  } catch (error) {
+    if (isError(error, 'wire.syntax')) return undefined; // the server says BAD
+    throw error;
   }
 }

@@ -9,7 +9,7 @@ import type { RunningRelay } from '../relay-types.ts';
 import type { KeeperOptions, SessionKeeper } from './session-keeper.ts';
 import { SmtpDialogue } from './smtp-dialogue.ts';
 import type { SmtpRules } from './smtp-message.ts';
-import { Stop } from './stop.ts';
+import { Stop } from './moments.ts';
 import { Unfinished } from './unfinished.ts';
 
 const NOTHING = Buffer.alloc(0);

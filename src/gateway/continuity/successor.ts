@@ -10,7 +10,7 @@ import { Fetched } from '../../protocol/imap/verb/fetch.ts';
 import { noteSelected, select, type SelectedMailbox } from '../../protocol/imap/verb/select.ts';
 import type { Conn } from '../../protocol/wire/conn.ts';
 import { upstreamError } from '../../upstream/errors.ts';
-import type { Selection } from './selection.ts';
+import type { Selection } from './selecting.ts';
 import { MessageView } from './view.ts';
 
 /** What a session is in the middle of, as far as a new one has to know. */

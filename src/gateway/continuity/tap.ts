@@ -12,7 +12,7 @@ import { type Answer, OwnCommand } from './own-command.ts';
 import { NEWS } from './news.ts';
 import { appendOf, ListedFolders } from './sent-copy.ts';
 import { ResponseFilter, type ResponseSink } from './responses.ts';
-import type { Selection } from './selection.ts';
+import type { Selection } from './selecting.ts';
 import type { TapPorts } from './tap-ports.ts';
 import { TapState } from './tap-state.ts';
 import {

@@ -284,23 +284,11 @@ export function refusalOf(error: unknown): RefusalDetail | undefined {
 }
 
 /** Microsoft's error body. `correlationId` is the caller's `client-request-id` where it sent one. */
-export interface ErrorBody {
-  readonly error: string;
-  readonly error_description: string;
-  readonly error_codes: readonly number[];
-  readonly timestamp: string;
-  readonly trace_id: string;
-  readonly correlation_id: string;
-  readonly error_uri: string;
-  readonly suberror?: string;
-  readonly claims?: string;
-}
-
 export function errorBody(
   refusal: RefusalDetail,
   message: string,
   context: { readonly now: number; readonly origin: string; readonly correlationId?: string | undefined },
-): ErrorBody {
+) {
   const timestamp = microsoftTime(context.now);
   const trace = randomUUID();
   const asked = context.correlationId;
@@ -317,6 +305,8 @@ export function errorBody(
     ...(refusal.claims === undefined ? {} : { claims: refusal.claims }),
   };
 }
+
+export type ErrorBody = ReturnType<typeof errorBody>;
 
 /** `2026-11-21 07:30:00Z`, the form of the platform's time stamps. */
 export function microsoftTime(now: number): string {

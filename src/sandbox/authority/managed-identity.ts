@@ -1,29 +1,27 @@
 /** The instance metadata endpoint that gives a virtual machine its managed identity's tokens (IMDS, api-version 2018-02-01). */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { EXCHANGE_AUDIENCE, exchangeOnline, resources, TENANT_ID } from './directory.ts';
 import type { Platform } from './platform.ts';
 import { issueAppOnly, issuer, signJwt } from './tokens.ts';
 
 const METADATA_PATH = '/metadata/identity/oauth2/token';
 
+interface Answer {
+  readonly status: number;
+  readonly body: Readonly<Record<string, string>>;
+}
+
 /** Plain HTTP like the real one, which is only reachable from the machine itself. The caller listens and closes. */
 export function createMetadataServer(platform: Platform): Server {
   return createServer((request, response) => {
     request.resume();
     const { status, body } = answer(platform, request);
-    send(response, status, body);
+    response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' });
+    response.end(JSON.stringify(body));
   });
 }
 
-function send(response: ServerResponse, status: number, body: Readonly<Record<string, string>>): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' });
-  response.end(JSON.stringify(body));
-}
-
-function answer(
-  platform: Platform,
-  request: IncomingMessage,
-): { status: number; body: Readonly<Record<string, string>> } {
+function answer(platform: Platform, request: IncomingMessage): Answer {
   const url = new URL(request.url ?? '/', 'http://metadata');
   // MSAL puts a slash at the end.
   if (url.pathname.replace(/\/$/, '') !== METADATA_PATH) return failure(404, 'not_found', 'no such resource');
@@ -44,7 +42,7 @@ function answer(
   return issue(platform, resource);
 }
 
-function issue(platform: Platform, resource: string): { status: number; body: Readonly<Record<string, string>> } {
+function issue(platform: Platform, resource: string): Answer {
   const identity = platform.applications.managedIdentity;
   const now = Math.floor(platform.clock.now() / 1000);
   let token: string;
@@ -98,10 +96,6 @@ function exchangeToken(platform: Platform, now: number, lifetime: number): strin
   });
 }
 
-function failure(
-  status: number,
-  error: string,
-  description: string,
-): { status: number; body: Readonly<Record<string, string>> } {
+function failure(status: number, error: string, description: string): Answer {
   return { status, body: { error, error_description: description } };
 }

@@ -10,7 +10,6 @@ import { folderCommands } from './imap-folders.ts';
 import { messageCommands } from './imap-messages.ts';
 import { bites } from './imap-quirks.ts';
 import type { Line } from './line.ts';
-import type { View } from './imap-view.ts';
 import { SessionEnd } from './session-end.ts';
 import { LINE_OCTETS, type MailSite } from './site.ts';
 
@@ -45,16 +44,11 @@ export async function serveImap(conn: Line, service: MailSite): Promise<void> {
   }
 }
 
-type OpenSession = {
-  conn: Line;
-  service: MailSite;
-  dialect: Dialect;
-  tag: string;
-  enabled: boolean;
+/** Before sign-in too. */
+type OpenSession = Omit<ImapSession, 'admitted' | 'end'> & {
   admitted?: Admitted;
   end?: SessionEnd;
   leave?: () => void;
-  view: View | undefined;
   failures?: number;
   disconnected?: boolean;
 };
