@@ -34,6 +34,12 @@ export const REPLY_OCTETS = 64 * 1024;
 /** A failed bearer exchange has one challenge, or two when the server asked for the first response; more is a trap. */
 const MAX_CHALLENGES = 4;
 
+/** The mechanisms in the line of capabilities that begins so. */
+export function mechanismsIn(lines: readonly string[], begins: RegExp): readonly string[] {
+  const line = lines.find((one) => begins.test(one)) ?? '';
+  return line.split(/[ =]/).slice(1);
+}
+
 /** One exchange with a mechanism that the server offers too. */
 export class BearerExchange {
   readonly #host: string;

@@ -78,6 +78,11 @@ export function isAnnounceable(line: string): boolean {
   return /^[A-Za-z0-9][\x20-\x7e]{0,499}$/.test(line);
 }
 
+/** Serves a connection by such a server until a sign-in has succeeded (pipelined commands stay unread in `conn`), or it is over. */
+export function servedBy(Server: new (conn: Conn, options: SignInOptions) => SignInServer) {
+  return (conn: Conn, options: SignInOptions): Promise<SignedIn | 'closed'> => new Server(conn, options).serve();
+}
+
 /** A sign-in, the end of the connection, or neither yet. */
 export type Next = SignedIn | 'closed' | 'go-on';
 

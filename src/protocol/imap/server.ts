@@ -5,26 +5,8 @@ import { Secret } from '../../base/secret.ts';
 import { protocolError } from '../errors.ts';
 import { utf8 } from '../sasl/line.ts';
 import type { Credentials } from '../sasl/mechanism.ts';
-import {
-  type Ending,
-  HTTP,
-  type Next,
-  type SignedIn,
-  type SignInOptions,
-  SignInServer,
-  type Words,
-} from '../sign-in.ts';
-import type { Conn } from '../wire/conn.ts';
+import { type Ending, HTTP, type Next, servedBy, SignInServer, type Words } from '../sign-in.ts';
 import { announcedLiteral, CommandReader, type Segment } from './token.ts';
-
-/**
- * Greets and serves the not-authenticated state. Resolves once the tagged OK of a sign-in is written (pipelined commands
- * stay unread in `conn`), or with `closed` when the connection is over.
- * @throws wire.* when the connection breaks; the signal's reason
- */
-export async function serveSignIn(conn: Conn, options: SignInOptions): Promise<SignedIn | 'closed'> {
-  return new NotAuthenticated(conn, options).serve();
-}
 
 /** RFC 9051 §9: a tag is any ASTRING-CHAR but `+`. */
 const TAG = /^[^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}$/;
@@ -181,6 +163,9 @@ class NotAuthenticated extends SignInServer {
     return this.say(`${this.#tag} ${text}`);
   }
 }
+
+/** Greets and serves the not-authenticated state. Resolves once the tagged OK of a sign-in is written, or with `closed`. @throws wire.* when the connection breaks; the signal's reason */
+export const serveSignIn = servedBy(NotAuthenticated);
 
 /** RFC 9051 §6.3–6.4: known, but only after sign-in. */
 const KNOWN = new Set(

@@ -4,6 +4,7 @@ import {
   type BearerSignedIn,
   type BearerSignInOptions,
   hungUp,
+  mechanismsIn,
   REPLY_OCTETS,
   stripped,
   turnedAway,
@@ -18,12 +19,7 @@ import type { Conn } from '../wire/conn.ts';
  */
 export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
   const { greeting, capabilities } = await open(conn, options);
-  const offered =
-    capabilities
-      .find((line) => /^SASL\b/i.test(line))
-      ?.split(' ')
-      .slice(1) ?? [];
-  const exchange = new BearerExchange(options, offered);
+  const exchange = new BearerExchange(options, mechanismsIn(capabilities, /^SASL\b/i));
   exchange.direct = false;
   let line = await ask(conn, options, `AUTH ${exchange.name}`);
   while (line.startsWith('+') && !line.startsWith('+OK'))

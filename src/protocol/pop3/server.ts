@@ -4,26 +4,7 @@ import { asError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
 import { utf8 } from '../sasl/line.ts';
 import type { Credentials } from '../sasl/mechanism.ts';
-import {
-  type Ending,
-  HTTP,
-  isAnnounceable,
-  type Next,
-  type SignedIn,
-  type SignInOptions,
-  SignInServer,
-  type Words,
-} from '../sign-in.ts';
-import type { Conn } from '../wire/conn.ts';
-
-/**
- * Greets and serves the AUTHORIZATION state. Resolves once the +OK of a sign-in is written (pipelined commands stay unread in
- * `conn`), or with `closed` when the connection is over.
- * @throws wire.* when the connection breaks; the signal's reason
- */
-export async function serveSignIn(conn: Conn, options: SignInOptions): Promise<SignedIn | 'closed'> {
-  return new Authorization(conn, options).serve();
-}
+import { type Ending, HTTP, isAnnounceable, type Next, servedBy, SignInServer, type Words } from '../sign-in.ts';
 
 class Authorization extends SignInServer {
   #user: string | undefined;
@@ -130,6 +111,9 @@ class Authorization extends SignInServer {
     return this.reply('-ERR [SYS/PERM] use STLS first');
   }
 }
+
+/** Greets and serves the AUTHORIZATION state. Resolves once the +OK of a sign-in is written, or with `closed`. @throws wire.* when the connection breaks; the signal's reason */
+export const serveSignIn = servedBy(Authorization);
 
 /** RFC 1939 §5: known, but only after sign-in. */
 const KNOWN = new Set('STAT LIST UIDL RETR TOP DELE RSET LAST UTF8 LANG'.split(' '));

@@ -4,6 +4,7 @@ import {
   type BearerSignedIn,
   type BearerSignInOptions,
   hungUp,
+  mechanismsIn,
   refusal,
   stripped,
   turnedAway,
@@ -22,12 +23,7 @@ import { readReply, type ReplyLines } from './reply.ts';
  */
 export async function signIn(conn: Conn, options: BearerSignInOptions): Promise<BearerSignedIn> {
   const { greeting, extensions } = await open(conn, options);
-  const offered =
-    extensions
-      .find((line) => /^AUTH /i.test(line))
-      ?.split(' ')
-      .slice(1) ?? [];
-  const exchange = new BearerExchange(options, offered);
+  const exchange = new BearerExchange(options, mechanismsIn(extensions, /^AUTH /i));
   // RFC 4954 §4: a command with an initial response must fit 512 octets, CRLF included; Postfix cuts longer ones.
   const command = `AUTH ${exchange.name} ${exchange.initial}`;
   exchange.direct = command.length + 2 <= 512;
@@ -53,8 +49,7 @@ export async function signInWithPassword(
   const { host, password, user } = options;
   const { extensions } = await open(conn, options);
   if (user === undefined || password === undefined) return extensions;
-  const line = extensions.find((one) => /^AUTH[ =]/i.test(one)) ?? '';
-  const offered = line.toUpperCase().split(/[ =]/).slice(1);
+  const offered = mechanismsIn(extensions, /^AUTH[ =]/i).map((name) => name.toUpperCase());
   let reply: ReplyLines;
   if (offered.includes('PLAIN')) {
     const { initial } = plainClient({ user, password });

@@ -1,25 +1,6 @@
 /** SMTP submission until sign-in, server side: RFC 5321 §4.1, RFC 4954 AUTH, RFC 3207 STARTTLS, RFC 6409. */
-import {
-  type Ending,
-  HTTP,
-  isAnnounceable,
-  type Next,
-  type SignedIn,
-  type SignInOptions,
-  SignInServer,
-  type Words,
-} from '../sign-in.ts';
-import type { Conn } from '../wire/conn.ts';
+import { type Ending, HTTP, isAnnounceable, type Next, servedBy, SignInServer, type Words } from '../sign-in.ts';
 import { commandWords, ehloReply } from './command-line.ts';
-
-/**
- * Greets and serves until a sign-in succeeds. Resolves once its 235 is written (pipelined commands stay unread in `conn`), or
- * with `closed` when the connection is over.
- * @throws wire.* when the connection breaks; the signal's reason
- */
-export async function serveSignIn(conn: Conn, options: SignInOptions): Promise<SignedIn | 'closed'> {
-  return new BeforeMail(conn, options).serve();
-}
 
 /** Told before a provider is known; every submission server of today has these. */
 const MODEST_EXTENSIONS = ['8BITMIME', 'ENHANCEDSTATUSCODES'];
@@ -106,3 +87,6 @@ class BeforeMail extends SignInServer {
     return this.authenticate(name, initial);
   }
 }
+
+/** Greets and serves until a sign-in succeeds. Resolves once its 235 is written, or with `closed`. @throws wire.* when the connection breaks; the signal's reason */
+export const serveSignIn = servedBy(BeforeMail);
