@@ -1,36 +1,21 @@
 /** API keys: made, hashed, revoked. What app passwords are to mail programs, they are to users of the HTTP API. */
 import { foldCase } from '../base/case.ts';
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import type { Audit } from '../audit/types.ts';
+import { createHmac, type KeyObject, randomBytes } from 'node:crypto';
 import { base32 } from '../base/base32.ts';
-import type { Clock } from '../base/clock.ts';
 import { Secret } from '../base/secret.ts';
 import { newId } from '../store/id.ts';
 import { API_ACTIONS, type ApiAction, type ApiKey } from '../store/types-api.ts';
-import type { Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
 import { accessError } from './errors.ts';
+import { type GivenDeps, hashKey, readLabel, revoking } from './given.ts';
 import { readNetwork } from './network.ts';
 
-export interface NewApiKey {
-  readonly label: string;
+export interface NewApiKey extends Pick<ApiKey, 'label' | 'mailboxes' | 'networks'> {
   /** Names of {@link API_ACTIONS}, a resource as `messages:*`, or `*`. */
   readonly actions: readonly string[];
-  /** Addresses, or `['*']` for every mailbox. */
-  readonly mailboxes: readonly string[];
-  /** CIDR blocks; empty is anywhere. */
-  readonly networks: readonly string[];
   /** Requests a minute. */
   readonly rate?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly expiresAt?: number | undefined;
-}
-
-export interface ApiKeyDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly audit: Audit;
-  readonly clock: Clock;
 }
 
 /** 160 bits: no guessing, and therefore no slow hash (32 characters in base32). */
@@ -40,17 +25,16 @@ export const API_KEY_PREFIX = 'postern_';
 
 /** Makes one and records it. The key itself is in the result and nowhere else. @throws access.label, access.actions, access.mailboxes, access.network, store.* */
 export async function createApiKey(
-  deps: ApiKeyDeps,
+  deps: GivenDeps,
   request: NewApiKey,
 ): Promise<{ readonly key: Secret; readonly row: ApiKey }> {
-  const label = request.label.trim();
-  if (label === '' || label.length > 100) throw accessError('access.label', 'the label must have 1 to 100 characters');
+  const label = readLabel(request.label);
   if (request.mailboxes.length === 0) throw accessError('access.mailboxes', 'the key opens no mailbox');
   const key = new Secret(`${API_KEY_PREFIX}${base32(randomBytes(OCTETS))}`);
   const row: ApiKey = {
     id: newId('key'),
     label,
-    hash: apiKeyHash(await apiHashKey(deps.vault), key),
+    hash: apiKeyHash(await hashKey(deps.vault, 'api-key'), key),
     actions: readActions(request.actions),
     mailboxes: request.mailboxes.includes('*') ? ['*'] : request.mailboxes.map((address) => foldCase(address)),
     networks: request.networks.map(readNetwork),
@@ -66,17 +50,7 @@ export async function createApiKey(
   return { key, row };
 }
 
-/** Ends its validity now; servers hear of it within two seconds. False when there was nothing to revoke. */
-export async function revokeApiKey(deps: Omit<ApiKeyDeps, 'vault'>, id: string): Promise<boolean> {
-  return deps.audit.along({ type: 'api-key.revoked', outcome: 'ok', data: { id } }, () =>
-    deps.store.apiKeys.revoke(id, deps.clock.now()),
-  );
-}
-
-/** The key under which API keys are hashed: a stolen database alone allows not even guessing. */
-export async function apiHashKey(vault: Vault): Promise<KeyObject> {
-  return createSecretKey(await vault.derive('api-key'));
-}
+export const revokeApiKey = revoking('api-key');
 
 /** HMAC-SHA-256, hex. */
 export function apiKeyHash(key: KeyObject, secret: Secret): string {

@@ -11,7 +11,8 @@ import { type Remembered, remember } from '../store/remembered.ts';
 import type { ApiKey } from '../store/types-api.ts';
 import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
-import { apiHashKey, apiKeyHash } from './api-key.ts';
+import { apiKeyHash } from './api-key.ts';
+import { hashKey, touching } from './given.ts';
 import { clientOf, isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
 import { validityOf } from './validity.ts';
@@ -37,12 +38,10 @@ export interface ApiSignIn {
   close(): void;
 }
 
-/** A row is asked for again after this, should word of a revocation not have come. */
+/** A key is asked for again after this, should word of a revocation not have come. */
 const TRUST_MS = 5000;
 /** No request lasts as long; a timer could not be set much further ahead either. */
 const LONGEST_MS = 24 * 3_600_000;
-/** "Last used" is for people who clean up: to the minute is enough. */
-const TOUCH_EVERY_MS = 60_000;
 const MINUTE_MS = 60_000;
 /** A key with a generous rate writes this often a minute at most, however many requests it makes. */
 const TAKES_A_MINUTE = 600;
@@ -61,41 +60,41 @@ export async function openApiSignIn(deps: {
   readonly clock: Clock;
   readonly log?: Log;
 }): Promise<ApiSignIn> {
-  return new ApiSignInCheck(deps.store, deps.clock, deps.log ?? nullLog, await apiHashKey(deps.vault));
+  return new ApiSignInCheck(deps.store, deps.clock, deps.log ?? nullLog, await hashKey(deps.vault, 'api-key'));
 }
 
 class ApiSignInCheck implements ApiSignIn {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #hashKey: KeyObject;
   readonly #slowDown: SlowDown;
-  readonly #watch: { stop(): void };
   readonly #rows: Remembered<ApiKey>;
-  /** By a digest made for this alone. Only keys that exist are kept, so its size is bounded by the table. */
-  readonly #known = new Map<string, { readonly key: ApiKey; readonly at: number }>();
-  readonly #touched = new Map<string, number>();
-  /** Grows with each change heard of, so that a row read before it is not kept after it. */
-  #generation = 0;
+  readonly #bySecret: Remembered<ApiKey, Secret>;
+  readonly #touch: (id: string) => void;
   /** By key: requests taken from the installation's bucket and not used yet, or since when and how long it is empty. */
   readonly #hands = new Map<string, { left: number; readonly until: number }>();
 
-  constructor(store: Store, clock: Clock, log: Log, hashKey: KeyObject) {
+  constructor(store: Store, clock: Clock, log: Log, key: KeyObject) {
     this.#store = store;
     this.#clock = clock;
     this.#log = log;
-    this.#hashKey = hashKey;
     this.#slowDown = new SlowDown(clock, store.outbox, 'api-keys');
     this.#rows = remember(store, clock, 'api-keys', (id) => store.apiKeys.find(id));
-    this.#watch = store.watch('api-keys', () => {
-      this.#generation++;
-      this.#known.clear();
-    });
+    this.#bySecret = remember(
+      store,
+      clock,
+      'api-keys',
+      // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
+      (secret: Secret) => store.apiKeys.byHash(apiKeyHash(key, secret)),
+      // A tenth of what the keyed hash costs, and of 160 random bits it tells as little; it never leaves this process.
+      { nameOf: (secret) => hash('sha256', secret.reveal(), 'base64'), trustMs: TRUST_MS },
+    );
+    this.#touch = touching(clock, log, 'apiKeyId', (id, at) => store.apiKeys.touch(id, at));
   }
 
   async verify(secret: Secret, remoteAddress: string): Promise<ApiSignInResult> {
     const client = clientOf(remoteAddress);
-    const key = await this.#find(secret);
+    const key = await this.#bySecret.find(secret);
     if (key !== undefined) secret.prove();
     const reason = key === undefined ? 'unknown' : this.#refusalOf(key, remoteAddress);
     if (key === undefined || reason !== undefined) {
@@ -104,7 +103,7 @@ class ApiSignInCheck implements ApiSignIn {
       return wait ? { type: 'slow-down', waitMs: wait.waitMs } : { type: 'refused', reason: reason ?? 'unknown' };
     }
     this.#slowDown.succeeded(client);
-    this.#touch(key);
+    this.#touch(key.id);
     const waitMs = await this.#takeFrom(key);
     return waitMs === 0 ? { type: 'accepted', key } : { type: 'over-rate', key, waitMs };
   }
@@ -137,22 +136,8 @@ class ApiSignInCheck implements ApiSignIn {
 
   close(): void {
     this.#rows.stop();
-    this.#watch.stop();
+    this.#bySecret.stop();
     this.#slowDown.close();
-  }
-
-  async #find(secret: Secret): Promise<ApiKey | undefined> {
-    const now = this.#clock.now();
-    // A tenth of what the keyed hash costs, and of 160 random bits it tells as little; it never leaves this process.
-    const digest = hash('sha256', secret.reveal(), 'base64');
-    const known = this.#known.get(digest);
-    if (known && now - known.at < TRUST_MS) return known.key;
-    const generation = this.#generation;
-    // A keyed hash looked up by equality leaks nothing an attacker could steer: the key is unknown to them.
-    const key = await this.#store.apiKeys.byHash(apiKeyHash(this.#hashKey, secret));
-    if (key && generation === this.#generation) this.#known.set(digest, { key, at: now });
-    else this.#known.delete(digest);
-    return key;
   }
 
   #refusalOf(key: ApiKey, remoteAddress: string): 'revoked' | 'expired' | 'wrong-network' | undefined {
@@ -192,17 +177,6 @@ class ApiSignInCheck implements ApiSignIn {
     // In hand, but used up: the bucket is asked again at once.
     if (taken.result === 1) this.#hands.delete(id);
     return waitMs;
-  }
-
-  #touch({ id }: ApiKey): void {
-    const now = this.#clock.now();
-    if (now - (this.#touched.get(id) ?? 0) < TOUCH_EVERY_MS) return;
-    this.#touched.set(id, now);
-    this.#store.apiKeys
-      .touch(id, now)
-      .catch((error: unknown) =>
-        this.#log.warn({ error: asError(error), apiKeyId: id }, 'the time of last use could not be written'),
-      );
   }
 }
 

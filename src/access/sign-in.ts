@@ -8,8 +8,9 @@ import type { Mailbox, Store } from '../store/types.ts';
 import type { AppPassword } from '../store/types-access.ts';
 import { catchAllOf, isCatchAll, openedBy } from '../store/table/mailboxes.ts';
 import type { Vault } from '../vault/types.ts';
-import { hashKey, hashOf } from './app-password.ts';
+import { hashOf } from './app-password.ts';
 import { accessError } from './errors.ts';
+import { hashKey, touching } from './given.ts';
 import { clientOf, isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
 import type { Refusal, SignIn, SignInAttempt, SignInResult } from './types.ts';
@@ -24,7 +25,7 @@ export interface SignInDeps {
 
 /** @throws vault.*, store.unavailable */
 export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): void }> {
-  const checker = new SignInCheck(deps, await hashKey(deps.vault));
+  const checker = new SignInCheck(deps, await hashKey(deps.vault, 'app-password'));
   try {
     await checker.load();
   } catch (error) {
@@ -34,8 +35,6 @@ export async function openSignIn(deps: SignInDeps): Promise<SignIn & { close(): 
   return checker;
 }
 
-/** "Last used" is for people who clean up: to the minute is enough, and a write per sign-in is not. */
-const TOUCH_EVERY_MS = 60_000;
 /** Expiry is looked at this often; revocation arrives by itself. */
 const LOOK_EVERY_MS = 1000;
 /** A revoked app password is told of again for this long; a sign-in has its session well before. */
@@ -71,7 +70,7 @@ class SignInCheck implements SignIn {
   /** Whether there was no app password and no mailbox at all. Then no password can be called wrong. */
   #empty = false;
   #loadedAt = 0;
-  readonly #touched = new Map<string, number>();
+  readonly #touch: (id: string) => void;
   /** Loads one after another: a change during a load makes another one. */
   #loading: Promise<void> | undefined;
   #stale = false;
@@ -86,6 +85,9 @@ class SignInCheck implements SignIn {
     this.#log = deps.log ?? nullLog;
     this.#key = key;
     this.#slowDown = new SlowDown(deps.clock, deps.store.outbox, 'programs');
+    this.#touch = touching(deps.clock, this.#log, 'appPasswordId', (id, at) =>
+      deps.store.appPasswords.touch([{ id, at }]),
+    );
     const changed = (): void => this.#reload(RETRY_MS.first);
     this.#watches = [
       deps.store.watch('app-passwords', changed),
@@ -102,10 +104,11 @@ class SignInCheck implements SignIn {
     const hash = hashOf(this.#key, password);
     const trusted = this.#failingSince === undefined || this.#deps.clock.now() - this.#failingSince < TRUST_STALE_MS;
     const known = trusted ? this.#passwords.get(hash) : undefined;
-    const row = known ?? (await this.#fresh(hash));
+    // One made a moment ago in another process may not have been heard of yet.
+    const row = known ?? (await this.#deps.store.appPasswords.byHash(hash));
     // A right one, whatever it opens: now it must not be seen anywhere. What a stranger tries stays unknown to the scrubber.
     if (row !== undefined) password.prove();
-    const open = trusted ? this.#known(address) : undefined;
+    const open = trusted ? this.known(address) : undefined;
     const mailbox = open ?? (await this.#deps.store.mailboxes.opened(address));
     const refusal =
       row === undefined ? 'unknown-password' : this.#refusalOf(row, mailbox, address, protocol, remoteAddress);
@@ -119,7 +122,7 @@ class SignInCheck implements SignIn {
       return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
     }
     this.#slowDown.succeeded(client);
-    this.#touch(row);
+    this.#touch(row.id);
     if (known === undefined || open === undefined) this.#judgeLater(row.id, address);
     return { type: 'accepted', mailbox, appPassword: row };
   }
@@ -129,7 +132,10 @@ class SignInCheck implements SignIn {
   }
 
   known(address: string): Mailbox | undefined {
-    return this.#known(address);
+    const own = this.#mailboxes.get(address);
+    const pattern = own ? undefined : catchAllOf(address);
+    const catchAll = pattern === undefined ? undefined : this.#mailboxes.get(pattern);
+    return own ?? (catchAll && openedBy(catchAll, address));
   }
 
   onRevoked(callback: (appPasswordIds: readonly string[]) => void): { stop(): void } {
@@ -208,24 +214,12 @@ class SignInCheck implements SignIn {
     }
   }
 
-  #known(address: string): Mailbox | undefined {
-    const own = this.#mailboxes.get(address);
-    const pattern = own ? undefined : catchAllOf(address);
-    const catchAll = pattern === undefined ? undefined : this.#mailboxes.get(pattern);
-    return own ?? (catchAll && openedBy(catchAll, address));
-  }
-
   /** Has the store asked about somebody who has just been let in, once their session is there. */
   #judgeLater(id: string, address: string): void {
     this.#strangers.set(`${id} ${address}`, { id, address });
     setImmediate(() => {
       if (!this.#closed) this.#reload(RETRY_MS.first);
     });
-  }
-
-  /** One made a moment ago in another process may not have been heard of yet. */
-  async #fresh(hash: string): Promise<AppPassword | undefined> {
-    return this.#deps.store.appPasswords.byHash(hash);
   }
 
   #refusalOf(
@@ -250,7 +244,7 @@ class SignInCheck implements SignIn {
   }
 
   #isOpen(address: string): boolean {
-    const mailbox = this.#known(address);
+    const mailbox = this.known(address);
     return mailbox !== undefined && this.suspended(mailbox) === undefined;
   }
 
@@ -263,17 +257,6 @@ class SignInCheck implements SignIn {
     for (const [id, at] of this.#lately) if (this.#deps.clock.now() - at > LATELY_MS) this.#lately.delete(id);
     if (!this.#closed) this.#timer = this.#deps.clock.after(LOOK_EVERY_MS, this.#look);
   };
-
-  #touch({ id }: AppPassword): void {
-    const now = this.#deps.clock.now();
-    if (now - (this.#touched.get(id) ?? 0) < TOUCH_EVERY_MS) return;
-    this.#touched.set(id, now);
-    this.#deps.store.appPasswords
-      .touch([{ id, at: now }])
-      .catch((error: unknown) =>
-        this.#log.warn({ error: asError(error), appPasswordId: id }, 'the time of last use could not be written'),
-      );
-  }
 }
 
 function tell(callbacks: Iterable<(what: readonly string[]) => void>, what: readonly string[]): void {

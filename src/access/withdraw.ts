@@ -1,22 +1,18 @@
 /** What ends with a mailbox: whoever was let into it was let into that consent, and not into another of the same address. */
-import type { Audit } from '../audit/types.ts';
-import type { Clock } from '../base/clock.ts';
 import { catchAllOf } from '../store/table/mailboxes.ts';
-import type { Store } from '../store/types.ts';
+import type { Withdrawal } from '../store/types-api.ts';
+import type { GivenDeps } from './given.ts';
+import { validityOf } from './validity.ts';
 
 export interface Withdrawn {
   /** App passwords and API keys that named it; `revoked` where they named nothing else. */
-  readonly appPasswords: readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[];
-  readonly apiKeys: readonly { readonly id: string; readonly label: string; readonly revoked: boolean }[];
+  readonly appPasswords: readonly Withdrawal[];
+  readonly apiKeys: readonly Withdrawal[];
   /** Ids of webhooks that named it. */
   readonly webhooks: readonly string[];
 }
 
-interface Deps {
-  readonly store: Store;
-  readonly audit: Audit;
-  readonly clock: Clock;
-}
+type Deps = Pick<GivenDeps, 'store' | 'audit' | 'clock'>;
 
 /**
  * Takes a mailbox that was removed out of everything that names it. Of `*@domain` also addresses of the domain that have no
@@ -41,20 +37,14 @@ export async function withdrawMailbox({ store, audit, clock }: Deps, address: st
     await store.webhooks.update(id, { mailboxes: left });
     if (left.length === 0) await store.webhooks.disable(id, now, `its mailbox ${address} was removed`);
   }
-  for (const { id, label, revoked } of appPasswords)
-    await audit.record({
-      type: revoked ? 'app-password.revoked' : 'app-password.narrowed',
-      outcome: 'ok',
-      mailbox: address,
-      data: { id, label, reason: 'mailbox-removed' },
-    });
-  for (const { id, label, revoked } of apiKeys)
-    await audit.record({
-      type: revoked ? 'api-key.revoked' : 'api-key.narrowed',
-      outcome: 'ok',
-      mailbox: address,
-      data: { id, label, reason: 'mailbox-removed' },
-    });
+  for (const [kind, holders] of [['app-password', appPasswords] as const, ['api-key', apiKeys] as const])
+    for (const { id, label, revoked } of holders)
+      await audit.record({
+        type: `${kind}.${revoked ? 'revoked' : 'narrowed'}`,
+        outcome: 'ok',
+        mailbox: address,
+        data: { id, label, reason: 'mailbox-removed' },
+      });
   return { appPasswords, apiKeys, webhooks: told.map(({ id }) => id) };
 }
 
@@ -63,7 +53,7 @@ export async function openersOf({ store, clock }: Omit<Deps, 'audit'>, address: 
   const rows = [...(await store.appPasswords.list()), ...(await store.apiKeys.list())];
   const names = [address, catchAllOf(address) ?? address];
   return rows
-    .filter(({ revokedAt, expiresAt }) => revokedAt === undefined && (expiresAt ?? Infinity) > clock.now())
+    .filter((row) => validityOf(row, clock.now()) === 'valid')
     .filter(({ mailboxes }) => mailboxes.some((name) => names.includes(name)))
     .map(({ id, label }) => `${id} (${label})`);
 }

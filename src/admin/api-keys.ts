@@ -1,23 +1,18 @@
 /** API keys: one for each application that uses the HTTP API. */
 import { z } from 'zod';
-import { type ApiKeyDeps, createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
-import { validityOf } from '../access/validity.ts';
+import { createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
+import type { GivenDeps } from '../access/given.ts';
 import { disableWithoutRight } from '../outbox/webhook/owner.ts';
 import { act, type Desk } from './act.ts';
-import { opensAllOf } from './actor.ts';
-import { addressesOf, findGiven } from './find.ts';
+import { addressesOf, findGiven, listGiven } from './find.ts';
+import { givenName, givenQuery } from './schema.ts';
 
 export const listApiKeys = act({
   name: 'api-keys.list',
   summary: 'API keys, without the keys',
   permission: 'api-keys:read',
-  input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
-  async run({ store, clock, actor }: Desk<ApiKeyDeps>, { all }) {
-    return (await store.apiKeys.list())
-      .filter((row) => opensAllOf(actor, row))
-      .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
-      .filter(({ state }) => all || state === 'valid');
-  },
+  input: givenQuery,
+  run: async (desk: Desk<GivenDeps>, { all }) => listGiven(desk, await desk.store.apiKeys.list(), all),
 });
 
 export const addApiKey = act({
@@ -36,7 +31,7 @@ export const addApiKey = act({
   }),
   scope: ({ mailboxes }) => mailboxes,
   audits: 'api-key.created',
-  run: (desk: Desk<ApiKeyDeps>, { lifetime, mailboxes, ...asked }) =>
+  run: (desk: Desk<GivenDeps>, { lifetime, mailboxes, ...asked }) =>
     createApiKey(desk, {
       ...asked,
       mailboxes: addressesOf(desk, mailboxes),
@@ -48,9 +43,9 @@ export const revokeApiKey = act({
   name: 'api-keys.revoke',
   summary: 'Make an API key invalid within seconds',
   permission: 'api-keys:write',
-  input: z.object({ name: z.string().meta({ description: 'id, or label when only one has it' }) }),
+  input: givenName,
   audits: 'api-key.revoked',
-  async run(desk: Desk<ApiKeyDeps>, { name }) {
+  async run(desk: Desk<GivenDeps>, { name }) {
     const row = findGiven(desk.actor, await desk.store.apiKeys.list(), name, {
       kind: 'API key',
       list: 'postern apikey list',

@@ -1,23 +1,18 @@
 /** App passwords: one for each program. */
 import { z } from 'zod';
-import { type AppPasswordDeps, createAppPassword, revokeAppPassword as revoke } from '../access/app-password.ts';
-import { validityOf } from '../access/validity.ts';
+import { createAppPassword, revokeAppPassword as revoke } from '../access/app-password.ts';
+import type { GivenDeps } from '../access/given.ts';
 import { PROTOCOLS } from '../store/protocols.ts';
 import { act, type Desk } from './act.ts';
-import { opensAllOf } from './actor.ts';
-import { addressesOf, findGiven } from './find.ts';
+import { addressesOf, findGiven, listGiven } from './find.ts';
+import { givenName, givenQuery } from './schema.ts';
 
 export const listAppPasswords = act({
   name: 'app-passwords.list',
   summary: 'App passwords, without the passwords',
   permission: 'app-passwords:read',
-  input: z.object({ all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }) }),
-  async run({ store, clock, actor }: Desk<AppPasswordDeps>, { all }) {
-    return (await store.appPasswords.list())
-      .filter((row) => opensAllOf(actor, row))
-      .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
-      .filter(({ state }) => all || state === 'valid');
-  },
+  input: givenQuery,
+  run: async (desk: Desk<GivenDeps>, { all }) => listGiven(desk, await desk.store.appPasswords.list(), all),
 });
 
 export const addAppPassword = act({
@@ -36,7 +31,7 @@ export const addAppPassword = act({
   }),
   scope: ({ mailboxes }) => mailboxes,
   audits: 'app-password.created',
-  run: (desk: Desk<AppPasswordDeps>, { lifetime, mailboxes, ...asked }) =>
+  run: (desk: Desk<GivenDeps>, { lifetime, mailboxes, ...asked }) =>
     createAppPassword(desk, {
       ...asked,
       mailboxes: addressesOf(desk, mailboxes),
@@ -48,9 +43,9 @@ export const revokeAppPassword = act({
   name: 'app-passwords.revoke',
   summary: 'Make an app password invalid and end its sessions within seconds',
   permission: 'app-passwords:write',
-  input: z.object({ name: z.string().meta({ description: 'id, or label when only one has it' }) }),
+  input: givenName,
   audits: 'app-password.revoked',
-  async run(desk: Desk<AppPasswordDeps>, { name }) {
+  async run(desk: Desk<GivenDeps>, { name }) {
     const row = findGiven(desk.actor, await desk.store.appPasswords.list(), name, {
       kind: 'app password',
       list: 'postern password list',

@@ -1,8 +1,12 @@
 /** Finding what somebody named. */
+import { type Validity, validityOf } from '../access/validity.ts';
 import { foldCase } from '../base/case.ts';
+import type { Clock } from '../base/clock.ts';
 import { shellWord } from '../base/shell.ts';
 import { outboxError } from '../outbox/errors.ts';
 import type { Outbox } from '../outbox/types.ts';
+import type { AppPassword } from '../store/types-access.ts';
+import type { ApiKey } from '../store/types-api.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import type { Application, Mailbox, Store } from '../store/types.ts';
 import { type Actor, opens, opensAllOf } from './actor.ts';
@@ -66,15 +70,8 @@ export function addressesOf(
   return asked.includes('*') ? ['*'] : mailboxes.map(({ address }) => address);
 }
 
-interface Given {
-  readonly id: string;
-  readonly label: string;
-  readonly mailboxes: readonly string[];
-  readonly revokedAt: number | undefined;
-}
-
 /** An app password or a key by its id, or by a label that only one has that was not revoked. @throws admin.not-found, admin.input */
-export function findGiven<T extends Given>(
+export function findGiven<T extends AppPassword | ApiKey>(
   actor: Actor,
   all: readonly T[],
   name: string,
@@ -89,6 +86,18 @@ export function findGiven<T extends Given>(
   throw adminError('admin.input', `several ${kind}s are called ${name}`, {
     hint: `name one by its id: ${rows.map(({ id }) => id).join(', ')}`,
   });
+}
+
+/** Those that the actor may know of, with their state. @param all also revoked and expired ones */
+export function listGiven<T extends AppPassword | ApiKey>(
+  { actor, clock }: { readonly actor: Actor; readonly clock: Clock },
+  rows: readonly T[],
+  all: boolean,
+): readonly (T & { readonly state: Validity })[] {
+  return rows
+    .filter((row) => opensAllOf(actor, row))
+    .map((row) => ({ ...row, state: validityOf(row, clock.now()) }))
+    .filter(({ state }) => all || state === 'valid');
 }
 
 /** What a key does not open is answered as what is not there, so that it cannot find out who else has mail here. */

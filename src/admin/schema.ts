@@ -20,3 +20,8 @@ export const holdReason = text(500, 1).meta({
   description: 'why it is held, for whoever looks at it later',
   example: 'wrong template',
 });
+/** Of app passwords and API keys. */
+export const givenQuery = z.object({
+  all: z.boolean().default(false).meta({ description: 'also revoked and expired ones' }),
+});
+export const givenName = z.object({ name: z.string().meta({ description: 'id, or label when only one has it' }) });

@@ -1,8 +1,8 @@
 /** `postern support-bundle`: what somebody needs to help, and nothing that opens a mailbox. */
 import { createHmac } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import { API_KEY_PREFIX, apiHashKey } from '../../access/api-key.ts';
-import { hashKey } from '../../access/app-password.ts';
+import { API_KEY_PREFIX } from '../../access/api-key.ts';
+import { hashKey } from '../../access/given.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import type { Secret } from '../../base/secret.ts';
 import { openCredentials } from '../../oauth/application.ts';
@@ -96,7 +96,7 @@ async function lookInside(deps: BundleDeps, auditRecords: number): Promise<Insid
   const mailboxes = (await store.mailboxes.list()).map(({ address }) => address);
   const identities = (await store.grants.list()).map(({ identity }) => identity).filter((one) => one.includes('@'));
   const audit = await store.audit.latest({ limit: auditRecords });
-  const [passwords, keys] = [await hashKey(deps.vault), await apiHashKey(deps.vault)];
+  const [passwords, keys] = [await hashKey(deps.vault, 'app-password'), await hashKey(deps.vault, 'api-key')];
   const rows = [...(await store.appPasswords.list()), ...(await store.apiKeys.list())];
   const hashes = new Set(rows.map(({ hash }) => hash));
   return {
