@@ -1,6 +1,6 @@
 /** Delivery in a running installation: one process at a time empties the outbox, the others stand by. */
 import { hostname as machine } from 'node:os';
-import { Gauge, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { asError } from '../base/error.ts';
 import { startDelivery } from '../outbox/deliver/delivery.ts';
 import { InboxRoute } from '../outbox/deliver/inbox-route.ts';
@@ -18,6 +18,7 @@ import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import { endedBy } from './part.ts';
 import { applicationOf, keepsSent } from './sent-copies.ts';
+import { metricsIn } from './metric.ts';
 import { openSuppressed } from '../outbox/suppressed.ts';
 import { openRoutes } from './routes.ts';
 
@@ -137,53 +138,44 @@ async function warnOfAge({ clock, log, outbox }: Instance): Promise<void> {
 }
 
 function openDeliveryMeter(registry: Registry, { clock, outbox, store }: Instance): DeliveryMeter {
-  const attempts = new Histogram({
-    name: 'postern_outbox_attempt_seconds',
-    help: 'Attempts to send a message by route, outcome and code.',
-    labelNames: ['route', 'outcome', 'code'],
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
-    registers: [registry],
+  const { gauge, histogram } = metricsIn(registry);
+  const attempts = histogram(
+    'postern_outbox_attempt_seconds',
+    'Attempts to send a message by route, outcome and code.',
+    [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+    'route',
+    'outcome',
+    'code',
+  );
+  gauge('postern_outbox_messages', 'Messages in the outbox by state.', {
+    labelNames: ['state'],
+    aggregator: 'max',
+    async collect() {
+      const { queued, sending, held } = await outbox.stats();
+      this.set({ state: 'queued' }, queued);
+      this.set({ state: 'sending' }, sending);
+      this.set({ state: 'held' }, held);
+    },
   });
-  registry.registerMetric(
-    new Gauge({
-      name: 'postern_outbox_messages',
-      help: 'Messages in the outbox by state.',
-      labelNames: ['state'],
-      registers: [],
-      aggregator: 'max',
-      async collect() {
-        const { queued, sending, held } = await outbox.stats();
-        this.set({ state: 'queued' }, queued);
-        this.set({ state: 'sending' }, sending);
-        this.set({ state: 'held' }, held);
-      },
-    }),
-  );
-  registry.registerMetric(
-    new Gauge({
-      name: 'postern_outbox_oldest_seconds',
-      help: 'Age of the oldest message that is due and not sent; 0 when none is.',
-      registers: [],
-      aggregator: 'max',
-      async collect() {
-        const { oldestDueAt } = await outbox.stats();
-        this.set(oldestDueAt === undefined ? 0 : (clock.now() - oldestDueAt) / 1000);
-      },
-    }),
-  );
-  registry.registerMetric(
-    new Gauge({
-      name: 'postern_outbox_resting',
-      help: 'What refuses mail and is tried now and then only: mailboxes, organisations (tenant), routes of a mailbox, servers (endpoint).',
+  gauge('postern_outbox_oldest_seconds', 'Age of the oldest message that is due and not sent; 0 when none is.', {
+    aggregator: 'max',
+    async collect() {
+      const { oldestDueAt } = await outbox.stats();
+      this.set(oldestDueAt === undefined ? 0 : (clock.now() - oldestDueAt) / 1000);
+    },
+  });
+  gauge(
+    'postern_outbox_resting',
+    'What refuses mail and is tried now and then only: mailboxes, organisations (tenant), routes of a mailbox, servers (endpoint).',
+    {
       labelNames: ['scope'],
-      registers: [],
       aggregator: 'max',
       async collect() {
         const rests = await listRests(store.outbox);
         for (const scope of ['mailbox', 'tenant', 'route', 'endpoint'] as const)
           this.set({ scope }, rests.filter((rest) => rest.scope === scope).length);
       },
-    }),
+    },
   );
   return {
     attempted(route, outcome, code, milliseconds) {

@@ -1,7 +1,8 @@
 /** What `/metrics` shows, in Prometheus names and units, and the gateway's meter that feeds it. */
-import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Registry } from 'prom-client';
 import type { GatewayMeter } from '../gateway/types.ts';
 import type { OAuthEvent } from '../oauth/events.ts';
+import { metricsIn } from './metric.ts';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -12,81 +13,49 @@ export interface Metrics {
 
 export function openMetrics(version: string): Metrics {
   const registry = new Registry();
-  const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  new Gauge({
-    name: 'postern_build_info',
-    help: 'Version of Postern.',
-    labelNames: ['version'],
-    registers,
-    aggregator: 'first',
-  }).set({ version }, 1);
-  const connections = new Gauge({
-    name: 'postern_connections_open',
-    help: 'Connections of mail programs open now.',
+  const { counter, gauge, histogram } = metricsIn(registry);
+  gauge('postern_build_info', 'Version of Postern.', { labelNames: ['version'], aggregator: 'first' }).set(
+    { version },
+    1,
+  );
+  const connections = gauge('postern_connections_open', 'Connections of mail programs open now.', {
     labelNames: ['protocol'],
-    registers,
   });
-  const signIns = new Counter({
-    name: 'postern_sign_ins_total',
-    help: 'Sign-in attempts of mail programs by outcome and error code.',
-    labelNames: ['protocol', 'outcome', 'code'],
-    registers,
-  });
-  const seconds = new Histogram({
-    name: 'postern_sign_in_seconds',
-    help: 'Time from credentials to answer, the sign-in at the provider included.',
-    labelNames: ['protocol', 'outcome'],
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-    registers,
-  });
-  const sessions = new Counter({
-    name: 'postern_sessions_total',
-    help: 'Sessions that were signed in and have ended.',
-    labelNames: ['protocol'],
-    registers,
-  });
-  const moves = new Counter({
-    name: 'postern_sessions_moved_total',
-    help: 'Sessions that went on in a new connection at the provider.',
-    labelNames: ['cause'],
-    registers,
-  });
-  const reuses = new Counter({
-    name: 'postern_sessions_reused_total',
-    help: 'Sign-ins that went on in a session at the provider that another program had left.',
-    registers,
-  });
-  const bytes = new Counter({
-    name: 'postern_relayed_bytes_total',
-    help: 'Octets passed in ended sessions.',
-    labelNames: ['protocol', 'direction'],
-    registers,
-  });
-  const limits = new Counter({
-    name: 'postern_limit_refusals_total',
-    help: 'Connections refused by a limit.',
-    labelNames: ['limit'],
-    registers,
-  });
-  const handshakes = new Counter({
-    name: 'postern_tls_handshakes_failed_total',
-    help: 'TLS handshakes of mail programs and devices that failed: old-version, no-common-cipher, certificate-refused, not-tls, left, other.',
-    labelNames: ['protocol', 'reason'],
-    registers,
-  });
-  const tokens = new Counter({
-    name: 'postern_token_requests_total',
-    help: 'Requests to token endpoints.',
-    labelNames: ['flow', 'purpose', 'outcome'],
-    registers,
-  });
-  const grants = new Counter({
-    name: 'postern_grant_changes_total',
-    help: 'Grants that changed their state.',
-    labelNames: ['to'],
-    registers,
-  });
+  const signIns = counter(
+    'postern_sign_ins_total',
+    'Sign-in attempts of mail programs by outcome and error code.',
+    'protocol',
+    'outcome',
+    'code',
+  );
+  const seconds = histogram(
+    'postern_sign_in_seconds',
+    'Time from credentials to answer, the sign-in at the provider included.',
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    'protocol',
+    'outcome',
+  );
+  const sessions = counter('postern_sessions_total', 'Sessions that were signed in and have ended.', 'protocol');
+  const moves = counter(
+    'postern_sessions_moved_total',
+    'Sessions that went on in a new connection at the provider.',
+    'cause',
+  );
+  const reuses = counter(
+    'postern_sessions_reused_total',
+    'Sign-ins that went on in a session at the provider that another program had left.',
+  );
+  const bytes = counter('postern_relayed_bytes_total', 'Octets passed in ended sessions.', 'protocol', 'direction');
+  const limits = counter('postern_limit_refusals_total', 'Connections refused by a limit.', 'limit');
+  const handshakes = counter(
+    'postern_tls_handshakes_failed_total',
+    'TLS handshakes of mail programs and devices that failed: old-version, no-common-cipher, certificate-refused, not-tls, left, other.',
+    'protocol',
+    'reason',
+  );
+  const tokens = counter('postern_token_requests_total', 'Requests to token endpoints.', 'flow', 'purpose', 'outcome');
+  const grants = counter('postern_grant_changes_total', 'Grants that changed their state.', 'to');
   return {
     registry,
     meter: {

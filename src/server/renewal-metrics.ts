@@ -1,9 +1,10 @@
 /** How renewal is doing, for monitoring. */
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { HEALTH_NAMES } from '../oauth/health.ts';
 import type { RenewalDuty } from '../oauth/renewal-duty.ts';
 import type { RenewalDeps } from '../oauth/renewal-deps.ts';
 import type { Survey } from '../oauth/survey.ts';
+import { metricsIn } from './metric.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -18,48 +19,30 @@ export function openRenewalMeter(
   { circuits, clock }: Pick<RenewalDeps, 'circuits' | 'clock'>,
   duty: Pick<RenewalDuty, 'inFlight'>,
 ): RenewalMeter {
-  const registers = [registry];
-  const grants = new Gauge({
-    name: 'postern_grants',
-    help: 'Grants by health; told by one process of all that share the database.',
+  const { gauge } = metricsIn(registry);
+  const grants = gauge('postern_grants', 'Grants by health; told by one process of all that share the database.', {
     labelNames: ['health'],
-    registers,
   });
-  const lag = new Gauge({
-    name: 'postern_renewal_lag_seconds',
-    help: 'How long the grant that is due longest has been due.',
-    registers,
+  const lag = gauge('postern_renewal_lag_seconds', 'How long the grant that is due longest has been due.', {
     aggregator: 'max',
   });
-  const credentials = new Gauge({
-    name: 'postern_credential_days_left',
-    help: 'Days until a client credential ends, where its end is known.',
-    labelNames: ['application', 'credential', 'type'],
-    registers,
-    aggregator: 'max',
+  const credentials = gauge(
+    'postern_credential_days_left',
+    'Days until a client credential ends, where its end is known.',
+    { labelNames: ['application', 'credential', 'type'], aggregator: 'max' },
+  );
+  gauge('postern_renewals_in_flight', 'Renewals under way by duty.', {
+    collect() {
+      this.set(duty.inFlight);
+    },
   });
-  registry.registerMetric(
-    new Gauge({
-      name: 'postern_renewals_in_flight',
-      help: 'Renewals under way by duty.',
-      registers: [],
-      collect() {
-        this.set(duty.inFlight);
-      },
-    }),
-  );
-  registry.registerMetric(
-    new Gauge({
-      name: 'postern_circuit_open',
-      help: '1 while an authorization server counts as down, 0 otherwise.',
-      labelNames: ['authority'],
-      registers: [],
-      aggregator: 'max',
-      collect() {
-        for (const [authority, { type }] of circuits.all()) this.set({ authority }, type === 'open' ? 1 : 0);
-      },
-    }),
-  );
+  gauge('postern_circuit_open', '1 while an authorization server counts as down, 0 otherwise.', {
+    labelNames: ['authority'],
+    aggregator: 'max',
+    collect() {
+      for (const [authority, { type }] of circuits.all()) this.set({ authority }, type === 'open' ? 1 : 0);
+    },
+  });
   return {
     surveyed(survey, now) {
       grants.reset();

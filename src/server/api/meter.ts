@@ -1,6 +1,7 @@
 /** What `/metrics` shows of the HTTP API and of webhooks. */
-import { Counter, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { TryOutcome } from '../../outbox/webhook/dispatch.ts';
+import { metricsIn } from '../metric.ts';
 
 export interface ApiMeter {
   /** @param seconds until the answer began */
@@ -12,32 +13,24 @@ export interface ApiMeter {
 const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
 export function openApiMeter(registry: Registry): ApiMeter {
-  const registers = [registry];
-  const requests = new Counter({
-    name: 'postern_api_requests_total',
-    help: 'Requests to the HTTP API.',
-    labelNames: ['method', 'status'],
-    registers,
-  });
-  const seconds = new Histogram({
-    name: 'postern_api_request_seconds',
-    help: 'Time until an answer of the HTTP API began; event streams and long polls included.',
-    labelNames: ['method'],
-    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
-    registers,
-  });
-  const tries = new Counter({
-    name: 'postern_webhook_tries_total',
-    help: 'Tries to deliver an event to a webhook: delivered, again (to be tried again), failed (given up), gone.',
-    labelNames: ['outcome'],
-    registers,
-  });
-  const trySeconds = new Histogram({
-    name: 'postern_webhook_try_seconds',
-    help: 'Time a receiver took to answer, or to fail.',
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15],
-    registers,
-  });
+  const { counter, histogram } = metricsIn(registry);
+  const requests = counter('postern_api_requests_total', 'Requests to the HTTP API.', 'method', 'status');
+  const seconds = histogram(
+    'postern_api_request_seconds',
+    'Time until an answer of the HTTP API began; event streams and long polls included.',
+    [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
+    'method',
+  );
+  const tries = counter(
+    'postern_webhook_tries_total',
+    'Tries to deliver an event to a webhook: delivered, again (to be tried again), failed (given up), gone.',
+    'outcome',
+  );
+  const trySeconds = histogram(
+    'postern_webhook_try_seconds',
+    'Time a receiver took to answer, or to fail.',
+    [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15],
+  );
   return {
     request(method, status, took) {
       const label = METHODS.has(method) ? method : 'other';
