@@ -26,6 +26,8 @@ export interface Act<D extends ActDeps, I extends z.ZodType, O> {
   readonly summary: string;
   readonly permission: Permission;
   readonly input: I;
+  /** What it gives, or each of the list that it gives, as JSON: of its members these. Missing: only programs of ours ask for it. */
+  readonly gives?: z.ZodType;
   /**
    * Mailboxes it is about, `*` for every one. Missing: the act looks by itself, since only what it works on says whose it is.
    */
@@ -42,7 +44,12 @@ export interface Act<D extends ActDeps, I extends z.ZodType, O> {
 }
 
 /** An act as written down: gives the parts of it their types. */
-export function act<D extends ActDeps, I extends z.ZodType, O>(one: Act<D, I, O>): Act<D, I, O> {
+export function act<
+  D extends ActDeps,
+  I extends z.ZodType,
+  O extends z.output<G> | Page<z.output<G>>,
+  G extends z.ZodType = z.ZodType,
+>(one: Act<D, I, O> & { readonly gives?: G }): Act<D, I, O> {
   return one;
 }
 

@@ -15,6 +15,11 @@ export const limit = z.coerce.number().int().min(1).max(MAX_LISTED).default(50).
 export const time = z.iso
   .datetime({ offset: true })
   .meta({ description: 'RFC 3339, with an offset', example: '2026-11-21T09:30:00Z' });
+/** Milliseconds since the epoch, which JSON has as {@link time}. */
+export const moment = z.codec(time, z.number(), {
+  decode: (text) => Date.parse(text),
+  encode: (at) => new Date(at).toISOString(),
+});
 /** For whoever looks at a held message or mailbox later. */
 export const holdReason = text(500, 1).meta({
   description: 'why it is held, for whoever looks at it later',

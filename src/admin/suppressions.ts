@@ -7,15 +7,16 @@ import { type Suppression, SUPPRESSION_REASONS } from '../store/types-api.ts';
 import { act, type ActDeps, type Desk, pageOf } from './act.ts';
 import { mailboxesOf } from './actor.ts';
 import { adminError } from './errors.ts';
-import { address, limit, text } from './schema.ts';
+import { address, limit, moment, text } from './schema.ts';
 
 const mailbox = text(320).default('*').meta({ description: 'the mailbox it is for; `*` for all', example: '*' });
-export const suppressionInput = z.object({
+const suppressionInput = z.object({
   address: address.refine(isAddress, 'is no address'),
   mailbox,
   reason: z.enum(SUPPRESSION_REASONS).default('manual'),
   note: text(1000).optional().meta({ description: 'what led to it' }),
 });
+const suppression = suppressionInput.extend({ createdAt: moment }).meta({ id: 'Suppression' });
 /** One statement each, but a request that took minutes would be given up by its client. */
 const MAX_AT_ONCE = 1000;
 
@@ -23,6 +24,7 @@ export const listSuppressions = act({
   name: 'suppressions.list',
   summary: 'Suppressed addresses',
   permission: 'suppressions:read',
+  gives: suppression,
   input: z.object({
     limit,
     after: z.object({ address: z.string(), mailbox: z.string() }).optional(),
@@ -43,6 +45,7 @@ export const addSuppressions = act({
   name: 'suppressions.add',
   summary: 'Suppress addresses',
   permission: 'suppressions:write',
+  gives: z.object({ added: z.int(), changed: z.int() }),
   input: z.object({ items: z.array(suppressionInput).min(1).max(MAX_AT_ONCE) }),
   scope: ({ items }) => items.map((one) => one.mailbox),
   what: 'suppressions.added',
@@ -52,7 +55,7 @@ export const addSuppressions = act({
     });
     let added = 0;
     for (const row of rows) if (await store.suppressions.put(row)) added += 1;
-    return { rows, added };
+    return { rows, added, changed: rows.length - added };
   },
   record: ({ rows }) => [{ data: { count: rows.length } }],
 });

@@ -15,7 +15,7 @@ import { act, type ActDeps, type Desk, pageOf } from './act.ts';
 import { type Actor, mailboxesOf, nameOf, opens, opensAllOf, requirePermission } from './actor.ts';
 import { adminError } from './errors.ts';
 import { addressesOf } from './find.ts';
-import { limit, text, time } from './schema.ts';
+import { limit, moment, text, time } from './schema.ts';
 
 interface WebhookDeps extends ActDeps {
   readonly vault: Vault;
@@ -25,13 +25,6 @@ interface EgressDeps extends WebhookDeps {
   /** Where webhooks may go. */
   readonly egress: EgressPolicy;
 }
-
-/** A webhook as people see it. */
-export type ShownWebhook = Omit<Webhook, 'secrets'> & {
-  /** Ends of its live secrets, the newest first. */
-  readonly ends: readonly (number | undefined)[];
-};
-type WithSecret = ShownWebhook & { readonly secret: Secret };
 
 export const WEBHOOK_TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 const types = z
@@ -43,13 +36,57 @@ const mailboxes = z
   .min(1)
   .max(1000)
   .meta({ description: 'mailboxes whose events it is told of; `*`: all', example: ['*'] });
-export const url = text(2000).meta({ example: 'https://example.com/hooks/mail' });
+const url = text(2000).meta({ example: 'https://example.com/hooks/mail' });
+/** A webhook as people see it. */
+export const shownWebhook = z
+  .object({
+    id: z.string(),
+    apiKeyId: z.string().nullable().meta({
+      description: 'the key it belongs to: that which made it, or changed it last; it is switched off with that key',
+    }),
+    url,
+    types: z.array(z.string()).readonly(),
+    mailboxes: z.array(z.string()).readonly(),
+    enabled: z.boolean(),
+    disabled: z.object({ since: moment, reason: z.string() }).nullable(),
+    secrets: z
+      .array(z.object({ expiresAt: moment.nullable() }))
+      .meta({ description: 'live secrets, the newest first, without their values' }),
+    createdAt: moment,
+  })
+  .meta({ id: 'Webhook' });
+type ShownWebhook = z.output<typeof shownWebhook>;
+type WithSecret = ShownWebhook & { readonly secret: Secret };
+export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const;
+const shownDelivery = z
+  .object({
+    id: z.string(),
+    eventId: z.string().meta({ description: 'webhook-id: the same for every try and replay' }),
+    type: z.string(),
+    orderingKey: z.string().meta({ description: 'deliveries of one key arrive in order' }),
+    state: z.enum(DELIVERY_STATES),
+    payload: z.string().meta({ description: 'JSON, as it is signed and sent' }),
+    attempts: z
+      .array(
+        z.object({
+          at: moment,
+          tookMs: z.number(),
+          status: z.int().optional().meta({ description: 'missing when there was no answer' }),
+          problem: z.string().optional(),
+        }),
+      )
+      .readonly(),
+    createdAt: moment,
+    nextAt: moment.nullable(),
+    deadline: moment,
+    finishedAt: moment.nullable(),
+  })
+  .meta({ id: 'WebhookDelivery' });
 const byId = z.object({ id: text(60) });
 const byDelivery = byId.extend({ delivery: text(60) });
 /** Where a page ends: a place in the order, which stays when the webhook that stood there is removed. */
 const position = z.object({ createdAt: z.number(), id: z.string() });
 type Position = z.infer<typeof position>;
-export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const;
 const DAY_S = 86_400;
 /** Verifying every signature costs the receiver: more than two live secrets help nobody. */
 const MAX_SECRETS = 2;
@@ -61,6 +98,7 @@ export const listWebhooks = act({
   name: 'webhooks.list',
   summary: 'Webhooks this key may see',
   permission: 'webhooks:read',
+  gives: shownWebhook,
   input: z.object({ limit, after: position.optional() }),
   async run(desk: Desk<WebhookDeps>, { limit, after }) {
     const rows = (await desk.store.webhooks.list())
@@ -74,6 +112,7 @@ export const createWebhook = act({
   name: 'webhooks.create',
   summary: 'Create a webhook: it receives events from now on',
   permission: 'webhooks:write',
+  gives: shownWebhook,
   input: z.object({ url, types: types.default([]), mailboxes: mailboxes.default(['*']) }),
   scope: ({ mailboxes }) => mailboxes,
   what: 'webhook.created',
@@ -108,6 +147,7 @@ export const getWebhook = act({
   name: 'webhooks.get',
   summary: 'One webhook',
   permission: 'webhooks:read',
+  gives: shownWebhook,
   input: byId,
   run: async (desk: Desk<WebhookDeps>, { id }) => shown(desk, await find(desk, id)),
 });
@@ -116,6 +156,7 @@ export const updateWebhook = act({
   name: 'webhooks.update',
   summary: 'Change its address, events or mailboxes; disable or enable it',
   permission: 'webhooks:write',
+  gives: shownWebhook,
   input: z.object({ url, types, mailboxes, enabled: z.boolean() }).partial().extend(byId.shape).strict(),
   scope: ({ mailboxes = [] }) => mailboxes,
   what: 'webhook.changed',
@@ -185,6 +226,7 @@ export const rotateWebhookSecret = act({
   name: 'webhooks.rotate-secret',
   summary: 'A new secret; the one before signs as well for a while',
   permission: 'webhooks:write',
+  gives: shownWebhook,
   input: byId.extend({
     overlapSeconds: z
       .int()
@@ -223,13 +265,14 @@ export const listWebhookDeliveries = act({
   name: 'webhooks.deliveries',
   summary: 'What was sent, newest first, with every try',
   permission: 'webhooks:read',
+  gives: shownDelivery,
   input: byId.extend({ limit, after: z.int().optional(), state: z.enum(DELIVERY_STATES).optional() }),
   async run(desk: Desk<WebhookDeps>, { id, limit, after, state }) {
     requireReading(desk.actor);
     await find(desk, id);
     const mailboxes = mailboxesOf(desk.actor);
-    return pageOf(limit, (most) =>
-      desk.store.webhooks.deliveries(id, { limit: most, state, before: after, mailboxes }),
+    return pageOf(limit, async (most) =>
+      (await desk.store.webhooks.deliveries(id, { limit: most, state, before: after, mailboxes })).map(ended),
     );
   },
 });
@@ -238,6 +281,7 @@ export const getWebhookDelivery = act({
   name: 'webhooks.delivery',
   summary: 'One delivery',
   permission: 'webhooks:read',
+  gives: shownDelivery,
   input: byDelivery,
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
     requireReading(desk.actor);
@@ -250,6 +294,7 @@ export const replayWebhookDelivery = act({
   name: 'webhooks.replay-delivery',
   summary: 'Send one delivery again',
   permission: 'webhooks:write',
+  gives: shownDelivery,
   input: byDelivery,
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, delivery }) {
@@ -263,7 +308,7 @@ export const replayWebhookDelivery = act({
       });
     const now = clock.now();
     const count = await store.webhooks.replay(id, { id: delivery }, { now, deadline: webhookDeadline(now) });
-    return { count, row: await findDelivery(desk, id, delivery) };
+    return { ...(await findDelivery(desk, id, delivery)), count };
   },
   record: ({ count }, { id, delivery }) => (count > 0 ? [{ data: { id, deliveryId: delivery } }] : []),
 });
@@ -272,6 +317,7 @@ export const replayWebhook = act({
   name: 'webhooks.replay',
   summary: 'Send again what failed, or everything, since a moment',
   permission: 'webhooks:write',
+  gives: z.object({ count: z.int() }),
   input: byId.extend({ since: time, state: z.enum(['failed', 'delivered']).default('failed') }),
   what: 'webhook.replayed',
   async run(desk: Desk<WebhookDeps>, { id, since, state }) {
@@ -288,6 +334,7 @@ export const testWebhook = act({
   name: 'webhooks.test',
   summary: 'Send an event of type webhook.test',
   permission: 'webhooks:write',
+  gives: shownDelivery,
   input: byId,
   what: 'webhook.tested',
   async run(desk: Desk<WebhookDeps>, { id }) {
@@ -305,9 +352,18 @@ const requireReading = (actor: Actor): void => requirePermission(actor, 'events:
 
 const keyOf = (actor: Actor): string | undefined => (actor.type === 'api-key' ? actor.key.id : undefined);
 
-async function shown({ vault, clock }: WebhookDeps, { secrets, ...row }: Webhook): Promise<ShownWebhook> {
+async function shown(
+  { vault, clock }: WebhookDeps,
+  { secrets, state, apiKeyId, ...row }: Webhook,
+): Promise<ShownWebhook> {
   const live = await openSecrets(vault, { id: row.id, secrets }, clock.now());
-  return { ...row, ends: live.map(({ expiresAt }) => expiresAt) };
+  return {
+    ...row,
+    apiKeyId: apiKeyId ?? null,
+    enabled: state.type === 'enabled',
+    disabled: state.type === 'enabled' ? null : state,
+    secrets: live.map(({ expiresAt }) => ({ expiresAt: expiresAt ?? null })),
+  };
 }
 
 async function find({ store, actor }: Desk<ActDeps>, id: string): Promise<Webhook> {
@@ -317,11 +373,13 @@ async function find({ store, actor }: Desk<ActDeps>, id: string): Promise<Webhoo
 }
 
 /** A webhook may have been told of mailboxes before which whoever sees it now does not open. */
-async function findDelivery({ store, actor }: Desk<ActDeps>, id: string, delivery: string): Promise<WebhookDelivery> {
+async function findDelivery({ store, actor }: Desk<ActDeps>, id: string, delivery: string) {
   const row = await store.webhooks.findDelivery(id, delivery);
-  if (row && (row.mailbox === undefined || opens(actor, row.mailbox))) return row;
+  if (row && (row.mailbox === undefined || opens(actor, row.mailbox))) return ended(row);
   throw adminError('admin.not-found', `there is no delivery ${delivery}`);
 }
+
+const ended = (row: WebhookDelivery) => ({ ...row, nextAt: row.nextAt ?? null, finishedAt: row.finishedAt ?? null });
 
 const unknown = (id: string): Error => adminError('admin.not-found', `there is no webhook ${id} for this key`);
 

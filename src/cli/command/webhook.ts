@@ -1,7 +1,8 @@
 /** `postern webhook`: who is told of events by HTTP, by which API key. */
+import { z } from 'zod';
 import { listApiKeys } from '../../admin/api-keys.ts';
 import { MAX_LISTED } from '../../admin/schema.ts';
-import { assignWebhook, listWebhooks, removeWebhook, type ShownWebhook } from '../../admin/webhooks.ts';
+import { assignWebhook, listWebhooks, removeWebhook, shownWebhook } from '../../admin/webhooks.ts';
 import { table, when } from '../context.ts';
 import { Subcommand } from '../subcommand.ts';
 
@@ -32,14 +33,14 @@ function list(): Subcommand {
                 row.url,
                 row.types.length === 0 ? 'all' : row.types.join(','),
                 row.mailboxes.join(','),
-                row.apiKeyId === undefined ? 'none' : `${row.apiKeyId} (${labels.get(row.apiKeyId) ?? 'gone'})`,
+                row.apiKeyId === null ? 'none' : `${row.apiKeyId} (${labels.get(row.apiKeyId) ?? 'gone'})`,
                 when(row.createdAt),
-                row.state.type === 'enabled' ? 'enabled' : `off since ${when(row.state.since)}: ${row.state.reason}`,
+                row.disabled === null ? 'enabled' : `off since ${when(row.disabled.since)}: ${row.disabled.reason}`,
               ]),
             ),
       );
       if (rows.length === 0) context.say('no webhook');
-      else if (rows.some(({ apiKeyId }) => apiKeyId === undefined))
+      else if (rows.some(({ apiKeyId }) => apiKeyId === null))
         context.say(
           'those without an API key were made by an earlier version and end with none; give them to one: postern webhook assign ID --key KEY',
         );
@@ -72,17 +73,8 @@ function remove(): Subcommand {
     });
 }
 
-function facts(row: ShownWebhook, labels: ReadonlyMap<string, string>): Record<string, unknown> {
-  const { id, apiKeyId, url, types, mailboxes, state, createdAt } = row;
-  return {
-    id,
-    url,
-    types,
-    mailboxes,
-    apiKeyId: apiKeyId ?? null,
-    apiKeyLabel: labels.get(apiKeyId ?? '') ?? null,
-    enabled: state.type === 'enabled',
-    disabled: state.type === 'enabled' ? null : { since: state.since, reason: state.reason },
-    createdAt,
-  };
+function facts(row: z.output<typeof shownWebhook>, labels: ReadonlyMap<string, string>): Record<string, unknown> {
+  const { id, url, types, mailboxes, apiKeyId, enabled, disabled, createdAt } = z.encode(shownWebhook, row);
+  const apiKeyLabel = labels.get(apiKeyId ?? '') ?? null;
+  return { id, url, types, mailboxes, apiKeyId, apiKeyLabel, enabled, disabled, createdAt };
 }

@@ -1,5 +1,5 @@
 /** Acts as operations of the API: from one come the parameters, the call and the answer of the other. */
-import { createRoute, type RouteConfig, type z } from '@hono/zod-openapi';
+import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
 import { type Act, type Page, perform } from '../../admin/act.ts';
 import type { ApiApp } from './request.ts';
 import { apiError, badRequest } from './errors.ts';
@@ -9,9 +9,9 @@ import { cursorOf, gone, json, jsonBody, pageOf, pageQuery, problems, readCursor
 interface Answer<O, S extends z.ZodType> {
   /** 200 unless given. */
   readonly status?: 200 | 201 | 202;
-  readonly schema: S;
   readonly says: string;
-  show(output: O): z.input<S> | Promise<z.input<S>>;
+  /** Where it is not answered as the act gives it. */
+  readonly as?: { readonly schema: S; show(output: O): z.input<S> };
 }
 
 interface ListAnswer<R, S extends z.ZodType, P> extends Omit<Answer<R, S>, 'status'> {
@@ -68,7 +68,7 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const { params, rest } = partsOf(act.input, path);
       const inBody = method.startsWith('p');
       const others = Object.keys(rest.shape).length === 0 ? {} : inBody ? { body: jsonBody(rest) } : { query: rest };
-      const said = typeof answer === 'object' ? answer : undefined;
+      const said = typeof answer === 'object' ? { ...answer, ...(answer.as ?? asGiven(act)) } : undefined;
       const status = said?.status ?? 200;
       const success = said ? { [status]: json(said.schema, said.says) } : gone;
       const request = { ...params, ...others };
@@ -83,12 +83,13 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
           actorOf(c),
           (isObject ? { ...asked, ...c.req.param() } : asked) as z.input<typeof act.input>,
         );
-        if (said) return c.json((await said.show(output)) as object, status);
+        if (said) return c.json(said.show(output) as object, status);
         if (typeof answer === 'function') answer(output);
         return c.body(null, 204);
       });
     },
-    list(act, operationId, path, { schema, says, position, show, input, query: narrow }) {
+    list(act, operationId, path, { as, says, position, input, query: narrow }) {
+      const { schema, show } = as ?? asGiven(act);
       const { params, rest } = partsOf(act.input, path);
       const query = pageQuery.extend((narrow ?? without(rest, ['limit', 'after'])).shape);
       const request = { ...params, query };
@@ -102,10 +103,15 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
         const { rows, more } = await perform(act, deps, actorOf(c), asked as z.input<typeof act.input>);
         const last = rows.at(-1);
         const next = more && last !== undefined ? cursorOf(position(last)) : null;
-        return c.json({ items: await Promise.all(rows.map(async (row) => show(row))), next }, 200);
+        return c.json({ items: rows.map((row) => show(row)), next }, 200);
       });
     },
   };
+}
+
+function asGiven({ gives, name }: Pick<Act<ApiDeps, z.ZodType, unknown>, 'gives' | 'name'>) {
+  if (gives === undefined) throw new TypeError(`the act ${name} does not say what it gives`);
+  return { schema: gives, show: (output: unknown): unknown => z.encode(gives, output) };
 }
 
 function partsOf(input: z.ZodObject, path: string): { params: { params?: z.ZodObject }; rest: z.ZodObject } {

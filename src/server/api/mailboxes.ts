@@ -37,16 +37,17 @@ const withQueue = mailboxSchema
 
 export function mailboxes({ list, one }: ActRoutes): void {
   list(listMailboxes, 'listMailboxes', '/v1/mailboxes', {
-    schema: mailboxSchema,
+    as: { schema: mailboxSchema, show: shown },
     says: 'by address',
     position: ({ mailbox }) => mailbox.address,
-    show: shown,
   });
   one(getMailbox, 'getMailbox', 'get /v1/mailboxes/{address}', {
-    schema: withQueue,
     says: 'the mailbox',
-    show({ stats: { queued, sending, held, oldestDueAt }, ...row }) {
-      return { ...shown(row), queue: { queued, sending, held, oldestDueAt: isoOrNull(oldestDueAt) } };
+    as: {
+      schema: withQueue,
+      show({ stats: { queued, sending, held, oldestDueAt }, ...row }) {
+        return { ...shown(row), queue: { queued, sending, held, oldestDueAt: isoOrNull(oldestDueAt) } };
+      },
     },
   });
   one(holdMailbox, 'holdMailbox', 'post /v1/mailboxes/{address}/hold');

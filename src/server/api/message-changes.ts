@@ -156,7 +156,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
       return c.json(shownMessage(edited), 200);
     },
   );
-  const changed = { schema: messageSchema, says: 'as it is now', show: shownMessage };
+  const changed = { as: { schema: messageSchema, show: shownMessage }, says: 'as it is now' };
   one(cancelMessage, 'cancelMessage', 'post /v1/messages/{id}/cancel', changed);
   one(retryMessage, 'retryMessage', 'post /v1/messages/{id}/retry', changed);
   one(holdMessage, 'holdMessage', 'post /v1/messages/{id}/hold', changed);
