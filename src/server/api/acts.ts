@@ -1,10 +1,9 @@
 /** Acts as operations of the API: from one come the parameters, the call and the answer of the other. */
-import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
+import { type RouteConfig, z } from '@hono/zod-openapi';
 import { type Act, type Page, perform } from '../../admin/act.ts';
-import type { ApiApp } from './request.ts';
-import { apiError, badRequest } from './errors.ts';
-import { actorOf, type ApiContext, type ApiDeps } from './request.ts';
-import { cursorOf, gone, json, jsonBody, pageOf, pageQuery, problems, readCursor } from './schema.ts';
+import { jsonOf } from './body.ts';
+import { actorOf, type ApiApp, type ApiContext, type ApiDeps, queryOf, valid } from './request.ts';
+import { cursorOf, gone, json, jsonBody, operation, pageOf, pageQuery, readCursor } from './schema.ts';
 
 interface Answer<O, S extends z.ZodType> {
   /** 200 unless given. */
@@ -25,6 +24,9 @@ interface ListAnswer<R, S extends z.ZodType, P> extends Omit<Answer<R, S>, 'stat
 /** Inputs of a list: its bound, where it goes on, and what it is narrowed by. */
 type ListInput<P extends z.ZodType> = z.ZodObject<{ limit: z.ZodType; after: z.ZodOptional<P> }>;
 
+type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+type ActPath = `/v1/${string}`;
+
 export interface ActRoutes {
   /**
    * @param at method and path. Names in braces are members of the act's input; the others come as query, or in the body of a method
@@ -34,14 +36,14 @@ export interface ActRoutes {
   one<I extends z.ZodObject, O, S extends z.ZodType>(
     act: Act<ApiDeps, I, O>,
     operationId: string,
-    at: `${'get' | 'post' | 'put' | 'patch' | 'delete'} /v1/${string}`,
+    at: `${Method} ${ActPath}`,
     answer?: Answer<O, S> | ((output: O) => void),
   ): void;
   /** A list in pages. */
   list<I extends ListInput<P>, R, S extends z.ZodType, P extends z.ZodType>(
     act: Act<ApiDeps, I, Page<R>>,
     operationId: string,
-    path: `/v1/${string}`,
+    path: ActPath,
     answer: ListAnswer<R, S, z.output<P>>,
   ): void;
 }
@@ -50,21 +52,17 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
   /** Registers it for the document, and answers it. The act looks at the input, so nothing else does. */
   const serve = (
     { permission, summary }: Pick<Act<ApiDeps, z.ZodObject, unknown>, 'permission' | 'summary'>,
-    facts: Pick<RouteConfig, 'method' | 'path' | 'operationId' | 'request' | 'responses'>,
+    [method, path]: readonly [Method, ActPath],
+    facts: Pick<RouteConfig, 'operationId' | 'request' | 'responses'>,
     handle: (c: ApiContext) => Promise<Response>,
   ): void => {
-    const route = createRoute({
-      ...facts,
-      summary,
-      security: [{ key: [permission] }],
-      tags: [facts.path.split('/')[2]!],
-    });
+    const route = operation(method, path, permission, { ...facts, summary });
     app.openAPIRegistry.registerPath(route);
-    app.on(route.method, route.getRoutingPath(), handle);
+    app.on(method, route.getRoutingPath(), handle);
   };
   return {
     one(act, operationId, at, answer) {
-      const [method, path] = at.split(' ') as ['get' | 'post' | 'put' | 'patch' | 'delete', string];
+      const [method, path] = at.split(' ') as [Method, ActPath];
       const { params, rest } = partsOf(act.input, path);
       const inBody = method.startsWith('p');
       const others = Object.keys(rest.shape).length === 0 ? {} : inBody ? { body: jsonBody(rest) } : { query: rest };
@@ -72,9 +70,8 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const status = said?.status ?? 200;
       const success = said ? { [status]: json(said.schema, said.says) } : gone;
       const request = { ...params, ...others };
-      const responses = { ...success, ...problems };
-      serve(act, { operationId, method, path, request, responses }, async (c) => {
-        const asked = 'body' in others ? await bodyOf(c) : queryOf(c);
+      serve(act, [method, path], { operationId, request, responses: success }, async (c) => {
+        const asked = !('body' in others) ? queryOf(c) : isJson(c) ? await jsonOf(c.req) : {};
         // What is no object is for the schema to refuse.
         const isObject = typeof asked === 'object' && asked !== null && !Array.isArray(asked);
         const output = await perform(
@@ -93,11 +90,9 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const { params, rest } = partsOf(act.input, path);
       const query = pageQuery.extend((narrow ?? without(rest, ['limit', 'after'])).shape);
       const request = { ...params, query };
-      const responses = { 200: json(pageOf(schema), says), ...problems };
-      serve(act, { operationId, method: 'get', path, request, responses }, async (c) => {
-        const parsed = query.safeParse(queryOf(c));
-        if (!parsed.success) throw badRequest(parsed.error.issues);
-        const { limit, cursor, ...given } = parsed.data;
+      const responses = { 200: json(pageOf(schema), says) };
+      serve(act, ['get', path], { operationId, request, responses }, async (c) => {
+        const { limit, cursor, ...given } = valid(query, queryOf(c));
         const after = readCursor(cursor as string | undefined, act.input.shape.after);
         const asked = { ...(input?.(given) ?? given), ...c.req.param(), limit, after };
         const { rows, more } = await perform(act, deps, actorOf(c), asked as z.input<typeof act.input>);
@@ -108,6 +103,8 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
     },
   };
 }
+
+const isJson = (c: ApiContext): boolean => /^application\/json\b/i.test(c.req.header('content-type') ?? '');
 
 function asGiven({ gives, name }: Pick<Act<ApiDeps, z.ZodType, unknown>, 'gives' | 'name'>) {
   if (gives === undefined) throw new TypeError(`the act ${name} does not say what it gives`);
@@ -125,19 +122,4 @@ function partsOf(input: z.ZodObject, path: string): { params: { params?: z.ZodOb
 
 function without(schema: z.ZodObject, names: readonly string[]): z.ZodObject {
   return schema.omit(Object.fromEntries(names.map((name) => [name, true])) as never);
-}
-
-function queryOf(c: ApiContext): Record<string, unknown> {
-  const all = Object.entries(c.req.queries());
-  return Object.fromEntries(all.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
-}
-
-/** @throws api.request */
-async function bodyOf(c: ApiContext): Promise<unknown> {
-  if (!/^application\/json\b/i.test(c.req.header('content-type') ?? '')) return {};
-  try {
-    return await c.req.json();
-  } catch (cause) {
-    throw apiError('api.request', 'the body is no valid JSON', { cause });
-  }
 }

@@ -1,5 +1,4 @@
 /** The HTTP API, assembled: who may come in, which operation answers, and how failures look. No port is opened here. */
-import type { ApiApp } from './request.ts';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { HTTPException } from 'hono/http-exception';
 import { readText } from './body.ts';
@@ -17,7 +16,7 @@ import { messages } from './messages.ts';
 import { messageChanges } from './message-changes.ts';
 import { Operations } from './operations.ts';
 import { explanationOf, problemOf, statusOf } from './problem.ts';
-import { allowed, type ApiContext, type ApiDeps, type ApiEnv, type Peer } from './request.ts';
+import { type ApiApp, allowed, type ApiContext, type ApiDeps, type ApiEnv, type Peer } from './request.ts';
 import { Rooms } from './room.ts';
 import { suppressions } from './suppressions.ts';
 import { templates } from './templates.ts';

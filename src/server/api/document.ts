@@ -6,21 +6,12 @@ interface Header {
   readonly required?: boolean;
   readonly schema: object;
 }
-interface Response {
-  readonly description: string;
-  readonly content?: object;
-  headers?: Readonly<Record<string, Header>>;
-}
-interface Operation {
-  readonly operationId: string;
-  readonly requestBody?: object;
-  responses: Readonly<Record<string, Response>>;
-}
-interface Document {
-  readonly paths?: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-}
+type Document = ReturnType<ApiApp['getOpenAPI31Document']>;
+type Operation = NonNullable<NonNullable<Document['paths']>[string]['get']>;
 
-export function documentOf(app: ApiApp, version: string): object {
+const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
+export function documentOf(app: ApiApp, version: string): Document {
   const document = app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
@@ -42,8 +33,8 @@ export function documentOf(app: ApiApp, version: string): object {
       { name: 'webhooks', description: 'who is told of events' },
     ],
   });
-  for (const [path, methods] of Object.entries((document as unknown as Document).paths ?? {}))
-    for (const operation of Object.values(methods)) describe(path, operation);
+  for (const [path, item] of Object.entries(document.paths ?? {}))
+    for (const method of METHODS) if (item[method]) describe(path, item[method]);
   return document;
 }
 
@@ -82,27 +73,24 @@ const CONFLICTING = new Set('sendMessage sendMerge editMessage cancelMessage ret
 
 /** What every operation has in common: how it fails, and the headers of its answers. */
 function describe(path: string, operation: Operation): void {
-  const { operationId, requestBody, responses } = operation;
+  const { operationId = '', requestBody, responses } = operation;
   const statuses = [400, 401, 403];
   if (path.includes('{') || NAMING.has(operationId)) statuses.push(404);
   if (CONFLICTING.has(operationId)) statuses.push(409);
   if (requestBody !== undefined) statuses.push(408, 413, 415);
   statuses.push(422, 429);
-  const { default: other, ...good } = responses;
-  const failed = statuses.map((status): [string, Response] => [
-    String(status),
-    { description: WORDS[status]!, content: PROBLEM },
-  ]);
-  const all = { ...good, ...Object.fromEntries(failed), ...(other ? { default: other } : {}) };
-  for (const [status, response] of Object.entries(all))
-    response.headers = {
-      'Request-Id': REQUEST_ID,
-      ...(status === '429' || status === 'default' ? { 'Retry-After': RETRY_AFTER } : {}),
-      ...(status === '409' ? { 'Retry-After': RETRY_AFTER } : {}),
-      ...(status === '401' ? { 'WWW-Authenticate': AUTHENTICATE } : {}),
-      ...(status === '202' && operationId === 'sendMessage'
-        ? { Location: LOCATION, 'Idempotency-Replayed': REPLAYED }
-        : {}),
-    };
-  operation.responses = all;
+  const { default: other, ...good }: Readonly<Record<string, object>> = responses ?? {};
+  const failed = statuses.map((status) => [status, { description: WORDS[status]!, content: PROBLEM }]);
+  const all = { ...good, ...(Object.fromEntries(failed) as typeof good), ...(other && { default: other }) };
+  const headersOf = (status: string): Readonly<Record<string, Header>> => ({
+    'Request-Id': REQUEST_ID,
+    ...(['409', '429', 'default'].includes(status) ? { 'Retry-After': RETRY_AFTER } : {}),
+    ...(status === '401' ? { 'WWW-Authenticate': AUTHENTICATE } : {}),
+    ...(status === '202' && operationId === 'sendMessage'
+      ? { Location: LOCATION, 'Idempotency-Replayed': REPLAYED }
+      : {}),
+  });
+  operation.responses = Object.fromEntries(
+    Object.entries(all).map(([status, response]) => [status, { ...response, headers: headersOf(status) }]),
+  );
 }

@@ -1,15 +1,14 @@
 /** `/v1/events`: everything that happens to mail, in order, resumable: pages, long polls and server-sent events. */
 import { findOpened } from '../../admin/find.ts';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
 import { opens } from '../../access/api-sign-in.ts';
 import type { ApiKey } from '../../store/types-api.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
-import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
-import { actorOf, type ApiContext, type ApiDeps, type ApiEnv } from './request.ts';
-import { iso, problems } from './schema.ts';
+import { type ApiApp, actorOf, type ApiContext, type ApiDeps, type ApiEnv } from './request.ts';
+import { iso, operation } from './schema.ts';
 
 const TYPES = MESSAGE_EVENTS.map((type) => `message.${type}` as const);
 export const eventSchema = z
@@ -59,13 +58,9 @@ type Hear = () => Promise<{ readonly key: ApiKey; readonly filter: Filter } | un
 export function events(app: ApiApp, deps: ApiDeps): void {
   const waiting = new Places(deps);
   app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/events',
+    operation('get', '/v1/events', 'events:read', {
       operationId: 'listEvents',
-      security: [{ key: ['events:read'] }],
       summary: 'What happened, oldest first; with Accept: text/event-stream, as it happens',
-      tags: ['events'],
       request: { query, headers: z.object({ 'last-event-id': text(20).optional() }) },
       responses: {
         200: {
@@ -75,7 +70,6 @@ export function events(app: ApiApp, deps: ApiDeps): void {
             'text/event-stream': { schema: z.string().openapi({ description: 'id, event and data as above' }) },
           },
         },
-        ...problems,
       },
     }),
     async (c) => {

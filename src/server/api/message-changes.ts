@@ -1,20 +1,19 @@
 /** `/v1/messages`: changing what waits, and one message for each of many. */
 import { foldCase } from '../../base/case.ts';
 import { createHash } from 'node:crypto';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { perform } from '../../admin/act.ts';
 import { findMessage } from '../../admin/find.ts';
 import { cancelMessage, editMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ActRoutes } from './acts.ts';
-import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
 import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
 import { keyHeader, requestOf, requireAhead } from './message-request.ts';
-import { actorOf, type ApiDeps } from './request.ts';
-import { json, jsonBody, problems } from './schema.ts';
+import { type ApiApp, actorOf, type ApiDeps } from './request.ts';
+import { json, jsonBody, operation } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const editInput = z
@@ -49,15 +48,10 @@ const mergeInput = messageInput
 
 export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): void {
   const { outbox } = deps;
-  const tags = ['messages'];
   app.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/messages/merge',
+    operation('post', '/v1/messages/merge', 'messages:send', {
       operationId: 'sendMerge',
-      security: [{ key: ['messages:send'] }],
       summary: 'One message for each entry, from one template',
-      tags,
       description:
         'All entries are checked and filled in before the first message is taken. With an Idempotency-Key a repeated request takes only what is missing.',
       request: { headers: keyHeader, body: jsonBody(mergeInput) },
@@ -66,7 +60,6 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
           z.object({ items: z.array(z.object({ id: z.string(), messageId: z.string(), replayed: z.boolean() })) }),
           'durable, in the order of the entries',
         ),
-        ...problems,
       },
     }),
     async (c) => {
@@ -125,15 +118,11 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
     },
   );
   app.openapi(
-    createRoute({
-      method: 'patch',
-      path: '/v1/messages/{id}',
+    operation('patch', '/v1/messages/{id}', editMessage.permission, {
       operationId: 'editMessage',
-      security: [{ key: [editMessage.permission] }],
       summary: editMessage.summary,
-      tags,
       request: { params: byId, body: jsonBody(editInput) },
-      responses: { 200: json(messageSchema, 'as it is now'), ...problems },
+      responses: { 200: json(messageSchema, 'as it is now') },
     }),
     async (c) => {
       const { id, envelopeFrom, mailbox } = await findMessage(deps, c.req.valid('param').id, actorOf(c));

@@ -1,20 +1,19 @@
 /** `/v1/messages`: handing mail over, and following it. */
 import { mailboxesOf } from '../../admin/actor.ts';
 import { createHash } from 'node:crypto';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { findMessage, findOpened } from '../../admin/find.ts';
 import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
-import type { ApiApp } from './request.ts';
 import { jsonOf } from './body.ts';
 import { oneAddress, prepare, sendingMailbox } from './content.ts';
-import { apiError, badRequest } from './errors.ts';
+import { apiError } from './errors.ts';
 import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
 import { keyHeader, requestOf } from './message-request.ts';
 import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
-import { actorOf, type ApiContext, type ApiDeps, streamedBody } from './request.ts';
-import { json, page, pageOf, pageQuery, problems, readCursor } from './schema.ts';
+import { actorOf, type ApiApp, type ApiContext, type ApiDeps, queryOf, streamedBody, valid } from './request.ts';
+import { json, page, pageOf, pageQuery, operation, readCursor } from './schema.ts';
 
 const byId = z.object({ id: text(60) });
 const several = z.union([text(16_000), z.array(text(320)).max(1000)]);
@@ -29,16 +28,11 @@ const acceptedSchema = messageSchema
 
 export function messages(app: ApiApp, deps: ApiDeps): void {
   const { outbox, store } = deps;
-  const tags = ['messages'];
   app.openAPIRegistry.register('NewMessage', messageInput);
   app.openAPIRegistry.registerPath(
-    createRoute({
-      method: 'post',
-      path: '/v1/messages',
+    operation('post', '/v1/messages', 'messages:send', {
       operationId: 'sendMessage',
-      security: [{ key: ['messages:send'] }],
       summary: 'Hand over a message; with 202 it is durable',
-      tags,
       description:
         'As JSON, or as a finished message (message/rfc822, lines ending with CRLF or LF) whose envelope is in the query or its header; Bcc is taken out. The query parameters are for message/rfc822 only.',
       request: {
@@ -54,7 +48,6 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       },
       responses: {
         202: json(acceptedSchema, 'durable; it will be delivered, or its sender is told why not'),
-        ...problems,
       },
     }),
   );
@@ -71,13 +64,9 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
     return answer(c, await sendComposed(c, deps, valid(messageInput, await jsonOf(c.req)), key));
   });
   app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/messages',
+    operation('get', '/v1/messages', 'messages:read', {
       operationId: 'listMessages',
-      security: [{ key: ['messages:read'] }],
       summary: 'Messages, newest first',
-      tags,
       request: {
         query: pageQuery.extend({
           mailbox: text(320).optional(),
@@ -89,7 +78,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
           messageId: text(1000).optional().openapi({ description: 'Message-ID of the header' }),
         }),
       },
-      responses: { 200: json(pageOf(messageSchema), 'newest first'), ...problems },
+      responses: { 200: json(pageOf(messageSchema), 'newest first') },
     }),
     async (c) => {
       const { limit, cursor, mailbox, state, recipient, messageId } = c.req.valid('query');
@@ -111,30 +100,22 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
     },
   );
   app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/messages/{id}',
+    operation('get', '/v1/messages/{id}', 'messages:read', {
       operationId: 'getMessage',
-      security: [{ key: ['messages:read'] }],
       summary: 'One message',
-      tags,
       request: { params: byId },
-      responses: { 200: json(messageSchema, 'the message'), ...problems },
+      responses: { 200: json(messageSchema, 'the message') },
     }),
     async (c) => {
       return c.json(shownMessage(await findMessage(deps, c.req.valid('param').id, actorOf(c))), 200);
     },
   );
   app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/messages/{id}/events',
+    operation('get', '/v1/messages/{id}/events', 'messages:read', {
       operationId: 'listMessageEvents',
-      security: [{ key: ['messages:read'] }],
       summary: 'The story of a message, oldest first, with the replies of servers',
-      tags,
       request: { params: byId, query: pageQuery },
-      responses: { 200: json(pageOf(eventSchema), 'oldest first'), ...problems },
+      responses: { 200: json(pageOf(eventSchema), 'oldest first') },
     }),
     async (c) => {
       const { id } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
@@ -148,20 +129,15 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
     },
   );
   app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/messages/{id}/body',
+    operation('get', '/v1/messages/{id}/body', 'messages:content', {
       operationId: 'getMessageBody',
-      security: [{ key: ['messages:content'] }],
       summary: 'The octets of a message, as they are sent',
-      tags,
       request: { params: byId },
       responses: {
         200: {
           description: 'RFC 5322',
           content: { 'message/rfc822': { schema: z.string().openapi({ format: 'binary' }) } },
         },
-        ...problems,
       },
     }),
     async (c) => {
@@ -175,19 +151,6 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       });
     },
   );
-}
-
-/** @throws api.request */
-function valid<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
-  const result = schema.safeParse(input);
-  if (!result.success) throw badRequest(result.error.issues);
-  return result.data;
-}
-
-/** What is given several times as a list. */
-function queryOf(c: ApiContext): Record<string, string | string[]> {
-  const given = Object.entries(c.req.queries());
-  return Object.fromEntries(given.map(([name, values]) => [name, values.length === 1 ? values[0]! : values]));
 }
 
 async function sendComposed(

@@ -1,8 +1,7 @@
 /** What the operations of the API look like to a request that fits none: which methods a path has, which parameters are known. */
 import { API_ACTIONS, type ApiAction } from '../../store/types-api.ts';
-import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
-import type { ApiContext } from './request.ts';
+import type { ApiApp, ApiContext } from './request.ts';
 
 export interface Operation {
   /** What its key has to allow. */

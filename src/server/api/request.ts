@@ -1,5 +1,5 @@
 /** What every operation knows of the request it answers, and what it may assume of the key that came with it. */
-import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { Audit } from '../../audit/types.ts';
 import type { ApiSignIn } from '../../access/api-sign-in.ts';
@@ -12,6 +12,7 @@ import type { EgressPolicy } from '../../outbox/webhook/egress.ts';
 import type { ApiAction, ApiKey } from '../../store/types-api.ts';
 import type { Store } from '../../store/types.ts';
 import type { Vault } from '../../vault/types.ts';
+import { badRequest } from './errors.ts';
 import type { KeyHold } from './key-hold.ts';
 import type { ApiMeter } from './meter.ts';
 import type { Room } from './room.ts';
@@ -83,3 +84,16 @@ export function actorOf(c: ApiContext): Actor {
 }
 
 export type ApiApp = OpenAPIHono<ApiEnv>;
+
+/** The query, with what is given several times as a list. */
+export function queryOf(c: ApiContext): Record<string, string | string[]> {
+  const given = Object.entries(c.req.queries());
+  return Object.fromEntries(given.map(([name, values]) => [name, values.length === 1 ? values[0]! : values]));
+}
+
+/** @throws api.request */
+export function valid<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
+  const result = schema.safeParse(input);
+  if (!result.success) throw badRequest(result.error.issues);
+  return result.data;
+}

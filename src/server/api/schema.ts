@@ -1,6 +1,7 @@
 /** Pieces of the schemas that several resources share. */
-import { z } from '@hono/zod-openapi';
+import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
 import { text } from '../../admin/schema.ts';
+import type { Permission } from '../../admin/actor.ts';
 import { apiError } from './errors.ts';
 import { problemSchema } from './problem.ts';
 
@@ -29,6 +30,22 @@ export const problems = {
   default: { description: 'a problem', content: { 'application/problem+json': { schema: problemSchema } } },
 } as const;
 export const gone = { 204: { description: 'done' } } as const;
+
+/** An operation of the document that is no act: what its key has to allow, and how it may fail. Its tag is the resource of its path. */
+export function operation<
+  const Method extends RouteConfig['method'],
+  const Path extends `/v1/${string}`,
+  const Facts extends Omit<RouteConfig, 'method' | 'path' | 'security' | 'tags'>,
+>(method: Method, path: Path, permission: Permission, facts: Facts) {
+  return createRoute({
+    ...facts,
+    method,
+    path,
+    security: [{ key: [permission] }],
+    tags: [path.split('/')[2]!],
+    responses: { ...facts.responses, ...problems },
+  });
+}
 
 /** A position in a list, opaque to clients. */
 export function cursorOf(position: unknown): string {

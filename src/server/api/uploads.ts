@@ -1,13 +1,12 @@
 /** `/v1/uploads`: attachments sent ahead, as they are, without base64 and without a bound but that of a message. */
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { takeUpload } from '../../outbox/upload.ts';
 import { UploadRoom } from '../../outbox/upload-room.ts';
 import type { Upload } from '../../store/types-api.ts';
-import type { ApiApp } from './request.ts';
 import { apiError } from './errors.ts';
-import { type ApiDeps, streamedBody } from './request.ts';
-import { gone, iso, json, problems } from './schema.ts';
+import { type ApiApp, type ApiDeps, streamedBody } from './request.ts';
+import { gone, iso, json, operation } from './schema.ts';
 
 const uploadSchema = z
   .object({
@@ -25,16 +24,11 @@ const filename = text(255, 1)
   .openapi({ example: 'invoice.pdf' });
 
 export function uploads(app: ApiApp, deps: ApiDeps): void {
-  const tags = ['uploads'];
   const room = new UploadRoom();
   app.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/uploads',
+    operation('post', '/v1/uploads', 'messages:send', {
       operationId: 'createUpload',
-      security: [{ key: ['messages:send'] }],
       summary: 'Send an attachment ahead; the message names it by its id within a day',
-      tags,
       request: {
         query: z.object({ filename }),
         body: {
@@ -42,7 +36,7 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
           content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
         },
       },
-      responses: { 201: json(uploadSchema, 'it is durable'), ...problems },
+      responses: { 201: json(uploadSchema, 'it is durable') },
     }),
     async (c) => {
       const { id: principal } = c.get('key');
@@ -59,15 +53,11 @@ export function uploads(app: ApiApp, deps: ApiDeps): void {
     },
   );
   app.openapi(
-    createRoute({
-      method: 'delete',
-      path: '/v1/uploads/{id}',
+    operation('delete', '/v1/uploads/{id}', 'messages:send', {
       operationId: 'deleteUpload',
-      security: [{ key: ['messages:send'] }],
       summary: 'Forget an upload now',
-      tags,
       request: { params: z.object({ id: text(60) }) },
-      responses: { ...gone, ...problems },
+      responses: { ...gone },
     }),
     async (c) => {
       const { id: principal } = c.get('key');
