@@ -14,7 +14,7 @@ import {
 import { surveyGrants, type SurveyedGrant } from '../oauth/survey.ts';
 import { moveMailbox as moveOne } from '../onboard/change-application.ts';
 import type { ConnectDeps, ConnectRequest } from '../onboard/connect-request.ts';
-import { endInvitation, invitationLink } from '../onboard/consent-link.ts';
+import { endInvitation, endSignIns, invitationLink } from '../onboard/consent-link.ts';
 import { adoptAccount } from '../onboard/import/adopt.ts';
 import { checkAddress } from '../outbox/address.ts';
 import type { Outbox } from '../outbox/types.ts';
@@ -220,12 +220,12 @@ export const removeMailbox = act({
   async run(desk: Desk<SignInDeps>) {
     const { store } = desk;
     const [{ address, grantId }] = desk.mailboxes as readonly [Mailbox];
+    // Neither a link that somebody still has nor a sign-in that is under way must open it again.
+    await endSignIns(desk, address);
     await store.mailboxes.remove(address);
     const withdrawn = await withdrawMailbox(desk, address);
     const others = (await store.mailboxes.byGrant(grantId)).map((other) => other.address);
     const grant = others.length === 0 ? await store.grants.find(grantId) : undefined;
-    // A link that somebody still has must not open it again.
-    await endInvitation(desk, address);
     if (grant) await store.grants.remove(grant.id);
     // Last, and whatever comes of it: what was asked for is done.
     const { revokeGrant } = await import('../oauth/revocation.ts');

@@ -8,6 +8,8 @@ export const oauthError = errorTable({
     'oauth.suspended':
       'it was closed on purpose; whoever runs this gateway opens it again: postern mailbox resume ADDRESS',
     'oauth.removed': 'whoever runs this gateway removed the mailbox; ask there',
+    'oauth.superseded':
+      'nothing was stored; look at how the mailbox is set up now: postern mailbox show ADDRESS; then sign in again if it needs that',
     'oauth.consent-declined': 'start again and accept the permissions on the consent page',
     'oauth.consent-expired': 'the sign-in took too long; start again and finish it in time',
     'oauth.admin-consent': 'an administrator of the organisation has to consent to this application first',

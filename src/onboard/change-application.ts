@@ -50,12 +50,10 @@ export async function changeApplication(
     return fields.length === 0 ? {} : next;
   });
   if (fields.length === 0) return { application, fields, consentsLost: [] };
-  const { clientId, provider } = application;
-  const another = before.clientId !== clientId || before.provider !== provider;
   const delegated = (await store.grants.overview()).filter(
     (grant) => grant.applicationId === before.id && !isAppOnly(grant.flow),
   );
-  const lost = another || elsewhere(before, resolveProvider(application).authorizationServer) ? delegated : [];
+  const lost = isOtherClient(before, application) ? delegated : [];
   const mailboxes = await Promise.all(lost.map(({ id }) => store.mailboxes.byGrant(id)));
   return { application, fields, consentsLost: mailboxes.flat() };
 }
@@ -76,6 +74,15 @@ function changed(before: Application, change: ApplicationChange): Application {
   if (change.clientId === undefined && change.provider === undefined) resolveProvider(after);
   else checkClientId(after);
   return { ...after, settings: applicationSettings.parse(settings) };
+}
+
+/** Whether consents given to the one are worth nothing to the other. @throws oauth.unknown-provider, oauth.misconfigured */
+export function isOtherClient(before: Application, after: Application): boolean {
+  return (
+    before.clientId !== after.clientId ||
+    before.provider !== after.provider ||
+    elsewhere(before, resolveProvider(after).authorizationServer)
+  );
 }
 
 function elsewhere(before: Application, server: string): boolean {

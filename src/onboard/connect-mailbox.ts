@@ -21,15 +21,14 @@ import { verifiedIdentity } from '../oauth/id-token.ts';
 import type { Identity } from '../oauth/id-token.ts';
 import { providerCode } from '../oauth/renewal-settle.ts';
 import { compareScopes, mailScopes, scopesFor } from '../oauth/scopes.ts';
-import { requireUnchanged, storeGrant, storeMailbox } from './store-consent.ts';
-import { requireOpen } from '../oauth/suspension.ts';
+import { requireUnchanged, type Standing, standingOf, storeConsent, superseded } from './store-consent.ts';
 
 export type { Redirect } from './redirect.ts';
 
 /**
  * Signs in, verifies who signed in and what was granted, and stores grant and mailbox. Nothing is stored unless all is well.
  * @throws oauth.wrong-identity, oauth.scope-missing, oauth.role-missing, oauth.wrong-audience, oauth.consent-declined,
- *   oauth.consent-expired, oauth.redirect-*, oauth.id-token-invalid, oauth.misconfigured, and what a token request may throw
+ *   oauth.consent-expired, oauth.removed, oauth.superseded, oauth.suspended, oauth.redirect-*, oauth.id-token-invalid, oauth.misconfigured, and what a token request may throw
  */
 export async function connectMailbox(
   deps: ConnectDeps,
@@ -52,10 +51,11 @@ export async function connectMailbox(
   await emit({ type: 'consent.started', ...facts, protocols: request.protocols });
   let client: Client | undefined;
   try {
+    const begun = await standingOf(deps, address);
     client = await openClient(deps, application);
     const { grant, mailbox } = await (isAppOnly(flow)
-      ? connectAppOnly(deps, { ...request, address, flow }, client)
-      : connectDelegated(deps, { ...request, address }, client, emit));
+      ? connectAppOnly(deps, { ...request, address, flow }, client, begun)
+      : connectDelegated(deps, { ...request, address }, client, { emit, begun }));
     await emit({
       type: 'token.requested',
       grantId: grant.id,
@@ -94,12 +94,10 @@ async function connectDelegated(
   deps: ConnectDeps,
   request: Normal,
   client: Client,
-  emit: Emit,
+  { emit, begun }: { readonly emit: Emit; readonly begun: Standing },
 ): Promise<{ grant: Grant; mailbox: Mailbox }> {
   const { application, address } = request;
   const expected = request.sharedWith === undefined ? address : normalAddress(request.sharedWith);
-  const known = await deps.store.mailboxes.find(address);
-  if (known) requireOpen(known);
   const existing = await existingGrant(deps.store, application.id, expected);
   if (existing?.state.type === 'suspended') {
     throw oauthError('oauth.suspended', `this grant is suspended: ${existing.state.reason}`, {
@@ -133,31 +131,39 @@ async function connectDelegated(
       },
     );
   }
-  // A sign-in takes minutes, and what an administrator decided meanwhile counts.
-  await requireUnchanged(deps.store, known, address);
-  const grant = await storeGrant(deps, existing, {
-    applicationId: application.id,
-    flow: request.flow,
-    identity: expected,
-    subject: identity?.subject,
-    scopes,
-    answer,
-    inactivityMs: client.profile.inactivityMs,
+  await requireUnchanged(deps, request, begun);
+  // The same person may have consented for another mailbox meanwhile, and this consent takes the place of that.
+  const current = await existingGrant(deps.store, application.id, expected);
+  checkSubject(identity, current, address);
+  const needed = scopesFor(client.profile, await protocolsOf(deps.store, current, address, request.protocols));
+  if (needed.some((scope) => !scopes.includes(scope)))
+    throw superseded(address, `${expected} consented to more, for another mailbox, during the sign-in`);
+  const { grant, mailbox } = await storeConsent(deps, request, {
+    existing: current,
+    tokens: {
+      applicationId: application.id,
+      flow: request.flow,
+      identity: expected,
+      subject: identity?.subject,
+      scopes,
+      answer,
+      inactivityMs: client.profile.inactivityMs,
+    },
+    access: request.sharedWith === undefined ? 'own' : 'shared',
+    begun,
   });
   if (extra.length > 0) {
     deps.log.warn({ grantId: grant.id, extra }, 'the provider granted more than was asked for');
     await emit({ type: 'scopes.broader', grantId: grant.id, applicationId: application.id, extra });
   }
-  return {
-    grant,
-    mailbox: await storeMailbox(deps, request, grant, request.sharedWith === undefined ? 'own' : 'shared', known),
-  };
+  return { grant, mailbox };
 }
 
 async function connectAppOnly(
   deps: ConnectDeps,
   request: Normal<Exclude<Flow, 'authorization-code' | 'device-code'>>,
   client: Client,
+  begun: Standing,
 ): Promise<{ grant: Grant; mailbox: Mailbox }> {
   const { application, flow } = request;
   requireCredential(flow, await openCredentials(deps.vault, application), application.name);
@@ -171,16 +177,21 @@ async function connectAppOnly(
   const scopes = flow === 'service-account' ? mailScopes(client.profile, protocols) : client.profile.appScopes;
   const answer = await client.appOnly.appOnly(scopes, flow === 'service-account' ? identity : undefined);
   checkAccessToken(answer.accessToken, client.profile, { protocols, appOnly: true });
-  const grant = await storeGrant(deps, existing, {
-    applicationId: application.id,
-    flow,
-    identity,
-    subject: undefined,
-    scopes,
-    answer,
-    inactivityMs: undefined,
+  await requireUnchanged(deps, request, begun);
+  return storeConsent(deps, request, {
+    existing,
+    tokens: {
+      applicationId: application.id,
+      flow,
+      identity,
+      subject: undefined,
+      scopes,
+      answer,
+      inactivityMs: undefined,
+    },
+    access: 'app-only',
+    begun,
   });
-  return { grant, mailbox: await storeMailbox(deps, request, grant, 'app-only') };
 }
 
 async function byBrowser(

@@ -27,5 +27,7 @@ export interface ConnectRequest {
   readonly redirect?: Redirect | undefined;
   /** Needed by the device-code flow: shows the code to the person. */
   readonly device?: (prompt: DevicePrompt) => void;
+  /** Asked right before anything is stored: throws when what the sign-in was begun by, such as a link, no longer holds. */
+  confirm?(): Promise<void>;
   readonly signal?: AbortSignal;
 }

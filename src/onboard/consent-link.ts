@@ -7,6 +7,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../base/clock.ts';
 import { isAppOnly } from '../oauth/flows.ts';
+import { newId } from '../store/id.ts';
 import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
 import { type Protocol, PROTOCOLS } from '../store/protocols.ts';
 import type { Vault } from '../vault/types.ts';
@@ -22,6 +23,13 @@ export interface LinkDeps {
 
 /** A mailbox that is still to be opened. */
 export type Invitation = Omit<z.input<typeof invitationSchema>, 'madeAt'> & { readonly address: string };
+
+/** Whether a link is still for the very same. */
+export function isSame(begun: Extract<Subject, { type: 'open' }>, now: Subject): boolean {
+  const facts = ({ application, protocols, sharedWith, grant }: Extract<Subject, { type: 'open' }>): string =>
+    JSON.stringify([application.id, protocols, sharedWith, grant?.id]);
+  return now.type === 'open' && facts(now) === facts(begun);
+}
 
 /** What a link is for, and whether it still opens anything. */
 export type Subject =
@@ -64,10 +72,20 @@ export async function endInvitation({ store }: Pick<LinkDeps, 'store'>, address:
   if (await store.settings.get(settingOf(address))) await store.settings.set(settingOf(address), '');
 }
 
-/** @param token the part of the address behind `consent/` */
-export async function subjectOf(deps: LinkDeps, token: string): Promise<Subject> {
+/** To be called before a mailbox is removed: neither a link nor a sign-in that is under way opens it again. */
+export async function endSignIns({ store }: Pick<LinkDeps, 'store'>, address: string): Promise<void> {
+  await store.settings.set(settingOf(address), JSON.stringify({ ended: newId('end') }));
+}
+
+/** What was decided last about who may open a mailbox for the first time: another value for each link and each removal. */
+export async function invitationNow({ store }: Pick<LinkDeps, 'store'>, address: string): Promise<string> {
+  return (await store.settings.get(settingOf(address))) ?? '';
+}
+
+/** @param token the part of the address behind `consent/` @param at a sign-in that was begun in time may be finished */
+export async function subjectOf(deps: LinkDeps, token: string, at = deps.clock.now()): Promise<Subject> {
   const read = await verify(deps, token);
-  if (!read || deps.clock.now() >= read.until) return { type: 'over' };
+  if (!read || at >= read.until) return { type: 'over' };
   const { store } = deps;
   const mailbox = await store.mailboxes.find(read.address);
   return mailbox ? again(store, mailbox, read) : first(store, read);

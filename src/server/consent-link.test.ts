@@ -8,6 +8,8 @@ import { type Console, startConsole } from './http.ts';
 import { consentLink, invitationLink } from '../onboard/consent-link.ts';
 import { consoleAddress } from './console-address.ts';
 import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
+import { perform } from '../admin/act.ts';
+import { removeMailbox } from '../admin/mailboxes.ts';
 
 const ALICE = 'alice@contoso.test';
 const clock = new ManualClock(Date.now());
@@ -286,3 +288,72 @@ test('S13: 100 starts of one link block no other', async () => {
   const other = await invitationLink(home.instance, base, { ...invited, sharedWith: ALICE });
   assert.equal((await post(other)).status, 303);
 });
+
+/** A sign-in at the provider that only has to come back. */
+async function begin(url: string, as: string): Promise<() => Promise<Response>> {
+  const started = await post(url);
+  const answer = await sandbox.approve(started.headers.get('location')!, as);
+  return () => open(answer, cookieOf(started));
+}
+
+const remove = (address: string): Promise<unknown> =>
+  perform(removeMailbox, home.instance, { type: 'system-user', name: 'root' }, { address });
+
+test('A86: a mailbox that was removed is not opened again by a sign-in that was begun before', async () => {
+  const { store } = home.instance;
+  const application = await home.application({ name: 'a86' });
+  const address = 'imap-throttled@contoso.test';
+  const invited = { address, applicationId: application.id, protocols: ['imap', 'smtp'] as const };
+  const url = await invitationLink(home.instance, base, invited);
+  clock.jump(1);
+  const [first, second] = [await begin(url, address), await begin(url, address)];
+  await shownBy(await first(), 200, /is connected/);
+  await remove(address);
+  const grants = (await store.grants.list()).length;
+  await shownBy(await second(), 400, /was removed, set up otherwise, or a newer link was made/);
+  assert.equal(await store.mailboxes.find(address), undefined);
+  assert.equal((await store.grants.list()).length, grants);
+
+  // The same where the link was for a mailbox that was there.
+  const again = await invitationLink(home.instance, base, invited);
+  clock.jump(1);
+  await shownBy(await (await begin(again, address))(), 200, /is connected/);
+  const link = (await consentLink(home.instance, base, address))!;
+  clock.jump(1);
+  const late = await begin(link, address);
+  await remove(address);
+  await shownBy(await late(), 400, /was removed/);
+  assert.equal(await store.mailboxes.find(address), undefined);
+});
+
+test('A86: a link that a newer one replaced opens nothing, even if its sign-in had begun', async () => {
+  const { store } = home.instance;
+  const application = await home.application({ name: 'a86-replaced' });
+  const address = 'pop-only@contoso.test';
+  const invite = (protocols: readonly ('imap' | 'pop3' | 'smtp')[]): Promise<string> =>
+    invitationLink(home.instance, base, { address, applicationId: application.id, protocols, sharedWith: ALICE });
+  const wide = await begin(await invite(['imap', 'pop3', 'smtp']), ALICE);
+  clock.jump(1);
+  const narrow = await invite(['imap']);
+  await shownBy(await wide(), 400, /use that one/);
+  assert.equal(await store.mailboxes.find(address), undefined);
+  const [one, other] = [await begin(narrow, ALICE), await begin(narrow, ALICE)];
+  clock.jump(1);
+  await shownBy(await one(), 200, /is connected/);
+  await shownBy(await other(), 410, /Somebody has signed in for pop-only@contoso\.test/);
+  assert.deepEqual((await store.mailboxes.find(address))?.protocols, ['imap']);
+});
+
+test('A86: a sign-in that was begun in the last minutes of a link may be finished after its end', async () => {
+  const url = await link();
+  clock.jump(7 * 86_400_000 - 60_000);
+  const finish = await begin(url, ALICE);
+  clock.jump(120_000);
+  await shownBy(await finish(), 200, /flows again/);
+});
+
+async function shownBy(response: Response, status: number, says: RegExp): Promise<void> {
+  const text = await response.text();
+  isPage(response, text, status);
+  assert.match(text, says);
+}

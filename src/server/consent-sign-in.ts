@@ -12,7 +12,7 @@ import { oauthError } from '../oauth/errors.ts';
 import { resolveProvider } from '../oauth/provider.ts';
 import { isAnswer, stateOf } from '../onboard/redirect.ts';
 import type { Mailbox } from '../store/types.ts';
-import { type Subject, subjectOf, withSlash } from '../onboard/consent-link.ts';
+import { isSame, type Subject, subjectOf, withSlash } from '../onboard/consent-link.ts';
 import { askPage, failurePage, messagePage, redirectPage, successPage } from './consent-pages.ts';
 import { explainFailure } from './consent-texts.ts';
 import { ConsentPlaces } from './consent-places.ts';
@@ -49,6 +49,8 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
   const places = new ConsentPlaces();
   const stop = new AbortController();
 
+  const tokenOf = (path: string): string => path.slice(`${root}consent/`.length);
+
   const start = async (subject: Open, link: string): Promise<Response> => {
     const late = places.begin(subject.address);
     if (late === undefined) {
@@ -70,6 +72,12 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     }
   };
 
+  /** A link may have been used or replaced, or its mailbox removed, since the sign-in was begun by it. */
+  const confirm = async (subject: Open, link: string, begunAt: number): Promise<void> => {
+    if (isSame(subject, await subjectOf(instance, tokenOf(link), begunAt))) return;
+    throw oauthError('oauth.superseded', `the link for ${subject.address} was used or replaced during the sign-in`);
+  };
+
   const signIn = async (
     subject: Open,
     link: string,
@@ -80,6 +88,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     const timer: Timer = clock.after(SIGN_IN_MS, () =>
       late.abort(oauthError('oauth.consent-expired', 'nobody finished the sign-in in time')),
     );
+    const begunAt = clock.now();
     const state: { value?: string } = {};
     const outcome = Promise.withResolvers<Mailbox>();
     outcome.promise.catch(() => undefined);
@@ -102,6 +111,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
             }),
           close: () => Promise.resolve(),
         },
+        confirm: () => confirm(subject, link, begunAt),
         signal: AbortSignal.any([late.signal, stop.signal]),
       });
       outcome.resolve(mailbox);
@@ -133,7 +143,8 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
       const { address } = await found.done;
       return successPage(address, found.subject.grant === undefined);
     } catch (error) {
-      return failed(error, found.subject, found.link);
+      const { type } = await subjectOf(instance, tokenOf(found.link));
+      return type === 'used' ? usedPage(found.subject.address) : failed(error, found.subject, found.link);
     }
   };
 
@@ -141,7 +152,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     async handle(request) {
       const url = new URL(request.url);
       if (url.pathname.startsWith(`${root}consent/`)) {
-        const token = url.pathname.slice(`${root}consent/`.length);
+        const token = tokenOf(url.pathname);
         const subject: Subject = /^[\w-]+\.[\w-]+$/.test(token) ? await subjectOf(instance, token) : { type: 'over' };
         if (subject.type === 'over')
           return messagePage(
@@ -149,12 +160,7 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
             'This link does not work',
             'It is older than a week, a newer one has taken its place, or a part of it was lost on the way. Please ask whoever sent it to you for a new one.',
           );
-        if (subject.type === 'used')
-          return messagePage(
-            410,
-            'Already done',
-            `Somebody has signed in for ${subject.address} since this link was made, and mail flows. There is nothing left to do; you can close this page.`,
-          );
+        if (subject.type === 'used') return usedPage(subject.address);
         if (request.method === 'POST') return start(subject, url.pathname);
         if (request.method !== 'GET' && request.method !== 'HEAD')
           return messagePage(405, 'Not like this', 'Please open the link in a browser.');
@@ -178,6 +184,14 @@ export function openConsentPages(instance: Instance, base: string): ConsentPages
     },
     close: () => stop.abort(oauthError('oauth.consent-expired', 'the server stopped during the sign-in')),
   };
+}
+
+function usedPage(address: string): Response {
+  return messagePage(
+    410,
+    'Already done',
+    `Somebody has signed in for ${address} since this link was made, and mail flows. There is nothing left to do; you can close this page.`,
+  );
 }
 
 /** What the provider is called, or why nobody can sign in there. */

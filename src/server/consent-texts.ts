@@ -109,6 +109,16 @@ function plainText(error: PosternError, { address, identity }: About, provider: 
         paragraphs: [`Whoever runs your mail has closed ${address} in Postern. Please ask them.`],
         again: false,
       };
+    case 'oauth.removed':
+    case 'oauth.superseded':
+      return {
+        title: 'Something else was decided meanwhile',
+        paragraphs: [
+          `While you signed in, ${address} was removed, set up otherwise, or a newer link was made. Your sign-in changed nothing.`,
+          'If you have a newer link, please use that one. Otherwise ask whoever runs your mail.',
+        ],
+        again: false,
+      };
     default:
       return undefined;
   }

@@ -8,6 +8,8 @@ import { nullLog } from '../../src/base/log.ts';
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import type { Redirect } from '../../src/onboard/connect-mailbox.ts';
 import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../src/oauth/suspension.ts';
+import { changeApplication } from '../../src/onboard/change-application.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 import type { Application } from '../../src/store/types.ts';
 import { openBed, secretOf } from '../oauth/fixture.ts';
 import type { Bed } from '../oauth/fixture.ts';
@@ -224,6 +226,81 @@ describe('consent, other ways', () => {
       { code: 'oauth.removed' },
     );
     assert.equal(await bed.store.mailboxes.find(mailbox.address), undefined);
+  });
+
+  test('A86: what was opened, moved, or given to another client during any sign-in is not taken over by it', async () => {
+    const application = await bed.application();
+    const address = 'erin@contoso.test';
+    const during = async (act: () => Promise<unknown>, protocols: readonly Protocol[] = ['imap', 'smtp']) => {
+      const redirect: Redirect = {
+        uri: 'http://localhost/',
+        wait: async (url) => {
+          const answer = await bed.server.approve(url, 'erin');
+          await act();
+          return answer;
+        },
+        close: () => Promise.resolve(),
+      };
+      return bed.connect({ application, address, redirect, protocols });
+    };
+    const { mailboxes } = bed.store;
+    // Somebody else was faster, with less.
+    await assert.rejects(
+      during(() => bed.connect({ application, address, protocols: ['imap'] }, 'erin')),
+      { code: 'oauth.superseded' },
+    );
+    const made = (await mailboxes.find(address))!;
+    assert.deepEqual(made.protocols, ['imap']);
+    // It was narrowed, or is opened otherwise.
+    for (const change of [{ protocols: ['smtp'] as const }, { access: 'shared' as const }]) {
+      const { protocols, access } = (await mailboxes.find(address))!;
+      await assert.rejects(
+        during(() => mailboxes.update(address, change)),
+        { code: 'oauth.superseded' },
+      );
+      await mailboxes.update(address, { protocols, access });
+    }
+    // It was removed and added anew.
+    await assert.rejects(
+      during(async () => {
+        await mailboxes.remove(address);
+        await mailboxes.insert({ ...made, createdAt: made.createdAt + 1 });
+      }),
+      { code: 'oauth.superseded' },
+    );
+    // The application is another client by now.
+    await assert.rejects(
+      during(() =>
+        changeApplication({ store: bed.store }, application, { clientId: 'f00d0000-0000-4000-8000-000000000001' }),
+      ),
+      { code: 'oauth.superseded', message: /was changed or removed/ },
+    );
+  });
+
+  test('A86: a consent for one mailbox does not narrow what its person consented to meanwhile for another', async () => {
+    const application = await bed.application();
+    const { grant } = await bed.connect({ application, protocols: ['imap'] });
+    await assert.rejects(
+      bed.connect({
+        application,
+        protocols: ['imap'],
+        redirect: {
+          uri: 'http://localhost/',
+          wait: async (url) => {
+            const answer = await bed.server.approve(url);
+            await bed.connect({
+              application,
+              address: 'support@contoso.test',
+              sharedWith: grant.identity,
+              protocols: ['imap', 'pop3', 'smtp'],
+            });
+            return answer;
+          },
+          close: () => Promise.resolve(),
+        },
+      }),
+      { code: 'oauth.superseded', message: /for another mailbox/ },
+    );
   });
 
   test('an answer with another state, or from another issuer, is refused', async () => {
