@@ -45,7 +45,7 @@ export class SmtpDialogue {
   farewell: string | undefined;
   #lost = false;
   #quitting = false;
-  #ended: RelayedMessage[] = [];
+  readonly #ended: RelayedMessage[] = [];
 
   /** @param capabilities EHLO lines of the server */
   constructor(rules: SmtpRules, capabilities: readonly string[] = []) {
@@ -108,10 +108,7 @@ export class SmtpDialogue {
 
   /** Messages that were answered since the last call. */
   takeEnded(): readonly RelayedMessage[] {
-    if (this.#ended.length === 0) return NOBODY;
-    const ended = this.#ended;
-    this.#ended = [];
-    return ended;
+    return this.#ended.length === 0 ? NOBODY : this.#ended.splice(0);
   }
 
   takeEarly(): Buffer {

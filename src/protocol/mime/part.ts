@@ -1,4 +1,5 @@
 /** The structure of a message (RFC 5322 §2, RFC 2045, RFC 2046 §5.1) as ranges of its octets; nothing is copied or decoded. */
+import { headerEnd } from './header-fields.ts';
 
 export interface Part {
   readonly raw: Buffer;
@@ -31,7 +32,6 @@ const DEEPEST = 40;
 const MAX_CHILDREN = 1000;
 const MAX_PARTS = 10_000;
 const MAX_FIELDS = 50_000;
-const CRLF2 = Buffer.from('\r\n\r\n');
 
 /** Takes time in proportion to the message, whatever is in it. */
 export function parseMessage(raw: Buffer): Part {
@@ -88,7 +88,7 @@ function splitOutsideQuotes(value: string): string[] {
 
 function parsePart(raw: Buffer, start: number, end: number, fallback: string, depth: number, budget: Budget): Part {
   budget.parts -= 1;
-  const body = bodyStart(raw, start, end);
+  const body = start + (headerEnd(raw.subarray(start, end)) ?? end - start);
   const fields = parseFields(raw, start, body, budget);
   const declared = parseParameters(fields.find((field) => field.name === 'content-type')?.value ?? '');
   const valid = /^[^\s/]+\/[^\s/]+$/.test(declared.value);
@@ -114,12 +114,6 @@ function parsePart(raw: Buffer, start: number, end: number, fallback: string, de
 function encoded(fields: readonly Field[]): boolean {
   const encoding = fields.find((field) => field.name === 'content-transfer-encoding')?.value.toLowerCase();
   return encoding === 'base64' || encoding === 'quoted-printable';
-}
-
-function bodyStart(raw: Buffer, start: number, end: number): number {
-  if (raw[start] === 13 && raw[start + 1] === 10 && start + 2 <= end) return start + 2;
-  const gap = raw.subarray(start, end).indexOf(CRLF2);
-  return gap === -1 ? end : start + gap + 4;
 }
 
 function parseFields(raw: Buffer, start: number, end: number, budget: Budget): Field[] {

@@ -267,15 +267,16 @@ class MailSession {
 
   #finish(reply: ReplyLine): void {
     if (!isRefusal(reply)) this.#messages += 1;
-    this.#from = undefined;
-    this.#recipients = [];
-    this.#chunks = undefined;
     this.#say(reply);
-    this.#options.underWay?.(false);
+    this.#clear();
   }
 
   async #reset(): Promise<void> {
     await this.#chunks?.abort();
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#chunks = undefined;
     this.#from = undefined;
     this.#recipients = [];

@@ -21,6 +21,7 @@ const READ_ONLY: Answer = { text: 'NO The mailbox is opened read-only.' };
 
 /** Indexes of the messages a set names. A number that names none is an error, a UID is not (RFC 3501 §6.4.8). */
 function takeSet(view: View, reader: CommandReader, uid: boolean): number[] | 'outside' {
+  reader.space();
   const set = parseSequenceSet(reader.set());
   const { length } = view.messages;
   if (!uid && set.some((range) => range.some((bound) => (bound === '*' ? length === 0 : bound > length))))
@@ -33,7 +34,6 @@ const outside: Answer = { text: 'BAD The specified message set is invalid.', exp
 
 const fetch: MessageCommand = async (session, reader, uid) => {
   const { conn, view } = session;
-  reader.space();
   const indexes = takeSet(view, reader, uid);
   reader.space();
   let items = parseFetchItems(reader);
@@ -64,7 +64,6 @@ function quirksOf(session: ImapSession & { view: View }, items: readonly FetchIt
 }
 
 const store: MessageCommand = async ({ conn, view }, reader, uid) => {
-  reader.space();
   const indexes = takeSet(view, reader, uid);
   reader.space();
   const mode = reader.skip('+') ? '+' : reader.skip('-') ? '-' : '';
@@ -112,7 +111,6 @@ const search: MessageCommand = async ({ conn, view, enabled, tag }, reader, uid)
 
 function transfer(verb: 'COPY' | 'MOVE'): MessageCommand {
   return async ({ conn, view, admitted }, reader, uid) => {
-    reader.space();
     const indexes = takeSet(view, reader, uid);
     reader.space();
     const name = folderName(reader);
@@ -138,7 +136,6 @@ function transfer(verb: 'COPY' | 'MOVE'): MessageCommand {
 const expunge: MessageCommand = ({ view }, reader, uid) => {
   let doomed: readonly Message[] = view.messages;
   if (uid) {
-    reader.space();
     const indexes = takeSet(view, reader, true) as number[];
     doomed = indexes.map((index) => view.messages[index]!);
   }
