@@ -23,6 +23,8 @@ export interface ReuseOptions {
   readonly log: Log;
   /** Milliseconds a session is kept; 0: none is. */
   readonly keepMs: number;
+  /** Sessions kept at the most; 200 unless there is room for fewer. */
+  readonly most?: number;
 }
 
 /** A session that has been given back. */
@@ -155,7 +157,7 @@ export class ReusableSessions {
       throw protocolError('wire.closed', 'the server ended the session, or speaks unasked');
     const first = this.#resting.get(address)?.at(-MAX_OF_A_MAILBOX);
     if (first !== undefined) this.#dismiss(address, first);
-    else if (this.size >= MOST) {
+    else if (this.size >= Math.min(MOST, this.#options.most ?? MOST)) {
       const [longest, [its]] = this.#resting.entries().next().value!;
       this.#dismiss(longest, its!);
     }

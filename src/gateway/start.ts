@@ -46,7 +46,7 @@ export const defaultLimits: GatewayLimits = {
 
 /** Large buffers make an upload a sixth cheaper and cost each of these connections 12 KiB while it is open (docs/decisions/014-memory.md). */
 const ROOMY_CONNECTIONS = 300;
-/** Refusals over TLS cost a handshake each: beyond this many at a time the connection is simply dropped. */
+/** Refusals over TLS cost a handshake each: beyond this many at a time, or a quarter of the connections, one is simply dropped. */
 const REFUSALS_AT_A_TIME = 64;
 /** A refused program that does not read its refusal. */
 const REFUSAL_MS = 5_000;
@@ -87,7 +87,13 @@ export class Gateway {
   constructor(limits: GatewayLimits, deps: GatewayDeps) {
     const hostname = deps.hostname ?? machineName();
     const wall = deps.wall ?? deps.clock;
-    const reusable = new ReusableSessions({ clock: deps.clock, wall, log: deps.log, keepMs: limits.reuseMs });
+    const reusable = new ReusableSessions({
+      clock: deps.clock,
+      wall,
+      log: deps.log,
+      keepMs: limits.reuseMs,
+      most: Math.ceil(limits.maxConnections / 2),
+    });
     const upstream = new Upstream({
       tokens: deps.tokens,
       clock: deps.clock,
@@ -265,7 +271,7 @@ export class Gateway {
         { protocol: config.protocol, remoteAddress: address, limit, times },
         'connection refused: too many connections',
       );
-    if (this.#refusals >= REFUSALS_AT_A_TIME) {
+    if (this.#refusals >= Math.min(REFUSALS_AT_A_TIME, Math.ceil((1 + this.#around.limits.maxConnections) / 4))) {
       socket.destroy();
       return;
     }

@@ -44,6 +44,8 @@ export interface DeviceListenerOptions {
   readonly rules: readonly DeviceRule[];
   /** What else this process listens on: a port that one of these has is nobody else’s. */
   readonly beside?: readonly Listening[];
+  /** Fewer than {@link MAX_DEVICE_CONNECTIONS} where few files may be open. */
+  readonly maxConnections?: number;
 }
 
 export interface DeviceListener {
@@ -55,7 +57,7 @@ export interface DeviceListener {
 }
 
 /** Devices are few; more at once than this is something else. */
-const MAX_CONNECTIONS = 100;
+export const MAX_DEVICE_CONNECTIONS = 100;
 /** One that does not come to an end leaves room for the others. */
 const MAX_OF_ONE_ADDRESS = 20;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
@@ -71,7 +73,7 @@ const STARTTLS = { none: 'offered', starttls: 'required', implicit: 'offered', p
 /** @throws outbox.device-port */
 export async function startDeviceListener(
   deps: DeviceListenerDeps,
-  { host, port, rules, tls, beside }: DeviceListenerOptions,
+  { host, port, rules, tls, beside, maxConnections = MAX_DEVICE_CONNECTIONS }: DeviceListenerOptions,
 ): Promise<DeviceListener> {
   const { log } = deps;
   const sessions = new Map<Promise<void>, Ending>();
@@ -85,7 +87,7 @@ export async function startDeviceListener(
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     const address = socket.remoteAddress;
     const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
-    const full = sockets.size >= MAX_CONNECTIONS || own >= MAX_OF_ONE_ADDRESS;
+    const full = sockets.size >= maxConnections || own >= MAX_OF_ONE_ADDRESS;
     const ending: Ending = { busy: false, stop: new AbortController() };
     const underWay = (is: boolean): void => {
       ending.busy = is;

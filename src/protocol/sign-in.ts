@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PosternError } from '../base/error.ts';
 import { isError } from '../base/error.ts';
+import { outside } from '../base/outside.ts';
 import { replyTo } from '../base/replies.ts';
 import type { Credentials, MechanismName, ServerMechanism } from './sasl/mechanism.ts';
 import { bearerFailure, offeredMechanisms, serverMechanism } from './sasl/mechanisms.ts';
@@ -59,7 +60,8 @@ export function isUnreadable(error: unknown): error is PosternError {
 
 /** What happened and what to do, as one line any of the protocols can carry: printable ASCII, bounded. */
 export function replyText(error: PosternError): string {
-  return oneLine(`${error.message} (${error.hint})`);
+  const { message, hint } = outside(error);
+  return oneLine(`${message} (${hint})`);
 }
 
 /** Any text as part of a reply: printable ASCII, bounded. */

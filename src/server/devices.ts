@@ -15,6 +15,7 @@ export async function startDevices(
   instance: Instance,
   certificate: CertificateInUse,
   meter: Pick<GatewayMeter, 'handshakeFailed'>,
+  maxConnections: number,
 ): Promise<DeviceListener | undefined> {
   const { audit, clock, config, log, outbox, store } = instance;
   const { devices } = config.outbox;
@@ -33,7 +34,7 @@ export async function startDevices(
       audit,
       handshakeFailed: meter.handshakeFailed,
     },
-    { ...devices, beside: doorsOf(config).filter(({ path }) => path[0] !== 'outbox') },
+    { ...devices, maxConnections, beside: doorsOf(config).filter(({ path }) => path[0] !== 'outbox') },
   );
   const watch = certificate.onChange(() => {
     try {

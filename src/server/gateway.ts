@@ -7,7 +7,6 @@ import type { GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { CertificateInUse } from './certificate-in-use.ts';
-import { connectionsFor } from './descriptors.ts';
 import { makeRoom } from './heap.ts';
 import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics.ts';
@@ -20,17 +19,18 @@ export interface ComposedGateway {
   drain(): Promise<void>;
 }
 
-/** @throws gateway.* */
+/** @param maxConnections that fit, all listeners together @throws gateway.* */
 export async function composeGateway(
   instance: Instance,
   listeners: readonly ListenerConfig[],
   certificate: CertificateInUse,
   metrics: Metrics,
+  maxConnections = instance.config.limits.maxConnections,
 ): Promise<ComposedGateway> {
   const { store, vault, audit, clock, log, config, tokens } = instance;
   const signIn = await openSignIn({ store, vault, clock, log });
   try {
-    const limits = { ...limitsOf(config.limits), maxConnections: connectionsFor(config.limits.maxConnections, log) };
+    const limits = { ...limitsOf(config.limits), ...(maxConnections === undefined ? {} : { maxConnections }) };
     const gateway = await startGateway(listeners, limits, {
       signIn,
       tokens,

@@ -18,6 +18,7 @@ import { composeGateway } from './gateway.ts';
 import { takeHomeLock } from './home-lock.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { doorsOf } from './config-doors.ts';
+import { shareDescriptors } from './descriptors.ts';
 import { startConsole } from './http.ts';
 import { installationFingerprint } from './installation-mark.ts';
 import { openInstance } from './instance.ts';
@@ -70,7 +71,12 @@ export const PARTS: readonly Part<Running, Role>[] = [
     name: 'the devices’ listener',
     in: ONCE,
     async start(running) {
-      const devices = await startDevices(running.instance, running.certificate, running.metrics.meter);
+      const devices = await startDevices(
+        running.instance,
+        running.certificate,
+        running.metrics.meter,
+        running.shares.devices,
+      );
       running.devices = devices;
       return devices && endedBy(() => devices.close());
     },
@@ -115,6 +121,17 @@ async function database(running: Running): Promise<AsyncDisposable> {
     lost: (error) => running.lose(error),
     damaged: (error) => running.foundDamage(error),
   });
+  const carries = running.role !== 'primary';
+  const once = running.role !== 'worker';
+  running.shares = shareDescriptors(
+    {
+      maxConnections: config.limits.maxConnections,
+      gateway: carries,
+      console: once,
+      devices: once && config.outbox.devices !== undefined,
+    },
+    log,
+  );
   return endedBy(() => running.instance.close());
 }
 
@@ -156,6 +173,7 @@ async function console(running: Running): Promise<AsyncDisposable> {
     beside: doorsOf(config).filter(({ path }) => path[0] !== 'console'),
     tls: config.console.tls ? running.certificate : undefined,
     api,
+    limits: running.shares.console,
     installation: installationFingerprint(config),
     metrics: () => running.workers?.metrics() ?? metrics.registry.metrics(),
     pages: async (request) => pages?.handle(request),
@@ -187,7 +205,13 @@ function renewal({ consoleBase, instance, metrics }: Running): AsyncDisposable {
 
 async function gateway(running: Running): Promise<AsyncDisposable> {
   const { instance, metrics } = running;
-  const composed = await composeGateway(instance, running.listeners, running.certificate, metrics);
+  const composed = await composeGateway(
+    instance,
+    running.listeners,
+    running.certificate,
+    metrics,
+    running.shares.connections,
+  );
   running.listeners = composed.gateway.addresses;
   running.sessions = () => composed.gateway.sessions;
   return endedBy(() => composed.drain());

@@ -1,8 +1,9 @@
 /** Whether this process can do its work: what `/readyz` says, and what makes a process end that cannot recover by itself. */
 import { systemClock } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
+import { Rarely } from '../base/rarely.ts';
 import { fits, roomOf, shortText } from '../store/room.ts';
-import { descriptorLimit, FEW_DESCRIPTORS, openDescriptors } from './descriptors.ts';
+import { descriptorLimit, descriptorProblem } from './descriptors.ts';
 import { serverError } from './errors.ts';
 import { databaseFile } from './installation-mark.ts';
 import type { Instance } from './instance.ts';
@@ -18,6 +19,8 @@ const ANSWER_MS = 2000;
 const PATIENCE_MS = 2000;
 /** How often to look whether the database file is still the one that is open. */
 const FILE_MS = 2000;
+/** How often it is said that descriptors run out. */
+const SAY_AGAIN_MS = 60_000;
 /** A file that is put in place by renaming is away for a moment. */
 const LOOKS_UNTIL_GONE = 2;
 /** Of an ordinary message: without room for it mail is refused. */
@@ -25,15 +28,26 @@ const MESSAGE_OCTETS = 64 * 1024;
 
 /** @param lost called once, when only a new process can help */
 export function openReadiness(instance: Instance, lost: (error: PosternError) => void): Readiness {
-  const { clock, config, store } = instance;
+  const { clock, config, log, store } = instance;
+  // Read while there is a descriptor to read it with.
+  const limit = descriptorLimit();
+  const rarely = new Rarely(clock, SAY_AGAIN_MS);
   const file = databaseFile(config);
   const gone = (): string | undefined => instance.inPlace.gone();
   let missed = 0;
   let last: { readonly until: number; readonly answer: readonly string[] } | undefined;
   let asked: { readonly at: number; readonly answer: Promise<readonly string[]> } | undefined;
 
+  const sayDescriptors = (): void => {
+    const few = descriptorProblem(limit);
+    if (few === undefined || rarely.due('descriptors') === undefined) return;
+    const hint =
+      'raise the limit: LimitNOFILE=65536 in the unit, or ulimit -n 65536 in the shell that starts it; `ls -l /proc/PID/fd` shows what is open';
+    log.error({ hint }, `${few}; new connections may be refused without a word until some end`);
+  };
   const look = (): void => {
     timer = clock.after(FILE_MS, look);
+    sayDescriptors();
     const what = gone();
     missed = what === undefined ? 0 : missed + 1;
     if (what === undefined || missed < LOOKS_UNTIL_GONE) return;
@@ -60,7 +74,7 @@ export function openReadiness(instance: Instance, lost: (error: PosternError) =>
     looked = true;
   };
   const ofTheMachine = (): readonly string[] =>
-    [gone(), roomProblem(file), descriptorProblem()].filter((problem) => problem !== undefined);
+    [gone(), roomProblem(file), descriptorProblem(limit)].filter((problem) => problem !== undefined);
   const examine = async (): Promise<readonly string[]> => {
     const problems: (string | undefined)[] = [...ofTheMachine()];
     try {
@@ -114,11 +128,4 @@ function roomProblem(file: string | undefined): string | undefined {
   } catch {
     return undefined; // the folder is gone: said of the file
   }
-}
-
-function descriptorProblem(): string | undefined {
-  const limit = descriptorLimit();
-  const open = openDescriptors();
-  if (limit === undefined || (open !== undefined && limit - open >= FEW_DESCRIPTORS)) return undefined;
-  return `hardly any file descriptors are free: ${open ?? limit} of ${limit} are in use (ulimit -n)`;
 }

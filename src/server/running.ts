@@ -6,6 +6,7 @@ import type { ListenerConfig } from '../gateway/types.ts';
 import type { CertificateInUse, WatchedCertificate } from './certificate-in-use.ts';
 import type { DeviceListener } from '../outbox/device-listener.ts';
 import type { Config } from './config.ts';
+import type { Shares } from './descriptors.ts';
 import type { HomeLock } from './home-lock.ts';
 import type { Instance } from './instance.ts';
 import type { ServerLog } from './log.ts';
@@ -57,6 +58,8 @@ export class Running {
   lock: HomeLock | undefined;
   instance!: Instance;
   readiness!: Readiness;
+  /** How many connections each listener may have. */
+  shares!: Shares;
   certificate!: CertificateInUse;
   /** Where this process looks after the files itself. */
   watched: WatchedCertificate | undefined;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { freePorts } from '../bed/process.ts';
@@ -74,6 +74,27 @@ test('W11: with few file descriptors connections are refused in words, and /read
   assert.ok([200, 503].includes((await one.page('/readyz')).status));
   for (const { wire } of sessions) wire?.destroy();
   await until('ready', () => one.isReady(), 10_000);
+  await one.stop();
+});
+
+test('K60: idle connections to the console and as many sessions as fit leave descriptors for mail, the API and /readyz', async () => {
+  const one = await bed.start(PLAIN, {}, ['prlimit', '--nofile=256:256']).ready();
+  const idle = await Promise.all(
+    Array.from({ length: 240 }, async () => {
+      const socket = connect(one.console, '127.0.0.1').on('error', () => undefined);
+      await once(socket, 'connect');
+      return socket;
+    }),
+  );
+  const sessions = await Promise.all(Array.from({ length: 80 }, () => bed.alice(one.imap)));
+  assert.ok(sessions.some(({ answer }) => answer === 'OK'));
+  assert.ok(sessions.some(({ answer }) => answer !== 'OK'));
+  for (const { answer } of sessions) assert.doesNotMatch(answer, /ECONN/, 'refused in words, not reset');
+  assert.equal((await one.page('/healthz')).status, 200);
+  assert.equal((await one.page('/readyz')).status, 200, one.log);
+  assert.doesNotMatch(one.log, /hardly any file descriptors/);
+  for (const socket of idle) socket.destroy();
+  for (const { wire } of sessions) wire?.destroy();
   await one.stop();
 });
 

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { asError, type ErrorRow, type PosternError } from '../../base/error.ts';
 import { baseError } from '../../base/error.ts';
+import { outside } from '../../base/outside.ts';
 import { replyTo } from '../../base/replies.ts';
 import { accessError } from '../../access/errors.ts';
 import { oauthError } from '../../oauth/errors.ts';
@@ -41,7 +42,7 @@ const TITLES: Readonly<Record<PosternError['kind'], string>> = {
 
 /** @param now milliseconds since the epoch, for Retry-After */
 export function problemOf(thrown: unknown, requestId: string, now: number): Response {
-  const error = asError(thrown);
+  const error = outside(asError(thrown));
   const status = statusOf(error);
   const { violations, ...facts } = error.detail;
   const body = {
