@@ -9,21 +9,16 @@ import { isError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { errorFrom, type HttpAnswer, tokensFrom } from './answer.ts';
 import type { ClientCredential } from './application.ts';
-import { certificateThumbprint, readAssertion } from './engine-openid.ts';
+import { certificateThumbprint, type OpenidEngineOptions, readAssertion } from './engine-openid.ts';
 import type { TokenAnswer, TokenEngine } from './engine.ts';
 import { oauthError } from './errors.ts';
 import type { Http } from './http.ts';
-import type { ProviderProfile } from './provider.ts';
 
-export interface MsalEngineOptions {
-  readonly profile: ProviderProfile;
-  readonly clientId: string;
+/** `http` is for the authority. */
+export interface MsalEngineOptions extends OpenidEngineOptions {
   readonly credential: ClientCredential;
-  /** For the authority. */
-  readonly http: Http;
   /** For managed identity endpoints, which are plain http on the machine itself. */
   readonly localHttp: Http;
-  readonly clock: Clock;
 }
 
 export function openMsalEngine(options: MsalEngineOptions): TokenEngine {

@@ -63,40 +63,22 @@ export function grantHealth(facts: HealthFacts, now: number): GrantHealth {
   const { state } = grant;
   const remedy = `sign in again: postern mailbox reconsent ${shellWord(mailbox)}`;
   switch (state.type) {
-    case 'needs-consent':
-      return {
-        type: 'needs-consent',
-        since: state.since,
-        code: state.code,
-        reason: state.reason,
-        remedy:
-          state.askAgainAt === undefined
-            ? remedy
-            : `${remedy}; the provider is asked again within the hour, should the organisation lift this rule`,
-      };
+    case 'needs-consent': {
+      const { askAgainAt, code, reason, since, type } = state;
+      const asked = 'the provider is asked again within the hour, should the organisation lift this rule';
+      return { type, since, code, reason, remedy: askAgainAt === undefined ? remedy : `${remedy}; ${asked}` };
+    }
     case 'pending':
-      return {
-        type: 'needs-consent',
-        since: state.since,
-        code: 'pending',
-        reason: 'the consent was never finished',
-        remedy,
-      };
-    case 'revoked':
-      return {
-        type: 'needs-consent',
-        since: state.since,
-        code: 'revoked',
-        reason: 'the consent was revoked here',
-        remedy,
-      };
-    case 'suspended':
-      return {
-        type: 'suspended',
-        since: state.since,
-        reason: state.reason,
-        remedy: `let its mailboxes work again: postern mailbox resume --grant ${shellWord(mailbox)}`,
-      };
+    case 'revoked': {
+      const { since, type: code } = state;
+      const reason = code === 'pending' ? 'the consent was never finished' : 'the consent was revoked here';
+      return { type: 'needs-consent', since, code, reason, remedy };
+    }
+    case 'suspended': {
+      const { reason, since, type } = state;
+      const again = `let its mailboxes work again: postern mailbox resume --grant ${shellWord(mailbox)}`;
+      return { type, since, reason, remedy: again };
+    }
     case 'active':
     case 'renewing':
       break;

@@ -19,17 +19,11 @@ export interface Identity {
   readonly subject: string;
 }
 
-export interface IdTokenChecks {
-  /** Exact, or with `{tenantid}`. */
-  readonly issuer: string;
+export interface IdTokenChecks extends Pick<ProviderProfile, 'issuer' | 'microsoft' | 'tenantId'> {
   readonly jwksUri: string;
   readonly clientId: string;
   /** The nonce sent, or undefined for flows without one (device code). */
   readonly nonce: string | undefined;
-  /** Issued by Microsoft, where `preferred_username` is the address of the account and an administrator's to give. */
-  readonly microsoft: boolean;
-  /** Directory the tenant is pinned to. */
-  readonly tenantId: string | undefined;
 }
 
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -46,8 +40,7 @@ export async function verifiedIdentity(
     readonly delegated: DelegatedEngine;
     readonly http: Http;
     readonly clientId: string;
-    /** The nonce sent, or undefined for flows without one. */
-    readonly nonce: string | undefined;
+    readonly nonce: IdTokenChecks['nonce'];
   },
   clock: Clock,
 ): Promise<Identity | undefined> {
@@ -123,7 +116,7 @@ function checkKeyIssuer(keys: JSONWebKeySet, kid: string | undefined, issuer: st
 function identityOf(payload: JWTPayload, microsoft: boolean): Identity {
   // OpenID Connect Core §5.1: only a verified address proves anything. Entra's `email` is whatever the tenant wrote there.
   const verifiedEmail = payload['email_verified'] === true ? payload['email'] : undefined;
-  // §5.7: elsewhere people may choose `preferred_username` themselves, somebody else's address too.
+  // §5.7: `preferred_username` is an administrator's to give at Microsoft; elsewhere people choose it, somebody else's address too.
   const given = microsoft ? [payload['preferred_username'], payload['upn']] : [];
   const addresses = [...given, verifiedEmail]
     .filter((claim): claim is string => typeof claim === 'string' && claim.includes('@'))

@@ -11,13 +11,13 @@ import type { Protocol } from '../store/protocols.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
 import type { ClientCredential } from './application.ts';
 import { beginCodeFlow } from './code-flow.ts';
-import { openOpenidEngine } from './engine-openid.ts';
+import { type OpenidEngineOptions, openOpenidEngine } from './engine-openid.ts';
 import type { DelegatedEngine, DevicePrompt, TokenAnswer } from './engine.ts';
 import { oauthError } from './errors.ts';
 import { type GrantTokens, tokensOf } from './grant-tokens.ts';
-import { type Http, openHttp } from './http.ts';
+import { openHttp } from './http.ts';
 import { verifiedIdentity } from './id-token.ts';
-import { type ProviderProfile, resolveProvider } from './provider.ts';
+import { resolveProvider } from './provider.ts';
 import { LEAST_LEFT_MS, renewOnUseAt } from './schedule.ts';
 import { compareScopes, scopesFor } from './scopes.ts';
 import type { AccessToken } from './types.ts';
@@ -107,12 +107,8 @@ export function openOAuthClient(options: OAuthClientOptions): OAuthClient {
   };
 }
 
-interface Client {
-  readonly profile: ProviderProfile;
+interface Client extends Omit<OpenidEngineOptions, 'credential'> {
   readonly delegated: DelegatedEngine;
-  readonly http: Http;
-  readonly clientId: string;
-  readonly clock: Clock;
 }
 
 /** The right person granted everything that was asked for, for as long as it takes. */

@@ -19,15 +19,12 @@ export class RollOver<E extends TokenEngine> implements TokenEngine {
   readonly #clock: Clock;
   readonly #tell: CredentialRefused;
   readonly #refused = new Set<CredentialEngine<E>>();
+  readonly appOnly: TokenEngine['appOnly'] = (...args) => this.attempt((engine) => engine.appOnly(...args));
 
   constructor(entries: readonly CredentialEngine<E>[], clock: Clock, tell: CredentialRefused) {
     this.#entries = entries;
     this.#clock = clock;
     this.#tell = tell;
-  }
-
-  appOnly(...args: Parameters<TokenEngine['appOnly']>): ReturnType<TokenEngine['appOnly']> {
-    return this.attempt((engine) => engine.appOnly(...args));
   }
 
   async close(): Promise<void> {
@@ -58,31 +55,13 @@ export class RollOver<E extends TokenEngine> implements TokenEngine {
 }
 
 export class DelegatedRollOver extends RollOver<DelegatedEngine> implements DelegatedEngine {
-  authorizationUrl(
-    ...args: Parameters<DelegatedEngine['authorizationUrl']>
-  ): ReturnType<DelegatedEngine['authorizationUrl']> {
-    return this.attempt((engine) => engine.authorizationUrl(...args));
-  }
-
-  redeem(...args: Parameters<DelegatedEngine['redeem']>): ReturnType<DelegatedEngine['redeem']> {
-    return this.attempt((engine) => engine.redeem(...args));
-  }
-
-  device(...args: Parameters<DelegatedEngine['device']>): ReturnType<DelegatedEngine['device']> {
-    return this.attempt((engine) => engine.device(...args));
-  }
-
-  refresh(...args: Parameters<DelegatedEngine['refresh']>): ReturnType<DelegatedEngine['refresh']> {
-    return this.attempt((engine) => engine.refresh(...args));
-  }
-
-  revoke(...args: Parameters<DelegatedEngine['revoke']>): ReturnType<DelegatedEngine['revoke']> {
-    return this.attempt((engine) => engine.revoke(...args));
-  }
-
-  keySet(): ReturnType<DelegatedEngine['keySet']> {
-    return this.attempt((engine) => engine.keySet());
-  }
+  readonly authorizationUrl: DelegatedEngine['authorizationUrl'] = (...args) =>
+    this.attempt((engine) => engine.authorizationUrl(...args));
+  readonly redeem: DelegatedEngine['redeem'] = (...args) => this.attempt((engine) => engine.redeem(...args));
+  readonly device: DelegatedEngine['device'] = (...args) => this.attempt((engine) => engine.device(...args));
+  readonly refresh: DelegatedEngine['refresh'] = (...args) => this.attempt((engine) => engine.refresh(...args));
+  readonly revoke: DelegatedEngine['revoke'] = (...args) => this.attempt((engine) => engine.revoke(...args));
+  readonly keySet: DelegatedEngine['keySet'] = () => this.attempt((engine) => engine.keySet());
 }
 
 /** RFC 6749 §5.2: client authentication failed. Codes and refresh tokens are untouched then, so asking again is safe. */
