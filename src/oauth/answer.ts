@@ -1,6 +1,7 @@
 /** From a provider's HTTP answer to tokens or to one of our errors. The body of an error is kept whole, without secrets. */
 import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
+import { retryAfterMs } from '../base/http-answer.ts';
 import { Secret, scrub } from '../base/secret.ts';
 import { judge, remedyText } from './catalogue/diagnose.ts';
 import type { Outcome } from './catalogue/schema.ts';
@@ -52,8 +53,9 @@ const UNSTATED_LIFETIME_S = 3600;
 export function errorFrom(answer: HttpAnswer, clock: Clock): PosternError {
   const facts = factsOf(answer);
   const { error, codes } = facts;
-  const retryAt = retryAfter(answer.headers['retry-after'], clock);
-  const options = { detail: facts.detail, ...(retryAt ? { retryAt } : {}) };
+  const waitMs = retryAfterMs(answer.headers['retry-after'], clock.now());
+  const retryAt = waitMs === undefined ? {} : { retryAt: new Date(clock.now() + Math.min(waitMs, LONGEST_RETRY_MS)) };
+  const options = { detail: facts.detail, ...retryAt };
   const said = facts.description ? `: ${facts.description}` : '';
 
   if (answer.status === 429) return oauthError('oauth.provider-busy', 'the provider asks us to slow down', options);
@@ -133,13 +135,7 @@ function factsOf(answer: HttpAnswer): Facts {
   };
 }
 
-/** RFC 9110 §10.2.3: seconds or a date; bounded, so that a mistake at the provider does not silence us for days. */
-function retryAfter(value: string | undefined, clock: Clock): Date | undefined {
-  if (value === undefined) return undefined;
-  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - clock.now();
-  return Number.isFinite(ms) ? new Date(clock.now() + Math.min(Math.max(ms, 0), LONGEST_RETRY_MS)) : undefined;
-}
-
+/** Bounded, so that a mistake at the provider does not silence us for days. */
 const LONGEST_RETRY_MS = 60 * 60_000;
 
 function secretOf(value: unknown): Secret | undefined {

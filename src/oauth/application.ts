@@ -10,15 +10,24 @@ import { oauthError } from './errors.ts';
 import { applicationSettings } from '../store/application-settings.ts';
 import { resolveProvider } from './provider.ts';
 
-/** How the application proves itself; public clients have none. */
-export type ClientCredential =
-  | { readonly type: 'secret'; readonly secret: Secret }
-  | { readonly type: 'certificate'; readonly certificatePem: string; readonly privateKey: Secret }
+const secret = z.string().transform((text) => new Secret(text));
+const credentialSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('secret'), secret }),
+  z.object({ type: z.literal('certificate'), certificatePem: z.string(), privateKey: secret }),
   /** The file holds a JWT another identity provider wrote; read again for every request because it is replaced in place. */
-  | { readonly type: 'federated'; readonly assertionFile: string }
-  | { readonly type: 'managed-identity'; readonly clientId?: string }
+  z.object({ type: z.literal('federated'), assertionFile: z.string() }),
+  z.object({ type: z.literal('managed-identity'), clientId: z.string().optional() }),
   /** Google's key for a service account that may act for the people of its Workspace (domain-wide delegation). */
-  | { readonly type: 'service-account'; readonly email: string; readonly keyId?: string; readonly privateKey: Secret };
+  z.object({
+    type: z.literal('service-account'),
+    email: z.string(),
+    keyId: z.string().optional(),
+    privateKey: secret,
+  }),
+]);
+
+/** How the application proves itself; public clients have none. */
+export type ClientCredential = z.infer<typeof credentialSchema>;
 
 export interface NewApplication {
   readonly name: string;
@@ -121,8 +130,7 @@ export async function openCredentials(
       `the stored credential of application ${application.name} is of an unknown kind`,
     );
   }
-  return parsed.data.credentials.map(({ id, ...rest }) => {
-    const credential = rest as ClientCredential;
+  return parsed.data.credentials.map(({ id, ...credential }) => {
     const facts = application.credentials?.find((known) => known.id === id);
     return { facts: facts ?? factsOf(id, credential, application.createdAt), credential };
   });
@@ -146,32 +154,13 @@ function factsOf(id: string, credential: ClientCredential, addedAt: number, secr
   return { id, type, addedAt, ...(secretExpiresAt === undefined ? {} : { expiresAt: secretExpiresAt }) };
 }
 
-const id = z.string();
-const one = z.discriminatedUnion('type', [
-  z.object({ id, type: z.literal('secret'), secret: z.string().transform((text) => new Secret(text)) }),
-  z.object({
-    id,
-    type: z.literal('certificate'),
-    certificatePem: z.string(),
-    privateKey: z.string().transform((text) => new Secret(text)),
-  }),
-  z.object({ id, type: z.literal('federated'), assertionFile: z.string() }),
-  z.object({ id, type: z.literal('managed-identity'), clientId: z.string().optional() }),
-  z.object({
-    id,
-    type: z.literal('service-account'),
-    email: z.string(),
-    keyId: z.string().optional(),
-    privateKey: z.string().transform((text) => new Secret(text)),
-  }),
-]);
 /** Version 0.1.0 sealed one credential by itself, without an id. */
 const stored = z.preprocess(
   (value) =>
     typeof value === 'object' && value !== null && 'type' in value
       ? { credentials: [{ id: 'first', ...value }] }
       : value,
-  z.object({ credentials: z.array(one) }),
+  z.object({ credentials: z.array(z.object({ id: z.string() }).and(credentialSchema)) }),
 );
 
 function recordOf(applicationId: string): string {

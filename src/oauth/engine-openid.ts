@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { importPKCS8 } from 'jose';
 import * as oidc from 'openid-client';
 import type { Clock } from '../base/clock.ts';
+import { objectIn } from '../base/http-answer.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { scrub, type Secret } from '../base/secret.ts';
 import { errorFrom, type HttpAnswer, tokensFrom } from './answer.ts';
@@ -203,7 +204,7 @@ class OpenidEngine implements DelegatedEngine {
         body: request.body instanceof URLSearchParams ? request.body.toString() : textOf(request.body),
       });
       const text = await response.text();
-      const body = objectOf(text);
+      const body = objectIn(text);
       exchange.answer = { status: response.status, headers: Object.fromEntries(response.headers), body };
       // ID tokens are verified by id-token.ts, which knows Microsoft's issuer template; openid-client would refuse it.
       const shown = body && 'id_token' in body ? JSON.stringify({ ...body, id_token: undefined }) : text;
@@ -375,16 +376,4 @@ function textOf(body: oidc.FetchBody): string | null {
   if (typeof body === 'string') return body;
   if (body instanceof Uint8Array) return Buffer.from(body).toString('utf8');
   throw new TypeError('unexpected kind of request body');
-}
-
-function objectOf(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    // Not JSON: the status then says all there is to say.
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@
 import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch } from 'undici';
 import { isError } from '../base/error.ts';
+import { failureReason } from '../base/http-answer.ts';
 import { oauthError } from './errors.ts';
 
 export interface HttpRequest {
@@ -80,7 +81,7 @@ export function openHttp(options: HttpOptions = {}): Http {
 }
 
 function unreachable(target: URL, cause: unknown, timeoutMs: number | undefined): Error {
-  const why = timeoutMs === undefined ? reasonOf(cause) : `no answer within ${timeoutMs / 1000} s`;
+  const why = timeoutMs === undefined ? failureReason(cause) : `no answer within ${timeoutMs / 1000} s`;
   return oauthError('oauth.provider-unreachable', `${target.host} cannot be reached: ${why}`, {
     detail: { url: withoutQuery(target), reason: why },
     cause,
@@ -93,14 +94,6 @@ function unreachable(target: URL, cause: unknown, timeoutMs: number | undefined)
 }
 
 const CERTIFICATE = /CERT|certificate|SELF_SIGNED|UNABLE_TO_VERIFY/i;
-
-/** undici says "fetch failed" and keeps the system's reason in `cause`. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return reasonOf(error.cause);
-  const code = (error as NodeJS.ErrnoException).code;
-  return code && !error.message.includes(code) ? `${code}: ${error.message}` : error.message || error.name;
-}
 
 async function readBounded(stream: AsyncIterable<Uint8Array> | null, target: URL): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];

@@ -2,6 +2,7 @@
 import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch } from 'undici';
 import type { Clock } from '../../base/clock.ts';
+import { failureReason, objectIn, retryAfterMs } from '../../base/http-answer.ts';
 import type { GraphAccess } from '../../oauth/graph-access.ts';
 import { outboxError } from '../errors.ts';
 
@@ -65,7 +66,7 @@ export class GraphHttp {
       return await this.#read(response);
     } catch (error) {
       signal.throwIfAborted();
-      const why = reasonOf(error);
+      const why = failureReason(error);
       const unknown = request.final === true && !BEFORE.test(why);
       throw outboxError(unknown ? 'outbox.graph-unknown' : 'outbox.graph-unreachable', `${target.host}: ${why}`, {
         cause: error,
@@ -105,7 +106,7 @@ export class GraphHttp {
       pieces.push(piece);
     }
     const text = Buffer.concat(pieces).toString('utf8');
-    const json = objectIn(text);
+    const json = objectIn(text) ?? {};
     const error = json['error'];
     const { code, message } = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
     return {
@@ -113,16 +114,9 @@ export class GraphHttp {
       code: typeof code === 'string' ? code : undefined,
       text: (typeof message === 'string' ? message : text).slice(0, MAX_SHOWN),
       requestId: headers.get('request-id') ?? undefined,
-      retryAfterMs: this.#retryAfter(headers.get('retry-after')),
+      retryAfterMs: retryAfterMs(headers.get('retry-after'), this.#clock.now()),
       json,
     };
-  }
-
-  /** Seconds or a date (RFC 9110 §10.2.3). */
-  #retryAfter(text: string | null): number | undefined {
-    if (text === null) return undefined;
-    const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - this.#clock.now();
-    return Number.isNaN(ms) ? undefined : Math.max(ms, 0);
   }
 }
 
@@ -132,22 +126,4 @@ export function mustBeGood(answer: GraphAnswer): GraphAnswer {
   throw outboxError('outbox.graph-refused', `Microsoft Graph answered ${answer.status}: ${answer.text}`, {
     detail: { answer },
   });
-}
-
-function objectIn(text: string): Readonly<Record<string, unknown>> {
-  if (!text.startsWith('{')) return {};
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    // An error page of something in between; its text is kept.
-    return {};
-  }
-}
-
-/** undici says "fetch failed" and puts the reason below. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return reasonOf(error.cause);
-  const code = (error as NodeJS.ErrnoException).code;
-  return typeof code === 'string' && !error.message.includes(code) ? `${code}: ${error.message}` : error.message;
 }

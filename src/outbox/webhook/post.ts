@@ -1,5 +1,6 @@
 /** One try to deliver one event. */
 import type { Dispatcher } from 'undici';
+import { retryAfterMs } from '../../base/http-answer.ts';
 import { scrub } from '../../base/secret.ts';
 import type { Egress } from './egress.ts';
 
@@ -46,7 +47,8 @@ export async function postEvent(
     if (status >= 200 && status < 300) return { type: 'delivered', status };
     if (status === 410) return { type: 'gone', status };
     const problem = status >= 300 && status < 400 ? 'redirects are not followed' : said;
-    return { type: 'failed', status, problem, retryAfterMs: retryAfter(response.headers.get('retry-after')) };
+    const waitMs = retryAfterMs(response.headers.get('retry-after'), Date.now());
+    return { type: 'failed', status, problem, retryAfterMs: waitMs && Math.min(waitMs, MAX_RETRY_AFTER_MS) };
   } catch (error) {
     return { type: 'failed', status: undefined, problem: reasonOf(error), retryAfterMs: undefined };
   }
@@ -61,13 +63,6 @@ async function beginning(body: AsyncIterable<Uint8Array> | null): Promise<string
     if (text.length >= MAX_KEPT) break;
   }
   return scrub(text.slice(0, MAX_KEPT));
-}
-
-/** Seconds or a date (RFC 9110 §10.2.3), in milliseconds from now. */
-function retryAfter(text: string | null): number | undefined {
-  if (text === null) return undefined;
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }
 
 function reasonOf(error: unknown): string {
