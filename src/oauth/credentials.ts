@@ -3,9 +3,7 @@
  * provider refuses it the next one is, so that a secret or certificate is replaced without a moment in which nothing works.
  */
 import { shellWord } from '../base/shell.ts';
-import type { Clock } from '../base/clock.ts';
-import type { Application, CredentialFacts, Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
+import type { Application, CredentialFacts } from '../store/types.ts';
 import {
   type ClientCredential,
   type HeldCredential,
@@ -15,12 +13,9 @@ import {
 } from './application.ts';
 import { dayOf } from './credential-ends.ts';
 import { oauthError } from './errors.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 
-export interface CredentialDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
-}
+export type CredentialDeps = Pick<RenewalDeps, 'store' | 'vault' | 'clock'>;
 
 /**
  * Adds a credential behind those that are there, or with `first` in front.

@@ -3,6 +3,12 @@ import type { CircuitEvent } from './circuit.ts';
 import type { Flow, GrantState } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
 
+interface Consent {
+  readonly address: string;
+  readonly applicationId: string;
+  readonly flow: Flow;
+}
+
 export type OAuthEvent =
   | {
       readonly type: 'token.requested';
@@ -18,29 +24,14 @@ export type OAuthEvent =
       readonly providerCode: string | undefined;
       readonly durationMs: number;
     }
-  | {
-      readonly type: 'consent.started';
-      readonly address: string;
-      readonly applicationId: string;
-      readonly flow: Flow;
-      readonly protocols: readonly Protocol[];
-    }
-  | {
+  | (Consent & { readonly type: 'consent.started'; readonly protocols: readonly Protocol[] })
+  | (Consent & {
       readonly type: 'consent.granted';
-      readonly address: string;
-      readonly applicationId: string;
-      readonly flow: Flow;
       readonly grantId: string;
       readonly identity: string;
       readonly scopes: readonly string[];
-    }
-  | {
-      readonly type: 'consent.refused';
-      readonly address: string;
-      readonly applicationId: string;
-      readonly flow: Flow;
-      readonly code: string;
-    }
+    })
+  | (Consent & { readonly type: 'consent.refused'; readonly code: string })
   | {
       readonly type: 'grant.changed';
       readonly grantId: string;

@@ -1,18 +1,14 @@
 /** Telling a provider that a grant is not needed any more (RFC 7009), when nobody here will use it again. */
 import { foldCase } from '../base/case.ts';
-import type { Clock } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import type { Grant, Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
 import { openClient } from './engines.ts';
 import { isAppOnly } from './flows.ts';
 import { type GrantTokens, openTokens } from './grant-tokens.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 import { presetById } from './providers.ts';
 
-export interface RevocationDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
+export interface RevocationDeps extends Pick<RenewalDeps, 'store' | 'vault' | 'clock'> {
   /** How long the provider may take. Default 15 s. */
   readonly timeoutMs?: number;
 }

@@ -1,19 +1,12 @@
 /** Closing a mailbox, or a grant with all its mailboxes, on purpose, and opening it again with everything it had. */
 import { shellWord } from '../base/shell.ts';
-import type { Clock } from '../base/clock.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
-import type { Grant, GrantState, Mailbox, Store } from '../store/types.ts';
-import type { Vault } from '../vault/types.ts';
+import type { Grant, GrantState, Mailbox } from '../store/types.ts';
 import { oauthError } from './errors.ts';
-import type { Emit } from './events.ts';
 import { openTokens } from './grant-tokens.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 
-export interface SuspensionDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
-  readonly emit: Emit;
-}
+export type SuspensionDeps = Pick<RenewalDeps, 'store' | 'vault' | 'clock' | 'emit'>;
 
 /**
  * Nobody gets a token for this mailbox any more, and gateways end its sessions. Its grant, and the grant's other mailboxes, go on.

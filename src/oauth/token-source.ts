@@ -3,42 +3,33 @@ import { shellWord } from '../base/shell.ts';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { backoffMs } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
-import type { Log } from '../base/log.ts';
 import type { Secret } from '../base/secret.ts';
 import { rowOf } from '../store/table/mailboxes.ts';
-import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
+import type { Application, Grant, Mailbox } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
-import type { Vault } from '../vault/types.ts';
 import { checkAccessTokenAudience } from './access-token.ts';
 import { type Circuits, openCircuits } from './circuit.ts';
 import type { Client } from './engines.ts';
 import { oauthError } from './errors.ts';
-import type { Emit, OAuthEvent } from './events.ts';
+import type { OAuthEvent } from './events.ts';
 import { endpointOf } from './mail-endpoint.ts';
 import { type GrantTokens, openTokens } from './grant-tokens.ts';
 import { type ProviderProfile, resolveProvider } from './provider.ts';
 import { renew } from './renewal.ts';
-import type { RenewalDeps, RenewalStep } from './renewal-deps.ts';
+import type { RenewalDeps } from './renewal-deps.ts';
 import type { CredentialRefused } from './roll-over.ts';
 import { isFromTheFuture, LEAST_LEFT_MS, renewOnUseAt } from './schedule.ts';
 import { requireOpen } from './suspension.ts';
 import type { AccessToken, MailEndpoint, TokenSource } from './types.ts';
 
-export interface TokenSourceDeps {
-  readonly store: Store;
-  readonly vault: Vault;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly emit: Emit;
+export interface TokenSourceDeps extends Omit<RenewalDeps, 'circuits' | 'client' | 'owner'> {
   /** Names this process in leases; by default host, process id and a random part. */
   readonly owner?: string;
   /** Default: circuits of its own, known to nobody else. */
   readonly circuits?: Circuits;
   /** How long a token request may take. Default 30 s. */
   readonly timeoutMs?: number;
-  readonly atStep?: (step: RenewalStep) => void;
 }
 
 /** Call once per process. `close` waits for renewals under way, whose answers must be stored. */

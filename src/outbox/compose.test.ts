@@ -4,8 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import PostalMime from 'postal-mime';
 import { isError } from '../base/error.ts';
-import { compose } from './compose.ts';
-import { type Composition } from './composition.ts';
+import { compose, type Composition } from './compose.ts';
 import { headerAddresses, readAddresses } from './header-addresses.ts';
 
 const plain: Composition = {

@@ -1,10 +1,23 @@
 /** A message put together from its parts, for the outbox and for notices. */
 import { mailDate } from '../base/mail-date.ts';
-import { addressField, asciiDomain, idField, textField } from '../protocol/mime/field.ts';
-import { contentPart, writeMessage } from '../protocol/mime/write.ts';
+import { addressField, asciiDomain, idField, type NamedAddress, textField } from '../protocol/mime/field.ts';
+import { type Content, contentPart, writeMessage } from '../protocol/mime/write.ts';
 import { newId } from '../store/id.ts';
-import type { Composition } from './composition.ts';
 import { outboxError } from './errors.ts';
+
+/** What a message is composed of. */
+export interface Composition extends Content {
+  readonly from: NamedAddress;
+  readonly to: readonly NamedAddress[];
+  readonly cc: readonly NamedAddress[];
+  readonly replyTo: readonly NamedAddress[];
+  readonly subject: string;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** Missing: one of its own. */
+  readonly messageId?: string;
+  readonly inReplyTo?: string;
+  readonly references?: readonly string[];
+}
 
 /** Octets; with the name of the field less than a line may have (RFC 5322 §2.1.1). */
 const MAX_ID = 900;

@@ -1,6 +1,6 @@
 /** Messages to compose, of everything that has to be encoded, folded or nested, and how a reader that is not ours is to read them. */
 import fc from 'fast-check';
-import type { Composition } from '../../src/outbox/composition.ts';
+import type { Composition } from '../../src/outbox/compose.ts';
 
 const character = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...'abcXYZ019 -_.'.split('')) },

@@ -4,8 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import PostalMime, { type Address, decodeWords } from 'postal-mime';
-import { compose } from '../../src/outbox/compose.ts';
-import type { Composition } from '../../src/outbox/composition.ts';
+import { compose, type Composition } from '../../src/outbox/compose.ts';
 import { compositions, endless, expected, type Reading } from '../bed/compositions.ts';
 
 const SEED = 10;

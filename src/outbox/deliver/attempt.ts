@@ -5,8 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Mailbox } from '../../store/types.ts';
 import type { MessageChange, NewMessageEvent, OutboxMessage, Recipient } from '../../store/types-outbox.ts';
 import { type Hold, Job, type JobDeps } from './job.ts';
-import { lastLook } from './last-look.ts';
-import { findOut, namedIn } from './open-attempt.ts';
+import { findOut, lastLook, namedIn } from './open-attempt.ts';
 import type { ReportKind } from './report.ts';
 import {
   copiesOf,

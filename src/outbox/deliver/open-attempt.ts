@@ -1,8 +1,12 @@
 /** An attempt whose end nobody saw: the connection broke after the last octet, or the process ended. Found out, or told as unknown. */
 import type { Clock } from '../../base/clock.ts';
+import { asError } from '../../base/error.ts';
+import type { Log } from '../../base/log.ts';
 import { isAway } from '../../store/outlast.ts';
-import type { Recipient } from '../../store/types-outbox.ts';
-import type { Copies } from './doubt.ts';
+import type { Mailbox } from '../../store/types.ts';
+import type { OutboxMessage, Recipient } from '../../store/types-outbox.ts';
+import { type Copies, isInDoubt } from './doubt.ts';
+import type { JobDeps } from './job.ts';
 import { forAll, silent } from './judge.ts';
 import type { OpenAttempt, Outcome, SentProbe } from './types.ts';
 
@@ -87,4 +91,40 @@ export function proven(
     recipients: forAll(recipients, 'delivered', reply.text),
     proof: seen === 'found' ? 'mark' : 'probable',
   };
+}
+
+/** A message is about to be given up: nobody waits longer for a server that does not answer. */
+const LAST_LOOK_MS = 70_000;
+
+/**
+ * Before a message is said to have failed that may have arrived, it is looked for once more: a copy may have appeared since.
+ * @returns what has become of it then; undefined where that changes nothing
+ */
+export async function lastLook(
+  { clock, log, outbox, probe }: Pick<JobDeps, 'clock' | 'outbox'> & { readonly log: Log; readonly probe?: SentProbe },
+  message: OutboxMessage,
+  mailbox: Mailbox,
+  outcome: Outcome,
+): Promise<Outcome | undefined> {
+  const recipients = message.recipients.filter(
+    ({ mayHaveArrived, state }) => state === 'pending' && mayHaveArrived !== undefined,
+  );
+  // After an attempt whose end is unknown it has just been looked for.
+  if (!probe || recipients.length === 0 || isInDoubt(outcome)) return undefined;
+  try {
+    const body = (): AsyncIterable<Uint8Array> => outbox.body(message);
+    const open = { message, mailbox, recipients, since: message.createdAt, endedAt: clock.now(), body };
+    const seen = await probe.look(open, AbortSignal.timeout(LAST_LOOK_MS));
+    if (seen !== 'found' && seen !== 'probably') return undefined;
+    const found = proven({ type: 'unknown', reply: silent('an earlier attempt ended without an answer') }, open, seen);
+    if (found.type !== 'sent' || outcome.type !== 'refused') return found;
+    const names = new Set(recipients.map(({ address }) => address));
+    return {
+      ...found,
+      recipients: [...found.recipients, ...outcome.recipients.filter((one) => !names.has(one.address))],
+    };
+  } catch (error) {
+    log.debug({ id: message.id, err: asError(error) }, 'the sent messages could not be looked at a last time');
+    return undefined;
+  }
 }

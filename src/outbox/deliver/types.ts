@@ -24,8 +24,14 @@ export interface RecipientOutcome {
   readonly reply: string;
 }
 
-/** Of an outcome that is not about the message. */
-export interface Rested {
+/** What was said, and our code for it. */
+interface Said {
+  readonly code: string;
+  readonly reply: ProviderReply;
+}
+
+/** An outcome that is not about the message. */
+export interface Rested extends Said {
   readonly rest?: RestCause;
   /** Since when it rests, when it is tried next, and whether it is news: added by who keeps count. */
   readonly since?: number;
@@ -47,34 +53,17 @@ export type Outcome =
       readonly proof?: 'mark' | 'probable';
     }
   /** Not now: the message stays as it is. `retryAfterMs` where the provider named a time. */
-  | ({
-      readonly type: 'later';
-      readonly code: string;
-      readonly reply: ProviderReply;
-      readonly retryAfterMs?: number;
-    } & Rested)
+  | (Rested & { readonly type: 'later'; readonly retryAfterMs?: number })
   /** Never: nobody got it and nobody will by trying again. */
-  | {
-      readonly type: 'refused';
-      readonly code: string;
-      readonly reply: ProviderReply;
-      readonly recipients: readonly RecipientOutcome[];
-    }
+  | (Said & { readonly type: 'refused'; readonly recipients: readonly RecipientOutcome[] })
   /** This way is shut for the mailbox (SMTP AUTH switched off); another route may be open. */
-  | ({ readonly type: 'closed'; readonly code: string; readonly reply: ProviderReply } & Rested)
+  | (Rested & { readonly type: 'closed' })
   /** This message cannot go this way (too large for it, nobody's name on it); others can, and it may go another way. */
-  | { readonly type: 'unfit'; readonly code: string; readonly reply: ProviderReply }
+  | (Said & { readonly type: 'unfit' })
   /** A person has to act before anything of this mailbox can leave (consent ended). */
-  | ({ readonly type: 'blocked'; readonly code: string; readonly reply: ProviderReply } & Rested)
+  | (Rested & { readonly type: 'blocked' })
   /** Nothing was tried: something on this way rests until then. `closed`: another way may be tried meanwhile. */
-  | {
-      readonly type: 'resting';
-      readonly code: string;
-      readonly reply: ProviderReply;
-      readonly closed: boolean;
-      readonly since: number;
-      readonly until: number;
-    }
+  | (Said & { readonly type: 'resting'; readonly closed: boolean; readonly since: number; readonly until: number })
   /** The connection was lost after the last octet: taken, or not. */
   | { readonly type: 'unknown'; readonly reply: ProviderReply };
 

@@ -1,10 +1,9 @@
 /** From the fields of a request to a message that can be handed to the outbox. */
 import { mailboxesOf, opens } from '../../admin/actor.ts';
 import { findOpened } from '../../admin/find.ts';
-import type { Composition } from '../../outbox/composition.ts';
+import { checkHeaders, compose, type Composition } from '../../outbox/compose.ts';
 import type { NamedAddress } from '../../protocol/mime/field.ts';
 import type { Attachment } from '../../protocol/mime/write.ts';
-import { checkHeaders, compose } from '../../outbox/compose.ts';
 import { oauthError } from '../../oauth/errors.ts';
 import { requireOpen } from '../../oauth/suspension.ts';
 import { maySendAs } from '../../access/senders.ts';

@@ -2,8 +2,7 @@
 import { printable, printableLines } from '../../base/printable.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
-import { compose } from '../../outbox/compose.ts';
-import type { Composition } from '../../outbox/composition.ts';
+import { compose, type Composition } from '../../outbox/compose.ts';
 import type { TokenSource } from '../../oauth/types.ts';
 import { SmtpSender } from '../../protocol/smtp/send.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
