@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Argument, Command, Option } from 'commander';
-import { z } from 'zod';
 import { acts } from '../src/admin/acts.ts';
 import { AUDIT_TYPES } from '../src/audit/types.ts';
 import { replyTo } from '../src/base/replies.ts';
@@ -11,13 +10,13 @@ import { ERROR_TABLES } from '../src/cli/error-tables.ts';
 import { program } from '../src/cli/program.ts';
 import { faults } from '../src/sandbox/index.ts';
 import { apiDocument } from '../src/server/api/app.ts';
-import { configSchema } from '../src/server/config.ts';
 import { version } from '../src/server/version.ts';
+import { configurationPage, configurationSchema } from './configuration-page.ts';
 import { manPage } from './man-page.ts';
-import { rfcTables } from './rfcs.ts';
+import { cell, code, MADE, page, rows } from './markdown.ts';
+import { rfcPage } from './rfcs.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const MADE = '<!-- Made by `npm run docs`; edit the code it is made from instead. -->';
 
 /** Every generated page: path below the root, and text. */
 export function pages(): ReadonlyMap<string, string> {
@@ -33,15 +32,6 @@ export function pages(): ReadonlyMap<string, string> {
     ['docs/postern.schema.json', `${JSON.stringify(configurationSchema(), null, 2)}\n`],
   ]);
 }
-
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
-const code = (text: string): string => `\`${text.replaceAll('|', '\\|')}\``;
-const rows = (heading: readonly string[], lines: readonly (readonly string[])[]): readonly string[] => [
-  `| ${heading.join(' | ')} |`,
-  `|${heading.map(() => '---').join('|')}|`,
-  ...lines.map((line) => `| ${line.join(' | ')} |`),
-];
-const page = (lines: readonly string[]): string => `${lines.join('\n').trimEnd()}\n`;
 
 // The command line
 
@@ -119,27 +109,14 @@ function optionTable(options: readonly Option[]): readonly string[] {
   );
 }
 
-/** What `addHelpText('after')` adds: remarks as they are, the lines of the example as a code block. */
+/** What stands below the options in `--help`: remarks as they are, the lines of the example as a code block. */
 function helpAfter(command: Command): readonly string[] {
   let text = '';
   command.configureOutput({ writeOut: (piece) => void (text += piece) }).outputHelp();
-  const at = text.search(/^(?:Example|With --json|Signals|The exit code|Nothing is changed|An edition)/m);
-  if (at < 0) return [];
-  const [remark = '', example = ''] = text.slice(at).split(/^Example.*:\n/m);
-  return [
-    ...(remark.trim() === '' ? [] : [remark.trim(), '']),
-    ...(example.trim() === ''
-      ? []
-      : [
-          '```sh',
-          ...example
-            .trim()
-            .split('\n')
-            .map((line) => line.trim().replace(/^\$ /, '')),
-          '```',
-          '',
-        ]),
-  ];
+  const below = text.slice(command.helpInformation().length);
+  const [remark = '', example = ''] = below.split(/^Example.*:\n/m).map((part) => part.trim());
+  const typed = example.split('\n').map((line) => line.trim().replace(/^\$ /, ''));
+  return [...(remark === '' ? [] : [remark, '']), ...(example === '' ? [] : ['```sh', ...typed, '```', ''])];
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
@@ -178,124 +155,6 @@ function actPage(): string {
       Object.entries(AUDIT_TYPES).map(([type, about]) => [code(type), cell(about)]),
     ),
   ]);
-}
-
-// The configuration
-
-interface Schema {
-  readonly type?: string;
-  readonly description?: string;
-  readonly default?: unknown;
-  readonly enum?: readonly string[];
-  readonly const?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly items?: Schema;
-  readonly oneOf?: readonly Schema[];
-  readonly anyOf?: readonly Schema[];
-}
-
-function configurationSchema(): object {
-  const made = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' });
-  return { title: 'postern.yaml', ...made };
-}
-
-function configurationPage(): string {
-  const schema = configurationSchema() as Schema;
-  return page([
-    '# Configuration',
-    MADE,
-    '',
-    'One file, `postern.yaml`. Every key has a default, so the file may be empty or missing. A mistake is told with its line and',
-    'what would be right. For completion and checking in an editor, put this in its first line:',
-    '`# yaml-language-server: $schema=postern.schema.json` ([postern.schema.json](postern.schema.json)).',
-    '',
-    '| what | with `--home` or `POSTERN_HOME` | otherwise |',
-    '|---|---|---|',
-    '| configuration | `HOME/postern.yaml` | `$XDG_CONFIG_HOME/postern/postern.yaml` (`~/.config/postern`) |',
-    '| database, key, certificates | `HOME` | `$XDG_STATE_HOME/postern` (`~/.local/state/postern`) |',
-    '| compiled code, for faster starts | the same as otherwise | `$XDG_CACHE_HOME/postern` (`~/.cache/postern`); of a service `$CACHE_DIRECTORY` |',
-    '',
-    'Commands that Postern prints repeat `--home` when it was given, and those in the log of `serve` name its home when it is not the usual one.',
-    'Replies to mail programs are short and name none: where their commands are typed, add `--home` or set `POSTERN_HOME`.',
-    '',
-    '## Keys',
-    '',
-    ...rows(['key', 'what it is', 'values', 'default'], keys(schema, '')),
-    '',
-    '## Environment',
-    '',
-    'The environment wins over the file. A name with `_FILE` gives a file whose first line is the value, as container platforms do.',
-    '',
-    ...rows(
-      ['variable', 'what it is'],
-      [
-        ['`POSTERN_HOME`', 'folder of everything; `--home` wins over it'],
-        ['`POSTERN_CONFIG`', 'another place for postern.yaml'],
-        ['`POSTERN_DATABASE_URL`, `POSTERN_DATABASE_URL_FILE`', '`database`'],
-        [
-          '`POSTERN_MASTER_KEY`, `POSTERN_MASTER_KEY_FILE`',
-          'the master key, 32 octets in base64: `openssl rand -base64 32`',
-        ],
-        ['`POSTERN_PASSPHRASE`, `POSTERN_PASSPHRASE_FILE`', 'a passphrase from which the master key is derived'],
-        ['`POSTERN_HOSTNAME`, `POSTERN_HOSTNAME_FILE`', '`hostname`'],
-        ['`POSTERN_WORKERS`, `POSTERN_WORKERS_FILE`', '`workers`'],
-        ['`POSTERN_LOG_LEVEL`, `POSTERN_LOG_LEVEL_FILE`', '`log.level`'],
-        ['`POSTERN_LOG_FORMAT`, `POSTERN_LOG_FORMAT_FILE`', '`log.format`'],
-        ['`POSTERN_NO_BROWSER`', 'set: print sign-in addresses only, open no browser'],
-        [
-          '`POSTERN_SANDBOX`',
-          'address of the sandbox’s control, for `postern sandbox fault` and the like; default: the one it starts with',
-        ],
-      ],
-    ),
-    '',
-    '## Example: for the whole network, with certificates of your own',
-    '',
-    '```yaml',
-    'hostname: mail.example.com',
-    'listeners:',
-    '  - { protocol: imap, tls: implicit, host: 0.0.0.0, port: 993 }',
-    '  - { protocol: smtp, tls: implicit, host: 0.0.0.0, port: 465 }',
-    '  - { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }',
-    'tls: { certificate: /etc/postern/fullchain.pem, key: /etc/postern/privkey.pem }',
-    'workers: 2',
-    '```',
-  ]);
-}
-
-function keys(schema: Schema, path: string): readonly (readonly string[])[] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
-    const here = path === '' ? name : `${path}.${name}`;
-    const nested = [value, ...(value.oneOf ?? value.anyOf ?? []), ...(value.items ? [value.items] : [])].flatMap(
-      (part) => keys(part, part === value.items ? `${here}[]` : here),
-    );
-    const row = [code(here), cell(value.description ?? ''), values(value), defaultOf(value)];
-    const forms = (value.oneOf ?? []).map((form) => String(form.properties?.['source']?.const));
-    const source = [code(`${here}.source`), 'which of the forms', forms.map(code).join(', '), ''];
-    return [row, ...(forms.length > 0 ? [source] : []), ...nested.filter(([key]) => key !== source[0])];
-  });
-}
-
-function values(schema: Schema): string {
-  if (schema.const !== undefined) return code(schema.const);
-  if (schema.enum) return schema.enum.map((value) => code(value)).join(', ');
-  const most = schema.maximum !== undefined && schema.maximum < Number.MAX_SAFE_INTEGER ? schema.maximum : undefined;
-  if (schema.minimum !== undefined)
-    return most === undefined ? `${schema.minimum} or more` : `${schema.minimum} to ${most}`;
-  if (schema.type === 'array') return 'list';
-  if (schema.oneOf ?? schema.anyOf) return 'one of the forms below';
-  return schema.type === 'object' ? '' : (schema.type ?? '');
-}
-
-function defaultOf(schema: Schema): string {
-  const value = schema.default;
-  if (value === undefined) return '';
-  if (Array.isArray(value))
-    return value.length === 0 ? 'none' : typeof value[0] === 'object' ? 'see its description' : code(value.join(', '));
-  if (typeof value === 'object') return Object.keys(value as object).length === 0 ? '' : code(JSON.stringify(value));
-  return code(JSON.stringify(value).replaceAll('"', ''));
 }
 
 // The errors
@@ -342,21 +201,6 @@ function errorPage(): string {
       ),
       '',
     ]),
-  ]);
-}
-
-// RFCs
-
-function rfcPage(): string {
-  return page([
-    '# RFCs',
-    MADE,
-    '',
-    'The sections that the code follows, where (folders of `src/`), and the tests that hold them, as both cite them: first those of',
-    'the protocols Postern is made of, then all others. Where those have no test, `test/rfcs.test.ts` says why; of the others a',
-    'test may well hold what it does not name.',
-    '',
-    ...rfcTables(),
   ]);
 }
 

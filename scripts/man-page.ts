@@ -65,8 +65,9 @@ function commandLines(command: Command, parent: string): readonly string[] {
   ];
 }
 
-function optionLines({ flags, description }: Option): readonly string[] {
-  return ['.TP', `.B ${escaped(flags)}`, escaped(description)];
+function optionLines({ flags, description, defaultValue }: Option): readonly string[] {
+  const usual = ['string', 'number'].includes(typeof defaultValue) ? ` (default: ${defaultValue})` : '';
+  return ['.TP', `.B ${escaped(flags)}`, escaped(`${description}${usual}`)];
 }
 
 /** A stop or apostrophe at the start of a line is a request, a backslash an escape, and a hyphen-minus would become a hyphen. */

@@ -1,8 +1,43 @@
 /** The page of RFC sections that Postern follows, and the tests that hold them: from the citations in src/ and test/. */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { MADE, page, rows } from './markdown.ts';
 
 const root = resolve(import.meta.dirname, '..');
+
+/** @throws when an RFC has no title here */
+export function rfcPage(): string {
+  const cited = citedSections().filter(({ places }) => places.length > 0);
+  const row = ({ section, places, tests }: Cited): readonly string[] => [
+    section === '' ? 'as a whole' : `§${section}`,
+    names(places),
+    names(tests),
+  ];
+  const others = cited.filter(({ rfc }) => !CORE.has(rfc));
+  return page([
+    '# RFCs',
+    MADE,
+    '',
+    'The sections that the code follows, where (folders of `src/`), and the tests that hold them, as both cite them: first those of',
+    'the protocols Postern is made of, then all others. Where those have no test, `test/rfcs.test.ts` says why; of the others a',
+    'test may well hold what it does not name.',
+    '',
+    ...[...CORE]
+      .toSorted((a, b) => a - b)
+      .flatMap((rfc) => [
+        `## RFC ${rfc}: ${titleOf(rfc)}`,
+        '',
+        ...rows(['section', 'code', 'tests'], cited.filter((one) => one.rfc === rfc).map(row)),
+        '',
+      ]),
+    '## Others',
+    '',
+    ...rows(
+      ['RFC', 'section', 'code', 'tests'],
+      others.map((one) => [`${one.rfc} ${titleOf(one.rfc)}`, ...row(one)]),
+    ),
+  ]);
+}
 
 /** One section, or with an empty name the RFC as a whole. */
 export interface Cited {
@@ -51,29 +86,6 @@ export const CORE: ReadonlySet<number> = new Set([
   // Signing in: SASL and OAuth 2.0.
   4954, 5034, 7628, 6749, 7636, 8628,
 ]);
-
-/** The page below its introduction. @throws when an RFC has no title here */
-export function rfcTables(): readonly string[] {
-  const cited = citedSections().filter(({ places }) => places.length > 0);
-  const row = ({ section, places, tests }: Cited): string =>
-    `${section === '' ? 'as a whole' : `§${section}`} | ${names(places)} | ${names(tests)} |`;
-  const core = [...CORE].toSorted((a, b) => a - b);
-  return [
-    ...core.flatMap((rfc) => [
-      `## RFC ${rfc}: ${titleOf(rfc)}`,
-      '',
-      '| section | code | tests |',
-      '|---|---|---|',
-      ...cited.filter((one) => one.rfc === rfc).map((one) => `| ${row(one)}`),
-      '',
-    ]),
-    '## Others',
-    '',
-    '| RFC | section | code | tests |',
-    '|---|---|---|---|',
-    ...cited.filter(({ rfc }) => !CORE.has(rfc)).map((one) => `| ${one.rfc} ${titleOf(one.rfc)} | ${row(one)}`),
-  ];
-}
 
 const names = (list: readonly string[]): string => list.map((name) => `\`${name}\``).join(', ');
 

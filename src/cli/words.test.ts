@@ -1,11 +1,13 @@
 /** Who has to act, whether it passes, and the next command: whatever the room it went wrong in. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Command } from 'commander';
 import { PosternError } from '../base/error.ts';
 import { diagnose } from '../oauth/catalogue/diagnose.ts';
 import { storeError } from '../store/errors.ts';
 import { withFreePorts } from './command/sandbox.ts';
 import { ERROR_TABLES } from './error-tables.ts';
+import { program } from './program.ts';
 
 test('G6: what happens on this machine is never the provider’s nor the mail program’s', () => {
   for (const { table } of ERROR_TABLES)
@@ -45,4 +47,13 @@ test('G13: the application that an error names fills its place in the next step'
     }),
   );
   assert.match(said.remedy[0]?.run ?? '', /^postern application set work --ca FILE$/);
+});
+
+test('P70: a default is told once: in the words of an option, or by its value', () => {
+  const look = (command: Command): void => {
+    for (const { description, defaultValue, flags } of command.options)
+      assert.ok(defaultValue === undefined || !/default/.test(description), `${command.name()} ${flags}`);
+    command.commands.forEach(look);
+  };
+  look(program());
 });

@@ -18,8 +18,8 @@ import { mailAddress, protocols, way } from '../value.ts';
 import { linkBase, sayReach } from './mailbox-link.ts';
 import { mailboxFacts } from './mailbox-facts.ts';
 
-export const FLOW =
-  'browser (default), paste (no browser here), device (code on another device), app-only (the application’s own credential)';
+const OTHERS = 'paste (no browser here), device (code on another device), app-only (the application’s own credential)';
+export const FLOW = `browser (default), ${OTHERS}`;
 
 export interface AddOptions {
   readonly application?: string;
@@ -35,7 +35,7 @@ export function add(): Subcommand {
     .argument('<address>')
     .option('--application <name>', 'application to use (default: the only one)')
     .option('--protocols <list>', 'imap, pop3, smtp: only what is named is asked for (default: imap,smtp)', protocols)
-    .option('--flow <way>', FLOW, way, 'browser')
+    .option('--flow <way>', `browser, ${OTHERS}`, way, 'browser')
     .option('--shared-with <address>', 'the mailbox is shared, and this delegate signs in')
     .option('--redirect-uri <uri>', 'with --flow paste: the redirect URI registered for the application')
     .option(
