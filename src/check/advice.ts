@@ -3,7 +3,7 @@ import { fillSteps } from '../oauth/catalogue/diagnose.ts';
 import type { Catalogue, ProviderChange, ProviderLimit } from '../oauth/catalogue/schema.ts';
 import type { Flow } from '../store/types.ts';
 import type { Protocol } from '../store/protocols.ts';
-import type { Found } from './step.ts';
+import { DAY_MS, type Found } from './step.ts';
 
 /** What decides whether a change or limit concerns a mailbox. */
 export interface Usage {
@@ -15,7 +15,6 @@ export interface Usage {
   readonly hosts: readonly string[];
 }
 
-const DAY_MS = 86_400_000;
 /** What is farther off than this is not worth a line yet. */
 const AHEAD_MS = 400 * DAY_MS;
 /** A change that is in force keeps being told this long. */

@@ -1,8 +1,7 @@
 /** App passwords nobody needs, that end soon, or that open more than one program should have. */
 import type { AppPassword } from '../store/types-access.ts';
-import { type Found, operatorWarning } from './step.ts';
+import { DAY_MS, type Found, operatorWarning } from './step.ts';
 
-const DAY_MS = 86_400_000;
 const UNUSED_DAYS = 30;
 const IDLE_DAYS = 180;
 const SOON_DAYS = 14;

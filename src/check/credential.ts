@@ -9,10 +9,8 @@ import { countdown, credentialOutlook, dayOf, endToTell } from '../oauth/credent
 import { CREDENTIAL_WARNING_DAYS } from '../oauth/health.ts';
 import type { Application, CredentialFacts } from '../store/types.ts';
 import { checkError } from './errors.ts';
-import { type Found, operatorWarning } from './step.ts';
+import { DAY_MS, type Found, operatorWarning } from './step.ts';
 import type { CheckDeps } from './types.ts';
-
-const DAY_MS = 86_400_000;
 
 /** What a credential is called. */
 const NAMES: Readonly<Record<ClientCredential['type'], string>> = {

@@ -8,9 +8,8 @@ import { leftoversOf } from '../vault/leftovers.ts';
 import { checkPair, covers, namesOf } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import { type Found, operatorWarning } from './step.ts';
+import { DAY_MS, type Found, operatorWarning } from './step.ts';
 
-const DAY_MS = 86_400_000;
 export const MIB = 1 << 20;
 
 /** @throws check.exposed */

@@ -5,9 +5,7 @@ import { builtIn, catalogue, catalogueProblem } from '../oauth/catalogue/catalog
 import { askConsole } from './answerer.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import { type Found, operatorWarning } from './step.ts';
-
-const DAY_MS = 86_400_000;
+import { DAY_MS, type Found, operatorWarning } from './step.ts';
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 

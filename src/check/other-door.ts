@@ -10,7 +10,7 @@ import type { Protocol } from '../store/protocols.ts';
 import { connectTo } from '../upstream/sign-in.ts';
 import { checkError } from './errors.ts';
 
-const NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
+export const PROTOCOL_NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
 const MODES = { implicit: 'TLS from the first byte', starttls: 'STARTTLS' } as const;
 /** RFC 8314 §3.2, §3.3; SMTP as providers of OAuth have it. */
 const USUAL: Readonly<Record<Protocol, string>> = { imap: '993/implicit', pop3: '995/implicit', smtp: '587/starttls' };
@@ -54,8 +54,8 @@ function judge(endpoint: MailEndpoint, { tls, protocol }: Door): PosternError | 
   return checkError(
     'check.endpoint',
     protocol === wanted
-      ? `${where} speaks ${NAMES[wanted]} with ${MODES[tls]}, and the settings say ${MODES[endpoint.tls]}`
-      : `${where} is a port for ${NAMES[protocol]}, and the settings say ${NAMES[wanted]}`,
+      ? `${where} speaks ${PROTOCOL_NAMES[wanted]} with ${MODES[tls]}, and the settings say ${MODES[endpoint.tls]}`
+      : `${where} is a port for ${PROTOCOL_NAMES[protocol]}, and the settings say ${PROTOCOL_NAMES[wanted]}`,
     // Not the failure as its cause: the catalogue would explain that one instead.
     { detail: { host, port, protocol, tls }, hint },
   );

@@ -8,7 +8,7 @@ import type { Protocol } from '../store/protocols.ts';
 import { signInWithToken } from '../upstream/sign-in.ts';
 import { lookInside, tryEnvelope } from './first-command.ts';
 import { describeKnown, lookAtNewest, oddity } from './newest-message.ts';
-import { otherDoor } from './other-door.ts';
+import { otherDoor, PROTOCOL_NAMES } from './other-door.ts';
 import { reach, resolveName } from './reach.ts';
 import type { Found, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
@@ -19,7 +19,6 @@ import { timeLimit } from '../protocol/wire/time-limit.ts';
 export const TIMEOUT_MS = 45_000;
 const SLOW_MS = 10_000;
 const QUIT: Readonly<Record<Protocol, string>> = { imap: 'c9 LOGOUT\r\n', pop3: 'QUIT\r\n', smtp: 'QUIT\r\n' };
-export const PROTOCOL_NAMES: Readonly<Record<Protocol, string>> = { imap: 'IMAP', pop3: 'POP3', smtp: 'SMTP' };
 
 export interface ProtocolCheck {
   readonly deps: CheckDeps;

@@ -4,6 +4,8 @@ import { asError, type PosternError } from '../base/error.ts';
 import { diagnose, type Diagnosis, type Facts } from '../oauth/catalogue/diagnose.ts';
 import type { CheckOptions, CheckReport, Finding, FirstCause, Subject } from './types.ts';
 
+export const DAY_MS = 86_400_000;
+
 /** What a step that ran to its end found. A step that throws has failed. */
 export interface Found {
   readonly says: string;

@@ -1,11 +1,10 @@
 /** What a TLS connection shows of itself: version, cipher, certificate chain and its end. */
 import { TLSSocket, type DetailedPeerCertificate } from 'node:tls';
 import type { Socket } from 'node:net';
-import type { Found } from './step.ts';
+import { DAY_MS, type Found } from './step.ts';
 
 /** A provider renews its certificates weeks before; one this close to its end is forgotten. */
 const SOON_DAYS = 7;
-const DAY_MS = 86_400_000;
 
 export function describeTls(socket: Socket, host: string, now: number): Found {
   if (!(socket instanceof TLSSocket)) return { says: 'no TLS: the connection stays plain', facts: { protocol: null } };

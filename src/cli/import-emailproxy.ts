@@ -57,7 +57,7 @@ export async function importEmailProxy(context: Context, file: string, options: 
   await context.withInstance(async (instance) => {
     const outcomes: Outcome[] = [];
     for (const account of config.accounts) {
-      const outcome = await take(context, instance, account, password, options);
+      const outcome = await take({ context, instance, password, options }, account);
       context.say(`${account.address}: ${outcome.state}`);
       outcomes.push(outcome);
     }
@@ -86,21 +86,17 @@ const outcomeOf = (account: ImportedAccount, provider: string): Omit<Outcome, 's
   notes: account.notes,
 });
 
-async function take(
-  context: Context,
-  instance: Instance,
-  account: ImportedAccount,
-  password: Secret | undefined,
-  options: Options,
-): Promise<Outcome> {
+interface Import {
+  readonly context: Context;
+  readonly instance: Instance;
+  readonly password: Secret | undefined;
+  readonly options: Options;
+}
+
+async function take(run: Import, account: ImportedAccount): Promise<Outcome> {
+  const { context, instance, password, options } = run;
   const opened = await openSealed(account, password);
-  const application = await applicationFor(
-    context,
-    instance,
-    account.provider,
-    opened.clientSecret,
-    settingsOf(options.settings === undefined ? {} : { settings: options.settings }),
-  );
+  const application = await applicationFor(run, account.provider, opened.clientSecret);
   const base = { ...outcomeOf(account, application.name), notes: [...account.notes, ...opened.notes] };
   if (await instance.store.mailboxes.find(account.address)) return { ...base, state: 'kept' };
   const { refreshToken } = opened;
@@ -179,12 +175,11 @@ async function openSealed(account: ImportedAccount, password: Secret | undefined
 
 /** The application that is here already, or a new one under a name that is free. */
 async function applicationFor(
-  context: Context,
-  instance: Instance,
+  { context, instance, options }: Import,
   wanted: ImportedProvider,
   clientSecret: Secret | undefined,
-  settings: Readonly<Record<string, unknown>>,
 ): Promise<Application> {
+  const settings = settingsOf(options);
   const all = await instance.store.applications.list();
   const same = all.find(
     (one) =>

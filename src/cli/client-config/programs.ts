@@ -1,7 +1,7 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
 import { lines } from '../../base/lines.ts';
 import type { ClientConfig } from './settings.ts';
-import type { Protocol } from '../../store/protocols.ts';
+import { type Protocol, PROTOCOLS } from '../../store/protocols.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import { listenersYaml } from '../../server/config-listeners.ts';
 import { type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
@@ -33,10 +33,10 @@ export const programs: Readonly<Record<string, MailProgram>> = {
     can: ['tls', 'starttls'],
     write: forPostfix,
   },
-  thunderbird: { title: 'Thunderbird', protocols: ['imap', 'pop3', 'smtp'], write: forThunderbird },
+  thunderbird: { title: 'Thunderbird', protocols: PROTOCOLS, write: forThunderbird },
   outlook: {
     title: 'Outlook (classic) and other programs with a dialogue',
-    protocols: ['imap', 'pop3', 'smtp'],
+    protocols: PROTOCOLS,
     write: forOutlook,
   },
   printer: {
@@ -49,7 +49,7 @@ export const programs: Readonly<Record<string, MailProgram>> = {
   },
   python: { title: 'Python (imaplib, smtplib)', protocols: ['imap', 'smtp'], write: forPython },
   nodemailer: { title: 'nodemailer', protocols: ['smtp'], write: forNodemailer },
-  curl: { title: 'curl', protocols: ['imap', 'pop3', 'smtp'], write: forCurl },
+  curl: { title: 'curl', protocols: PROTOCOLS, write: forCurl },
 };
 
 function forMutt({ address, password, imap, smtp, ca }: ClientSettings): ClientConfig {
@@ -200,7 +200,7 @@ function dialogue(
   const { address, password, imap, pop3, smtp } = settings;
   const both = smtp && (imap || pop3) ? ', for both' : '';
   return [
-    ...(['imap', 'pop3', 'smtp'] as const).flatMap((protocol) => {
+    ...PROTOCOLS.flatMap((protocol) => {
       const door = settings[protocol];
       return door === undefined
         ? []

@@ -32,13 +32,13 @@ export const PLACEHOLDER = 'APP_PASSWORD';
 
 export interface DoorOptions {
   /** Undefined: the safest that there is. */
-  readonly security?: Security;
+  readonly security?: Security | undefined;
   /** Name that programs use for this machine. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** Only these, when the program cannot do others. */
-  readonly can?: readonly Security[];
+  readonly can?: readonly Security[] | undefined;
   /** The program is on another machine: listeners on loopback are none for it. */
-  readonly elsewhere?: boolean;
+  readonly elsewhere?: boolean | undefined;
 }
 
 /** The certificate of an operator is for names, ours for every address that is listened on as well. */

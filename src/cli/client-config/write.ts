@@ -67,12 +67,8 @@ export async function writeConfig(
   const wanted = protocolsFor(program, mailbox, options.protocols);
   const planned = program.elsewhere === true ? plannedListeners(written, wanted, options.security) : undefined;
   const config = planned === undefined ? written : { ...written, listeners: [...planned] };
-  const doors = doorsOf(config, {
-    ...(options.security === undefined ? {} : { security: options.security }),
-    ...(options.host === undefined ? {} : { host: options.host }),
-    ...(program.can === undefined ? {} : { can: program.can }),
-    ...(program.elsewhere === undefined ? {} : { elsewhere: program.elsewhere }),
-  });
+  const { security, host } = options;
+  const doors = doorsOf(config, { security, host, can: program.can, elsewhere: program.elsewhere });
   const door = (protocol: Protocol): Door | undefined => (wanted.includes(protocol) ? doors[protocol] : undefined);
   const [imap, pop3, smtp] = [door('imap'), door('pop3'), door('smtp')];
   const missing = unserved(wanted, doors);

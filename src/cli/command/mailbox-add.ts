@@ -86,10 +86,9 @@ export function add(): Subcommand {
         context.say(
           `these name it already, and open it at once: ${openers.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
         );
+      const one = isCatchAll(made.address) ? `SOMEBODY${made.address.slice(1)}` : made.address;
       context.say(
-        isCatchAll(made.address)
-          ? `next: postern mailbox test ${shellWord(`SOMEBODY${made.address.slice(1)}`)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`
-          : `next: postern mailbox test ${shellWord(made.address)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
+        `next: postern mailbox test ${shellWord(one)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
       );
     });
 }

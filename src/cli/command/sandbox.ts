@@ -9,6 +9,7 @@ import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
 import { count } from '../value.ts';
+import { PROTOCOLS } from '../../store/protocols.ts';
 import { clock, fault } from './sandbox-control.ts';
 import { untilStopped } from './serve.ts';
 
@@ -157,9 +158,7 @@ function tour(tenant: Sandbox, { listeners, password, home, consolePort }: Demon
     `  app password  ${secret}`,
     '',
     '  protocol  plain or STARTTLS   TLS',
-    ...(['imap', 'pop3', 'smtp'] as const).map(
-      (name) => `  ${name.toUpperCase().padEnd(8)}  ${at(name).padEnd(18)}  ${at(`${name}s`)}`,
-    ),
+    ...PROTOCOLS.map((name) => `  ${name.toUpperCase().padEnd(8)}  ${at(name).padEnd(18)}  ${at(`${name}s`)}`),
     '',
     'Read the sample mail with curl:',
     '',

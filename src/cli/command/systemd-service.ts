@@ -51,7 +51,7 @@ the commands you type go on working on the same mailboxes. Installing again brin
         planService(instance, { ...options, scope: scopeOf(options), env: process.env }),
       );
       const unchanged = plan.before?.text === plan.text;
-      for (const line of planLines(plan, unchanged)) say(context, line);
+      for (const line of planLines(plan, unchanged)) context.say(line);
       if (options.dryRun) {
         context.result({ ...facts(plan), unchanged, done: false }, [plan.text.trimEnd()]);
         return;
@@ -61,7 +61,7 @@ the commands you type go on working on the same mailboxes. Installing again brin
       if (!unchanged) {
         mkdirSync(dirname(plan.path), { recursive: true, mode: 0o755 });
         writeFileSync(plan.path, plan.text, { mode: 0o644 });
-        say(context, `wrote ${plan.path}`);
+        context.say(`wrote ${plan.path}`);
       }
       const done = await carryOut(context, plan.commands);
       context.result({ ...facts(plan), unchanged, done: true, commands: done }, [
@@ -150,8 +150,8 @@ function uninstall(): Subcommand {
       }
       const managed = options.root === undefined && hasManager(scope, process.env);
       const commands = managed ? [systemctl(scope, 'disable', '--now', 'postern.service')] : [];
-      for (const line of [...commands.map((one) => one.join(' ')), `remove ${path}`]) say(context, `will: ${line}`);
-      say(context, `stays: ${unit.home ?? 'the installation'}, with its mailboxes, app passwords and key`);
+      for (const line of [...commands.map((one) => one.join(' ')), `remove ${path}`]) context.say(`will: ${line}`);
+      context.say(`stays: ${unit.home ?? 'the installation'}, with its mailboxes, app passwords and key`);
       if (options.dryRun) {
         context.result({ scope, unit: path, removed: false }, []);
         return;
@@ -166,11 +166,6 @@ function uninstall(): Subcommand {
 }
 
 const scopeOf = ({ system }: ServiceOptions): Scope => (system === true ? 'system' : 'user');
-
-/** Said before anything is done, with --json on standard error all the same. */
-function say(context: Context, line: string): void {
-  context.say(line);
-}
 
 function planLines(plan: ServicePlan, unchanged: boolean): readonly string[] {
   const { providers, mailboxes, appPasswords, key, database } = plan.takesAlong;
@@ -229,7 +224,7 @@ async function carryOut(
   const done: { command: string; ok: boolean }[] = [];
   for (const command of commands) {
     const text = command.join(' ');
-    say(context, `running ${text}`);
+    context.say(`running ${text}`);
     // One after the other: each needs what the one before did.
     const { code, output } = await run(command);
     done.push({ command: text, ok: code === 0 });

@@ -4,7 +4,7 @@ import { encodeResponse } from '../../protocol/sasl/line.ts';
 import { oauthbearerClient } from '../../protocol/sasl/oauthbearer.ts';
 import { xoauth2Client } from '../../protocol/sasl/xoauth2.ts';
 import { findOpened } from '../../admin/find.ts';
-import type { Protocol } from '../../store/protocols.ts';
+import { type Protocol, PROTOCOLS } from '../../store/protocols.ts';
 import { Subcommand } from '../subcommand.ts';
 
 interface TokenOptions {
@@ -18,7 +18,7 @@ export function token(): Subcommand {
     'print a valid access token, renewed if need be (anyone who sees it can use it for about an hour)',
   )
     .argument('<address>')
-    .addOption(new Option('--protocol <protocol>', 'what it is for').choices(['imap', 'pop3', 'smtp']).default('imap'))
+    .addOption(new Option('--protocol <protocol>', 'what it is for').choices(PROTOCOLS).default('imap'))
     .addOption(
       new Option('--format <format>', 'raw token, SASL string in base64, or JSON')
         .choices(['raw', 'xoauth2', 'oauthbearer', 'json'])
