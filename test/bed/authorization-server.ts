@@ -5,13 +5,13 @@
  */
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { decodeJwt, exportJWK, exportSPKI, generateKeyPair, jwtVerify } from 'jose';
 import { Provider } from 'oidc-provider';
 import { answerFailure, formOf, headerOf, interact, override, shaped } from './authorization-answers.ts';
 import type { Failure } from './authorization-answers.ts';
 import { CLIENTS, configuration, KID, TENANT } from './authorization-configuration.ts';
 import { openBrowser } from './headless-browser.ts';
+import { portOf } from './port.ts';
 
 export type { Failure } from './authorization-answers.ts';
 
@@ -91,7 +91,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   const signing = { ...(await exportJWK(keys.privateKey)), alg: 'RS256', use: 'sig', kid: KID };
   const listener = createServer({ cert: options.tls.cert, key: options.tls.key });
   await new Promise<void>((resolve) => listener.listen(options.port ?? 0, '127.0.0.1', resolve));
-  const base = `https://localhost:${(listener.address() as AddressInfo).port}`;
+  const base = `https://localhost:${portOf(listener)}`;
   const authority = `${base}/${TENANT}`;
   const issuer = `${authority}/v2.0`;
   const requests: TokenRequest[] = [];

@@ -1,6 +1,7 @@
 /** In front of a PostgreSQL: keeps back the answer to a commit and breaks the connection, as a network does at the wrong moment. */
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { portOf } from './port.ts';
 
 export interface DatabaseProxy {
   /** The same database by way of the proxy. */
@@ -46,7 +47,7 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const own = new URL(url);
-  own.port = String((server.address() as AddressInfo).port);
+  own.port = String(portOf(server));
   return {
     url: own.href,
     get lost() {

@@ -4,6 +4,8 @@ import { after, before, test } from 'node:test';
 import { LOADS, type Target, underLoad } from './hostile-load.ts';
 import { residentBytes } from './postern.ts';
 import { type SandboxGateway, startSandboxGateway } from './sandbox-gateway.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 /** @param ms of each way */
 export function testEachLoad(connections: number, ms: number): void {
@@ -25,7 +27,7 @@ export function testEachLoad(connections: number, ms: number): void {
       'outbox',
       '--json',
     ]);
-    const { password: outboxPassword } = JSON.parse(made.stdout.toString()) as { password: string };
+    const { password: outboxPassword } = said(made.stdout.toString(), { password: z.string() });
     const { imap, smtp } = facts.gateway;
     target = { imap, smtp, user: door.user, password: door.password, outboxPassword, pid: gateway.pid };
   });

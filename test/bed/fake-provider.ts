@@ -1,6 +1,6 @@
 /** A provider's mail servers that speak just enough, with certificates of a CA made for the test. */
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { PosternError } from '../../src/base/error.ts';
 import type { MailEndpoint } from '../../src/oauth/types.ts';
 import { protocolError } from '../../src/protocol/errors.ts';
@@ -12,6 +12,7 @@ import { createAuthority, issueCertificate } from '../../src/protocol/tls/local-
 import { secureServer, serverContext } from '../../src/protocol/tls/server.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
 import type { Protocol } from '../../src/store/protocols.ts';
+import { portOf } from './port.ts';
 
 const servers = { imap, pop3, smtp };
 
@@ -166,7 +167,7 @@ export async function fakeProvider(
     endpoint: {
       protocol,
       host: '127.0.0.1',
-      port: (server.address() as AddressInfo).port,
+      port: portOf(server),
       tls,
       user: 'alice@contoso.test',
       mechanisms: ['XOAUTH2', 'OAUTHBEARER'],

@@ -25,6 +25,8 @@ import { ensureKey, type Instance, openInstance } from '../../src/server/instanc
 import { openMetrics } from '../../src/server/metrics.ts';
 import { type Application, type Mailbox } from '../../src/store/types.ts';
 import { type Protocol, PROTOCOLS } from '../../src/store/protocols.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 /** Short enough for a test, long enough for a loaded machine. */
 export const PATIENCE_MS = 4000;
@@ -194,7 +196,7 @@ async function graphCode(sandbox: Sandbox, address: string): Promise<string> {
         scope: 'https://graph.microsoft.com/.default',
       }).toString(),
     });
-    const { access_token: token } = (await asked.json()) as { access_token: string };
+    const { access_token: token } = said(await asked.text(), { access_token: z.string() });
     const answer = await http.request(`${sandbox.graph}/v1.0/users/${address}/sendMail`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
@@ -207,7 +209,7 @@ async function graphCode(sandbox: Sandbox, address: string): Promise<string> {
       }),
     });
     if (answer.status < 400) return 'sent';
-    return ((await answer.json()) as { error: { code: string } }).error.code;
+    return said(await answer.text(), { error: z.object({ code: z.string() }) }).error.code;
   } finally {
     await http.close();
   }

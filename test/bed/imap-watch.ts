@@ -1,6 +1,7 @@
 /** Stands between a mail program and the gateway, passes everything on and knows what the program is at. */
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { portOf } from './port.ts';
 
 export interface ImapWatch {
   readonly port: number;
@@ -84,7 +85,7 @@ export async function watchImap(port: number): Promise<ImapWatch> {
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
-    port: (server.address() as AddressInfo).port,
+    port: portOf(server),
     resting: () => until(() => idle && !behind),
     async polled() {
       const from = polls;

@@ -23,6 +23,8 @@ import { ALICE, type MailSite } from './mail-site.ts';
 import { COMMAND, postern, startPostern } from './postern.ts';
 import { type Finished, INHERITED, privateFolder, type RunOptions } from './process.ts';
 import { editApplication } from '../../src/store/edit.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface HomeOptions {
   /** Environment of every command run for this home. */
@@ -126,7 +128,7 @@ async function typed(
     spoken.push(stdout.toString(), stderr);
     return stdout.toString();
   };
-  const { ca } = JSON.parse(await setUp(['init', '--json'])) as { ca: string };
+  const { ca } = said(await setUp(['init', '--json']), { ca: z.string() });
   writeFileSync(join(path, 'postern.yaml'), configuration(options));
   const settings = join(path, '../settings.json');
   writeFileSync(settings, JSON.stringify(site.application.settings));
@@ -134,7 +136,7 @@ async function typed(
   await setUp(['application', 'add', 'work', '--preset', provider, '--client-id', clientId, '--settings', settings]);
   spoken.push(await consent(path, env, site));
   const added = await setUp(['password', 'add', '--mailbox', ALICE, '--label', 'test', '--json']);
-  const { password } = JSON.parse(added) as { password: string };
+  const { password } = said(added, { password: z.string() });
   return { ca, password, said: spoken.join('\n') };
 }
 
@@ -253,10 +255,10 @@ async function serve(
     await daemon.stop();
     throw new Error(`postern serve ${what}:\n${daemon.output()}`);
   }
-  const facts = JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as {
-    listeners: { protocol: string; tls: string; port: number }[];
-    console: { port: number };
-  };
+  const facts = said(stdout.slice(0, stdout.indexOf('\n')), {
+    listeners: z.array(z.object({ protocol: z.string(), tls: z.string(), port: z.number() })),
+    console: z.object({ port: z.number() }),
+  });
   const at = (protocol: string, tls: string): { host: string; port: number } => {
     const found = facts.listeners.find((listener) => listener.protocol === protocol && listener.tls === tls);
     if (!found) throw new Error(`no listener for ${protocol} ${tls}`);

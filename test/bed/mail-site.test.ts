@@ -7,6 +7,8 @@ import { createTransport } from 'nodemailer';
 import { Agent, fetch } from 'undici';
 import { ALICE, BOB, type MailSite, startMailSite, type Validation } from './mail-site.ts';
 import { without } from './need.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 const REDIRECT = 'http://127.0.0.1/';
 const SCOPES: Readonly<Record<Validation, string>> = {
@@ -56,7 +58,7 @@ async function consent(site: MailSite, scope: string, user = 'alice'): Promise<s
         code_verifier: verifier,
       }),
     });
-    const answer = (await response.json()) as { access_token?: string };
+    const answer = said(await response.text(), { access_token: z.string().optional() });
     assert.ok(answer.access_token, JSON.stringify(answer));
     return answer.access_token;
   } finally {

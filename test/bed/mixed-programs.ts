@@ -4,6 +4,8 @@ import type { Serving } from './installation.ts';
 import { ALICE, BOB } from './mail-site.ts';
 import { TailWire } from './tail-wire.ts';
 import { Wire } from './wire.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface Day {
   readonly serving: Serving;
@@ -132,7 +134,7 @@ async function http(day: Day): Promise<void> {
   });
   const answer = await response.text();
   if (response.status !== 202) throw new Error(`refused: ${response.status} ${answer}`);
-  day.accepted.set(id, (JSON.parse(answer) as { id: string }).id);
+  day.accepted.set(id, said(answer, { id: z.string() }).id);
 }
 
 async function arrives(day: Day): Promise<void> {

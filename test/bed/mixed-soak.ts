@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Sample, watchHealth } from './health-watch.ts';
@@ -15,6 +15,9 @@ import { ALICE } from './mail-site.ts';
 import { type Day, PROGRAMS } from './mixed-programs.ts';
 import { startSandboxProcess } from './sandbox-process.ts';
 import { TailWire } from './tail-wire.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
+import { portOf } from './port.ts';
 
 export interface SoakResult {
   readonly samples: readonly Sample[];
@@ -74,12 +77,12 @@ export async function mixedSoak(options: {
     const settings = JSON.parse(readFileSync(file, 'utf8')) as object;
     const changed = { ...settings, webhooks: { allow: ['127.0.0.0/8'] }, log: { level: 'warn', format: 'json' } };
     writeFileSync(file, JSON.stringify(changed));
-    const made = async (args: readonly string[]): Promise<Record<string, string>> =>
-      JSON.parse(
-        (await home.cli([...args, '--mailbox', ALICE, '--label', 'soak', '--json'])).stdout.toString(),
-      ) as Record<string, string>;
-    const outboxPassword = (await made(['password', 'add', '--outgoing', 'outbox']))['password']!;
-    const apiKey = (await made(['apikey', 'add', '--allow', '*']))['key']!;
+    const made = async (args: readonly string[]): Promise<string> =>
+      (await home.cli([...args, '--mailbox', ALICE, '--label', 'soak', '--json'])).stdout.toString();
+    const { password: outboxPassword } = said(await made(['password', 'add', '--outgoing', 'outbox']), {
+      password: z.string(),
+    });
+    const { key: apiKey } = said(await made(['apikey', 'add', '--allow', '*']), { key: z.string() });
     const serving = await home.serve();
     closers.push(() => serving.stop());
     const told = await startReceiver(serving, apiKey);
@@ -181,13 +184,13 @@ async function startReceiver(serving: Serving, apiKey: string) {
     let body = '';
     request.on('data', (piece: Buffer) => void (body += piece.toString()));
     request.on('end', () => {
-      const { type, data } = JSON.parse(body) as { type: string; data: { messageId: string } };
+      const { type, data } = said(body, { type: z.string(), data: z.object({ messageId: z.string() }) });
       if (type === 'message.sent') sent.add(data.messageId);
       response.writeHead(204).end();
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/told`;
+  const url = `http://127.0.0.1:${portOf(server)}/told`;
   const answer = await fetch(`${serving.api}/v1/webhooks`, {
     method: 'POST',
     headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },

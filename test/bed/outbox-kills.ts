@@ -13,6 +13,8 @@ import type { Ports } from './sudden-death.ts';
 import { SuddenDeath } from './sudden-death.ts';
 import { SwiftClock } from './swift-clock.ts';
 import { Wire } from './wire.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface VictimOptions {
   readonly home: Home;
@@ -262,7 +264,7 @@ export class Victim {
     });
     const answer = await response.text();
     assert.equal(response.status, 202, answer);
-    return (JSON.parse(answer) as { id: string }).id;
+    return said(answer, { id: z.string() }).id;
   }
 
   #write(octets: number, way: Way): Letter {

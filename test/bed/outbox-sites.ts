@@ -11,6 +11,8 @@ import { ALICE, BOB, startMailSite } from './mail-site.ts';
 import { arrivals, type Story, Victim } from './outbox-kills.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { editMailbox } from '../../src/store/edit.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface SweepRequest {
   readonly kills: number;
@@ -159,7 +161,7 @@ async function openVictim(site: Site, name: string, postgres: Postgres | undefin
     ALICE,
     '--json',
   ]);
-  const { key } = JSON.parse(made.stdout.toString()) as { key: string };
+  const { key } = said(made.stdout.toString(), { key: z.string() });
   const client = url === undefined ? undefined : new pg.Client({ connectionString: url });
   await client?.connect();
   const query = url === undefined ? {} : { query: Number(new URL(url).port) };

@@ -49,7 +49,7 @@ const ID_TOKEN = {
   tenantId: undefined,
 };
 const keysAlone: Http = {
-  request: () => Promise.resolve({ status: 200, headers: {}, body: { keys: [] } } as unknown as Response),
+  request: () => Promise.resolve(Response.json({ keys: [] })),
   close: () => Promise.resolve(),
 };
 

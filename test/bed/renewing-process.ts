@@ -4,7 +4,6 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
@@ -17,6 +16,7 @@ import { homeOf } from '../../src/server/home.ts';
 import { ensureKey, openInstance } from '../../src/server/instance.ts';
 import { startRenewal } from '../../src/server/renewal.ts';
 import { newId } from '../../src/store/id.ts';
+import { portOf } from './port.ts';
 
 export interface TokenEndpoint {
   readonly issuer: string;
@@ -44,7 +44,7 @@ export async function startTokenEndpoint(): Promise<TokenEndpoint> {
   server.listen(0, '127.0.0.1');
   await new Promise<void>((resolve) => server.once('listening', () => resolve()));
   return {
-    issuer: `https://localhost:${(server.address() as AddressInfo).port}`,
+    issuer: `https://localhost:${portOf(server)}`,
     caPem: ca.certPem,
     renewals,
     close() {

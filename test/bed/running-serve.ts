@@ -7,6 +7,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { COMMAND } from './postern.ts';
 import { INHERITED } from './process.ts';
 import { Wire } from './wire.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface Ended {
   readonly code: number | null;
@@ -69,10 +71,10 @@ export class RunningServe {
       () => this.#log,
     );
     if (!this.#stdout.includes('\n')) throw new Error(`serve ended with ${JSON.stringify(this.#over)}:\n${this.#log}`);
-    const facts = JSON.parse(this.#stdout.slice(0, this.#stdout.indexOf('\n'))) as {
-      listeners: { port: number }[];
-      console: { port: number };
-    };
+    const facts = said(this.#stdout.slice(0, this.#stdout.indexOf('\n')), {
+      listeners: z.array(z.object({ port: z.number() })),
+      console: z.object({ port: z.number() }),
+    });
     this.imap = facts.listeners[0]!.port;
     this.console = facts.console.port;
     return this;

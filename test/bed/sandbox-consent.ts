@@ -2,6 +2,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { openHttp } from '../../src/oauth/http.ts';
 import type { Sandbox } from '../../src/sandbox/index.ts';
+import { z } from 'zod';
+import { said } from './said.ts';
 
 export interface ForeignTokens {
   readonly accessToken: string;
@@ -32,7 +34,10 @@ export async function consentElsewhere(sandbox: Sandbox, scope: string, user: st
         code_verifier: verifier,
       }).toString(),
     });
-    const { access_token: accessToken, refresh_token: refreshToken } = (await answer.json()) as Record<string, string>;
+    const { access_token: accessToken, refresh_token: refreshToken } = said(await answer.text(), {
+      access_token: z.string().optional(),
+      refresh_token: z.string().optional(),
+    });
     if (accessToken === undefined) throw new Error(`the sandbox gave no token: ${answer.status}`);
     return { accessToken, refreshToken: refreshToken ?? '' };
   } finally {
