@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build, stop } from 'esbuild-wasm';
+import { z } from 'zod';
 
 /**
  * Packages of many small files, which each start would find, read and link one by one. A copy of each in one file goes where Node
@@ -48,7 +49,9 @@ async function inOneFile(name: string): Promise<void> {
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     logLevel: 'warning',
   });
-  const { version, license } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as Record<string, string>;
+  const { version, license } = z
+    .object({ version: z.string(), license: z.string() })
+    .parse(JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')));
   writeFileSync(
     join(to, 'package.json'),
     `${JSON.stringify({ name, version, license, type: 'module', exports: './index.js' }, undefined, 2)}\n`,

@@ -10,6 +10,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type AnyNode, parse } from 'acorn';
 import { full } from 'acorn-walk';
+import { z } from 'zod';
 import { catalogue } from '../src/oauth/catalogue/catalogue.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -140,7 +141,7 @@ export async function judge({ pattern, flags }: Pick<Expression, 'pattern' | 'fl
 
 /** The expressions found linear before: analysing all of them again takes a minute. */
 export function knownLinear(): ReadonlySet<string> {
-  return new Set(JSON.parse(readFileSync(KNOWN, 'utf8')) as readonly string[]);
+  return new Set(z.array(z.string()).parse(JSON.parse(readFileSync(KNOWN, 'utf8'))));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
