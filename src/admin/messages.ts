@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Edit, Outbox } from '../outbox/types.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import { act, type ActDeps, type Desk } from './act.ts';
-import { signatureOf } from './actor.ts';
+import { type Actor, requirePermission, signatureOf } from './actor.ts';
 import { findMessage } from './find.ts';
 import { holdReason, text } from './schema.ts';
 
@@ -50,7 +50,7 @@ export const holdMessage = act({
 export const editMessage = act({
   ...common,
   name: 'messages.edit',
-  summary: 'Change a message that waits: its time, its lane, or all of it',
+  summary: 'Change a message that waits: its time, its lane, or, with messages:send as well, all of it',
   what: 'message.edited',
   input: byId.extend({
     /** Milliseconds since the epoch. */
@@ -58,13 +58,24 @@ export const editMessage = act({
     deadline: z.number().optional(),
     lane: z.enum(['normal', 'urgent']).optional(),
     /** Another message in its place. */
-    content: z.custom<Required<Pick<Edit, 'recipients' | 'body'>>>().optional(),
+    content: z.custom<Required<Omit<NonNullable<Edit['content']>, 'writer'>>>().optional(),
   }),
-  run: async (desk: Desk<OutboxDeps>, { id, notBefore, deadline, lane, content }) =>
-    desk.outbox.edit((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor), {
+  async run(desk: Desk<OutboxDeps>, { id, notBefore, deadline, lane, content }) {
+    if (content) requirePermission(desk.actor, SENDING);
+    return desk.outbox.edit((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor), {
       ...(notBefore === undefined ? {} : { notBefore }),
       ...(deadline === undefined ? {} : { deadline }),
       ...(lane === undefined ? {} : { lane }),
-      ...content,
-    }),
+      ...(content && { content: { ...content, writer: writerOf(desk.actor) } }),
+    });
+  },
 });
+
+/** Another message in the place of one that waits is sent like any other. */
+export const SENDING = 'messages:send';
+
+function writerOf(actor: Actor): NonNullable<Edit['content']>['writer'] {
+  if (actor.type !== 'api-key') return { principal: signatureOf(actor), source: 'http' };
+  const { key, remoteAddress } = actor;
+  return { principal: key.id, source: 'http', ...(remoteAddress === '' ? {} : { remoteAddress }) };
+}

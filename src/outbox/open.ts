@@ -206,15 +206,23 @@ class StoredOutbox implements Outbox {
   }
 
   async edit(id: string, by: string, edit: Edit): Promise<OutboxMessage> {
-    const { notBefore, deadline, lane, recipients, body } = edit;
+    const { notBefore, deadline, lane, content } = edit;
+    const { recipients } = content ?? {};
+    const before = await this.#get(id);
     // Other words or other recipients are another message: only what would be taken now may take its place.
-    if (body || recipients) await this.#rights.open((await this.#get(id)).mailbox);
-    if (recipients) await this.#checkRecipients(recipients, (await this.#get(id)).mailbox);
+    if (content) await this.#rights.open(before.mailbox);
+    if (recipients) await this.#checkRecipients(recipients, before.mailbox);
     if (recipients?.length === 0) throw outboxError('outbox.no-recipients', 'the message has no recipient');
-    const data = { by, fields: Object.keys(edit) };
+    const { source, principal } = before;
+    const data = {
+      by,
+      fields: Object.keys({ ...edit, ...content }).filter((name) => name !== 'content' && name !== 'writer'),
+      // The message names its writer alone, so its story keeps who handed over what was there.
+      ...(content && { insteadOf: { source, principal } }),
+    };
     const arriving = new Arriving(this.#deps.store.outbox);
     try {
-      const octets = body && (await this.#rewrite(await this.#get(id), body, arriving));
+      const octets = content && (await this.#rewrite(before, content, arriving));
       const changed = await this.#change(id, EDITABLE, 'edited', data, (now, message) => ({
         ...(notBefore === undefined || message.state.type === 'held'
           ? {}
@@ -288,18 +296,21 @@ class StoredOutbox implements Outbox {
     this.#arriving.add(name);
   }
 
-  /** Other octets for a waiting message, under a key of their own; judged as if they came now. */
-  async #rewrite(message: OutboxMessage, body: NonNullable<Edit['body']>, arriving: Arriving): Promise<MessageChange> {
+  /** Other octets for a waiting message, under a key of their own; judged as if they came now, from who writes them. */
+  async #rewrite(
+    message: OutboxMessage,
+    { body, writer }: NonNullable<Edit['content']>,
+    arriving: Arriving,
+  ): Promise<MessageChange> {
     const { clock, vault } = this.#deps;
     if (!EDITABLE.includes(message.state.type)) throw tooLate(message, 'edited');
-    const { envelopeFrom: sender, source } = message;
-    if (source === 'report' || sender === '')
+    const { envelopeFrom: sender } = message;
+    if (message.source === 'report' || sender === '')
       throw outboxError('outbox.sender', 'a report has no sender who could write something else instead', {
         hint: 'cancel it, and hand over another message',
       });
     const mailbox = await this.#rights.open(message.mailbox);
-    const onlySender = source === 'device' ? sender : undefined;
-    this.checkSender(mailbox, sender, onlySender);
+    this.checkSender(mailbox, sender);
     const now = clock.now();
     const arrival = await takeIn(
       vault,
@@ -311,14 +322,16 @@ class StoredOutbox implements Outbox {
         dropBcc: false,
         sender,
         reporter: message.mailbox,
-        mayBe: authorsOf(mailbox, { onlySender, source }),
+        mayBe: authorsOf(mailbox, writer),
         localDomain: this.localDomain,
       },
       body,
     );
+    // As in accept: what was withdrawn while the octets came is not used any more.
+    this.checkSender(await this.#rights.open(message.mailbox), sender);
     const { bodyId, chunks, eightBit, header, rest, sealed, size } = arrival;
     await arriving.addChunks(bodyId, now, [rest]);
-    return { messageId: header.messageId, body: { bodyId, key: sealed, chunks, size, eightBit } };
+    return { messageId: header.messageId, writer, body: { bodyId, key: sealed, chunks, size, eightBit } };
   }
 
   /** Whose mail it is, as it is set up now. Reports of ours are kept for a mailbox that is closed. @throws oauth.suspended */

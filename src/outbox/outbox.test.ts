@@ -11,6 +11,7 @@ import { isAddress, sameAddress } from './address.ts';
 import { MAX_HEADER } from '../protocol/mime/header-fields.ts';
 import { editMailbox } from '../store/edit.ts';
 
+const writer = { principal: 'key_2', source: 'http' } as const;
 const code = (expected: string) => (error: unknown) => isError(error, expected);
 
 describe('acceptance', () => {
@@ -186,10 +187,10 @@ describe('acceptance', () => {
       ...Array.from({ length: octets / CHUNK_OCTETS }, () => Buffer.alloc(CHUNK_OCTETS, 'x')),
     ];
     await assert.rejects(
-      small.outbox.edit(message.id, 'me', { body: text(6 * CHUNK_OCTETS) }),
+      small.outbox.edit(message.id, 'me', { content: { writer, body: text(6 * CHUNK_OCTETS) } }),
       code('outbox.too-large'),
     );
-    const edited = await small.outbox.edit(message.id, 'me', { body: text(3 * CHUNK_OCTETS) });
+    const edited = await small.outbox.edit(message.id, 'me', { content: { writer, body: text(3 * CHUNK_OCTETS) } });
     await small.outbox.cancel(message.id, 'me');
     let read = 0;
     async function* counted(): AsyncGenerator<Uint8Array, void, void> {
@@ -198,7 +199,10 @@ describe('acceptance', () => {
         yield await Promise.resolve(piece);
       }
     }
-    await assert.rejects(small.outbox.edit(message.id, 'me', { body: counted() }), code('outbox.too-late'));
+    await assert.rejects(
+      small.outbox.edit(message.id, 'me', { content: { writer, body: counted() } }),
+      code('outbox.too-late'),
+    );
     assert.equal(read, 0, 'nothing was taken for a message that is over');
     assert.equal((await octetsOf(small.outbox.body(edited))).length, edited.size);
     await clock.advance(7 * 3_600_000);
@@ -237,9 +241,13 @@ describe('acceptance', () => {
     const edited = await bed.outbox.edit(message.id, 'me', {
       notBefore,
       lane: 'urgent',
-      recipients: [{ address: 'carol@contoso.test' }],
-      body: letter('Message-ID: <2@x>\nDate: x\n\nnew\n'),
+      content: {
+        writer,
+        recipients: [{ address: 'carol@contoso.test' }],
+        body: letter('Message-ID: <2@x>\nDate: x\n\nnew\n'),
+      },
     });
+    assert.deepEqual([edited.principal, edited.source, edited.remoteAddress], ['key_2', 'http', undefined]);
     assert.deepEqual(edited.state, { type: 'queued', nextAt: notBefore });
     assert.deepEqual(
       [edited.lane, edited.messageId, edited.recipients[0]!.address],

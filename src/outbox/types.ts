@@ -87,7 +87,7 @@ export interface Outbox extends Pick<OutboxTable, 'find' | 'list' | 'events'> {
   hold(id: string, by: string, reason: string): Promise<OutboxMessage>;
   /** Back into the queue, due now; also a failed message, whose deadline starts again. */
   retry(id: string, by: string): Promise<OutboxMessage>;
-  /** Other octets or recipients are judged as if they came now. @throws as accept */
+  /** Another message in its place is judged as if it came now, from who writes it. @throws as accept */
   edit(id: string, by: string, change: Edit): Promise<OutboxMessage>;
   /** Keeps everything of a mailbox from being sent, new messages too, until it is released. */
   holdMailbox(address: string, by: string, reason: string): Promise<void>;
@@ -101,7 +101,12 @@ export interface Edit {
   readonly notBefore?: number;
   readonly deadline?: number;
   readonly lane?: MessageLane;
-  readonly recipients?: readonly EnvelopeRecipient[];
-  /** Other octets. */
-  readonly body?: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** Another message in its place. */
+  readonly content?: {
+    /** Who hands this one over, and answers for it from then on. */
+    readonly writer: Pick<OutboxMessage, 'principal' | 'source' | 'remoteAddress'>;
+    /** Missing: as they are. */
+    readonly recipients?: readonly EnvelopeRecipient[];
+    readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  };
 }

@@ -7,7 +7,7 @@ export const API_ACTIONS = [
   'messages:read',
   /** Reading the text of messages, which somebody who only watches the queue does not need. */
   'messages:content',
-  /** Edit, cancel, retry, hold and release. */
+  /** Edit, cancel, retry, hold and release. Another message in the place of one takes `messages:send` as well. */
   'messages:write',
   'events:read',
   'mailboxes:read',

@@ -153,6 +153,8 @@ export interface MessageChange {
   readonly attempts?: number;
   readonly envelopeFrom?: string;
   readonly messageId?: string;
+  /** Who has put other octets in its place. */
+  readonly writer?: Pick<OutboxMessage, 'principal' | 'source' | 'remoteAddress'>;
   /** Other octets, written by {@link OutboxTable.addChunks} before; the old ones are removed. */
   readonly body?: Pick<OutboxMessage, 'bodyId' | 'key' | 'chunks' | 'size' | 'eightBit'>;
 }

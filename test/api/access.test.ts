@@ -403,3 +403,53 @@ for (const [what, path, type, body] of WAYS)
     good.goOn();
     assert.ok((await good.answer).ok);
   });
+
+test('A87: a key that may change what waits, and not send, puts no mail of its own in its place', async () => {
+  const sender = await bed.key({ actions: ['messages:send'] });
+  const scheduledAt = '2030-01-01T00:00:00Z';
+  const { id } = await sender.ok('sendMessage', { json: { ...hello, scheduledAt } });
+  const content = { to: 'victim@x.test', subject: 'Other', text: 'Other' };
+  const writer = await bed.key({ actions: ['messages:write', 'messages:read', 'messages:content'] });
+  const params = { id };
+  const { detail } = await writer.fails('editMessage', { params, json: { content } }, 403, 'api.forbidden');
+  assert.match(detail, /does not allow messages:send$/);
+  const now = await writer.ok('getMessage', { params });
+  assert.deepEqual([now.principal, now.recipients[0].address], [sender.id, 'bob@x.test']);
+  // What it is for it may do still.
+  assert.equal((await writer.ok('editMessage', { params, json: { lane: 'urgent' } })).principal, sender.id);
+
+  // Whoever may do both answers for what it wrote.
+  const both = await bed.key({ actions: ['messages:write', 'messages:send', 'messages:read'] });
+  const edited = await both.ok('editMessage', { params, json: { content } });
+  assert.deepEqual([edited.principal, edited.source, edited.recipients[0].address], [both.id, 'http', 'victim@x.test']);
+  const story = await bed.outbox.events({ messageId: id, limit: 9 });
+  // Another lane is no other message.
+  assert.deepEqual(
+    story.filter(({ type }) => type === 'edited').map(({ data }) => data['insteadOf']),
+    [undefined, { source: 'http', principal: sender.id }],
+  );
+  await both.ok('cancelMessage', { params });
+});
+
+test('A87: mail of a device that a key rewrites is from that key, with its rights', async () => {
+  const mailbox = (await bed.store.mailboxes.find(SHOP))!;
+  const { message } = await bed.outbox.accept(
+    {
+      mailbox,
+      source: 'device',
+      principal: 'device printer',
+      remoteAddress: '10.0.0.9',
+      onlySender: SHOP,
+      notBefore: Date.parse('2030-01-01T00:00:00Z'),
+      envelope: { from: SHOP, recipients: [{ address: 'bob@x.test' }] },
+    },
+    [Buffer.from(`From: ${SHOP}\r\nSubject: Scan\r\n\r\nx\r\n`)],
+  );
+  const both = await bed.key({ actions: ['messages:write', 'messages:send'] });
+  const params = { id: message.id };
+  const edited = await both.ok('editMessage', { params, json: { content: { to: 'new@x.test', text: 'x' } } });
+  assert.deepEqual([edited.principal, edited.source], [both.id, 'http']);
+  const stored = (await bed.outbox.find(message.id))!;
+  assert.notEqual(stored.remoteAddress, '10.0.0.9');
+  await both.ok('cancelMessage', { params });
+});

@@ -6,17 +6,17 @@ import { apiError } from './errors.ts';
 
 export class KeyHold {
   readonly #key: ApiKey;
-  readonly #action: ApiAction;
+  /** What the request does, and the key has to allow to the end. */
+  readonly #actions: ApiAction[];
   readonly #signIn: ApiSignIn;
   readonly #watch: { stop(): void };
   readonly #ended: Promise<never>;
   #hasEnded = false;
 
-  /** @param action what the request does, and the key has to allow to the end */
   constructor(signIn: ApiSignIn, key: ApiKey, action: ApiAction) {
     this.#signIn = signIn;
     this.#key = key;
-    this.#action = action;
+    this.#actions = [action];
     const { promise, reject } = Promise.withResolvers<never>();
     this.#ended = promise;
     // Heard of by whoever waits for it; a request that waits for nothing asks once more before it acts.
@@ -25,6 +25,12 @@ export class KeyHold {
       this.#hasEnded = true;
       reject(ended());
     });
+  }
+
+  /** The request does more than its operation says by itself. @throws api.forbidden */
+  also(action: ApiAction): void {
+    this.#actions.push(action);
+    this.#requireAll(this.#key);
   }
 
   /** A body as it arrives; its end comes only while the key is good. @throws as {@link confirm}, what `source` throws */
@@ -54,11 +60,19 @@ export class KeyHold {
   async confirm(mailbox?: string): Promise<ApiKey> {
     const key = await this.#signIn.current(this.#key.id);
     if (key === undefined || this.#hasEnded) throw ended();
-    if (!allows(key, this.#action))
-      throw apiError('api.forbidden', `the key ${key.id} does not allow ${this.#action} any more`);
+    this.#requireAll(key);
     if (mailbox !== undefined && !opens(key, mailbox))
       throw apiError('api.not-found', `the key ${key.id} does not open ${mailbox} any more`, { detail: { mailbox } });
     return key;
+  }
+
+  #requireAll(key: ApiKey): void {
+    const lacking = this.#actions.find((action) => !allows(key, action));
+    if (lacking === undefined) return;
+    const since = allows(this.#key, lacking) ? ' any more' : '';
+    throw apiError('api.forbidden', `the key ${key.id} does not allow ${lacking}${since}`, {
+      detail: { action: lacking },
+    });
   }
 
   release(): void {

@@ -5,7 +5,7 @@ import { z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { perform } from '../../admin/act.ts';
 import { findMessage } from '../../admin/find.ts';
-import { cancelMessage, editMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
+import { cancelMessage, editMessage, holdMessage, retryMessage, SENDING } from '../../admin/messages.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ActRoutes } from './acts.ts';
 import { apiError } from './errors.ts';
@@ -21,7 +21,9 @@ const editInput = z
     scheduledAt: time.optional(),
     expiresAt: time.optional(),
     lane: lane.optional(),
-    content: contentInput.optional().openapi({ description: 'another message in its place, with its own recipients' }),
+    content: contentInput
+      .optional()
+      .openapi({ description: 'another message in its place, with its own recipients; takes messages:send as well' }),
   })
   .openapi('MessageEdit');
 /** Entries of one request: more take longer than clients wait for an answer. */
@@ -127,6 +129,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
     async (c) => {
       const { id, envelopeFrom, mailbox } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
       const { scheduledAt, expiresAt, lane, content } = c.req.valid('json');
+      if (content) c.get('hold').also(SENDING);
       if (expiresAt !== undefined) requireAhead(Date.parse(expiresAt), deps.clock.now());
       const from = { name: '', address: envelopeFrom, ...(content?.from && oneAddress(content.from, 'from')) };
       if (foldCase(from.address) !== foldCase(envelopeFrom))

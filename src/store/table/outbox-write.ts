@@ -267,7 +267,7 @@ const COLUMNS: Readonly<Record<keyof Texts, readonly string[]>> = {
 };
 
 function changeColumns(change: MessageChange) {
-  const { state, recipients, lane, notBefore, deadline, attempts, envelopeFrom, messageId, body } = change;
+  const { state, recipients, lane, notBefore, deadline, attempts, envelopeFrom, messageId, writer, body } = change;
   return {
     ...(state === undefined ? {} : stateColumns(state)),
     ...defined({
@@ -278,6 +278,11 @@ function changeColumns(change: MessageChange) {
       attempts,
       envelope_from: envelopeFrom,
       message_id: messageId,
+      ...(writer && {
+        principal: writer.principal,
+        source: writer.source,
+        remote_address: writer.remoteAddress ?? null,
+      }),
       ...(body && {
         body_id: body.bodyId,
         data_key: body.key,
