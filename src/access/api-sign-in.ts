@@ -48,11 +48,6 @@ const TAKES_A_MINUTE = 600;
 /** What was taken and not used by then is lost. */
 const IN_HAND_MS = 5000;
 
-interface Bucket {
-  readonly left: number;
-  readonly at: number;
-}
-
 /** @throws vault.* */
 export async function openApiSignIn(deps: {
   readonly store: Store;
@@ -162,15 +157,14 @@ class ApiSignInCheck implements ApiSignIn {
     }
     const several = Math.max(1, Math.floor(rate / TAKES_A_MINUTE));
     const taken = await inLedger(this.#store.outbox, `rate/${id}`, (entry) => {
-      const before = entry === undefined ? { left: rate, at: now } : (JSON.parse(entry) as Bucket);
+      const before =
+        entry === undefined ? { left: rate, at: now } : (JSON.parse(entry) as { left: number; at: number });
       const grown = (Math.max(0, now - before.at) * rate) / MINUTE_MS;
       const left = Math.min(rate, before.left + grown);
       const result = Math.min(several, Math.floor(left));
-      const bucket: Bucket = { left: left - result, at: Math.max(now, before.at) };
+      const bucket = { left: left - result, at: Math.max(now, before.at) };
       // An empty bucket fills by itself: nothing is written for a request that is refused.
-      return result === 0
-        ? { entry: entry ?? JSON.stringify(bucket), result: { result, left } }
-        : { entry: JSON.stringify(bucket), result: { result, left } };
+      return { entry: (result === 0 && entry) || JSON.stringify(bucket), result: { result, left } };
     });
     const waitMs = taken.result > 0 ? 0 : Math.ceil(((1 - taken.left) * MINUTE_MS) / rate);
     this.#hands.set(id, { left: Math.max(0, taken.result - 1), until: now + (waitMs || IN_HAND_MS) });

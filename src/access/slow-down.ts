@@ -38,10 +38,6 @@ const WRITES_A_SECOND = 20;
 /** Nobody is kept waiting for a slow database: what this process counted is what there is. */
 const PATIENCE_MS = 1000;
 
-interface Failures {
-  readonly count: number;
-  readonly at: number;
-}
 /** As stored, the last failure last. */
 type Shared = (readonly [name: string, count: number, at: number])[];
 
@@ -49,7 +45,7 @@ export class SlowDown {
   readonly #clock: Clock;
   readonly #ledger: Ledger;
   readonly #row: string;
-  readonly #known = new Map<string, Failures>();
+  readonly #known = new Map<string, { readonly count: number; readonly at: number }>();
   /** What the next write adds, by name; -1 forgets it. */
   #news = new Map<string, number>();
   /** The write that is to come, and the one before it. */

@@ -17,25 +17,24 @@ const common = {
   record: ({ id, mailbox }: OutboxMessage) => [{ mailbox, data: { messageId: id } }],
 } as const;
 
-export const cancelMessage = act({
-  ...common,
-  name: 'messages.cancel',
-  summary: 'Cancel a message: it is never sent',
-  what: 'message.cancelled',
-  input: byId,
-  run: async (desk: Desk<OutboxDeps>, { id }) =>
-    desk.outbox.cancel((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor)),
-});
+/** What is done to a message that needs no more than to be named. */
+const simple = (verb: 'cancel' | 'retry', what: string, summary: string) =>
+  act({
+    ...common,
+    name: `messages.${verb}`,
+    summary,
+    what,
+    input: byId,
+    run: async (desk: Desk<OutboxDeps>, { id }) =>
+      desk.outbox[verb]((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor)),
+  });
 
-export const retryMessage = act({
-  ...common,
-  name: 'messages.retry',
-  summary: 'Send a message now: one that waits, is held, or has failed',
-  what: 'message.retried',
-  input: byId,
-  run: async (desk: Desk<OutboxDeps>, { id }) =>
-    desk.outbox.retry((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor)),
-});
+export const cancelMessage = simple('cancel', 'message.cancelled', 'Cancel a message: it is never sent');
+export const retryMessage = simple(
+  'retry',
+  'message.retried',
+  'Send a message now: one that waits, is held, or has failed',
+);
 
 export const holdMessage = act({
   ...common,

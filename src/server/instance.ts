@@ -319,69 +319,50 @@ function keySource(key: KeyConfig): KeySource {
   }
 }
 
+/** What the log says of an OAuth event besides. */
+const SAYS: { readonly [Type in OAuthEvent['type']]?: readonly ['info' | 'warn', string] } = {
+  'scopes.broader': ['warn', 'the token can do more than mail needs; narrow the application’s permissions'],
+  'provider.unreachable': ['warn', 'the provider gives no tokens; asking again until it does'],
+  'provider.recovered': ['info', 'the provider gives tokens again'],
+  'credential.refused': ['warn', 'the provider refused a client credential; the next one is used'],
+};
+const FAILED: ReadonlySet<OAuthEvent['type']> = new Set([
+  'consent.refused',
+  'provider.unreachable',
+  'credential.refused',
+]);
+
 /** OAuth events as audit records. Broad scopes are for the log: the token request says what led to them. */
 async function recordEvent(
   { audit, log, store }: { readonly audit: Audit; readonly log: Log; readonly store: Store },
   event: OAuthEvent,
 ): Promise<void> {
-  switch (event.type) {
-    case 'token.requested': {
-      const { type, outcome, ...data } = event;
-      return audit.record({ type, outcome, data });
-    }
-    case 'consent.started':
-    case 'consent.granted': {
-      const { type, address, ...data } = event;
-      return audit.record({ type, outcome: 'ok', mailbox: address, data });
-    }
-    case 'consent.refused': {
-      const { type, address, ...data } = event;
-      return audit.record({ type, outcome: 'failed', mailbox: address, data });
-    }
-    case 'grant.changed': {
-      const { type, ...facts } = event;
-      const broken = event.to === 'needs-consent';
-      (broken ? log.warn : log.debug)({ event: type, ...facts }, `grant is now ${event.to}`);
-      const mailboxes = (await store.mailboxes.byGrant(event.grantId)).map(({ address }) => address);
-      const [mailbox] = mailboxes;
-      return audit.record({
-        type,
-        outcome: broken ? 'failed' : 'ok',
-        ...(mailbox === undefined ? {} : { mailbox }),
-        data: { ...facts, ...(mailboxes.length > 1 ? { mailboxes: mailboxes.slice(0, 50) } : {}) },
-      });
-    }
-    case 'mailbox.suspended':
-    case 'mailbox.resumed': {
-      const { type, address, ...data } = event;
-      return audit.record({ type, outcome: 'ok', mailbox: address, data });
-    }
-    case 'scopes.broader': {
-      const { type, ...facts } = event;
-      log.warn(
-        { event: type, ...facts },
-        'the token can do more than mail needs; narrow the application’s permissions',
-      );
-      return;
-    }
-    case 'provider.unreachable': {
-      const { type, ...data } = event;
-      log.warn({ event: type, ...data }, 'the provider gives no tokens; asking again until it does');
-      return audit.record({ type, outcome: 'failed', data });
-    }
-    case 'provider.recovered': {
-      const { type, ...data } = event;
-      log.info({ event: type, ...data }, 'the provider gives tokens again');
-      return audit.record({ type, outcome: 'ok', data });
-    }
-    case 'clock.jumped': {
-      const { type, ...data } = event;
-      return audit.record({ type, outcome: 'ok', data });
-    }
-    case 'credential.refused': {
-      const { type, ...data } = event;
-      log.warn({ event: type, ...data }, 'the provider refused a client credential; the next one is used');
-      return audit.record({ type: 'application.credential-refused', outcome: 'failed', data });
-    }
+  const { type, ...facts } = event;
+  const says = SAYS[type];
+  if (says) log[says[0]]({ event: type, ...facts }, says[1]);
+  if (event.type === 'scopes.broader') return;
+  if (event.type === 'grant.changed') {
+    const broken = event.to === 'needs-consent';
+    (broken ? log.warn : log.debug)({ event: type, ...facts }, `grant is now ${event.to}`);
+    const mailboxes = (await store.mailboxes.byGrant(event.grantId)).map(({ address }) => address);
+    const [mailbox] = mailboxes;
+    return audit.record({
+      type: event.type,
+      outcome: broken ? 'failed' : 'ok',
+      ...(mailbox === undefined ? {} : { mailbox }),
+      data: { ...facts, ...(mailboxes.length > 1 ? { mailboxes: mailboxes.slice(0, 50) } : {}) },
+    });
   }
+  const { type: kind, address, outcome, ...data }: RecordedEvent = event;
+  return audit.record({
+    type: kind === 'credential.refused' ? 'application.credential-refused' : kind,
+    outcome: outcome ?? (FAILED.has(kind) ? 'failed' : 'ok'),
+    ...(address === undefined ? {} : { mailbox: address }),
+    data,
+  });
 }
+
+type RecordedEvent = Exclude<OAuthEvent, { type: 'scopes.broader' | 'grant.changed' }> & {
+  readonly address?: string;
+  readonly outcome?: 'ok' | 'failed';
+};

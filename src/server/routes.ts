@@ -13,6 +13,7 @@ import type { Application, Mailbox } from '../store/types.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
 import type { Instance } from './instance.ts';
+import { applicationOf } from './sent-copies.ts';
 
 export interface Routes {
   /** In the order in which they are tried. */
@@ -39,7 +40,7 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
         // With its HTTP client it is loaded for whoever uses it.
         const { GraphRoute } = await import('../outbox/deliver/graph-route.ts');
         routes['graph'] ??= new GraphRoute(new GraphAccesses(renewal), clock, async (mailbox) => {
-          const application = await applicationOf(store, mailbox);
+          const application = await applicationOf({ store }, mailbox);
           return application ? (resolveProvider(application).graph ?? application.provider) : '';
         });
       }
@@ -51,13 +52,8 @@ export function openRoutes(instance: Instance, signIn: SignInAt): Routes {
   };
 }
 
-async function applicationOf(store: Instance['store'], { grantId }: Mailbox): Promise<Application | undefined> {
-  const grant = await store.grants.find(grantId);
-  return grant && store.applications.find(grant.applicationId);
-}
-
 async function usual(store: Instance['store'], mailbox: Mailbox): Promise<readonly string[]> {
-  const application = await applicationOf(store, mailbox);
+  const application = await applicationOf({ store }, mailbox);
   const routes = presetById(application?.provider ?? '')?.routes ?? ['smtp'];
   return application && isForeign(application) ? routes.filter((route) => route !== 'graph') : routes;
 }

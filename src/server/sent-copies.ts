@@ -50,7 +50,10 @@ export async function keepsSent(instance: Instance, mailbox: Mailbox): Promise<b
   return application?.settings.savesSent ?? presetById(application?.provider ?? '')?.savesSent === true;
 }
 
-export async function applicationOf({ store }: Instance, mailbox: Mailbox): Promise<Application | undefined> {
+export async function applicationOf(
+  { store }: Pick<Instance, 'store'>,
+  mailbox: Mailbox,
+): Promise<Application | undefined> {
   const grant = await store.grants.find(mailbox.grantId);
   return grant && store.applications.find(grant.applicationId);
 }

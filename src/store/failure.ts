@@ -49,69 +49,49 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
   const { errcode } = cause as { errcode?: number };
   const detail = { ...(errcode === undefined ? {} : { sqlite: errcode }), ...(path === undefined ? {} : { path }) };
   const file = path === undefined ? 'the database file' : `the database file ${path}`;
+  const says = (code: StoreCode, message: string, hint: string): PosternError =>
+    storeError(code, message, { hint, detail, cause });
+  const readOnly = (): PosternError =>
+    says(
+      'store.unavailable',
+      `${file} cannot be written: its file system is mounted read-only`,
+      `find the file system (findmnt -T ${path === undefined ? 'PATH' : shellWord(path)}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so), mount it writable (mount -o remount,rw MOUNTPOINT), then start Postern again; a service manager does so by itself`,
+    );
+  const unopened = (): PosternError =>
+    says(
+      'store.misconfigured',
+      `${file} cannot be opened for writing`,
+      `give the user Postern runs as the ownership of the database file and its directory: chown USER ${path === undefined ? 'FILE' : shellWord(path)}`,
+    );
   switch (troubleOf(cause)) {
     case 'busy':
-      return storeError('store.unavailable', 'the database is locked by another program', {
-        hint: 'another program holds the database file (a backup or an sqlite3 shell?); let it finish',
-        detail,
-        cause,
-      });
+      return says(
+        'store.unavailable',
+        'the database is locked by another program',
+        'another program holds the database file (a backup or an sqlite3 shell?); let it finish',
+      );
     case 'full':
-      return storeError('store.full', 'the disk of the database is full', {
-        hint: 'make room on the disk of the database (df -h shows it); nothing was lost, Postern goes on by itself',
-        detail,
-        cause,
-      });
+      return storeError('store.full', 'the disk of the database is full', { detail, cause });
     case 'failing':
-      return storeError('store.unavailable', 'the disk of the database failed to read or write', {
-        hint: 'check the disk (dmesg, df -h), then start Postern again',
-        detail,
-        cause,
-      });
+      return says(
+        'store.unavailable',
+        'the disk of the database failed to read or write',
+        'check the disk (dmesg, df -h), then start Postern again',
+      );
     case 'read-only':
-      return accessOf(path) === 'denied' ? unopened(file, path, detail, cause) : readOnly(file, path, detail, cause);
-    case 'unopened': {
+      return accessOf(path) === 'denied' ? unopened() : readOnly();
+    case 'unopened':
       // SQLite says the same of a missing right, a file system that takes nothing and descriptors that have run out.
-      const why = accessOf(path);
-      return why === 'read-only' ? readOnly(file, path, detail, cause) : unopened(file, path, detail, cause);
-    }
+      return accessOf(path) === 'read-only' ? readOnly() : unopened();
     case 'damaged':
-      return storeError('store.damaged', `${file} is damaged or no database`, {
-        hint: restoreHint(path),
-        detail,
-        cause,
-      });
+      return says('store.damaged', `${file} is damaged or no database`, restoreHint(path));
     case 'descriptors':
     case undefined:
       return machineError(cause, path) ?? asError(cause);
   }
 }
 
-function readOnly(
-  file: string,
-  path: string | undefined,
-  detail: Readonly<Record<string, unknown>>,
-  cause: Error,
-): PosternError {
-  return storeError('store.unavailable', `${file} cannot be written: its file system is mounted read-only`, {
-    hint: `find the file system (findmnt -T ${path === undefined ? 'PATH' : shellWord(path)}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so), mount it writable (mount -o remount,rw MOUNTPOINT), then start Postern again; a service manager does so by itself`,
-    detail,
-    cause,
-  });
-}
-
-function unopened(
-  file: string,
-  path: string | undefined,
-  detail: Readonly<Record<string, unknown>>,
-  cause: Error,
-): PosternError {
-  return storeError('store.misconfigured', `${file} cannot be opened for writing`, {
-    hint: `give the user Postern runs as the ownership of the database file and its directory: chown USER ${path === undefined ? 'FILE' : shellWord(path)}`,
-    detail,
-    cause,
-  });
-}
+type StoreCode = Parameters<typeof storeError>[0];
 
 /** What to do with a database that does not open any more. */
 function restoreHint(path: string | undefined): string {
@@ -132,38 +112,34 @@ function accessOf(path: string | undefined): 'denied' | 'read-only' | 'granted' 
   }
 }
 
-/** SQLSTATE classes (PostgreSQL appendix A) and Node's network codes. */
+const REFUSED_USER: readonly [StoreCode, string, string] = [
+  'store.misconfigured',
+  'PostgreSQL refused the user name or password',
+  'check user and password in POSTERN_DATABASE_URL, or PGPASSFILE',
+];
+/** By SQLSTATE (PostgreSQL appendix A). */
+const SQLSTATES: Readonly<Record<string, readonly [code: StoreCode, message: string, hint: string]>> = {
+  '28P01': REFUSED_USER,
+  '28000': REFUSED_USER,
+  '3D000': ['store.misconfigured', 'PostgreSQL has no database of that name', 'create it: createdb -O postern postern'],
+  '42501': [
+    'store.misconfigured',
+    'PostgreSQL lets this user not write here',
+    'make the user owner of the database: ALTER DATABASE postern OWNER TO postern',
+  ],
+  '53100': [
+    'store.full',
+    'the disk of PostgreSQL is full',
+    'make room on the disk of the database server; Postern goes on by itself',
+  ],
+};
+
+/** SQLSTATE classes and Node's network codes. */
 function postgresFailure(code: string, cause: Error): PosternError | undefined {
   const detail = { code };
   if (code === '23505' || code === '23503') return conflict(code === '23503', detail, cause);
-  if (code === '28P01' || code === '28000') {
-    return storeError('store.misconfigured', 'PostgreSQL refused the user name or password', {
-      hint: 'check user and password in POSTERN_DATABASE_URL, or PGPASSFILE',
-      detail,
-      cause,
-    });
-  }
-  if (code === '3D000') {
-    return storeError('store.misconfigured', 'PostgreSQL has no database of that name', {
-      hint: 'create it: createdb -O postern postern',
-      detail,
-      cause,
-    });
-  }
-  if (code === '42501') {
-    return storeError('store.misconfigured', 'PostgreSQL lets this user not write here', {
-      hint: 'make the user owner of the database: ALTER DATABASE postern OWNER TO postern',
-      detail,
-      cause,
-    });
-  }
-  if (code === '53100') {
-    return storeError('store.full', 'the disk of PostgreSQL is full', {
-      hint: 'make room on the disk of the database server; Postern goes on by itself',
-      detail,
-      cause,
-    });
-  }
+  const known = SQLSTATES[code];
+  if (known) return storeError(known[0], known[1], { hint: known[2], detail, cause });
   // 55000: closed for maintenance (ALLOW_CONNECTIONS false); 58: the server's own disk or files.
   if (/^(08|53|55000|55P03|57|58|40|25006)/.test(code)) {
     return storeError('store.unavailable', `PostgreSQL is not available: ${scrub(cause.message)}`, { detail, cause });

@@ -2,13 +2,11 @@
 import { type Clock, systemClock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { type Log, nullLog } from '../base/log.ts';
-import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
-import { openSqlite } from './sqlite.ts';
+import { type Opened, openSqlite } from './sqlite.ts';
 import { openSqliteThread } from './sqlite-thread.ts';
 import { pingOn, type Tables, tablesOn } from './tables.ts';
 import type { Store } from './types.ts';
-import type { Watchers } from './watch.ts';
 import { dropWriter } from './writer-thread.ts';
 
 export interface StoreOptions {
@@ -40,14 +38,7 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
   };
 }
 
-interface Opened {
-  readonly engine: Engine;
-  readonly tables: Tables;
-  readonly watchers: Watchers;
-  close(): Promise<void>;
-}
-
-async function open(url: string, options: StoreOptions): Promise<Opened> {
+async function open(url: string, options: StoreOptions): Promise<Opened & { readonly tables: Tables }> {
   const { clock = systemClock, log = nullLog, writer = 'here' } = options;
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '');
@@ -65,6 +56,4 @@ async function open(url: string, options: StoreOptions): Promise<Opened> {
   throw storeError('store.misconfigured', `no database of type "${url.split(':')[0]!.slice(0, 20)}" is known`);
 }
 
-function withTables(opened: Omit<Opened, 'tables'>): Opened {
-  return { ...opened, tables: tablesOn(opened.engine) };
-}
+const withTables = (opened: Opened) => ({ ...opened, tables: tablesOn(opened.engine) });

@@ -5,14 +5,12 @@ import type { Clock } from '../base/clock.ts';
 import { asError, isError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { type Along, along } from './along.ts';
-import type { Engine } from './engine.ts';
 import { storeError } from './errors.ts';
-import { openSqliteReader } from './sqlite.ts';
+import { type Opened, openSqliteReader } from './sqlite.ts';
 import type { Answer, Failure, Order } from './sqlite-writer.ts';
 import { takeWriter } from './writer-thread.ts';
 import { READS, type Tables, tablesOn } from './tables.ts';
 import type { Topic } from './types.ts';
-import type { Watchers } from './watch.ts';
 
 /** As {@link openSqlite}: this thread reads by a connection of its own, which cannot write. */
 export async function openSqliteThread(
@@ -21,7 +19,7 @@ export async function openSqliteThread(
   log: Log,
   lost?: (error: PosternError) => void,
   damaged?: (error: PosternError) => void,
-): Promise<{ readonly engine: Engine; readonly tables: Tables; readonly watchers: Watchers; close(): Promise<void> }> {
+): Promise<Opened & { readonly tables: Tables }> {
   let committed: (topic: Topic) => void = () => undefined;
   const writer = await Writer.start(path, clock, (topic) => committed(topic), lost, damaged);
   try {
