@@ -63,6 +63,9 @@ export function endedBy(end: () => Promise<void> | void): AsyncDisposable {
   return { [Symbol.asyncDispose]: async () => end() };
 }
 
+/** The same, of what is stopped. */
+export const stoppedLater = (one: { stop(): Promise<void> | void }): AsyncDisposable => endedBy(() => one.stop());
+
 async function within(
   clock: Clock,
   ms: number,

@@ -7,8 +7,7 @@ import { collectWhenQuiet } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { openApi } from './api/listener.ts';
 import { certificateFiles, certificatePath, isWhole, keepCertificateFresh } from './certificate.ts';
-import { type CertificateFiles } from './certificate-in-use.ts';
-import { openCertificate } from './certificate-in-use.ts';
+import { type CertificateFiles, openCertificate } from './certificate-in-use.ts';
 import { consentLink } from '../onboard/consent-link.ts';
 import { consoleAddress } from './console-address.ts';
 import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
@@ -23,7 +22,7 @@ import { startConsole } from './http.ts';
 import { installationFingerprint } from './installation-mark.ts';
 import { openInstance } from './instance.ts';
 import { openChannels } from './notice/channels.ts';
-import { endedBy, type Part } from './part.ts';
+import { endedBy, type Part, stoppedLater } from './part.ts';
 import { openReadiness } from './readiness.ts';
 import { startRenewal } from './renewal.ts';
 import { drainTime, type Role, type Running } from './running.ts';
@@ -41,31 +40,17 @@ export const PARTS: readonly Part<Running, Role>[] = [
     in: EVERY,
     start: (running) => (running.readiness = openReadiness(running.instance, (error) => running.lose(error))),
   },
-  {
-    name: 'the record of the stop',
-    in: ONCE,
-    start: (running) => endedBy(() => recordStop(running)),
-  },
+  { name: 'the record of the stop', in: ONCE, start: (running) => endedBy(() => recordStop(running)) },
   { name: 'the certificate', in: ONCE, start: certificate },
   { name: 'the console', in: ONCE, start: console },
   {
     name: 'delivery',
     in: ONCE,
-    start({ instance, metrics }) {
-      const delivery = startDeliveryDuty(instance, metrics.registry);
-      return endedBy(() => delivery.stop());
-    },
+    start: ({ instance, metrics }) => stoppedLater(startDeliveryDuty(instance, metrics.registry)),
     // Attempts under way may end: a message cut off here may have been sent or not.
     stopMs: () => 60_000,
   },
-  {
-    name: 'housekeeping',
-    in: ONCE,
-    start({ instance }) {
-      const housekeeping = startHousekeeping(instance);
-      return endedBy(() => housekeeping.stop());
-    },
-  },
+  { name: 'housekeeping', in: ONCE, start: ({ instance }) => stoppedLater(startHousekeeping(instance)) },
   { name: 'renewal', in: ONCE, start: renewal, stopMs: () => 60_000 },
   {
     name: 'the devices’ listener',
@@ -100,14 +85,7 @@ export const PARTS: readonly Part<Running, Role>[] = [
     start: (running) => endedBy(() => void running.devices?.ease()),
   },
   { name: 'the record of the start', in: ONCE, start: record },
-  {
-    name: 'collection in quiet moments',
-    in: EVERY,
-    start() {
-      const collecting = collectWhenQuiet();
-      return endedBy(() => collecting.stop());
-    },
-  },
+  { name: 'collection in quiet moments', in: EVERY, start: () => stoppedLater(collectWhenQuiet()) },
 ];
 
 async function database(running: Running): Promise<AsyncDisposable> {
@@ -195,12 +173,13 @@ async function console(running: Running): Promise<AsyncDisposable> {
 }
 
 function renewal({ consoleBase, instance, metrics }: Running): AsyncDisposable {
-  const running = startRenewal(instance, {
-    registry: metrics.registry,
-    channels: openChannels(instance),
-    link: (address) => consentLink(instance, consoleBase, address),
-  });
-  return endedBy(() => running.stop());
+  return stoppedLater(
+    startRenewal(instance, {
+      registry: metrics.registry,
+      channels: openChannels(instance),
+      link: (address) => consentLink(instance, consoleBase, address),
+    }),
+  );
 }
 
 async function gateway(running: Running): Promise<AsyncDisposable> {
