@@ -209,6 +209,7 @@ const TITLES: Readonly<Record<number, string>> = {
   9068: 'OAuth 2.0: access tokens as JWT',
   9106: 'Argon2',
   9110: 'HTTP semantics',
+  9112: 'HTTP/1.1',
   9293: 'TCP',
   9325: 'Recommendations for the use of TLS',
   9457: 'Problem details for HTTP APIs',

@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../base/clock.ts';
+import { serveInOrder } from '../protocol/wire/in-order.ts';
 import { type Door, type DoorOptions, openDoor } from './door.ts';
 import type { FaultId } from './faults/catalogue.ts';
 
@@ -20,10 +21,12 @@ export interface FetchHandler {
 
 /** A server that asks the handler; `clock` is what the Date header says. The caller listens. */
 export function createHttpServer(handler: () => FetchHandler, clock: Clock): Server {
-  return createServer((incoming, outgoing) => {
+  const server = createServer();
+  serveInOrder(server, (incoming, outgoing) => {
     outgoing.setHeader('date', new Date(clock.now()).toUTCString());
     answer(handler(), incoming, outgoing).catch(() => incoming.socket.destroy());
   });
+  return server;
 }
 
 /** Serves HTTPS behind a door. @throws sandbox.port-taken */

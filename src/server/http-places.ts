@@ -1,15 +1,18 @@
 /**
- * Who may be connected to the console port. A connection on which no request is being answered makes room for a new one, the one that has
- * waited longest first; requests being answered keep theirs. Beyond all places a few are kept for `/healthz` and `/readyz`, so
- * that whoever fills the port does not silence what a supervisor asks.
+ * Who may be connected to the console port. A connection that waits for its client makes room for a new one, the one that has waited
+ * longest first: the client has asked nothing yet, or has its answer and does not read it. Requests that we work on keep theirs.
+ * Beyond all places a few are kept for `/healthz` and `/readyz`, so that whoever fills the port does not silence what a supervisor
+ * asks. An answer that is not read ends after a while in any case, and what is held of it counts in the budget of the process.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { type Clock, systemClock, type Timer } from '../base/clock.ts';
+import type { Account, Budget } from '../protocol/wire/budget.ts';
 
 export interface HttpLimits {
   /** Connections on which requests are being answered or waited for. */
   readonly connections: number;
-  /** Of these, connections from one address on which nothing is being answered. */
+  /** Of these, connections from one address that wait for their client. */
   readonly waitingPerAddress: number;
   /** Further ones, for questions about health only. */
   readonly reserve: number;
@@ -17,6 +20,13 @@ export interface HttpLimits {
 
 /** An event stream or long poll holds one each; a connection costs some 30 KiB, with TLS 100. */
 export const HTTP_LIMITS: HttpLimits = { connections: 1000, waitingPerAddress: 250, reserve: 50 };
+
+/** An answer may take this long, and a millisecond more for each octet: 1 KB a second is slower than any line in use. */
+const GRACE_MS = 30_000;
+const MS_PER_OCTET = 1;
+/** However large it is. */
+const MAX_MS = 15 * 60_000;
+const LOOK_MS = 5000;
 
 interface Place {
   readonly key: string;
@@ -26,18 +36,35 @@ interface Place {
   busy: number;
   /** Beyond all places: health only. */
   readonly reserved: boolean;
+  /** Where answers are written: with TLS not the socket below it. */
+  writer: Socket;
+  /** What is held of an answer that is not read. */
+  account?: Account | undefined;
+  /** Since when octets have waited without a break, and how many had gone out before. */
+  unread?: { readonly since: number; readonly gone: number } | undefined;
+}
+
+export interface HttpPlacesOptions {
+  readonly limits?: HttpLimits | undefined;
+  readonly budget?: Pick<Budget, 'account'> | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 export class HttpPlaces {
   readonly #limits: HttpLimits;
+  readonly #budget: Pick<Budget, 'account'> | undefined;
+  readonly #clock: Clock;
   /** By remote address and port, which a TLS socket has from the one below it. */
   readonly #places = new Map<string, Place>();
-  /** Those that nothing is answered on, the longest first. */
+  /** Those that wait for their client, the longest first. */
   readonly #waiting = new Set<Place>();
   readonly #waitingByAddress = new Map<string, Set<Place>>();
+  #timer: Timer | undefined;
 
-  constructor(server: Server, limits: HttpLimits = HTTP_LIMITS) {
+  constructor(server: Server, { limits = HTTP_LIMITS, budget, clock = systemClock }: HttpPlacesOptions = {}) {
     this.#limits = limits;
+    this.#budget = budget;
+    this.#clock = clock;
     server.on('connection', (socket: Socket) => this.#came(socket));
   }
 
@@ -46,12 +73,37 @@ export class HttpPlaces {
     const place = this.#places.get(keyOf(request.socket));
     if (place === undefined) return true; // gone already
     place.busy += 1;
+    place.writer = request.socket;
     this.#wait(place, false);
     response.once('close', () => {
       place.busy -= 1;
-      if (place.busy === 0 && this.#places.get(place.key) === place) this.#wait(place, true);
+      place.account?.close();
+      place.account = undefined;
+      if (place.busy > 0 || this.#places.get(place.key) !== place) return;
+      // It may have waited with its answer unread: from here it waits for a question.
+      this.#wait(place, false);
+      this.#wait(place, true);
     });
     return !place.reserved;
+  }
+
+  /**
+   * All of an answer is written: what has not gone out waits for the client.
+   * @param shared its octets are held once, for everybody who asks for them
+   */
+  answered({ socket }: IncomingMessage, response: ServerResponse, shared: boolean): void {
+    const place = this.#places.get(keyOf(socket));
+    if (place === undefined || !response.writableEnded || response.writableFinished || response.destroyed) return;
+    this.#wait(place, true);
+    if (shared || socket.writableLength === 0) return;
+    place.account ??= this.#budget?.account(place.address);
+    place.account?.stands(socket.writableLength, () => socket.destroy());
+  }
+
+  /** Looks no longer. */
+  close(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #came(socket: Socket): void {
@@ -65,11 +117,29 @@ export class HttpPlaces {
       return;
     }
     const key = keyOf(socket);
-    const place: Place = { key, socket, address, busy: 0, reserved: this.#places.size >= connections };
+    const reserved = this.#places.size >= connections;
+    const place: Place = { key, socket, address, busy: 0, reserved, writer: socket };
     this.#places.set(key, place);
     this.#wait(place, true);
+    this.#timer ??= this.#clock.after(LOOK_MS, this.#look);
     socket.once('close', () => this.#gone(place));
   }
+
+  /** Ends answers that are not read. */
+  readonly #look = (): void => {
+    this.#timer = this.#places.size === 0 ? undefined : this.#clock.after(LOOK_MS, this.#look);
+    const now = this.#clock.now();
+    for (const place of this.#places.values()) {
+      const { writer } = place;
+      if (writer.writableLength === 0) {
+        place.unread = undefined;
+        continue;
+      }
+      place.unread ??= { since: now, gone: writer.bytesWritten - writer.writableLength };
+      const octets = writer.bytesWritten - place.unread.gone;
+      if (now - place.unread.since >= Math.min(GRACE_MS + octets * MS_PER_OCTET, MAX_MS)) writer.destroy();
+    }
+  };
 
   #drop(places: ReadonlySet<Place>): void {
     const [oldest] = places;
@@ -81,6 +151,7 @@ export class HttpPlaces {
   #gone(place: Place): void {
     if (this.#places.get(place.key) === place) this.#places.delete(place.key);
     this.#wait(place, false);
+    place.account?.close();
   }
 
   #wait(place: Place, waits: boolean): void {

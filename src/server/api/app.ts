@@ -67,8 +67,12 @@ export function createApi(deps: ApiDeps): Api {
     scheme: 'bearer',
     description: 'An API key: postern apikey add',
   });
-  let document: object | undefined;
-  app.get('/openapi.json', (c) => c.json((document ??= documentOf(app, deps.version))));
+  // Asked for without a key: made once, and held once however many read it at the same time.
+  let document: Uint8Array<ArrayBuffer> | undefined;
+  app.get('/openapi.json', (c) => {
+    document ??= new TextEncoder().encode(JSON.stringify(documentOf(app, deps.version)));
+    return c.body(document, 200, { 'content-type': 'application/json' });
+  });
   app.get('/errors/:code', (c) => {
     const text = explanationOf(c.req.param('code'));
     if (text === undefined) throw apiError('api.not-found', 'there is no such code');
