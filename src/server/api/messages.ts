@@ -93,10 +93,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
         messageId,
       };
       const rows = await outbox.list(filter, { limit: limit + 1, ...(before === undefined ? {} : { before }) });
-      return c.json(
-        page(rows, limit, ({ seq }) => seq, shownMessage),
-        200,
-      );
+      return c.json(page(rows, limit, shownMessage), 200);
     },
   );
   app.openapi(
@@ -122,10 +119,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       const { limit, cursor } = c.req.valid('query');
       const after = readCursor(cursor, z.int()) ?? 0;
       const rows = await outbox.events({ messageId: id, after, limit: limit + 1 });
-      return c.json(
-        page(rows, limit, ({ seq }) => seq, shownEvent),
-        200,
-      );
+      return c.json(page(rows, limit, shownEvent), 200);
     },
   );
   app.openapi(

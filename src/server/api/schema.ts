@@ -66,18 +66,10 @@ export function readCursor<T>(text: string | undefined, schema: z.ZodType<T>): T
 }
 
 /** One more row than a page holds was asked for: whether there is a following page shows without counting. */
-export function page<R, T>(
-  rows: readonly R[],
-  limit: number,
-  position: (last: R) => unknown,
-  item: (row: R) => T,
-): { items: T[]; next: string | null } {
+export function page<R extends { readonly seq: number }, T>(rows: readonly R[], limit: number, item: (row: R) => T) {
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
-  return {
-    items: shown.map(item),
-    next: rows.length > limit && last !== undefined ? cursorOf(position(last)) : null,
-  };
+  return { items: shown.map(item), next: rows.length > limit && last ? cursorOf(last.seq) : null };
 }
 
 export const iso = (at: number): string => new Date(at).toISOString();
