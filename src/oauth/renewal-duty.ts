@@ -19,14 +19,7 @@ import { renew, type Renewed } from './renewal.ts';
 import type { RenewalDeps } from './renewal-deps.ts';
 import { CLOCK_TOLERANCE_MS, isFromTheFuture, renewByDutyAt } from './schedule.ts';
 
-export interface RenewalDuty {
-  /** Requests under way. */
-  readonly inFlight: number;
-  /** Rounds of looking for work that have ended; with {@link inFlight} it tells a test that all is done. */
-  readonly rounds: number;
-  /** Starts nothing more and waits for what is under way, whose answers must be stored. */
-  stop(): Promise<void>;
-}
+export type RenewalDuty = Readonly<Pick<Duty, 'inFlight' | 'rounds' | 'stop'>>;
 
 export const DEFAULT_LIMITS: LaneLimits = { concurrency: 8, rate: 25 };
 
@@ -46,7 +39,7 @@ const SETTLE_MS = 5000;
 const BUSY_MS = 5000;
 const STORE_AWAY = { baseMs: 1000, maxMs: 30_000 };
 
-class Duty implements RenewalDuty {
+class Duty {
   readonly #deps: RenewalDeps;
   readonly #limits: LaneLimits;
   readonly #jumps: JumpWatch;
@@ -60,6 +53,7 @@ class Duty implements RenewalDuty {
   #settleUntil = 0;
   #wake: () => void = () => undefined;
   readonly #stopping = new AbortController();
+  /** Rounds of looking for work that have ended; with {@link inFlight} it tells a test that all is done. */
   rounds = 0;
 
   constructor(deps: RenewalDeps, limits: LaneLimits) {
@@ -73,10 +67,12 @@ class Duty implements RenewalDuty {
     this.#running = this.#run();
   }
 
+  /** Requests under way. */
   get inFlight(): number {
     return this.#work.size;
   }
 
+  /** Starts nothing more and waits for what is under way, whose answers must be stored. */
   async stop(): Promise<void> {
     this.#stopping.abort(oauthError('oauth.provider-busy', 'this process is shutting down'));
     this.#watch.stop();

@@ -3,7 +3,8 @@ import { newId } from '../store/id.ts';
 import type { OutboxMessage, Recipient } from '../store/types-outbox.ts';
 import { needsUtf8 } from './address.ts';
 import type { Arrival } from './arrival.ts';
-import type { AcceptRequest, EnvelopeRecipient } from './types.ts';
+import type { OutgoingRecipient } from '../protocol/smtp/send.ts';
+import type { AcceptRequest } from './types.ts';
 
 /** RFC 5321 §4.5.4.1: four to five days; people want to know sooner. */
 export const DEADLINE_MS = 2 * 86_400_000;
@@ -41,7 +42,7 @@ export function messageOf(
   };
 }
 
-export function pending({ address, notify, orcpt }: EnvelopeRecipient): Recipient {
+export function pending({ address, notify, orcpt }: OutgoingRecipient): Recipient {
   return {
     address,
     state: 'pending',

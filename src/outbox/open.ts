@@ -15,7 +15,7 @@ import { GroupCommit } from './commit.ts';
 import { outboxError } from './errors.ts';
 import { DEADLINE_MS, doubtOf, factsOf, fingerprintOf, messageOf, pending } from './new-message.ts';
 import { authorsOf, requireSender, Rights } from './rights.ts';
-import type { Accepted, AcceptRequest, Edit, EnvelopeRecipient, Outbox } from './types.ts';
+import type { Accepted, AcceptRequest, Edit, Envelope, Outbox } from './types.ts';
 
 export interface OutboxDeps {
   readonly store: Store;
@@ -269,7 +269,7 @@ class StoredOutbox implements Outbox {
   }
 
   async #checkRecipients(
-    recipients: readonly EnvelopeRecipient[],
+    recipients: Envelope['recipients'],
     mailbox: string,
     count = recipients.length,
   ): Promise<void> {

@@ -1,22 +1,11 @@
 /** What the outbox offers to whoever hands mail over, delivers it or looks at it. */
+import type { Outgoing, OutgoingRecipient } from '../protocol/smtp/send.ts';
 import type { Mailbox } from '../store/types.ts';
 import type { MessageLane, MessageSource, OutboxMessage, OutboxStats, OutboxTable } from '../store/types-outbox.ts';
 
-export interface EnvelopeRecipient {
-  readonly address: string;
-  readonly notify?: readonly string[];
-  readonly orcpt?: string;
-}
-
-export interface Envelope {
-  /** Empty only for reports. */
-  readonly from: string;
-  readonly recipients: readonly EnvelopeRecipient[];
-  readonly ret?: 'FULL' | 'HDRS';
-  readonly envid?: string;
-  readonly smtputf8?: boolean;
-  readonly eightBit?: boolean;
-}
+/** What SMTP says of a message beside its octets. `from` is empty only for reports. */
+export type Envelope = Pick<Outgoing, 'from' | 'recipients' | 'ret' | 'envid'> &
+  Partial<Pick<Outgoing, 'smtputf8' | 'eightBit'>>;
 
 export interface AcceptRequest {
   /** Whose grant sends it. */
@@ -106,7 +95,7 @@ export interface Edit {
     /** Who hands this one over, and answers for it from then on. */
     readonly writer: Pick<OutboxMessage, 'principal' | 'source' | 'remoteAddress'>;
     /** Missing: as they are. */
-    readonly recipients?: readonly EnvelopeRecipient[];
+    readonly recipients?: readonly OutgoingRecipient[];
     readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   };
 }

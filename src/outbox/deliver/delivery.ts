@@ -30,14 +30,7 @@ export interface DeliveryDeps extends Omit<AttemptDeps, 'change' | 'deadline' | 
   readonly atOnce?: number;
 }
 
-export interface Delivery {
-  /** Looks for work now. */
-  wake(): void;
-  /** Resolves when nothing is due and nothing under way. */
-  idle(): Promise<void>;
-  /** Lets attempts under way end, then stops. */
-  close(): Promise<void>;
-}
+export type Delivery = Pick<DeliveryLoop, 'wake' | 'idle' | 'close'>;
 
 /** Without any word from the store we look this often. */
 const LOOK_MS = 30_000;
@@ -63,7 +56,7 @@ export function startDelivery(deps: DeliveryDeps): Delivery {
   return new DeliveryLoop(deps);
 }
 
-class DeliveryLoop implements Delivery {
+class DeliveryLoop {
   readonly #deps: DeliveryDeps;
   readonly #attempt: AttemptDeps;
   readonly #boxes: Boxes;
@@ -120,6 +113,7 @@ class DeliveryLoop implements Delivery {
     this.wake();
   }
 
+  /** Looks for work now. */
   wake(): void {
     if (this.#stop.signal.aborted) return;
     if (this.#round) this.#again = true;
@@ -136,6 +130,7 @@ class DeliveryLoop implements Delivery {
     });
   };
 
+  /** Resolves when nothing is due and nothing under way. */
   idle(): Promise<void> {
     return new Promise((resolve) => {
       this.#rest.push(resolve);
@@ -143,6 +138,7 @@ class DeliveryLoop implements Delivery {
     });
   }
 
+  /** Lets attempts under way end, then stops. */
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.stop();
     this.#timer?.cancel();
