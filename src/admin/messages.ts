@@ -46,6 +46,16 @@ export const holdMessage = act({
     desk.outbox.hold((await findMessage(desk, id, desk.actor)).id, signatureOf(desk.actor), reason),
 });
 
+export const readMessage = act({
+  name: 'messages.read',
+  summary: 'The octets of a message, as they are sent',
+  permission: 'messages:content',
+  audits: 'message.read',
+  input: byId,
+  run: (desk: Desk<OutboxDeps>, { id }) => findMessage(desk, id, desk.actor),
+  record: common.record,
+});
+
 export const editMessage = act({
   ...common,
   name: 'messages.edit',

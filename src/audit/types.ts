@@ -12,6 +12,7 @@ export const AUDIT_TYPES = {
   'session.ended': 'a session of a program ended',
   'message.relayed':
     'mail passed to the provider while the program waited: from whom, to whom, how large; what the outbox takes has its own story',
+  'message.read': 'somebody read the text of a message in the outbox; written before they got it',
   'app-password.created': 'an app password was made',
   'app-password.revoked': 'an app password was revoked',
   'app-password.narrowed': 'an app password no longer opens a mailbox that was removed',

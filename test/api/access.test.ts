@@ -453,3 +453,21 @@ test('A87: mail of a device that a key rewrites is from that key, with its right
   assert.notEqual(stored.remoteAddress, '10.0.0.9');
   await both.ok('cancelMessage', { params });
 });
+
+test('A88: every message whose text a key reads is on record, before it has the text', async () => {
+  const { id } = await (await bed.key()).ok('sendMessage', { json: { ...hello, scheduledAt: '2030-01-01T00:00:00Z' } });
+  const reader = await bed.key({ actions: ['messages:content'] });
+  const before = bed.audited.length;
+  const { status, text } = await reader.call('getMessageBody', { params: { id } });
+  assert.equal(status, 200);
+  assert.match(text, /Hi Bob/);
+  assert.deepEqual(
+    bed.audited
+      .slice(before)
+      .map(({ type, mailbox, data }) => [type, mailbox, data?.['messageId'], data?.['apiKeyId']]),
+    [['message.read', SHOP, id, reader.id]],
+  );
+  const other = await bed.key({ actions: ['messages:content'], mailboxes: [ALICE] });
+  await other.fails('getMessageBody', { params: { id } }, 404, 'outbox.not-found');
+  assert.equal(bed.audited.filter(({ type }) => type === 'message.read').length, 1);
+});

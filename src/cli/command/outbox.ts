@@ -9,7 +9,7 @@ import type { MessageEvent, MessageState, OutboxMessage } from '../../store/type
 import { type Context, table, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { holdMailbox, releaseMailbox } from '../../admin/mailboxes.ts';
-import { cancelMessage, holdMessage, retryMessage } from '../../admin/messages.ts';
+import { cancelMessage, holdMessage, readMessage, retryMessage } from '../../admin/messages.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { Subcommand } from '../subcommand.ts';
 import { between, ipAddress, since, until } from '../value.ts';
@@ -107,7 +107,8 @@ function show(): Subcommand {
     .argument('<id>')
     .option('--body', 'the octets of the message itself instead')
     .example('postern outbox show msg_…')
-    .runWithInstance(async (context, { outbox: box, store }, id: string, options: { body?: boolean }) => {
+    .runWithInstance(async (context, instance, id: string, options: { body?: boolean }) => {
+      const { outbox: box, store } = instance;
       const message = await box.find(id);
       if (!message) throw cliError('cli.not-found', `there is no message ${id}`, { hint: 'postern outbox list' });
       if (options.body === true) {
@@ -115,6 +116,7 @@ function show(): Subcommand {
           throw cliError('cli.usage', 'the octets of a message are no JSON', {
             hint: 'leave out --json, or --body',
           });
+        await context.perform(instance, readMessage, { id });
         for await (const octets of box.body(message)) process.stdout.write(octets);
         return;
       }

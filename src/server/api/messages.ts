@@ -2,7 +2,9 @@
 import { mailboxesOf } from '../../admin/actor.ts';
 import { createHash } from 'node:crypto';
 import { z } from '@hono/zod-openapi';
+import { perform } from '../../admin/act.ts';
 import { findMessage, findOpened } from '../../admin/find.ts';
+import { readMessage } from '../../admin/messages.ts';
 import { text } from '../../admin/schema.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import { jsonOf } from './body.ts';
@@ -123,9 +125,9 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
     },
   );
   app.openapi(
-    operation('get', '/v1/messages/{id}/body', 'messages:content', {
+    operation('get', '/v1/messages/{id}/body', readMessage.permission, {
       operationId: 'getMessageBody',
-      summary: 'The octets of a message, as they are sent',
+      summary: readMessage.summary,
       request: { params: byId },
       responses: {
         200: {
@@ -135,7 +137,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       },
     }),
     async (c) => {
-      const message = await findMessage(deps, c.req.valid('param').id, actorOf(c));
+      const message = await perform(readMessage, deps, actorOf(c), c.req.valid('param'));
       return new Response(ReadableStream.from(outbox.body(message)), {
         headers: {
           'content-type': 'message/rfc822',
