@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { isUnreadable } from '../protocol/sign-in.ts';
+import { HTTP, isUnreadable, NO_WEB_SERVER } from '../protocol/sign-in.ts';
 import { commandWords } from '../protocol/smtp/command-line.ts';
 import { receiveExtensions } from '../protocol/smtp/receive.ts';
 import type { Conn } from '../protocol/wire/conn.ts';
@@ -35,6 +35,10 @@ export async function greetDevice(conn: Conn, options: GreetingOptions): Promise
   for (let commands = 0; commands < MAX_COMMANDS; commands++) {
     const line = await nextLine(conn, lineOctets, signal);
     if (typeof line !== 'string') return 'left';
+    if (HTTP.test(line)) {
+      conn.end(`${NO_WEB_SERVER}\r\n`);
+      return 'left';
+    }
     const { verb, argument } = commandWords(line);
     switch (verb) {
       case 'EHLO':

@@ -13,6 +13,7 @@ import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import { greetDevice } from './device-greeting.ts';
+import { busyReply, DeviceRefusals } from './device-refusal.ts';
 import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
 import type { Audit } from '../audit/types.ts';
 import { outboxError } from './errors.ts';
@@ -84,16 +85,21 @@ export async function startDeviceListener(
     log,
     count: deps.handshakeFailed ?? (() => undefined),
   });
+  const refusals = new DeviceRefusals(deps);
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     const address = socket.remoteAddress;
+    const rule = ruleFor(rules, address ?? 'unknown');
     const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
-    const full = sockets.size >= maxConnections || own >= MAX_OF_ONE_ADDRESS;
+    if (rule === undefined || sockets.size >= maxConnections || own >= MAX_OF_ONE_ADDRESS) {
+      refusals.turnAway(socket, rule?.name, tls !== 'implicit');
+      return;
+    }
     const ending: Ending = { busy: false, stop: new AbortController() };
     const underWay = (is: boolean): void => {
       ending.busy = is;
       if (easing && !is) end(ending);
     };
-    const visit = { socket, rules, tls, full, handshakes, signal: ending.stop.signal, underWay };
+    const visit = { socket, rule, tls, handshakes, signal: ending.stop.signal, underWay };
     const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
     sessions.set(session, ending);
     sockets.add(socket);
@@ -136,6 +142,7 @@ export async function startDeviceListener(
       await last;
       // Who does not close its side would keep us waiting.
       for (const socket of sockets) socket.destroySoon();
+      refusals.close();
       await closed;
     },
   };
@@ -151,11 +158,11 @@ function end({ stop }: Ending): void {
   stop.abort(outboxError('outbox.device-port', 'the listener for devices is closing'));
 }
 
-interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
+interface Visit extends Pick<DeviceListenerOptions, 'tls'> {
   readonly socket: Socket;
+  /** Its address falls under it. */
+  readonly rule: DeviceRule;
   readonly handshakes: HandshakeFailures;
-  /** As many as may be are here already. */
-  readonly full: boolean;
   readonly signal: AbortSignal;
   readonly underWay: (is: boolean) => void;
 }
@@ -163,7 +170,7 @@ interface Visit extends Pick<DeviceListenerOptions, 'rules' | 'tls'> {
 /** One connection. Never rejects. */
 async function serveDevice(
   { outbox, store, clock, log, hostname, tls: context, budget, audit }: DeviceListenerDeps,
-  { socket, rules, full, handshakes, signal, tls, underWay }: Visit,
+  { socket, rule, handshakes, signal, tls, underWay }: Visit,
 ): Promise<void> {
   // Devices come to hand in mail, and do not stay.
   const secure = async (plain: Socket): Promise<TLSSocket> => {
@@ -176,8 +183,7 @@ async function serveDevice(
   };
   const sessionId = newId('ses');
   const remoteAddress = socket.remoteAddress ?? 'unknown';
-  const rule = ruleFor(rules, remoteAddress);
-  const facts = { sessionId, protocol: 'smtp', remoteAddress, ...(rule && { rule: rule.name }) };
+  const facts = { sessionId, protocol: 'smtp', remoteAddress, rule: rule.name };
   const note = (
     outcome: 'ok' | 'failed',
     mailbox: string | undefined,
@@ -187,7 +193,7 @@ async function serveDevice(
     const about = mailbox === undefined ? {} : { mailbox };
     audit?.note({ type: 'session.ended', outcome, sessionId, ...about, data: { ...known, source: 'device', ...data } });
   };
-  const turnedAway = `421 4.3.0 ${hostname} cannot take mail from devices now\r\n`;
+  const turnedAway = busyReply(hostname);
   let conn: Conn | undefined;
   let followed: FollowedMailbox | undefined;
   try {
@@ -196,15 +202,14 @@ async function serveDevice(
       ...(budget && { account: budget.account(remoteAddress) }),
     });
     conn.setIdle(IDLE_MS);
-    const found = rule && (await followMailbox(store, foldCase(rule.mailbox), log, () => conn?.end(turnedAway)));
+    const found = await followMailbox(store, foldCase(rule.mailbox), log, () => conn?.end(turnedAway));
     followed = found;
-    const mailbox = found?.mailbox();
-    if (rule === undefined || found === undefined || mailbox === undefined || full) {
-      const why = full ? 'too many connections' : rule ? `there is no mailbox ${rule.mailbox}` : 'no rule names it';
+    const mailbox = found.mailbox();
+    if (mailbox === undefined) {
+      const why = `there is no mailbox ${rule.mailbox}`;
       log.warn(facts, `a device was turned away: ${why}`);
-      note('failed', rule && foldCase(rule.mailbox), { reason: why });
-      if (rule === undefined) conn.end(`554 5.7.1 ${hostname} takes no mail from this address without a sign-in\r\n`);
-      else conn.end(turnedAway);
+      note('failed', foldCase(rule.mailbox), { reason: why });
+      conn.end(turnedAway);
       return;
     }
     const greeting = { hostname, secure, signal, maxOctets: outbox.maxOctets, lineOctets: LINE_OCTETS };
@@ -228,7 +233,7 @@ async function serveDevice(
     conn.end();
     note('ok', mailbox.address, { bytesToServer: octets, reason: 'client-closed' });
   } catch (error) {
-    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', rule && foldCase(rule.mailbox), {
+    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', foldCase(rule.mailbox), {
       code: asError(error).code,
     });
     if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);

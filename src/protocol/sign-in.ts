@@ -50,8 +50,14 @@ export const MAX_BAD_COMMANDS = 10;
 /** Commands of any sort before sign-in. Programs need five; the limit on time alone would let thousands be answered. */
 export const MAX_COMMANDS = 100;
 
-/** An HTTP request line: a browser, or a page that makes one, sends commands in its body (cross-protocol attack). */
-export const HTTP = /^(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT|DELETE|PATCH|TRACE) \S+ HTTP\//i;
+/**
+ * An HTTP request line (RFC 9112 §3), of any method: a browser, or another program that is made to ask, sends commands in its body
+ * (cross-protocol attack).
+ */
+export const HTTP = /^[!-~]+ \S+ HTTP\/\d/i;
+
+/** What an SMTP server says to it, before it leaves. */
+export const NO_WEB_SERVER = '421 4.7.0 this is an SMTP server, not a web server';
 
 /** A line that breaks the bounds or is no line. The connection cannot be used further. */
 export function isUnreadable(error: unknown): error is PosternError {

@@ -5,7 +5,7 @@
 import { isError } from '../../base/error.ts';
 import type { Pieces } from '../../base/pieces.ts';
 import { protocolError } from '../errors.ts';
-import { isUnreadable, MAX_BAD_COMMANDS } from '../sign-in.ts';
+import { HTTP, isUnreadable, MAX_BAD_COMMANDS, NO_WEB_SERVER } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { chunkOf, commandWords, ehloReply } from './command-line.ts';
 import { decodeXtext, parsePath } from './envelope.ts';
@@ -102,7 +102,12 @@ class MailSession {
         }
         const line = await this.#conn.line(lineOctets, signal);
         if (line === undefined) break;
-        if (!(await this.#answer(line.toString('utf8')))) break;
+        const text = line.toString('utf8');
+        if (HTTP.test(text)) {
+          this.#say(NO_WEB_SERVER);
+          break;
+        }
+        if (!(await this.#answer(text))) break;
         if (this.#bad >= MAX_BAD_COMMANDS) {
           this.#say(`421 4.7.0 ${hostname} too many bad commands`);
           break;

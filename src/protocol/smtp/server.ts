@@ -1,5 +1,14 @@
 /** SMTP submission until sign-in, server side: RFC 5321 §4.1, RFC 4954 AUTH, RFC 3207 STARTTLS, RFC 6409. */
-import { type Ending, HTTP, isAnnounceable, type Next, servedBy, SignInServer, type Words } from '../sign-in.ts';
+import {
+  type Ending,
+  HTTP,
+  isAnnounceable,
+  type Next,
+  NO_WEB_SERVER,
+  servedBy,
+  SignInServer,
+  type Words,
+} from '../sign-in.ts';
 import { commandWords, ehloReply } from './command-line.ts';
 
 /** Told before a provider is known; every submission server of today has these. */
@@ -26,7 +35,7 @@ class BeforeMail extends SignInServer {
 
   protected async answer(line: string): Promise<Next> {
     // A browser on this port sends its headers next: a page could hide commands there.
-    if (HTTP.test(line)) return this.last('421 4.7.0 this is an SMTP server, not a web server');
+    if (HTTP.test(line)) return this.last(NO_WEB_SERVER);
     const { hostname } = this.options;
     const { verb, argument } = commandWords(line);
     switch (verb) {
