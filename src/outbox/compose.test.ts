@@ -132,6 +132,28 @@ test('ids have their brackets, and one that fits on no line is refused', async (
   );
 });
 
+test('A89: what is no message id is not written as one, with marks of direction or line ends of other alphabets', async () => {
+  const ids = [
+    '<1\u0085Bcc:x@x.test>',
+    '<\u202e1@x.test>',
+    '<1@x.test>\u2028<2@x.test>',
+    '\u00a0',
+    '<é@x.test>',
+    '\ud800',
+  ];
+  for (const id of ids)
+    for (const message of [{ inReplyTo: id }, { references: ['<0@x.test>', id] }])
+      await assert.rejects(
+        async () => octetsOf(message),
+        (error) => isError(error, 'outbox.header') && /not ASCII/.test(error.message),
+      );
+  const raw = (
+    await octetsOf({ references: ['<0@x.test>\t<1@x.test>\r\nBcc:\u0000<2@x.test>'], messageId: 'a\u202eb@x' })
+  ).toString('latin1');
+  assert.match(raw, /^References: <0@x\.test> <1@x\.test> <Bcc:> <2@x\.test>\r$/m);
+  assert.doesNotMatch(raw, /[^\r\n -~]|^bcc/im);
+});
+
 test('A65: no header line is longer than 998 octets, whatever is in it', async () => {
   const texts = {
     word: 'a'.repeat(1200),

@@ -1,6 +1,6 @@
 /** A message put together from its parts, for the outbox and for notices. */
 import { mailDate } from '../base/mail-date.ts';
-import { addressField, asciiDomain, idField, type NamedAddress, textField } from '../protocol/mime/field.ts';
+import { addressField, asciiDomain, idField, idsOf, type NamedAddress, textField } from '../protocol/mime/field.ts';
 import { type Content, contentPart, writeMessage } from '../protocol/mime/write.ts';
 import { newId } from '../store/id.ts';
 import { outboxError } from './errors.ts';
@@ -54,9 +54,11 @@ export function compose(message: Composition, at = Date.now()): Iterable<Uint8Ar
   checkHeaders(headers);
   // One draw of random octets for Message-ID and boundaries, instead of several calls into OpenSSL for each message.
   const unique = newId('m');
-  const ids = [inReplyTo, ...references].flatMap((text) => text.split(/\s+/));
-  if (ids.some((id) => Buffer.byteLength(id) > MAX_ID))
-    throw outboxError('outbox.header', 'a message id is too long for a line');
+  for (const [name, texts] of [
+    ['inReplyTo', [inReplyTo]],
+    ['references', references],
+  ] as const)
+    checkIds(name, texts);
   return writeMessage(
     withinLines([
       addressField('From', [from]),
@@ -72,6 +74,19 @@ export function compose(message: Composition, at = Date.now()): Iterable<Uint8Ar
     ]),
     contentPart(message, unique),
   );
+}
+
+/** @throws outbox.header */
+function checkIds(name: string, texts: readonly string[]): void {
+  for (const text of texts) {
+    const { ids, others } = idsOf(text);
+    if (ids.some((id) => id.length > MAX_ID))
+      throw outboxError('outbox.header', `a message id in ${name} is too long for a line`);
+    if (others.length > 0)
+      throw outboxError('outbox.header', `${name} has a message id that is not ASCII`, {
+        hint: 'leave it out, or give the Message-ID of the message that is answered as it stands in its header',
+      });
+  }
 }
 
 /** What cannot be folded and is not to be encoded, as an address, may make a line too long. @throws outbox.header */

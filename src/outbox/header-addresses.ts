@@ -9,6 +9,8 @@ export interface HeaderAddresses {
   readonly from: string | undefined;
   /** Of `To`, `Cc` and `Bcc`, or of the newest resending (RFC 5322 §3.6.6), each once. Local names stay local. */
   readonly recipients: readonly string[];
+  /** They are those of a resending that does not say by whom, which RFC 5322 §3.6.6 demands: it may be none that was meant. */
+  readonly isResentByNobody?: true;
 }
 
 /** @param octets the header, of at most {@link MAX_HEADER} @throws outbox.header, outbox.address */
@@ -29,6 +31,7 @@ export function headerAddresses(octets: Uint8Array): HeaderAddresses {
       (isResent ? of(resent, 'resent-sender', 'resent-from')[0] : undefined) ??
       (written.length > 1 ? of(fields, 'sender')[0] : undefined) ??
       written[0],
+    ...(isResent && !resent.some(({ name }) => name === 'resent-from') ? { isResentByNobody: true } : {}),
     recipients: [...new Set(isResent ? of(resent, ...RESENT_TO) : of(fields, 'to', 'cc', 'bcc'))],
   };
 }

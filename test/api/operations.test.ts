@@ -460,3 +460,26 @@ test('no operation of the document was left out', () => {
     [],
   );
 });
+
+test('A91: a finished message with Resent-Bcc and no Resent-From is refused, as nobody knows whom it is meant for', async () => {
+  const post = (head: string, query: Readonly<Record<string, string>> = {}) => ({
+    query,
+    octets: { type: 'message/rfc822', body: `${head}From: ${SHOP}\r\nTo: to@x.test\r\nBcc: bcc@x.test\r\n\r\nhi\r\n` },
+  });
+  const recipientsOf = ({ recipients }: { recipients: readonly { address: string }[] }): readonly string[] =>
+    recipients.map(({ address }) => address);
+  for (const field of ['Resent-Bcc', 'Resent-To', 'Resent-Cc']) {
+    const head = `${field}: other@x.test\r\n`;
+    const { detail, hint } = await client.fails('sendMessage', post(head), 400, 'api.request');
+    assert.match(detail, /no Resent-From/);
+    assert.match(hint, /\?to=ADDRESS/);
+    // Whoever names the recipients has said whom it is for.
+    assert.deepEqual(recipientsOf(await client.ok('sendMessage', post(head, { to: 'bob@x.test' }))), ['bob@x.test']);
+    const resent = `Resent-From: ${SHOP}\r\n${head}`;
+    assert.deepEqual(recipientsOf(await client.ok('sendMessage', post(resent))), ['other@x.test']);
+  }
+  assert.deepEqual(recipientsOf(await client.ok('sendMessage', post('Resent-Date: x\r\n'))), [
+    'to@x.test',
+    'bcc@x.test',
+  ]);
+});

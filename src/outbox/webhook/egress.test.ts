@@ -102,6 +102,44 @@ test('S14: an IPv4 address is judged as one in whatever IPv6 form it comes', () 
     egress.check(`https://[${form}]/`);
 });
 
+test('A92: neither the channel to the host of a cloud nor a port of another service is reached, by address or name', async () => {
+  const egress = new Egress(
+    { allow: [] },
+    () => Promise.resolve([{ address: '168.63.129.16', family: 4 }]),
+    () => [],
+  );
+  for (const url of [
+    'https://168.63.129.16/',
+    'https://168.63.129.16:32526/',
+    'https://[::ffff:168.63.129.16]/',
+    'https://161.26.0.10/',
+    'https://166.9.1.1/',
+    'https://93.184.216.34:25/',
+    'https://93.184.216.34:80/',
+    'https://93.184.216.34:993/',
+    'https://[2a00:1450::1]:22/',
+    'https://hook.example:25/',
+  ])
+    assert.throws(() => egress.check(url), refused, url);
+  for (const url of ['https://168.63.129.17/', 'https://hook.example:8443/', 'https://93.184.216.34:1024/'])
+    egress.check(url);
+  const dispatcher = await egress.agent('https:');
+  await assert.rejects(fetch('https://hook.example/', { dispatcher }), refused);
+  await dispatcher.close();
+
+  // A name may be inside what is allowed, and is judged with its port where it leads.
+  const inside = new Egress(
+    { allow: ['10.0.0.0/8'] },
+    () => Promise.resolve([{ address: '93.184.216.34', family: 4 }]),
+    () => [],
+  );
+  inside.check('https://10.1.2.3:636/');
+  inside.check('https://hook.example:636/');
+  const other = await inside.agent('https:');
+  await assert.rejects(fetch('https://hook.example:853/', { dispatcher: other }), refused);
+  await other.close();
+});
+
 test('a name is judged by every address it has, at the moment of connecting', async () => {
   const server = createServer((_, response) => response.end('inside')).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));

@@ -19,6 +19,26 @@ export type Resolve = (host: string) => Promise<readonly { readonly address: str
 
 const CONNECT_MS = 10_000;
 
+/** By IANA's registry these are public, yet they lead to the host or the cloud that this machine runs in, and nowhere else. */
+const OF_CLOUDS = [
+  // Azure: the host's agent, which gives certificates and settings to whoever asks.
+  '168.63.129.16/32',
+  // IBM Cloud: services inside of it.
+  '161.26.0.0/16',
+  '166.8.0.0/14',
+].map((network) => ipaddr.IPv4.parseCIDR(network));
+
+/** Below 1024 are services of the system; no web server for others but that of https is there. */
+const HTTPS_PORT = 443;
+const FIRST_FREE_PORT = 1024;
+
+/** What a connection says of where it goes, beside the address. */
+interface Manner {
+  /** Without TLS. */
+  readonly isPlain: boolean;
+  readonly port: number;
+}
+
 export class Egress {
   readonly #allow: readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[];
   readonly #resolve: Resolve;
@@ -49,7 +69,9 @@ export class Egress {
         hint: 'use an https address, or name the private network the receiver is in: webhooks.allow in postern.yaml',
       });
     const host = literalOf(url);
-    if (host !== undefined) this.#judge(host, url.protocol === 'http:');
+    const manner = mannerOf(url);
+    if (host !== undefined) this.#judge(host, manner);
+    else if (this.#allow.length === 0) requirePort(manner.port, url.hostname);
     return url;
   }
 
@@ -57,33 +79,45 @@ export class Egress {
   async agent(protocol: 'http:' | 'https:'): Promise<Agent> {
     const undici = await import('undici');
     // oxlint-disable promise/no-callback-in-promise -- Node's sockets take a callback here
-    const lookup: LookupFunction = (host, options, done) => {
-      this.#addresses(host, protocol === 'http:').then(
-        (addresses) => {
-          const family = options.family === 4 || options.family === 6 ? options.family : undefined;
-          const usable = addresses.filter((one) => family === undefined || one.family === family);
-          if (options.all === true) done(null, [...usable]);
-          else if (usable[0]) done(null, usable[0].address, usable[0].family);
-          else done(Object.assign(new Error(`${host} has no address of this family`), { code: 'ENOTFOUND' }), '');
-        },
-        (error: unknown) => done(error as Error, ''),
-      );
-    };
+    const lookup =
+      (port: number): LookupFunction =>
+      (host, options, done) => {
+        this.#addresses(host, { isPlain: protocol === 'http:', port }).then(
+          (addresses) => {
+            const family = options.family === 4 || options.family === 6 ? options.family : undefined;
+            const usable = addresses.filter((one) => family === undefined || one.family === family);
+            if (options.all === true) done(null, [...usable]);
+            else if (usable[0]) done(null, usable[0].address, usable[0].family);
+            else done(Object.assign(new Error(`${host} has no address of this family`), { code: 'ENOTFOUND' }), '');
+          },
+          (error: unknown) => done(error as Error, ''),
+        );
+      };
     // oxlint-enable promise/no-callback-in-promise
-    return new undici.Agent({ connect: { lookup, timeout: CONNECT_MS }, pipelining: 1 });
+    const connectors = new Map<number, ReturnType<typeof undici.buildConnector>>();
+    return new undici.Agent({
+      connect(options, callback) {
+        const port = portOf(options.port, protocol);
+        // One for each port, since each remembers TLS sessions.
+        const connector = connectors.get(port) ?? undici.buildConnector({ lookup: lookup(port), timeout: CONNECT_MS });
+        connectors.set(port, connector);
+        connector(options, callback);
+      },
+      pipelining: 1,
+    });
   }
 
   /** All addresses of a name, every one of which must be allowed. @throws outbox.webhook-address, or what the DNS says */
   async #addresses(
     host: string,
-    isPlain: boolean,
+    manner: Manner,
   ): Promise<readonly { readonly address: string; readonly family: number }[]> {
     const found = await this.#resolve(host);
-    for (const { address } of found) this.#judge(address, isPlain);
+    for (const { address } of found) this.#judge(address, manner);
     return found;
   }
 
-  #judge(text: string, isPlain: boolean): void {
+  #judge(text: string, { isPlain, port }: Manner): void {
     const address = embedded(ipaddr.process(text));
     const isAllowed = this.#allow.some(
       ([base, length]) => base.kind() === address.kind() && address.match(base, length),
@@ -91,6 +125,10 @@ export class Egress {
     if (isAllowed) return;
     const found = address.range();
     const range = found === 'unicast' && !isGlobal(address) ? 'reserved' : found;
+    if (!isIPv6(address) && OF_CLOUDS.some((network) => address.match(network)))
+      throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, which is inside a cloud only`, {
+        detail: { range: 'cloud' },
+      });
     if (range !== 'unicast')
       throw outboxError('outbox.webhook-address', `webhooks do not go to ${text}, an address of the range ${range}`, {
         detail: { range },
@@ -101,7 +139,21 @@ export class Egress {
         detail: { range: 'own' },
       });
     if (isPlain) throw outboxError('outbox.webhook-address', `webhooks to ${text} go by https`);
+    requirePort(port, text);
   }
+}
+
+function requirePort(port: number, host: string): void {
+  if (port === HTTPS_PORT || port >= FIRST_FREE_PORT) return;
+  throw outboxError('outbox.webhook-address', `webhooks to ${host} do not go to port ${port}`, {
+    hint: `use port ${HTTPS_PORT}, or one from ${FIRST_FREE_PORT} on; or name the private network the receiver is in: webhooks.allow in postern.yaml`,
+  });
+}
+
+const mannerOf = ({ protocol, port }: URL): Manner => ({ isPlain: protocol === 'http:', port: portOf(port, protocol) });
+
+function portOf(port: string, protocol: string): number {
+  return port === '' ? (protocol === 'http:' ? 80 : HTTPS_PORT) : Number(port);
 }
 
 /**

@@ -34,9 +34,20 @@ export function addressField(name: string, addresses: readonly NamedAddress[]): 
   return folded(name, addresses.map((each) => mailbox(each)).join(', '));
 }
 
-/** Message-ID, In-Reply-To, References. @param ids with or without angle brackets, one or several in each */
-export function idField(name: string, ids: readonly string[]): string {
-  const all = ids.flatMap((text) => text.split(/[^!-~\u0080-\uffff]+/)).filter((id) => id !== '');
+/** What separates message ids: white space, and what nobody writes. */
+// oxlint-disable-next-line no-control-regex -- they are meant
+const BETWEEN_IDS = /[\u0000- \u007f]+/;
+
+/** Message ids in a text. One that is not ASCII is none here: it cannot be encoded (RFC 5322 §3.6.4). */
+export function idsOf(text: string): { readonly ids: readonly string[]; readonly others: readonly string[] } {
+  const all = text.split(BETWEEN_IDS).filter((id) => id !== '');
+  const isId = (id: string): boolean => /^[!-~]+$/.test(id);
+  return { ids: all.filter(isId), others: all.filter((id) => !isId(id)) };
+}
+
+/** Message-ID, In-Reply-To, References. @param texts with or without angle brackets, one or several in each; see {@link idsOf} */
+export function idField(name: string, texts: readonly string[]): string {
+  const all = texts.flatMap((text) => idsOf(text).ids);
   return all.length === 0 ? '' : folded(name, all.map((id) => (id.startsWith('<') ? id : `<${id}>`)).join(' '));
 }
 

@@ -69,6 +69,25 @@ test('a message that others made is no message of ours to encode (RFC 2046 §5.2
   }
 });
 
+test('A90: a media type brings no second name, and no parameter twice or open (RFC 2045 §5.1)', async () => {
+  const typeOf = async (contentType: string): Promise<string> => {
+    const raw = await written({ attachments: [{ filename: 'report.pdf', contentType, content: Buffer.from('x') }] });
+    return /^Content-Type: (.*(?:\r\n .*)*)/m.exec(raw)![1]!.replaceAll('\r\n ', ' ');
+  };
+  for (const [given, is] of [
+    ['application/pdf; name="zz"', 'application/pdf; name=report.pdf'],
+    ['application/pdf;NAME=zz;Name="y"', 'application/pdf; name=report.pdf'],
+    ['text/csv; charset=utf-8; charset=latin1', 'text/csv; charset=utf-8; name=report.pdf'],
+    ['text/csv; header="present, all"; x=1', 'text/csv; header="present, all"; x=1; name=report.pdf'],
+    ['text/csv; x="; name=zz"', 'text/csv; x="; name=zz"; name=report.pdf'],
+    ['text/csv; x="a\\"; name="zz"', "text/csv; x*=utf-8''a%5C; name=report.pdf"],
+    ['text/csv; x="\u202e"', "text/csv; x*=utf-8''%E2%80%AE; name=report.pdf"],
+    ['message/rfc822; name=zz', 'application/octet-stream; name=report.pdf'],
+    ['no type', 'application/octet-stream; name=report.pdf'],
+  ] as const)
+    assert.equal(await typeOf(given), is, given);
+});
+
 test('one part alone is the message, several have boundaries of their own', async () => {
   const attachments = [{ filename: 'a.csv', contentType: 'text/csv', content: Buffer.from('x') }];
   assert.doesNotMatch(await written({ attachments }), /multipart|text\/plain/);

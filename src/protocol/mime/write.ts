@@ -68,14 +68,34 @@ export function textPart(subtype: string, text: string): Part {
     : { fields: fields('quoted-printable'), body: { type: 'octets', octets: quotedPrintable(octets) } };
 }
 
+const OCTETS = { type: 'application/octet-stream', parameters: [] };
+
+/**
+ * A media type as it was given (RFC 2045 §5.1), its parameters written once each, and not `name`, which is the file's. What
+ * cannot be read is left out.
+ */
+function mediaTypeOf(text: string): { readonly type: string; readonly parameters: readonly string[] } {
+  const type = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+/.exec(text)?.[0];
+  if (type === undefined) return OCTETS;
+  const parameters = new Map<string, readonly string[]>([['name', []]]);
+  const next = /\s*;\s*([\w-]+)=(?:"([^"\r\n]*)"|([\w.+-]+))/y;
+  next.lastIndex = type.length;
+  for (let found = next.exec(text); found; found = next.exec(text)) {
+    const [, name = '', quoted, token = ''] = found;
+    if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), parameter(name, quoted ?? token));
+  }
+  return { type, parameters: [...parameters.values()].flat() };
+}
+
 /** RFC 2183. What others made is base64 whatever it is, so that it comes back octet for octet. */
 function attachmentPart({ filename, contentType, content, cid }: Attachment, disposition: string): Part {
   // RFC 2046 §5.1 and §5.2.1 forbid to encode these, so what others made goes as octets of no known kind.
-  const type = /^(?:message|multipart)\//i.test(contentType) ? 'application/octet-stream' : contentType;
+  const given = mediaTypeOf(contentType);
+  const { type, parameters } = /^(?:message|multipart)\//i.test(given.type) ? OCTETS : given;
   const id = cid === undefined ? '' : `Content-ID: <${cid.replace(/[^!-~]+/g, '')}>\r\n`;
   return {
     fields:
-      parameterField('Content-Type', type, nameParameter('name', filename)) +
+      parameterField('Content-Type', type, [...parameters, ...nameParameter('name', filename)]) +
       id +
       'Content-Transfer-Encoding: base64\r\n' +
       parameterField('Content-Disposition', disposition, parameter('filename', filename)),

@@ -22,7 +22,10 @@ const several = z.union([text(16_000), z.array(text(320)).max(1000)]);
 const rawQuery = z.object({
   ...sendShape,
   from: text(320).optional().openapi({ description: 'of the envelope; missing: of the header' }),
-  to: several.optional().openapi({ description: 'recipients; missing: To, Cc and Bcc of the header' }),
+  to: several.optional().openapi({
+    description:
+      'recipients; missing: To, Cc and Bcc of the header, or Resent-To, -Cc and -Bcc of its newest resending, which needs Resent-From',
+  }),
 });
 const acceptedSchema = messageSchema
   .extend({ replayed: z.boolean().openapi({ description: 'it was accepted before, under the same Idempotency-Key' }) })
@@ -187,6 +190,10 @@ async function sendFinished(
     throw apiError('api.request', 'the message has no From, and the query no from', { hint: 'add ?from=ADDRESS' });
   const from = whole(named === '<>' ? '' : named);
   const given = query.to === undefined ? undefined : [query.to].flat().flatMap((text) => text.split(','));
+  if (given === undefined && addresses.isResentByNobody)
+    throw apiError('api.request', 'the message has recipients to whom it is resent, and no Resent-From', {
+      hint: 'add Resent-From and Resent-Date; or take out Resent-To, Resent-Cc and Resent-Bcc; or name the recipients by ?to=ADDRESS',
+    });
   const recipients = (given ?? addresses.recipients).map((address) => ({ address: whole(address.trim()) }));
   const mailbox = await sendingMailbox(c, deps, from, query.mailbox);
   const request = {
