@@ -99,7 +99,8 @@ export function machineError(error: unknown, path = pathOf(error)): PosternError
   return baseError(row.code, row.says(path ?? 'a file'), { hint: row.next(path), detail, cause: error });
 }
 
-const AGAIN = 'then run this again; a service manager starts Postern again by itself';
+/** The end of a next step, for a command and a server alike. */
+export const AGAIN = 'then run this again; a service manager starts Postern again by itself';
 const where = (path: string | undefined): string => (path === undefined ? '' : ` ${path}`);
 
 const OF_MACHINE: Partial<

@@ -32,12 +32,18 @@ const SQLITE: Readonly<Record<number, Trouble>> = {
   26: 'damaged',
 };
 
+/**
+ * Extended codes that say more than their primary one: SQLITE_IOERR_SHMSIZE is a -shm file that could not be made longer, which
+ * is what a full disk or quota does to whoever opens the database.
+ */
+const SQLITE_EXTENDED: Readonly<Record<number, Trouble>> = { 4874: 'full' };
+
 /** The trouble a thrown thing tells of, by `errcode` (node:sqlite) or `code` (errno); undefined for anything else. */
 export function troubleOf(error: unknown): Trouble | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   const { errcode, code } = error as { errcode?: unknown; code?: unknown };
   // The extended codes keep the primary one in their lowest eight bits.
-  if (typeof errcode === 'number') return SQLITE[errcode & 0xff];
+  if (typeof errcode === 'number') return SQLITE_EXTENDED[errcode] ?? SQLITE[errcode & 0xff];
   return typeof code === 'string' && Object.hasOwn(ERRNO, code) ? ERRNO[code] : undefined;
 }
 

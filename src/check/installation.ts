@@ -34,9 +34,12 @@ export async function* checkInstallation(
   yield await steps.run('home.key', 'master key', () => judgeKey(facts));
   if (isError(deps)) yield steps.failed('home.database', 'database and vault', deps);
   else yield await steps.run('home.database', 'database and vault', () => judgeDatabase(deps.store, facts));
-  yield await steps.run('home.disk', 'disk', () =>
-    judgeDisk(dirname(facts.databasePath ?? facts.home.config), facts.home.state),
-  );
+  // A full disk is one failure, told with the database.
+  if (isError(deps, 'store.full')) yield steps.skipped('home.disk', 'disk', 'full, see the database');
+  else
+    yield await steps.run('home.disk', 'disk', () =>
+      judgeDisk(dirname(facts.databasePath ?? facts.home.config), facts.home.state),
+    );
   yield await steps.run('home.certificate', 'gateway certificate', () => judgeCertificate(facts, clock.now()));
   yield await steps.run('home.listeners', 'listeners', () => judgeListeners(facts));
   yield await steps.run('home.settings', 'settings', () => judgeSettings(facts));

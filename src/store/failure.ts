@@ -1,6 +1,7 @@
 /** What a database driver throws, as our error. Driver texts are kept as cause; connection strings never appear in them. */
-import { accessSync, constants } from 'node:fs';
-import { asError, machineError, type PosternError } from '../base/error.ts';
+import { accessSync, constants, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { AGAIN, asError, machineError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { shellWord } from '../base/shell.ts';
 import { troubleOf } from '../base/system-failure.ts';
@@ -55,7 +56,7 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
     says(
       'store.unavailable',
       `${file} cannot be written: its file system is mounted read-only`,
-      `find the file system (findmnt -T ${path === undefined ? 'PATH' : shellWord(path)}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so), mount it writable (mount -o remount,rw MOUNTPOINT), then start Postern again; a service manager does so by itself`,
+      `find the file system (findmnt -T ${path === undefined ? 'PATH' : shellWord(path)}) and why it is read-only (dmesg: after an error on the disk the kernel makes it so), mount it writable (mount -o remount,rw MOUNTPOINT), ${AGAIN}`,
     );
   const unopened = (): PosternError =>
     says(
@@ -63,6 +64,17 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
       `${file} cannot be opened for writing`,
       `give the user Postern runs as the ownership of the database file and its directory: chown USER ${path === undefined ? 'FILE' : shellWord(path)}`,
     );
+  const full = (): PosternError =>
+    storeError('store.full', 'the disk of the database is full', {
+      // With a path somebody is opening the database: nothing runs yet that could go on.
+      ...(path === undefined
+        ? {}
+        : {
+            hint: `make room (df -h ${shellWord(dirname(path))} shows how much there is; quota -s a quota), ${AGAIN}. Nothing was lost`,
+          }),
+      detail,
+      cause,
+    });
   switch (troubleOf(cause)) {
     case 'busy':
       return says(
@@ -71,12 +83,14 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
         'another program holds the database file (a backup or an sqlite3 shell?); let it finish',
       );
     case 'full':
-      return storeError('store.full', 'the disk of the database is full', { detail, cause });
+      return full();
     case 'failing':
+      // SQLite says the same of a write for which there was no room, where it does not look into why.
+      if (isFull(path)) return full();
       return says(
         'store.unavailable',
         'the disk of the database failed to read or write',
-        'check the disk (dmesg, df -h), then start Postern again',
+        `look at the kernel log (dmesg, journalctl -k) and at the disk (smartctl -a DEVICE), ${AGAIN}`,
       );
     case 'read-only':
       return accessOf(path) === 'denied' ? unopened() : readOnly();
@@ -98,6 +112,20 @@ function restoreHint(path: string | undefined): string {
   if (path === undefined) return 'stop Postern and restore the last backup: docs/backup.md';
   const [file, aside] = [shellWord(path), shellWord(`${path}.damaged`)];
   return `stop Postern and restore the last backup: mv ${file} ${aside} && rm -f ${shellWord(`${path}-wal`)} ${shellWord(`${path}-shm`)} && cp -p BACKUP/postern.db ${file}, as the user Postern runs as; docs/backup.md has it all`;
+}
+
+/** SQLite makes its shared memory longer by 32 KiB at a time, and writes a page and more with every commit. */
+const LEAST_OCTETS = 64 * 1024;
+
+/** Whether there is no room where this file is. */
+function isFull(path: string | undefined): boolean {
+  if (path === undefined) return false;
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path));
+    return bavail * bsize < LEAST_OCTETS;
+  } catch {
+    return false;
+  }
 }
 
 /** What the operating system says of writing to this file. */

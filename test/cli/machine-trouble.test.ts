@@ -13,6 +13,7 @@ import { type Config, readConfig } from '../../src/server/config.ts';
 import { takeHomeLock } from '../../src/server/home-lock.ts';
 import { homeOf } from '../../src/server/home.ts';
 import { ensureKey, openInstance } from '../../src/server/instance.ts';
+import { storeFailure } from '../../src/store/failure.ts';
 import { openStore } from '../../src/store/open.ts';
 import { openDesk } from '../bed/command-desk.ts';
 import { privateFolder } from '../bed/process.ts';
@@ -138,6 +139,32 @@ test('P2: a file system that became read-only: 75, and not a word of chown or of
   }
   for (const work of [() => takeHomeLock(config), () => openStore(config.database.reveal())])
     assert.equal(exitCodeOf(await failureOf(work)), 75);
+});
+
+test('P80: a full disk is full in every command, with one diagnosis, and nothing is said of a disk that is broken', async (t) => {
+  const disk = smallDisk(3 << 20, 1024);
+  if (disk === undefined) return t.skip('mounting is not allowed here');
+  t.after(() => disk.remove());
+  const config = readConfig(homeOf({ HOME: disk.path }, disk.path), {});
+  await ensureKey(config);
+  await (await openInstance({ config })).close();
+  const rest = join(disk.path, 'rest');
+  assert.throws(() => writeFileSync(rest, Buffer.alloc(4 << 20)), { code: 'ENOSPC' });
+  const commands = [['serve'], ['mailbox', 'list'], ['password', 'add', '--mailbox', 'a@example.com', '--label', 'a']];
+  for (const args of [...commands, ['check', '--installation'], ['init', '--no-mailbox']]) {
+    const { stdout, stderr } = await desk.postern(disk.path, args, { accept: [75] });
+    const said = `${String(stdout)}${stderr}`;
+    assert.match(said, /the disk (?:of the database|or the quota) is full/, args.join(' '));
+    assert.match(said, /make room .*df -h/);
+    assert.doesNotMatch(said, /failed to read or write|check the disk|only \d+ MiB|unexpected|defect/);
+    if (args[0] !== 'serve') assert.doesNotMatch(said, /then start Postern again/);
+  }
+  // What SQLite says of a write without room, where it does not look into why, is judged by the disk.
+  const thrown = (errcode: number): Error => Object.assign(new Error('disk I/O error'), { errcode });
+  assert.equal(storeFailure(thrown(778), config.home.database).code, 'store.full');
+  fs.rmSync(rest);
+  assert.match(storeFailure(thrown(778), config.home.database).message, /failed to read or write/);
+  await desk.postern(disk.path, ['mailbox', 'list']);
 });
 
 test('P1: an empty or damaged key beside a database: restore it, and no advice to make a new one', async () => {

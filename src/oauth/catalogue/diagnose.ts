@@ -147,7 +147,7 @@ const BLAME: Readonly<Record<Kind, Blame>> = {
 const OURS = /^(?:access|audit|base|check|cli|home|sandbox|server|store|vault)\./;
 
 function whenItPasses(code: string): string {
-  if (code === 'store.full' || code === 'server.disk-full') return 'there is room on the disk';
+  if (['store.full', 'server.disk-full', 'base.disk-full'].includes(code)) return 'there is room on the disk';
   if (code.startsWith('store.') || code.startsWith('server.database')) return 'the database is available again';
   return OURS.test(code) ? 'what stands in the way on this machine is removed' : 'the other side recovers';
 }
