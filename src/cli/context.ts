@@ -1,5 +1,5 @@
 /** What every command gets: where the home is, how to speak, and how to open the installation. */
-import { printable, printableJson, printableLines } from '../base/printable.ts';
+import { printable, printableJson } from '../base/printable.ts';
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { z } from 'zod';
@@ -26,7 +26,7 @@ const held: string[] = [];
 /** After success what was held back is said; after a failure the error stands alone on standard error. */
 export function endTalk(succeeded: boolean): void {
   const lines = held.splice(0);
-  if (succeeded) for (const line of lines) process.stderr.write(`postern: ${asStarted(printableLines(line))}\n`);
+  if (succeeded) for (const line of lines) process.stderr.write(`postern: ${shownLine(line)}\n`);
 }
 
 export class Context {
@@ -45,13 +45,13 @@ export class Context {
     return readConfig(homeOf(process.env, this.options.home), process.env);
   }
 
-  /** Results: standard output, as one JSON value with --json, its moments as ISO 8601, otherwise as lines. */
+  /** Results: standard output, as one JSON value with --json, its moments as ISO 8601, otherwise as lines, each of which stays one. */
   result(value: unknown, lines: readonly string[]): void {
     if (this.json)
       process.stdout.write(
         `${printableJson(JSON.stringify(jsonAsStarted(withIsoTimes(value)), null, process.stdout.isTTY ? 2 : undefined))}\n`,
       );
-    else if (lines.length > 0) process.stdout.write(`${asStarted(printableLines(lines.join('\n')))}\n`);
+    else if (lines.length > 0) process.stdout.write(`${lines.map(shownLine).join('\n')}\n`);
   }
 
   /** A list: what `facts` makes of each row with --json, otherwise a column for each heading, or a sentence when it is empty. */
@@ -75,7 +75,7 @@ export class Context {
 
   /** What a person has to do now for the command to go on: said at once, whatever the options. */
   ask(line: string): void {
-    process.stderr.write(`postern: ${asStarted(printableLines(line))}\n`);
+    process.stderr.write(`postern: ${shownLine(line)}\n`);
   }
 
   /** Opens the installation for one piece of work and closes it whatever happens. */
@@ -124,6 +124,14 @@ export class Context {
   serverLog(config: Config): ServerLog {
     return openLog(config.log, undefined, ofInstallation(config));
   }
+}
+
+/**
+ * One line of ours as it is shown. What it holds of others, such as the reason of an API key, makes no lines of its own: those would look
+ * like ours. Whoever has several lines gives each.
+ */
+export function shownLine(line: string): string {
+  return asStarted(printable(line));
 }
 
 /** A container may run as a number that nobody has a name for. */

@@ -165,7 +165,7 @@ function report(
         '',
         'Now in Exchange Online (PowerShell; --exchange-script FILE writes it to a file):',
         '',
-        exchange.trimEnd(),
+        ...exchange.trimEnd().split('\n'),
       ],
       ...checkLines(checks),
     ),

@@ -127,7 +127,7 @@ function print(context: Context, options: MicrosoftOptions): void {
         : ['## An administrator consents for everybody', '', consent, ...afterConsent(consent), '']),
       '## In Exchange Online (PowerShell)',
       '',
-      exchange.trimEnd(),
+      ...exchange.trimEnd().split('\n'),
       '',
       '## Then tell Postern',
       '',

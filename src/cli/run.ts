@@ -5,8 +5,8 @@ import { CommanderError } from 'commander';
 import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
-import { asStarted, jsonAsStarted, nameHome } from './command-name.ts';
-import { endTalk } from './context.ts';
+import { jsonAsStarted, nameHome } from './command-name.ts';
+import { endTalk, shownLine } from './context.ts';
 import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
 import { program } from './program.ts';
@@ -74,8 +74,8 @@ function report(error: PosternError, json: boolean): void {
     process.stderr.write(`${printableJson(scrub(JSON.stringify({ error: jsonAsStarted(error.toJSON()) })))}\n`);
     return;
   }
-  process.stderr.write(`postern: ${asStarted(printableLines(scrub(error.message)))}\n`);
-  if (error.hint !== '') process.stderr.write(`postern: next: ${asStarted(printableLines(scrub(error.hint)))}\n`);
+  process.stderr.write(`postern: ${shownLine(scrub(error.message))}\n`);
+  if (error.hint !== '') process.stderr.write(`postern: next: ${shownLine(scrub(error.hint))}\n`);
   if (error.retryAt)
     process.stderr.write(`postern: this passes by itself; try again after ${error.retryAt.toISOString()}\n`);
   if (error.kind === 'bug' && error.cause instanceof Error)

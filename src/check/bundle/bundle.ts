@@ -1,4 +1,5 @@
 /** `postern support-bundle`: what somebody needs to help, and nothing that opens a mailbox. */
+import { printable } from '../../base/printable.ts';
 import { createHmac } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { API_KEY_PREFIX } from '../../access/api-key.ts';
@@ -70,7 +71,7 @@ export async function makeBundle(deps: BundleDeps | PosternError, request: Bundl
     reading = name;
     redacted[name] = redact(text);
   }
-  if (problems.length > 0) redacted['problems.txt'] = redact(`${problems.join('\n')}\n`);
+  if (problems.length > 0) redacted['problems.txt'] = redact(`${problems.map(printable).join('\n')}\n`);
   const entries = Object.entries({
     'README.txt': redact(readme(Object.keys(redacted), request.hideAddresses)),
     ...redacted,

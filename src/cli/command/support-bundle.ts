@@ -1,4 +1,5 @@
 /** `postern support-bundle`: collects evidence without secrets. */
+import { printable } from '../../base/printable.ts';
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, platform, release, totalmem } from 'node:os';
@@ -161,7 +162,7 @@ async function metrics(config: Config): Promise<string> {
   try {
     return await readOwnMetrics(config);
   } catch (error) {
-    return `# no metrics: ${asError(error).message}\n`;
+    return `# no metrics: ${printable(asError(error).message)}\n`;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Notices by mail, sent at once through a mailbox that works, other than the one they are about where there is a choice. */
-import { printable, printableLines } from '../../base/printable.ts';
+import { printable } from '../../base/printable.ts';
 import type { Clock } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import { compose, type Composition } from '../../outbox/compose.ts';
@@ -166,7 +166,7 @@ function textOf({ body, status, at, id }: OutgoingNotice): string {
       : [
           `${printable(summary)}.`,
           '',
-          `What to do: ${printableLines(remedy)}`,
+          `What to do: ${printable(remedy)}`,
           ...(link === undefined ? [] : ['', 'Or let the owner of the mailbox open this and sign in:', '', link]),
           ...(link?.startsWith('http:') ? ['(it opens on the machine that runs Postern only)'] : []),
           ...(deadline === undefined
