@@ -17,6 +17,10 @@ export interface InstallationFacts {
   readonly certificateNames: readonly string[];
   /** Made by us and renewed by `serve`. */
   readonly ownCertificate: boolean;
+  /** The local CA that issues it: what stands against that, and what helps. */
+  readonly authority:
+    | { problem(now: number): { readonly says: string; readonly hint: string } | undefined }
+    | undefined;
   readonly listeners: readonly {
     readonly protocol: Protocol;
     readonly tls: 'none' | 'starttls' | 'implicit';

@@ -1,11 +1,10 @@
 /** The files of an installation: who may read them, room on the disk, the gateway's certificate. */
-import type { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PosternError } from '../base/error.ts';
 import { shellWord } from '../base/shell.ts';
 import { leftoversOf } from '../vault/leftovers.ts';
-import { checkPair, covers, namesOf } from '../protocol/tls/pair.ts';
+import { checkPair, covers, namesOf, type PairFacts } from '../protocol/tls/pair.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import { DAY_MS, type Found, operatorWarning } from './step.ts';
@@ -127,9 +126,9 @@ function freeMib(folder: string): number {
 }
 
 /** @throws check.certificate */
-function wholePair(cert: string, key: string): X509Certificate {
+function wholePair(cert: string, key: string): PairFacts {
   try {
-    return checkPair({ cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }).leaf;
+    return checkPair({ cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = error instanceof PosternError ? message : `a file cannot be read (${code ?? message})`;
@@ -151,17 +150,42 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
       hint: `see tls.certificate in postern.yaml: ls -l ${certificatePath}`,
     });
   }
-  const certificate = wholePair(certificatePath, certificateKeyPath);
-  const until = certificate.validToDate.getTime();
+  const { from, leaf: certificate, until } = wholePair(certificatePath, certificateKeyPath);
   const days = Math.floor((until - now) / DAY_MS);
   const facts = {
     file: certificatePath,
-    until: certificate.validToDate.toISOString(),
+    from: new Date(from).toISOString(),
+    until: new Date(until).toISOString(),
     names: namesOf(certificate).join(', '),
   };
   if (days < 0)
-    throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, { detail: facts });
+    throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, {
+      detail: facts,
+      ...(installation.authority?.problem(now) ?? {}),
+    });
+  if (from > now)
+    throw checkError(
+      'check.certificate',
+      `the gateway’s certificate is not valid before ${facts.from}, and mail programs refuse it until then`,
+      {
+        detail: facts,
+        hint: ownCertificate
+          ? 'check the date of this machine (date), correct it if it is wrong (timedatectl), and start the gateway again: it makes a new certificate'
+          : 'check the date of this machine (date); if it is right, put a certificate in place that is valid now',
+      },
+    );
   const says = `valid for ${days} days`;
+  const authority = installation.authority?.problem(now);
+  if (authority !== undefined)
+    return {
+      says: `${says}, but cannot be renewed`,
+      facts: { ...facts, authority: authority.says },
+      warning: operatorWarning(
+        'home.certificate-authority',
+        `${authority.says}; the certificate in use serves until ${facts.until.slice(0, 10)}, under no other name`,
+        { do: authority.hint },
+      ),
+    };
   const missing = certificateNames.filter((name) => !covers(certificate, name));
   if (missing.length > 0)
     return {

@@ -87,7 +87,7 @@ class Watched extends GivenCertificate implements WatchedCertificate {
   readonly #log: Log;
   #facts: PairFacts;
   /** What was read last and cannot be used, with the reason. */
-  #refused: { readonly text: string; readonly error: PosternError; said: boolean } | undefined;
+  #refused: { readonly error: PosternError; said: boolean } | undefined;
   #saidEndAt: number | undefined;
   #timer;
 
@@ -102,20 +102,19 @@ class Watched extends GivenCertificate implements WatchedCertificate {
   }
 
   look(): 'replaced' | 'unchanged' | PosternError {
-    let text = '';
     try {
       const pair = readCertificate(this.#files);
-      text = textOf(pair);
-      if (text === textOf(this.current)) {
+      if (textOf(pair) === textOf(this.current)) {
         this.#refused = undefined;
         return 'unchanged';
       }
-      if (this.#refused?.text === text) return this.#refused.error;
-      this.#facts = usable(this.#files, pair);
+      const facts = usable(this.#files, pair);
+      this.#requireBegun(facts);
+      this.#facts = facts;
       this.#refused = undefined;
       this.replace(pair);
       this.#log.info(
-        { certificate: this.#files.cert, until: iso(this.#facts) },
+        { certificate: this.#files.cert, until: iso(this.#facts.until) },
         'the certificate was replaced; new connections get it',
       );
       this.#saidEndAt = undefined;
@@ -124,7 +123,7 @@ class Watched extends GivenCertificate implements WatchedCertificate {
     } catch (error) {
       const problem = asError(error);
       const said = this.#refused?.error.message === problem.message && this.#refused.said;
-      this.#refused = { text, error: problem, said };
+      this.#refused = { error: problem, said };
       return problem;
     }
   }
@@ -154,12 +153,25 @@ class Watched extends GivenCertificate implements WatchedCertificate {
     this.#log.warn({ code, hint }, `${message}; the certificate from before stays in use`);
   };
 
+  /** One that is not valid yet is taken up when its time has come. @throws server.certificate */
+  #requireBegun(facts: PairFacts): void {
+    const { cert } = this.#files;
+    if (facts.from > this.#clock.now())
+      throw serverError('server.certificate', `the certificate ${cert} is not valid before ${iso(facts.from)}`, {
+        hint: `check the date of this machine (date); if that is right, put a certificate that is valid now in place: openssl x509 -in ${cert} -noout -dates`,
+      });
+  }
+
   #end(): string | undefined {
+    const { from } = this.#facts;
+    const { cert } = this.#files;
+    if (from > this.#clock.now())
+      return `the certificate ${cert} is not valid before ${iso(from)}; mail programs refuse it until then`;
     const days = Math.floor((this.#facts.until - this.#clock.now()) / DAY_MS);
     if (days < 0)
-      return `the certificate ${this.#files.cert} has expired (${iso(this.#facts)}); mail programs refuse it`;
+      return `the certificate ${this.#files.cert} has expired (${iso(this.#facts.until)}); mail programs refuse it`;
     return days < (this.#files.ca === undefined ? WARN_DAYS.operator : WARN_DAYS.own)
-      ? `the certificate ${this.#files.cert} ends in ${days} days (${iso(this.#facts)})`
+      ? `the certificate ${this.#files.cert} ends in ${days} days (${iso(this.#facts.until)})`
       : undefined;
   }
 
@@ -168,7 +180,10 @@ class Watched extends GivenCertificate implements WatchedCertificate {
     const now = this.#clock.now();
     if (end === undefined || (this.#saidEndAt !== undefined && now - this.#saidEndAt < SAY_AGAIN_MS)) return;
     this.#saidEndAt = now;
-    this.#log.warn({ hint: 'renew it and replace both files; they are taken up within five seconds' }, end);
+    const hint = this.#files.also
+      ? 'Postern makes a new one by itself; if it does not, the log says why. Check the date of this machine (date)'
+      : 'renew it and replace both files; they are taken up within five seconds. Check the date of this machine (date)';
+    this.#log.warn({ hint }, end);
   }
 }
 
@@ -201,7 +216,7 @@ function usable({ cert, key }: CertificateFiles, pair: CertificatePair): PairFac
   }
 }
 
-const iso = ({ until }: PairFacts): string => new Date(until).toISOString().slice(0, 10);
+const iso = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
 function read(path: string, what: string): string {
   try {

@@ -21,6 +21,7 @@ import { type Config, readConfig } from './config.ts';
 import { homeOf } from './home.ts';
 
 const DAY = 86_400_000;
+const HOUR = 3_600_000;
 
 test('made on the first run, kept, and renewed before its end by a running process', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'postern-cert-'));
@@ -126,7 +127,8 @@ async function watched(t: TestContext) {
   t.after(() => rmSync(folder, { recursive: true }));
   const clock = new ManualClock();
   const authority = await createAuthority('operator', clock.now());
-  const issue = (days = 90) => issueCertificate(authority, { names: ['mail.example.test'], days, now: clock.now() });
+  const issue = (days = 90, from = clock.now()) =>
+    issueCertificate(authority, { names: ['mail.example.test'], days, now: from });
   const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem'), ca: undefined };
   const put = (pair: { certPem: string; keyPem: string }): void => {
     writeFileSync(files.cert, pair.certPem);
@@ -192,6 +194,27 @@ test('W6, W11: empty, cut, missing or foreign files are refused with the reason,
   put(await issue());
   assert.equal(certificate.look(), 'replaced');
   await certificate[Symbol.asyncDispose]();
+});
+
+test('K61: a pair that is not valid yet is not taken before its time; at the start it serves with a warning', async (t) => {
+  const { clock, files, issue, log, put, said } = await watched(t);
+  const [now, later] = [await issue(), await issue(90, clock.now() + 3 * HOUR)];
+  put(now);
+  const certificate = await openCertificate(files, clock, log);
+  put(later);
+  await clock.advance(60_000);
+  assert.equal(certificate.current.cert, now.certPem);
+  const words = /is not valid before 2026-11-21; the certificate from before stays in use/;
+  assert.match(certificate.warnings().join(), words);
+  assert.equal(said.filter((text) => words.test(text)).length, 1, said.join());
+  const fromStart = await openCertificate(files, clock, log);
+  assert.equal(fromStart.current.cert, later.certPem);
+  assert.match(fromStart.warnings().join(), /is not valid before 2026-11-21; mail programs refuse it until then/);
+  await clock.advance(2 * HOUR);
+  assert.equal(certificate.current.cert, later.certPem);
+  assert.deepEqual([...certificate.warnings(), ...fromStart.warnings()], []);
+  await certificate[Symbol.asyncDispose]();
+  await fromStart[Symbol.asyncDispose]();
 });
 
 test('W2: at the start it waits for a whole pair, and gives up with a failure that passes by itself', async (t) => {

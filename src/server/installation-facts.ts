@@ -1,7 +1,7 @@
 /** The configuration as a check of the installation looks at it. */
-import { join } from 'node:path';
 import type { InstallationFacts } from '../check/home-facts.ts';
-import { certificateNames } from './certificate.ts';
+import { certificateNames, filesOf } from './certificate.ts';
+import { authorityProblem } from './local-authority.ts';
 import { weaknessOf } from '../vault/passphrase.ts';
 import type { Config } from './config.ts';
 import { leftOutText } from './config-listeners.ts';
@@ -11,15 +11,17 @@ import { databaseFile, installationFingerprint } from './installation-mark.ts';
 
 export function installationFacts(config: Config, environment: Environment): InstallationFacts {
   const { home, key, tls, listeners, log } = config;
+  const files = filesOf(config);
   return {
     home,
     keyPath: key.source === 'file' ? key.path : undefined,
     passphraseWeakness: key.source === 'passphrase' ? weaknessOf(key.passphrase.reveal()) : undefined,
     databasePath: databaseFile(config),
-    certificatePath: tls?.certificate ?? join(home.tls, 'server.pem'),
-    certificateKeyPath: tls?.key ?? join(home.tls, 'server.key'),
+    certificatePath: files.cert,
+    certificateKeyPath: files.key,
     certificateNames: tls === undefined ? certificateNames(config) : operatorsNames(config),
     ownCertificate: tls === undefined,
+    authority: tls === undefined ? { problem: (now) => authorityProblem(home.tls, now) } : undefined,
     listeners,
     listenersLeftOut: leftOutText(listeners),
     console: config.console,

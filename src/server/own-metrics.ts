@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { request as requestSecure } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { existsSync, readFileSync } from 'node:fs';
-import { certificatePath } from './certificate.ts';
+import { filesOf } from './certificate.ts';
 import type { Config } from './config.ts';
 import { serverError } from './errors.ts';
 import { request as requestPlain } from './plain-http.ts';
@@ -22,7 +22,7 @@ export async function readOwnMetrics(config: Pick<Config, 'console' | 'tls' | 'h
   if (port === 0) throw serverError('server.no-metrics', 'the console listens on a free port, which is not known here');
   const target = { host: EVERYWHERE[host] ?? host, port, path: '/metrics', timeout: PATIENCE_MS, agent: false };
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request = tls ? requestSecure({ ...target, ...pinned(certificatePath(config)) }) : requestPlain(target);
+    const request = tls ? requestSecure({ ...target, ...pinned(filesOf(config).cert) }) : requestPlain(target);
     request.once('response', resolve);
     request.once('timeout', () => request.destroy(new Error(`no answer within ${PATIENCE_MS / 1000} s`)));
     request.once('error', (cause: NodeJS.ErrnoException) => {

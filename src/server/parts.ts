@@ -6,7 +6,7 @@ import { systemClock } from '../base/clock.ts';
 import { collectWhenQuiet } from '../base/collection.ts';
 import { asError } from '../base/error.ts';
 import { openApi } from './api/listener.ts';
-import { certificateFiles, certificatePath, isWhole, keepCertificateFresh } from './certificate.ts';
+import { certificateFiles, filesOf, isWhole, keepCertificateFresh } from './certificate.ts';
 import { type CertificateFiles, openCertificate } from './certificate-in-use.ts';
 import { consentLink } from '../onboard/consent-link.ts';
 import { consoleAddress } from './console-address.ts';
@@ -120,6 +120,7 @@ async function certificate(running: Running): Promise<AsyncDisposable> {
   const watched = await openCertificate(files, systemClock, log, running.unwanted);
   running.certificate = running.watched = watched;
   const fresh = keepCertificateFresh(config, systemClock, log);
+  running.authority = fresh;
   return endedBy(async () => {
     fresh.stop();
     await watched[Symbol.asyncDispose]();
@@ -129,13 +130,9 @@ async function certificate(running: Running): Promise<AsyncDisposable> {
 /** A certificate of the local CA that cannot be renewed just now is still good for a while. */
 async function ownFiles({ config, log }: Running): Promise<CertificateFiles> {
   try {
-    return await certificateFiles(config, systemClock);
+    return await certificateFiles(config, systemClock, 'renew', log);
   } catch (error) {
-    const files = {
-      cert: certificatePath(config),
-      key: `${config.home.tls}/server.key`,
-      ca: `${config.home.tls}/ca.pem`,
-    };
+    const files = filesOf(config);
     if (!isWhole(files)) throw error;
     log.error({ error: asError(error) }, 'the certificate could not be renewed; the old one stays in use');
     return files;

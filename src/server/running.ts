@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { defaultLimits } from '../gateway/start.ts';
 import type { ListenerConfig } from '../gateway/types.ts';
+import type { KeptCertificate } from './certificate.ts';
 import type { CertificateInUse, WatchedCertificate } from './certificate-in-use.ts';
 import type { DeviceListener } from '../outbox/device-listener.ts';
 import type { Config } from './config.ts';
@@ -63,6 +64,8 @@ export class Running {
   certificate!: CertificateInUse;
   /** Where this process looks after the files itself. */
   watched: WatchedCertificate | undefined;
+  /** The local CA behind the certificate. */
+  authority: Pick<KeptCertificate, 'warnings'> | undefined;
   workers: Workers | undefined;
   /** Where the gateway is to listen, then where it does. */
   listeners: readonly ListenerConfig[];
@@ -126,7 +129,12 @@ export class Running {
             `the log cannot be written (${why}), its lines are lost; mail goes on. Make room on its disk, or start what reads it`,
           ];
     const audit = this.phase === 'running' ? this.instance.auditTrouble() : undefined;
-    const own = [...(this.watched?.warnings() ?? []), ...log, ...(audit === undefined ? [] : [audit])];
+    const own = [
+      ...(this.watched?.warnings() ?? []),
+      ...(this.authority?.warnings() ?? []),
+      ...log,
+      ...(audit === undefined ? [] : [audit]),
+    ];
     return [...new Set([...own, ...(this.workers?.warnings() ?? [])])];
   }
 }

@@ -7,6 +7,7 @@ import { shellWord } from '../../base/shell.ts';
 import { checkPair, covers, namesOf } from '../../protocol/tls/pair.ts';
 import { type CertificateFiles, readCertificate } from '../../server/certificate-in-use.ts';
 import { certificateFiles, certificateNames } from '../../server/certificate.ts';
+import { trustTrouble } from '../../server/local-authority.ts';
 import { DEFAULT_LISTENERS, listenersYaml } from '../../server/config-listeners.ts';
 import { isLoopback } from '../../server/config-value.ts';
 import type { Config } from '../../server/config.ts';
@@ -76,6 +77,9 @@ export async function writeConfig(
     throw cliError('cli.usage', `the gateway has no listener for ${wanted.join(' or ')}`, { hint: howToAdd(missing) });
   const files = await certificateFiles(config, systemClock, 'keep');
   const ca = files.ca === undefined ? undefined : (options.caFile ?? files.ca);
+  const trouble = config.tls ? undefined : trustTrouble(config.home.tls, systemClock.now());
+  if (trouble !== undefined)
+    throw cliError('cli.usage', `the program could not verify the gateway: ${trouble.says}`, { hint: trouble.hint });
   if (files.ca !== undefined && !existsSync(files.ca))
     throw cliError('cli.usage', `the CA file ${files.ca} is not there, so the program could not verify the gateway`, {
       hint: config.tls ? 'correct tls.ca in postern.yaml' : 'make it: postern init --no-mailbox',

@@ -3,7 +3,7 @@
  * The X.509 library is loaded only when a certificate is made.
  */
 import { isIP } from 'node:net';
-import { webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
 
 export interface CertificateAuthority {
   readonly certPem: string;
@@ -35,11 +35,34 @@ const CA_DAYS = 3650;
 
 /** Makes an authority named `name`, valid for ten years, that may sign end certificates only. */
 export async function createAuthority(name: string, now = Date.now()): Promise<CertificateAuthority> {
-  const x509 = await library();
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  return { certPem: await selfSigned(`CN=${escapeName(name)}`, keys, now), keyPem: await privatePem(keys.privateKey) };
+}
+
+/**
+ * Another certificate for the key of an authority, valid for ten years from now: whoever trusts the one before trusts what this one signs.
+ * @param like its certificate (DER), whose name stays, or a name where there is none
+ */
+export async function renewAuthority(
+  keyPem: string,
+  like: Buffer | string,
+  now: number,
+): Promise<CertificateAuthority> {
+  const x509 = await library();
+  const publicKey = createPublicKey(keyPem).export({ type: 'spki', format: 'der' });
+  const keys = {
+    privateKey: await signingKey(keyPem),
+    publicKey: await webcrypto.subtle.importKey('spki', publicKey, ALGORITHM, true, ['verify']),
+  };
+  const name = typeof like === 'string' ? `CN=${escapeName(like)}` : new x509.X509Certificate(like).subject;
+  return { certPem: await selfSigned(name, keys, now), keyPem };
+}
+
+async function selfSigned(name: string, keys: webcrypto.CryptoKeyPair, now: number): Promise<string> {
+  const x509 = await library();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
-    name: `CN=${escapeName(name)}`,
+    name,
     notBefore: new Date(now - HOUR),
     notAfter: new Date(now + CA_DAYS * DAY),
     signingAlgorithm: ALGORITHM,
@@ -50,7 +73,12 @@ export async function createAuthority(name: string, now = Date.now()): Promise<C
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return { certPem: `${certificate.toString('pem')}\n`, keyPem: await privatePem(keys.privateKey) };
+  return `${certificate.toString('pem')}\n`;
+}
+
+function signingKey(keyPem: string): Promise<webcrypto.CryptoKey> {
+  const der = createPrivateKey(keyPem).export({ type: 'pkcs8', format: 'der' });
+  return webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
 }
 
 /** Issues a server certificate; `certPem` is the leaf followed by the authority. */
@@ -62,8 +90,6 @@ export async function issueCertificate(
   const now = options.now ?? Date.now();
   const keys = await webcrypto.subtle.generateKey(options.kind === 'rsa' ? RSA : ALGORITHM, true, ['sign', 'verify']);
   const issuer = new x509.X509Certificate(authority.certPem);
-  const der = Buffer.from(authority.keyPem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
   const leaf = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
     subject: `CN=${escapeName(options.names[0] ?? 'localhost')}`,
@@ -72,7 +98,7 @@ export async function issueCertificate(
     notAfter: new Date(Math.min(now + options.days * DAY, issuer.notAfter.getTime())),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,
-    signingKey,
+    signingKey: await signingKey(authority.keyPem),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

@@ -7,6 +7,8 @@ import { type CertificatePair, serverContext } from './server.ts';
 /** What a usable pair is for. */
 export interface PairFacts {
   /** Milliseconds since the epoch. */
+  readonly from: number;
+  /** Milliseconds since the epoch. */
   readonly until: number;
   readonly leaf: X509Certificate;
 }
@@ -19,7 +21,7 @@ export function checkPair(pair: CertificatePair): PairFacts {
   if (!leaf.checkPrivateKey(key)) throw unusable('the key does not belong to the certificate');
   serverContext(pair);
   if (pair.also) checkPair(pair.also);
-  return { until: leaf.validToDate.getTime(), leaf };
+  return { from: leaf.validFromDate.getTime(), until: leaf.validToDate.getTime(), leaf };
 }
 
 /** True when the certificate is good for this name or address. A name that is no host name is covered by nothing. */
