@@ -158,10 +158,11 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
     until: new Date(until).toISOString(),
     names: namesOf(certificate).join(', '),
   };
+  const authority = installation.authority?.problem(now);
   if (days < 0)
     throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, {
       detail: facts,
-      ...(installation.authority?.problem(now) ?? {}),
+      ...(authority && { hint: authority.hint }),
     });
   if (from > now)
     throw checkError(
@@ -175,7 +176,6 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
       },
     );
   const says = `valid for ${days} days`;
-  const authority = installation.authority?.problem(now);
   if (authority !== undefined)
     return {
       says: `${says}, but cannot be renewed`,
