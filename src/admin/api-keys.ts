@@ -4,7 +4,7 @@ import { createApiKey, revokeApiKey as revoke } from '../access/api-key.ts';
 import type { GivenDeps } from '../access/given.ts';
 import { disableWithoutRight } from '../outbox/webhook/owner.ts';
 import { act, type Desk } from './act.ts';
-import { addressesOf, findGiven, listGiven } from './find.ts';
+import { addressesOf, findGiven, listGiven, waitingOf } from './find.ts';
 import { givenName, givenQuery } from './schema.ts';
 
 export const listApiKeys = act({
@@ -53,6 +53,6 @@ export const revokeApiKey = act({
     await revoke(desk, row.id);
     const keys = new Map((await desk.store.apiKeys.list()).map((key) => [key.id, key]));
     const disabled = await disableWithoutRight(desk, await desk.store.webhooks.list(), keys);
-    return { ...row, webhooksDisabled: disabled.map(({ id }) => id) };
+    return { ...row, webhooksDisabled: disabled.map(({ id }) => id), waiting: await waitingOf(desk, row.id) };
   },
 });

@@ -4,7 +4,7 @@ import { createAppPassword, revokeAppPassword as revoke } from '../access/app-pa
 import type { GivenDeps } from '../access/given.ts';
 import { PROTOCOLS } from '../store/protocols.ts';
 import { act, type Desk } from './act.ts';
-import { addressesOf, findGiven, listGiven } from './find.ts';
+import { addressesOf, findGiven, listGiven, waitingOf } from './find.ts';
 import { givenName, givenQuery } from './schema.ts';
 
 export const listAppPasswords = act({
@@ -51,6 +51,6 @@ export const revokeAppPassword = act({
       list: 'postern password list',
     });
     await revoke(desk, row.id);
-    return row;
+    return { ...row, waiting: await waitingOf(desk, row.id) };
   },
 });

@@ -100,6 +100,18 @@ export function listGiven<T extends AppPassword | ApiKey>(
     .filter(({ state }) => all || state === 'valid');
 }
 
+/** Nobody reads a longer list. */
+const MAX_COUNTED = 1000;
+
+/** How many messages wait, or are held, that somebody handed over; at most {@link MAX_COUNTED}. They are sent whatever becomes of who did. */
+export async function waitingOf(
+  { store }: { readonly store: Pick<Store, 'outbox'> },
+  principal: string,
+): Promise<number> {
+  const rows = await store.outbox.list({ principal, states: ['queued', 'held'] }, { limit: MAX_COUNTED });
+  return rows.length;
+}
+
 /** What a key does not open is answered as what is not there, so that it cannot find out who else has mail here. */
 function requireOpen(address: string, actor: Actor | undefined): void {
   if (actor !== undefined && !opens(actor, address)) throw notForKey(address);

@@ -2,6 +2,10 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
+import { perform } from '../../src/admin/act.ts';
+import { revokeApiKey } from '../../src/admin/api-keys.ts';
+import type { Context } from '../../src/cli/context.ts';
+import { sayWaiting } from '../../src/cli/waiting-mail.ts';
 import { ALICE, type ApiBed, type Call, openApiBed, SHOP } from '../bed/api.ts';
 
 let bed: ApiBed;
@@ -470,4 +474,26 @@ test('A88: every message whose text a key reads is on record, before it has the 
   const other = await bed.key({ actions: ['messages:content'], mailboxes: [ALICE] });
   await other.fails('getMessageBody', { params: { id } }, 404, 'outbox.not-found');
   assert.equal(bed.audited.filter(({ type }) => type === 'message.read').length, 1);
+});
+
+test('A86: whoever revokes a key is told how much of its mail still waits to be sent', async () => {
+  const key = await bed.key({ actions: ['messages:send', 'messages:write'] });
+  const said: string[] = [];
+  const context = { say: (line: string) => void said.push(line) } as unknown as Context;
+  const scheduledAt = '2030-01-01T00:00:00Z';
+  const sent = [];
+  for (let n = 0; n < 3; n++) sent.push(await key.ok('sendMessage', { json: { ...hello, scheduledAt } }));
+  await key.ok('holdMessage', { params: { id: sent[0].id }, json: { reason: 'x' } });
+  await key.ok('cancelMessage', { params: { id: sent[1].id } });
+  const { store, vault, clock, audit } = bed;
+  const root = { type: 'system-user', name: 'root' } as const;
+  const { waiting } = await perform(revokeApiKey, { store, vault, clock, audit }, root, { name: key.id });
+  assert.equal(waiting, 2);
+  sayWaiting(context, key.id, waiting);
+  sayWaiting(context, key.id, 0);
+  assert.equal(said.length, 1);
+  assert.match(
+    said[0]!,
+    /^2 messages that it handed over still wait, and will be sent: postern outbox list --password key_/,
+  );
 });

@@ -31,6 +31,7 @@ export interface ApiBed {
   readonly vault: Vault;
   readonly outbox: Outbox;
   readonly clock: ManualClock;
+  readonly audit: Audit;
   readonly audited: AuditEntry[];
   readonly budget: Budget;
   /** Operations of the document that were answered as they say. */
@@ -83,6 +84,7 @@ export async function openApiBed(): Promise<ApiBed> {
     vault,
     outbox,
     clock,
+    audit,
     audited,
     budget,
     exercised,

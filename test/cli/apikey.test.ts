@@ -70,7 +70,7 @@ test('an API key is shown once, works at once, and stops when it is revoked', as
       (await postern(home, ['webhook', 'list'])).stdout.toString(),
       /whk_\w+ .+ key_\w+ \(shop\) .+ enabled/,
     );
-    const revoked = { revoked: made.id, label: 'shop', webhooksDisabled: [id] };
+    const revoked = { revoked: made.id, label: 'shop', webhooksDisabled: [id], waiting: 0 };
     assert.deepEqual(await json('apikey', 'revoke', 'shop'), revoked, 'A38: its webhook ends with it');
     assert.match(
       (await postern(home, ['webhook', 'list'])).stdout.toString(),

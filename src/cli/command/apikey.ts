@@ -4,6 +4,7 @@ import { addApiKey, listApiKeys, revokeApiKey } from '../../admin/api-keys.ts';
 import { API_ACTIONS, type ApiKey } from '../../store/types-api.ts';
 import { validityText, when } from '../context.ts';
 import { Subcommand } from '../subcommand.ts';
+import { sayWaiting } from '../waiting-mail.ts';
 import { between, collect, lifetime, mailboxesOf } from '../value.ts';
 
 export function apikey(): Subcommand {
@@ -82,12 +83,13 @@ function revoke(): Subcommand {
     .example('postern apikey revoke shop')
     .argument('<id>', 'id, or label when only one has it')
     .run(async (context, name: string) => {
-      const { id, label, webhooksDisabled } = await context.act(revokeApiKey, { name });
-      context.result({ revoked: id, label, webhooksDisabled }, [`revoked ${id} (${label})`]);
+      const { id, label, webhooksDisabled, waiting } = await context.act(revokeApiKey, { name });
+      context.result({ revoked: id, label, webhooksDisabled, waiting }, [`revoked ${id} (${label})`]);
       if (webhooksDisabled.length > 0)
         context.say(
           `${webhooksDisabled.length === 1 ? 'its webhook is' : 'its webhooks are'} switched off with it: ${webhooksDisabled.join(', ')}; to go on with another key: postern webhook assign ID --key KEY`,
         );
+      sayWaiting(context, id, waiting);
     });
 }
 

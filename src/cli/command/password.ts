@@ -8,6 +8,7 @@ import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { validityText, when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
+import { sayWaiting } from '../waiting-mail.ts';
 import { collect, lifetime, mailboxesOf, protocols } from '../value.ts';
 
 export function password(): Subcommand {
@@ -113,8 +114,9 @@ function revoke(): Subcommand {
     .example('postern password revoke "office printer"')
     .argument('<id>', 'id, or label when only one has it')
     .run(async (context, name: string) => {
-      const { id, label } = await context.act(revokeAppPassword, { name });
-      context.result({ revoked: id, label }, [`revoked ${id} (${label})`]);
+      const { id, label, waiting } = await context.act(revokeAppPassword, { name });
+      context.result({ revoked: id, label, waiting }, [`revoked ${id} (${label})`]);
+      sayWaiting(context, id, waiting);
     });
 }
 
