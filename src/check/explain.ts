@@ -144,6 +144,9 @@ const WHO: Readonly<Record<string, string>> = {
   'gateway.user-name': 'the user name in the mail program is wrong: whoever set it up has to act',
   'api.key': 'the API key is missing or wrong: whoever runs the program that asked has to act',
   'api.forbidden': 'the API key may not do this: whoever runs Postern has to act',
+  'tls.failed':
+    'programs are told to come again, in case it passes; where it lasts, port or TLS mode of the application are wrong',
+  'tls.program': 'the settings, age or trust of the program or device are in the way: whoever set it up has to act',
   'sasl.refused':
     'the server does not let this token into the mailbox: an administrator or the owner of the account has to act',
   'outbox.may-have-arrived': 'nobody can tell whether it arrived: its sender has to ask',
@@ -167,7 +170,9 @@ function ownError(code: string, { tables, catalogue }: ExplainData): Explanation
 
 /** What only programs and devices meet ends no command. */
 const onlyOutside = (code: string, hearers: readonly Hearer[]): boolean =>
-  hearers.includes('device') || (hearers.length > 0 && /^(?:gateway|api|access)\./.test(code));
+  code === 'tls.program' ||
+  hearers.includes('device') ||
+  (hearers.length > 0 && /^(?:gateway|api|access)\./.test(code));
 
 /** Met only once the app password was found right: SMTP tells of them behind the sign-in. */
 const BEHIND_SIGN_IN: ReadonlySet<string> = new Set([

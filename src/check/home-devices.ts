@@ -2,9 +2,10 @@
 import { maySendAs } from '../access/senders.ts';
 import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
+import { type HandshakeFailure, inWords, SOMEBODYS } from '../protocol/tls/handshake-failure.ts';
 import { checkError } from './errors.ts';
 import type { InstallationFacts } from './home-facts.ts';
-import { type Found, operatorWarning } from './step.ts';
+import { DAY_MS, type Found, operatorWarning } from './step.ts';
 
 /** @throws check.devices when a rule names a mailbox or sender that cannot send */
 export async function judgeDevices(
@@ -39,5 +40,42 @@ export async function judgeDevices(
       { do: 'give each device that can sign in its own password', run: 'postern password add --help' },
       { do: 'take outbox.devices out of postern.yaml when no device needs it' },
     ),
+  };
+}
+
+/** Sessions of a day that are looked through, the newest first. */
+const MAX_SESSIONS = 2000;
+
+/** Devices that could not begin TLS in the last day, and sent nothing since. */
+export async function judgeRefusedDevices(audit: Pick<Store['audit'], 'latest'>, now: number): Promise<Found> {
+  const sessions = await audit.latest({ type: 'session.ended', since: now - DAY_MS, limit: MAX_SESSIONS });
+  const came = new Map<string, { last: (typeof sessions)[number]; times: number }>();
+  for (const one of sessions) {
+    if (one.data['source'] !== 'device') continue;
+    const address = String(one.data['remoteAddress']);
+    const known = came.get(address);
+    if (known === undefined) came.set(address, { last: one, times: 1 });
+    else if (known.last.data['handshakeFailure'] === one.data['handshakeFailure']) known.times += 1;
+  }
+  const refused = [...came].flatMap(([address, { last, times }]) => {
+    const reason = last.data['handshakeFailure'] as HandshakeFailure | undefined;
+    if (reason === undefined || !SOMEBODYS.has(reason)) return [];
+    const offered = last.data['offered'];
+    const { hint, message } = inWords(reason, 'device', typeof offered === 'string' ? offered : undefined);
+    return [{ address, reason, times, at: new Date(last.at).toISOString(), message, hint }];
+  });
+  const [first] = refused;
+  if (first === undefined) return { says: 'none in the last day because of TLS' };
+  const said = refused.map(
+    ({ address, reason, times, at }) => `${address}: ${reason}, ${times === 1 ? 'once' : `${times} times`}, last ${at}`,
+  );
+  return {
+    says: `${refused.length} in the last day because of TLS`,
+    notes: said,
+    facts: { refused: refused.map(({ address, reason, times, at }) => ({ address, reason, times, at })) },
+    warning: operatorWarning('tls.program', `${first.message}: ${said.join('; ')}`, {
+      do: first.hint,
+      run: 'postern explain program-tls',
+    }),
   };
 }

@@ -12,7 +12,7 @@ import { storeError } from '../store/errors.ts';
 import type { OutboxStats } from '../store/types-outbox.ts';
 import { judgePasswords } from './app-passwords.ts';
 import { checkCredential } from './credential.ts';
-import { judgeDevices } from './home-devices.ts';
+import { judgeDevices, judgeRefusedDevices } from './home-devices.ts';
 import type { InstallationFacts } from './home-facts.ts';
 import { judgeCertificate, judgeDisk, judgeFolder, judgeKey, judgeOpenness, MIB } from './home-files.ts';
 import { judgeCatalogue, judgeListeners, judgeSettings } from './home-settings.ts';
@@ -52,8 +52,12 @@ export async function* checkInstallation(
   yield await steps.run('home.outbox', 'outbox', async () => judgeOutbox(deps.store, clock.now()));
   yield await steps.run('home.clock', 'clock', () => judgeClock(deps.store, clock.now()));
   const { devices } = facts;
-  if (devices)
+  if (devices) {
     yield await steps.run('home.devices', 'devices without sign-in', () => judgeDevices(devices, deps.store));
+    yield await steps.run('home.devices-tls', 'devices turned away', () =>
+      judgeRefusedDevices(deps.store.audit, clock.now()),
+    );
+  }
   yield await steps.run('home.applications', 'applications', () => judgeApplications(deps));
 }
 

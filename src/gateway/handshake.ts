@@ -6,7 +6,7 @@ import { secureServer } from '../protocol/tls/server.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** @throws tls.failed */
+/** @throws tls.program */
 export async function handshake(
   { handshakes, limits, roomy, tls }: Surroundings,
   protocol: Protocol,

@@ -233,8 +233,12 @@ async function serveDevice(
     conn.end();
     note('ok', mailbox.address, { bytesToServer: octets, reason: 'client-closed' });
   } catch (error) {
-    note(signal.aborted || asError(error).code === 'wire.closed' ? 'ok' : 'failed', foldCase(rule.mailbox), {
-      code: asError(error).code,
+    const { code, detail } = asError(error);
+    const { reason: handshakeFailure, offered } = code === 'tls.program' ? detail : {};
+    note(signal.aborted || code === 'wire.closed' ? 'ok' : 'failed', foldCase(rule.mailbox), {
+      code,
+      ...(handshakeFailure === undefined ? {} : { handshakeFailure }),
+      ...(offered === undefined ? {} : { offered }),
     });
     if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
     else if (asError(error).kind === 'later' && !/^(?:wire|tls)\./.test(asError(error).code))

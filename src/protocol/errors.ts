@@ -8,7 +8,8 @@ export const protocolError = errorTable({
     'wire.no-room':
       'so much is held for other connections that nothing more is taken; it passes by itself: connect again in a minute',
     'wire.unreachable': 'check the host name and port and that a firewall lets the connection through',
-    'tls.failed': 'the TLS handshake failed; TLS 1.2 or later is required on both sides',
+    'tls.failed':
+      'the TLS handshake with the server failed; it needs TLS 1.2 or later, and the port where TLS begins as configured',
     'sasl.unavailable': 'the server could not check the sign-in just now; it passes by itself',
   },
   limit: {
@@ -23,6 +24,8 @@ export const protocolError = errorTable({
     'sasl.malformed': 'the sign-in message could not be read; check which mechanism the mail program uses',
   },
   refused: {
+    'tls.program':
+      'a mail program or device could not begin TLS with this machine; the log line names its address and what to change there: postern explain program-tls',
     'wire.refused': 'the server turns this machine away for good: its own words say why; ask whoever runs it',
     'tls.untrusted':
       'the certificate did not verify; if the server is yours, give its CA file or pin its fingerprint in the configuration',

@@ -32,7 +32,7 @@ test('B16: one line an hour for each address, protocol and reason, with how ofte
   const warn = (fields: LogFields): void => void lines.push(fields);
   const log = { debug: nothing, info: warn, warn, error: nothing, child: () => log };
   const failures = new HandshakeFailures({ clock, log, count: (...what) => void counted.push(what.join(' ')) });
-  const failed = (reason: string) => protocolError('tls.failed', 'failed', { detail: { reason, offered: 'TLS 1.0' } });
+  const failed = (reason: string) => protocolError('tls.program', 'failed', { detail: { reason, offered: 'TLS 1.0' } });
   for (let at = 0; at < 7; at++) failures.note('smtp', '192.0.2.1', failed('old-version'));
   failures.note('smtp', '192.0.2.2', failed('certificate-refused'));
   failures.note('imap', '192.0.2.1', failed('old-version'));
@@ -72,7 +72,7 @@ test('F35: every failure has a line, with words that hold for all of its causes'
   const failures = new HandshakeFailures({ clock: new ManualClock(), log, count: nothing });
   for (const reason of Object.keys(REASONS)) {
     const cause = Object.assign(new Error('x'), { code: 'ERR_SSL_UNEXPECTED_MESSAGE' });
-    failures.note('imap', '192.0.2.1', protocolError('tls.failed', 'failed', { detail: { reason }, cause }));
+    failures.note('imap', '192.0.2.1', protocolError('tls.program', 'failed', { detail: { reason }, cause }));
   }
   assert.deepEqual(
     lines.map(({ fields }) => fields['reason']),

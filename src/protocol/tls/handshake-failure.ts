@@ -42,12 +42,10 @@ const WITHOUT_TLS: Readonly<Record<string, string>> = {
 const AT_ONCE = 'if it uses STARTTLS, try “SSL/TLS” with the port where TLS begins with the first octet; ';
 const TLS_AT_ONCE: Readonly<Record<string, string>> = { imap: AT_ONCE, pop3: AT_ONCE, smtp: AT_ONCE };
 
-/** What to do, for those that somebody has to do something about. */
-const REMEDY: Partial<
-  Record<
-    HandshakeFailure,
-    (offered: string, protocol: string, code: string) => readonly [message: string, hint: string]
-  >
+/** What happened, and what to do. */
+const REMEDY: Record<
+  HandshakeFailure,
+  (offered: string, protocol: string, code: string) => readonly [message: string, hint: string]
 > = {
   'old-version': (offered, protocol) => [
     `a mail program or device speaks no TLS newer than ${offered}, and was turned away: 1.2 is the oldest taken here`,
@@ -75,6 +73,28 @@ const REMEDY: Partial<
   ],
 };
 
+/**
+ * A failure in words. @param protocol `device` for the listener for devices @param offered the newest version it speaks, where known
+ * @param code of OpenSSL
+ */
+export function inWords(
+  reason: HandshakeFailure,
+  protocol: string,
+  offered = 'TLS 1.1',
+  code = '',
+): { readonly message: string; readonly hint: string; readonly offered: string } {
+  const [message, hint] = REMEDY[reason](offered, protocol, code);
+  return { message, hint, offered };
+}
+
+/** What hangs up or speaks nothing known may be anybody: a port scanner, a health check. The others are programs that somebody set up. */
+export const SOMEBODYS: ReadonlySet<HandshakeFailure> = new Set<HandshakeFailure>([
+  'old-version',
+  'no-common-cipher',
+  'certificate-refused',
+  'not-tls',
+]);
+
 export class HandshakeFailures {
   readonly #log: Log;
   readonly #rarely: Rarely;
@@ -93,14 +113,13 @@ export class HandshakeFailures {
   /** Takes note of a failed handshake; any other failure is none of its business. */
   note(protocol: string, remoteAddress: string, error: PosternError): void {
     const reason = error.detail['reason'] as HandshakeFailure | undefined;
-    if (error.code !== 'tls.failed' || reason === undefined) return;
+    if (error.code !== 'tls.program' || reason === undefined) return;
     this.#count(protocol, reason);
-    const offered = typeof error.detail['offered'] === 'string' ? error.detail['offered'] : 'TLS 1.1';
+    const times = this.#rarely.due(`${protocol} ${reason} ${remoteAddress}`);
+    if (times === undefined) return;
     const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
-    const remedy = REMEDY[reason]?.(offered, protocol, code ?? '');
-    const times = remedy && this.#rarely.due(`${protocol} ${reason} ${remoteAddress}`);
-    if (remedy === undefined || times === undefined) return;
-    const [message, hint] = remedy;
+    const known = typeof error.detail['offered'] === 'string' ? error.detail['offered'] : undefined;
+    const { message, hint, offered } = inWords(reason, protocol, known, code);
     const facts = reason === 'old-version' ? { offered } : {};
     const fields = { code: error.code, protocol, remoteAddress, reason, ...facts, times, hint };
     // Who hangs up may be anybody; the others are programs that somebody wants to work.

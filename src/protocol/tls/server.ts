@@ -35,7 +35,7 @@ export function serverContext(pair: CertificatePair): ServerContext {
 }
 
 /**
- * Does the server's handshake on an accepted connection. @throws tls.failed, its `reason` in the detail
+ * Does the server's handshake on an accepted connection. @throws tls.program, its `reason` in the detail
  *
  * The TLS socket is made when the client's first octets are there: handed over as already read, they get a buffer of their
  * own size. A TLS socket that reads first itself keeps 64 KiB for as long as the connection lives, and an upload then costs a
@@ -60,7 +60,7 @@ export function secureServer(
       // What it said it can do at most, for which OpenSSL looked before it refused.
       const offered = reason === 'old-version' ? VERSIONS[socket?.getProtocol() ?? ''] : undefined;
       const detail = { reason, ...(offered === undefined ? {} : { offered }) };
-      reject(protocolError('tls.failed', problem ?? 'the client left', { detail, cause }));
+      reject(protocolError('tls.program', problem ?? 'the client left', { detail, cause }));
     };
     const failed = (error: Error): void => done(`the client’s TLS handshake failed: ${error.message}`, error);
     const closed = (): void => done('the client left during the TLS handshake');
