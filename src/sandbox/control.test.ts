@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { request as rawRequest } from 'node:http';
 import { after, before, test } from 'node:test';
 import { TenantClient } from '../../test/bed/tenant-client.ts';
+import { Wire } from '../../test/bed/wire.ts';
 import { faults, type Sandbox, startSandbox } from './index.ts';
 
 const ALICE = 'alice@contoso.test';
@@ -54,6 +55,19 @@ test('what makes no sense is refused by name', async () => {
   assert.equal(await code('PATCH', '/limits', { nonsense: 1 }), 'sandbox.request');
   assert.equal(await code('GET', '/mailboxes/nobody@contoso.test'), 'sandbox.request');
   assert.equal(await code('POST', '/people/nobody@contoso.test/password'), 'sandbox.refused');
+});
+
+test('A85: a target that is no URL and a method that no request has are refused, and the tenant goes on', async () => {
+  const say = async (base: string, line: string): Promise<string> => {
+    const wire = await Wire.open({ host: '127.0.0.1', port: Number(new URL(base).port) });
+    wire.send(`${line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
+    return (await wire.closed()).split('\r\n')[0]!;
+  };
+  for (const line of ['GET //', 'GET http://[/', 'GET http://u:p@h/', 'TRACE /sandbox'])
+    assert.match(await say(sandbox.control, line), /^HTTP\/1\.1 400 /, line);
+  assert.match(await say(sandbox.metadataOrigin, 'GET //'), /^HTTP\/1\.1 400 /);
+  assert.match(await say(sandbox.metadataOrigin, 'GET http://[/'), /^HTTP\/1\.1 400 /);
+  assert.equal((await ask('GET', '')).status, 200);
 });
 
 test('mail goes in and comes out', async () => {

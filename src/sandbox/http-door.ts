@@ -75,7 +75,9 @@ const CONNECTING: readonly FaultId[] = [
 ];
 
 async function answer(handler: FetchHandler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-  const response = await handler.fetch(requestOf(incoming), { incoming });
+  const request = requestOf(incoming);
+  if (request === undefined) return void outgoing.writeHead(400, { connection: 'close' }).end();
+  const response = await handler.fetch(request, { incoming });
   const headers: Record<string, string | string[]> = Object.fromEntries(response.headers);
   const cookies = response.headers.getSetCookie();
   if (cookies.length > 0) headers['set-cookie'] = cookies;
@@ -87,14 +89,16 @@ async function answer(handler: FetchHandler, incoming: IncomingMessage, outgoing
   if (!incoming.complete) incoming.resume();
 }
 
-function requestOf(incoming: IncomingMessage): Request {
+/** Undefined for what the fetch API has no request of: TRACE, a target with a user name or that is none. */
+function requestOf(incoming: IncomingMessage): Request | undefined {
   const scheme = (incoming.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http';
   const headers = new Headers();
   for (const [name, values] of Object.entries(incoming.headersDistinct))
     for (const value of values ?? []) headers.append(name, value);
   const method = incoming.method ?? 'GET';
   const hasBody = 'content-length' in incoming.headers || 'transfer-encoding' in incoming.headers;
-  const url = new URL(incoming.url ?? '/', `${scheme}://${incoming.headers.host ?? 'localhost'}`);
+  const url = URL.parse(incoming.url ?? '/', `${scheme}://${incoming.headers.host ?? 'localhost'}`);
+  if (url === null || url.username !== '' || url.password !== '' || method === 'TRACE') return undefined;
   return new Request(url, {
     method,
     headers,

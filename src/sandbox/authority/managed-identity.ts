@@ -22,7 +22,8 @@ export function createMetadataServer(platform: Platform): Server {
 }
 
 function answer(platform: Platform, request: IncomingMessage): Answer {
-  const url = new URL(request.url ?? '/', 'http://metadata');
+  const url = URL.parse(request.url ?? '/', 'http://metadata');
+  if (url === null) return failure(400, 'bad_request', 'the request target is no URL');
   // MSAL puts a slash at the end.
   if (url.pathname.replace(/\/$/, '') !== METADATA_PATH) return failure(404, 'not_found', 'no such resource');
   if (request.method !== 'GET') return failure(405, 'method_not_allowed', 'use GET');
