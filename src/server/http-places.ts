@@ -27,6 +27,8 @@ const MS_PER_OCTET = 1;
 /** However large it is. */
 const MAX_MS = 15 * 60_000;
 const LOOK_MS = 5000;
+/** Octets of shared answers that may wait unread: TLS makes a copy for each connection. */
+const MAX_SHARED_OCTETS = 16 * 1024 * 1024;
 
 interface Place {
   readonly key: string;
@@ -59,6 +61,8 @@ export class HttpPlaces {
   /** Those that wait for their client, the longest first. */
   readonly #waiting = new Set<Place>();
   readonly #waitingByAddress = new Map<string, Set<Place>>();
+  /** Octets of shared answers that are not read, the longest first. */
+  readonly #shared = new Map<Place, number>();
   #timer: Timer | undefined;
 
   constructor(server: Server, { limits = HTTP_LIMITS, budget, clock = systemClock }: HttpPlacesOptions = {}) {
@@ -77,8 +81,7 @@ export class HttpPlaces {
     this.#wait(place, false);
     response.once('close', () => {
       place.busy -= 1;
-      place.account?.close();
-      place.account = undefined;
+      this.#settle(place);
       if (place.busy > 0 || this.#places.get(place.key) !== place) return;
       // It may have waited with its answer unread: from here it waits for a question.
       this.#wait(place, false);
@@ -95,9 +98,28 @@ export class HttpPlaces {
     const place = this.#places.get(keyOf(socket));
     if (place === undefined || !response.writableEnded || response.writableFinished || response.destroyed) return;
     this.#wait(place, true);
-    if (shared || socket.writableLength === 0) return;
-    place.account ??= this.#budget?.account(place.address);
-    place.account?.stands(socket.writableLength, () => socket.destroy());
+    const octets = socket.writableLength;
+    if (octets === 0) return;
+    if (!shared) {
+      place.account ??= this.#budget?.account(place.address);
+      place.account?.stands(octets, () => socket.destroy());
+      return;
+    }
+    this.#shared.set(place, octets);
+    let sum = [...this.#shared.values()].reduce((all, one) => all + one, 0);
+    for (const [other, held] of this.#shared) {
+      if (sum <= MAX_SHARED_OCTETS || other === place) break;
+      sum -= held;
+      this.#gone(other);
+      other.socket.destroy();
+    }
+  }
+
+  /** Nothing of its answer is held any more. */
+  #settle(place: Place): void {
+    place.account?.close();
+    place.account = undefined;
+    this.#shared.delete(place);
   }
 
   /** Looks no longer. */
@@ -151,7 +173,7 @@ export class HttpPlaces {
   #gone(place: Place): void {
     if (this.#places.get(place.key) === place) this.#places.delete(place.key);
     this.#wait(place, false);
-    place.account?.close();
+    this.#settle(place);
   }
 
   #wait(place: Place, waits: boolean): void {

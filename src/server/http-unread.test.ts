@@ -195,6 +195,20 @@ test('A81: answers of one request count in the budget while they are not read; w
   await eventually(() => budget.held === 0);
 });
 
+test('A81: shared answers that nobody reads are few, too: the one that has waited longest goes', async (t) => {
+  let made = 0;
+  const { silent } = await scene(t, {
+    metrics: async () => {
+      made += 1;
+      return 'x'.repeat(LARGE);
+    },
+  });
+  const first = await silent('/metrics');
+  await eventually(() => made === 1);
+  await silent('/metrics', '127.0.0.5');
+  await ended(first);
+});
+
 test('A85: TRACE, a user name in the target and what is no target are refused in words of HTTP; a whole URL is answered', async (t) => {
   const { say } = await scene(t, {
     pages: async (request) => {
