@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { CheckReport } from '../../src/check/types.ts';
 import { startSandbox } from '../../src/sandbox/index.ts';
 import { ALICE } from '../bed/mail-site.ts';
 import { without } from '../bed/need.ts';
@@ -51,10 +52,8 @@ test(
       const check = async () => {
         const env = { POSTERN_CONFIG: config };
         const { stdout } = await postern(made.path, ['check', '--installation', '--json'], { env, accept: [0, 64] });
-        const { findings } = (JSON.parse(String(stdout)) as { reports?: readonly unknown[] }).reports?.[0] as {
-          findings: readonly { step: string; outcome: string; diagnosis?: { cause: string; remedy: unknown } }[];
-        };
-        return findings.find(({ step }) => step === 'home.devices-tls')!;
+        const { installation } = JSON.parse(String(stdout)) as { installation: CheckReport };
+        return installation.findings.find(({ step }) => step === 'home.devices-tls')!;
       };
       let found = await check();
       await until('check tells of it', async () => (found = await check()).outcome === 'warning', 10_000);
