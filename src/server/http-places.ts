@@ -102,6 +102,8 @@ export class HttpPlaces {
     if (octets === 0) return;
     if (!shared) {
       place.account ??= this.#budget?.account(place.address);
+      // What is large is an answer to a key.
+      place.account?.signedIn();
       place.account?.stands(octets, () => socket.destroy());
       return;
     }
