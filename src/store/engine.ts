@@ -3,7 +3,7 @@ import { type Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
 import type { PosternError } from '../base/error.ts';
 import { along } from './along.ts';
 import { appendRecords } from './audit-append.ts';
-import { storeFailure } from './failure.ts';
+import { isCollision, storeFailure } from './failure.ts';
 import { type Dialect, migrations } from './migrations.ts';
 import { storeError } from './errors.ts';
 import type { Schema } from './schema.ts';
@@ -48,15 +48,22 @@ export interface EngineParts {
   readonly damaged?: ((error: PosternError) => void) | undefined;
 }
 
+/** One after the other of as many that want the same rows. */
+const MAX_COLLISIONS = 5;
+
 export function makeEngine(parts: EngineParts): Engine {
   const { db, damaged } = parts;
   const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      const failure = storeFailure(error);
-      if (failure.code === 'store.damaged') damaged?.(failure);
-      throw failure;
+    for (let collisions = 0; ;) {
+      try {
+        return await work();
+      } catch (error) {
+        // PostgreSQL has taken all of it back, so that the other transaction could go on.
+        if (parts.name === 'postgres' && isCollision(error) && ++collisions < MAX_COLLISIONS) continue;
+        const failure = storeFailure(error);
+        if (failure.code === 'store.damaged') damaged?.(failure);
+        throw failure;
+      }
     }
   };
   return {

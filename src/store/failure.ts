@@ -168,6 +168,13 @@ function postgresFailure(code: string, cause: Error): PosternError | undefined {
   if (code === '23505' || code === '23503') return conflict(code === '23503', detail, cause);
   const known = SQLSTATES[code];
   if (known) return storeError(known[0], known[1], { hint: known[2], detail, cause });
+  if (code === '40001' || code === '40P01') {
+    return storeError('store.unavailable', 'two transactions of Postern were in each other’s way in PostgreSQL', {
+      hint: 'nothing was changed; it is tried again by itself, and a command can be given again',
+      detail,
+      cause,
+    });
+  }
   // 55000: closed for maintenance (ALLOW_CONNECTIONS false); 58: the server's own disk or files.
   if (/^(08|53|55000|55P03|57|58|40|25006)/.test(code)) {
     return storeError('store.unavailable', `PostgreSQL is not available: ${scrub(cause.message)}`, { detail, cause });

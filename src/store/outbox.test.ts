@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { without } from '../../test/bed/need.ts';
 import { type Postgres, startPostgres } from '../../test/bed/postgres.ts';
 import { newId } from './id.ts';
@@ -295,3 +296,42 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
     });
   });
 }
+
+test(
+  'K65: claims that are prolonged and changed at the same time never wait for one another in a circle',
+  { skip: noPostgres },
+  async () => {
+    const url = await postgres!.freshDatabase();
+    const [here, there] = [await openStore(url), await openStore(url)];
+    const mailbox = 'crowd@contoso.test';
+    await here.outbox.insert(Array.from({ length: 80 }, () => fresh({ mailbox, deadline: NOW + 1e9 })));
+    const until = NOW + 60_000;
+    const claimed = await here.outbox.claim({ mailbox, now: NOW, until, owner: 'me', limit: 80 });
+    const ids = claimed.map(({ id }) => id);
+    const fences = new Map(claimed.map(({ id, fence }) => [id, fence]));
+    for (let round = 0; round < 12; round++) {
+      // The same rows in another order each time, and again and again at another place of the table.
+      const turned = [...ids.slice(round * 6), ...ids.slice(0, round * 6)].reverse();
+      const [, , changed] = await Promise.all([
+        here.outbox.prolong('me', ids, until + round),
+        there.outbox.prolong('me', turned, until + round),
+        there.outbox.changeAll(
+          turned.map((id) => ({ id, fence: fences.get(id)!, change: { deadline: NOW + 1e9 + round }, events: [] })),
+        ),
+        here.outbox.prolongDeadlines({ from: NOW, to: NOW + 1 }),
+      ]);
+      assert.deepEqual(
+        changed.map((message) => message?.id),
+        turned,
+      );
+      for (const message of changed) fences.set(message!.id, message!.fence);
+    }
+    await Promise.all([here.close(), there.close()]);
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const name = new URL(url).pathname.slice(1);
+    const { rows } = await client.query('SELECT deadlocks FROM pg_stat_database WHERE datname = $1', [name]);
+    await client.end();
+    assert.equal(Number((rows[0] as { deadlocks: string }).deadlocks), 0);
+  },
+);

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { benchOf, sent } from '../../../test/bed/delivery-bench.ts';
 import { letter } from '../../../test/bed/outbox.ts';
+import { nullLog } from '../../base/log.ts';
+import { ManualClock } from '../../../test/bed/manual-clock.ts';
+import { Claims, PROLONG_MS } from './claims.ts';
 import { silent } from './judge.ts';
 
 test('L17: what a process that was killed had in hand is looked into within 20 seconds', async (t) => {
@@ -121,4 +124,31 @@ test('whoever goes on prolonging its claim may finish, however long the attempt 
   resolve();
   await delivery.idle();
   assert.equal((await bed.outbox.find(message.id))!.state.type, 'sent');
+});
+
+test('K65: while the database takes its time no second prolongation of the same claims is begun', async () => {
+  const clock = new ManualClock();
+  const asked: PromiseWithResolvers<readonly string[]>[] = [];
+  const outbox = {
+    prolong: () => {
+      const answer = Promise.withResolvers<readonly string[]>();
+      asked.push(answer);
+      return answer.promise;
+    },
+    unclaim: () => Promise.resolve(0),
+  };
+  const claims = new Claims({ outbox, clock, log: nullLog, owner: 'me' });
+  claims.hold('msg_1', clock.now());
+  for (let tick = 0; tick < 4; tick++) await clock.advance(PROLONG_MS);
+  assert.equal(asked.length, 1);
+  const explicit = claims.prolong();
+  await clock.advance(1);
+  assert.equal(asked.length, 1, 'it waits for the one before');
+  asked[0]!.reject(new Error('the database was away'));
+  await clock.advance(1);
+  assert.equal(asked.length, 2);
+  asked[1]!.resolve(['msg_1']);
+  await explicit;
+  assert.equal(claims.of('msg_1').lasts, true);
+  await claims.close();
 });

@@ -62,6 +62,8 @@ export class Claims {
   /** Those of which nobody knows whether they were, and since when that may be looked at; undefined: the database is still away. */
   readonly #lost = new Map<number, number | undefined>();
   #timer: Timer | undefined;
+  /** While claims are being prolonged. */
+  #prolonging: Promise<void> | undefined;
 
   constructor(deps: ClaimsDeps) {
     this.#deps = deps;
@@ -131,6 +133,15 @@ export class Claims {
 
   /** Claims that nobody else has taken over are ours from now on, also where they ran out while the database was away. @throws store.unavailable */
   async prolong(): Promise<void> {
+    // One after the other: two would wait for the same rows.
+    while (this.#prolonging) await this.#prolonging;
+    const run = this.#prolong();
+    const over = (): void => (this.#prolonging = undefined);
+    this.#prolonging = run.then(over, over);
+    return run;
+  }
+
+  async #prolong(): Promise<void> {
     const { clock, outbox, owner } = this.#deps;
     const held = [...this.#held];
     if (held.length === 0) return;
@@ -161,6 +172,8 @@ export class Claims {
       this.#timer = undefined;
       if (this.#held.size === 0) return;
       this.#arm();
+      // The database is slow, or away: the next one follows when this one is over.
+      if (this.#prolonging) return;
       this.prolong().catch((error: unknown) => log.warn({ err: asError(error) }, 'claims could not be prolonged'));
     });
   }

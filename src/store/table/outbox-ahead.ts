@@ -1,7 +1,9 @@
 /** Messages that a clock that ran ahead has dated. */
 import { type Kysely, type RawBuilder, type Transaction, sql } from 'kysely';
 import type { Schema } from '../schema.ts';
+import type { Engine } from '../engine.ts';
 import type { Ahead } from '../types-outbox.ts';
+import { lockInOrder } from './outbox-write.ts';
 
 /**
  * Waiting messages whose due time such a clock has set, also where it was put right in steps. A moment that a person asked for is
@@ -29,8 +31,17 @@ export async function countAhead(db: Kysely<Schema>, ahead: Ahead): Promise<numb
 }
 
 /** They are due now; how many. Moments of acceptance yet to come are now as well, and deadlines reckoned from them move along. */
-export async function recallAhead(trx: Transaction<Schema>, ahead: Ahead): Promise<number> {
+export async function recallAhead(
+  trx: Transaction<Schema>,
+  engine: Pick<Engine, 'name'>,
+  ahead: Ahead,
+): Promise<number> {
   const { now, tolerated, keepMs } = ahead;
+  await lockInOrder(trx, engine, (query) =>
+    query.where((eb) =>
+      eb.or([datedAhead(ahead), eb.and([eb('created_at', '>', tolerated), eb('finished_at', 'is', null)])]),
+    ),
+  );
   const { numUpdatedRows } = await trx
     .updateTable('outbox_messages')
     .set({ state_at: now })

@@ -1,5 +1,13 @@
 /** What the outbox's transactions are made of. */
-import { CompiledQuery, type Insertable, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely';
+import {
+  CompiledQuery,
+  type Insertable,
+  type RawBuilder,
+  type Selectable,
+  type SelectQueryBuilder,
+  sql,
+  type Transaction,
+} from 'kysely';
 import type { Engine } from '../engine.ts';
 import { storeError } from '../errors.ts';
 import type { OutboxMessageRow, Schema } from '../schema.ts';
@@ -111,14 +119,35 @@ export async function take(
   return rows.map(outboxMessage).toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
+/**
+ * Locks rows by their ids before several of them are changed: transactions that want the same ones wait for one another in one order,
+ * and none for the other (deadlock). SQLite has one writer at a time.
+ */
+export async function lockInOrder(
+  trx: Transaction<Schema>,
+  engine: Pick<Engine, 'name'>,
+  rows: (
+    query: SelectQueryBuilder<Schema, 'outbox_messages', { id: string }>,
+  ) => SelectQueryBuilder<Schema, 'outbox_messages', { id: string }>,
+): Promise<void> {
+  if (engine.name !== 'postgres') return;
+  const ordered = rows(trx.selectFrom('outbox_messages').select('id')).orderBy('id').forUpdate();
+  await trx
+    .selectFrom(ordered.as('locked'))
+    .select(sql<number>`count(*)`.as('n'))
+    .execute();
+}
+
 /** Which of these claims are still the owner's, and now last until then. */
 export async function prolong(
   trx: Transaction<Schema>,
+  engine: Pick<Engine, 'name'>,
   owner: string,
   ids: readonly string[],
   until: number,
 ): Promise<readonly string[]> {
   if (ids.length === 0) return [];
+  await lockInOrder(trx, engine, (query) => query.where('id', 'in', [...ids]).where('state_by', '=', owner));
   const rows = await trx
     .updateTable('outbox_messages')
     .set({ state_at: until })
@@ -133,9 +162,16 @@ export async function prolong(
 /** Takes claims back that nobody was told of, each known by the moment it lasts until. */
 export async function unclaim(
   trx: Transaction<Schema>,
+  engine: Pick<Engine, 'name'>,
   { owner, untils, now }: Parameters<OutboxTable['unclaim']>[0],
 ): Promise<number> {
   if (untils.length === 0) return 0;
+  await lockInOrder(trx, engine, (query) =>
+    query
+      .where('state', '=', 'sending')
+      .where('state_by', '=', owner)
+      .where('state_at', 'in', [...untils]),
+  );
   const { numUpdatedRows } = await trx
     .updateTable('outbox_messages')
     .set((eb) => ({

@@ -10,6 +10,7 @@ import {
   forgetMessages,
   insertRows,
   known,
+  lockInOrder,
   octetsOf,
   prolong,
   requireArrived,
@@ -136,10 +137,13 @@ export function outboxTable(engine: Engine): OutboxTable {
         return { result: await take(trx, ids, owner, until, { ways }), changed: false };
       }),
     prolong: (owner, ids, until) =>
-      engine.write(undefined, async (trx) => ({ result: await prolong(trx, owner, ids, until), changed: false })),
+      engine.write(undefined, async (trx) => ({
+        result: await prolong(trx, engine, owner, ids, until),
+        changed: false,
+      })),
     unclaim: (lost) =>
       engine.write('outbox', async (trx) => {
-        const result = await unclaim(trx, lost);
+        const result = await unclaim(trx, engine, lost);
         return { result, changed: result > 0 };
       }),
     takeOver: ({ now, until, owner, limit, except = [] }) =>
@@ -171,6 +175,14 @@ export function outboxTable(engine: Engine): OutboxTable {
       write('outbox', async (trx) => {
         const result: (OutboxMessage | undefined)[] = [];
         const rows: Insertable<OutboxEventRow>[] = [];
+        if (changes.length > 1)
+          await lockInOrder(trx, engine, (query) =>
+            query.where(
+              'id',
+              'in',
+              changes.map(({ id }) => id),
+            ),
+          );
         for (const { id, fence, change, events } of changes) {
           const message = await changeOne(trx, engine, id, fence, change);
           result.push(message);
@@ -238,6 +250,12 @@ export function outboxTable(engine: Engine): OutboxTable {
         for (let at = 0; at === 0 || at < (mailboxes?.length ?? 0); at += BOXES) {
           const some = mailboxes?.slice(at, at + BOXES);
           if (some?.length === 0) break;
+          await lockInOrder(trx, engine, (query) =>
+            query
+              .where('finished_at', 'is', null)
+              .where('created_at', '<', to)
+              .$if(some !== undefined, (those) => those.where('mailbox', 'in', some!)),
+          );
           await trx
             .updateTable('outbox_messages')
             .set({ deadline: waited })
@@ -249,7 +267,7 @@ export function outboxTable(engine: Engine): OutboxTable {
         return { result: undefined, changed: false };
       }),
     recall: (ahead) =>
-      engine.write(undefined, async (trx) => ({ result: await recallAhead(trx, ahead), changed: false })),
+      engine.write(undefined, async (trx) => ({ result: await recallAhead(trx, engine, ahead), changed: false })),
     ahead: (ahead) => read((db) => countAhead(db, ahead)),
     note: (message, events) =>
       write('outbox', async (trx) => {
