@@ -69,6 +69,24 @@ test('M: addresses without a mailbox of their own are opened, those of another d
   assert.match(other, /^a NO \[AUTHENTICATIONFAILED\]/m);
 });
 
+test('P84: a mailbox that does not exist is not called open: it is tried when it is added', async () => {
+  const add = (address: string) =>
+    site.cli(['mailbox', 'add', address, '--application', 'robot', '--flow', 'app-only', '--protocols', 'imap']);
+  const missing = await add('nobody@contoso.test');
+  assert.match(
+    String(missing.stdout),
+    /nobody@contoso\.test is set up for imap\nIMAP {2}does not work: .*\n +because /,
+  );
+  assert.doesNotMatch(String(missing.stdout), / is open/);
+  const listed = await site.cli(['mailbox', 'list']);
+  assert.match(String(listed.stdout), /^MAILBOX .* GRANT$/m);
+  assert.match(listed.stderr, /whether a mailbox opens, only a sign-in tells: postern .*mailbox test ADDRESS/);
+  await site.cli(['mailbox', 'remove', 'nobody@contoso.test', '--yes']);
+  const there = await add('sales@contoso.test');
+  assert.match(String(there.stdout), /sales@contoso\.test is open for imap\n$/);
+  await site.cli(['mailbox', 'remove', 'sales@contoso.test', '--yes']);
+});
+
 test('P53: what is refused while a mailbox is added names the application and the mailbox in its next step', async () => {
   const wrong = join(folder.path, 'wrong-secret');
   writeFileSync(wrong, 'sandbox~secret/of+somebody-else');

@@ -7,12 +7,13 @@ import { LINK_MS } from '../../onboard/consent-link.ts';
 import { inviteOwner } from '../../admin/mailboxes.ts';
 import type { Instance } from '../../server/instance.ts';
 import { isCatchAll } from '../../store/table/mailboxes.ts';
-import type { Application } from '../../store/types.ts';
+import type { Application, Mailbox } from '../../store/types.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import { consent, usualProtocols } from '../consent.ts';
 import type { Context } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication } from '../../admin/find.ts';
+import { describeTest, type ProtocolTest, testProtocol } from '../mailbox-test.ts';
 import { Subcommand } from '../subcommand.ts';
 import { mailAddress, protocols, way } from '../value.ts';
 import { linkBase, sayReach } from './mailbox-link.ts';
@@ -49,6 +50,9 @@ export function add(): Subcommand {
       'postern mailbox add robot@example.com --application robot --flow app-only',
       'postern mailbox add "*@example.com" --application robot --flow app-only',
     )
+    .remark(
+      'With --flow app-only nobody signs in, so the mailbox is tried at once; what does not work is said, and the mailbox stays.',
+    )
     .runWithInstance(async (context, instance, address: string, options: AddOptions) => {
       const application = await findApplication(
         instance.store,
@@ -80,18 +84,28 @@ export function add(): Subcommand {
         redirectUri: options.redirectUri,
       });
       const openers = await openersOf(instance, made.address);
-      context.result(mailboxFacts(made), [`${made.address} is open for ${made.protocols.join(', ')}`]);
+      const one = isCatchAll(made.address) ? `SOMEBODY${made.address.slice(1)}` : made.address;
+      // Nobody signed in: the application's own token says nothing of this mailbox, so it is tried.
+      const tests = made.access === 'app-only' && one === made.address ? await tryOut(instance, made) : undefined;
+      const fails = tests?.some(({ outcome }) => outcome === 'fails') === true;
+      const untried = made.access === 'app-only' && tests === undefined;
+      context.result({ ...mailboxFacts(made), ...(tests ? { tests } : {}) }, [
+        `${made.address} is ${fails || untried ? 'set up' : 'open'} for ${made.protocols.join(', ')}`,
+        ...(fails ? tests.flatMap((test) => describeTest(test, made)) : []),
+      ]);
       const more = openers.length - MAX_NAMED;
       if (openers.length > 0)
         context.say(
           `these name it already, and open it at once: ${openers.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern password list` : ''}`,
         );
-      const one = isCatchAll(made.address) ? `SOMEBODY${made.address.slice(1)}` : made.address;
       context.say(
         `next: postern mailbox test ${shellWord(one)}, then postern password add --mailbox ${shellWord(made.address)} --label PROGRAM`,
       );
     });
 }
+
+const tryOut = (instance: Instance, made: Mailbox): Promise<readonly ProtocolTest[]> =>
+  Promise.all(made.protocols.map((protocol) => testProtocol(instance, made, protocol)));
 
 /** App passwords that are named in one line. */
 const MAX_NAMED = 5;

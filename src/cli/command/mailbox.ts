@@ -34,8 +34,9 @@ function list(): Subcommand {
   return new Subcommand('list', 'mailboxes and the state of their grants')
     .example('postern mailbox list --json')
     .run(async (context) => {
+      const { rows } = await context.act(listMailboxes, { limit: MAX_LISTED });
       context.list(
-        (await context.act(listMailboxes, { limit: MAX_LISTED })).rows,
+        rows,
         ({ mailbox, surveyed }) => ({
           ...mailboxFacts(mailbox),
           health: mailboxHealth(mailbox, surveyed?.health) ?? null,
@@ -47,10 +48,14 @@ function list(): Subcommand {
           PROTOCOLS: ({ mailbox }) => mailbox.protocols.join(','),
           'MAIL LEAVES': ({ mailbox }) =>
             heldOf(mailbox) ? 'not: held' : mailbox.settings.outgoing === 'outbox' ? 'by the outbox' : 'directly',
-          STATE: ({ mailbox, surveyed }) => healthText(mailboxHealth(mailbox, surveyed?.health)),
+          GRANT: ({ mailbox, surveyed }) => healthText(mailboxHealth(mailbox, surveyed?.health)),
         },
         'no mailbox yet; postern mailbox add --help',
       );
+      if (rows.some(({ mailbox }) => mailbox.access === 'app-only'))
+        context.say(
+          'GRANT is about consent and tokens; whether a mailbox opens, only a sign-in tells: postern mailbox test ADDRESS',
+        );
     });
 }
 
