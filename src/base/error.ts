@@ -113,6 +113,12 @@ const OF_MACHINE: Partial<
     }
   >
 > = {
+  'too-long': {
+    code: 'base.disk-full',
+    says: (what) =>
+      `${what} cannot be written: it has reached the size that this process or its file system allows a file`,
+    next: () => `raise the limit (LimitFSIZE= in the service unit, ulimit -f in the shell that starts it), ${AGAIN}`,
+  },
   full: {
     code: 'base.disk-full',
     says: (what) => `${what} cannot be written: the disk or the quota is full`,

@@ -4,15 +4,16 @@
  */
 
 /**
- * `full` no room or no quota · `failing` the disk cannot read or write · `read-only` the file system takes nothing ·
+ * `full` no room or no quota · `too-long` the file may not grow beyond a limit · `failing` the disk cannot read or write · `read-only` the file system takes nothing ·
  * `descriptors` no file can be opened any more · `damaged` not a database any more · `unopened` SQLite cannot open the file ·
  * `busy` somebody else holds it.
  */
-export type Trouble = 'full' | 'failing' | 'read-only' | 'descriptors' | 'damaged' | 'unopened' | 'busy';
+export type Trouble = 'full' | 'too-long' | 'failing' | 'read-only' | 'descriptors' | 'damaged' | 'unopened' | 'busy';
 
 const ERRNO: Readonly<Record<string, Trouble>> = {
   ENOSPC: 'full',
   EDQUOT: 'full',
+  EFBIG: 'too-long',
   EIO: 'failing',
   EROFS: 'read-only',
   EMFILE: 'descriptors',

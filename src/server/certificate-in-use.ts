@@ -239,4 +239,8 @@ export interface CertificateFiles {
   readonly also?: { readonly cert: string; readonly key: string };
 }
 
-const WHY: Readonly<Record<string, string>> = { ENOENT: 'is not there', EACCES: 'may not be read by this user' };
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'is not there',
+  EACCES: 'may not be read by this user',
+  EISDIR: 'is a folder',
+};

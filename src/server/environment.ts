@@ -62,7 +62,9 @@ export function readText(path: string): string {
     if (ofMachine) throw ofMachine;
     throw serverError(
       'server.config',
-      `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,
+      (cause as NodeJS.ErrnoException).code === 'EISDIR'
+        ? `${path} is a folder, not a file`
+        : `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,
       {
         hint: `check that it exists and that this user may read it: ls -l ${path}`,
         cause,

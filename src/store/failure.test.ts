@@ -1,6 +1,7 @@
 /** What each engine does when something is wrong around it: files, disks, URLs, a server that goes away. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -8,9 +9,10 @@ import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { without } from '../../test/bed/need.ts';
 import { startPostgres } from '../../test/bed/postgres.ts';
-import { isError } from '../base/error.ts';
+import { asError, isError } from '../base/error.ts';
 import { systemClock } from '../base/clock.ts';
 import { nullLog } from '../base/log.ts';
+import { fileKey } from '../vault/key-source.ts';
 import { storeFailure } from './failure.ts';
 import { openStore } from './open.ts';
 import { isAway } from './outlast.ts';
@@ -145,4 +147,53 @@ test('K41: a database that is closed for maintenance, renamed or refuses the use
   for (const sqlstate of ['55000', '58030', '3D000', '28P01', '28000', '42501', '53100'])
     assert.ok(isAway(storeFailure(Object.assign(new Error('x'), { code: sqlstate }))), sqlstate);
   assert.ok(!isAway(storeFailure(Object.assign(new Error('x'), { code: '23505' }))));
+});
+
+/** Runs this with a limit of the process, and gives what it prints. */
+function limited(limit: string, code: string): { code: string; message: string; hint: string } {
+  const text = `import { openStore } from ${JSON.stringify(new URL('open.ts', import.meta.url).href)};
+    import { openSync } from 'node:fs';
+    try { ${code} } catch ({ code, message, hint }) { console.log(JSON.stringify({ code, message, hint })); process.exit(0); }`;
+  const args = [limit, process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', text];
+  return JSON.parse(execFileSync('prlimit', args, { encoding: 'utf8' }));
+}
+
+test('K66: descriptors that have run out are told as that, and not as a wrong owner of the database', () => {
+  const path = join(folder, 'emfile.db');
+  const said = limited(
+    '--nofile=80:80',
+    `const store = await openStore('sqlite:${path}'); await store.close();
+     try { for (;;) openSync('/', 'r'); } catch {}
+     await openStore('sqlite:${path}');`,
+  );
+  assert.equal(said.code, 'base.too-many-files');
+  assert.match(said.message, /too many files open/);
+  assert.match(said.hint, /LimitNOFILE=/);
+});
+
+test('K66: a limit of the size of files is told as that, and not as a failing disk', () => {
+  const path = join(folder, 'fsize.db');
+  const said = limited(
+    '--fsize=1500000',
+    `const store = await openStore('sqlite:${path}');
+     for (let n = 0; n < 200; n++) await store.settings.set('k' + n, 'x'.repeat(50_000));`,
+  );
+  assert.equal(said.code, 'store.full');
+  assert.match(said.message, /may not grow: files of this process have a limit/);
+  assert.match(said.hint, /LimitFSIZE=/);
+  const own = asError(Object.assign(new Error('EFBIG'), { code: 'EFBIG', path: '/x' }));
+  assert.match(own.message, /^\/x cannot be written: it has reached the size/);
+});
+
+test('K66: a folder in the place of a file is called one', async () => {
+  await assert.rejects(
+    openStore(`sqlite:${folder}`),
+    (error) => isError(error) && error.message.endsWith('is a folder'),
+  );
+  const key = join(folder, 'key');
+  mkdirSync(key, { mode: 0o755 });
+  await assert.rejects(
+    fileKey(key).key(undefined),
+    (error) => isError(error, 'vault.locked') && error.message.endsWith('is a folder'),
+  );
 });

@@ -1,5 +1,5 @@
 /** What a database driver throws, as our error. Driver texts are kept as cause; connection strings never appear in them. */
-import { accessSync, constants, statfsSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { AGAIN, asError, machineError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
@@ -64,6 +64,12 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
       `${file} cannot be opened for writing`,
       `give the user Postern runs as the ownership of the database file and its directory: chown USER ${path === undefined ? 'FILE' : shellWord(path)}`,
     );
+  const tooLong = (): PosternError =>
+    says(
+      'store.full',
+      `${file} may not grow: files of this process have a limit of their size`,
+      `raise it (LimitFSIZE= in the service unit, ulimit -f in the shell that starts it), ${AGAIN}. Nothing was lost`,
+    );
   const full = (): PosternError =>
     storeError('store.full', 'the disk of the database is full', {
       // With a path somebody is opening the database: nothing runs yet that could go on.
@@ -87,6 +93,7 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
     case 'failing':
       // SQLite says the same of a write for which there was no room, where it does not look into why.
       if (isFull(path)) return full();
+      if (isLimited(errcode)) return tooLong();
       return says(
         'store.unavailable',
         'the disk of the database failed to read or write',
@@ -95,13 +102,44 @@ function fileFailure(cause: Error, path: string | undefined): PosternError {
     case 'read-only':
       return accessOf(path) === 'denied' ? unopened() : readOnly();
     case 'unopened':
-      // SQLite says the same of a missing right, a file system that takes nothing and descriptors that have run out.
-      return accessOf(path) === 'read-only' ? readOnly() : unopened();
+      // SQLite says the same of a missing right, a file system that takes nothing, and descriptors that have run out.
+      return descriptorsGone(path) ?? (accessOf(path) === 'read-only' ? readOnly() : unopened());
     case 'damaged':
       return says('store.damaged', `${file} is damaged or no database`, restoreHint(path));
+    case 'too-long':
+      return tooLong();
     case 'descriptors':
     case undefined:
       return machineError(cause, path) ?? asError(cause);
+  }
+}
+
+/** SQLITE_IOERR_WRITE */
+const WRITE_FAILED = 778;
+
+/** SQLite tells no more of a write beyond the limit of a file's size; hardly any process has one (setrlimit(2), RLIMIT_FSIZE). */
+function isLimited(errcode: number | undefined): boolean {
+  if (errcode !== WRITE_FAILED) return false;
+  try {
+    return /^Max file size\s+\d/m.test(readFileSync('/proc/self/limits', 'latin1'));
+  } catch {
+    return false;
+  }
+}
+
+/** What a database needs to be opened: itself, its log and the shared memory. */
+const NEEDED = 3;
+
+/** That no descriptors are left, where that is so. */
+function descriptorsGone(path: string | undefined): PosternError | undefined {
+  const opened: number[] = [];
+  try {
+    while (opened.length < NEEDED) opened.push(openSync('/', 'r'));
+    return undefined;
+  } catch (error) {
+    return troubleOf(error) === 'descriptors' ? machineError(error, path) : undefined;
+  } finally {
+    for (const one of opened) closeSync(one);
   }
 }
 

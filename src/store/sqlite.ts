@@ -168,6 +168,11 @@ function createPrivately(path: string): void {
     }
   } catch (cause) {
     if (troubleOf(cause) !== undefined) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'EISDIR')
+      throw storeError('store.misconfigured', `the database file ${path} is a folder`, {
+        hint: 'name a file in it: `database` in postern.yaml, or POSTERN_DATABASE_URL',
+        cause,
+      });
     throw storeError('store.misconfigured', `the database file ${path} cannot be created`, {
       hint: `give the user Postern runs as the directory: chown $(id -un) ${dirname(path)}`,
       cause,

@@ -148,7 +148,12 @@ async function readKeyFile(path: string, mode: 'private' | 'any'): Promise<Uint8
   }
   try {
     // Asked of the open file, not of its name, so that nobody swaps it in between.
-    const { mode: bits } = await file.stat();
+    const stat = await file.stat();
+    if (stat.isDirectory())
+      throw vaultError('vault.locked', `the key file ${path} is a folder`, {
+        hint: 'remove the folder and restore the key file from your backup, or correct key.path in postern.yaml: docs/backup.md',
+      });
+    const bits = stat.mode;
     if (mode === 'private' && (bits & 0o077) !== 0) {
       throw vaultError(
         'vault.exposed',
