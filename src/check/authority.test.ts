@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.ts';
 import { resolveProvider } from '../oauth/provider.ts';
 import { type Sandbox, startSandbox } from '../sandbox/index.ts';
 import { checkAuthority } from './authority.ts';
-import { Steps } from './step.ts';
+import { asSentence, Steps } from './step.ts';
 import type { Finding } from './types.ts';
 
 let sandbox: Sandbox;
@@ -47,6 +47,24 @@ test('another issuer, another tenant, nobody there', async () => {
   assert.equal(nowhere.has('authority.metadata'), false, 'what cannot be tried is not');
   const stranger = await findings({ ca: undefined });
   assert.equal(stranger.get('authority.tls')?.diagnosis?.id, 'tls.unknown-ca');
+});
+
+test('P83: a wrong tenant is told in the provider’s own words, with the application’s name and the host as it is written', async () => {
+  const wrong = `${new URL(sandbox.authority).origin}/11111111-2222-4333-8444-555555555555`;
+  const found = (await findings({ authority: wrong })).get('authority.metadata')!;
+  assert.match(found.says, /answers 400 where its metadata should be: AADSTS90002: /);
+  assert.equal(found.diagnosis?.id, 'microsoft.tenant-unknown');
+  assert.match(JSON.stringify(found.diagnosis.remedy), /postern application show work/);
+  const other = (await findings({ issuer: 'https://login.example/tenant/v2.0' })).get('authority.metadata')!;
+  assert.match(JSON.stringify(other.diagnosis?.remedy), /postern application show work"/);
+  for (const text of [
+    'localhost:2443 answers 400',
+    'mail.example refused',
+    '--imap is wrong',
+    'AADSTS90002: no tenant',
+  ])
+    assert.equal(asSentence(text), text);
+  assert.equal(asSentence('the name does not exist'), 'The name does not exist');
 });
 
 test('a proxy makes the connection, so a direct one proves nothing', async () => {

@@ -1,10 +1,13 @@
 /** The authorization server of a mailbox: reachable, really one, the one that was meant, and with our idea of the time. */
+import { scrub } from '../base/secret.ts';
 import { openHttp } from '../oauth/http.ts';
-import type { ProviderProfile } from '../oauth/provider.ts';
+import type { Diagnosis } from '../oauth/catalogue/diagnose.ts';
+import { type ProviderProfile, resolveProvider } from '../oauth/provider.ts';
+import type { Application } from '../store/types.ts';
 import type { SignInLimits } from '../upstream/sign-in.ts';
 import { checkError } from './errors.ts';
 import { reach, resolveName } from './reach.ts';
-import { type Found, operatorWarning, type Steps } from './step.ts';
+import { type Found, operatorWarning, Steps } from './step.ts';
 import { describeTls } from './tls-facts.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
@@ -13,6 +16,18 @@ const MAX_MS = 15_000;
 const SKEW_WARNING_MS = 60_000;
 /** What authorization servers commonly allow (RFC 7519 §4.1.4 speaks of "a few minutes"; Microsoft allows five). */
 const SKEW_FAILURE_MS = 5 * 60_000;
+
+/** What is wrong with the metadata of an application’s provider, with what to do; undefined when it is as it should be. */
+export async function authorityTrouble(
+  deps: Pick<CheckDeps, 'clock'>,
+  application: Application,
+  options: CheckOptions = {},
+): Promise<Diagnosis | undefined> {
+  const { name, tenant } = application;
+  const steps = new Steps(deps.clock, options, { application: name, ...(tenant === undefined ? {} : { tenant }) });
+  const findings = await Array.fromAsync(checkAuthority(deps, resolveProvider(application), steps, options));
+  return findings.find(({ outcome }) => outcome === 'failed')?.diagnosis;
+}
 
 /** The findings, in order. Never throws but the abort. */
 export async function* checkAuthority(
@@ -110,8 +125,10 @@ function judgeMetadata(
     // OAuth without OpenID Connect: what a preset knows is enough.
     if (profile.endpoints && !profile.microsoft && status >= 400 && status < 500)
       return { says: `${host} publishes no metadata; the preset’s endpoints are used`, facts };
-    throw checkError('check.metadata', `${host} answers ${status} where its metadata should be`, {
-      detail: { ...facts, host },
+    const words = providerWords(body);
+    const said = words?.error_description === undefined ? '' : `: ${words.error_description}`;
+    throw checkError('check.metadata', `${host} answers ${status} where its metadata should be${said}`, {
+      detail: { ...facts, host, ...words },
       hint:
         status >= 500
           ? 'the provider has a problem of its own; try again in some minutes'
@@ -124,6 +141,22 @@ function judgeMetadata(
       detail: { ...facts, host, expected: profile.issuer },
     });
   return { says: `${host} is ${issuer}`, facts };
+}
+
+/** What the provider says of a refusal, as at its token endpoint (RFC 6749 §5.2): the catalogue knows it by these. */
+function providerWords(
+  body: Readonly<Record<string, unknown>> | undefined,
+): { readonly error: string; readonly error_codes?: unknown; readonly error_description?: string } | undefined {
+  if (typeof body?.['error'] !== 'string') return undefined;
+  const { error, error_codes: codes, error_description: description } = body;
+  return {
+    error: scrub(error),
+    ...(codes === undefined ? {} : { error_codes: codes }),
+    // The lines behind the first are trace ids and the time.
+    ...(typeof description === 'string'
+      ? { error_description: scrub(description.split(/[\r\n]/)[0]!.slice(0, 500)) }
+      : {}),
+  };
 }
 
 /** Microsoft names a shared tenant’s issuer with a placeholder, and one found by a domain with its directory id. */

@@ -8,6 +8,7 @@ import type { Catalogue, CatalogueRow } from '../oauth/catalogue/schema.ts';
 import { editDistance } from '../base/edit-distance.ts';
 import { presetById } from '../oauth/providers.ts';
 import { codeOfReply, wordsOf } from './own-words.ts';
+import { asSentence } from './step.ts';
 import { type Topic, topics } from './topics.ts';
 
 export interface Explanation {
@@ -215,7 +216,7 @@ function rowExplanation(row: CatalogueRow, catalogue: Catalogue): Explanation {
   return {
     type: 'provider-error',
     name: row.id,
-    title: `${diagnosis.cause.charAt(0).toUpperCase()}${diagnosis.cause.slice(1)}`,
+    title: asSentence(diagnosis.cause),
     text: seen.length === 0 ? [] : [`Seen as: ${seen.join('; ')}`],
     commands: [],
     diagnosis,

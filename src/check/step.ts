@@ -93,12 +93,18 @@ export function reportOf(subject: Subject, findings: readonly Finding[], now: nu
   };
 }
 
+/** With a capital, unless it begins with the name of a host, a file or an option, which is written as it is. */
+export function asSentence(text: string): string {
+  const [first = ''] = text.split(' ');
+  return /[.:/@=_]./.test(first) || first.startsWith('-') ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
 /** What is wrong, in a sentence, and what to do. */
 export function causeOf({ step, diagnosis, says }: Finding): FirstCause {
   const { cause = says, blame = 'operator', remedy = [], passesWhen } = diagnosis ?? {};
   return {
     step,
-    sentence: `${cause.charAt(0).toUpperCase()}${cause.slice(1)}.`,
+    sentence: `${asSentence(cause)}.`,
     blame,
     ...(passesWhen === undefined ? {} : { passesWhen }),
     remedy,

@@ -87,6 +87,14 @@ async function works(): Promise<void> {
   assert.fail(`it does not work: ${serving.output()}`);
 }
 
+test('P83: a tenant that does not exist is told when it is set', async () => {
+  const wrong = `${new URL(sandbox.authority).origin}/11111111-2222-4333-8444-555555555555`;
+  const { stderr } = await home.cli(['application', 'set', 'work', '--authority', wrong]);
+  assert.match(stderr, /it was set, and .*the tenant does not exist in this cloud; .*postern .*application show work/);
+  const { stderr: right } = await home.cli(['application', 'set', 'work', '--authority', sandbox.authority]);
+  assert.doesNotMatch(right, /it was set/);
+});
+
 test('N3: what makes no sense changes nothing, and what loses consents says whose', async () => {
   const refusals = [
     ['application', 'set', 'work'],

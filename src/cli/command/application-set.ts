@@ -2,6 +2,7 @@
 import { shellWord } from '../../base/shell.ts';
 import { InvalidArgumentError, Option } from 'commander';
 import { setApplication } from '../../admin/applications.ts';
+import { remedyText } from '../../oauth/catalogue/diagnose.ts';
 import { resolveProvider } from '../../oauth/provider.ts';
 import { presets } from '../../oauth/providers.ts';
 import { cliError } from '../errors.ts';
@@ -84,10 +85,22 @@ by: postern application credential.`)
           context.say(
             `the consent of ${address} was given to what it was before; sign in again: postern mailbox reconsent ${shellWord(address)}`,
           );
+        if (fields.some((field) => OF_AUTHORITY.has(field))) {
+          // Loaded here and not above: most corrections have nothing to look at.
+          const { authorityTrouble } = await import('../../check/authority.ts');
+          const trouble = await authorityTrouble(instance, application);
+          if (trouble)
+            context.say(
+              `it was set, and the provider does not answer as it should there: ${trouble.cause}; ${remedyText(trouble.remedy)}`,
+            );
+        }
         if (fields.length > 0 && consentsLost.length === 0) context.say('next: postern check');
       });
     });
 }
+
+/** What decides who gives tokens: looked at once it is changed. */
+const OF_AUTHORITY: ReadonlySet<string> = new Set(['authority', 'ca', 'issuer', 'provider', 'tenant']);
 
 function unsettable(text: string, before: readonly string[] = []): readonly string[] {
   const names = collect(text, before);

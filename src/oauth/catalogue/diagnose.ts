@@ -77,7 +77,7 @@ export function diagnose(error: PosternError, given: Facts = {}): Diagnosis {
     cause: error.message,
     blame: OURS.test(error.code) ? 'operator' : BLAME[error.kind],
     ...(passesWhen === undefined ? {} : { passesWhen }),
-    remedy: error.hint === '' ? [] : [{ do: fill(error.hint, facts) }],
+    remedy: error.hint === '' ? [] : [{ do: fill(withPlaces(error.hint), facts) }],
     sources: [],
   };
 }
@@ -161,6 +161,11 @@ const UNKNOWN: Readonly<Record<Exclude<keyof Facts, 'row' | 'access'>, string>> 
   protocols: 'imap,pop3,smtp',
   delegate: 'DELEGATE',
 };
+
+/** The hints of our own codes are printed as they stand, with capitals for what the reader fills in; where it is known, it is put there. */
+function withPlaces(hint: string): string {
+  return hint.replace(/(\bpostern application (?:show|set|credential add)) NAME\b/g, '$1 {application}');
+}
 
 function fill(text: string, facts: Facts): string {
   return text.replace(
