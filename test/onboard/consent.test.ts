@@ -7,6 +7,8 @@ import { ManualClock } from '../bed/manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import type { Redirect } from '../../src/onboard/connect-mailbox.ts';
+import { endSignIns } from '../../src/onboard/consent-link.ts';
+import { pasteBack } from '../../src/onboard/paste-back.ts';
 import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../src/oauth/suspension.ts';
 import { changeApplication } from '../../src/onboard/change-application.ts';
 import type { Protocol } from '../../src/store/protocols.ts';
@@ -275,6 +277,52 @@ describe('consent, other ways', () => {
       ),
       { code: 'oauth.superseded', message: /was changed or removed/ },
     );
+  });
+
+  test('A86: a device code, or an address that is pasted, opens no mailbox that was opened and removed meanwhile', async () => {
+    const application = await bed.application();
+    const { store } = bed;
+    const openAndRemove = async (address: string): Promise<void> => {
+      const { mailbox } = await bed.connect({ application, address, sharedWith: 'alice@contoso.test' });
+      await endSignIns({ store }, address);
+      await store.mailboxes.remove(mailbox.address);
+    };
+    const common = { application, sharedWith: 'alice@contoso.test', protocols: ['imap'] as const };
+    // Both were begun while there was no such mailbox, and there is none when they end.
+    const pasted = 'pasted@contoso.test';
+    const redirect = pasteBack({
+      redirectUri: 'http://localhost/',
+      async ask(url) {
+        const answer = await bed.server.approve(url);
+        await openAndRemove(pasted);
+        return answer.href;
+      },
+    });
+    await assert.rejects(bed.connect({ ...common, address: pasted, redirect }), { code: 'oauth.superseded' });
+    const typed = 'typed@contoso.test';
+    const clock = new ManualClock(Date.now());
+    const approved = Promise.withResolvers<void>();
+    const work = connectMailbox(
+      { store, vault: bed.vault, clock, log: nullLog },
+      {
+        ...common,
+        address: typed,
+        flow: 'device-code',
+        device: ({ userCode }) =>
+          void openAndRemove(typed)
+            .then(() => bed.server.approveDevice(userCode))
+            .then(approved.resolve, approved.reject),
+      },
+    );
+    let finished = false;
+    const outcome = assert.rejects(work, { code: 'oauth.superseded' }).finally(() => (finished = true));
+    await approved.promise;
+    await eventually(async () => {
+      await patiently(clock);
+      return finished;
+    });
+    await outcome;
+    for (const address of [pasted, typed]) assert.equal(await store.mailboxes.find(address), undefined);
   });
 
   test('A86: a consent for one mailbox does not narrow what its person consented to meanwhile for another', async () => {
