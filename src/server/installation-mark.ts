@@ -108,7 +108,7 @@ export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>,
 
 function remember(config: Config, mark: Mark, log: Log): void {
   try {
-    writeFileSync(`${markPath(config)}.new-${process.pid}`, `${JSON.stringify(mark)}\n`, { mode: 0o600 });
+    writeFileSync(`${markPath(config)}.new-${process.pid}`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flush: true });
     giveToOwner(`${markPath(config)}.new-${process.pid}`, markPath(config));
     renameSync(`${markPath(config)}.new-${process.pid}`, markPath(config));
   } catch (error) {

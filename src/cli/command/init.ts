@@ -79,7 +79,7 @@ async function makeInstallation(context: Context): Promise<Made> {
   const madeConfig = !existsSync(config.home.config);
   if (madeConfig) {
     mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
-    writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx' });
+    writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx', flush: true });
     giveToOwner(config.home.config);
   }
   const certificate = await certificateFiles(config, systemClock, 'keep');

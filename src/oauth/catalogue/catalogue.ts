@@ -48,7 +48,7 @@ export function installCatalogue(
     );
   if (now.edition > before.edition) {
     // In one step, so that a running gateway never reads half a file.
-    writeFileSync(`${home.path}.new-${process.pid}`, text, { mode: 0o644 });
+    writeFileSync(`${home.path}.new-${process.pid}`, text, { mode: 0o644, flush: true });
     giveToOwner(`${home.path}.new-${process.pid}`, home.path);
     renameSync(`${home.path}.new-${process.pid}`, home.path);
   }
