@@ -149,13 +149,16 @@ test('K41: a database that is closed for maintenance, renamed or refuses the use
   assert.ok(!isAway(storeFailure(Object.assign(new Error('x'), { code: '23505' }))));
 });
 
+/** prlimit(1), of util-linux. */
+const LIMITED = 'prlimit';
+
 /** Runs this with a limit of the process, and gives what it prints. */
 function limited(limit: string, code: string): { code: string; message: string; hint: string } {
   const text = `import { openStore } from ${JSON.stringify(new URL('open.ts', import.meta.url).href)};
     import { openSync } from 'node:fs';
     try { ${code} } catch ({ code, message, hint }) { console.log(JSON.stringify({ code, message, hint })); process.exit(0); }`;
   const args = [limit, process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', text];
-  return JSON.parse(execFileSync('prlimit', args, { encoding: 'utf8' }));
+  return JSON.parse(execFileSync(LIMITED, args, { encoding: 'utf8' }));
 }
 
 test('K66: descriptors that have run out are told as that, and not as a wrong owner of the database', () => {
