@@ -1,8 +1,9 @@
 /** The gateway's certificate: the operator's files, or one from a local CA kept in the home. Both may change while it runs. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { CertificateFiles } from './certificate-in-use.ts';
 import { hostname as machineName } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../base/folder.ts';
 import type { Clock } from '../base/clock.ts';
 import { asError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -53,7 +54,7 @@ export async function certificateFiles(
     return files;
   }
   if (!existsSync(tls)) {
-    mkdirSync(tls, { recursive: true, mode: 0o700 });
+    makeFolder(tls);
     giveToOwner(tls);
   }
   let authority;

@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   existsSync,
-  mkdirSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -17,6 +16,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeFolder } from '../base/folder.ts';
 import { giveToOwner } from '../base/owner.ts';
 import { troubleOf } from '../base/system-failure.ts';
 import { storeFailure } from '../store/failure.ts';
@@ -94,7 +94,7 @@ function remove(path: string): void {
 
 function openLock(path: string): DatabaseSync {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
     if (!existsSync(path)) {
       closeSync(openSync(path, 'a', 0o600));
       giveToOwner(path);

@@ -1,7 +1,8 @@
 /** Where things are on disk: one folder with POSTERN_HOME, otherwise the XDG base directories. */
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '../base/folder.ts';
 import { machineError } from '../base/error.ts';
 import { serverError } from './errors.ts';
 import { accessRefused, isAccessRefused } from './ownership.ts';
@@ -50,7 +51,7 @@ export function homeOf(env: Environment, given?: string): Home {
 /** Makes the state folder, open to its owner only. @throws server.home, server.not-yours */
 export function makeHome(home: Home): void {
   try {
-    mkdirSync(home.state, { recursive: true, mode: 0o700 });
+    makeFolder(home.state);
     if (!statSync(home.state).isDirectory()) throw new Error('not a folder');
   } catch (cause) {
     if (isAccessRefused(cause)) throw accessRefused(home.state, cause);

@@ -1,9 +1,10 @@
 /** SQLite by way of node:sqlite: one file, one connection. */
-import { closeSync, existsSync, fchmodSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, type SqliteDatabase, SqliteDialect } from 'kysely';
+import { makeFolder } from '../base/folder.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
@@ -157,7 +158,7 @@ const STATEMENTS = 200;
 /** Makes the file 0600 before SQLite sees it; SQLite gives -wal and -shm the mode of the database file. */
 function createPrivately(path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
     const isNew = !existsSync(path);
     const fd = openSync(path, 'a', 0o600);
     try {

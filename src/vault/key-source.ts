@@ -1,8 +1,9 @@
 /** Where the master key comes from. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { link, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
+import { makeFolder } from '../base/folder.ts';
 import { machineError } from '../base/error.ts';
 import { giveToOwner } from '../base/owner.ts';
 import type { Secret } from '../base/secret.ts';
@@ -77,7 +78,7 @@ export async function createKeyFile(path: string): Promise<void> {
   const fresh = `${path}.new-${process.pid}-${randomBytes(6).toString('hex')}`;
   let file: FileHandle;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
     file = await open(fresh, 'wx', 0o600);
   } catch (cause) {
     throw notMade(path, cause);

@@ -42,6 +42,8 @@ export class KeptSession {
   readonly mailbox: Mailbox = this.store.addMailbox(ADDRESS);
   readonly moves: Cause[] = [];
   readonly log: string[] = [];
+  /** The `why` of lines that have one. */
+  readonly whys: unknown[] = [];
   /** Thrown at the next sign-ins. */
   readonly refusals: Error[] = [];
   readonly site: MailSite;
@@ -88,6 +90,7 @@ export class KeptSession {
       clock: session.clock,
       log: {
         ...nullLog,
+        info: ({ why }) => void (why === undefined || session.whys.push(why)),
         warn: (_, message) => void session.log.push(message),
         error: (fields, message) => void session.log.push(`${message}: ${JSON.stringify(fields)}`),
       },

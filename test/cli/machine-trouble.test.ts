@@ -167,6 +167,17 @@ test('P80: a full disk is full in every command, with one diagnosis, and nothing
   await desk.postern(disk.path, ['mailbox', 'list']);
 });
 
+test('P87: init in a folder that cannot be made on a read-only file system says so', async (t) => {
+  const disk = smallDisk(1 << 20, 1024);
+  if (disk === undefined) return t.skip('mounting is not allowed here');
+  t.after(() => disk.remove());
+  assert.equal(spawnSync('mount', ['-o', 'remount,ro', disk.path]).status, 0);
+  const { stderr } = await desk.postern(join(disk.path, 'a', 'b'), ['init', '--no-mailbox'], { accept: [75] });
+  assert.match(stderr, /cannot be written: its file system is mounted read-only/);
+  assert.match(stderr, /findmnt -T/);
+  assert.doesNotMatch(stderr, /defect|unexpected|POSTERN_HOME to one/);
+});
+
 test('P1: an empty or damaged key beside a database: restore it, and no advice to make a new one', async () => {
   const { home: own } = await home();
   const whole = readFileSync(own.key);

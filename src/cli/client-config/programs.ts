@@ -225,7 +225,7 @@ function forThunderbird(settings: ClientSettings): ClientConfig {
       'New account → Configure manually. Not OAuth2: the gateway does that.',
       settings.ca !== undefined &&
         `Settings → Privacy & Security → Certificates → Manage Certificates → Authorities → Import: ${settings.ca}, trust it for websites.`,
-      'Account Settings → Copies & Folders → do not place a copy: Microsoft and Google keep one themselves.',
+      'Account Settings → Copies & Folders → do not place a copy: Microsoft and Google keep one themselves. For many programs at once: postern password add --drop-own-sent-copy.',
     ),
   };
 }

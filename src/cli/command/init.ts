@@ -1,7 +1,9 @@
 /** `postern init`: from nothing to a mailbox that works and a configured mail program. Running it again changes nothing that is there. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Option } from 'commander';
+import { machineError } from '../../base/error.ts';
+import { makeFolder } from '../../base/folder.ts';
 import { systemClock } from '../../base/clock.ts';
 import { giveToOwner } from '../../base/owner.ts';
 import { presets } from '../../oauth/providers.ts';
@@ -78,8 +80,12 @@ async function makeInstallation(context: Context): Promise<Made> {
   const key = await ensureKey(config);
   const madeConfig = !existsSync(config.home.config);
   if (madeConfig) {
-    mkdirSync(dirname(config.home.config), { recursive: true, mode: 0o700 });
-    writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx', flush: true });
+    try {
+      makeFolder(dirname(config.home.config));
+      writeFileSync(config.home.config, STARTING_CONFIG, { mode: 0o600, flag: 'wx', flush: true });
+    } catch (error) {
+      throw machineError(error, config.home.config) ?? error;
+    }
     giveToOwner(config.home.config);
   }
   const certificate = await certificateFiles(config, systemClock, 'keep');

@@ -46,7 +46,7 @@ function add(): Subcommand {
     )
     .option(
       '--drop-own-sent-copy',
-      'leave out the copy its program stores in Sent (IMAP) when the provider keeps one of the same message',
+      'leave out the copy its program stores in Sent (IMAP) when the provider keeps one of the same message, sent and dated within the last 15 minutes',
     )
     .option('--expires <duration>', 'lifetime: 30m, 12h, 90d, 2w (default: until revoked)', lifetime)
     .requiredOption('--label <text>', 'which program it is for')

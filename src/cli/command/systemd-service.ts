@@ -1,8 +1,9 @@
 /** `postern service`: this installation as a service of systemd. */
 import { lines } from '../../base/lines.ts';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { asError, isError } from '../../base/error.ts';
+import { makeFolder } from '../../base/folder.ts';
 import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
 import { shellWord } from '../../base/shell.ts';
@@ -52,6 +53,8 @@ the commands you type go on working on the same mailboxes. Installing again brin
       );
       const unchanged = plan.before?.text === plan.text;
       for (const line of planLines(plan, unchanged)) context.say(line);
+      if (!plan.managed && options.root === undefined)
+        context.say(`systemd does not run here, so nothing ${options.dryRun ? 'would be' : 'is'} started`);
       if (options.dryRun) {
         context.result({ ...facts(plan), unchanged, done: false }, [plan.text.trimEnd()]);
         return;
@@ -59,7 +62,7 @@ the commands you type go on working on the same mailboxes. Installing again brin
       requireRoot(context, options, plan.scope, 'install');
       await agree(context, options, 'Do this?');
       if (!unchanged) {
-        mkdirSync(dirname(plan.path), { recursive: true, mode: 0o755 });
+        makeFolder(dirname(plan.path), 0o755);
         writeFileSync(plan.path, plan.text, { mode: 0o644 });
         context.say(`wrote ${plan.path}`);
       }
@@ -69,7 +72,7 @@ the commands you type go on working on the same mailboxes. Installing again brin
       ]);
       if (!plan.managed && options.root === undefined) {
         const how = byHand(plan);
-        context.say(`systemd does not run here, so nothing was started. By hand: ${how}`);
+        context.say(`by hand: ${how}`);
       }
       context.say(`next: postern service status${plan.scope === 'system' ? ' --system' : ''}`);
     });
@@ -101,7 +104,8 @@ function status(): Subcommand {
         ? (await run(systemctl(unit.scope, 'is-active', 'postern.service'))).output
         : 'unknown: systemd does not run here';
       const ready = active === 'active' || !managed ? await readiness(context) : undefined;
-      if (!managed) problems.push(withoutSystemd(ready === 'ready'));
+      const up = ready === 'ready';
+      if (!managed && !up) problems.push(withoutSystemd(false, unit));
       else if (active !== 'active') problems.push(`the service is ${active}`);
       if (managed && ready !== undefined && ready !== 'ready') problems.push(ready);
       context.result(
@@ -121,6 +125,7 @@ function status(): Subcommand {
           ...(unit.user === undefined ? [] : [`runs as    ${unit.user}`]),
           `command    ${unit.command.map(shellWord).join(' ')}`,
           `state      ${active}${ready === undefined ? '' : `, ${ready}`}`,
+          ...(!managed && up ? [`note       ${withoutSystemd(true)}`] : []),
           ...problems.map((problem) => `wrong      ${problem}`),
         ],
       );
@@ -258,11 +263,14 @@ function problemsOf(unit: InstalledUnit, home: string): readonly string[] {
   );
 }
 
+const commandOf = ({ command, home }: InstalledUnit): string =>
+  [...(home === undefined ? [] : ['env', `POSTERN_HOME=${home}`]), ...command].map(shellWord).join(' ');
+
 /** Whether it is up all the same, and what to do where no systemd would start it. */
-const withoutSystemd = (up: boolean): string =>
+const withoutSystemd = (up: boolean, unit?: InstalledUnit): string =>
   up
     ? 'systemd does not run here, and postern serve is up: whatever started it looks after it'
-    : 'systemd does not run here: have whatever starts programs on this machine run `postern serve`';
+    : `systemd does not run here: have whatever starts programs on this machine run \`${unit ? commandOf(unit) : 'postern serve'}\``;
 
 /** What `/readyz` says. */
 async function readiness(context: Context): Promise<string> {

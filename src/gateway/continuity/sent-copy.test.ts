@@ -110,6 +110,23 @@ test('M: what may be the only copy is stored: older, with blind recipients, with
   assert.deepEqual(site.asked, []);
 });
 
+test('P82: a copy that is stored although it could look like ours is a line in the log, with the reason', async (t) => {
+  const site = await Site.start(t);
+  await site.append(site.letter({ Date: new Date(site.session.clock.now() - 16 * 60_000).toUTCString() }));
+  await site.append(site.letter({ Bcc: 'boss@contoso.test' }));
+  site.answer = 'no';
+  await site.append(site.letter());
+  await site.append(site.letter({ Date: 'yesterday' }), { folder: 'INBOX' });
+  const said = site.session.whys.map(String);
+  assert.equal(said.length, 3, said.join('; '));
+  for (const [at, words] of [
+    /Date is not of the last 15 minutes/,
+    /Bcc/,
+    /took no message of this Message-ID/,
+  ].entries())
+    assert.match(said[at]!, words);
+});
+
 test('M: a message that is on its way is waited for ten seconds, then its copy is stored', async (t) => {
   const site = await Site.start(t);
   site.answer = 'not-yet';

@@ -107,9 +107,18 @@ export class CopyJudge {
   async mayDrop({ mailbox, octets }: AppendCommand, header: Buffer | undefined, signal: AbortSignal): Promise<boolean> {
     const { clock, log } = this.#ports;
     try {
-      const messageId = header && idOf(header, clock.now());
-      if (messageId === undefined || !(await this.#isSent(mailbox))) return false;
-      if (!(await this.#isKept({ messageId, octets }, signal))) return false;
+      const found = header === undefined ? { why: 'its header is too long' } : idOf(header, clock.now());
+      if ('why' in found) {
+        // Not worth asking the server which folder it is.
+        if (mailbox === this.#sent || SENT_NAME.test(mailbox)) log.info({ folder: mailbox, why: found.why }, STORED);
+        return false;
+      }
+      const { messageId } = found;
+      if (!(await this.#isSent(mailbox))) return false;
+      if (!(await this.#isKept({ messageId, octets }, signal))) {
+        log.info({ folder: mailbox, why: NOT_KEPT }, STORED);
+        return false;
+      }
       log.info({ folder: mailbox }, 'a program’s own copy of a sent message was left out: the provider keeps one');
       return true;
     } catch (error) {
@@ -137,18 +146,30 @@ export class CopyJudge {
   }
 }
 
-/** The Message-ID of a message written a moment ago in which nothing stands that the provider's copy would not have. */
-function idOf(header: Buffer, now: number): string | undefined {
+const STORED = 'a program’s own copy of a message was stored, although its app password leaves such copies out';
+const NOT_KEPT =
+  'the provider took no message of this Message-ID and size from this mailbox in the last 15 minutes, or keeps no copy of it';
+const SENT_NAME = /(?:^|[./\\])sent(?:$|[ -])/i;
+
+/**
+ * The Message-ID of a message written a moment ago in which nothing stands that the provider's copy would not have; otherwise why
+ * it is none.
+ */
+function idOf(header: Buffer, now: number): { readonly messageId: string } | { readonly why: string } {
   const fields = readFields(header.toString('latin1'), { skipUnreadable: true });
-  if ('problem' in fields) return undefined;
+  if ('problem' in fields) return { why: 'its header cannot be read' };
   const values = (name: string): readonly string[] =>
     fields.flatMap((field) => (field.name === name ? [field.value] : []));
   const [id, second] = values('message-id');
   const [date = ''] = values('date');
   // Only the program's own copy says who got a blind copy.
   const blind = values('bcc').some((value) => value !== '');
-  if (id === undefined || second !== undefined || !/^<[^<>\s]{1,998}>$/.test(id) || blind) return undefined;
-  return Math.abs(Date.parse(date) - now) <= FRESH_MS ? id : undefined;
+  if (id === undefined || second !== undefined || !/^<[^<>\s]{1,998}>$/.test(id))
+    return { why: 'it has no Message-ID, or more than one' };
+  if (blind) return { why: 'it has Bcc, which the copy of the provider lacks' };
+  return Math.abs(Date.parse(date) - now) <= FRESH_MS
+    ? { messageId: id }
+    : { why: 'its Date is not of the last 15 minutes by the clock of this machine, or missing' };
 }
 
 /** What the tap of a session needs for it; nothing for a session whose copies are all stored. */
