@@ -52,7 +52,7 @@ export async function setUp(
         [],
       );
     exitAsFound([report]);
-    context.say('next: postern serve, and leave it running (docs/operations.md: as a service)');
+    context.say('next: postern serve, and leave it running; as a service of systemd: postern service install');
     context.say(`whenever something is wrong: postern check ${shellWord(opened.address)}`);
   });
 }
