@@ -10,14 +10,30 @@ test('a network is kept in one form; IPv4 in the clothes of IPv6 is IPv4', () =>
   assert.equal(readNetwork('2001:db8::/32'), '2001:db8::/32');
   assert.equal(readNetwork('2001:db8::1'), '2001:db8::1/128');
   assert.equal(readNetwork('::ffff:10.0.0.0/104'), '10.0.0.0/8');
-  assert.equal(readNetwork('::ffff:10.0.0.0/96'), '10.0.0.0/0');
-  assert.equal(readNetwork('::ffff:10.0.0.0/95'), '::ffff:a00:0/95');
+  assert.equal(readNetwork('::ffff:0.0.0.0/96'), '0.0.0.0/0');
+  assert.equal(readNetwork('::fffe:0:0/95'), '::fffe:0:0/95');
   for (const wrong of ['', 'here', '10.0.0.0/33', '2001:db8::/129', '10.0.0.0/'])
     assert.throws(
       () => readNetwork(wrong),
       (error) => isError(error, 'access.network'),
       wrong,
     );
+});
+
+test('F61: what a lenient reader takes for another network is refused, with the one that was probably meant', () => {
+  const wrong = ['10.1/16', '10.0.0/8', '010.0.0.1', '0x7f.1', '0x7f000001', '127.1', '2130706433', 'fe80::1%eth0'];
+  for (const text of [...wrong, '10.0.0.0/08', '10.0.0.0/ 8', '10.0.0.0/8/8', '10.0.0.0/255.0.0.0', '::1/+8'])
+    assert.throws(
+      () => readNetwork(text),
+      (error) => isError(error, 'access.network'),
+      text,
+    );
+  for (const [text, hint] of [
+    ['10.0.0.5/8', 'for all of it write 10.0.0.0/8, for this address alone 10.0.0.5'],
+    ['2001:db8::1/32', 'for all of it write 2001:db8::/32, for this address alone 2001:db8::1'],
+    ['::ffff:10.0.0.1/104', 'for all of it write ::ffff:a00:0/104, for this address alone ::ffff:10.0.0.1'],
+  ] as const)
+    assert.throws(() => readNetwork(text), { code: 'access.network', hint });
 });
 
 test('an address lies in a network of its own family; without networks everywhere, without an address nowhere', () => {

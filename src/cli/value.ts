@@ -109,15 +109,14 @@ export function between(least: number, most: number): (text: string) => number {
   };
 }
 
-/** Collects a repeatable option. */
+/** Collects a repeatable option. Nothing is no value: a variable that is not set must not mean that there is no restriction. */
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
-  return [
-    ...before,
-    ...text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== ''),
-  ];
+  const parts = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  if (parts.length === 0) throw new InvalidArgumentError('it is empty; give a value, or leave the option out.');
+  return [...before, ...parts];
 }
 
 /** What `--mailbox` and `--all` say together; one of them has to be given. @throws cli.usage */

@@ -1,6 +1,6 @@
 /** Values that several parts of the configuration have. */
 import { isIP } from 'node:net';
-import ipaddr from 'ipaddr.js';
+import { networkOf } from '../access/network.ts';
 import { z } from 'zod';
 
 export const isLoopback = (host: string): boolean =>
@@ -35,7 +35,7 @@ export function beyondLoopback(
 
 export const network = z
   .string()
-  .refine(isNetwork, 'write it as address/length, for example 10.0.0.0/8')
+  .refine((text) => typeof networkOf(text) === 'string', { error: ({ input }) => networkWords(String(input)) })
   .meta({ pattern: `^(?:${V4}(?:/\\d{1,2})?|${V6}(?:/\\d{1,3})?)$` });
 /** A network that is not every address. @param message what to say of one that is */
 export const someNetwork = (message: string): z.ZodType<string> =>
@@ -60,8 +60,10 @@ export const mailAddress = z
   .regex(/^(?!\*@)[^\s@]+@[^\s@]+$/, 'write it as name@domain; *@domain names nobody');
 export const networks = z.array(network).default([]);
 
-function isNetwork(text: string): boolean {
-  return isIP(text) !== 0 || ipaddr.isValidCIDR(text);
+function networkWords(text: string): string {
+  const read = networkOf(text);
+  const hint = typeof read === 'string' ? undefined : read.hint;
+  return hint ?? 'write it as address/length, for example 10.0.0.0/8';
 }
 
 /** Where to listen: names other than localhost could mean several addresses, or another tomorrow. */

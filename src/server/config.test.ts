@@ -130,3 +130,12 @@ test('D4: every variable may come from a file, a misspelt one and a missing file
     rmSync(dir, { recursive: true });
   }
 });
+
+test('F61: a network with bits behind its length is refused with the one that was probably meant', () => {
+  for (const [networks, words] of [
+    ['10.0.0.5/8', /for all of it write 10\.0\.0\.0\/8/],
+    ['10.1/16', /write it as address\/length/],
+    ['010.0.0.1', /write it as address\/length/],
+  ] as const)
+    assert.match(message(`console: { trustedProxies: ["${networks}"] }`), words);
+});

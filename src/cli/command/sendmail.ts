@@ -5,7 +5,6 @@ import { cliError } from '../errors.ts';
 import { readMail } from '../mail-input.ts';
 import { machineNames, whoSends } from '../sendmail-sender.ts';
 import { Subcommand } from '../subcommand.ts';
-import { collect } from '../value.ts';
 
 interface SendmailOptions {
   readonly fromHeader?: boolean;
@@ -37,7 +36,10 @@ export function sendmail(): Subcommand {
       .option('--envelope-id <id>', 'comes back in reports (-V of sendmail, which is --version here)')
       .option('-v, --verbose', 'say the id of the message')
       // Taken and without meaning here: -o options, -b modes, -B body types, the rest.
-      .option('-o <option>', 'taken for compatibility; -oi is -i', collect)
+      .option('-o <option>', 'taken for compatibility; -oi is -i', (text: string, before: readonly string[] = []) => [
+        ...before,
+        text,
+      ])
       .option('-b <mode>', 'only -bm, reading a message')
       .option('-B <type>', 'taken for compatibility')
       .option('-m', 'taken for compatibility')
