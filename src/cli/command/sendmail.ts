@@ -36,10 +36,7 @@ export function sendmail(): Subcommand {
       .option('--envelope-id <id>', 'comes back in reports (-V of sendmail, which is --version here)')
       .option('-v, --verbose', 'say the id of the message')
       // Taken and without meaning here: -o options, -b modes, -B body types, the rest.
-      .option('-o <option>', 'taken for compatibility; -oi is -i', (text: string, before: readonly string[] = []) => [
-        ...before,
-        text,
-      ])
+      .option('-o <option>', 'taken for compatibility; -oi is -i', asGiven)
       .option('-b <mode>', 'only -bm, reading a message')
       .option('-B <type>', 'taken for compatibility')
       .option('-m', 'taken for compatibility')
@@ -131,4 +128,9 @@ function senderOf(text: string): string {
   const [address, ...more] = addressesOf(bare);
   if (address !== undefined && more.length === 0) return address;
   throw cliError('cli.usage', `-f ${bare} is not one address`, { hint: "give one address, or -f '<>' for a report" });
+}
+
+/** Whatever it is: programs give options that mean nothing here. */
+function asGiven(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
 }
