@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { API_KEY_PREFIX } from '../../access/api-key.ts';
 import { hashKey } from '../../access/given.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
-import type { Secret } from '../../base/secret.ts';
+import { Secret } from '../../base/secret.ts';
 import { openCredentials } from '../../oauth/application.ts';
 import { openTokens } from '../../oauth/grant-tokens.ts';
 import { openSecrets } from '../../outbox/webhook/signature.ts';
@@ -130,6 +130,7 @@ async function knownSecrets({ store, vault }: BundleDeps): Promise<{ secrets: Se
     if (tokens) secrets.push(tokens.accessToken, ...(tokens.refreshToken ? [tokens.refreshToken] : []));
   }
   for (const webhook of await store.webhooks.list()) {
+    secrets.push(...addressSecret(webhook.url));
     const held = await openSecrets(vault, webhook, 0).catch((error: unknown) => {
       problems.push(`the secrets of webhook ${webhook.id} do not open: ${asError(error).message}`);
     });
@@ -147,6 +148,19 @@ async function knownSecrets({ store, vault }: BundleDeps): Promise<{ secrets: Se
   }
   return { secrets, problems };
 }
+
+/**
+ * Who knows the path and query of a webhook may use it. What is too short to be a secret stays, such as `/hook`, since it may be a
+ * part of other addresses.
+ */
+export function addressSecret(url: string): readonly Secret[] {
+  const { pathname, search } = new URL(url);
+  const text = `${pathname.slice(1)}${search}`;
+  return text.replace(/[^a-z0-9]/gi, '').length < SHORTEST_PATH ? [] : [new Secret(text)];
+}
+
+/** More letters and digits than `v1/messages` has, of our own API. */
+const SHORTEST_PATH = 12;
 
 async function describeStore({ store }: BundleDeps): Promise<unknown> {
   const [applications, grants, mailboxes, passwords] = await Promise.all([
@@ -180,7 +194,7 @@ function readme(names: readonly string[], hidden: boolean): string {
     'Every text was searched for each secret of the installation by value (tokens, client secrets, private keys, webhook',
     'secrets, database and relay passwords, key and passphrase), whatever the case, with or without dashes and broken over lines;',
     'for each app password and API key, by the hash that is kept of it, also joined to other characters; and for everything that has the shape',
-    'of one: app passwords, API keys, consent links, sign-ins. The same within base64 (also of UTF-16) and hexadecimal, in lines,',
+    'of one: app passwords, API keys, consent links, sign-ins, paths of webhooks, secrets in queries and arguments. The same within base64 (also of UTF-16) and hexadecimal, in lines,',
     'groups and memory dumps (hexdump, hexdump -C, xxd, od -x, od -b), lists of numbers (decimal, hexadecimal, octal) and typed',
     'arrays, and with characters written as escapes, all of them or some: percent, %u, \\u, \\U, \\x, octal, U+, HTML entities by',
     'number, quoted-printable; one of these within another, two deep. Not found is what is compressed, encrypted, reversed, encoded in',

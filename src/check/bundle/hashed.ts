@@ -8,8 +8,8 @@ import { withoutEscapes } from './separators.ts';
 export const APP_PASSWORD_LENGTH = 26;
 /** Of an app password, and of an API key behind its prefix. */
 const LENGTHS = [APP_PASSWORD_LENGTH, 32] as const;
-/** Signs in a row between two characters: a line end, an escape or an indentation. */
-const MAX_BETWEEN = 16;
+/** Signs in a row between two characters: a line end, an escape, quotes and an indentation, however deep. */
+const MAX_BETWEEN = 200;
 
 /**
  * @param isOne whether these 26 or 32 characters, in lower case, are one; undefined where that was not looked up: they count as one

@@ -317,7 +317,23 @@ describe('redaction', () => {
 
   test('A58: a long text of any kind takes time by its length', async () => {
     const clean = redactor([new Secret('GOCSPX-a8Zk3pQr_Tn5Lm2xY7vW9bC0')], new Map(), () => false);
-    for (const unit of ['\\', '%25', '&#1', '0x41,', '"1":1,', 'AAAA\n', '00000000: 41\n', '1, ', 'aa ', '\\u{', '= '])
+    for (const unit of [
+      '\\',
+      '%25',
+      '&#1',
+      '0x41,',
+      '"1":1,',
+      'AAAA\n',
+      '00000000: 41\n',
+      '1, ',
+      'aa ',
+      '\\u{',
+      '= ',
+      '--token\n',
+      '-',
+      'url: ',
+      '?key=',
+    ])
       await grows(
         (length) => {
           const text = unit.repeat(length / unit.length);

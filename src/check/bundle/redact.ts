@@ -126,8 +126,12 @@ function shapes(text: string): string {
     .replace(CONSENT_LINK, `$1${MASK}`)
     .replace(SIGN_IN, `$1${MASK}`)
     .replace(PEM, MASK)
-    .replace(URL_PASSWORD, `$1${MASK}$2`);
-  return clean.includes(':') ? clean.split('\n').map(withoutSetting).join('\n') : clean;
+    .replace(URL_PASSWORD, `$1${MASK}$2`)
+    .replace(URL_SETTING, `$1${MASK}`)
+    .replace(CHAT_WEBHOOK, `$1${MASK}`)
+    .replace(QUERY, `$1${MASK}`)
+    .replace(ARGUMENT, `$1${MASK}`);
+  return clean.includes(':') ? withoutSettings(clean) : clean;
 }
 
 /** 26 characters of our base 32 by themselves, in any case, together or in groups; ids have a prefix, hashes are longer. */
@@ -155,17 +159,53 @@ const SIGN_IN = /(\b(?:authorization:? *basic|basic|auth(?:enticate)? plain|auth
 const PEM = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const URL_PASSWORD = /(:\/\/[^\s:/@]*:)[^\s/@]+(@)/g;
 
-/** A setting whose name says that its value is a secret, in YAML or an environment file. */
-function withoutSetting(line: string): string {
+/** Who knows the path of a webhook may use it: of a member named `url`, in YAML or JSON, the host stays. */
+const URL_SETTING =
+  /(\burl\\{0,4}["']?\s?[:=]\s{0,4}\\{0,4}["']?https?:\/\/[^\s/?#"'\\<>,}]{1,260}[/?#])[^\s"'\\<>]+/gi;
+/** Addresses of chat programs and of Azure that are secrets themselves, wherever they stand. */
+const CHAT_WEBHOOK =
+  /(\/\/(?:hooks\.slack\.com|(?:\w{1,20}\.)?discord(?:app)?\.com\/api\/webhooks|[\w.-]{1,99}\.webhook\.office\.com|[\w.-]{1,99}\.logic\.azure\.com|chat\.googleapis\.com)(?::\d{1,5})?\/)[^\s"'\\<>]+/gi;
+const QUERY =
+  /([?&;](?:[\w.-]{0,40}(?:secret|passw|passphrase|token|api-?key|credential|signature)[\w.-]{0,20}|key|sig|sas|code|auth)=)[^\s"'\\&<>]+/gi;
+/** An argument of a program, joined to its option or the next of a list; not one that names a file or a program to ask. */
+const ARGUMENT =
+  /((?<![\w-])--?[\w-]{0,40}(?:secret|passw|passphrase|token|api-?key|credential)(?!\w{0,20}-(?:file|command|env|stdin))[\w-]{0,20}(?:=|\\{0,4}["']?\s{0,4},\s{0,40}|["']?\s{0,4}\n\s{0,40}-\s{1,4}| {1,4}))(?!--|\[secret\])(?:"[^"\n]+"|'[^'\n]+'|\\"[^"\n]+\\"|[^\s,\]"']+)/gi;
+
+/** Settings whose name says that their value is a secret, in YAML or an environment file; also where it is on the lines below. */
+function withoutSettings(text: string): string {
+  /** How far in the name of the value stands whose lines are left out. */
+  let block: { readonly indent: number; readonly isText: boolean } | undefined;
+  return text
+    .split('\n')
+    .map((line) => {
+      const indent = line.search(/[^ ]/);
+      if (
+        block !== undefined &&
+        indent > block.indent &&
+        (block.isText || !/^ *(?:- |#|["']?[\w.-]+["']?:(?: |$))/.test(line))
+      )
+        return `${' '.repeat(indent)}${MASK}`;
+      // An empty line belongs to it.
+      if (line.trim() !== '') block = undefined;
+      const [begin, value] = secretSetting(line) ?? [0];
+      if (value === undefined) return line;
+      const isText = /^[|>][-+\d]{0,2}[ \t]*(?:#|$)/.test(value);
+      if (isText || value === '') block = { indent, isText };
+      return value === '' || isText ? line : line.slice(0, begin) + MASK;
+    })
+    .join('\n');
+}
+
+/** Where the value begins, and the value. */
+function secretSetting(line: string): readonly [number, string] | undefined {
   const colon = line.indexOf(':');
   const name = line
     .slice(0, colon)
     .replace(/^[ \t-]+/, '')
     .trimEnd();
-  if (colon === -1 || !/^[\w.-]+$/.test(name) || !SECRET_NAME.test(name)) return line;
-  const value = line.slice(colon + 1);
-  const begin = value.search(/[^ \t]/);
-  return begin === -1 || value[begin] === '#' || value.trim() === '' ? line : line.slice(0, colon + 1 + begin) + MASK;
+  if (colon === -1 || !/^[\w.-]+$/.test(name) || !SECRET_NAME.test(name)) return undefined;
+  const value = line.slice(colon + 1).trim();
+  return [line.indexOf(value, colon + 1), value.startsWith('#') ? '' : value];
 }
 
 const SECRET_NAME = /secret|password|passphrase|token/i;

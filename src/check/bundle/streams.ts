@@ -73,8 +73,8 @@ const MAX_BETWEEN = 200;
 /** No secret is shorter. */
 const LEAST = 8;
 const HEX = /^(?:0x)?[0-9a-f]+$/i;
-/** `00000010  34 77 …  |4w…|` of hexdump -C, `00000010: 3477 …  4w…` of xxd. */
-const DUMP = /^[ \t>]{0,40}[0-9a-f]{4,16}:?[ \t]{1,4}(?=[0-9a-f]{2,8}(?:[ \t]|$))/i;
+/** `00000010  34 77 …  |4w…|` of hexdump -C, `00000010: 3477 …  4w…` of xxd, `0x7fff0010 <key+16>:\t0x34\t0x77` of gdb. */
+const DUMP = /^[ \t>]{0,40}(?:0x)?[0-9a-f]{4,16}(?: <[^>\n]{1,80}>)?:?[ \t]{1,4}(?=(?:0x)?[0-9a-f]{2,16}(?:[ \t]|$))/i;
 const DIGITS_IN_LINE = 32;
 /** Something may be joined to the last. */
 const NUMBERS = /\d+|[a-z]+/gi;
@@ -95,13 +95,18 @@ export function* numberStreams(text: string): Iterable<Stream> {
 }
 
 function octetsOfHex(word: string): Iterable<number> | undefined {
-  const digits = /^0x/i.test(word) ? word.slice(2).padStart(2, '0') : word;
+  const digits = bareDigits(word).padStart(2, '0');
   return HEX.test(word) && digits.length % 2 === 0 ? Buffer.from(digits, 'hex') : undefined;
 }
 
-/** Words of 16 or 32 bits as most machines keep them, the last octet first (`hexdump`, `od -x`, `xxd -e`). */
+/** Words of 16, 32 or 64 bits as most machines keep them, the last octet first (`hexdump`, `od -x`, `xxd -e`, `x/8xw` of gdb). */
 function octetsOfWords(word: string): Iterable<number> | undefined {
-  return HEX.test(word) && (word.length === 4 || word.length === 8) ? Buffer.from(word, 'hex').reverse() : undefined;
+  const digits = bareDigits(word);
+  return HEX.test(word) && [4, 8, 16].includes(digits.length) ? Buffer.from(digits, 'hex').reverse() : undefined;
+}
+
+function bareDigits(word: string): string {
+  return /^0x/i.test(word) ? word.slice(2) : word;
 }
 
 /** `od -b`, with the offset that begins its lines. */
@@ -180,8 +185,9 @@ function withoutDumpColumns(text: string) {
     let digits = 0;
     let end = offset;
     for (const { 0: word, index } of line.slice(offset).matchAll(/[0-9a-z]+/gi)) {
-      if (!HEX.test(word) || digits + word.length > DIGITS_IN_LINE || index + offset > end + 3) break;
-      digits += word.length;
+      const count = bareDigits(word).length;
+      if (!HEX.test(word) || digits + count > DIGITS_IN_LINE || index + offset > end + 3) break;
+      digits += count;
       end = offset + index + word.length;
     }
     for (let place = begin; place <= begin + line.length; place++) starts.set(place, begin);

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { systemClock } from '../../base/clock.ts';
 import { asError, isError, type PosternError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
-import { type Bundle, makeBundle } from '../../check/bundle/bundle.ts';
+import { type Bundle, addressSecret, makeBundle } from '../../check/bundle/bundle.ts';
 import { AT_A_TIME, inOrder } from '../../check/in-order.ts';
 import { reportOf } from '../../check/step.ts';
 import type { CheckReport } from '../../check/types.ts';
@@ -141,6 +141,7 @@ function secretsOf({ key, database, outbox, notices }: Config): readonly Secret[
     ...(password === '' ? [] : [new Secret(password)]),
     ...(key.source === 'environment' ? [key.value] : []),
     ...(key.source === 'passphrase' ? [key.passphrase] : []),
+    ...(notices.webhook ? addressSecret(notices.webhook.url) : []),
     ...[key.source === 'file' ? key.path : undefined, outbox.relay?.passwordFile, notices.webhook?.secretFile].flatMap(
       secretIn,
     ),
