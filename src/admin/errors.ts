@@ -1,4 +1,6 @@
 /** How acts fail on their own account. Each surface answers with codes of its own: `surfaceError` in it says which. */
+// The language of its issues.
+import '../base/schema-words.ts';
 import { errorTable, type PosternError } from '../base/error.ts';
 
 /** The next step is a command or a request, so it is the surface's to say unless the act knows better. */

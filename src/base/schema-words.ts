@@ -1,5 +1,5 @@
 /** What is wrong with a value of the configuration, in words for the person who wrote it. */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { nearest } from './edit-distance.ts';
 
 /** Values of these keys may hold a password and are never repeated. */
@@ -44,6 +44,51 @@ export function issueText(issue: z.core.$ZodIssue, value: unknown, known: readon
   }
 }
 
+/**
+ * The same for what a program or a person gave to one command or request, as the language that every schema speaks unless it has
+ * words of its own. The value is not repeated: it may be a secret, and who gave it knows it.
+ */
+z.config({
+  localeError: (issue) => {
+    const missing = issue.input === undefined || issue.input === null;
+    switch (issue.code) {
+      case 'unrecognized_keys':
+        return `there is no ${issue.keys.join(', ')} here`;
+      case 'invalid_type': {
+        const type = TYPES[issue.expected] ?? issue.expected;
+        return missing ? `it is missing; give ${type}` : `it is not ${type}`;
+      }
+      case 'invalid_value':
+        return `it is ${missing ? 'missing; ' : 'not '}one of ${issue.values.map(String).join(', ')}`;
+      case 'too_small':
+        return bound(issue, 'it', 'at least', Number(issue.minimum));
+      case 'too_big':
+        return bound(issue, 'it', 'at most', Number(issue.maximum));
+      case 'invalid_format':
+        return `it is not written as ${FORMATS[issue.format] ?? issue.format}`;
+      case 'invalid_union':
+        return missing ? 'it is missing' : 'it is of no kind that belongs here';
+      case 'invalid_key':
+        return 'a name in it is not valid';
+      case 'invalid_element':
+        return 'an entry in it is not valid';
+      case 'not_multiple_of':
+        return `it is no multiple of ${issue.divisor}`;
+      default:
+        return 'it is not valid';
+    }
+  },
+});
+
+/** Formats by their names in schemas. */
+const FORMATS: Readonly<Record<string, string>> = {
+  url: 'an address such as https://mail.example.com/',
+  email: 'a mail address such as alice@example.com',
+  datetime: 'a time such as 2026-11-30T14:00:00Z',
+  base64: 'base64',
+  regex: 'what belongs here',
+};
+
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a text',
   number: 'a number',
@@ -51,12 +96,22 @@ const TYPES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
   array: 'a list',
   object: 'a group of keys',
+  record: 'a group of keys',
 };
 
-function bound(issue: { readonly origin: string }, shown: string, word: 'at least' | 'at most', limit: number): string {
-  if (issue.origin === 'string') return word === 'at least' ? 'it is empty' : `it is longer than ${limit} characters`;
+function bound(
+  issue: { readonly origin: string; readonly inclusive?: boolean | undefined },
+  shown: string,
+  word: 'at least' | 'at most',
+  limit: number,
+): string {
+  if (issue.origin === 'string') {
+    if (word === 'at least') return limit === 1 ? 'it is empty' : `it is shorter than ${limit} characters`;
+    return `it is longer than ${limit} characters`;
+  }
   if (issue.origin === 'array') return `it needs ${word} ${limit === 1 ? 'one entry' : `${limit} entries`}`;
-  return `${shown} is too ${word === 'at least' ? 'small' : 'large'}: ${word} ${limit}`;
+  const most = word === 'at least' ? 'more than' : 'less than';
+  return `${shown} is too ${word === 'at least' ? 'small' : 'large'}: ${issue.inclusive === false ? most : word} ${limit}`;
 }
 
 function shownAs(value: unknown): string {

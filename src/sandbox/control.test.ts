@@ -26,7 +26,9 @@ async function ask(method: string, path: string, body?: unknown): Promise<{ stat
   const text = await response.text();
   return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Body };
 }
-type Body = Readonly<Record<string, unknown>> & { readonly error?: { readonly code: string } };
+type Body = Readonly<Record<string, unknown>> & {
+  readonly error?: { readonly code: string; readonly message?: string };
+};
 
 test('facts, faults, clock', async () => {
   assert.equal((await ask('GET', '')).body['graph'], sandbox.graph);
@@ -55,6 +57,26 @@ test('what makes no sense is refused by name', async () => {
   assert.equal(await code('PATCH', '/limits', { nonsense: 1 }), 'sandbox.request');
   assert.equal(await code('GET', '/mailboxes/nobody@contoso.test'), 'sandbox.request');
   assert.equal(await code('POST', '/people/nobody@contoso.test/password'), 'sandbox.refused');
+});
+
+test('F63: what a request has wrong is said in plain words', async () => {
+  for (const [method, path, body, said] of [
+    ['PATCH', '/limits', { messagesPerMinute: -1 }, 'messagesPerMinute: it is too small: at least 0'],
+    ['PATCH', '/limits', { nonsense: 1 }, 'there is no nonsense here'],
+    ['POST', '/applications/x/secrets', { days: -1 }, 'days: it is too small: at least 0'],
+    ['POST', '/faults', { fault: 7 }, 'fault: it is not a text'],
+    ['POST', '/faults', {}, 'fault: it is missing; give a text'],
+  ] as const)
+    assert.equal((await ask(method, path, body)).body.error?.message, said);
+});
+
+test('F66: a folder or path that does not exist is refused as JSON', async () => {
+  const folder = await ask('GET', `/mailboxes/${ALICE}?folder=Nope`);
+  assert.equal(folder.status, 400);
+  assert.equal(folder.body.error?.message, `${ALICE} has no folder Nope`);
+  const path = await ask('GET', '/nonsense');
+  assert.equal(path.status, 404);
+  assert.equal(path.body.error?.code, 'sandbox.request');
 });
 
 test('A85: a target that is no URL and a method that no request has are refused, and the tenant goes on', async () => {

@@ -3,6 +3,8 @@ import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
 import { z } from 'zod';
+// The language of its issues.
+import '../base/schema-words.ts';
 import { isError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
 import { addSecret, changePassword, removeSecret, revokeSessions } from './authority/credentials.ts';
@@ -111,8 +113,10 @@ function createControl(tenant: Controlled): Hono {
 
   app.get('/mailboxes/:address', (c) => {
     const mailbox = requireMailbox(mailStore, c.req.param('address'));
-    const folder = mailbox.find(c.req.query('folder') ?? 'INBOX');
-    return c.json({ messages: (folder?.messages ?? []).map(shown) });
+    const name = c.req.query('folder') ?? 'INBOX';
+    const folder = mailbox.find(name);
+    if (!folder) throw sandboxError('sandbox.request', `${mailbox.address} has no folder ${name}`);
+    return c.json({ messages: folder.messages.map(shown) });
   });
   app.post('/mailboxes/:address', async (c) => {
     const mailbox = requireMailbox(mailStore, c.req.param('address'));
@@ -124,6 +128,13 @@ function createControl(tenant: Controlled): Hono {
     c.json({ messages: mailStore.outside.map(({ raw, ...each }) => ({ ...each, raw: raw.toString() })) }),
   );
 
+  app.notFound((c) => {
+    const message = `there is no ${c.req.method} ${c.req.path}`;
+    return c.json(
+      { error: sandboxError('sandbox.request', message, { hint: 'docs/sandbox.md lists what there is' }) },
+      404,
+    );
+  });
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse();
     if (isError(error)) return c.json({ error }, error.code === 'sandbox.no-such-fault' ? 404 : 400);
@@ -155,8 +166,11 @@ function requireMailbox(mail: MailStore, address: string): Mailbox {
 
 function read<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
-  if (!result.success) throw sandboxError('sandbox.request', z.prettifyError(result.error).replaceAll('\n', ' '));
-  return result.data;
+  if (result.success) return result.data;
+  const said = result.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  );
+  throw sandboxError('sandbox.request', said.join('; '));
 }
 
 /** An empty body is an empty object. */
