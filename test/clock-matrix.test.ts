@@ -280,7 +280,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
       for (let step = 0; step < 400; step++) {
         if (heard >= count) return;
         await clock.advance(5 * MINUTE);
-        for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+        for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
       }
       assert.ok(heard >= count, `${heard} of ${count}`);
     };

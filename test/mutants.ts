@@ -108,15 +108,15 @@ export const NAMED: readonly NamedMutant[] = [
   })),
   {
     name: 'a revoked API key is remembered for ever',
-    file: 'src/access/api-sign-in.ts',
-    was: 'if (known && now - known.at < TRUST_MS) return known.key;',
-    becomes: 'if (known) return known.key;',
+    file: 'src/store/remembered.ts',
+    was: 'if (found && clock.now() - found.at < trustMs) return found.row;',
+    becomes: 'if (found) return found.row;',
   },
   {
     name: 'word of a revoked API key does not empty the memory',
-    file: 'src/access/api-sign-in.ts',
-    was: 'this.#known.clear();',
-    becomes: '',
+    file: 'src/store/remembered.ts',
+    was: '    known.clear();\n  });',
+    becomes: '  });',
   },
   {
     name: 'what was revoked is let in when it is read again',

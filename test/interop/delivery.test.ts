@@ -234,10 +234,13 @@ for (const [fault, row] of [
       if (!isError(error) || error.code !== 'outbox.too-late') throw error;
     });
     for (const message of messages) assert.equal((await done(message)).state.type, 'sent');
-    assert.equal(
-      messages.reduce((sum, message) => sum + arrivals(message), 0),
-      40,
-    );
+    const arrived = (): number => messages.reduce((sum, message) => sum + arrivals(message), 0);
+    // What goes beyond thirty a minute the tenant accepts and hands on later.
+    for (let step = 0; step < 10 && arrived() < 40; step++) {
+      clock.leap(30_000);
+      await delay(5);
+    }
+    assert.equal(arrived(), 40);
     assert.deepEqual([await found(), reports().length], [false, before]);
   });
 
