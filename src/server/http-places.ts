@@ -56,7 +56,7 @@ export class HttpPlaces {
   readonly #limits: HttpLimits;
   readonly #budget: Pick<Budget, 'account'> | undefined;
   readonly #clock: Clock;
-  /** By remote address and port, which a TLS socket has from the one below it. */
+  /** By both addresses and ports, which a TLS socket has from the one below it: one remote port may reach several of ours. */
   readonly #places = new Map<string, Place>();
   /** Those that wait for their client, the longest first. */
   readonly #waiting = new Set<Place>();
@@ -191,6 +191,6 @@ export class HttpPlaces {
   }
 }
 
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

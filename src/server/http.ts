@@ -82,7 +82,7 @@ export async function startConsole(options: ConsoleOptions): Promise<Console> {
         else problem(response, 500, 'Postern could not answer this request; its log says why');
       })
       // Every answer of the API’s operations is made for one request; what else is large is shared.
-      .finally(() => places.answered(request, response, request.url?.startsWith('/v1/') !== true));
+      .finally(() => places.answered(request, response, targetOf(request)?.pathname.startsWith('/v1/') !== true));
   };
   const secure = (certificate: CertificateInUse) => ({
     ...keysOf(certificate.current),

@@ -39,4 +39,20 @@ export function serveInOrder(server: Server, serve: Serve): void {
   server.on('request', arrived);
   // Node would answer these by itself, out of turn and out of sight.
   server.on('checkExpectation', arrived);
+  // Likewise of what is no request: while one is being answered, the client would take these words for the answer to that.
+  server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, stream) => {
+    const socket = stream as Socket;
+    if (waiting.has(socket) || !socket.writable) socket.destroy();
+    else
+      socket.end(`HTTP/1.1 ${REFUSALS[code] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`, () =>
+        socket.destroy(),
+      );
+  });
 }
+
+/** As Node says them (RFC 9110 §15.5, RFC 6585 §5). */
+const REFUSALS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};

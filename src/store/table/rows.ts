@@ -32,7 +32,7 @@ export interface Rows<K extends keyof Kept> {
   insert(one: Kept[K], beside?: Partial<Insertable<Schema[K]>>): Promise<void>;
   find(where: Where<K>): Promise<Kept[K] | undefined>;
   list(order: readonly (keyof Schema[K] & string)[], where?: Where<K>): Promise<readonly Kept[K][]>;
-  /** Those that fit, locked until the transaction ends. */
+  /** Those that fit, in the order of the key, locked until the transaction ends: in one order, so that no two wait for each other. */
   locked(trx: Transaction<Schema>, where?: Where<K>): Promise<readonly Kept[K][]>;
   /** Whether there was one to change. */
   update(where: Where<K>, columns: Partial<Insertable<Schema[K]>>): Promise<boolean>;
@@ -107,7 +107,7 @@ export function rowsOf<K extends keyof Kept>(engine: Engine, name: K, shape: Sha
       }),
     async locked(trx, where) {
       const lock = engine.name === 'postgres' ? sql`FOR UPDATE` : sql``;
-      return (await sql<object>`SELECT * FROM ${table} ${fits(where)} ${lock}`.execute(trx)).rows.map(from);
+      return (await sql<object>`SELECT * FROM ${table} ${fits(where)} ORDER BY 1 ${lock}`.execute(trx)).rows.map(from);
     },
     update: (where, values) => change(set(where, values)),
     updateIn: (trx, where, values) => affects(trx, set(where, values)),
