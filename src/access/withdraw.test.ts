@@ -61,17 +61,18 @@ test('A42: whoever was let into a mailbox that was removed is not let into the n
     createdAt: 1,
   });
   const done = await withdrawMailbox(deps, BOB);
+  const ends = (all: typeof done.apiKeys) => new Map(all.map(({ id, revoked }) => [id, revoked]));
   assert.deepEqual(
-    [done.apiKeys.map(({ id, revoked }) => [id, revoked]), done.appPasswords.map(({ id, revoked }) => [id, revoked])],
+    [ends(done.apiKeys), ends(done.appPasswords)],
     [
-      [
+      new Map([
         [only, true],
         [both, false],
-      ],
-      [
+      ]),
+      new Map([
         [pwOnly, true],
         [pwBoth, false],
-      ],
+      ]),
     ],
   );
   const keys = new Map((await store.apiKeys.list()).map((row) => [row.id, row]));
