@@ -22,13 +22,22 @@ import { checkGraph, leavesByGraph } from './graph.ts';
 import { checkProtocol } from './protocol.ts';
 import { type Found, operatorWarning, Steps } from './step.ts';
 import { judgeToken, obtainToken } from './tokens.ts';
+import { remembered } from './tried.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
-/** The findings as they come. Never throws but the abort: a failure is a finding. */
-export async function* checkMailbox(
+/** The findings as they come, remembered for `mailbox list`. Never throws but the abort: a failure is a finding. */
+export function checkMailbox(
   deps: CheckDeps,
   mailbox: Mailbox,
   options: CheckOptions = {},
+): AsyncGenerator<Finding, void, void> {
+  return remembered(deps, mailbox, everyStep(deps, mailbox, options));
+}
+
+async function* everyStep(
+  deps: CheckDeps,
+  mailbox: Mailbox,
+  options: CheckOptions,
 ): AsyncGenerator<Finding, void, void> {
   const { clock } = deps;
   const parts = await openParts(deps, mailbox).catch(asError);
@@ -101,12 +110,21 @@ export async function* checkMailbox(
   yield await steps.run('calendar', 'provider changes', () => describeChanges(catalogue(), usage, clock.now()));
 }
 
-/** `postern mailbox test`: only the protocols, with the token at hand, or with a new one where the server refuses that. */
-export async function* checkSignIn(
+/** `postern mailbox test`: one protocol alone, with the token at hand, or with a new one where the server refuses that. Remembered as well. */
+export function checkSignIn(
   deps: CheckDeps,
   mailbox: Mailbox,
   protocol: Protocol,
   options: CheckOptions = {},
+): AsyncGenerator<Finding, void, void> {
+  return remembered(deps, { ...mailbox, protocols: [protocol] }, signInSteps(deps, mailbox, protocol, options));
+}
+
+async function* signInSteps(
+  deps: CheckDeps,
+  mailbox: Mailbox,
+  protocol: Protocol,
+  options: CheckOptions,
 ): AsyncGenerator<Finding, void, void> {
   const parts = await openParts(deps, mailbox).catch(asError);
   const steps = new Steps(

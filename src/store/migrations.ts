@@ -213,6 +213,11 @@ export const migrations: readonly Migration[] = [
           AND NOT (l.type = 'edited' AND l.data NOT LIKE '%"notBefore"%')))`,
     ],
   },
+  {
+    // What came of the last check or test of a mailbox.
+    name: '016-mailbox-tried',
+    up: () => ['ALTER TABLE mailboxes ADD COLUMN tried text'],
+  },
 ];
 
 /** A fact of an audit record in SQL, as an index and the queries that use it spell it alike. */

@@ -1,4 +1,4 @@
-/** What renewal keeps: due grants, how renewal goes, and notices. One contract, two engines. */
+/** What is kept of grants: which are due, how renewal goes, what was tried, and notices. One contract, two engines. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -61,6 +61,31 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
       await store.grants.insert(row);
       return row;
     };
+
+    test('P84: tries of a mailbox are remembered by protocol, unheard, and forgotten with another consent', async () => {
+      const grant = await grantOf();
+      const address = 'tried@contoso.test';
+      await store.mailboxes.insert({
+        address,
+        grantId: grant.id,
+        access: 'app-only',
+        protocols: ['imap', 'smtp'],
+        settings: {},
+        createdAt: 3,
+      });
+      const failure = { code: 'check.mailbox-closed', reason: 'no licence' };
+      await Promise.all([
+        store.mailboxes.remember('Tried@Contoso.test', { imap: { at: 4, failure } }),
+        store.mailboxes.remember(address, { smtp: { at: 5 } }),
+        store.mailboxes.remember('gone@contoso.test', { smtp: { at: 5 } }),
+      ]);
+      await store.mailboxes.update(address, { suspended: undefined });
+      const tried = async () => (await store.mailboxes.find(address))?.tried;
+      assert.deepEqual(await tried(), { imap: { at: 4, failure }, smtp: { at: 5 } });
+      await store.mailboxes.update(address, { grantId: grant.id });
+      assert.equal(await tried(), undefined);
+      await store.mailboxes.remove(address);
+    });
 
     test('gives each due grant to one taker, the longest due first, and again when nobody settled it', async () => {
       const owner = application();

@@ -118,8 +118,19 @@ export interface Mailbox {
   /** Closed on purpose, this mailbox alone: its grant and the grant's other mailboxes go on. */
   readonly suspended?: { readonly since: number; readonly reason: string } | undefined;
   readonly createdAt: number;
+  /** What came of the last check or test of each protocol; nothing of a consent that was replaced. */
+  readonly tried?: Tries;
   /** The mailbox `*@domain` that opened this one; such a mailbox has no row of its own. Not stored. */
   readonly catchAll?: string;
+}
+
+export type Tries = Readonly<Partial<Record<Protocol, Tried>>>;
+
+/** One try to sign in, and to look inside. Without a failure it worked. */
+export interface Tried {
+  readonly at: number;
+  /** Our code, and the cause in plain words. */
+  readonly failure?: { readonly code: string; readonly reason: string };
 }
 
 /** One link of the audit chain. `hash` = SHA-256 over the previous hash and the canonical JSON of everything else. */
@@ -266,13 +277,15 @@ export interface GrantTable {
 
 export interface MailboxTable {
   insert(row: Mailbox): Promise<void>;
-  /** Settings are written by {@link replaceSettings} alone. */
+  /** Settings are written by {@link replaceSettings} alone. With another consent, what was tried with the one before is forgotten. */
   update(
     address: string,
     change: Partial<Pick<Mailbox, 'grantId' | 'protocols' | 'access' | 'suspended'>>,
   ): Promise<void>;
   /** Writes when the settings are still as they were read; false when they were changed meanwhile, or the mailbox removed. For `editMailbox`. */
   replaceSettings(address: string, before: Mailbox['settings'], after: Mailbox['settings']): Promise<boolean>;
+  /** Puts these tries in the place of earlier ones of the same protocols. Nobody who watches hears of it; a mailbox that is gone is no error. */
+  remember(address: string, tries: Tries): Promise<void>;
   /** The row of this very address. */
   find(address: string): Promise<Mailbox | undefined>;
   /** The mailbox that mail for an address is read and sent through: its own row, or that of `*@domain` under this address. */

@@ -292,7 +292,10 @@ test('suppressed addresses get no mail, from one mailbox or from all', async () 
   await client.ok('sendMessage', { json: { ...hello, to: 'gone@x.test' } });
 });
 
-test('mailboxes tell their state, and are held and released', async () => {
+test('mailboxes tell their state, and are held and released; P84: what was tried is told by protocol', async () => {
+  const at = Date.UTC(2026, 10, 30);
+  const failure = { code: 'check.mailbox-closed', reason: 'no licence' };
+  await bed.store.mailboxes.remember(SHOP, { imap: { at, failure }, smtp: { at } });
   const { items } = await client.ok('listMailboxes');
   assert.deepEqual(
     items.map((one: { address: string }) => one.address),
@@ -303,6 +306,8 @@ test('mailboxes tell their state, and are held and released', async () => {
   const held = await client.ok('getMailbox', { params });
   assert.deepEqual([held.state.type, held.provider, held.held.reason], ['healthy', 'microsoft', 'spring cleaning']);
   assert.ok(held.queue.queued > 0);
+  const told = '2026-11-30T00:00:00.000Z';
+  assert.deepEqual(held.tried, { imap: { at: told, failure }, smtp: { at: told, failure: null } });
   await client.ok('releaseMailbox', { params });
   await client.fails('releaseMailbox', { params }, 404, 'api.not-found');
   await client.fails('getMailbox', { params: { address: 'x@x.test' } }, 404, 'api.not-found');

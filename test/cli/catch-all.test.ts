@@ -79,8 +79,9 @@ test('P84: a mailbox that does not exist is not called open: it is tried when it
   );
   assert.doesNotMatch(String(missing.stdout), / is open/);
   const listed = await site.cli(['mailbox', 'list']);
-  assert.match(String(listed.stdout), /^MAILBOX .* GRANT$/m);
-  assert.match(listed.stderr, /whether a mailbox opens, only a sign-in tells: postern .*mailbox test ADDRESS/);
+  assert.match(String(listed.stdout), /^MAILBOX .* GRANT +LAST TRY$/m);
+  assert.match(String(listed.stdout), /^nobody@contoso\.test .* healthy +failed \d{4}-\d\d-\d\d \d\d:\d\d: \S/m);
+  assert.match(String(listed.stdout), /^\*@contoso\.test .* healthy +-$/m);
   await site.cli(['mailbox', 'remove', 'nobody@contoso.test', '--yes']);
   const there = await add('sales@contoso.test');
   assert.match(String(there.stdout), /sales@contoso\.test is open for imap\n$/);

@@ -86,3 +86,30 @@ test('P63: mailbox list shows what a check was refused, until one succeeds', asy
   assert.equal(report.outcome, 'ok');
   assert.match(await listed(), /healthy/);
 });
+
+test('P84: mailbox list and show remember what a check and a test found of each protocol, and when, until there is another consent', async () => {
+  const listed = async (): Promise<string> => (await home.cli(['mailbox', 'list'])).stdout.toString();
+  const tried = async (): Promise<
+    Readonly<Record<string, { at: string; failure?: { code: string; reason: string } }>>
+  > => (JSON.parse((await home.cli(['mailbox', 'show', ALICE, '--json'])).stdout.toString()) as { tried: never }).tried;
+  await check();
+  assert.match(await listed(), /^alice@\S+ .* healthy +worked \d{4}-\d\d-\d\d \d\d:\d\d$/m);
+  assert.deepEqual(Object.keys(await tried()), ['imap', 'pop3', 'smtp']);
+
+  sandbox.faults.set('imap-not-connected');
+  await home.cli(['mailbox', 'test', ALICE, '--protocols', 'imap'], { accept: ANY });
+  const row = /^alice@.*$/m.exec(await listed())?.[0] ?? '';
+  assert.match(row, / healthy +imap failed \S+ \S+: .*Exchange does not open this mailbox.*; pop3,smtp worked /);
+  const after = await tried();
+  assert.equal(after['imap']!.failure!.code, 'wire.syntax');
+  assert.equal(after['smtp']!.failure, undefined);
+  assert.match((await home.cli(['mailbox', 'show', ALICE])).stdout.toString(), /^last try {3}imap failed /m);
+
+  sandbox.faults.clear();
+  await home.cli(['mailbox', 'suspend', ALICE, '--reason', 'away']);
+  await check();
+  await home.cli(['mailbox', 'resume', ALICE]);
+  assert.deepEqual(await tried(), after, 'a mailbox that is closed on purpose is not tried');
+  await check();
+  assert.match(await listed(), / healthy +worked /);
+});

@@ -12,6 +12,7 @@ export function mailboxFacts(mailbox: Mailbox): Record<string, unknown> {
     routes: settings.routes ?? [],
     sendAs: settings.sendAs ?? [],
     held: settings.outboxHeld ?? null,
+    tried: mailbox.tried ?? {},
     createdAt,
   };
 }

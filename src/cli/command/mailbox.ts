@@ -7,13 +7,13 @@ import { MAX_LISTED } from '../../admin/schema.ts';
 import { mailboxHealth } from '../../oauth/health.ts';
 import { surveyGrants } from '../../oauth/survey.ts';
 import { heldOf, heldText, releaseCommand } from '../../outbox/held.ts';
-import { isCatchAll } from '../../store/table/mailboxes.ts';
+import { isCatchAll, rowOf } from '../../store/table/mailboxes.ts';
 import { PROTOCOLS, type Protocol } from '../../store/protocols.ts';
 import { consent } from '../consent.ts';
 import { when } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { findApplication, findMailbox, findOpened } from '../../admin/find.ts';
-import { healthText } from '../health-text.ts';
+import { healthText, triedText } from '../health-text.ts';
 import { describeTest, testProtocol } from '../mailbox-test.ts';
 import { Subcommand } from '../subcommand.ts';
 import { protocols, way } from '../value.ts';
@@ -31,7 +31,9 @@ export function mailbox(): Subcommand {
 }
 
 function list(): Subcommand {
-  return new Subcommand('list', 'mailboxes and the state of their grants')
+  return new Subcommand('list', 'mailboxes, the state of their grants, and what came of the last try to open them')
+    .remark(`GRANT is about consent and tokens. LAST TRY is what postern check or postern mailbox test found last, with its time; sign-ins of mail programs are
+in postern events.`)
     .example('postern mailbox list --json')
     .run(async (context) => {
       const { rows } = await context.act(listMailboxes, { limit: MAX_LISTED });
@@ -49,10 +51,13 @@ function list(): Subcommand {
           'MAIL LEAVES': ({ mailbox }) =>
             heldOf(mailbox) ? 'not: held' : mailbox.settings.outgoing === 'outbox' ? 'by the outbox' : 'directly',
           GRANT: ({ mailbox, surveyed }) => healthText(mailboxHealth(mailbox, surveyed?.health)),
+          'LAST TRY': ({ mailbox }) => (isCatchAll(mailbox.address) ? '-' : triedText(mailbox)),
         },
         'no mailbox yet; postern mailbox add --help',
       );
-      if (rows.some(({ mailbox }) => mailbox.access === 'app-only'))
+      if (
+        rows.some(({ mailbox: { access, address, tried } }) => access === 'app-only' && !isCatchAll(address) && !tried)
+      )
         context.say(
           'GRANT is about consent and tokens; whether a mailbox opens, only a sign-in tells: postern mailbox test ADDRESS',
         );
@@ -101,6 +106,7 @@ function show(): Subcommand {
           `grant      ${grant?.flow ?? '-'} as ${grant?.identity ?? '-'}`,
           `health     ${healthText(health)}`,
           ...(health === undefined || health.type === 'healthy' ? [] : [`next       ${health.remedy}`]),
+          ...(isCatchAll(rowOf(found)) ? [] : [`last try   ${triedText(found)}`]),
           `mail       leaves ${sendingText(found)}`,
           ...(held ? [`held       ${heldText(held)}`, `next       ${releaseCommand(held)}`] : []),
           `renewed    ${when(grant?.renewal?.renewedAt)}, next ${when(grant?.renewAt, 'not by itself')}`,

@@ -26,6 +26,12 @@ const mailboxSchema = z
       at: time.nullable().optional().openapi({ description: 'when mail stops, or has stopped' }),
     }),
     held: z.object({ since: time, by: z.string(), reason: z.string() }).nullable(),
+    tried: z
+      .partialRecord(
+        z.enum(PROTOCOLS),
+        z.object({ at: time, failure: z.object({ code: z.string(), reason: z.string() }).nullable() }),
+      )
+      .openapi({ description: 'what came of the last check or test of each protocol; empty: none since the consent' }),
     createdAt: time,
   })
   .openapi('Mailbox');
@@ -57,7 +63,7 @@ export function mailboxes({ list, one }: ActRoutes): void {
 }
 
 function shown({ mailbox, surveyed }: SurveyedMailbox) {
-  const { address, access, protocols, createdAt, settings } = mailbox;
+  const { address, access, protocols, createdAt, settings, tried = {} } = mailbox;
   const held = settings.outboxHeld;
   return {
     address,
@@ -69,6 +75,9 @@ function shown({ mailbox, surveyed }: SurveyedMailbox) {
     sendAs: [...(settings.sendAs ?? [])],
     state: stateOf({ mailbox, surveyed }),
     held: held ? { ...held, since: iso(held.since) } : null,
+    tried: Object.fromEntries(
+      Object.entries(tried).map(([protocol, { at, failure }]) => [protocol, { at: iso(at), failure: failure ?? null }]),
+    ),
     createdAt: iso(createdAt),
   };
 }

@@ -10,8 +10,8 @@ export function mailboxTable(engine: Engine): MailboxTable {
   const topic = 'mailboxes';
   const rows = rowsOf(engine, 'mailboxes', {
     topic,
-    json: ['protocols', 'settings', 'suspended'],
-    optional: ['suspended'],
+    json: ['protocols', 'settings', 'suspended', 'tried'],
+    optional: ['suspended', 'tried'],
     read: (one) => ({ ...one, settings: readMailboxSettings(one.settings) }),
   });
   return {
@@ -21,7 +21,8 @@ export function mailboxTable(engine: Engine): MailboxTable {
     },
     async update(given, change) {
       const address = foldCase(given);
-      if (!(await rows.update({ address }, { ...rows.columns(change), address })))
+      const forgotten = change.grantId === undefined ? {} : { tried: null };
+      if (!(await rows.update({ address }, { ...rows.columns(change), ...forgotten, address })))
         throw storeError('store.not-found', `there is no mailbox ${address}`);
     },
     replaceSettings: (given, before, settings) =>
@@ -31,6 +32,13 @@ export function mailboxTable(engine: Engine): MailboxTable {
         if (!now || JSON.stringify(now.settings) !== JSON.stringify(before)) return { result: false, changed: false };
         const changed = await rows.updateIn(trx, { address }, rows.columns({ settings }));
         return { result: changed, changed };
+      }),
+    remember: (given, tries) =>
+      engine.write(undefined, async (trx) => {
+        const address = foldCase(given);
+        const [now] = await rows.locked(trx, { address });
+        const tried = { ...now?.tried, ...tries };
+        return { result: undefined, changed: await rows.updateIn(trx, { address }, rows.columns({ tried })) };
       }),
     find: (address) => rows.find({ address: foldCase(address) }),
     opened: (given) =>
