@@ -13,3 +13,8 @@ export function shellWord(text: string): string {
   const clean = text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, '');
   return PLAIN.test(clean) ? clean : `'${clean.replaceAll("'", String.raw`'\''`)}'`;
 }
+
+/** The command that gets a file or folder out of the way and loses nothing of it. */
+export function moveAway(path: string): string {
+  return `move it away: mv ${shellWord(path)} ${shellWord(`${path}.old`)}`;
+}

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
+import { moveAway, shellWord } from '../base/shell.ts';
 import { checkPair, type PairFacts } from '../protocol/tls/pair.ts';
 import type { CertificatePair } from '../protocol/tls/server.ts';
 import { serverError } from './errors.ts';
@@ -224,7 +225,7 @@ function read(path: string, what: string): string {
   } catch (cause) {
     const { code = 'unknown reason' } = cause as NodeJS.ErrnoException;
     throw serverError('server.certificate', `${what} ${path} ${WHY[code] ?? `cannot be read (${code})`}`, {
-      hint: `check that it exists and that this user may read it: ls -l ${path}; then start Postern again; a service manager does so by itself`,
+      hint: `${code === 'EISDIR' ? `${moveAway(path)} and put the file in its place` : `check that it exists and that this user may read it: ls -l ${shellWord(path)}`}; then start Postern again; a service manager does so by itself`,
       cause,
     });
   }

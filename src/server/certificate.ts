@@ -47,10 +47,11 @@ export async function certificateFiles(
   const { also } = files;
   if (config.tls || also === undefined) return files;
   const { tls } = config.home;
+  const leaves = [files.cert, also.cert];
   const names = certificateNames(config);
   const now = clock.now();
   if (existing === 'keep' && isWhole(files)) {
-    restoreAuthority(tls, files.cert, now);
+    restoreAuthority(tls, leaves, now);
     return files;
   }
   if (!existsSync(tls)) {
@@ -59,7 +60,7 @@ export async function certificateFiles(
   }
   let authority;
   try {
-    authority = await localAuthority(tls, files.cert, now, log);
+    authority = await localAuthority(tls, leaves, now, log);
   } catch (error) {
     // Without a CA that can issue the certificate is good until its end.
     if (isFresh(files, names, now)) return files;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { machineError } from '../base/error.ts';
 import { editDistance } from '../base/edit-distance.ts';
 import { Secret } from '../base/secret.ts';
+import { moveAway, shellWord } from '../base/shell.ts';
 import { serverError } from './errors.ts';
 import { type Environment, nonEmpty } from './home.ts';
 import { accessRefused, isAccessRefused } from './ownership.ts';
@@ -66,7 +67,10 @@ export function readText(path: string): string {
         ? `${path} is a folder, not a file`
         : `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`,
       {
-        hint: `check that it exists and that this user may read it: ls -l ${path}`,
+        hint:
+          (cause as NodeJS.ErrnoException).code === 'EISDIR'
+            ? `${moveAway(path)}, then put the file in its place`
+            : `check that it exists and that this user may read it: ls -l ${shellWord(path)}`,
         cause,
       },
     );

@@ -4,20 +4,12 @@
  * for another's. Several machines share a PostgreSQL database instead.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makeFolder } from '../base/folder.ts';
 import { giveToOwner } from '../base/owner.ts';
+import { replaceFile } from '../base/replace-file.ts';
 import { troubleOf } from '../base/system-failure.ts';
 import { storeFailure } from '../store/failure.ts';
 import type { Config } from './config.ts';
@@ -64,12 +56,9 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
     const known = workers.flatMap((pid) => knownProcess(pid) ?? []);
     // Only a convenience: without room for it a frozen worker has to be ended by hand.
     try {
-      const text = JSON.stringify({ holder: { pid: process.pid }, workers: known });
-      writeFileSync(`${path}.json.new`, text, { mode: 0o600 });
-      giveToOwner(`${path}.json.new`, `${path}.json`);
-      renameSync(`${path}.json.new`, `${path}.json`);
+      replaceFile(`${path}.json`, JSON.stringify({ holder: { pid: process.pid }, workers: known }));
     } catch {
-      remove(`${path}.json.new`);
+      // as said
     }
   };
   write([]);

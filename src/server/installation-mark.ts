@@ -3,11 +3,11 @@
  * instead of being begun again: an empty database answers every program "wrong password".
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { machineError, type PosternError } from '../base/error.ts';
 import type { Log } from '../base/log.ts';
-import { giveToOwner } from '../base/owner.ts';
+import { replaceFile } from '../base/replace-file.ts';
 import { shellWord } from '../base/shell.ts';
 import type { Store } from '../store/types.ts';
 import type { Config } from './config.ts';
@@ -108,9 +108,7 @@ export async function isAuditSigned(config: Config, store: Pick<Store, 'audit'>,
 
 function remember(config: Config, mark: Mark, log: Log): void {
   try {
-    writeFileSync(`${markPath(config)}.new-${process.pid}`, `${JSON.stringify(mark)}\n`, { mode: 0o600, flush: true });
-    giveToOwner(`${markPath(config)}.new-${process.pid}`, markPath(config));
-    renameSync(`${markPath(config)}.new-${process.pid}`, markPath(config));
+    replaceFile(markPath(config), `${JSON.stringify(mark)}\n`);
   } catch (error) {
     log.debug({ error }, 'the database could not be remembered now; it will be at the next start');
   }

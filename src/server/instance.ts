@@ -1,5 +1,6 @@
 /** Everything one process needs to work with a home: store, vault, tokens, audit. Commands and the gateway start from this. */
 import { dirname } from 'node:path';
+import { nameBeside } from '../base/replace-file.ts';
 import { constants, existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
@@ -194,7 +195,7 @@ export async function ensureKey(config: Config): Promise<'made' | 'there' | 'els
 
 /** Removes a key file that an init which was ended left empty; one that another init has written meanwhile stays. */
 function setAside(path: string): void {
-  const aside = `${path}.empty-${process.pid}`;
+  const aside = nameBeside(path, 'empty');
   try {
     renameSync(path, aside);
     if (statSync(aside).size > 0) linkSync(aside, path);

@@ -1,7 +1,18 @@
 /** What becomes of a local CA of which something is lost, or whose dates are wrong. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -78,6 +89,7 @@ test('K62: with the chain lost as well the certificate is made again under its k
   const { before, ca, files, key, leaf, make, said, text } = await scene(t);
   rmSync(ca);
   rmSync(files.cert);
+  rmSync(files.also!.cert);
   await make();
   assert.equal(text(key), before.key);
   assert.match(said.join(), /a new certificate of the local CA was made for its key/);
@@ -139,4 +151,92 @@ test('K64: an ended CA without its key is named as the cause', async (t) => {
     /ca\.key is not there, and \S+ca\.pem has ended on/.test(asError(error).message),
   );
   assert.throws(check, (error) => isError(error, 'check.certificate') && /ca\.pem/.test(error.hint));
+});
+
+const OURS = ['ca.key', 'ca.pem', 'ca-before.pem', 'server.key', 'server.pem', 'server-rsa.key', 'server-rsa.pem'];
+for (const lone of OURS)
+  test(`Q5: where only ${lone} is left of a local CA, no other CA is made in silence`, async (t) => {
+    const { before, ca, config, key, make, text } = await scene(t);
+    if (lone === 'ca-before.pem') writeFileSync(join(config.home.tls, lone), before.ca);
+    for (const name of readdirSync(config.home.tls)) if (name !== lone) rmSync(join(config.home.tls, name));
+    if (lone === 'ca.key') {
+      await make();
+      assert.equal(text(key), before.key);
+      return;
+    }
+    await assert.rejects(
+      make(),
+      (error) =>
+        isError(error, 'server.config') && /ca\.key is not there/.test(error.message) && /mv /.test(error.hint),
+    );
+    assert.ok(!existsSync(key));
+    // What a chain still holds of its certificate comes back, so that check and client-config show the CA that programs trust.
+    if (lone === 'server-rsa.pem') assert.equal(text(ca).trim(), before.ca.trim());
+  });
+
+test('Q5: after the command that the hint names, another CA is made', async (t) => {
+  const { before, config, key, make, text } = await scene(t);
+  rmSync(key);
+  renameSync(config.home.tls, `${config.home.tls}.old`);
+  await make();
+  assert.notEqual(text(key), before.key);
+});
+
+for (const name of OURS.filter((one) => one !== 'ca-before.pem'))
+  test(`Q5: a folder in the place of ${name} is told as one, with the command that moves it away`, async (t) => {
+    const { before, config, key, make, text } = await scene(t);
+    const path = join(config.home.tls, name);
+    rmSync(path);
+    mkdirSync(path);
+    await assert.rejects(
+      make('mail.other.test'),
+      (error) =>
+        isError(error) &&
+        /^server\.(?:config|home)$/.test(error.code) &&
+        error.message.includes(`${path} is a folder`) &&
+        error.hint.includes(`mv ${path} ${path}.old`),
+    );
+    if (name !== 'ca.key') assert.equal(text(key), before.key);
+  });
+
+for (const [kind, pair] of [
+  ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2048 })],
+  ['P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' })],
+  ['Ed25519', () => generateKeyPairSync('ed25519')],
+] as const)
+  test(`Q5: a ca.key of ${kind} is told as what it is, with or without ca.pem`, async (t) => {
+    const { ca, check, key, make } = await scene(t);
+    writeFileSync(key, pair().privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const told = (error: unknown): boolean =>
+      isError(error, 'server.config') && /ca\.key holds another kind of key/.test(error.message);
+    await assert.rejects(make('mail.other.test'), told);
+    assert.match(JSON.stringify(check()), /another kind of key/);
+    rmSync(ca);
+    await assert.rejects(make('mail.other.test'), told);
+  });
+
+for (const years of [1, 9, 12])
+  test(`Q5: a clock that jumps ${years} years ahead and back leaves the CA as it was`, async (t) => {
+    const { before, ca, clock, key, leaf, make, said, text } = await scene(t);
+    clock.jump(years * 365 * DAY);
+    await make();
+    if (years > 8) assert.match(said.join(), /a new certificate of the local CA was made for its key/);
+    clock.jump(-years * 365 * DAY);
+    await make();
+    assert.equal(text(ca).trim(), before.ca.trim());
+    assert.equal(text(key), before.key);
+    assert.ok(leaf().verify(new X509Certificate(before.ca).publicKey));
+    assert.ok(leaf().validFromDate.getTime() <= clock.now());
+    if (years > 8) assert.match(said.join(), /it was restored/);
+  });
+
+test('Q1, Q5: what a crash left under the name of a temporary file is neither adopted nor does its mode stay', async (t) => {
+  const { ca, config, key, make } = await scene(t);
+  const left = [`${key}.new-${process.pid}`, `${key}.once-${process.pid}`, `${ca}.new-${process.pid}`];
+  for (const name of readdirSync(config.home.tls)) rmSync(join(config.home.tls, name));
+  for (const path of left) writeFileSync(path, 'what another process left', { mode: 0o666 });
+  await make();
+  assert.equal(statSync(key).mode & 0o777, 0o600);
+  for (const path of left) assert.ok(existsSync(path), 'it may be of a process in another container');
+  assert.equal(new X509Certificate(readFileSync(ca)).ca, true);
 });

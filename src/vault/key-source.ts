@@ -1,5 +1,6 @@
 /** Where the master key comes from. */
 import { randomBytes } from 'node:crypto';
+import { nameBeside } from '../base/replace-file.ts';
 import { constants } from 'node:fs';
 import { link, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
@@ -75,7 +76,7 @@ export function passphraseKey(passphrase: Secret, options: { readonly insecureWe
  */
 export async function createKeyFile(path: string): Promise<void> {
   // Whole under another name first: whoever is ended in between leaves no half key that stands in the way.
-  const fresh = `${path}.new-${process.pid}-${randomBytes(6).toString('hex')}`;
+  const fresh = nameBeside(path, 'new');
   let file: FileHandle;
   try {
     makeFolder(dirname(path));

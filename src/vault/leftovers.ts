@@ -1,9 +1,13 @@
 /** Files that a process wrote under another name first and was ended before it could rename or remove them: some hold keys. */
 import { lstatSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { MACHINE } from '../base/replace-file.ts';
 import { basename, dirname, join } from 'node:path';
 
-/** `key.new-4711-7ee11a567032`, `server.key.once-4711.new-4711`, `key.empty-4711`: with the process, or (earlier) without. */
-const LEFT = /\.(?:new|once|empty)-([0-9a-f]+)(?:-[0-9a-f]+)?$/;
+/**
+ * `key.new-4711-0a1b2c7ee11a567032`: with the process, its machine and what nobody guesses. Of earlier versions: `key.empty-4711`,
+ * `server.key.once-4711.new-4711`, `key.new-7ee11a567032`.
+ */
+const LEFT = /\.(?:new|once|empty)-([0-9a-f]+)(?:-([0-9a-f]+))?$/;
 /** Such a file is there for milliseconds; its process may be one of another machine or container. */
 const YOUNG_MS = 60_000;
 /** Of Linux; an older version's random name has 12 characters. */
@@ -43,8 +47,9 @@ function isOver(path: string, now: number): boolean {
     const whole = statSync(path.replace(LEFT, ''), { throwIfNoEntry: false });
     if (whole?.ino === ino && whole.dev === dev) return true;
   }
-  const pid = LEFT.exec(path)?.[1] ?? '';
-  return now - mtimeMs > YOUNG_MS || (pid.length <= LONGEST_PID && /^\d+$/.test(pid) && !isAlive(Number(pid)));
+  const [, pid = '', mark = MACHINE] = LEFT.exec(path) ?? [];
+  const isKnown = mark.startsWith(MACHINE) && pid.length <= LONGEST_PID && /^\d+$/.test(pid);
+  return now - mtimeMs > YOUNG_MS || (isKnown && !isAlive(Number(pid)));
 }
 
 function isAlive(pid: number): boolean {

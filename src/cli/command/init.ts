@@ -88,7 +88,9 @@ async function makeInstallation(context: Context): Promise<Made> {
     }
     giveToOwner(config.home.config);
   }
-  const certificate = await certificateFiles(config, systemClock, 'keep');
+  const certificate = await certificateFiles(config, systemClock, 'keep', {
+    warn: (_, text) => context.say(text),
+  });
   await context.withInstance(async () => undefined);
   return {
     facts: {

@@ -1,7 +1,7 @@
 /** The catalogue in force: what this version was built with, or a newer signed edition kept in the home. */
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { giveToOwner } from '../../base/owner.ts';
+import { readFileSync, statSync } from 'node:fs';
 import { asError, type PosternError } from '../../base/error.ts';
+import { replaceFile } from '../../base/replace-file.ts';
 import { oauthError } from '../errors.ts';
 import type { Catalogue } from './schema.ts';
 import { openSigned, PUBLISHERS } from './signature.ts';
@@ -46,12 +46,7 @@ export function installCatalogue(
         detail: { offered: now.edition, inUse: before.edition },
       },
     );
-  if (now.edition > before.edition) {
-    // In one step, so that a running gateway never reads half a file.
-    writeFileSync(`${home.path}.new-${process.pid}`, text, { mode: 0o644, flush: true });
-    giveToOwner(`${home.path}.new-${process.pid}`, home.path);
-    renameSync(`${home.path}.new-${process.pid}`, home.path);
-  }
+  if (now.edition > before.edition) replaceFile(home.path, text, 0o644);
   return { before, now };
 }
 
