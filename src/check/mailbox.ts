@@ -21,7 +21,7 @@ import { checkCredential, judgeRefused } from './credential.ts';
 import { checkGraph, leavesByGraph } from './graph.ts';
 import { checkProtocol } from './protocol.ts';
 import { type Found, operatorWarning, Steps } from './step.ts';
-import { judgeToken, obtainToken } from './tokens.ts';
+import { factsOfToken, judgeToken, obtainToken } from './tokens.ts';
 import { remembered } from './tried.ts';
 import type { CheckDeps, CheckOptions, Finding } from './types.ts';
 
@@ -70,6 +70,7 @@ async function* everyStep(
     const asked = await steps.run('token', 'token', async () => {
       const obtained = await obtainToken(deps, mailbox, true, options);
       token = obtained.token;
+      steps.learn(factsOfToken(token, mailbox));
       return obtained.found;
     });
     yield asked;
@@ -136,6 +137,7 @@ async function* signInSteps(
   const asked = await steps.run('token', 'token', async () => {
     const obtained = await obtainToken(deps, { ...mailbox, protocols: [protocol] }, false, options);
     token = obtained.token;
+    steps.learn(factsOfToken(token, mailbox));
     return obtained.found;
   });
   yield asked;
@@ -172,6 +174,7 @@ async function openParts({ store }: CheckDeps, mailbox: Mailbox): Promise<Parts>
     row: rowOf(mailbox),
     access: mailbox.access,
     protocols: mailbox.protocols.join(','),
+    ...(mailbox.access === 'shared' ? { delegate: grant.identity } : {}),
   };
   return { application, grant, profile: resolveProvider(application), facts };
 }

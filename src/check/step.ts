@@ -26,12 +26,17 @@ export function operatorWarning(id: string, cause: string, ...remedy: Diagnosis[
 export class Steps {
   readonly #clock: Clock;
   readonly #options: CheckOptions;
-  readonly #facts: Facts;
+  #facts: Facts;
 
   constructor(clock: Clock, options: CheckOptions, facts: Facts = {}) {
     this.#clock = clock;
     this.#options = options;
     this.#facts = facts;
+  }
+
+  /** For remedies from here on. */
+  learn(facts: Facts): void {
+    this.#facts = { ...this.#facts, ...facts };
   }
 
   /** Never throws: a failure is a finding, except the abort of the whole check. */

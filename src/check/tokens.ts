@@ -2,6 +2,7 @@
 import { shellWord } from '../base/shell.ts';
 import { checkAccessToken, describeAccessToken } from '../oauth/access-token.ts';
 import { isAppOnly } from '../oauth/flows.ts';
+import type { Facts } from '../oauth/catalogue/diagnose.ts';
 import type { ProviderProfile } from '../oauth/provider.ts';
 import { compareScopes, mailScopes } from '../oauth/scopes.ts';
 import type { AccessToken } from '../oauth/types.ts';
@@ -62,4 +63,11 @@ export function judgeToken(token: AccessToken, profile: ProviderProfile, grant: 
       run: `postern mailbox reconsent ${shellWord(rowOf(mailbox))}`,
     }),
   };
+}
+
+/** What only a token of an application tells, for remedies: administrators grant rights to its service principal. */
+export function factsOfToken(token: AccessToken, { access }: Mailbox): Facts {
+  const objectId = access === 'app-only' ? describeAccessToken(token.value)?.objectId : undefined;
+  // It becomes a word of a command.
+  return objectId !== undefined && /^[\da-f-]{36}$/i.test(objectId) ? { servicePrincipal: objectId } : {};
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CheckReport, Finding } from '../check/types.ts';
+import { reportOf } from '../check/step.ts';
 import { conclusion, overview } from './report.ts';
 
 const step = (title: string, outcome: Finding['outcome']): Finding => ({
@@ -107,4 +108,59 @@ test('P55: of several failures each cause is told with what to do, and each once
   assert.equal(text.match(/The consent has ended/g)?.length, 1);
   assert.equal(text.match(/SMTP AUTH is off/g)?.length, 1);
   assert.match(text, /next {4}do this: Set-CASMailbox x@y\.test/);
+});
+
+test('P85: mailboxes that fail for one cause are one block, whatever their number; others stay apart', () => {
+  const closed = (address: string, why = 'the application may not open this mailbox'): CheckReport => {
+    const finding: Finding = {
+      ...step('imap.command', 'failed'),
+      says: `imap.x.test does not open ${address}, session ${Math.random()}`,
+      diagnosis: {
+        id: 'imap.not-connected',
+        cause: why,
+        blame: 'admin',
+        remedy: [{ do: 'let it', run: `Add-MailboxPermission -Identity ${address} -User 4711` }],
+        sources: [],
+      },
+    };
+    return reportOf({ type: 'mailbox', address }, [step('token', 'ok'), finding], 0);
+  };
+  const bad = Array.from({ length: 61 }, (_, index) => closed(`m${index}@example.com`));
+  const other = closed('z@example.com', 'IMAP is switched off');
+  const lines = overview([report({ type: 'installation', home: '/home' }, 'ok'), ...bad, other]);
+  const text = lines.join('\n');
+  assert.ok(lines.length < 22, text);
+  assert.match(text, /^Of 62 mailboxes 0 work, 62 do not work\.$/m);
+  assert.match(
+    text,
+    /^61 mailboxes alike; ADDRESS stands for each\n {2}m0@\S+, m1@\S+, m2@\S+, m3@\S+, m4@example\.com, and 56 more: postern mailbox list$/m,
+  );
+  assert.equal(text.match(/The application may not open this mailbox\./g)?.length, 1);
+  assert.match(text, /next {4}let it: Add-MailboxPermission -Identity ADDRESS -User 4711$/m);
+  assert.match(text, /^z@example\.com\n.*\nIMAP is switched off\.$/m);
+  assert.match(text, /-Identity z@example\.com /);
+});
+
+test('P85: an address inside another word is not taken for the mailbox', () => {
+  const shared = (address: string): CheckReport =>
+    reportOf(
+      { type: 'mailbox', address },
+      [
+        {
+          ...step('token', 'failed'),
+          diagnosis: {
+            id: 'x',
+            cause: `ba@x.test and a@x.test.org and '${address}' are three`,
+            blame: 'user',
+            remedy: [],
+            sources: [],
+          },
+        },
+      ],
+      0,
+    );
+  assert.match(
+    overview([shared('a@x.test'), shared('b@x.test')]).join('\n'),
+    /^ba@x\.test and a@x\.test\.org and 'ADDRESS' are three/m,
+  );
 });

@@ -129,15 +129,46 @@ export function overview(reports: readonly CheckReport[]): readonly string[] {
     mailboxes.length === 0
       ? noMailboxes(reports)
       : `Of ${mailboxes.length} ${mailboxes.length === 1 ? 'mailbox' : 'mailboxes'} ${parts.join(', ')}.`,
-    ...wrong.flatMap((report) => [
-      '',
-      nameOf(report.subject),
-      ...report.findings
-        .filter(({ outcome }) => outcome === 'warning' || outcome === 'failed')
-        .flatMap((finding) => findingLines(finding)),
-      ...conclusion(report),
-    ]),
+    ...[...Map.groupBy(wrong, sameTrouble).values()].flatMap((same) => ['', ...trouble(same)]),
     '',
     'Every step: postern check ADDRESS, or postern check --details',
   ];
+}
+
+const isWrong = ({ outcome }: Finding): boolean => outcome === 'warning' || outcome === 'failed';
+
+/** The same for reports that say the same of different mailboxes: which steps, why, and what to do. Times and ids in replies may differ. */
+function sameTrouble(report: CheckReport): string {
+  const steps = report.findings.filter(isWrong).map(({ step, outcome }) => `${outcome} ${step}`);
+  return ofEach(report.subject, [report.subject.type, ...steps, ...conclusion(report)]).join('\n');
+}
+
+/** Mailboxes that are named in one line. */
+const MAX_NAMED = 5;
+const EACH = 'ADDRESS';
+
+/** What is wrong with one, or with several mailboxes in the same way. */
+function trouble([report, ...others]: readonly CheckReport[]): readonly string[] {
+  const { subject, findings } = report!;
+  const lines = [...findings.filter(isWrong).flatMap(findingLines), ...conclusion(report!)];
+  if (others.length === 0) return [nameOf(subject), ...lines];
+  const names = [report!, ...others].map((one) => nameOf(one.subject));
+  const more = names.length - MAX_NAMED;
+  const named = `${names.slice(0, MAX_NAMED).join(', ')}${more > 0 ? `, and ${more} more: postern mailbox list` : ''}`;
+  const shown = ofEach(subject, lines);
+  const stands = shown.some((line) => line.includes(EACH)) ? `; ${EACH} stands for each` : '';
+  return [`${names.length} mailboxes alike${stands}`, `  ${named}`, ...shown];
+}
+
+/** The address that a report is about, where lines have it as a word of its own. */
+function ofEach(subject: Subject, lines: readonly string[]): readonly string[] {
+  if (subject.type !== 'mailbox') return lines;
+  const { address } = subject;
+  return lines.map((line) =>
+    line.replaceAll(address, (found, at: number) => {
+      const after = line.slice(at + found.length, at + found.length + 2);
+      const within = /[\w.+@-]/.test(line.charAt(at - 1)) || /^(?:[\w@-]|\.\w)/.test(after);
+      return within ? found : EACH;
+    }),
+  );
 }

@@ -8,18 +8,23 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 const jwt = (claims: object): Secret => new Secret(`${part({ alg: 'none' })}.${part(claims)}.x`);
 
 test('audience, permissions, tenant and end are read where they have the form they should', () => {
-  assert.deepEqual(describeAccessToken(jwt({ aud: 'a', scp: 'IMAP SMTP', roles: ['R', 7], tid: 't', exp: 9 })), {
-    audience: ['a'],
-    scopes: ['IMAP', 'SMTP'],
-    roles: ['R'],
-    tenant: 't',
-    expiresAt: 9_000,
-  });
+  assert.deepEqual(
+    describeAccessToken(jwt({ aud: 'a', scp: 'IMAP SMTP', roles: ['R', 7], tid: 't', oid: 'o', exp: 9 })),
+    {
+      audience: ['a'],
+      scopes: ['IMAP', 'SMTP'],
+      roles: ['R'],
+      tenant: 't',
+      objectId: 'o',
+      expiresAt: 9_000,
+    },
+  );
   assert.deepEqual(describeAccessToken(jwt({ aud: ['a', 'b'], scope: 'mail', roles: 'R', tid: 7 })), {
     audience: ['a', 'b'],
     scopes: ['mail'],
     roles: [],
     tenant: undefined,
+    objectId: undefined,
     expiresAt: undefined,
   });
   assert.deepEqual(describeAccessToken(jwt({}))?.audience, []);

@@ -48,6 +48,8 @@ export interface AccessTokenClaims {
   /** Application permissions. */
   readonly roles: readonly string[];
   readonly tenant: string | undefined;
+  /** Microsoft: of the person or service principal that it speaks for. */
+  readonly objectId: string | undefined;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number | undefined;
 }
@@ -63,6 +65,7 @@ export function describeAccessToken(token: Secret): AccessTokenClaims | undefine
     scopes: words.split(' ').filter(Boolean),
     roles: Array.isArray(claims['roles']) ? claims['roles'].filter((role) => typeof role === 'string') : [],
     tenant: text(claims['tid']),
+    objectId: text(claims['oid']),
     expiresAt: exp === undefined ? undefined : exp * 1000,
   };
 }

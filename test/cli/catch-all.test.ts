@@ -88,6 +88,19 @@ test('P84: a mailbox that does not exist is not called open: it is tried when it
   await site.cli(['mailbox', 'remove', 'sales@contoso.test', '--yes']);
 });
 
+test('P85: check tells several mailboxes with one cause in one block, with the service principal by its id', async () => {
+  const names = ['no1', 'no2'].map((name) => `${name}@contoso.test`);
+  const flags = ['--application', 'robot', '--flow', 'app-only', '--protocols', 'imap'];
+  for (const address of names) await site.cli(['mailbox', 'add', address, ...flags]);
+  const { stdout } = await site.cli(['check'], { accept: Array.from({ length: 128 }, (_, code) => code) });
+  const text = String(stdout);
+  assert.match(text, /^2 mailboxes alike; ADDRESS stands for each\n {2}no1@contoso\.test, no2@contoso\.test$/m);
+  const block = text.slice(text.indexOf('2 mailboxes alike')).split('\n\n')[0]!;
+  assert.match(block, /Add-MailboxPermission -Identity ADDRESS -User [\da-f-]{36} -AccessRights FullAccess/);
+  assert.equal(text.match(/Add-MailboxPermission/g)?.length, 1, text);
+  for (const address of names) await site.cli(['mailbox', 'remove', address, '--yes']);
+});
+
 test('P53: what is refused while a mailbox is added names the application and the mailbox in its next step', async () => {
   const wrong = join(folder.path, 'wrong-secret');
   writeFileSync(wrong, 'sandbox~secret/of+somebody-else');

@@ -22,6 +22,8 @@ export interface Facts {
   readonly protocols?: string;
   /** Who signed in instead of the mailbox's owner. */
   readonly delegate?: string;
+  /** Object id of the application's service principal: of the enterprise application, not of the registration. */
+  readonly servicePrincipal?: string;
 }
 
 export interface Diagnosis {
@@ -160,6 +162,7 @@ const UNKNOWN: Readonly<Record<Exclude<keyof Facts, 'row' | 'access'>, string>> 
   host: 'the server',
   protocols: 'imap,pop3,smtp',
   delegate: 'DELEGATE',
+  servicePrincipal: 'SERVICE-PRINCIPAL-ID',
 };
 
 /** The hints of our own codes are printed as they stand, with capitals for what the reader fills in; where it is known, it is put there. */
@@ -169,7 +172,7 @@ function withPlaces(hint: string): string {
 
 function fill(text: string, facts: Facts): string {
   return text.replace(
-    /\{(address|application|clientId|tenant|host|protocols|delegate)\}/g,
+    /\{(address|application|clientId|tenant|host|protocols|delegate|servicePrincipal)\}/g,
     (_, name: keyof typeof UNKNOWN, at: number) =>
       (name === 'address' ? addressFor(text.slice(0, at), facts) : facts[name]) ?? UNKNOWN[name],
   );
