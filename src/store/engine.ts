@@ -1,5 +1,7 @@
 /** One opened database, whichever it is: what the tables need of it. */
 import { type Kysely, sql, type RawBuilder, type Transaction } from 'kysely';
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs } from '../base/backoff.ts';
 import type { PosternError } from '../base/error.ts';
 import { along } from './along.ts';
 import { appendRecords } from './audit-append.ts';
@@ -44,22 +46,29 @@ export interface EngineParts {
   readonly admit?: (octets: number) => Promise<void>;
   /** After the commit: this process's own watchers. */
   readonly committed: (topic: Topic) => void;
+  /** Waits; of the machine's timers unless given. */
+  readonly pause?: (ms: number) => Promise<unknown>;
   /** Hears of every failure that says the database is damaged. */
   readonly damaged?: ((error: PosternError) => void) | undefined;
 }
 
 /** One after the other of as many that want the same rows. */
 const MAX_COLLISIONS = 5;
+/** Those that collided come again one by one. A transaction takes milliseconds; all pauses together stay below half a second. */
+const AFTER_COLLISION = { baseMs: 10, maxMs: 200 };
 
 export function makeEngine(parts: EngineParts): Engine {
-  const { db, damaged } = parts;
+  const { db, damaged, pause = delay } = parts;
   const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
     for (let collisions = 0; ;) {
       try {
         return await work();
       } catch (error) {
         // PostgreSQL has taken all of it back, so that the other transaction could go on.
-        if (parts.name === 'postgres' && isCollision(error) && ++collisions < MAX_COLLISIONS) continue;
+        if (parts.name === 'postgres' && isCollision(error) && collisions < MAX_COLLISIONS - 1) {
+          await pause(backoffMs(collisions++, AFTER_COLLISION));
+          continue;
+        }
         const failure = storeFailure(error);
         if (failure.code === 'store.damaged') damaged?.(failure);
         throw failure;

@@ -297,6 +297,28 @@ for (const engine of ['sqlite', 'sqlite with a thread', 'postgres'] as const) {
   });
 }
 
+for (const engine of ['sqlite', 'postgres'] as const)
+  test(
+    `Q7: deadlines of more messages than one statement takes are moved, each once, on ${engine}`,
+    { skip: engine === 'postgres' && noPostgres },
+    async () => {
+      const store = await openStore(
+        engine === 'postgres' ? await postgres!.freshDatabase() : `sqlite:${join(folder, 'many.db')}`,
+      );
+      const many = Array.from({ length: 4500 }, (_, at) =>
+        fresh({ mailbox: `box${at % 3}@contoso.test`, deadline: NOW + 1e6 }),
+      );
+      for (let at = 0; at < many.length; at += 500) await store.outbox.insert(many.slice(at, at + 500));
+      await store.outbox.prolongDeadlines({ from: NOW + 1, to: NOW + 11 });
+      await store.outbox.prolongDeadlines({ mailboxes: ['box1@contoso.test'], from: NOW + 1, to: NOW + 101 });
+      for (const { message } of many) {
+        const moved = message.mailbox === 'box1@contoso.test' ? 110 : 10;
+        assert.equal((await store.outbox.find(message.id))?.deadline, NOW + 1e6 + moved);
+      }
+      await store.close();
+    },
+  );
+
 test(
   'K65: claims that are prolonged and changed at the same time never wait for one another in a circle',
   { skip: noPostgres },

@@ -18,9 +18,28 @@ export function listen(config: pg.ClientConfig, clock: Clock, log: Log, watchers
   let stopped = false;
   let failures = 0;
 
-  const read = async (from: pg.Client): Promise<void> => {
-    const { rows } = await from.query<{ topic: string; revision: number }>('SELECT topic, revision FROM revisions');
-    if (!stopped && client === from) watchers.observed(rows);
+  /** Reads one after the other: a connection has one query at a time, and a hundred changes that come together are read once. */
+  const reader = (from: pg.Client): (() => Promise<void>) => {
+    let running: Promise<void> | undefined;
+    let again = false;
+    const run = async (): Promise<void> => {
+      try {
+        while (again) {
+          again = false;
+          const { rows } = await from.query<{ topic: string; revision: number }>(
+            'SELECT topic, revision FROM revisions',
+          );
+          if (!stopped && client === from) watchers.observed(rows);
+        }
+      } finally {
+        running = undefined;
+      }
+    };
+    return () => {
+      again = true;
+      running ??= run();
+      return running;
+    };
   };
   const lost = (from: pg.Client, error: unknown): void => {
     if (client !== from) return;
@@ -33,11 +52,11 @@ export function listen(config: pg.ClientConfig, clock: Clock, log: Log, watchers
     log.warn({ err: storeFailure(error) }, 'stopped hearing of database changes; connecting again');
     timer = clock.after(backoffMs(failures++, { baseMs: 250, maxMs: 5_000 }), connect);
   };
-  const beat = (from: pg.Client): void => {
+  const beat = (from: pg.Client, read: () => Promise<void>): void => {
     timer = clock.after(BEAT_MS, () => {
-      read(from).then(
+      read().then(
         () => {
-          if (!stopped && client === from) beat(from);
+          if (!stopped && client === from) beat(from, read);
         },
         (error: unknown) => lost(from, error),
       );
@@ -45,20 +64,21 @@ export function listen(config: pg.ClientConfig, clock: Clock, log: Log, watchers
   };
   const connect = (): void => {
     const own = new pg.Client({ ...config, query_timeout: 5_000 });
+    const read = reader(own);
     client = own;
     own.on('error', (error) => lost(own, error));
     own.on('end', () => lost(own, new Error('connection terminated')));
     own.on('notification', () => {
-      read(own).catch((error: unknown) => lost(own, error));
+      read().catch((error: unknown) => lost(own, error));
     });
     own
       .connect()
       .then(() => own.query(`LISTEN ${NOTIFY_CHANNEL}`))
-      .then(() => read(own))
+      .then(read)
       .then(
         () => {
           failures = 0;
-          if (!stopped && client === own) beat(own);
+          if (!stopped && client === own) beat(own, read);
         },
         (error: unknown) => lost(own, error),
       );

@@ -79,3 +79,25 @@ test('deadlines are moved by the time nobody delivered, also when a new process 
   assert.equal((await second.look()).first, true);
   assert.equal(await second.deadline(message), message.deadline + 3_600_000);
 });
+
+test('Q7: a database that fails while deadlines are moved takes no time from them: the next look moves them', async (t) => {
+  const clock = new ManualClock();
+  const bed = await openOutboxBed({ clock });
+  t.after(bed.close);
+  let fails = false;
+  const outbox = {
+    ...bed.store.outbox,
+    prolongDeadlines: (lost: { from: number; to: number }) =>
+      fails ? Promise.reject(new Error('the database is away')) : bed.store.outbox.prolongDeadlines(lost),
+  };
+  const { message } = await bed.outbox.accept(bed.request(), letter());
+  const passing = new PassingTime({ store: { outbox }, clock, log: nullLog });
+  await passing.look();
+  await clock.advance(3_600_000);
+  fails = true;
+  await assert.rejects(passing.look());
+  await clock.advance(5_000);
+  fails = false;
+  await passing.look();
+  assert.equal(await passing.deadline(message), message.deadline + 3_605_000);
+});

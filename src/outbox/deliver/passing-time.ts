@@ -84,7 +84,13 @@ export class PassingTime {
     const before = this.#aliveAt ?? now;
     this.#aliveAt = now;
     if (now - before <= GAP_MS) return;
-    await this.#deps.store.outbox.prolongDeadlines({ from: before, to: now });
+    try {
+      await this.#deps.store.outbox.prolongDeadlines({ from: before, to: now });
+    } catch (error) {
+      // Not moved: the next look counts this time as well.
+      this.#aliveAt = before;
+      throw error;
+    }
     const seconds = Math.round((now - before) / 1000);
     log.info({ seconds }, 'nothing could be sent for a while; deadlines are moved by that');
   }
