@@ -8,6 +8,8 @@ import { openDesk } from '../bed/command-desk.ts';
 import { ALICE } from '../bed/mail-site.ts';
 import { createHome, type Home } from '../bed/installation.ts';
 import { type Finished, privateFolder, runProgram } from '../bed/process.ts';
+import { RunningServe, until } from '../bed/running-serve.ts';
+import { PLAIN } from '../bed/serve-bed.ts';
 import { startSandbox, type Sandbox } from '../../src/sandbox/index.ts';
 import { parseUnit, unitText } from '../../src/server/systemd/unit.ts';
 
@@ -140,6 +142,76 @@ test('N1: the unit in packaging/ is the one the command writes', async () => {
       stopSeconds: 45,
     }),
   );
+});
+
+test('P86: without systemd the status is that of the server, whatever started it: up is no fault, down has the whole command', async () => {
+  const configs = join(folder.path, 'ports');
+  await runProgram('mkdir', ['-p', configs], {});
+  const configured = (name: string, settings: object): string => {
+    const path = join(configs, name);
+    writeFileSync(path, JSON.stringify(settings));
+    return path;
+  };
+  const serve = new RunningServe(home.path, configured('serve', PLAIN));
+  try {
+    await serve.ready();
+    const env = { POSTERN_CONFIG: configured('known', { ...PLAIN, console: { port: serve.console } }) };
+    const root = join(folder.path, 'unmanaged');
+    const ask = (args: readonly string[], accept: readonly number[]): Promise<Finished> =>
+      home.cli(['service', ...args], { env, accept });
+    // Neither a unit nor systemd, and up.
+    const bare = await ask(['status', '--root', root], [0]);
+    assert.match(bare.stdout.toString(), /^unit {7}none\nstate {6}ready\nnote {7}systemd does not run here\n$/);
+
+    const planned = await ask(['install', '--root', root, '--dry-run'], [0]);
+    assert.doesNotMatch(planned.stderr, /would be started/, 'an image that is built starts nothing anyway');
+    const here = await home.cli(['service', 'install', '--dry-run'], { env: { ...env, HOME: root } });
+    assert.match(here.stderr, /systemd does not run here, so nothing would be started/);
+
+    await ask(['install', '--root', root, '--yes'], [0]);
+    const up = await ask(['status', '--root', root], [0]);
+    assert.match(up.stdout.toString(), /^state {6}ready\nnote {7}systemd does not run here\n$/m);
+    assert.doesNotMatch(up.stdout.toString(), /wrong/);
+    const facts = json(await ask(['status', '--root', root, '--json'], [0]));
+    assert.deepEqual(
+      [facts['systemd'], facts['active'], facts['ready'], facts['problems']],
+      [false, null, 'ready', []],
+    );
+
+    await serve.stop();
+    const down = (await ask(['status', '--root', root], [69])).stdout.toString();
+    assert.match(down, /^state {6}nothing answers at 127\.0\.0\.1:\d+$/m);
+    const command = /have whatever starts programs on this machine run `(.+)`$/m.exec(down)?.[1] ?? '';
+    assert.ok(command.startsWith(`env POSTERN_HOME=${home.path} POSTERN_CONFIG=${env.POSTERN_CONFIG} `), down);
+    assert.match(command, / serve$/);
+    await ask(['uninstall', '--root', root, '--yes'], [0]);
+    const none = (await ask(['status', '--root', root], [69])).stdout.toString();
+    assert.ok(none.includes(`env POSTERN_HOME=${home.path} POSTERN_CONFIG=${env.POSTERN_CONFIG} `), none);
+    // What it prints is what it takes: with nothing but that line the server comes up.
+    const again = spawn('sh', ['-c', `exec ${command}`], { env: { PATH: process.env['PATH'] }, stdio: 'ignore' });
+    const gone = new Promise((done) => again.once('exit', done));
+    try {
+      await until(
+        'it is up',
+        async () => (await ask(['status', '--root', root], [0, 69])).stdout.includes('state      ready'),
+        40_000,
+      );
+    } finally {
+      again.kill('SIGTERM');
+      await gone;
+    }
+    // No port to ask: that is said, and not called down.
+    const silent = await home.cli(['service', 'status', '--root', root], {
+      env: { POSTERN_CONFIG: configured('silent', PLAIN) },
+      accept: [69],
+    });
+    assert.match(
+      silent.stdout.toString(),
+      /^wrong .* its console has no fixed port to ask: nobody can tell whether it is up$/m,
+    );
+  } finally {
+    if (serve.over === undefined) await serve.kill();
+  }
 });
 
 /** systemd-analyze needs no running systemd. What it says of programs that are not there is about this machine. */

@@ -1,20 +1,18 @@
 /** `postern service`: this installation as a service of systemd. */
-import { lines } from '../../base/lines.ts';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { asError, isError } from '../../base/error.ts';
 import { makeFolder } from '../../base/folder.ts';
-import { readConfig } from '../../server/config.ts';
 import { homeOf } from '../../server/home.ts';
 import { shellWord } from '../../base/shell.ts';
-import { installedUnits, type InstalledUnit, readUnit, unitPath } from '../../server/systemd/installed.ts';
+import { readUnit, unitPath } from '../../server/systemd/installed.ts';
+import { parseUnit } from '../../server/systemd/unit.ts';
 import type { Context } from '../context.ts';
 import { openDialogue } from '../dialogue.ts';
 import { cliError } from '../errors.ts';
 import { ownCommand, planService, type ServicePlan } from '../service-plan.ts';
-import { askReadiness } from './ready.ts';
 import { hasManager, run, type Scope, systemctl } from '../systemctl.ts';
 import { Subcommand } from '../subcommand.ts';
+import { startLine, status } from './service-status.ts';
 
 export function service(): Subcommand {
   return new Subcommand('service', 'this installation as a service of systemd: install, status, uninstall')
@@ -71,72 +69,11 @@ the commands you type go on working on the same mailboxes. Installing again brin
         `${unchanged ? 'unchanged' : 'installed'}: ${plan.path}`,
       ]);
       if (!plan.managed && options.root === undefined) {
-        const how = byHand(plan);
-        context.say(`by hand: ${how}`);
+        context.say(`by hand: ${startLine(parseUnit(plan.text))}`);
       }
       context.say(`next: postern service status${plan.scope === 'system' ? ' --system' : ''}`);
     });
 }
-
-function status(): Subcommand {
-  return new Subcommand('status', 'whether the service is installed, serves this installation, and runs')
-    .option('--system', 'of the machine; default: whichever is installed')
-    .option('--root <folder>', 'look below this folder')
-    .remark('The exit code is 0 when it runs, 69 when something is wrong with it.')
-    .example('postern service status')
-    .run(async (context, options: ServiceOptions) => {
-      const home = homeOf(process.env, context.options.home);
-      const units = installedUnits(process.env, options.root).filter(
-        ({ scope }) => options.system !== true || scope === 'system',
-      );
-      const unit = units.find((one) => one.home === home.state) ?? units[0];
-      if (!unit) {
-        const up = (await readiness(context)) === 'ready';
-        throw cliError(
-          'cli.service',
-          `no service of Postern is installed${up ? '; postern serve is up all the same' : ''}`,
-          { hint: hasManager('system', process.env) ? 'postern service install' : withoutSystemd(up) },
-        );
-      }
-      const problems = [...problemsOf(unit, home.state)];
-      const managed = hasManager(unit.scope, process.env);
-      const active = managed
-        ? (await run(systemctl(unit.scope, 'is-active', 'postern.service'))).output
-        : 'unknown: systemd does not run here';
-      const ready = active === 'active' || !managed ? await readiness(context) : undefined;
-      const up = ready === 'ready';
-      if (!managed && !up) problems.push(withoutSystemd(false, unit));
-      else if (active !== 'active') problems.push(`the service is ${active}`);
-      if (managed && ready !== undefined && ready !== 'ready') problems.push(ready);
-      context.result(
-        {
-          scope: unit.scope,
-          unit: unit.path,
-          home: unit.home ?? null,
-          user: unit.user ?? null,
-          command: unit.command,
-          active,
-          ready: ready ?? null,
-          problems,
-        },
-        [
-          `unit       ${unit.path} (${unit.scope})`,
-          `home       ${unit.home ?? 'not said'}${unit.home === home.state ? ', this installation' : ''}`,
-          ...(unit.user === undefined ? [] : [`runs as    ${unit.user}`]),
-          `command    ${unit.command.map(shellWord).join(' ')}`,
-          `state      ${active}${ready === undefined ? '' : `, ${ready}`}`,
-          ...(!managed && up ? [`note       ${withoutSystemd(true)}`] : []),
-          ...problems.map((problem) => `wrong      ${problem}`),
-        ],
-      );
-      if (problems.length > 0) process.exitCode = NOT_RUNNING;
-      if (active !== 'active' && managed)
-        context.say(`its log: ${unit.scope === 'user' ? 'journalctl --user' : 'journalctl'} -u postern -n 50`);
-    });
-}
-
-/** EX_UNAVAILABLE of sysexits.h. */
-const NOT_RUNNING = 69;
 
 function uninstall(): Subcommand {
   return new Subcommand('uninstall', 'stop the service and remove it; the installation stays as it is')
@@ -243,43 +180,4 @@ async function carryOut(
     });
   }
   return done;
-}
-
-/** The unit's command with its environment, for machines without systemd. */
-function byHand({ text }: ServicePlan): string {
-  const lines = text.split('\n');
-  const environment = lines.flatMap((line) => (line.startsWith('Environment=') ? [line.slice(12)] : []));
-  const command = lines.find((line) => line.startsWith('ExecStart='))!.slice(10);
-  return ['env', ...environment, command].join(' ');
-}
-
-function problemsOf(unit: InstalledUnit, home: string): readonly string[] {
-  const missing = unit.command.find((part) => part.startsWith('/') && !existsSync(part));
-  return lines(
-    unit.home !== home &&
-      `it serves ${unit.home ?? 'another installation'}, not ${home}: postern service install${unit.scope === 'system' ? ' --system' : ''} --replace`,
-    missing !== undefined &&
-      `${missing} is not there any more (was Node or Postern moved?): postern service install again`,
-  );
-}
-
-const commandOf = ({ command, home }: InstalledUnit): string =>
-  [...(home === undefined ? [] : ['env', `POSTERN_HOME=${home}`]), ...command].map(shellWord).join(' ');
-
-/** Whether it is up all the same, and what to do where no systemd would start it. */
-const withoutSystemd = (up: boolean, unit?: InstalledUnit): string =>
-  up
-    ? 'systemd does not run here, and postern serve is up: whatever started it looks after it'
-    : `systemd does not run here: have whatever starts programs on this machine run \`${unit ? commandOf(unit) : 'postern serve'}\``;
-
-/** What `/readyz` says. */
-async function readiness(context: Context): Promise<string> {
-  const config = readConfig(homeOf(process.env, context.options.home), process.env);
-  const { console } = config;
-  if (console.port === 0) return 'its console is not asked from here';
-  const at = `${console.host}:${console.port}`;
-  const answer = await askReadiness(config).catch(asError);
-  if (isError(answer))
-    return 'answeredBy' in answer.detail ? answer.message : `not ready yet: nothing answers at ${at}`;
-  return answer.status === 200 ? 'ready' : `not ready: ${answer.reasons.join('; ') || answer.status}`;
 }
