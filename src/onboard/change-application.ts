@@ -2,8 +2,7 @@
 import { shellWord } from '../base/shell.ts';
 import { editApplication } from '../store/edit.ts';
 import type { Application, Grant, Mailbox, Store } from '../store/types.ts';
-import type { Protocol } from '../store/protocols.ts';
-import { PROTOCOLS } from '../store/protocols.ts';
+import { type Protocol, PROTOCOLS } from '../store/protocols.ts';
 import { checkClientId } from '../oauth/application.ts';
 import { oauthError } from '../oauth/errors.ts';
 import { isAppOnly } from '../oauth/flows.ts';

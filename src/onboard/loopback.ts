@@ -2,17 +2,14 @@
  * The loopback redirect of native applications (RFC 8252 §7.3): a listener for one answer. It is named `localhost`, the only
  * name Microsoft accepts with any port, and so listens on both loopback addresses, as a browser may pick either.
  */
-import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import type { Clock } from '../base/clock.ts';
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import type { PosternError } from '../base/error.ts';
 import { listenFailure } from '../base/listen-failure.ts';
 import { oauthError } from '../oauth/errors.ts';
-import { isAnswer, stateOf } from './redirect.ts';
-import type { Redirect } from './redirect.ts';
+import { isAnswer, type Redirect, stateOf } from './redirect.ts';
 
 export interface LoopbackOptions {
   /** 0, the default, takes a free port; providers other than Microsoft want the registered one. */

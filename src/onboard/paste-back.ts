@@ -2,8 +2,7 @@
 import { asError, type PosternError } from '../base/error.ts';
 import { trimEndOf } from '../base/text.ts';
 import { oauthError } from '../oauth/errors.ts';
-import { isAnswer, stateOf } from './redirect.ts';
-import type { Redirect } from './redirect.ts';
+import { isAnswer, type Redirect, stateOf } from './redirect.ts';
 
 /** The sign-in page's answer ends within minutes; nobody pastes more often. */
 const MAX_ATTEMPTS = 5;

@@ -2,8 +2,7 @@
 import { asciiLine } from '../base/ascii-line.ts';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { PosternError } from '../base/error.ts';
-import { isError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { outside } from '../base/outside.ts';
 import { replyTo } from '../base/replies.ts';
 import type { Credentials, MechanismName, ServerMechanism } from './sasl/mechanism.ts';

@@ -1,6 +1,6 @@
 /** The gateway's certificate: the operator's files, or one from a local CA kept in the home. Both may change while it runs. */
 import { existsSync } from 'node:fs';
-import type { CertificateFiles } from './certificate-in-use.ts';
+import { type CertificateFiles, readCertificate } from './certificate-in-use.ts';
 import { hostname as machineName } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder } from '../base/folder.ts';
@@ -11,7 +11,6 @@ import { giveToOwner } from '../base/owner.ts';
 import { isValid } from '../protocol/tls/authority-files.ts';
 import { issueCertificate } from '../protocol/tls/local-ca.ts';
 import { checkPair, covers } from '../protocol/tls/pair.ts';
-import { readCertificate } from './certificate-in-use.ts';
 import type { Config } from './config.ts';
 import { isEveryInterface } from './config-value.ts';
 import {

@@ -1,8 +1,7 @@
 /** One process's gateway, composed: sign-in, tokens, audit, meter and certificate around the listeners. */
 import { openSignIn } from '../access/sign-in.ts';
 import { systemClock } from '../base/clock.ts';
-import { defaultLimits, startGateway } from '../gateway/start.ts';
-import type { Gateway } from '../gateway/start.ts';
+import { defaultLimits, type Gateway, startGateway } from '../gateway/start.ts';
 import type { GatewayLimits, ListenerConfig } from '../gateway/types.ts';
 import type { MailEndpoint } from '../oauth/types.ts';
 import type { Protocol } from '../store/protocols.ts';

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ManualClock } from '../../test/bed/manual-clock.ts';
-import type { Log } from '../base/log.ts';
-import { nullLog } from '../base/log.ts';
+import { type Log, nullLog } from '../base/log.ts';
 import { endedBy, type Part, startParts } from './part.ts';
 
 type Role = 'one' | 'other';

@@ -1,7 +1,6 @@
 /** The duty of renewal in a running server: it renews, watches over all grants, and tells people what needs them. */
 import type { Registry } from 'prom-client';
-import { startRenewalDuty } from '../oauth/renewal-duty.ts';
-import type { RenewalDuty } from '../oauth/renewal-duty.ts';
+import { type RenewalDuty, startRenewalDuty } from '../oauth/renewal-duty.ts';
 import { elect } from './elected.ts';
 import type { Instance } from './instance.ts';
 import type { NoticeChannel } from './notice/channel.ts';

@@ -1,8 +1,7 @@
 /** A gateway on fakes: app passwords, tokens, audit and meter in memory, and a provider that speaks just enough. */
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
-import { startGateway } from '../../src/gateway/start.ts';
-import type { Gateway } from '../../src/gateway/start.ts';
+import { type Gateway, startGateway } from '../../src/gateway/start.ts';
 import type { GatewayDeps, GatewayLimits, ListenerConfig } from '../../src/gateway/types.ts';
 import { FakeAudit, FakeSignIn, FakeTokens } from './fake-access.ts';
 import type { Certificates, FakeProvider } from './fake-provider.ts';

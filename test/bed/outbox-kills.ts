@@ -9,8 +9,7 @@ import type { MessageEvent, OutboxMessage } from '../../src/store/types-outbox.t
 import type { Home, Serving } from './installation.ts';
 import type { PointCounts, Step } from './kill-plan.ts';
 import { ALICE, BOB } from './mail-site.ts';
-import type { Ports } from './sudden-death.ts';
-import { SuddenDeath } from './sudden-death.ts';
+import { type Ports, SuddenDeath } from './sudden-death.ts';
 import { SwiftClock } from './swift-clock.ts';
 import { Wire } from './wire.ts';
 import { z } from 'zod';

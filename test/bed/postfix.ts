@@ -6,8 +6,7 @@
  * and refused, so whoever signs in with a long token must send it as a continuation (RFC 4954 §4).
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, chownSync, existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { chmodSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Certificates } from './certificates.ts';
 import { listening, privateFolder, startDaemon, withFreePorts } from './process.ts';

@@ -14,8 +14,7 @@ import { openOpenidEngine } from '../../src/oauth/engine-openid.ts';
 import type { TokenEngine } from '../../src/oauth/engine.ts';
 import { openHttp } from '../../src/oauth/http.ts';
 import { resolveProvider } from '../../src/oauth/provider.ts';
-import { openBed, secretOf } from './fixture.ts';
-import type { Bed } from './fixture.ts';
+import { type Bed, openBed, secretOf } from './fixture.ts';
 
 describe('token engines', () => {
   let bed: Bed;

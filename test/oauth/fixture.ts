@@ -2,22 +2,18 @@
 import 'reflect-metadata';
 import { createCipheriv, createDecipheriv, createHmac, randomBytes, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
-import { systemClock } from '../../src/base/clock.ts';
-import type { Clock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
-import { addApplication } from '../../src/oauth/application.ts';
-import type { ClientCredential } from '../../src/oauth/application.ts';
+import { addApplication, type ClientCredential } from '../../src/oauth/application.ts';
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import type { ConnectRequest } from '../../src/onboard/connect-request.ts';
 import type { OAuthEvent } from '../../src/oauth/events.ts';
-import { openTokenSource } from '../../src/oauth/token-source.ts';
-import type { TokenSourceDeps } from '../../src/oauth/token-source.ts';
+import { openTokenSource, type TokenSourceDeps } from '../../src/oauth/token-source.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Application, Grant, Mailbox, Store } from '../../src/store/types.ts';
 import type { Vault } from '../../src/vault/types.ts';
-import { startAuthorizationServer } from '../bed/authorization-server.ts';
-import type { AuthorizationServer } from '../bed/authorization-server.ts';
+import { type AuthorizationServer, startAuthorizationServer } from '../bed/authorization-server.ts';
 
 x509.cryptoProvider.set(webcrypto);
 const SIGNING = {

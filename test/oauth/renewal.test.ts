@@ -8,8 +8,7 @@ import { grantHealth } from '../../src/oauth/health.ts';
 import { openTokens, sealTokens } from '../../src/oauth/grant-tokens.ts';
 import type { Grant, Mailbox } from '../../src/store/types.ts';
 import type { ChildJob } from './child.ts';
-import { openBed, secretOf } from './fixture.ts';
-import type { Bed } from './fixture.ts';
+import { type Bed, openBed, secretOf } from './fixture.ts';
 
 describe('renewal', () => {
   let bed: Bed;

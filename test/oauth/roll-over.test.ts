@@ -7,8 +7,7 @@ import { openCredential, openCredentials } from '../../src/oauth/application.ts'
 import { activateCredential, addCredential, removeCredential } from '../../src/oauth/credentials.ts';
 import { Secret } from '../../src/base/secret.ts';
 import type { Application } from '../../src/store/types.ts';
-import { openBed, secretOf, selfSigned } from './fixture.ts';
-import type { Bed } from './fixture.ts';
+import { type Bed, openBed, secretOf, selfSigned } from './fixture.ts';
 
 let bed: Bed;
 let deps: { store: Bed['store']; vault: Bed['vault']; clock: typeof systemClock };

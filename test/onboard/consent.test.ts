@@ -5,16 +5,14 @@ import { eventually } from '../bed/eventually.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { ManualClock } from '../bed/manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
-import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
-import type { Redirect } from '../../src/onboard/connect-mailbox.ts';
+import { connectMailbox, type Redirect } from '../../src/onboard/connect-mailbox.ts';
 import { endSignIns } from '../../src/onboard/consent-link.ts';
 import { pasteBack } from '../../src/onboard/paste-back.ts';
 import { resumeGrant, resumeMailbox, suspendGrant, suspendMailbox } from '../../src/oauth/suspension.ts';
 import { changeApplication } from '../../src/onboard/change-application.ts';
 import type { Protocol } from '../../src/store/protocols.ts';
 import type { Application } from '../../src/store/types.ts';
-import { openBed, secretOf } from '../oauth/fixture.ts';
-import type { Bed } from '../oauth/fixture.ts';
+import { type Bed, openBed, secretOf } from '../oauth/fixture.ts';
 import { editMailbox } from '../../src/store/edit.ts';
 
 describe('consent at a real authorization server', () => {

@@ -7,8 +7,7 @@ import { after, before, test } from 'node:test';
 import { jwtVerify } from 'jose';
 import { Secret } from '../../src/base/secret.ts';
 import { readServiceAccount } from '../../src/onboard/service-account.ts';
-import { openBed, selfSigned } from '../oauth/fixture.ts';
-import type { Bed } from '../oauth/fixture.ts';
+import { type Bed, openBed, selfSigned } from '../oauth/fixture.ts';
 
 const EMAIL = 'postern@project.iam.gserviceaccount.com';
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -1,10 +1,9 @@
 /** Ready configuration for mail programs. Each is tried with the real program by test/interop/client-config.test.ts where it is free software. */
 import { lines } from '../../base/lines.ts';
-import type { ClientConfig } from './settings.ts';
+import { type ClientConfig, type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
 import { type Protocol, PROTOCOLS } from '../../store/protocols.ts';
 import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
 import { listenersYaml } from '../../server/config-listeners.ts';
-import { type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
 
 export interface MailProgram {
   readonly title: string;

@@ -6,12 +6,11 @@ import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { upstreamError } from '../../upstream/errors.ts';
 import { InTurn } from './in-turn.ts';
 import { isLoneLine, textOf } from './lines.ts';
-import { Hopeless, hopelessReason, Moments } from './moments.ts';
+import { Hopeless, hopelessReason, Moments, Stop } from './moments.ts';
 import { OwnCommand } from './own-command.ts';
 import { MailboxNews } from './news.ts';
 import type { Selecting } from './selecting.ts';
 import { DueReplies } from './smtp-due.ts';
-import { Stop } from './moments.ts';
 import { Unfinished } from './unfinished.ts';
 
 test('a queue gives what came in the order it came, and lets go of what was taken', () => {

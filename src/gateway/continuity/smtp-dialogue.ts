@@ -7,8 +7,14 @@
 import type { Chunk } from '../../protocol/smtp/command-line.ts';
 import { DueReplies } from './smtp-due.ts';
 import { chunkLine, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
-import type { ChunkUnderWay, Mode, RelayedMessage, SmtpRules, Transaction } from './smtp-message.ts';
-import { takes } from './smtp-message.ts';
+import {
+  type ChunkUnderWay,
+  type Mode,
+  type RelayedMessage,
+  type SmtpRules,
+  takes,
+  type Transaction,
+} from './smtp-message.ts';
 import { SmtpText } from './smtp-text.ts';
 import { Unfinished } from './unfinished.ts';
 

@@ -4,8 +4,7 @@ import type { Protocol } from '../../store/protocols.ts';
 import { discoverError } from './errors.ts';
 import { presetOfIssuer, presetOfServer } from './known.ts';
 import type { Candidate } from './types.ts';
-import { child, childText, readXml } from './xml.ts';
-import type { XmlElement } from './xml.ts';
+import { child, childText, readXml, type XmlElement } from './xml.ts';
 
 type File = Omit<Candidate, 'source' | 'evidence' | 'caution'>;
 

@@ -6,13 +6,11 @@ import { lines } from '../../base/lines.ts';
 import { shellWord } from '../../base/shell.ts';
 import { createHash } from 'node:crypto';
 import { Secret } from '../../base/secret.ts';
-import { PROTOCOLS } from '../../store/protocols.ts';
+import { type Protocol, PROTOCOLS } from '../../store/protocols.ts';
 import type { Flow } from '../../store/types.ts';
-import type { Protocol } from '../../store/protocols.ts';
 import { presetOfDomain, presetOfServer } from '../discover/known.ts';
 import { importError } from './errors.ts';
-import { readIni } from './ini.ts';
-import type { IniSection } from './ini.ts';
+import { type IniSection, readIni } from './ini.ts';
 import { presets } from '../../oauth/providers.ts';
 
 export interface ImportedProvider {

@@ -16,15 +16,15 @@ import {
   application,
   ask,
   assignments,
+  type DirectoryApplication,
   federatedCredentials,
   find,
   newCredential,
   servicePrincipal,
+  type ServicePrincipal,
 } from './directory.ts';
-import type { DirectoryApplication, ServicePrincipal } from './directory.ts';
 import { registerError } from './errors.ts';
-import { RESOURCES, withRequired } from './permissions.ts';
-import type { Permission } from './permissions.ts';
+import { type Permission, RESOURCES, withRequired } from './permissions.ts';
 import type { Plan } from './plan.ts';
 
 export interface ApplyOptions {

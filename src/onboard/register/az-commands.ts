@@ -3,8 +3,7 @@
  * behaviour of the options: Azure/azure-cli, command module role (`_params.py`, `custom.py`).
  */
 import type { Cloud } from '../../oauth/cloud.ts';
-import { RESOURCES } from './permissions.ts';
-import type { RequiredResourceAccess, ResourceName } from './permissions.ts';
+import { type RequiredResourceAccess, type ResourceName, RESOURCES } from './permissions.ts';
 import type { Plan } from './plan.ts';
 
 export type Argv = readonly string[];

@@ -2,8 +2,7 @@
 import { z } from 'zod';
 import { isError } from '../../base/error.ts';
 import { Secret } from '../../base/secret.ts';
-import { isMissing } from './az.ts';
-import type { Az } from './az.ts';
+import { type Az, isMissing } from './az.ts';
 import type { Argv } from './az-commands.ts';
 import { registerError } from './errors.ts';
 

@@ -2,13 +2,11 @@
 import type { Flow } from '../../store/types.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import { isAppOnly } from '../../oauth/flows.ts';
-import { clouds } from '../../oauth/cloud.ts';
-import type { Cloud } from '../../oauth/cloud.ts';
+import { type Cloud, clouds } from '../../oauth/cloud.ts';
 import { presets } from '../../oauth/providers.ts';
 import type { CloudName, MicrosoftPreset } from '../../oauth/preset.ts';
 import { registerError } from './errors.ts';
-import { application, delegated, graphSend, signIn } from './permissions.ts';
-import type { Permission } from './permissions.ts';
+import { application, delegated, graphSend, type Permission, signIn } from './permissions.ts';
 
 /** Who may sign in. `organization` is the directory the application is registered in. */
 export type Accounts = 'organization' | 'organizations' | 'personal' | 'everyone';

@@ -4,8 +4,7 @@ import type { Az } from './az.ts';
 import * as az from './az-commands.ts';
 import { changeOf } from './apply.ts';
 import { application, ask, assignments, find, grants, servicePrincipal } from './directory.ts';
-import type { Plan } from './plan.ts';
-import { consentPage } from './plan.ts';
+import { consentPage, type Plan } from './plan.ts';
 import type { Check } from './verify.ts';
 
 /** Never throws: a directory that cannot be asked is an unknown. */

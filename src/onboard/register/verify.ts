@@ -10,8 +10,7 @@ import type { Application } from '../../store/types.ts';
 import type { Protocol } from '../../store/protocols.ts';
 import type { Vault } from '../../vault/types.ts';
 import { checkAccessToken } from '../../oauth/access-token.ts';
-import { openClient } from '../../oauth/engines.ts';
-import type { Client } from '../../oauth/engines.ts';
+import { type Client, openClient } from '../../oauth/engines.ts';
 import { isAppOnly } from '../../oauth/flows.ts';
 import type { Plan } from './plan.ts';
 

@@ -2,8 +2,7 @@
  * SMTP submission after sign-in while there is nobody behind it to take mail. A program that is told so in answer to AUTH asks its user
  * for a new password (Thunderbird does, upon 454 too); told in answer to MAIL it shows the words, or tries again later.
  */
-import type { Kind, PosternError } from '../../base/error.ts';
-import { isError } from '../../base/error.ts';
+import { isError, type Kind, type PosternError } from '../../base/error.ts';
 import { SMTP_WAITING } from '../../base/replies.ts';
 import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, oneLine } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';

@@ -4,8 +4,7 @@
  * ordinary sign-in, so that whoever uses up the budget locks nobody out; what is beyond it counts here. The order when it is used up:
  * reading pauses, then what asks for more is refused in its protocol's words, then those leave that stand still.
  */
-import type { Clock, Timer } from '../../base/clock.ts';
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
 
 /** Of each connection, uncounted here: a line of AUTH with a token is shorter, as is a command of a session that is signed in. */
 export const FREE_OCTETS = 4 * 1024;

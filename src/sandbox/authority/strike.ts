@@ -1,6 +1,5 @@
 /** Faults at the authority: refusals and answers in the middle of a request, and tokens that are not as they should be. */
-import type { FaultId, Fault } from '../faults/catalogue.ts';
-import { faults } from '../faults/catalogue.ts';
+import { type Fault, type FaultId, faults } from '../faults/catalogue.ts';
 import type { Bite, Spot } from '../faults/board.ts';
 import type { TokenStep } from '../faults/types.ts';
 import { sandboxError } from '../errors.ts';

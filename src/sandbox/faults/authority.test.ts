@@ -1,8 +1,7 @@
 /** Faults of the authority: Microsoft's bodies, set by order and met by address, at the step they belong to. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { TenantClient } from '../../../test/bed/tenant-client.ts';
-import { xoauth2 } from '../../../test/bed/tenant-client.ts';
+import { TenantClient, xoauth2 } from '../../../test/bed/tenant-client.ts';
 import { faults, type Sandbox, startSandbox } from '../index.ts';
 
 const ALICE = 'alice@contoso.test';

@@ -5,8 +5,7 @@ import { connect } from 'node:tls';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import type { Log } from '../../base/log.ts';
-import { nullLog } from '../../base/log.ts';
+import { type Log, nullLog } from '../../base/log.ts';
 import { TenantClient } from '../../../test/bed/tenant-client.ts';
 import { type Sandbox, startSandbox } from '../index.ts';
 

@@ -1,7 +1,6 @@
 /** Failures as RFC 9457 problems: our codes, kinds and next steps, for programs. */
 import { z } from '@hono/zod-openapi';
-import { asError, type ErrorRow, type PosternError } from '../../base/error.ts';
-import { baseError } from '../../base/error.ts';
+import { asError, baseError, type ErrorRow, type PosternError } from '../../base/error.ts';
 import { outside } from '../../base/outside.ts';
 import { replyTo } from '../../base/replies.ts';
 import { accessError } from '../../access/errors.ts';

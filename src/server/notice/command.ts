@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import { scrub } from '../../base/secret.ts';
 import { serverError } from '../errors.ts';
-import type { NoticeChannel, OutgoingNotice } from './channel.ts';
-import { payloadOf } from './channel.ts';
+import { type NoticeChannel, type OutgoingNotice, payloadOf } from './channel.ts';
 
 /** What a program needs to run; everything else of our environment may hold secrets. */
 const PASSED_ON = [

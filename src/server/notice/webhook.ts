@@ -3,8 +3,7 @@ import type { Secret } from '../../base/secret.ts';
 import { signedHeaders } from '../../outbox/webhook/signature.ts';
 import { serverError } from '../errors.ts';
 import { version } from '../version.ts';
-import type { NoticeChannel } from './channel.ts';
-import { payloadOf } from './channel.ts';
+import { type NoticeChannel, payloadOf } from './channel.ts';
 
 /** Receivers are to answer at once and work later. */
 const TIMEOUT_MS = 15_000;

@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Environment } from '../home.ts';
-import { nonEmpty } from '../home.ts';
+import { type Environment, nonEmpty } from '../home.ts';
 import { asUser, ownerOf } from '../ownership.ts';
 import { parseUnit, type UnitFacts } from './unit.ts';
 
