@@ -203,3 +203,23 @@ test('addresses are read from the header of a finished message', () => {
     (error) => isError(error, 'outbox.address'),
   );
 });
+
+test('Q4: ids with stray angle brackets, beyond ASCII or too long for a line are refused; several in one text are told apart', async () => {
+  for (const id of ['<a@x', 'a@x>', '<<a@x>>', 'a<b@x', '<a>b@x>', '<>', '<ä@x.test>', `<${'x'.repeat(1000)}@x.test>`])
+    for (const field of [{ inReplyTo: id }, { references: ['<0@x.test>', id] }])
+      await assert.rejects(octetsOf(field), (error) => isError(error, 'outbox.header'), id);
+  for (const text of [
+    '<a@x.test><b@x.test>',
+    '<a@x.test>\r\n <b@x.test>',
+    '<a@x.test>\0<b@x.test>',
+    'a@x.test b@x.test',
+  ]) {
+    const { references } = await parse({ references: [text] });
+    assert.equal(references, '<a@x.test> <b@x.test>', JSON.stringify(text));
+  }
+  // What follows a line break never begins a field.
+  const raw = (await octetsOf({ references: ['<a@x.test>\r\nBcc: <b@x.test>'] }).catch(
+    (error: Error) => error,
+  )) as Buffer;
+  assert.doesNotMatch(raw.toString(), /^Bcc:/m);
+});

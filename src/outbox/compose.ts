@@ -83,7 +83,7 @@ function checkIds(name: string, texts: readonly string[]): void {
     if (ids.some((id) => id.length > MAX_ID))
       throw outboxError('outbox.header', `a message id in ${name} is too long for a line`);
     if (others.length > 0)
-      throw outboxError('outbox.header', `${name} has a message id that is not ASCII`, {
+      throw outboxError('outbox.header', `${name} has a message id that is not ASCII, or has a stray angle bracket`, {
         hint: 'leave it out, or give the Message-ID of the message that is answered as it stands in its header',
       });
   }

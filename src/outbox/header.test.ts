@@ -196,6 +196,29 @@ describe('who a message is from', () => {
     }
   });
 
+  test('Q4: a Message-ID that programs write is kept as it stands, however odd', async () => {
+    for (const id of [
+      'no brackets@x',
+      '<a@x> <b@x>',
+      '<<a@x>>',
+      '<a>b@x>',
+      '<drücker@x.test>',
+      `<${'x'.repeat(900)}@x.test>`,
+    ])
+      assert.ok((await taken(`From: ${ALICE}\nMessage-ID: ${id}`)).includes(`\r\nMessage-ID: ${id}\r\n`), id);
+  });
+
+  test('Q4: a Message-ID with a control character, or longer than a line, is refused', async () => {
+    for (const id of [
+      '<a\x1b[2J@x.test>',
+      '<a\x7f@x.test>',
+      '<a\x01@x.test>',
+      `<${'x'.repeat(998)}>`,
+      `<${'x'.repeat(600)}\n ${'x'.repeat(600)}>`,
+    ])
+      await refused(`From: ${ALICE}\nMessage-ID: ${id}`, {}, 'outbox.header');
+  });
+
   // RFC 5322 §3.6.6
   test('B5: who resends a message is checked, and may leave its author only by sendmail', async () => {
     const resent = `Resent-From: ${ALICE}\nResent-To: new@x.test\nResent-Bcc: hidden@x.test\nFrom: far@x.test\nTo: list@x.test`;

@@ -36,6 +36,8 @@ export interface HeaderOptions extends LocalNames {
   readonly authorName?: string | undefined;
 }
 
+/** RFC 5322 §2.1.1: a line has 998 octets, and a message id cannot be folded (§3.6.4). */
+const MAX_ID = 998;
 /** Address fields in which local names are completed. */
 const ADDRESSED = new Set(
   'from sender reply-to to cc bcc resent-from resent-sender resent-to resent-cc resent-bcc'.split(' '),
@@ -69,7 +71,7 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     if (options.dropBcc && (name === 'bcc' || name === 'resent-bcc')) continue;
     // What is empty is as good as missing, and a second one beside it would be one too many.
     if (value === '' && (name === 'message-id' || name === 'date')) continue;
-    if (name === 'message-id') messageId = value;
+    if (name === 'message-id') messageId = idIn(field);
     if (name === 'date') dated = true;
     if (name === 'from') authored = true;
     kept.push(ADDRESSED.has(name) ? completed(field, options) : written(field));
@@ -87,6 +89,18 @@ export function readHeader(octets: Buffer, options: HeaderOptions): Header {
     idempotencyKey: key === '' ? undefined : key,
     eightBit: !isAscii(octets),
   };
+}
+
+/**
+ * A Message-ID as it stands: programs write many that are none by the book, and whoever answers names what was sent. What no line can
+ * carry, or would be read differently by every server, is refused. @throws outbox.header
+ */
+function idIn({ line, value }: Field): string {
+  // oxlint-disable-next-line no-control-regex -- they are what is meant
+  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value))
+    throw wrong({ line, problem: 'has a control character in its Message-ID' });
+  if (value.length > MAX_ID) throw wrong({ line, problem: `has a Message-ID of more than ${MAX_ID} octets` });
+  return utf8(value);
 }
 
 /** Who stands in for an author that is nobody's address; empty for reports of our own. */

@@ -7,7 +7,7 @@ import { asError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
 import type { Response } from '../../protocol/imap/response.ts';
 import { type ListedMailbox, sentMailbox } from '../../protocol/imap/verb/list.ts';
-import { readFields } from '../../protocol/mime/header-fields.ts';
+import { readFields, utf8 } from '../../protocol/mime/header-fields.ts';
 import type { Mailbox } from '../../store/types.ts';
 
 /** A message as its program wants to store it. */
@@ -168,7 +168,7 @@ function idOf(header: Buffer, now: number): { readonly messageId: string } | { r
     return { why: 'it has no Message-ID, or more than one' };
   if (blind) return { why: 'it has Bcc, which the copy of the provider lacks' };
   return Math.abs(Date.parse(date) - now) <= FRESH_MS
-    ? { messageId: id }
+    ? { messageId: utf8(id) }
     : { why: 'its Date is not of the last 15 minutes by the clock of this machine, or missing' };
 }
 

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { type Chunk, chunkOf, commandWords } from '../../protocol/smtp/command-line.ts';
-import { decodeXtext, type Path, parsePath } from '../../protocol/smtp/envelope.ts';
+import { decodeXtext, isParameter, type Path, parsePath } from '../../protocol/smtp/envelope.ts';
 
 /**
  * Commands that may pass. Others could change what later octets mean (STARTTLS, AUTH, BURL, XCLIENT, TURN), or have replies or
@@ -52,6 +52,10 @@ export function readCommandLine(line: Buffer, mayBe: (address: string) => boolea
       if (path === undefined) return `501 5.5.4 ${verb} ${KEYWORDS[verb]}:<address> was expected`;
       const unknown = [...path.parameters.keys()].find((name) => !PARAMETERS[verb].has(name));
       if (unknown !== undefined) return `555 5.5.4 the parameter ${unknown.slice(0, 64)} is not available here`;
+      if (!/^(?:"(?:[^"\\]|\\.)*"|[^\s"])*$/.test(path.address)) return `501 5.1.3 an address has no space in it`;
+      // AUTH is not the program's to say; its value is written anew.
+      const wrong = [...path.parameters].find(([name, value]) => name !== 'AUTH' && !isParameter(name, value));
+      if (wrong !== undefined) return `501 5.5.4 ${wrong[0]} does not take this value`;
       const parameters = [...path.parameters].map(([name, value]) => {
         if (name === 'AUTH') return ` AUTH=${submitter(value, mayBe)}`;
         return value === undefined ? ` ${name}` : ` ${name}=${value}`;

@@ -2,11 +2,13 @@
  * The text of one relayed message as it passes: where it ends (RFC 5321 §4.5.2, RFC 3030 §2), and its header as the server will read
  * it. No I/O.
  */
-import { HeaderReader, MAX_HEADER, oneField } from '../../protocol/mime/header-fields.ts';
+import { HeaderReader, MAX_HEADER, oneField, utf8 } from '../../protocol/mime/header-fields.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
+/** Of a Message-ID, which is written into records; a line has no more (RFC 5322 §2.1.1). */
+const MAX_ID = 998;
 /** Of what comes at once: unstuffed it still has more than a header may have. Of three octets one may be such a dot. */
 const MAX_LOOKED_AT = 2 * MAX_HEADER;
 
@@ -99,7 +101,8 @@ export class SmtpText {
     this.#header = undefined;
     if (end === undefined && endless) return `550 5.6.0 the header has more than ${MAX_HEADER} octets`;
     const header = octets.subarray(0, end);
-    this.messageId = oneField(header, 'message-id');
+    const id = oneField(header, 'message-id');
+    this.messageId = id === undefined ? undefined : utf8(id.slice(0, MAX_ID));
     return this.#judge(header);
   }
 

@@ -3,6 +3,7 @@
  * message, its octets and exactly the recipients it was for; a copy among the sent mail is this attempt if it carries this
  * mark, and only then. Message-IDs prove nothing: programs use them again, and save copies of their own.
  */
+import { utf8 } from '../../protocol/mime/header-fields.ts';
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { parseAddresses } from '../../protocol/mime/address.ts';
 import { fieldOf, parseMessage } from '../../protocol/mime/part.ts';
@@ -134,7 +135,7 @@ export function judgeCopies(
   const own = parseMessage(expected.header);
   const open = read.filter(
     ({ copy, message }) =>
-      fieldOf(message, 'message-id')?.trim() === expected.message.messageId &&
+      utf8(fieldOf(message, 'message-id')?.trim() ?? '') === expected.message.messageId &&
       // The mark of another attempt: another message, or another part of this one.
       !marksIn(message.fields).some((mark) => marks.isOurs(mark)) &&
       isTimely(copy, expected),

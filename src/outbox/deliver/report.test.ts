@@ -48,3 +48,35 @@ for (const [what, ret, size, kind, whole] of [
     assert.equal(octets.includes('last line'), whole);
   });
 }
+
+test('Q4: a report about a message with an odd Message-ID and a long Subject has no line that servers refuse', async (t) => {
+  for (const id of [
+    '<a@x.test> <b@x.test>',
+    'no brackets',
+    '<drücker@x.test>',
+    `<${'x'.repeat(990)}>`,
+    '<good@x.test>',
+  ]) {
+    const bed = await openOutboxBed();
+    t.after(() => bed.close());
+    const long = `Subject: ${'Wörter '.repeat(120)}\n ${'mehr '.repeat(150)}\nMessage-ID: ${id}\n\nout\n`;
+    const { message } = await bed.outbox.accept(bed.request(), letter(long));
+    assert.equal(message.messageId, id);
+    const recipients = message.recipients.map((one) => ({
+      ...one,
+      state: 'refused' as const,
+      reply: '550 5.1.10 nobody',
+    }));
+    const deps = { store: bed.store, outbox: bed.outbox, clock: new ManualClock(), hostname: 'gate.test' };
+    await report(deps, { ...message, recipients }, 'failed');
+    const [told] = await bed.outbox.list({}, { limit: 1 });
+    const raw = (await octetsOf(bed.outbox.body(told!))).toString();
+    const header = raw.slice(0, raw.indexOf('\r\n\r\n'));
+    for (const one of header.split('\r\n')) assert.ok(Buffer.byteLength(one) <= 998, one);
+    assert.match(header, /^Subject: .*Wörter /m);
+    assert.equal(
+      /^In-Reply-To: (.*)$/m.exec(header)?.[1],
+      { '<good@x.test>': id, '<a@x.test> <b@x.test>': '<a@x.test>' }[id],
+    );
+  }
+});

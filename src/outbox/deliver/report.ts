@@ -2,6 +2,7 @@
 import { shellWord } from '../../base/shell.ts';
 import { mailDate } from '../../base/mail-date.ts';
 import { trimEndOf } from '../../base/text.ts';
+import { idField } from '../../protocol/mime/field.ts';
 import { createHash, randomBytes } from 'node:crypto';
 import { isAscii } from 'node:buffer';
 import type { Clock } from '../../base/clock.ts';
@@ -117,6 +118,8 @@ export function compose(
   const arrived = mailDate(message.createdAt);
   const header = Buffer.from(headerText(original.octets), 'latin1').toString('utf8');
   const subject = /^Subject:[ \t]*((?:.*)(?:\r\n[ \t].*)*)/im.exec(header)?.[1]?.replace(/\r\n/g, '') ?? '';
+  // What is no message id, or too long for a line, is left out: a report that is refused is told to nobody.
+  const answered = idField('In-Reply-To', message.messageId.match(/<[!-;=?-~]{1,900}>/g)?.slice(0, 1) ?? []);
   const words = [
     ...paragraph(KINDS[kind].words, KINDS[kind].after, certain),
     ...paragraph(DOUBT.words, DOUBT.after, doubtful),
@@ -138,10 +141,10 @@ export function compose(
   const text = [
     `From: Mail Delivery System <postmaster@${hostname}>`,
     `To: ${message.envelopeFrom}`,
-    `Subject: ${about}: ${subject === '' ? message.messageId : subject}`,
+    `Subject: ${about}: ${clipped(subject === '' ? message.messageId : subject)}`,
     `Date: ${date}`,
     `Message-ID: <${randomBytes(16).toString('hex')}@${hostname}>`,
-    `In-Reply-To: ${message.messageId}`,
+    ...(answered === '' ? [] : [answered.trimEnd()]),
     'Auto-Submitted: auto-replied',
     `X-Postern-Message: ${message.id}`,
     'MIME-Version: 1.0',
@@ -204,6 +207,18 @@ function headerText(octets: Buffer): string {
   const begin = octets.toString('latin1', 0, HEADER_OCTETS);
   const end = begin.indexOf('\r\n\r\n');
   return end === -1 ? begin : begin.slice(0, end + 2);
+}
+
+/** Characters, so that octets of any of them fit a line of 998 (RFC 5322 §2.1.1) with what stands before. */
+const MAX_SUBJECT = 200;
+
+function clipped(subject: string): string {
+  // oxlint-disable-next-line no-control-regex -- they are what is meant
+  const line = subject.replaceAll(/[\x00-\x1f\x7f]+/g, ' ');
+  if (line.length <= MAX_SUBJECT) return line;
+  // Before a word, so that an encoded one is not cut in two.
+  const end = line.lastIndexOf(' ', MAX_SUBJECT);
+  return `${line.slice(0, end > 0 ? end : MAX_SUBJECT).toWellFormed()} …`;
 }
 
 function oneLine(text: string): string {

@@ -34,14 +34,19 @@ export function addressField(name: string, addresses: readonly NamedAddress[]): 
   return folded(name, addresses.map((each) => mailbox(each)).join(', '));
 }
 
-/** What separates message ids: white space, and what nobody writes. */
+/** What separates message ids: white space, what nobody writes, and nothing where one in angle brackets follows another. */
 // oxlint-disable-next-line no-control-regex -- they are meant
-const BETWEEN_IDS = /[\u0000- \u007f]+/;
+const BETWEEN_IDS = /[\u0000- \u007f]+|(?<=>)(?=<)/;
+/** With both angle brackets or none, and none inside. */
+const ID = /^(?:<[!-;=?-~]+>|[!-;=?-~]+)$/;
 
-/** Message ids in a text. One that is not ASCII is none here: it cannot be encoded (RFC 5322 §3.6.4). */
+/**
+ * Message ids in a text. One that is not ASCII is none here: it cannot be encoded (RFC 5322 §3.6.4). Nor is one with a stray angle
+ * bracket, which readers would take for another id, or for two.
+ */
 export function idsOf(text: string): { readonly ids: readonly string[]; readonly others: readonly string[] } {
   const all = text.split(BETWEEN_IDS).filter((id) => id !== '');
-  const isId = (id: string): boolean => /^[!-~]+$/.test(id);
+  const isId = (id: string): boolean => ID.test(id);
   return { ids: all.filter(isId), others: all.filter((id) => !isId(id)) };
 }
 

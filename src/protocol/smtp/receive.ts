@@ -8,7 +8,7 @@ import { protocolError } from '../errors.ts';
 import { HTTP, isUnreadable, MAX_BAD_COMMANDS, NO_WEB_SERVER } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
 import { chunkOf, commandWords, ehloReply } from './command-line.ts';
-import { decodeXtext, parsePath } from './envelope.ts';
+import { decodeXtext, isParameter, parsePath } from './envelope.ts';
 
 export interface MailFrom {
   /** Empty for the null reverse-path. */
@@ -185,8 +185,10 @@ class MailSession {
     if (ret !== undefined && ret !== 'FULL' && ret !== 'HDRS') return this.#wrong('501 5.5.4 RET is FULL or HDRS');
     const envid = parameters.get('ENVID');
     const decoded = envid === undefined ? undefined : decodeXtext(envid);
-    if (envid !== undefined && (decoded === undefined || envid.length > MAX_ENVID))
-      return this.#wrong('501 5.5.4 ENVID is not xtext');
+    if (parameters.has('ENVID') && !isParameter('ENVID', envid)) return this.#wrong('501 5.5.4 ENVID is not xtext');
+    for (const name of ['SMTPUTF8', 'RET', 'BODY'])
+      if (parameters.has(name) && !isParameter(name, parameters.get(name)))
+        return this.#wrong(`501 5.5.4 ${name} does not take this value`);
     const from: MailFrom = {
       address,
       size,
@@ -215,8 +217,7 @@ class MailSession {
     if (parameters.has('NOTIFY') && (!notify?.every((word) => NOTIFY.has(word)) || (never && notify.length > 1)))
       return this.#wrong('501 5.5.4 NOTIFY is NEVER, or SUCCESS, FAILURE and DELAY');
     const orcpt = parameters.get('ORCPT');
-    if (parameters.has('ORCPT') && !/^[A-Za-z0-9-]+;[\x21-\x7e]{1,500}$/.test(orcpt ?? ''))
-      return this.#wrong('501 5.5.4 ORCPT is type;address');
+    if (parameters.has('ORCPT') && !isParameter('ORCPT', orcpt)) return this.#wrong('501 5.5.4 ORCPT is type;address');
     const recipient: RcptTo = { address, notify, orcpt };
     const reply = await this.#options.rcpt(recipient, this.#recipients.length + 1);
     if (!isRefusal(reply)) this.#recipients.push(recipient);
@@ -376,7 +377,5 @@ const MAX_REPLIES = 16 * 1024;
 const COMMANDS_IN_A_ROW = 128;
 const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'AUTH']);
 const NOTIFY = new Set(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
-/** RFC 3461 §4.4: characters. */
-const MAX_ENVID = 100;
 
 const isRefusal = (reply: ReplyLine): boolean => /^[45]/.test(reply);
