@@ -53,7 +53,7 @@ export function readCommandLine(line: Buffer, mayBe: (address: string) => boolea
       const unknown = [...path.parameters.keys()].find((name) => !PARAMETERS[verb].has(name));
       if (unknown !== undefined) return `555 5.5.4 the parameter ${unknown.slice(0, 64)} is not available here`;
       if (!/^(?:"(?:[^"\\]|\\.)*"|[^\s"])*$/.test(path.address)) return `501 5.1.3 an address has no space in it`;
-      // AUTH is not the program's to say; its value is written anew.
+      // AUTH is not the program's to say; we write its value ourselves.
       const wrong = [...path.parameters].find(([name, value]) => name !== 'AUTH' && !isParameter(name, value));
       if (wrong !== undefined) return `501 5.5.4 ${wrong[0]} does not take this value`;
       const parameters = [...path.parameters].map(([name, value]) => {
