@@ -1,6 +1,7 @@
 /** How sockets call their relay: what it throws ends that session, not the process. */
 import type { Socket } from 'node:net';
-import { copyOf, type Reader } from '../protocol/wire/intake.ts';
+import { Duplex } from 'node:stream';
+import { copyOf, intakeOf, type Reader } from '../protocol/wire/intake.ts';
 import { type Gathering, RECORD_OCTETS } from './gathering.ts';
 import type { Memory } from './release.ts';
 
@@ -40,17 +41,44 @@ function listener(call: (relay: Served, side: Wired) => void): (this: Wired) => 
     }
   };
 }
-/** Of what comes, for sockets without an intake. */
-export const DATA_LISTENER = onData;
-export const LISTENERS = [
+/**
+ * Takes the place of `push` (a documented method of streams) on a socket that has no intake: while nothing waits in the stream
+ * and it flows, octets go straight to the relay. A stream emits an event and plans a look for more for every chunk, which is a
+ * twentieth of what a short command costs. Whatever else is pushed, the end too, takes the stream's way, and comes as an event.
+ */
+function push(this: Wired, chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+  if (chunk === null || this[RELAY] === undefined || this.readableFlowing !== true || this.readableLength > 0)
+    return Duplex.prototype.push.call(this, chunk, encoding);
+  onData.call(this, chunk);
+  // Should it be paused now, the next chunks fill the stream's buffer, which stops the reading.
+  return true;
+}
+const LISTENERS = [
   ['drain', listener((relay, side) => relay.drained(side))],
   ['end', listener((relay, side) => relay.ended(side))],
   ['error', listener((relay, side) => relay.closed(side, true))],
   ['close', listener((relay, side) => relay.closed(side, false))],
 ] as const;
 
+/** From now on this side calls the relay it carries. */
+export function listen(side: Wired): void {
+  for (const [event, listener] of LISTENERS) side.on(event, listener);
+  const intake = intakeOf(side);
+  if (intake !== undefined) return intake.open(new IntakeReader(side));
+  side.on('data', onData);
+  side.push = push;
+}
+
+/** This side is another's. */
+export function forget(side: Wired): void {
+  for (const [event, listener] of LISTENERS) side.off(event, listener);
+  side.off('data', onData);
+  side.push = Duplex.prototype.push;
+  intakeOf(side)?.close();
+}
+
 /** Reads a side's octets. After a full record another one is likely, and gets a place from which it can leave as it is. */
-export class IntakeReader implements Reader {
+class IntakeReader implements Reader {
   readonly #socket: Wired;
   #full = false;
   /** Whose room the socket has. */

@@ -57,6 +57,46 @@ test('what was read before goes first, and half-close passes on', async () => {
   assert.deepEqual({ bytesToClient, bytesToServer }, { bytesToClient: 12, bytesToServer: 10 });
 });
 
+test('octets of an accepted socket go past its stream while it flows, and keep their order through pauses', async () => {
+  const [client, program] = await pair();
+  const [upstream, provider] = await pair();
+  const running = relay(
+    { socket: client, rest: NOTHING },
+    { socket: upstream, rest: NOTHING },
+    { idleMs: 60_000, clock: systemClock, onEnd: () => undefined },
+  );
+  let events = 0;
+  client.on('data', () => void (events += 1));
+  let got = '';
+  provider.on('data', (bytes) => void (got += String(bytes)));
+  const all = async (expected: string): Promise<void> => {
+    while (got.length < expected.length) await once(provider, 'data');
+    assert.equal(got, expected);
+  };
+  program.write('one ');
+  await all('one ');
+  assert.equal(events, 0, 'no event of the stream for what flows');
+
+  running.pauseClient(true);
+  program.write('two ');
+  while (client.readableLength === 0) await new Promise(setImmediate);
+  assert.equal(got, 'one ', 'nothing passes while it is paused');
+  program.write('three ');
+  running.pauseClient(false);
+  program.write('four ');
+  await all('one two three four ');
+  const waited = events;
+  assert.ok(waited > 0, 'what waited came from the stream');
+
+  program.write('five ');
+  await all('one two three four five ');
+  assert.equal(events, waited, 'and past it again afterwards');
+  program.end('six');
+  await all('one two three four five six');
+  await once(provider, 'end');
+  provider.end();
+});
+
 test('silence ends both sides with the last line, traffic does not', async () => {
   const clock = new ManualClock();
   const { program, provider, end } = await relayed({ clock, idleMs: 1000, idleGoodbye: '* BYE\r\n' });

@@ -10,15 +10,7 @@ import { Answers, type Speaker } from './answers.ts';
 import { Gathering, WAITING_OCTETS } from './gathering.ts';
 import { Holding } from './holding.ts';
 import { type Memory, release } from './release.ts';
-import {
-  BULK_OCTETS,
-  IntakeReader,
-  LISTENERS,
-  DATA_LISTENER,
-  RELAY,
-  type Served,
-  type Wired,
-} from './relay-listeners.ts';
+import { BULK_OCTETS, forget, listen, RELAY, type Served, type Wired } from './relay-listeners.ts';
 import type { RelayEnd, RelayOptions, RelaySide, RunningRelay, Tap } from './relay-types.ts';
 
 /** Starts passing bytes. */
@@ -184,9 +176,7 @@ class Relay implements RunningRelay, Speaker, Served {
     const server = this.#server;
     server.pause();
     server[RELAY] = undefined;
-    for (const [event, listener] of LISTENERS) server.off(event, listener);
-    server.off('data', DATA_LISTENER);
-    intakeOf(server)?.close();
+    forget(server);
     this.#flush();
     this.toClient(lastWords);
     this.#finish('client-closed', server);
@@ -364,10 +354,7 @@ class Relay implements RunningRelay, Speaker, Served {
 
   #wire(socket: Wired): void {
     socket[RELAY] = this;
-    for (const [event, listener] of LISTENERS) socket.on(event, listener);
-    const intake = intakeOf(socket);
-    if (intake === undefined) socket.on('data', DATA_LISTENER);
-    else intake.open(new IntakeReader(socket));
+    listen(socket);
   }
 
   /** A server that is not ours any more: what it still says goes nowhere. */
