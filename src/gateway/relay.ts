@@ -91,15 +91,9 @@ class Relay implements RunningRelay, Speaker, Served {
     this.#over = true;
     this.#idle.cancel();
     this.#answers.close();
-    for (const side of [this.#client, this.#server]) {
-      if (side[RELAY] !== this) continue; // it goes on without us
-      side[RELAY] = undefined;
-      const drop = this.#options.clock.after(LINGER_MS, () => side.destroy());
-      side.once('close', () => drop.cancel());
-      if (side === this.#client && words !== undefined && side.writable) side.end(words);
-      else side.end();
-      side.resume();
-    }
+    for (const side of [this.#client, this.#server])
+      // Another's goes on without us.
+      if (side[RELAY] === this) this.#dismiss(side, side === this.#client ? words : undefined);
     if (!over) this.#options.onEnd({ bytesToClient: this.#toClient, bytesToServer: this.#toServer, reason: 'error' });
   };
 
@@ -332,11 +326,9 @@ class Relay implements RunningRelay, Speaker, Served {
 
   /** The timer is not moved on every byte: it wakes once per idle period and looks whether anything went through. */
   #checkIdle(): void {
-    const total = this.#toClient + this.#toServer;
-    if (total === this.#seen && this.#tap?.mayBeSilent !== true) {
+    if (this.octets === this.#seen && this.#tap?.mayBeSilent !== true)
       return this.cut(this.#options.idleGoodbye, 'idle');
-    }
-    this.#seen = total;
+    this.#seen = this.octets;
     this.#idle = this.#options.clock.after(this.#options.idleMs, this.#idled);
   }
 
@@ -357,7 +349,7 @@ class Relay implements RunningRelay, Speaker, Served {
     listen(socket);
   }
 
-  /** A server that is not ours any more: what it still says goes nowhere. */
+  /** A side that is not ours any more: what it still says goes nowhere. */
   #dismiss(socket: Wired, lastWords?: string): void {
     socket[RELAY] = undefined;
     this.#close(socket, lastWords);

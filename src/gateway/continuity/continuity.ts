@@ -6,15 +6,15 @@ import { backoffMs } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { asError, type PosternError } from '../../base/error.ts';
 import { oneLine } from '../../protocol/sign-in.ts';
-import { upstreamError } from '../../upstream/errors.ts';
 import { sessionOf, type UpstreamConnection, type UpstreamSession } from '../../upstream/upstream.ts';
 import type { RunningRelay } from '../relay-types.ts';
-import { changesFor } from './changes.ts';
+import type { Changes } from './changes.ts';
+import { type HandedOver, handOver } from './hand-over.ts';
 import { Hopeless, hopelessReason, Moments, Stop } from './moments.ts';
-import type { Cause, KeeperOptions, SessionKeeper } from './session-keeper.ts';
+import type { KeeperOptions, SessionKeeper } from './session-keeper.ts';
 import { copiesJudged } from './sent-copy.ts';
 import { Silence } from './silence.ts';
-import { type Place, Successor } from './successor.ts';
+import { Successor } from './successor.ts';
 import { ImapTap } from './tap.ts';
 import { Upkeep } from './upkeep.ts';
 import { CLOSED, farewell, LOST, tellOfEnd } from './words.ts';
@@ -23,14 +23,8 @@ import { CLOSED, farewell, LOST, tellOfEnd } from './words.ts';
 const LEAD_MS = 4 * 60_000;
 /** A client waits this long for a provider that went away. */
 const PATIENCE_MS = 120_000;
-/** A server that still serves a session after its token's end is not kept beside its successor for longer than this. */
-const POSTPONED_MS = 60_000;
 const SHORT_LIFE_MS = 10_000;
 const MAX_SHORT_LIVES = 5;
-/** A hand-over that could not be is tried again when something happened, or after this long. */
-const LATER_MS = 5_000;
-/** Mail that arrives while the old server is asked makes us ask again, but not for ever. */
-const MAX_TURNS = 5;
 /** Of our tags; no client is known to use it. */
 const TAG = 'pstn-';
 
@@ -213,7 +207,8 @@ export class Continuity implements SessionKeeper {
           return;
         }
         successor = new Successor(connection.conn, TAG, () => clock.now());
-        const cause = await this.#handOver(successor, connection.expiresAt);
+        const until = connection.expiresAt - leadOf(connection.expiresAt - clock.now());
+        const cause = await handOver(this.#handedOver(signal), successor, until);
         if (cause === 'postponed') {
           successor.leave();
           this.#plan();
@@ -256,70 +251,20 @@ export class Continuity implements SessionKeeper {
     return true;
   }
 
-  /** @throws Hopeless, wire.* */
-  async #handOver(successor: Successor, expiresAt: number): Promise<Cause | 'postponed'> {
-    const { clock } = this.#options;
-    const { signal } = this.#stop;
-    const tap = this.#tap;
-    const until = expiresAt - Math.min(LEAD_MS, (expiresAt - clock.now()) / 4);
-    let place: Place | undefined;
-    for (;;) {
-      if (place !== undefined && tap.isIn(place)) await successor.refresh(signal);
-      else {
-        place = tap.place;
-        if ((await successor.enter(place, signal)) === 'changed')
-          throw new Hopeless('the mailbox has changed at the provider; connect again');
-      }
-      await this.#moments.until(() => this.#goneAt !== undefined || tap.quiet);
-      if (!tap.movable) throw new Hopeless('this session has state that cannot be given to another; connect again');
-      if (!successor.alive) throw upstreamError('gateway.provider-unreachable', 'the new session ended again');
-      if (!tap.isIn(place)) continue;
-      tap.hold();
-      try {
-        const left = this.#goneAt === undefined && (await this.#leave());
-        if (!left && this.#goneAt === undefined) continue;
-        const cause: Cause = left ? 'token-ends' : 'server-gone';
-        const mayExpunge = tap.idling || !left || clock.now() > this.#signedIn.expiresAt + POSTPONED_MS;
-        const changes = await changesFor(tap, successor, left, mayExpunge, signal);
-        // While the successor was asked the old server went away, or the client is about to leave the mailbox.
-        if ((this.#goneAt !== undefined && left) || !tap.isIn(place)) continue;
-        if (changes === 'unknown' && !left)
-          throw new Hopeless('it is not known what changed while the provider was away; connect again');
-        if (typeof changes === 'object' && changes.expunging && !left && tap.numbered)
-          throw new Hopeless('messages were expunged while the provider was away; connect again');
-        if (changes === 'not-now' || changes === 'unknown') {
-          if (!left) throw upstreamError('gateway.provider-unreachable', 'the new session is not up to date yet');
-        } else {
-          await this.#replace(successor, changes.lines, changes.expunging);
-          return cause;
-        }
-      } finally {
-        tap.unmute();
-        if (tap.suspended) await tap.resumeIdle();
-        tap.release();
-        this.#resumeClient();
-      }
-      if (clock.now() > until) return 'postponed';
-      await this.#moments.next(LATER_MS);
-    }
+  #handedOver(signal: AbortSignal): HandedOver {
+    return {
+      clock: this.#options.clock,
+      signal,
+      tap: this.#tap,
+      moments: this.#moments,
+      expiresAt: this.#signedIn.expiresAt,
+      gone: () => this.#goneAt !== undefined,
+      replace: (successor, changes) => this.#replace(successor, changes),
+      released: () => this.#resumeClient(),
+    };
   }
 
-  /** Has the old server say everything it has to say, and listens no more. @returns false when it has gone */
-  async #leave(): Promise<boolean> {
-    const tap = this.#tap;
-    if (tap.idling && (await tap.suspendIdle()) === 'gone') return false;
-    if (tap.place.selection === undefined) return true;
-    if (!tap.idling && (await tap.number()) === 'gone') return false;
-    // NOOP comes last, so that what is gone and what is new are told together.
-    for (let turn = 0; tap.idling && (turn === 0 || (tap.unnumbered && turn < MAX_TURNS)); turn++) {
-      if (tap.unnumbered && (await tap.number()) === 'gone') return false;
-      if ((await tap.ask('NOOP')) === 'gone') return false;
-    }
-    tap.mute();
-    return true;
-  }
-
-  async #replace(successor: Successor, lines: readonly string[], expunging: boolean): Promise<void> {
+  async #replace(successor: Successor, { lines, expunging }: Changes): Promise<void> {
     const tap = this.#tap;
     const gone = this.#goneAt !== undefined;
     const { socket, rest } = successor.detach();
@@ -379,7 +324,7 @@ export class Continuity implements SessionKeeper {
     this.#planned?.cancel();
     if (this.#gaveUp || this.#stop.stopped || this.#goneAt !== undefined) return;
     const left = Math.max(0, this.#signedIn.expiresAt - clock.now());
-    const lead = Math.round(Math.min(LEAD_MS, left / 4) * (1 - Math.random() / 2));
+    const lead = Math.round(leadOf(left) * (1 - Math.random() / 2));
     // At the token's end, or when it is not renewed, now and then is enough: the server may not mind.
     this.#planned = clock.after(left < SHORT_LIFE_MS ? Math.max(Math.round(left / 2), 1000) : left - lead, () =>
       this.#work(this.#succeed),
@@ -395,4 +340,9 @@ export class Continuity implements SessionKeeper {
     const said = this.goodbye(text.endsWith('\r\n') ? text : `${text}\r\n`);
     this.#relay.cut(said, 'server-closed');
   }
+}
+
+/** So long before the end of a token that lives so long from now another is asked for. */
+function leadOf(left: number): number {
+  return Math.min(LEAD_MS, left / 4);
 }

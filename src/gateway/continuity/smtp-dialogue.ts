@@ -7,21 +7,13 @@
 import type { Chunk } from '../../protocol/smtp/command-line.ts';
 import { DueReplies } from './smtp-due.ts';
 import { chunkLine, type Fate, hasChunking, readCommandLine } from './smtp-line.ts';
-import {
-  type ChunkUnderWay,
-  type Mode,
-  type RelayedMessage,
-  type SmtpRules,
-  takes,
-  type Transaction,
-} from './smtp-message.ts';
+import { type ChunkUnderWay, type Mode, type RelayedMessage, type SmtpRules, Transactions } from './smtp-message.ts';
 import { SmtpText } from './smtp-text.ts';
 import { Unfinished } from './unfinished.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
 const NOTHING = Buffer.alloc(0);
-const NOBODY: readonly RelayedMessage[] = [];
 /** RFC 5321 §4.5.3.1.4 allows 512 octets, and extensions add some; Postfix reads as many. What a server cuts it may run in two. */
 const MAX_LINE = 2048;
 const MAX_REPLY = 16 * 1024;
@@ -29,8 +21,7 @@ const MAX_REPLY = 16 * 1024;
 export class SmtpDialogue {
   readonly #rules: SmtpRules;
   readonly #due = new DueReplies();
-  /** That of the server: its MAIL was accepted, and nothing has ended it. */
-  #transaction: Transaction | undefined;
+  readonly #transactions = new Transactions();
   #mode: Mode = 'command';
   /** Of the transaction, once some of it has come. */
   #text: SmtpText | undefined;
@@ -51,7 +42,6 @@ export class SmtpDialogue {
   farewell: string | undefined;
   #lost = false;
   #quitting = false;
-  readonly #ended: RelayedMessage[] = [];
 
   /** @param capabilities EHLO lines of the server */
   constructor(rules: SmtpRules, capabilities: readonly string[] = []) {
@@ -66,7 +56,11 @@ export class SmtpDialogue {
 
   /** True when the server owes nothing and no mail transaction is open: another one could go on. */
   get idle(): boolean {
-    return !this.#lost && this.#due.length === 0 && !this.#transaction && this.#mode === 'command' && !this.#chunk;
+    return !this.#lost && this.#due.length === 0 && !this.#isOpen && this.#mode === 'command' && !this.#chunk;
+  }
+
+  get #isOpen(): boolean {
+    return this.#transactions.sender !== undefined;
   }
 
   /** True when the client has had whole replies only. */
@@ -114,7 +108,7 @@ export class SmtpDialogue {
 
   /** Messages that were answered since the last call. */
   takeEnded(): readonly RelayedMessage[] {
-    return this.#ended.length === 0 ? NOBODY : this.#ended.splice(0);
+    return this.#transactions.takeEnded();
   }
 
   takeEarly(): Buffer {
@@ -286,7 +280,7 @@ export class SmtpDialogue {
     if (chunk === undefined) return { type: 'cut', reply: '501 5.5.4 BDAT and a number of octets was expected' };
     const refusal = !this.#chunking
       ? '502 5.5.1 the provider does not take BDAT; use DATA'
-      : this.#transaction === undefined
+      : !this.#isOpen
         ? '503 5.5.1 MAIL and RCPT come before BDAT'
         : undefined;
     const text = refusal === undefined ? (this.#text ??= this.#newText()) : undefined;
@@ -318,7 +312,7 @@ export class SmtpDialogue {
   }
 
   #newText(): SmtpText {
-    const { from } = this.#transaction!;
+    const from = this.#transactions.sender!;
     return new SmtpText((header) => this.#rules.header(header, from));
   }
 
@@ -333,14 +327,14 @@ export class SmtpDialogue {
     }
     switch (due.verb) {
       case 'MAIL':
-        if (good) this.#begin({ from: due.address!, to: [], recipients: 0 });
+        if (good) this.#begin(due.address);
         return;
       case 'RCPT':
-        if (good && this.#transaction) takes(this.#transaction, due.address!);
+        if (good) this.#transactions.takes(due.address!);
         return;
       case 'DATA':
         this.#mode = reply.startsWith('3') ? 'text' : 'command';
-        if (this.#mode === 'text' && this.#transaction) this.#text = this.#newText();
+        if (this.#mode === 'text' && this.#isOpen) this.#text = this.#newText();
         // A server that takes text without a sender is not followed, nor one of which nobody knows whether it takes text.
         else if (good) this.#lost = true;
         return;
@@ -360,10 +354,10 @@ export class SmtpDialogue {
       case 'HELO':
         if (good) this.#chunking = this.#announced;
         this.#announced = false;
-        if (good) this.#begin(undefined);
+        if (good) this.#begin();
         return;
       case 'RSET':
-        if (good) this.#begin(undefined);
+        if (good) this.#begin();
     }
   }
 
@@ -380,16 +374,15 @@ export class SmtpDialogue {
   }
 
   /** Nothing of what came before belongs to it. */
-  #begin(transaction: Transaction | undefined): void {
-    this.#transaction = transaction;
+  #begin(from?: string): void {
+    this.#transactions.begin(from);
     this.#text = undefined;
   }
 
   /** @returns the reply */
   #finish(reply: string, taken: boolean, text: SmtpText | undefined): string {
-    if (this.#transaction)
-      this.#ended.push({ ...this.#transaction, octets: text?.octets ?? 0, messageId: text?.messageId, reply, taken });
-    this.#begin(undefined);
+    this.#transactions.end(reply, taken, text);
+    this.#text = undefined;
     if (this.#mode === 'refused') this.#mode = 'command';
     return reply;
   }

@@ -43,14 +43,45 @@ export type Mode = 'command' | 'asked' | 'held' | 'full' | 'text' | 'refused';
 /** Recipients whose addresses are kept for the record; more are counted. */
 const MAX_NAMED = 100;
 
-export interface Transaction {
+interface Transaction {
   readonly from: string;
   readonly to: string[];
   recipients: number;
 }
 
-/** The server takes mail for this address. */
-export function takes(transaction: Transaction, address: string): void {
-  transaction.recipients += 1;
-  if (transaction.to.length < MAX_NAMED) transaction.to.push(address);
+const NOBODY: readonly RelayedMessage[] = [];
+
+/** The mail transaction of the server: its MAIL was accepted, and nothing has ended it. And the messages that it has answered. */
+export class Transactions {
+  #open: Transaction | undefined;
+  readonly #ended: RelayedMessage[] = [];
+
+  /** Of the one that is open; undefined when none is. */
+  get sender(): string | undefined {
+    return this.#open?.from;
+  }
+
+  /** Another one, or none, is open. */
+  begin(from?: string): void {
+    this.#open = from === undefined ? undefined : { from, to: [], recipients: 0 };
+  }
+
+  /** The server takes mail for this address. */
+  takes(address: string): void {
+    if (this.#open === undefined) return;
+    this.#open.recipients += 1;
+    if (this.#open.to.length < MAX_NAMED) this.#open.to.push(address);
+  }
+
+  /** Its message is answered. */
+  end(reply: string, taken: boolean, text: SmtpText | undefined): void {
+    if (this.#open)
+      this.#ended.push({ ...this.#open, octets: text?.octets ?? 0, messageId: text?.messageId, reply, taken });
+    this.#open = undefined;
+  }
+
+  /** Messages that were answered since the last call. */
+  takeEnded(): readonly RelayedMessage[] {
+    return this.#ended.length === 0 ? NOBODY : this.#ended.splice(0);
+  }
 }
