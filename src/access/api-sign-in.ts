@@ -13,7 +13,8 @@ import type { Store } from '../store/types.ts';
 import type { Vault } from '../vault/types.ts';
 import { apiKeyHash } from './api-key.ts';
 import { hashKey, touching } from './given.ts';
-import { clientOf, isWithin } from './network.ts';
+import { clientOf } from '../base/client-of.ts';
+import { isWithin } from './network.ts';
 import { SlowDown } from './slow-down.ts';
 import { validityOf } from './validity.ts';
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isError } from '../base/error.ts';
-import { clientOf, isWithin, readNetwork } from './network.ts';
+import { clientOf } from '../base/client-of.ts';
+import { isWithin, readNetwork } from './network.ts';
 
 test('a network is kept in one form; IPv4 in the clothes of IPv6 is IPv4', () => {
   assert.equal(readNetwork(' 192.168.1.0/24 '), '192.168.1.0/24');

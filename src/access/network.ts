@@ -53,13 +53,3 @@ export function isWithin(remoteAddress: string, networks: readonly string[]): bo
     return base.kind() === address.kind() && address.match(base, length);
   });
 }
-
-/** What counts as one client: an IPv4 address, or the /64 an IPv6 host can pick addresses from freely. */
-export function clientOf(remoteAddress: string): string {
-  // Most connections come from an IPv4 address in its usual form, which stands for itself.
-  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(remoteAddress)) return remoteAddress;
-  if (!ipaddr.isValid(remoteAddress)) return remoteAddress;
-  const address = ipaddr.process(remoteAddress);
-  if (address.kind() === 'ipv4') return address.toString();
-  return `${address.toByteArray().slice(0, 8).join('.')}::/64`;
-}

@@ -5,7 +5,7 @@
  */
 import type { Audit, AuditEntry, AuditType } from '../audit/types.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { clientOf } from './network.ts';
+import { clientOf } from '../base/client-of.ts';
 
 const COUNTED: ReadonlySet<AuditType> = new Set(['signin.local', 'api.refused']);
 /** How long is counted before it is written down. */

@@ -3,7 +3,7 @@
  * has signed in keeps their place. Among those who have not, the one that has waited longest makes room for the next: a crowd of silent
  * connections takes nobody's place, while whoever signs in promptly always gets in.
  */
-import ipaddr from 'ipaddr.js';
+import { clientOf } from '../base/client-of.ts';
 import type { Protocol } from '../store/protocols.ts';
 
 export type LimitReached = 'connections' | 'connections-per-address';
@@ -35,7 +35,7 @@ export class Admission {
    * @param leave called when another one takes the place, before sign-in only: the connection is to be closed
    */
   admit(address: string, protocol: Protocol, leave: () => void): Place | LimitReached {
-    const key = neighbourhood(address);
+    const key = clientOf(address);
     const neighbour = this.#neighbours.get(key) ?? { open: 0, waiting: new Set(), byProtocol: new Map() };
     const group = neighbour.byProtocol.get(protocol) ?? new Set();
     neighbour.byProtocol.set(protocol, group);
@@ -114,10 +114,4 @@ function first(places: ReadonlySet<Place>): Place | undefined {
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return 'unknown';
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-}
-
-/** One IPv6 customer owns at least a /64 and could come from a new address each time. */
-export function neighbourhood(address: string): string {
-  if (!address.includes(':') || !ipaddr.IPv6.isValid(address)) return address;
-  return ipaddr.IPv6.parse(address).parts.slice(0, 4).join(':');
 }

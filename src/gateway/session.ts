@@ -15,7 +15,7 @@ import type { Mailbox } from '../store/types.ts';
 import type { AppPassword } from '../store/types-access.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { SignInResult } from '../access/types.ts';
-import { neighbourhood, type Place, plainAddress } from './admission.ts';
+import { type Place, plainAddress } from './admission.ts';
 import { imapAfterSignIn } from './capabilities.ts';
 import type { SessionKeeper } from './continuity/session-keeper.ts';
 import { gatewayError } from './errors.ts';
@@ -64,7 +64,7 @@ export class Session {
     this.#remoteAddress = plainAddress(plain.remoteAddress);
     this.#place = place;
     this.#record = new SessionRecord(around.deps, this.id, listener.protocol, this.#remoteAddress);
-    this.#account = around.budget.account(neighbourhood(this.#remoteAddress));
+    this.#account = around.budget.account(this.#remoteAddress);
     this.#signingIn = beginSigningIn(plain, around.limits.signInMs);
   }
 

@@ -1,4 +1,5 @@
 /** The gateway: listeners, what their sessions share, certificate reload, revocation, drain. */
+import { clientOf } from '../base/client-of.ts';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { hostname as machineName } from 'node:os';
 import { atMost } from '../base/clock.ts';
@@ -252,7 +253,7 @@ export class Gateway {
   #makesRoom(socket: Socket, protocol: Protocol, remoteAddress: string): void {
     const { deps } = this.#around;
     deps.meter.refusedByLimit('waiting');
-    const times = this.#around.rarely.due(`waiting ${remoteAddress}`);
+    const times = this.#around.rarely.due(`waiting ${clientOf(remoteAddress)}`);
     if (times !== undefined)
       deps.log.warn(
         { protocol, remoteAddress, limit: 'waiting', times },
@@ -265,7 +266,7 @@ export class Gateway {
   async #refuse(socket: Socket, config: ListenerConfig, address: string, limit: LimitReached): Promise<void> {
     const { deps, hostname, tls } = this.#around;
     deps.meter.refusedByLimit(limit);
-    const times = this.#around.rarely.due(`${limit} ${address}`);
+    const times = this.#around.rarely.due(`${limit} ${clientOf(address)}`);
     if (times !== undefined)
       deps.log.warn(
         { protocol: config.protocol, remoteAddress: address, limit, times },

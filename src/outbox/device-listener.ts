@@ -1,5 +1,6 @@
 /** The lane for printers, scanners and alarms that cannot sign in: their network is their proof. Off unless configured. */
 import { foldCase } from '../base/case.ts';
+import { clientOf } from '../base/client-of.ts';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
@@ -59,8 +60,8 @@ export interface DeviceListener {
 
 /** Devices are few; more at once than this is something else. */
 export const MAX_DEVICE_CONNECTIONS = 100;
-/** One that does not come to an end leaves room for the others. */
-const MAX_OF_ONE_ADDRESS = 20;
+/** One that does not come to an end leaves room for the others; in IPv6 all of a /64 are one, as whoever is there takes any address of it. */
+const MAX_OF_ONE_CLIENT = 20;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
 const IDLE_MS = 5 * 60_000;
 /** Handshakes with something that does not speak TLS end after this. */
@@ -79,7 +80,8 @@ export async function startDeviceListener(
   const { log } = deps;
   const sessions = new Map<Promise<void>, Ending>();
   let easing = false;
-  const sockets = new Set<Socket>();
+  /** With whom each belongs to; a socket that has closed has no address any more. */
+  const sockets = new Map<Socket, string>();
   const handshakes = new HandshakeFailures({
     clock: deps.clock,
     log,
@@ -89,8 +91,9 @@ export async function startDeviceListener(
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
     const address = socket.remoteAddress;
     const rule = ruleFor(rules, address ?? 'unknown');
-    const own = [...sockets].filter(({ remoteAddress }) => remoteAddress === address).length;
-    if (rule === undefined || sockets.size >= maxConnections || own >= MAX_OF_ONE_ADDRESS) {
+    const client = clientOf(address ?? 'unknown');
+    const own = [...sockets.values()].filter((one) => one === client).length;
+    if (rule === undefined || sockets.size >= maxConnections || own >= MAX_OF_ONE_CLIENT) {
       refusals.turnAway(socket, rule?.name, tls !== 'implicit');
       return;
     }
@@ -102,7 +105,7 @@ export async function startDeviceListener(
     const visit = { socket, rule, tls, handshakes, signal: ending.stop.signal, underWay };
     const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
     sessions.set(session, ending);
-    sockets.add(socket);
+    sockets.set(socket, client);
     socket.once('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve, reject) => {
@@ -141,7 +144,7 @@ export async function startDeviceListener(
       for (const ending of sessions.values()) end(ending);
       await last;
       // Who does not close its side would keep us waiting.
-      for (const socket of sockets) socket.destroySoon();
+      for (const socket of sockets.keys()) socket.destroySoon();
       refusals.close();
       await closed;
     },

@@ -1,6 +1,7 @@
 /** Connections that no device may have: sent away before anything is done for them, a TLS handshake included, and counted among none. */
 import type { Socket } from 'node:net';
 import type { Audit } from '../audit/types.ts';
+import { clientOf } from '../base/client-of.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { Rarely } from '../base/rarely.ts';
@@ -63,7 +64,7 @@ export class DeviceRefusals {
   }
 
   #write(remoteAddress: string, rule: string | undefined): void {
-    const times = this.#rarely.due(`${remoteAddress} ${rule}`);
+    const times = this.#rarely.due(`${clientOf(remoteAddress)} ${rule}`);
     if (times === undefined) return;
     const why = rule === undefined ? 'no rule names it' : 'too many connections';
     const sessionId = newId('ses');

@@ -1,5 +1,6 @@
 /** Devices without a sign-in: only from their network, only as their sender, only so much. */
 import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type Certificates, certificates } from '../../test/bed/fake-provider.ts';
 import { without } from '../../test/bed/need.ts';
@@ -348,4 +349,31 @@ test('D32: every line and the record of a device’s session name session, proto
   const said = lines.filter(({ sessionId }) => sessionId !== undefined);
   assert.equal(said.length, 2);
   for (const line of said) assert.deepEqual({ ...line, ...facts, sessionId: record?.sessionId }, line);
+});
+
+test('Q2: all addresses of one /64 are one client: they have the places of one, and one record', async (t) => {
+  const prototype = Socket.prototype as unknown as { _getpeername(): { address?: string } };
+  const { _getpeername: real } = prototype;
+  const given = new WeakMap<object, string>();
+  let count = 0;
+  let prefix = '2001:db8:1:2';
+  prototype._getpeername = function named(this: object) {
+    if (!given.has(this)) given.set(this, `${prefix}:${(++count).toString(16)}::1`);
+    return { address: given.get(this)! };
+  };
+  t.after(() => (prototype._getpeername = real));
+  const listener = await start({ ...RULE, name: 'six', networks: ['2001:db8:1::/48'] });
+  t.after(() => listener.close());
+  warnings.length = 0;
+  const greeting = async (): Promise<string> => {
+    const wire = await Wire.open({ host: '127.0.0.1', port: listener.port });
+    t.after(() => wire.destroy());
+    return (await wire.until(/^\d{3} .*\r\n/)).slice(0, 3);
+  };
+  const greetings: string[] = [];
+  for (let at = 0; at < 25; at++) greetings.push(await greeting());
+  assert.deepEqual([...new Set(greetings.slice(0, 20)), ...new Set(greetings.slice(20))], ['220', '421']);
+  assert.equal(warnings.filter((line) => line.includes('too many connections')).length, 1);
+  prefix = '2001:db8:1:3';
+  assert.equal(await greeting(), '220', 'another network has its own places');
 });

@@ -4,6 +4,7 @@
  * Beyond all places a few are kept for `/healthz` and `/readyz`, so that whoever fills the port does not silence what a supervisor
  * asks. An answer that is not read ends after a while in any case, and what is held of it counts in the budget of the process.
  */
+import { clientOf } from '../base/client-of.ts';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Clock, systemClock, type Timer } from '../base/clock.ts';
@@ -131,7 +132,7 @@ export class HttpPlaces {
   }
 
   #came(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
+    const address = clientOf(socket.remoteAddress ?? '');
     const own = this.#waitingByAddress.get(address);
     if (own !== undefined && own.size >= this.#limits.waitingPerAddress) this.#drop(own);
     if (this.#places.size >= this.#limits.connections) this.#drop(this.#waiting);

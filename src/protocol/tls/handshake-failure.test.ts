@@ -81,3 +81,16 @@ test('F35: every failure has a line, with words that hold for all of its causes'
   assert.match(lines[1]!.message, /no cipher, key exchange or signature in common/);
   assert.match(lines.at(-1)!.message, /could not begin TLS \(ERR_SSL_UNEXPECTED_MESSAGE\)/);
 });
+
+test('Q2: a program in IPv6 that takes another address of its /64 each time has one line', () => {
+  const lines: LogFields[] = [];
+  const nothing = (): void => undefined;
+  const warn = (fields: LogFields): void => void lines.push(fields);
+  const log = { debug: nothing, info: warn, warn, error: nothing, child: () => log };
+  const failures = new HandshakeFailures({ clock: new ManualClock(), log, count: nothing });
+  const failed = protocolError('tls.program', 'failed', { detail: { reason: 'not-tls' } });
+  for (let at = 1; at <= 3000; at++) failures.note('imap', `2001:db8:1:2::${at.toString(16)}`, failed);
+  assert.equal(lines.length, 1);
+  failures.note('imap', '2001:db8:1:3::1', failed);
+  assert.equal(lines.length, 2);
+});

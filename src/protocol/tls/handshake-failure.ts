@@ -1,4 +1,5 @@
 /** Why a program's TLS handshake failed, and how whoever runs this gets to know: one line an hour for each address and protocol, and a counter. */
+import { clientOf } from '../../base/client-of.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { PosternError } from '../../base/error.ts';
 import type { Log } from '../../base/log.ts';
@@ -115,7 +116,7 @@ export class HandshakeFailures {
     const reason = error.detail['reason'] as HandshakeFailure | undefined;
     if (error.code !== 'tls.program' || reason === undefined) return;
     this.#count(protocol, reason);
-    const times = this.#rarely.due(`${protocol} ${reason} ${remoteAddress}`);
+    const times = this.#rarely.due(`${protocol} ${reason} ${clientOf(remoteAddress)}`);
     if (times === undefined) return;
     const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
     const known = typeof error.detail['offered'] === 'string' ? error.detail['offered'] : undefined;

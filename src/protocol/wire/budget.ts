@@ -4,6 +4,7 @@
  * ordinary sign-in, so that whoever uses up the budget locks nobody out; what is beyond it counts here. The order when it is used up:
  * reading pauses, then what asks for more is refused in its protocol's words, then those leave that stand still.
  */
+import { clientOf } from '../../base/client-of.ts';
 import { type Clock, systemClock, type Timer } from '../../base/clock.ts';
 
 /** Of each connection, uncounted here: a line of AUTH with a token is shorter, as is a command of a session that is signed in. */
@@ -49,7 +50,7 @@ export class Budget {
 
   /** @param address whose share it counts against until its peer has signed in */
   account(address: string): Account {
-    return new Account(this, address);
+    return new Account(this, clientOf(address));
   }
 
   /** Takes octets for work that is known beforehand, such as a request body; false when there is no room. Give them back with `give`. */
