@@ -2,17 +2,30 @@
  * Signs in to a provider's IMAP server with a token of Postern's: for a program that speaks OAuth itself.
  *
  *   node imap.ts alice@example.com [HOST] [PORT]
+ *
+ * It imports `postern`: `npm install postern` in your project; in a checkout of Postern, `npm run build` first.
  */
 import { execFile } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { connect } from 'node:tls';
 import { promisify } from 'node:util';
-import { decodeResponse, encodeInitial, encodeResponse, Secret, xoauth2Client } from 'postern/sasl';
 
-const [address = '', host = 'outlook.office365.com', port = '993'] = process.argv.slice(2);
+const [address, host = 'outlook.office365.com', port = '993'] = process.argv.slice(2);
+if (address === undefined) stop('say which mailbox: node imap.ts ADDRESS [HOST] [PORT]');
+const { decodeResponse, encodeInitial, encodeResponse, Secret, xoauth2Client } = await import('postern/sasl').catch(
+  (error: NodeJS.ErrnoException) =>
+    error.code === 'ERR_MODULE_NOT_FOUND'
+      ? stop('the package postern is not here: npm install postern; in a checkout of Postern: npm run build')
+      : Promise.reject(error),
+);
 
 // Valid for a few minutes at least, renewed if need be; so it is asked for again before each sign-in.
-const { stdout } = await promisify(execFile)('postern', ['token', address, '--json']);
+const { stdout } = await promisify(execFile)('postern', ['token', address, '--json']).catch(
+  (error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT'
+      ? stop('there is no postern on the PATH; in a checkout of Postern: PATH="$PWD/bin:$PATH" node examples/imap.ts …')
+      : Promise.reject(error),
+);
 const { accessToken, user } = JSON.parse(stdout) as { accessToken: string; user: string };
 const xoauth2 = xoauth2Client({ user, token: new Secret(accessToken) });
 
@@ -45,4 +58,9 @@ async function command(text: string): Promise<{ readonly status: string; readonl
       socket.write(`${encodeResponse(send)}\r\n`);
     } else untagged.push(got);
   }
+}
+
+function stop(why: string): never {
+  console.error(why);
+  process.exit(64);
 }

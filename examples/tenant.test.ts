@@ -1,5 +1,6 @@
 /**
  * Tests a program of one's own against an emulated Microsoft 365, without an account: `node --test tenant.test.ts`.
+ * It imports `postern`: `npm install postern` in your project; in a checkout of Postern, `npm run build` first.
  * The program here is a function that keeps a grant with `postern/oauth`; yours may use any OAuth library.
  */
 import assert from 'node:assert/strict';

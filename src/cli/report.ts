@@ -33,16 +33,17 @@ export function findingLines({ outcome, title, says, notes = [] }: Finding): rea
   return [line, ...notes.map((note) => `${' '.repeat(13)}- ${printable(note)}`)];
 }
 
-/** Says each step of a check as it comes, and the conclusion. */
+/** Says each step of a check as it comes, and the conclusion. @param how `short`: without notes to what did not fail */
 export async function tellCheck(
   subject: Subject,
   steps: AsyncIterable<Finding>,
   line: (text: string) => void,
+  how: 'short' | 'whole' = 'whole',
 ): Promise<CheckReport> {
   const findings: Finding[] = [];
   for await (const finding of steps) {
     findings.push(finding);
-    findingLines(finding).forEach(line);
+    findingLines(how === 'short' && finding.outcome !== 'failed' ? { ...finding, notes: [] } : finding).forEach(line);
   }
   const report = reportOf(subject, findings, systemClock.now());
   ['', ...conclusion(report), ''].forEach(line);

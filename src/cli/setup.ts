@@ -7,6 +7,7 @@ import type { CheckReport } from '../check/types.ts';
 import type { Instance } from '../server/instance.ts';
 import { type Mailbox } from '../store/types.ts';
 import { PROTOCOLS, type Protocol } from '../store/protocols.ts';
+import { stepText } from '../oauth/catalogue/diagnose.ts';
 import { programs } from './client-config/programs.ts';
 import { protocolsFor, writeConfig } from './client-config/write.ts';
 import { fromAnywhere } from './client-config/devices.ts';
@@ -52,9 +53,24 @@ export async function setUp(
         [],
       );
     exitAsFound([report]);
-    context.say('next: postern serve, and leave it running; as a service of systemd: postern service install');
-    context.say(`whenever something is wrong: postern check ${shellWord(opened.address)}`);
+    for (const text of outcomeLines(opened, report)) context.say(text);
   });
+}
+
+/** The end of it, below everything else: what came of it, and what to do now. */
+function outcomeLines({ address, protocols }: Mailbox, { outcome, first }: CheckReport): readonly string[] {
+  const again = `postern check ${shellWord(address)}`;
+  if (outcome === 'failed')
+    return [
+      `${address} does not work yet: ${first!.sentence}`,
+      ...first!.remedy.map((step, index) => `${index === 0 ? 'next' : 'then'}: ${stepText(step)}`),
+      `when that is done: ${again}; then postern service install`,
+    ];
+  return [
+    `${address} works for ${protocols.join(', ')}${outcome === 'warnings' ? `, with a warning: ${first!.sentence}` : ''}`,
+    'next: postern service install, which keeps the gateway running; without systemd: postern serve, and leave it running',
+    `whenever something is wrong, and for limits and coming changes of the provider: ${again}`,
+  ];
 }
 
 function askAddress(dialogue: Dialogue): Promise<string> {
@@ -135,7 +151,7 @@ function askWay(dialogue: Dialogue, credential: boolean): Promise<string> {
 function check(context: Context, instance: Instance, mailbox: Mailbox): Promise<CheckReport> {
   const line = (text: string): void => void (context.json || process.stdout.write(`${asStarted(text)}\n`));
   line(`\nChecking ${mailbox.address}:`);
-  return tellCheck({ type: 'mailbox', address: mailbox.address }, checkMailbox(instance, mailbox, {}), line);
+  return tellCheck({ type: 'mailbox', address: mailbox.address }, checkMailbox(instance, mailbox, {}), line, 'short');
 }
 
 function askProgram(dialogue: Dialogue, { protocols }: Mailbox): Promise<string> {

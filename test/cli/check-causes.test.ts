@@ -113,3 +113,24 @@ test('P84: mailbox list and show remember what a check and a test found of each 
   await check();
   assert.match(await listed(), / healthy +worked /);
 });
+
+test('P90: init ends with what came of it and the next step, and leaves limits and coming changes to check', async () => {
+  const init = ['init', '--yes', '--address', ALICE];
+  const good = await home.cli(init);
+  assert.match(good.stdout.toString(), / ok +provider limits +\d+ known\n/);
+  assert.doesNotMatch(good.stdout.toString(), /^ +- .* per (?:minute|day)/m);
+  const [works, next, later] = good.stderr.trimEnd().split('\n').slice(-3);
+  assert.match(works!, /^postern: alice@contoso\.test works for imap, pop3, smtp/);
+  assert.match(next!, /^postern: next: postern .*service install/);
+  assert.match(later!, /postern .*check alice@contoso\.test$/);
+  sandbox.faults.set('imap-disabled');
+  const bad = await home.cli(init, { accept: ANY });
+  const lines = bad.stderr.trimEnd().split('\n');
+  const at = lines.findIndex((line) => line.startsWith('postern: alice@contoso.test does not work yet: '));
+  assert.ok(at > 0 && lines.length - at < 6, bad.stderr);
+  assert.match(lines[at + 1]!, /^postern: next: /);
+  assert.match(
+    lines.at(-1)!,
+    /when that is done: postern .*check alice@contoso\.test; then postern .*service install$/,
+  );
+});

@@ -57,6 +57,20 @@ test('D34: files are named from where the person is, also through npm', () => {
   assert.match(readFileSync(join(root, '.gitignore'), 'utf8'), /^\/sandbox\/$/m);
 });
 
+test('P90: an example that needs the built package, an address or the command says so, and how to run it', () => {
+  const folder = join(scratch.path, 'checkout');
+  mkdirSync(join(folder, 'examples'), { recursive: true });
+  for (const file of ['package.json', 'examples/imap.ts']) copyFileSync(join(root, file), join(folder, file));
+  const example = (...args: readonly string[]) => run(process.execPath, ['examples/imap.ts', ...args], {}, folder);
+  const unbuilt = example('alice@example.com');
+  assert.match(unbuilt.stderr, /^the package postern is not here: .*npm run build\n$/);
+  assert.equal(unbuilt.status, 64);
+  assert.match(example().stderr, /^say which mailbox: .*\n$/);
+  mkdirSync(join(folder, 'dist/protocol/sasl'), { recursive: true });
+  writeFileSync(join(folder, 'dist/protocol/sasl/index.js'), '');
+  assert.match(example('alice@example.com').stderr, /^there is no postern on the PATH; .*PATH="\$PWD\/bin:/);
+});
+
 test('D34: command lines inside a text, and nothing else, are put into the form that works', () => {
   const form = '/src/postern/bin/postern';
   for (const [text, printed] of [
