@@ -53,6 +53,9 @@ const MAX_AGAIN = 3;
 const TEST_LIMIT = 240_000;
 const SWEEP_LIMIT = 6 * 3_600_000;
 
+/** Each test file, and each program it starts, is a process of its own: what one has compiled the others need not. */
+process.env['NODE_COMPILE_CACHE'] ??= join(root, '.cache/compiled');
+
 const say = (line: string): void => void process.stderr.write(`test: ${line}\n`);
 const args = process.argv.slice(2);
 const soak = args.includes('--soak');
