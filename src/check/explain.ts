@@ -46,7 +46,8 @@ export interface SandboxFault {
 
 /** What the query names exactly; empty when it names nothing. The most exact first. */
 export function explain(query: string, data: ExplainData): readonly Explanation[] {
-  const asked = query.trim();
+  // msmtp puts this before what the server said.
+  const asked = query.trim().replace(/^(?:msmtp: )?server message: /i, '');
   const lower = asked.toLowerCase();
   const topic = allTopics(data.catalogue).find(({ name, also }) => name === lower || also.includes(lower));
   const said = codeOfReply(

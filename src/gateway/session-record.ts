@@ -5,7 +5,7 @@ import type { Protocol } from '../store/protocols.ts';
 import type { RelayedMessage } from './continuity/smtp-message.ts';
 import { relayedFacts } from './mail-rules.ts';
 import type { GatewayDeps } from './types.ts';
-import { codeOf } from './verdict.ts';
+import { codeOf, REFUSAL_NEXT } from './verdict.ts';
 
 export class SessionRecord {
   readonly #deps: GatewayDeps;
@@ -52,6 +52,13 @@ export class SessionRecord {
         ...data,
       },
     });
+  }
+
+  /** @param reason why its user name or app password was refused, which the program is not told */
+  refused(user: string, mechanism: string, reason: keyof typeof REFUSAL_NEXT): void {
+    this.note('signin.local', 'failed', user, { mechanism, reason });
+    // These words and field names are documented for log watchers such as fail2ban, which want the reason last.
+    this.#deps.log.warn({ ...this.facts, user, mechanism, hint: REFUSAL_NEXT[reason], reason }, 'sign-in refused');
   }
 
   warn(failure: PosternError, mailbox: string, text: string): void {

@@ -1,4 +1,6 @@
 /** What happens to sessions: limits, revocation, failures of either side, drain, certificate reload, hostile input, load. */
+import type { Refusal } from '../access/types.ts';
+import { REFUSAL_NEXT } from './verdict.ts';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -75,6 +77,21 @@ test('slowed sign-ins wait and leave their trace', async (t) => {
   assert.equal(fields['remoteAddress'], '127.0.0.1');
   assert.equal(fields['reason'], 'slow-down');
 });
+
+for (const [reason, next] of Object.entries(REFUSAL_NEXT))
+  test(`P68: the log line of a sign-in refused for ${reason} says what to do next, and the program is not told`, async (t) => {
+    const { bench } = await scene(t);
+    const slow = { type: 'slow-down', retryAt: 0, waitMs: 1 } as const;
+    bench.signIn.next.push(reason === 'slow-down' ? slow : { type: 'refused', reason: reason as Refusal });
+    const client = await bench.client();
+    await client.line();
+    const answer = await client.ask(LOGIN, /^a /);
+    assert.ok(!answer.includes(next), answer);
+    const { fields } = bench.log.find(({ message }) => message === 'sign-in refused')!;
+    assert.equal(fields['hint'], next);
+    // packaging/fail2ban reads the reason at the end.
+    assert.equal(Object.keys(fields).at(-1), 'reason');
+  });
 
 test('revocation cuts the sessions of that app password on both sides', async (t) => {
   const { bench, provider } = await scene(t);

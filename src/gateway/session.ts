@@ -201,9 +201,7 @@ export class Session {
     }
     if (local.type !== 'accepted') {
       const reason = local.type === 'refused' ? local.reason : 'slow-down';
-      this.#record.note('signin.local', 'failed', shown, { mechanism, reason });
-      // These words and field names are documented for log watchers such as fail2ban.
-      deps.log.warn({ ...this.#record.facts, user: shown, mechanism, reason }, 'sign-in refused');
+      this.#record.refused(shown, mechanism, reason);
       if (local.type === 'refused') return { type: 'refuse', error: refusedHere(local.reason, shown) };
       this.#place.wait(); // whoever guesses holds nobody up meanwhile
       await this.#around.wall.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on

@@ -42,6 +42,22 @@ export function wrongPassword(): PosternError {
   return gatewayError('gateway.wrong-password', 'the user name or app password is not right');
 }
 
+/** What to do about each reason of a refused sign-in, for whoever runs Postern: said in the log, and by `postern explain`. */
+export const REFUSAL_NEXT: Readonly<Record<Refusal | 'slow-down', string>> = {
+  'unknown-password':
+    'make a new app password, which is shown once: postern password add --mailbox ADDRESS --label PROGRAM',
+  'wrong-mailbox': 'see which mailboxes it opens, or correct the user name in the program: postern password list',
+  'wrong-protocol':
+    'see which protocols it is for, and make another one that includes this protocol: postern password list',
+  'wrong-network':
+    'see which networks it is for, and make another one for where the program is now: postern password list',
+  expired: 'make a new one: postern password add --mailbox ADDRESS --label PROGRAM',
+  revoked: 'make a new one if the program is still in use: postern password add --mailbox ADDRESS --label PROGRAM',
+  'no-such-mailbox': 'correct the user name in the program; it is the address of the mailbox: postern mailbox list',
+  'catch-all': 'give the program an address of the domain as user name, instead of *@domain',
+  'slow-down': 'wait, and look which program has the wrong password: postern audit show --type signin.local',
+};
+
 /** What a refusal of our own says outside: one and the same, but to whom has the right password. */
 export function refusedHere(reason: Refusal, user: string): PosternError {
   if (reason !== 'catch-all') return wrongPassword();
