@@ -167,6 +167,7 @@ const TITLES: Readonly<Record<number, string>> = {
   6522: 'multipart/report',
   6531: 'SMTP: internationalized mail',
   6532: 'Internationalized message headers',
+  6533: 'Internationalized reports and notifications',
   6585: 'Additional HTTP status codes',
   6710: 'SMTP: message transfer priorities',
   6749: 'OAuth 2.0',
