@@ -11,7 +11,7 @@ import {
   suspendGrant,
   suspendMailbox as suspendOne,
 } from '../oauth/suspension.ts';
-import { surveyGrants, type SurveyedGrant } from '../oauth/survey.ts';
+import { surveyGrants } from '../oauth/survey.ts';
 import { moveMailbox as moveOne } from '../onboard/change-application.ts';
 import type { ConnectDeps, ConnectRequest } from '../onboard/connect-request.ts';
 import { endInvitation, endSignIns, invitationLink } from '../onboard/consent-link.ts';
@@ -26,6 +26,7 @@ import { opens, signatureOf } from './actor.ts';
 import { adminError } from './errors.ts';
 import { findApplication } from './find.ts';
 import { address, holdReason, limit } from './schema.ts';
+import { shownMailbox, shownWithQueue, type SurveyedMailbox } from './shown-mailbox.ts';
 
 interface ClockDeps extends ActDeps, Pick<ConnectDeps, 'clock'> {}
 interface OutboxDeps extends ClockDeps {
@@ -33,13 +34,6 @@ interface OutboxDeps extends ClockDeps {
 }
 interface SignInDeps extends ActDeps, ConnectDeps {
   emit(event: OAuthEvent, audit?: Audit): Promise<void>;
-}
-
-/** A mailbox with the grant that opens it, and how that is doing. */
-export interface SurveyedMailbox {
-  readonly mailbox: Mailbox;
-  /** Undefined when its grant is gone. */
-  readonly surveyed: SurveyedGrant | undefined;
 }
 
 const byAddress = z.object({ address });
@@ -50,6 +44,7 @@ export const listMailboxes = act({
   name: 'mailboxes.list',
   summary: 'Mailboxes this key may use, with their state',
   permission: 'mailboxes:read',
+  gives: shownMailbox,
   input: z.object({ limit, after: z.string().optional() }),
   async run({ store, clock, actor }: Desk<ClockDeps>, { limit, after = '' }) {
     const { mailboxes, grants } = await surveyGrants(store, clock.now());
@@ -65,6 +60,7 @@ export const getMailbox = act({
   name: 'mailboxes.get',
   summary: 'One mailbox, with what waits in its queue',
   permission: 'mailboxes:read',
+  gives: shownWithQueue,
   input: byAddress,
   scope: ({ address }) => [address],
   async run({ store, clock, outbox, mailboxes: [mailbox] }: Desk<OutboxDeps>) {

@@ -6,6 +6,7 @@ import { act, type ActDeps, type Desk } from './act.ts';
 import { type Actor, requirePermission, signatureOf } from './actor.ts';
 import { findMessage } from './find.ts';
 import { holdReason, text } from './schema.ts';
+import { lane, shownMessage } from './shown-message.ts';
 
 interface OutboxDeps extends ActDeps {
   readonly outbox: Outbox;
@@ -14,6 +15,7 @@ interface OutboxDeps extends ActDeps {
 const byId = z.object({ id: text(60) });
 const common = {
   permission: 'messages:write',
+  gives: shownMessage,
   record: ({ id, mailbox }: OutboxMessage) => [{ mailbox, data: { messageId: id } }],
 } as const;
 
@@ -65,7 +67,7 @@ export const editMessage = act({
     /** Milliseconds since the epoch. */
     notBefore: z.number().optional(),
     deadline: z.number().optional(),
-    lane: z.enum(['normal', 'urgent']).optional(),
+    lane: lane.optional(),
     /** Another message in its place. */
     content: z.custom<Required<Omit<NonNullable<Edit['content']>, 'writer'>>>().optional(),
   }),

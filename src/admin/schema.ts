@@ -20,6 +20,17 @@ export const moment = z.codec(time, z.number(), {
   decode: (text) => Date.parse(text),
   encode: (at) => new Date(at).toISOString(),
 });
+/** Rows as the schema has them: of their members those that it names. Never read back. */
+export const shownAs = <S extends z.ZodType, R>(
+  schema: S,
+  show: (row: R) => z.output<S>,
+): z.ZodCodec<S, z.ZodType<R, R>> =>
+  z.codec(schema, z.custom<R>(), {
+    encode: show,
+    decode: () => {
+      throw new TypeError('what was shown is not read');
+    },
+  });
 /** For whoever looks at a held message or mailbox later. */
 export const holdReason = text(500, 1).meta({
   description: 'why it is held, for whoever looks at it later',

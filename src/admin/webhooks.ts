@@ -15,7 +15,7 @@ import { act, type ActDeps, type Desk, pageOf } from './act.ts';
 import { type Actor, mailboxesOf, nameOf, opens, opensAllOf, requirePermission } from './actor.ts';
 import { adminError } from './errors.ts';
 import { addressesOf } from './find.ts';
-import { limit, moment, text, time } from './schema.ts';
+import { limit, moment, shownAs, text, time } from './schema.ts';
 
 interface WebhookDeps extends ActDeps {
   readonly vault: Vault;
@@ -56,7 +56,16 @@ export const shownWebhook = z
   })
   .meta({ id: 'Webhook' });
 type ShownWebhook = z.output<typeof shownWebhook>;
-type WithSecret = ShownWebhook & { readonly secret: Secret };
+/** Shown this once. */
+export const webhookWithSecret = shownWebhook
+  .extend({
+    secret: shownAs(z.string(), (secret: Secret) => secret.reveal()).meta({
+      description: 'shown once',
+      example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    }),
+  })
+  .meta({ id: 'WebhookWithSecret' });
+type WithSecret = z.output<typeof webhookWithSecret>;
 export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const;
 const shownDelivery = z
   .object({
@@ -112,7 +121,7 @@ export const createWebhook = act({
   name: 'webhooks.create',
   summary: 'Create a webhook: it receives events from now on',
   permission: 'webhooks:write',
-  gives: shownWebhook,
+  gives: webhookWithSecret,
   input: z.object({ url, types: types.default([]), mailboxes: mailboxes.default(['*']) }),
   scope: ({ mailboxes }) => mailboxes,
   what: 'webhook.created',
@@ -226,7 +235,7 @@ export const rotateWebhookSecret = act({
   name: 'webhooks.rotate-secret',
   summary: 'A new secret; the one before signs as well for a while',
   permission: 'webhooks:write',
-  gives: shownWebhook,
+  gives: webhookWithSecret,
   input: byId.extend({
     overlapSeconds: z
       .int()

@@ -5,15 +5,15 @@ import { jsonOf } from './body.ts';
 import { actorOf, type ApiApp, type ApiContext, type ApiDeps, queryOf, valid } from './request.ts';
 import { cursorOf, gone, json, jsonBody, operation, pageOf, pageQuery, readCursor } from './schema.ts';
 
-interface Answer<O, S extends z.ZodType> {
+interface Answer {
   /** 200 unless given. */
   readonly status?: 200 | 201 | 202;
   readonly says: string;
-  /** Where it is not answered as the act gives it. */
-  readonly as?: { readonly schema: S; show(output: O): z.input<S> };
+  /** How the document writes it, where that is not as the act does. */
+  readonly as?: z.ZodType;
 }
 
-interface ListAnswer<R, S extends z.ZodType, P> extends Omit<Answer<R, S>, 'status'> {
+interface ListAnswer<R, P> extends Omit<Answer, 'status' | 'as'> {
   /** Where a page ends: `after` of the act, and what the cursor holds. */
   position(last: R): P;
   /** What the list is narrowed by, where that is not said as the act says it; and how it becomes the act's input. */
@@ -33,18 +33,18 @@ export interface ActRoutes {
    *   that has one
    * @param answer a function, or missing: there is nothing to say (204), unless it throws
    */
-  one<I extends z.ZodObject, O, S extends z.ZodType>(
+  one<I extends z.ZodObject, O>(
     act: Act<ApiDeps, I, O>,
     operationId: string,
     at: `${Method} ${ActPath}`,
-    answer?: Answer<O, S> | ((output: O) => void),
+    answer?: Answer | ((output: O) => void),
   ): void;
   /** A list in pages. */
-  list<I extends ListInput<P>, R, S extends z.ZodType, P extends z.ZodType>(
+  list<I extends ListInput<P>, R, P extends z.ZodType>(
     act: Act<ApiDeps, I, Page<R>>,
     operationId: string,
     path: ActPath,
-    answer: ListAnswer<R, S, z.output<P>>,
+    answer: ListAnswer<R, z.output<P>>,
   ): void;
 }
 
@@ -66,9 +66,9 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
       const { params, rest } = partsOf(act.input, path);
       const inBody = method.startsWith('p');
       const others = Object.keys(rest.shape).length === 0 ? {} : inBody ? { body: jsonBody(rest) } : { query: rest };
-      const said = typeof answer === 'object' ? { ...answer, ...(answer.as ?? asGiven(act)) } : undefined;
+      const said = typeof answer === 'object' ? { ...answer, ...asGiven(act) } : undefined;
       const status = said?.status ?? 200;
-      const success = said ? { [status]: json(said.schema, said.says) } : gone;
+      const success = said ? { [status]: json(said.as ?? said.schema, said.says) } : gone;
       const request = { ...params, ...others };
       serve(act, [method, path], { operationId, request, responses: success }, async (c) => {
         const asked = !('body' in others) ? queryOf(c) : isJson(c) ? await jsonOf(c.req) : {};
@@ -85,8 +85,8 @@ export function actRoutes(app: ApiApp, deps: ApiDeps): ActRoutes {
         return c.body(null, 204);
       });
     },
-    list(act, operationId, path, { as, says, position, input, query: narrow }) {
-      const { schema, show } = as ?? asGiven(act);
+    list(act, operationId, path, { says, position, input, query: narrow }) {
+      const { schema, show } = asGiven(act);
       const { params, rest } = partsOf(act.input, path);
       const query = pageQuery.extend((narrow ?? without(rest, ['limit', 'after'])).shape);
       const request = { ...params, query };

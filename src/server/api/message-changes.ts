@@ -6,11 +6,12 @@ import { text, time } from '../../admin/schema.ts';
 import { perform } from '../../admin/act.ts';
 import { findMessage } from '../../admin/find.ts';
 import { cancelMessage, editMessage, holdMessage, retryMessage, SENDING } from '../../admin/messages.ts';
+import { lane, shownMessage } from '../../admin/shown-message.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import type { ActRoutes } from './acts.ts';
 import { apiError } from './errors.ts';
 import { attachmentsOf, type Common, oneAddress, prepare, type Ready, sendingMailbox, templateOf } from './content.ts';
-import { addressList, contentInput, lane, messageInput, messageSchema, shownMessage } from './message-schema.ts';
+import { addressList, contentInput, messageInput } from './message-schema.ts';
 import { keyHeader, requestOf, requireAhead } from './message-request.ts';
 import { type ApiApp, actorOf, type ApiDeps } from './request.ts';
 import { json, jsonBody, operation } from './schema.ts';
@@ -124,7 +125,7 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
       operationId: 'editMessage',
       summary: editMessage.summary,
       request: { params: byId, body: jsonBody(editInput) },
-      responses: { 200: json(messageSchema, 'as it is now') },
+      responses: { 200: json(shownMessage, 'as it is now') },
     }),
     async (c) => {
       const { id, envelopeFrom, mailbox } = await findMessage(deps, c.req.valid('param').id, actorOf(c));
@@ -145,10 +146,10 @@ export function messageChanges(app: ApiApp, deps: ApiDeps, { one }: ActRoutes): 
         lane,
         content: ready && { recipients: ready.recipients, body: c.get('hold').made(ready.body(), mailbox) },
       });
-      return c.json(shownMessage(edited), 200);
+      return c.json(z.encode(shownMessage, edited), 200);
     },
   );
-  const changed = { as: { schema: messageSchema, show: shownMessage }, says: 'as it is now' };
+  const changed = { says: 'as it is now' };
   one(cancelMessage, 'cancelMessage', 'post /v1/messages/{id}/cancel', changed);
   one(retryMessage, 'retryMessage', 'post /v1/messages/{id}/retry', changed);
   one(holdMessage, 'holdMessage', 'post /v1/messages/{id}/hold', changed);

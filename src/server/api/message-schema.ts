@@ -1,8 +1,7 @@
-/** What a message looks like on its way in and out. */
+/** What a message looks like on its way in. */
 import { z } from '@hono/zod-openapi';
 import { address, text, time } from '../../admin/schema.ts';
-import type { MessageState, OutboxMessage } from '../../store/types-outbox.ts';
-import { iso, isoOrNull } from './schema.ts';
+import { lane } from '../../admin/shown-message.ts';
 
 /** Octets of a JSON body; nothing in it is longer. */
 export const MAX_JSON = 10 * 1024 * 1024;
@@ -71,7 +70,6 @@ export const contentShape = {
   inReplyTo: header.optional().openapi({ description: 'Message-ID of the message this one answers' }),
   references: z.array(header).max(100).optional(),
 };
-export const lane = z.enum(['normal', 'urgent']).openapi({ description: 'urgent ones of a mailbox go first' });
 export const sendShape = {
   mailbox: address.optional().openapi({ description: 'whose permission sends it; missing: found by the sender' }),
   scheduledAt: time.optional().openapi({ description: 'not before' }),
@@ -83,87 +81,4 @@ export type MessageInput = z.infer<typeof messageInput>;
 export const contentInput = z.strictObject({ from: addressInput.optional(), ...contentShape }).openapi('Content');
 export type ContentInput = z.infer<typeof contentInput>;
 
-const stateSchema = z
-  .discriminatedUnion('type', [
-    z.object({ type: z.literal('queued'), dueAt: time }),
-    z.object({
-      type: z.literal('sending'),
-      until: time.meta({ description: 'when the attempt is taken for lost' }),
-    }),
-    z.object({ type: z.literal('held'), since: time, reason: z.string() }),
-    z.object({ type: z.literal('sent'), at: time }),
-    z.object({ type: z.literal('failed'), at: time, code: z.string(), reason: z.string() }),
-    z.object({ type: z.literal('cancelled'), at: time }),
-  ])
-  .openapi('MessageState');
 export const STATES = ['queued', 'sending', 'held', 'sent', 'failed', 'cancelled'] as const;
-
-export const messageSchema = z
-  .object({
-    id: z.string().openapi({ example: 'msg_06b1v7c4n2hvr3q8f9t5x0w2ka' }),
-    mailbox: z.string(),
-    source: z.enum(['smtp', 'http', 'sendmail', 'device', 'report']),
-    principal: z.string().openapi({ description: 'who handed it over: id of an API key or app password' }),
-    from: z.string().openapi({ description: 'of the envelope' }),
-    recipients: z.array(
-      z.object({
-        address: z.string(),
-        state: z.enum(['pending', 'delivered', 'refused']),
-        reply: z.string().optional().openapi({ description: 'the last words of the server about this recipient' }),
-        mayHaveArrived: z.string().optional().openapi({
-          description:
-            'an attempt for this recipient ended without an answer, for this reason: it may have arrived although state is pending or refused, and may arrive twice',
-        }),
-      }),
-    ),
-    messageId: z.string().openapi({ description: 'Message-ID of the header' }),
-    size: z.int().openapi({ description: 'octets' }),
-    lane,
-    state: stateSchema,
-    attempts: z.int(),
-    createdAt: time,
-    expiresAt: time,
-    finishedAt: time.nullable(),
-  })
-  .openapi('Message');
-
-export function shownMessage(message: OutboxMessage) {
-  const { id, mailbox, source, principal, envelopeFrom, messageId, size, lane, attempts } = message;
-  return {
-    id,
-    mailbox,
-    source,
-    principal,
-    from: envelopeFrom,
-    recipients: message.recipients.map(({ address, state, reply, mayHaveArrived }) => ({
-      address,
-      state,
-      ...(reply === undefined ? {} : { reply }),
-      ...(mayHaveArrived === undefined ? {} : { mayHaveArrived }),
-    })),
-    messageId,
-    size,
-    lane,
-    state: shownState(message.state),
-    attempts,
-    createdAt: iso(message.createdAt),
-    expiresAt: iso(message.deadline),
-    finishedAt: isoOrNull(message.finishedAt),
-  };
-}
-
-function shownState(state: MessageState) {
-  switch (state.type) {
-    case 'queued':
-      return { type: state.type, dueAt: iso(state.nextAt) };
-    case 'sending':
-      return { type: state.type, until: iso(state.until) };
-    case 'held':
-      return { type: state.type, since: iso(state.since), reason: state.reason };
-    case 'failed':
-      return { type: state.type, at: iso(state.at), code: state.code, reason: state.reason };
-    case 'sent':
-    case 'cancelled':
-      return { type: state.type, at: iso(state.at) };
-  }
-}

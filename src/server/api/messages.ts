@@ -6,6 +6,7 @@ import { perform } from '../../admin/act.ts';
 import { findMessage, findOpened } from '../../admin/find.ts';
 import { readMessage } from '../../admin/messages.ts';
 import { text } from '../../admin/schema.ts';
+import { messageSchema, shownMessage } from '../../admin/shown-message.ts';
 import type { Accepted } from '../../outbox/types.ts';
 import { jsonOf } from './body.ts';
 import { oneAddress, prepare, sendingMailbox } from './content.ts';
@@ -13,7 +14,7 @@ import { apiError } from './errors.ts';
 import { eventSchema, shownEvent } from './events.ts';
 import { readFinished } from './finished-message.ts';
 import { keyHeader, requestOf } from './message-request.ts';
-import { type MessageInput, messageInput, messageSchema, sendShape, shownMessage, STATES } from './message-schema.ts';
+import { type MessageInput, messageInput, sendShape, STATES } from './message-schema.ts';
 import { actorOf, type ApiApp, type ApiContext, type ApiDeps, queryOf, streamedBody, valid } from './request.ts';
 import { json, page, pageOf, pageQuery, operation, readCursor } from './schema.ts';
 
@@ -27,7 +28,9 @@ const rawQuery = z.object({
       'recipients; missing: To, Cc and Bcc of the header, or Resent-To, -Cc and -Bcc of its newest resending, which needs Resent-From',
   }),
 });
-const acceptedSchema = messageSchema
+const acceptedSchema = z
+  .object(messageSchema.shape)
+  .openapi('Message')
   .extend({ replayed: z.boolean().openapi({ description: 'it was accepted before, under the same Idempotency-Key' }) })
   .openapi('AcceptedMessage');
 
@@ -83,7 +86,7 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
           messageId: text(1000).optional().openapi({ description: 'Message-ID of the header' }),
         }),
       },
-      responses: { 200: json(pageOf(messageSchema), 'newest first') },
+      responses: { 200: json(pageOf(shownMessage), 'newest first') },
     }),
     async (c) => {
       const { limit, cursor, mailbox, state, recipient, messageId } = c.req.valid('query');
@@ -98,7 +101,10 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
         messageId,
       };
       const rows = await outbox.list(filter, { limit: limit + 1, ...(before === undefined ? {} : { before }) });
-      return c.json(page(rows, limit, shownMessage), 200);
+      return c.json(
+        page(rows, limit, (row) => z.encode(shownMessage, row)),
+        200,
+      );
     },
   );
   app.openapi(
@@ -106,10 +112,10 @@ export function messages(app: ApiApp, deps: ApiDeps): void {
       operationId: 'getMessage',
       summary: 'One message',
       request: { params: byId },
-      responses: { 200: json(messageSchema, 'the message') },
+      responses: { 200: json(shownMessage, 'the message') },
     }),
     async (c) => {
-      return c.json(shownMessage(await findMessage(deps, c.req.valid('param').id, actorOf(c))), 200);
+      return c.json(z.encode(shownMessage, await findMessage(deps, c.req.valid('param').id, actorOf(c))), 200);
     },
   );
   app.openapi(
@@ -207,5 +213,5 @@ async function sendFinished(
 function answer(c: ApiContext, { message, replayed }: Accepted) {
   c.header('location', `/v1/messages/${message.id}`);
   if (replayed) c.header('idempotency-replayed', 'true');
-  return c.json({ ...shownMessage(message), replayed }, 202);
+  return c.json({ ...z.encode(shownMessage, message), replayed }, 202);
 }

@@ -18,10 +18,17 @@ export function pageOf<T extends z.ZodType>(item: T) {
   });
 }
 
+/** An answer is what would be read by the schema: JSON. */
 export const json = <T extends z.ZodType>(schema: T, description: string) => ({
   description,
-  content: { 'application/json': { schema } },
+  content: { 'application/json': { schema: schema as z.ZodType<z.input<T>> } },
 });
+/** How the document writes a schema that adds to another one: as an extension of that. */
+export function extension(base: z.ZodObject, whole: z.ZodObject): z.ZodType {
+  const added = Object.fromEntries(Object.entries(whole.shape).filter(([name]) => !(name in base.shape)));
+  return z.object(base.shape).openapi(base.meta()!.id!).extend(added).openapi(whole.meta()!.id!);
+}
+
 export const jsonBody = <T extends z.ZodType>(schema: T) => ({
   required: true,
   content: { 'application/json': { schema } },
@@ -73,4 +80,3 @@ export function page<R extends { readonly seq: number }, T>(rows: readonly R[], 
 }
 
 export const iso = (at: number): string => new Date(at).toISOString();
-export const isoOrNull = (at: number | undefined): string | null => (at === undefined ? null : iso(at));

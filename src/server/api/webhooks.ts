@@ -13,22 +13,13 @@ import {
   shownWebhook,
   testWebhook,
   updateWebhook,
+  webhookWithSecret,
   WEBHOOK_TYPES,
 } from '../../admin/webhooks.ts';
 import { time } from '../../admin/schema.ts';
-import type { Secret } from '../../base/secret.ts';
 import type { ActRoutes } from './acts.ts';
 import type { ApiApp } from './request.ts';
-import { jsonBody } from './schema.ts';
-
-/** Shown this once. */
-const withSecret = z
-  .object(shownWebhook.shape)
-  .openapi('Webhook')
-  .extend({
-    secret: z.string().openapi({ description: 'shown once', example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' }),
-  })
-  .openapi('WebhookWithSecret');
+import { extension, jsonBody } from './schema.ts';
 
 export function webhooks({ list, one }: ActRoutes, app: ApiApp): void {
   app.openAPIRegistry.registerWebhook({
@@ -62,13 +53,7 @@ export function webhooks({ list, one }: ActRoutes, app: ApiApp): void {
       204: { description: 'taken; anything but 2xx is tried again, 410 switches the webhook off' },
     },
   });
-  const as = {
-    schema: withSecret,
-    show: ({ secret, ...row }: z.output<typeof shownWebhook> & { readonly secret: Secret }) => ({
-      ...z.encode(shownWebhook, row),
-      secret: secret.reveal(),
-    }),
-  };
+  const as = extension(shownWebhook, webhookWithSecret);
   list(listWebhooks, 'listWebhooks', '/v1/webhooks', {
     says: 'oldest first',
     position: ({ createdAt, id }) => ({ createdAt, id }),
