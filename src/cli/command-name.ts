@@ -43,7 +43,11 @@ const NAMED_WITHIN = /^[^;,`\n]* --home\b/;
 /** Octets on each side of the name in which that is looked for: more than a command line with two paths has. */
 const NEAR = 1024;
 
-/** Text for people with its command lines in the form that works where this was started from, on the installation that it is about. */
+/**
+ * Text for people with its command lines in the form that works where this was started from, on the installation that it is about. The one
+ * place that names a home: what commands print and what the log has comes through here. What goes over the wire does not, because its
+ * reader may be on another machine (docs/configuration.md).
+ */
 export function asStarted(text: string, { command, home }: Form = form): string {
   if (command === 'postern' && home === undefined) return text;
   return text.replace(NAME, (name, at: number) => {

@@ -9,7 +9,9 @@ import { openLog } from '../../src/server/log.ts';
 import { ALICE } from '../bed/mail-site.ts';
 import { COMMAND, postern } from '../bed/postern.ts';
 import { privateFolder, runProgram } from '../bed/process.ts';
+import { until } from '../bed/running-serve.ts';
 import { type SandboxGateway, startSandboxGateway } from '../bed/sandbox-gateway.ts';
+import { Wire } from '../bed/wire.ts';
 
 const folder = privateFolder();
 const [home, usual] = [join(folder.path, 'its own'), join(folder.path, 'usual')];
@@ -105,6 +107,38 @@ test('P43: what the log of a server and its demonstration name can be pasted too
   assert.match(checked.stdout.toString(), /Everything works/, checked.stderr);
   demonstration.kill();
   await once(demonstration, 'exit');
+});
+
+test('P89: commands in replies to mail programs and of the HTTP API name no home, wherever the server has it; its log does', async () => {
+  const { gateway, console: at } = sandbox.facts;
+  const { host, port } = gateway.smtp;
+  const wire = await Wire.open({ host, port });
+  await wire.until(/^220 .*\r\n/m);
+  wire.send('EHLO program\r\n');
+  await wire.until(/^250 .*\r\n/m);
+  wire.send(`AUTH PLAIN ${Buffer.from(`\0${ALICE}\0${sandbox.door.password}`).toString('base64')}\r\n`);
+  await wire.until(/^235 .*\r\n/m);
+  wire.send('MAIL FROM:<stranger@x.test>\r\n');
+  const refusal = await wire.until(/^550 .*\r\n/m);
+  wire.destroy();
+  assert.match(refusal, /postern mailbox set alice@contoso\.test --send-as/);
+  const answer = await fetch(`http://${at.host}:${at.port}/v1/messages`);
+  const { hint } = (await answer.json()) as { hint: string };
+  assert.match(hint, /postern apikey add/);
+  for (const text of [refusal, hint]) assert.ok(!text.includes(home) && !text.includes('--home'), text);
+
+  const guess = await Wire.open(gateway.imap);
+  await guess.until(/^\* OK .*\r\n/);
+  guess.send(`a LOGIN ${ALICE} wrong\r\n`);
+  await guess.until(/^a NO .*\r\n/m);
+  guess.destroy();
+  const named = `postern --home '${home}' password add`;
+  await until(
+    'the log has it',
+    () => sandbox.output().includes(named),
+    10_000,
+    () => sandbox.output(),
+  );
 });
 
 test('P43: the home is named once, and not where a line has none or another one', (t) => {
