@@ -1,4 +1,5 @@
 /** Acceptance: what is taken is kept whole, and what is wrong is not taken. */
+import { readFileSync } from 'node:fs';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
@@ -339,4 +340,16 @@ test('A27: an address has no control, format or separator characters, whatever t
   ])
     for (const text of [`a${bad}b@x.test`, `${bad}a@x.test`, `a@x${bad}y.test`, `"a${bad}b"@x.test`])
       assert.equal(isAddress(text), false, JSON.stringify(text));
+});
+
+test('Q10, A74a: what a key has in the outbox is not bounded in octets, and SECURITY.md says so', async (t) => {
+  const own = await openOutboxBed();
+  t.after(own.close);
+  const body = `Subject: x\n\n${`${'x'.repeat(70)}\n`.repeat(14_000)}`;
+  for (let at = 0; at < 12; at++)
+    await own.outbox.accept(own.request({ source: 'http', principal: 'key_1' }), letter(body));
+  const waiting = await own.outbox.list({}, { limit: 50 });
+  assert.equal(waiting.length, 12);
+  const text = readFileSync(new URL('../../SECURITY.md', import.meta.url), 'utf8').replaceAll(/\s+/g, ' ');
+  assert.ok(text.includes('what it has in the outbox is not bounded in octets'));
 });

@@ -1,6 +1,9 @@
 /** Mail programs that break the rules, by name: each gets its protocol's refusal within the bounds. Over memory. */
 import assert from 'node:assert/strict';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
+import { certificates } from '../../test/bed/fake-provider.ts';
+import { Wire } from '../../test/bed/wire.ts';
 import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError } from '../base/error.ts';
 import { MemorySocket } from '../../test/bed/memory-socket.ts';
@@ -9,6 +12,7 @@ import * as imap from './imap/server.ts';
 import * as pop3 from './pop3/server.ts';
 import type { SignedIn, SignInOptions } from './sign-in.ts';
 import * as smtp from './smtp/server.ts';
+import { secureServer, serverContext } from './tls/server.ts';
 import { Conn, type ConnOptions } from './wire/conn.ts';
 
 const servers = { imap, pop3, smtp };
@@ -92,6 +96,62 @@ for (const protocol of PROTOCOLS) {
     const starttls = { imap: 'a STARTTLS\r\n', pop3: 'STLS\r\n', smtp: 'STARTTLS\r\n' }[protocol];
     assert.match(await talk.last(starttls + noop(protocol)), BYE[protocol]);
     assert.equal(await talk.result, 'closed');
+  });
+
+  // RFC 3207 §4.2, RFC 9051 §6.2.1, RFC 2595 §4
+  test(`Q3: ${protocol}: plain text that comes while the answer to STARTTLS is on its way is never taken for encrypted`, async (t) => {
+    const context = serverContext(await (await certificates()).issue());
+    const server = createServer({ allowHalfOpen: true });
+    const ended = new Promise<SignedIn | 'closed' | Error>((resolve) => {
+      server.on('connection', (socket) => {
+        t.after(() => socket.destroy());
+        const conn = new Conn(socket);
+        servers[protocol]
+          .serveSignIn(conn, {
+            hostname: 'mail.test',
+            allowPlain: false,
+            bearer: false,
+            lineOctets: LINE_OCTETS,
+            literalOctets: 100,
+            maxFailures: 3,
+            secure: (plain) => secureServer(plain, context, { timeoutMs: 5000 }),
+            verify: async () => assert.fail('nobody has signed in'),
+          })
+          .then(resolve, resolve)
+          .finally(() => conn.end());
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => server.close());
+    const wire = await Wire.open({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+    t.after(() => wire.destroy());
+    await wire.until(/^.*\r\n/);
+    wire.send({ imap: 'a STARTTLS\r\n', pop3: 'STLS\r\n', smtp: 'STARTTLS\r\n' }[protocol]);
+    await wire.until(/^(?:a OK|\+OK|220) .*\r\n/);
+    wire.send(noop(protocol).repeat(3) + plainBad(protocol));
+    const end = await ended;
+    assert.ok(isError(end) && /^(?:tls|wire)\./.test(end.code), JSON.stringify(end));
+    assert.doesNotMatch(await wire.closed(2000).catch(() => ''), /OK|250|235/);
+  });
+
+  test(`Q3: ${protocol}: who reads no answer to STARTTLS is waited for no longer than for a command`, async () => {
+    const clock = new ManualClock();
+    const talk = new Talk(protocol, { secure, allowPlain: false }, { clock, idleMs: 60_000 });
+    await talk.heard();
+    // Nothing that is written leaves any more.
+    const stuck = talk.socket as unknown as { _write(): void; _writableState: { highWaterMark: number } };
+    stuck._write = () => undefined;
+    stuck._writableState.highWaterMark = 1;
+    await talk.say({ imap: 'a STARTTLS\r\n', pop3: 'STLS\r\n', smtp: 'STARTTLS\r\n' }[protocol]);
+    // What comes meanwhile is plain text.
+    await talk.say(noop(protocol));
+    // Once for the answer, once for the last word where the protocol has one.
+    await clock.advance(61_000);
+    await talk.heard();
+    await clock.advance(61_000);
+    const end = await talk.result.catch((error: unknown) => (isError(error) ? error.code : error));
+    assert.ok(end === 'closed' || end === 'wire.timeout', String(end));
+    talk.socket.destroy();
   });
 
   test(`${protocol}: without TLS no password is taken, and none looks wrong`, async () => {

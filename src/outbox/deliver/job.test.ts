@@ -8,6 +8,8 @@ import type { NewMessageEvent, Recipient } from '../../store/types-outbox.ts';
 import { InboxRoute } from './inbox-route.ts';
 import { PassingTime } from './passing-time.ts';
 
+const DAY_MS = 86_400_000;
+
 test('what was said at RCPT is written down: who was refused, and who is named in this attempt', async (t) => {
   const bed = await openOutboxBed();
   t.after(bed.close);
@@ -100,4 +102,24 @@ test('Q7: a database that fails while deadlines are moved takes no time from the
   fails = false;
   await passing.look();
   assert.equal(await passing.deadline(message), message.deadline + 3_605_000);
+});
+
+test('Q8, K44: mail accepted by a clock a day behind has its two days from when the clock is right, and shows when that clock took it', async (t) => {
+  for (const restarted of [false, true]) {
+    const clock = new ManualClock();
+    const bed = await openOutboxBed({ clock });
+    t.after(bed.close);
+    const right = clock.now();
+    const deps = { store: bed.store, clock, log: nullLog };
+    clock.jump(-DAY_MS);
+    const passing = new PassingTime(deps);
+    await passing.look();
+    const { message } = await bed.outbox.accept(bed.request(), letter());
+    assert.equal(message.deadline, right + DAY_MS);
+    clock.jump(DAY_MS);
+    await (restarted ? new PassingTime(deps) : passing).look();
+    const found = (await bed.outbox.find(message.id))!;
+    assert.equal(found.deadline, right + 2 * DAY_MS);
+    assert.equal(found.createdAt, right - DAY_MS);
+  }
 });
