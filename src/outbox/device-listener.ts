@@ -210,7 +210,8 @@ async function serveDevice(
     const mailbox = found.mailbox();
     if (mailbox === undefined) {
       const why = `there is no mailbox ${rule.mailbox}`;
-      log.warn(facts, `a device was turned away: ${why}`);
+      const hint = `correct the mailbox of rule ${rule.name} in postern.yaml, or add it: postern mailbox list`;
+      log.warn({ ...facts, hint }, `a device was turned away: ${why}`);
       note('failed', foldCase(rule.mailbox), { reason: why });
       conn.end(turnedAway);
       return;

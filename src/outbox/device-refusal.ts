@@ -69,7 +69,11 @@ export class DeviceRefusals {
     const why = rule === undefined ? 'no rule names it' : 'too many connections';
     const sessionId = newId('ses');
     const facts = { protocol: 'smtp', remoteAddress, ...(rule !== undefined && { rule }), times };
-    this.#deps.log.warn({ sessionId, ...facts }, `a device was turned away: ${why}`);
+    const hint =
+      rule === undefined
+        ? 'if it is yours, name its network in a rule of outbox.devices in postern.yaml: postern explain devices'
+        : 'it passes when it, or others of its rule, end their connections; look for one that never does';
+    this.#deps.log.warn({ sessionId, ...facts, hint }, `a device was turned away: ${why}`);
     const data = { ...facts, source: 'device', reason: why };
     this.#deps.audit?.note({ type: 'session.ended', outcome: 'failed', sessionId, data });
   }

@@ -154,7 +154,8 @@ test('the quota counts recipients, lasts over restarts, and gives room again aft
   await other.close();
 });
 
-test('who is not in the network, and a rule without its mailbox, are turned away', async () => {
+test('who is not in the network, and a rule without its mailbox, are turned away; P68: the log says what to do', async () => {
+  warnings.length = 0;
   const elsewhere = await start({ ...RULE, networks: ['192.0.2.0/24'] });
   let wire = await Wire.open({ host: '127.0.0.1', port: elsewhere.port });
   assert.match(await wire.closed(), /^554 5\.7\.1 /);
@@ -163,6 +164,9 @@ test('who is not in the network, and a rule without its mailbox, are turned away
   wire = await Wire.open({ host: '127.0.0.1', port: broken.port });
   assert.match(await wire.closed(), /^421 4\.3\.0 /);
   await broken.close();
+  const [stranger, mailbox] = warnings.filter((line) => line.startsWith('a device was turned away'));
+  assert.match(stranger!, /"hint":"[^"]*outbox\.devices in postern\.yaml: postern explain devices"/);
+  assert.match(mailbox!, /"hint":"[^"]*rule printers [^"]*: postern mailbox list"/);
   assert.equal(ruleFor([{ ...RULE, networks: [] }], '192.0.2.1'), undefined);
   assert.equal(ruleFor([RULE], '::ffff:127.0.0.1'), RULE);
 });
