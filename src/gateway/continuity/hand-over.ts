@@ -1,6 +1,6 @@
 /**
  * An IMAP session passes from its server to a successor: at a moment at which nothing is under way, when the old server has said
- * all it has to say, and with what its client has to be told of.
+ * all it has to say, and with what its client has to know.
  */
 import type { Clock } from '../../base/clock.ts';
 import { upstreamError } from '../../upstream/errors.ts';
