@@ -9,6 +9,7 @@ import { openStore } from '../store/open.ts';
 import { environmentKey } from '../vault/key-source.ts';
 import { openVault } from '../vault/open.ts';
 import { BodyWriter, CHUNK_OCTETS, partOf } from './body.ts';
+import { OctetCheck } from './header.ts';
 
 async function dataKey() {
   const store = await openStore('sqlite::memory:', { clock: new ManualClock() });
@@ -49,4 +50,14 @@ test('A36: however a message is cut, what is written is what came', async () => 
     ),
     { numRuns: 50 },
   );
+});
+
+// RFC 6152
+test('octets above 127 are seen wherever they come, and stay seen', () => {
+  const check = new OctetCheck();
+  const seen = ['plain\r\n', 'Zoë\r\n', 'plain\r\n'].map((text) => {
+    check.look(Buffer.from(text));
+    return check.eightBit;
+  });
+  assert.deepEqual(seen, [false, true, true]);
 });

@@ -223,3 +223,10 @@ test('Q4: ids with stray angle brackets, beyond ASCII or too long for a line are
   )) as Buffer;
   assert.doesNotMatch(raw.toString(), /^Bcc:/m);
 });
+
+test('addresses of a header that is none are refused with its line', () => {
+  assert.throws(
+    () => headerAddresses(Buffer.from('From: a@x.test\r\nno field\r\n\r\n')),
+    (error) => isError(error, 'outbox.header') && error.message.startsWith('line 2 of the message'),
+  );
+});

@@ -10,6 +10,7 @@ import { isError } from '../base/error.ts';
 import { CHUNK_OCTETS } from './body.ts';
 import { isAddress, sameAddress } from './address.ts';
 import { MAX_HEADER } from '../protocol/mime/header-fields.ts';
+import { Rights } from './rights.ts';
 import { editMailbox } from '../store/edit.ts';
 
 const writer = { principal: 'key_2', source: 'http' } as const;
@@ -234,10 +235,28 @@ describe('acceptance', () => {
     await editMailbox(store, address, () => settings);
   });
 
+  test('a mailbox is closed with its grant', async () => {
+    const { grants, mailboxes } = bed.store;
+    const mailbox = (await mailboxes.find('alice@contoso.test'))!;
+    const { generation, state } = (await grants.find(mailbox.grantId))!;
+    const rights = new Rights({ store: bed.store, clock });
+    await rights.requireOpen(mailbox);
+    const suspended = { type: 'suspended', since: 0, reason: 'on leave' } as const;
+    assert.ok(await grants.update(mailbox.grantId, generation, { state: suspended }));
+    await assert.rejects(new Rights({ store: bed.store, clock }).requireOpen(mailbox), code('oauth.suspended'));
+    rights.stop();
+    await grants.update(mailbox.grantId, generation + 1, { state });
+  });
+
   test('hold, release, edit, cancel; too late is said', async () => {
     const { message } = await accept('Subject: a\n\nold\n');
     assert.equal((await bed.outbox.hold(message.id, 'me', 'wait')).state.type, 'held');
     assert.equal((await bed.outbox.retry(message.id, 'me')).state.type, 'queued');
+    assert.equal(message.notBefore, undefined, 'nobody asked for a time');
+    assert.equal(
+      (await accept('Subject: b\n\nx\n', { notBefore: clock.now() + 1 })).message.notBefore,
+      clock.now() + 1,
+    );
     const notBefore = clock.now() + 5000;
     const edited = await bed.outbox.edit(message.id, 'me', {
       notBefore,

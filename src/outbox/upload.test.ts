@@ -115,3 +115,15 @@ test('A74: uploads that are opened together and end one after another keep to th
   assert.deepEqual(both.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
   assert.equal((await deps.outbox.tidy()).orphans, 0);
 });
+
+test('what one upload has finished counts at once for another that arrives', async () => {
+  // The table of a database that other processes use as well: it has not been asked since both were opened.
+  const table = { held: () => Promise.resolve({ count: 0, octets: 0 }), insert: () => Promise.resolve(true) };
+  const room = new UploadRoom({ count: 10, octets: 1000 });
+  const one = await room.open(table, 'key_1', 0);
+  const other = await room.open(table, 'key_1', 0);
+  one.add(600);
+  await one.keep({ size: 600 } as Parameters<typeof one.keep>[0]);
+  other.add(400);
+  assert.throws(() => other.add(1), { code: 'outbox.too-many-uploads' });
+});
