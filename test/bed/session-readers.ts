@@ -7,7 +7,6 @@ import { Pop3Keeper } from '../../src/gateway/continuity/pop3.ts';
 import { ResponseFilter } from '../../src/gateway/continuity/responses.ts';
 import { SmtpDialogue } from '../../src/gateway/continuity/smtp-dialogue.ts';
 import { ImapTap } from '../../src/gateway/continuity/tap.ts';
-import type { RunningRelay } from '../../src/gateway/relay-types.ts';
 import { Secret } from '../../src/base/secret.ts';
 import * as imapClient from '../../src/protocol/imap/client.ts';
 import { parseResponse } from '../../src/protocol/imap/response.ts';
@@ -74,7 +73,7 @@ function responses(): ResponseFilter {
 
 function pop3(toServer: () => void = ignore): Pop3Keeper {
   const keeper = new Pop3Keeper();
-  keeper.attach({ pauseClient: ignore, toServer, toClient: ignore } as unknown as RunningRelay);
+  keeper.attach({ pauseClient: ignore, toServer, toClient: ignore });
   return keeper;
 }
 

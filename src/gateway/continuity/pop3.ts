@@ -15,9 +15,12 @@ const LONGEST_COMMAND = 1024;
 /** Commands that wait; beyond this the program is not read. */
 const MAX_WAITING = 16 * 1024;
 
+/** What it asks of its relay. */
+type Pop3Relay = Pick<RunningRelay, 'pauseClient' | 'toServer' | 'toClient'>;
+
 export class Pop3Keeper implements SessionKeeper {
   readonly #pipelines: boolean;
-  #relay!: RunningRelay;
+  #relay!: Pop3Relay;
   readonly #due = new Pop3Due();
   /** What the client has sent behind the command under way. */
   #held: Buffer = NOTHING;
@@ -35,7 +38,7 @@ export class Pop3Keeper implements SessionKeeper {
     this.#pipelines = capabilities.some((line) => /^PIPELINING\b/i.test(line));
   }
 
-  attach(relay: RunningRelay): void {
+  attach(relay: Pop3Relay): void {
     this.#relay = relay;
   }
 
