@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Secret } from '../base/secret.ts';
-import { isError } from '../base/error.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { type Config, readConfig } from './config.ts';
 import { homeOf } from './home.ts';
-import { runs, takeHomeLock } from './home-lock.ts';
+import { ManualClock } from '../../test/bed/manual-clock.ts';
+import { databaseFile } from './installation-mark.ts';
+import { runs, takeHomeLock, watchHomeLock } from './home-lock.ts';
 
 function configIn(t: TestContext): Config {
   const folder = mkdtempSync(join(tmpdir(), 'postern-lock-'));
@@ -17,9 +19,10 @@ function configIn(t: TestContext): Config {
   return readConfig(homeOf({ HOME: folder }, folder), {});
 }
 
-/** Another process that takes the lock and says so; it notes this test as its worker. */
-async function holder(t: TestContext, home: string) {
-  const program = `
+const lockFileOf = (config: Config): string => `${databaseFile(config)}.serve`;
+
+/** The program of a process that takes the lock, notes this test as its worker and says so. */
+const taking = (home: string): string => `
     import { takeHomeLock } from ${JSON.stringify(join(import.meta.dirname, 'home-lock.ts'))};
     import { readConfig } from ${JSON.stringify(join(import.meta.dirname, 'config.ts'))};
     import { homeOf } from ${JSON.stringify(join(import.meta.dirname, 'home.ts'))};
@@ -27,7 +30,10 @@ async function holder(t: TestContext, home: string) {
     lock.note([${process.pid}]);
     process.stdout.write('taken');
     setInterval(() => lock.leftBehind, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+
+/** Another process that has the lock. */
+async function holder(t: TestContext, home: string) {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', taking(home)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
@@ -53,6 +59,40 @@ test('W9: one process on one SQLite database; the lock goes with its process, ho
   const again = takeHomeLock(config)!;
   assert.deepEqual(again.leftBehind, [], 'an orderly end leaves nobody');
   await again[Symbol.asyncDispose]();
+});
+
+test('R1: a lock whose file was removed is taken again at the next look, and nobody else gets it', async (t) => {
+  const config = configIn(t);
+  const clock = new ManualClock();
+  const lock = takeHomeLock(config)!;
+  const watch = watchHomeLock(lock, clock, (error) => assert.fail(error));
+  rmSync(lockFileOf(config));
+  await clock.advance(2000);
+  // By another process: locks of this one do not stand in its own way (fcntl(2)).
+  const other = spawnSync(process.execPath, ['--input-type=module', '--eval', taking(config.home.state)]);
+  assert.match(String(other.stderr), /server\.already-running/);
+  await watch[Symbol.asyncDispose]();
+  await lock[Symbol.asyncDispose]();
+});
+
+test('R1: whose lock file was removed and taken by another process ends', async (t) => {
+  const config = configIn(t);
+  const clock = new ManualClock();
+  const lock = takeHomeLock(config)!;
+  const lost: PosternError[] = [];
+  const watch = watchHomeLock(lock, clock, (error) => void lost.push(error));
+  rmSync(lockFileOf(config));
+  const other = await holder(t, config.home.state);
+  await clock.advance(2000);
+  assert.deepEqual(
+    lost.map(({ code }) => code),
+    ['server.already-running'],
+  );
+  assert.match(lost[0]!.message, new RegExp(`process ${other.pid}\\)`));
+  await clock.advance(10_000);
+  assert.equal(lost.length, 1, 'said once');
+  await watch[Symbol.asyncDispose]();
+  await lock[Symbol.asyncDispose]();
 });
 
 test('W9: a process whose number is another’s by now is not taken for it', () => {

@@ -7,16 +7,19 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { Clock } from '../base/clock.ts';
+import { isError, type PosternError } from '../base/error.ts';
 import { makeFolder } from '../base/folder.ts';
 import { giveToOwner } from '../base/owner.ts';
 import { replaceFile } from '../base/replace-file.ts';
 import { troubleOf } from '../base/system-failure.ts';
 import { storeFailure } from '../store/failure.ts';
 import type { Config } from './config.ts';
-import { requireOneName } from './database-file.ts';
+import { identityOf, requireOneName } from './database-file.ts';
 import { serverError } from './errors.ts';
 import { databaseFile } from './installation-mark.ts';
 import { accessRefused, isAccessRefused } from './ownership.ts';
+import { endedBy } from './part.ts';
 
 /** A process as the system knows it: an id alone may be another's by now. */
 export interface KnownProcess {
@@ -30,6 +33,27 @@ export interface HomeLock extends AsyncDisposable {
   note(workers: readonly number[]): void;
   /** Workers of the last holder that still run. */
   readonly leftBehind: readonly number[];
+  /** Takes the lock again should its file have been removed or replaced: others lock the file that is there. @throws as takeHomeLock */
+  keep(): void;
+}
+
+/** How often to look whether the lock is still that of the file: for so long, at most, two may run on one database. */
+const LOOK_MS = 2000;
+
+/** @param lost called once, when another process has the lock; while the disk has no room for its file it is tried again */
+export function watchHomeLock(lock: HomeLock, clock: Clock, lost: (error: PosternError) => void): AsyncDisposable {
+  const look = (): void => {
+    timer = clock.after(LOOK_MS, look);
+    try {
+      lock.keep();
+    } catch (error) {
+      if (!isError(error, 'server.already-running')) return;
+      timer.cancel();
+      lost(error);
+    }
+  };
+  let timer = clock.after(LOOK_MS, look);
+  return endedBy(() => timer.cancel());
 }
 
 /** @throws server.already-running, server.database-names, server.not-yours, server.home, store.*, base.* (trouble of the machine) */
@@ -37,20 +61,8 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
   requireOneName(config);
   const path = lockPath(config);
   if (path === undefined) return undefined;
-  const lock = openLock(path);
-  try {
-    // No journal: nothing is ever written, and a full disk must not keep anybody from starting.
-    lock.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
-  } catch (cause) {
-    lock.close();
-    if (troubleOf(cause) !== 'busy') throw storeFailure(cause, path);
-    const holder = readNote(path)?.holder.pid;
-    throw serverError(
-      'server.already-running',
-      `another \`postern serve\`${holder === undefined ? '' : ` (process ${holder})`} runs on ${databaseFile(config) ?? config.home.state}`,
-      { detail: { pid: holder ?? null } },
-    );
-  }
+  const runsOn = databaseFile(config) ?? config.home.state;
+  let held = lockFile(path, runsOn);
   const leftBehind = (readNote(path)?.workers ?? []).filter(runs).map(({ pid }) => pid);
   const write = (workers: readonly number[]): void => {
     const known = workers.flatMap((pid) => knownProcess(pid) ?? []);
@@ -65,11 +77,41 @@ export function takeHomeLock(config: Config): HomeLock | undefined {
   return {
     leftBehind,
     note: write,
+    keep() {
+      if (identityOf(path) === held.identity) return;
+      const again = lockFile(path, runsOn);
+      held.lock.close();
+      held = again;
+    },
     async [Symbol.asyncDispose]() {
       remove(`${path}.json`);
-      lock.close();
+      held.lock.close();
     },
   };
+}
+
+interface Held {
+  readonly lock: DatabaseSync;
+  readonly identity: string | undefined;
+}
+
+/** @param runsOn the database, for people */
+function lockFile(path: string, runsOn: string): Held {
+  const lock = openLock(path);
+  try {
+    // No journal: nothing is ever written, and a full disk must not keep anybody from starting.
+    lock.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+    return { lock, identity: identityOf(path) };
+  } catch (cause) {
+    lock.close();
+    if (troubleOf(cause) !== 'busy') throw storeFailure(cause, path);
+    const holder = readNote(path)?.holder.pid;
+    throw serverError(
+      'server.already-running',
+      `another \`postern serve\`${holder === undefined ? '' : ` (process ${holder})`} runs on ${runsOn}`,
+      { detail: { pid: holder ?? null } },
+    );
+  }
 }
 
 /** On a file system that has become read-only it stays, and names processes that no longer run. */

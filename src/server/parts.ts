@@ -14,7 +14,7 @@ import { type ConsentPages, openConsentPages } from './consent-sign-in.ts';
 import { startDeliveryDuty } from './delivery.ts';
 import { startDevices } from './devices.ts';
 import { composeGateway } from './gateway.ts';
-import { takeHomeLock } from './home-lock.ts';
+import { takeHomeLock, watchHomeLock } from './home-lock.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { doorsOf } from './config-doors.ts';
 import { shareDescriptors } from './descriptors.ts';
@@ -34,6 +34,11 @@ const ONCE: readonly Role[] = ['single', 'primary'];
 
 export const PARTS: readonly Part<Running, Role>[] = [
   { name: 'the lock of the home', in: ONCE, start: (running) => (running.lock = takeHomeLock(running.config)) },
+  {
+    name: 'the watch over the lock',
+    in: ONCE,
+    start: (running) => running.lock && watchHomeLock(running.lock, running.clock, (error) => running.lose(error)),
+  },
   { name: 'the database', in: EVERY, start: database },
   {
     name: 'the watch over the database',

@@ -35,6 +35,21 @@ test('L22: the database deleted under a running server: it ends for its supervis
   await healed.stop();
 });
 
+test('R1: the lock file removed under a running server: a second one is never beside it for longer than a few seconds', async () => {
+  const lockFile = join(bed.home.path, 'postern.db.serve');
+  const one = await bed.start(PLAIN).ready();
+  rmSync(lockFile);
+  // Sooner than the first looks, or later: either it has the lock again, or it ends for its supervisor.
+  const two = bed.start(PLAIN);
+  const first = await Promise.race([one, two].map(async (server) => ({ server, ...(await server.within(30_000)) })));
+  assert.equal(first.code, 64, first.server.log);
+  assert.match(first.server.log, /another `postern serve` \(process \d+\) runs/);
+  const left = first.server === one ? two : one;
+  await left.ready();
+  assert.equal((await bed.alice(left.imap)).answer, 'OK');
+  await left.stop();
+});
+
 test('W1, W2, W6: another name, half-written and emptied certificate files: programs always get a whole handshake', async () => {
   const cert = join(bed.scratch.path, 'cert.pem');
   const key = join(bed.scratch.path, 'key.pem');
