@@ -8,14 +8,20 @@ import { makeEngine, migrate } from './engine.ts';
 import { storeError } from './errors.ts';
 import { storeFailure } from './failure.ts';
 import { listen, NOTIFY_CHANNEL } from './postgres-listen.ts';
+import { withoutSilent } from './postgres-pool.ts';
 import { postgresTypes } from './migrations.ts';
 import type { Schema } from './schema.ts';
 import type { Opened } from './sqlite.ts';
 import { makeWatchers } from './watch.ts';
 
-/** Opens the database behind `url`. The URL, which may hold a password, appears in no error. @throws as {@link openSqlite} */
-export async function openPostgres(url: string, clock: Clock, log: Log): Promise<Opened> {
-  const config = connection(url);
+/**
+ * Opens the database behind `url`. The URL, which may hold a password, appears in no error.
+ *
+ * @param silentMs how long a query may go without an answer
+ * @throws as {@link openSqlite}
+ */
+export async function openPostgres(url: string, clock: Clock, log: Log, silentMs = SILENT_MS): Promise<Opened> {
+  const config = connection(url, silentMs);
   const pool = new pg.Pool({ ...config, max: POOL, idleTimeoutMillis: 60_000 });
   // A connection that breaks is replaced by the pool at the next query. Without listeners it would end the process: the pool's
   // hears of idle ones, the connection's own of those in use between two queries of a transaction, whose next query fails.
@@ -23,7 +29,7 @@ export async function openPostgres(url: string, clock: Clock, log: Log): Promise
   pool.on('connect', (client) => {
     client.on('error', (error) => log.debug({ err: storeFailure(error) }, 'a database connection broke'));
   });
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: withoutSilent(pool) }) });
   try {
     await db.transaction().execute(async (trx) => {
       await trx.executeQuery(CompiledQuery.raw(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`));
@@ -64,10 +70,12 @@ export async function openPostgres(url: string, clock: Clock, log: Log): Promise
 
 /** Connections per process. Queries are short, so a few serve many sessions; PostgreSQL's default allows 100 in all. */
 const POOL = 8;
+/** A query that takes longer means a half-open connection, which only a time limit can tell. */
+const SILENT_MS = 15_000;
 /** Any number nobody else takes: `postern` in ASCII digits. Keeps processes that start together from migrating together. */
 const MIGRATION_LOCK = '80111115116';
 
-function connection(url: string): pg.ClientConfig {
+function connection(url: string, silentMs: number): pg.ClientConfig {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -83,8 +91,7 @@ function connection(url: string): pg.ClientConfig {
     connectionString: url,
     application_name: 'postern',
     connectionTimeoutMillis: 5_000,
-    // A query that takes longer means a half-open connection, which only a time limit can tell.
-    query_timeout: 15_000,
+    query_timeout: silentMs,
     keepAlive: true,
     types: { getTypeParser },
   };

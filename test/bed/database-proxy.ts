@@ -10,6 +10,8 @@ export interface DatabaseProxy {
   readonly lost: number;
   /** The next transactions that send this text are committed, and who asked for it never hears of that. */
   loseAnswers(text: string, count: number): void;
+  /** What is open is half-open from now on: nothing passes any more, and nobody is told. New connections work. */
+  freeze(): void;
   close(): Promise<void>;
 }
 
@@ -18,6 +20,7 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
   const sockets = new Set<Socket>();
   let wanted = { text: '', count: 0 };
   let lost = 0;
+  const state = { era: 0 };
   const server = createServer((client) => {
     const database = connect(port, '127.0.0.1');
     for (const socket of [client, database]) {
@@ -30,12 +33,15 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
       });
     }
     let isWanted = false;
+    const { era } = state;
     client.on('data', (data) => {
+      if (era !== state.era) return;
       const said = data.toString('latin1');
       if (wanted.count > 0 && said.includes(wanted.text)) isWanted = true;
       database.write(data);
     });
     database.on('data', (data) => {
+      if (era !== state.era) return;
       // CommandComplete (PostgreSQL, Message Formats): its tag is the name of the command.
       const committed = data.toString('latin1').includes('COMMIT\0');
       if (!isWanted || !committed || wanted.count === 0) return client.write(data);
@@ -55,6 +61,9 @@ export async function startDatabaseProxy(url: string): Promise<DatabaseProxy> {
     },
     loseAnswers(text, count) {
       wanted = { text, count };
+    },
+    freeze() {
+      state.era += 1;
     },
     async close() {
       server.close();
