@@ -81,6 +81,7 @@ const SAYS: ReadonlySet<string> = new Set([
   'notes',
   'commands',
   'passesWhen',
+  'problems',
 ]);
 
 /** {@link asStarted} for what a program reads: in the texts that are for people, and nowhere else. */

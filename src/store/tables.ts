@@ -49,7 +49,7 @@ export async function pingOn(engine: Engine): Promise<void> {
 export const READS: { readonly [T in keyof Tables]: readonly (keyof Tables[T])[] } = {
   applications: ['find', 'byName', 'list'],
   grants: ['find', 'list', 'nextDue', 'overview'],
-  mailboxes: ['find', 'byGrant', 'list'],
+  mailboxes: ['find', 'byGrant', 'list', 'opened'],
   appPasswords: ['find', 'byHash', 'list'],
   // `along` writes nothing itself: what is called within it does, and is told so.
   audit: ['read', 'latest', 'head', 'along'],

@@ -158,10 +158,16 @@ test('P43: the home is named once, and not where a line has none or another one'
   ] as const)
     assert.equal(asStarted(text, form), printed);
   nameHome('/x');
-  const value = { subject: 'postern check it', at: new Date(0), remedy: [{ do: 'do it', run: 'postern check' }] };
+  const value = {
+    subject: 'postern check it',
+    at: new Date(0),
+    remedy: [{ do: 'do it', run: 'postern check' }],
+    problems: ['it is down: postern serve'],
+  };
   assert.deepEqual(jsonAsStarted(value), {
     subject: 'postern check it',
     at: '1970-01-01T00:00:00.000Z',
     remedy: [{ do: 'do it', run: 'postern --home /x check' }],
+    problems: ['it is down: postern --home /x serve'],
   });
 });
