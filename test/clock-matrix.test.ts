@@ -10,58 +10,15 @@ import { createAppPassword } from '../src/access/app-password.ts';
 import { openSignIn } from '../src/access/sign-in.ts';
 import { ManualClock } from './bed/manual-clock.ts';
 import { nullLog } from '../src/base/log.ts';
-import { openCircuits } from '../src/oauth/circuit.ts';
-import { startRenewalDuty } from '../src/oauth/renewal-duty.ts';
 import { isFromTheFuture } from '../src/oauth/schedule.ts';
 import { spend } from '../src/outbox/device-rule.ts';
 import { reserve } from '../src/outbox/deliver/pace.ts';
 import { newWebhookSecret, sealSecrets } from '../src/outbox/webhook/signature.ts';
 import { startWebhooks, testDelivery } from '../src/outbox/webhook/dispatch.ts';
-import { openStore } from '../src/store/open.ts';
 import { delivering, pass, turns } from './bed/delivering.ts';
 import { letter, openOutboxBed, type OutboxBed } from './bed/outbox.ts';
 import { type Postgres, startPostgres } from './bed/postgres.ts';
-import { fakeProvider } from './oauth/fake-provider.ts';
-import { plainVault } from './oauth/fixture.ts';
-
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
-const SHAPES = ['a day ahead, then back', 'a day back', 'asleep for a day', 'stopped for three days'] as const;
-type Shape = (typeof SHAPES)[number];
-
-/** What a subject does before, and while the time is wrong; what must hold afterwards. */
-interface Life {
-  /** Runs until the time goes wrong; for a clock ahead, while it is. */
-  act(): Promise<void>;
-  /** The process ends and starts again. */
-  restart?(): Promise<void>;
-  holds(shape: Shape): Promise<void>;
-}
-
-async function live(clock: ManualClock, shape: Shape, life: Life): Promise<void> {
-  switch (shape) {
-    case 'a day ahead, then back':
-      clock.jump(DAY);
-      await life.act();
-      clock.jump(-DAY);
-      break;
-    case 'a day back':
-      await life.act();
-      clock.jump(-DAY);
-      break;
-    case 'asleep for a day':
-      await life.act();
-      clock.jump(DAY, 'asleep');
-      break;
-    case 'stopped for three days':
-      await life.act();
-      await life.restart?.();
-      break;
-  }
-  await life.holds(shape);
-}
+import { DAY, HOUR, type Life, live, MINUTE, SHAPES } from './bed/wrong-time.ts';
 
 type Subject = (t: TestContext, bed: OutboxBed, clock: ManualClock) => Promise<Life>;
 
@@ -368,51 +325,3 @@ for (const engine of ['sqlite', 'postgres'] as const)
         });
     }
   });
-
-describe('L15: the clock matrix of renewal', () => {
-  for (const shape of SHAPES)
-    for (const before of ['renewed', 'failing', 'claimed by a process that died'] as const)
-      test(`a grant that was ${before}: ${shape}`, async (t) => {
-        const clock = new ManualClock();
-        const store = await openStore('sqlite::memory:', { clock: new ManualClock() });
-        const vault = plainVault();
-        const provider = await fakeProvider(store, vault, clock);
-        const circuits = openCircuits(clock);
-        const { client } = provider;
-        const emit = (): void => undefined;
-        const begin = () =>
-          startRenewalDuty({ store, vault, clock, log: nullLog, emit, owner: 'me', client, circuits });
-        let duty = begin();
-        t.after(async () => {
-          await duty.stop();
-          await store.close();
-        });
-        const { id } = await provider.addGrant({ expiresAt: clock.now() + HOUR });
-        await live(clock, shape, {
-          async act() {
-            await turns();
-            if (before === 'claimed by a process that died') {
-              await duty.stop();
-              const grant = (await store.grants.find(id))!;
-              await store.grants.update(id, grant.generation, { renewAt: clock.now() + 20_000 });
-              return;
-            }
-            if (before === 'failing') {
-              const grant = (await store.grants.find(id))!;
-              await store.grants.update(id, grant.generation, { renewAt: clock.now() + HOUR });
-            }
-            await pass(clock, MINUTE, 5000, turns);
-          },
-          async restart() {
-            await duty.stop();
-            await clock.advance(3 * DAY);
-          },
-          async holds() {
-            if (before === 'claimed by a process that died' || shape === 'stopped for three days') duty = begin();
-            const counted = provider.refreshes.get(id)?.length ?? 0;
-            await pass(clock, 61 * MINUTE, 15_000, turns);
-            assert.ok((provider.refreshes.get(id)?.length ?? 0) > counted, 'renewed within an hour of the right time');
-          },
-        });
-      });
-});

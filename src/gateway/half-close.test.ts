@@ -3,14 +3,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { ManualClock } from '../../test/bed/manual-clock.ts';
-import { nullLog } from '../base/log.ts';
+import { relayKept } from '../../test/bed/kept-dialogue.ts';
 import { Conn } from '../protocol/wire/conn.ts';
-import type { UpstreamSession } from '../upstream/upstream.ts';
-import { keeperFor } from './continuity/keeper.ts';
-import { relay } from './relay.ts';
+import type { Protocol } from '../store/protocols.ts';
 
-type Protocol = 'smtp' | 'imap' | 'pop3';
 /** What a provider says to a line; nothing to text. */
 type Answers = (line: string) => string;
 
@@ -74,35 +70,11 @@ async function halfClosed(
     void serve();
     return ours;
   };
-  const clock = new ManualClock();
-  const signedIn: UpstreamSession = {
-    expiresAt: clock.now() + 3_600_000,
-    mechanism: 'XOAUTH2',
-    capabilities,
-    reused: false,
-    endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
-  };
-  const keeper = keeperFor(protocol, {
-    clock,
-    log: nullLog,
-    hostname: 'gate.example',
-    signedIn,
-    signIn: async () => ({ ...signedIn, conn: new Conn(await provider()) }),
-    onMoved: () => undefined,
-  });
   const first = await provider();
   near.once('end', () => setImmediate(ended.resolve));
   program.end(said, 'latin1');
-  relay(
-    { socket: near, rest: Buffer.alloc(0) },
-    { socket: first, rest: Buffer.alloc(0) },
-    {
-      idleMs: 60_000,
-      clock,
-      tap: keeper,
-      onEnd: () => keeper.close(),
-    },
-  );
+  const server = { socket: first, rest: Buffer.alloc(0) };
+  relayKept(protocol, near, server, capabilities, async () => new Conn(await provider()));
   let told = '';
   for await (const bytes of program) told += String(bytes);
   return { heard, told };

@@ -23,7 +23,7 @@ import type { Vault } from '../../src/vault/types.ts';
 
 export const SHOP = 'shop@contoso.test';
 export const ALICE = 'alice@contoso.test';
-const HERE: Peer = { address: '127.0.0.1', isPrivate: true };
+export const HERE: Peer = { address: '127.0.0.1', isPrivate: true };
 
 export interface ApiBed {
   readonly api: Api;
@@ -38,6 +38,8 @@ export interface ApiBed {
   readonly exercised: Set<string>;
   readonly document: OpenApi;
   key(change?: Partial<NewApiKey>): Promise<ApiClient>;
+  /** Asks for anything, also what the document does not know. */
+  ask(path: string, init?: RequestInit, peer?: Peer): Promise<Response>;
   stop(): Promise<void>;
 }
 
@@ -94,6 +96,13 @@ export async function openApiBed(): Promise<ApiBed> {
       const { key, row } = await createApiKey({ store, vault, audit, clock }, asked);
       return new ApiClient(api, document, exercised, key, row.id);
     },
+    ask: (path, init = {}, peer = HERE) =>
+      api.fetch(
+        new Request(new URL(path, 'http://localhost'), init),
+        peer,
+        Readable.from(typeof init.body === 'string' ? [Buffer.from(init.body)] : []),
+        () => {},
+      ),
     async stop() {
       stopping.abort();
       signIn.close();
@@ -101,6 +110,14 @@ export async function openApiBed(): Promise<ApiBed> {
       await store.close();
     },
   };
+}
+
+/** What a refused request is told. */
+export async function problem(
+  response: Response,
+): Promise<{ readonly code: string; readonly detail: string; readonly hint: string; readonly requestId: string }> {
+  assert.equal(response.headers.get('content-type'), 'application/problem+json');
+  return (await response.json()) as { code: string; detail: string; hint: string; requestId: string };
 }
 
 export async function addMailboxes(store: Store, createdAt: number): Promise<void> {

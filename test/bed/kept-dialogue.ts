@@ -1,12 +1,16 @@
-/** An SMTP or POP3 session kept by the gateway over memory; the test speaks for the program and for each server. */
+/** Sessions that the gateway keeps; an SMTP or POP3 session kept by the gateway over memory; the test speaks for the program and for each server. */
+import type { Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { ManualClock } from './manual-clock.ts';
 import { nullLog } from '../../src/base/log.ts';
 import { keeperFor } from '../../src/gateway/continuity/keeper.ts';
 import type { RelayedMessage, SmtpRules } from '../../src/gateway/continuity/smtp-message.ts';
+import type { KeeperOptions } from '../../src/gateway/continuity/session-keeper.ts';
 import type { UpstreamSession } from '../../src/upstream/upstream.ts';
 import { relay } from '../../src/gateway/relay.ts';
+import type { RelaySide } from '../../src/gateway/relay-types.ts';
 import { Conn } from '../../src/protocol/wire/conn.ts';
+import type { Protocol } from '../../src/store/protocols.ts';
 import { settle } from './kept-session.ts';
 import { type MemorySocket, memoryPair } from './memory-socket.ts';
 
@@ -24,6 +28,47 @@ export interface Scene {
   readonly relayed: RelayedMessage[];
 }
 
+/**
+ * A relay with its keeper, from a program to the server it is signed in to. Its time stands still.
+ * @param capabilities what every server can do
+ * @param open a connection to another server
+ */
+export function relayKept(
+  protocol: Protocol,
+  program: Socket,
+  server: RelaySide,
+  capabilities: readonly string[],
+  open: () => Promise<Conn>,
+  { onEnd, ...more }: Partial<KeeperOptions> & { readonly onEnd?: () => void } = {},
+): void {
+  const clock = new ManualClock();
+  const signedIn: UpstreamSession = {
+    expiresAt: clock.now() + 3_600_000,
+    mechanism: 'XOAUTH2',
+    capabilities,
+    reused: false,
+    endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
+  };
+  const keeper = keeperFor(protocol, {
+    clock,
+    log: nullLog,
+    hostname: 'gate.example',
+    signedIn,
+    signIn: async () => ({ ...signedIn, conn: await open() }),
+    onMoved: () => undefined,
+    ...more,
+  });
+  relay({ socket: program, rest: Buffer.alloc(0) }, server, {
+    idleMs: 60_000,
+    clock,
+    tap: keeper,
+    onEnd: () => {
+      onEnd?.();
+      keeper.close();
+    },
+  });
+}
+
 /** @param announced what every server can do */
 export function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRules, announced = ['CHUNKING']): Scene {
   const servers: Scene['servers'] = [];
@@ -35,7 +80,6 @@ export function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRule
     servers.push(entry);
     return new Conn(near);
   };
-  const clock = new ManualClock();
   const [near, far] = memoryPair();
   let heard = '';
   let over = false;
@@ -63,31 +107,11 @@ export function scene(t: TestContext, protocol: 'smtp' | 'pop3', mail?: SmtpRule
       await settle();
     },
   };
-  const signedIn: UpstreamSession = {
-    expiresAt: clock.now() + 3_600_000,
-    mechanism: 'XOAUTH2',
-    capabilities: announced,
-    reused: false,
-    endpoint: { protocol, host: 'h', port: 1, tls: 'implicit', user: 'u', mechanisms: [], trust: {} },
-  };
-  const keeper = keeperFor(protocol, {
-    clock,
-    log: nullLog,
-    hostname: 'gate.example',
-    signedIn,
-    signIn: () => (scene.refusal ? Promise.reject(scene.refusal) : Promise.resolve({ ...signedIn, conn: server() })),
-    onMoved: () => undefined,
+  const open = (): Promise<Conn> => (scene.refusal ? Promise.reject(scene.refusal) : Promise.resolve(server()));
+  relayKept(protocol, near, server().detach(), announced, open, {
     onMessage: (message) => void scene.relayed.push(message),
+    onEnd: () => void (over = true),
     ...(mail ? { mail } : {}),
-  });
-  relay({ socket: near, rest: Buffer.alloc(0) }, server().detach(), {
-    idleMs: 60_000,
-    clock,
-    tap: keeper,
-    onEnd: () => {
-      over = true;
-      keeper.close();
-    },
   });
   t.after(() => {
     far.destroy();

@@ -1,5 +1,6 @@
 /** A provider, a store and a vault for the tests of the oauth room. */
 import 'reflect-metadata';
+import assert from 'node:assert/strict';
 import { createCipheriv, createDecipheriv, createHmac, randomBytes, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
@@ -9,6 +10,7 @@ import { addApplication, type ClientCredential } from '../../src/oauth/applicati
 import { connectMailbox } from '../../src/onboard/connect-mailbox.ts';
 import type { ConnectRequest } from '../../src/onboard/connect-request.ts';
 import type { OAuthEvent } from '../../src/oauth/events.ts';
+import { openTokens, sealTokens } from '../../src/oauth/grant-tokens.ts';
 import { openTokenSource, type TokenSourceDeps } from '../../src/oauth/token-source.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Application, Grant, Mailbox, Store } from '../../src/store/types.ts';
@@ -68,6 +70,8 @@ export interface Bed {
     as?: string,
   ): Promise<{ grant: Grant; mailbox: Mailbox }>;
   source(options?: Partial<TokenSourceDeps>): ReturnType<typeof openTokenSource>;
+  /** Makes the stored access token look as if it ended so long from now. */
+  expire(grantId: string, leftMs?: number): Promise<void>;
   /** Every lease that is held now has run out, as after a minute in which its holder was dead. */
   endLeases(): void;
   close(): Promise<void>;
@@ -128,6 +132,13 @@ export async function openBed(clock: Clock = systemClock): Promise<Bed> {
       const source = openTokenSource({ store, vault, clock, log: nullLog, emit, ...options });
       sources.push(source);
       return source;
+    },
+    async expire(grantId, leftMs = -1000) {
+      const row = (await store.grants.find(grantId))!;
+      const tokens = (await openTokens(vault, row))!;
+      const aged = { ...tokens, obtainedAt: Date.now() - 3_600_000, expiresAt: Date.now() + leftMs };
+      const sealed = await sealTokens(vault, grantId, aged);
+      assert.equal(await store.grants.update(grantId, row.generation, { tokens: sealed }), 'written');
     },
     endLeases: () => void (ahead += 60_000),
     close: async () => {
