@@ -7,7 +7,21 @@ type Schema = z.core.JSONSchema.JSONSchema;
 
 export function configurationSchema(): Schema {
   const made = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' });
-  return { title: 'postern.yaml', ...made };
+  return { title: 'postern.yaml', ...made, properties: withEmptyGroups(made.properties ?? {}) };
+}
+
+/** A group whose keys are all commented out is null, and taken. */
+function withEmptyGroups(properties: NonNullable<Schema['properties']>): NonNullable<Schema['properties']> {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, one]) => {
+      if (typeof one !== 'object') return [name, one];
+      if (one.oneOf) return [name, { ...one, oneOf: [...one.oneOf, { type: 'null' as const }] }];
+      if (one.properties === undefined) return [name, one];
+      // The vocabulary allows a list of types, and the type of it here does not.
+      const type = ['object', 'null'] as unknown as 'object';
+      return [name, { ...one, type, properties: withEmptyGroups(one.properties) }];
+    }),
+  );
 }
 
 export function configurationPage(): string {
@@ -110,7 +124,7 @@ function values(schema: Schema): string {
     return most === undefined ? `${schema.minimum} or more` : `${schema.minimum} to ${most}`;
   if (schema.type === 'array') return 'list';
   if (schema.oneOf ?? schema.anyOf) return 'one of the forms below';
-  return schema.type === 'object' ? '' : String(schema.type ?? '');
+  return schema.properties ? '' : String(schema.type ?? '');
 }
 
 function defaultOf(schema: Schema): string {

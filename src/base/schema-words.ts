@@ -35,10 +35,11 @@ export function issueText(issue: z.core.$ZodIssue, value: unknown, known: readon
       return issue.format === 'url'
         ? `${shown} is no address of the kind that belongs here; for example https://mail.example.com/`
         : `${shown}: ${issue.message}`;
-    case 'invalid_union':
-      return value === undefined
-        ? 'it is missing'
-        : `${shown} is not one of the kinds that belong here; see docs/configuration.md`;
+    case 'invalid_union': {
+      const kinds = kindsOf(issue);
+      if (value === undefined) return kinds === undefined ? 'it is missing' : `it is missing; one of ${kinds}`;
+      return `${shown} is not one of ${kinds ?? 'the kinds that belong here; see docs/configuration.md'}`;
+    }
     default:
       return value === undefined || typeof value === 'object' ? issue.message : `${shown}: ${issue.message}`;
   }
@@ -66,8 +67,11 @@ z.config({
         return bound(issue, 'it', 'at most', Number(issue.maximum));
       case 'invalid_format':
         return `it is not written as ${FORMATS[issue.format] ?? issue.format}`;
-      case 'invalid_union':
+      case 'invalid_union': {
+        const kinds = kindsOf(issue);
+        if (kinds !== undefined) return `it is not one of ${kinds}`;
         return missing ? 'it is missing' : 'it is of no kind that belongs here';
+      }
       case 'invalid_key':
         return 'a name in it is not valid';
       case 'invalid_element':
@@ -79,6 +83,11 @@ z.config({
     }
   },
 });
+
+/** Of a union that one key tells apart: the values it may have. */
+function kindsOf(issue: object): string | undefined {
+  return 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String).join(', ') : undefined;
+}
 
 /** Formats by their names in schemas. */
 const FORMATS: Readonly<Record<string, string>> = {

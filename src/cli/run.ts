@@ -6,6 +6,7 @@ import { asError, type PosternError } from '../base/error.ts';
 import { scrub } from '../base/secret.ts';
 import { accessRefused, isAccessRefused } from '../server/ownership.ts';
 import { jsonAsStarted, nameHome } from './command-name.ts';
+import { requireFilled, requireKnown } from './command-words.ts';
 import { endTalk, shownLine } from './context.ts';
 import { releaseSignals } from './early-signals.ts';
 import { cliError, ofAct } from './errors.ts';
@@ -31,10 +32,14 @@ export async function run(argv: readonly string[]): Promise<void> {
     if (line) process.argv.splice(2, Infinity, ...args);
     nameHome(homeOption(args));
     const root = program();
-    // `serve` takes them itself.
-    root.hook('preAction', (_root, action) => void (action.name() === 'serve' || releaseSignals()));
+    root.hook('preAction', (_root, action) => {
+      requireFilled(action);
+      // `serve` takes them itself.
+      if (action.name() !== 'serve') releaseSignals();
+    });
     if (!args.some((word) => ['--json', '--quiet', '-q'].includes(word)))
       for (const note of notes) process.stderr.write(`postern: ${note}\n`);
+    if (args.includes('--help')) requireKnown(root, args);
     if (line) await root.parseAsync(args, { from: 'user' });
     endTalk(true);
   } catch (error) {

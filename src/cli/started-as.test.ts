@@ -28,6 +28,14 @@ test('F3: the command knows what it was started as, and the flags of sendmail in
   assert.deepEqual(run('sendmail', '-bm', '-q', 'a@x.test'), ['sendmail', '-bm', 'a@x.test']);
 });
 
+test('F64: help of any command, wherever its words and options stand', () => {
+  assert.deepEqual(run('postern', 'help', 'mailbox', 'list'), ['mailbox', 'list', '--help']);
+  assert.deepEqual(run('postern', 'help', 'nonsense'), ['nonsense', '--help']);
+  assert.deepEqual(run('postern', '--home', 'help', 'help', 'check'), ['--home', 'help', 'check', '--help']);
+  assert.deepEqual(run('postern', 'help'), ['help']);
+  assert.deepEqual(run('postern', 'explain', 'help'), ['explain', 'help']);
+});
+
 test('F47: flags of sendmail without meaning here are taken, and none of them prints the help', () => {
   for (const flags of [
     '-h 5',
@@ -48,5 +56,5 @@ test('F47: flags of sendmail without meaning here are taken, and none of them pr
 
 test('help of a command two words deep is its own help', () => {
   assert.deepEqual(run('postern', 'help', 'mailbox', 'add'), ['mailbox', 'add', '--help']);
-  assert.deepEqual(run('postern', 'help', 'mailbox'), ['help', 'mailbox']);
+  assert.deepEqual(run('postern', 'help', 'mailbox'), ['mailbox', '--help']);
 });

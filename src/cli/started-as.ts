@@ -17,8 +17,10 @@ export function commandLine(argv: readonly string[]): readonly string[] | undefi
   const [node = '', script = '', ...given] = argv;
   const before = NAMES[basename(script)] ?? [];
   const args = [...before, ...given];
-  // The parser's own `help` knows the first word alone.
-  if (args[0] === 'help' && args.length > 2) return [node, script, ...args.slice(1), '--help'];
+  // The parser's own `help` knows the first word alone, and takes an unknown one for none.
+  const at = args.findIndex((word, n) => !word.startsWith('-') && args[n - 1] !== '--home');
+  if (args[at] === 'help' && args.slice(at + 1).some((word) => !word.startsWith('-')))
+    return [node, script, ...args.toSpliced(at, 1), '--help'];
   if (args[0] !== 'sendmail') return [node, script, ...args];
   const flags = classicFlags(args.slice(1));
   // The outbox delivers by itself: that is done as soon as it is asked for.

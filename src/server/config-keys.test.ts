@@ -191,6 +191,26 @@ for (const [key, [legal, illegal]] of Object.entries(VALUES)) {
   });
 }
 
+test('F66: a form that does not exist is told with those that do; an empty group is no group', () => {
+  for (const [text, said] of [
+    [
+      'key:\n  source: nothing\n',
+      /line 2: key\.source: "nothing" is not one of file, passphrase, environment, credential$/,
+    ],
+    ['key:\n  path: x\n', /key\.source: it is missing; one of file, passphrase, environment, credential$/],
+    ['console:\n  publicUrl: https://x.test/a?b#c\n', /line 2: console\.publicUrl: "https:.*": leave out/],
+  ] as const)
+    assert.throws(
+      () => parseConfig(text, 'p.yaml'),
+      (error) => isError(error, 'server.config') && said.test(error.message),
+      text,
+    );
+  assert.deepEqual(
+    parseConfig('limits:\n  # lineOctets: 1\nkey:\nnotices:\n  mail:\n', 'p.yaml'),
+    parseConfig('', 'p.yaml'),
+  );
+});
+
 test('N15: a misspelt key is told with the line it stands in, and what was meant', () => {
   const said = (text: string): string => {
     try {

@@ -26,6 +26,14 @@ const REFUSED: readonly string[] = [
   'listeners: [{ protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }, { protocol: smtp, tls: starttls, host: 0.0.0.0, port: 587 }]',
   'listeners: [{ protocol: smtp, tls: none, port: 0 }, { protocol: smtp, tls: none, port: 0 }]',
   'hostname: a b',
+  // F66
+  'console: { publicUrl: "https://x.test/a?b#c" }',
+  'console: { publicUrl: "https://x.test/#c" }',
+  'console: { publicUrl: "https://user:word@x.test/" }',
+  'key: { source: nothing }',
+  'listeners:',
+  'hostname:',
+  'webhooks: { allow: }',
   'listeners: [{ protocol: imap, tls: implicit, host: foo.example.com, port: 1993 }]',
   'console: { host: 0.0.0.0 }',
   'console: { host: 0.0.0.0, tls: false }',
@@ -69,6 +77,14 @@ const TAKEN: readonly string[] = [
   'notices: { webhook: { url: "http://127.0.0.1:9/hook", secretFile: x } }',
   'notices: { webhook: { url: "http://[::1]/hook", secretFile: x } }',
   'limits: { idleMs: { imap: 1000 } }',
+  // F66
+  ...'webhooks console key tls limits audit outbox log data renewal notices'
+    .split(' ')
+    .map((name) => `${name}:\n  # commented: out\n`),
+  'notices:\n  mail:\n  webhook:\n  command:\n',
+  'outbox:\n  relay:\n  devices:\n',
+  'limits:\n  idleMs:\n  lineOctets: 2048\n',
+  'console: { publicUrl: "https://x.test/mail/" }',
   `limits: { signInMs: ${MAX_DURATION_MS}, drainMs: 0, reuseMs: 0 }`,
 ];
 

@@ -53,6 +53,14 @@ export const webAddress = z
   .meta({
     pattern: String.raw`^(?:[hH][tT][tT][pP][sS]:|[hH][tT][tT][pP]://(?:[^/?#@]*@)?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?:[:/?#]|$))`,
   });
+/** What paths and queries of ours are put behind. */
+export const baseAddress = z
+  .url({ protocol: /^https$/ })
+  .refine(
+    (text) => !/[?#@\\]/.test(text),
+    'leave out what begins with ? or #, and the user name: paths are put behind it',
+  )
+  .meta({ pattern: String.raw`^[hH][tT][tT][pP][sS]:[^?#@\\]*$` });
 export const httpsAddress = z.url({ protocol: /^https$/ }).meta({ pattern: '^[hH][tT][tT][pP][sS]:' });
 /** One address, as a mailbox has it. */
 export const mailAddress = z

@@ -10,6 +10,7 @@ import { listenersSchema } from './config-listeners.ts';
 import { noticesSchema } from './config-notices.ts';
 import { outboxSchema } from './config-outbox.ts';
 import {
+  baseAddress,
   beyondLoopback,
   hostName,
   httpsAddress,
@@ -38,7 +39,7 @@ const keys = z.strictObject({
         .default('127.0.0.1')
         .describe('where the HTTP API, /metrics, /healthz and /readyz are served'),
       port: port.default(7993).describe('0 picks a free port'),
-      publicUrl: httpsAddress
+      publicUrl: baseAddress
         .optional()
         .describe(
           'https address at which people reach the console, through a proxy; then links that restore a consent work from anywhere. Register it, with a slash at its end, as redirect URI of the application',
@@ -257,7 +258,7 @@ export function parseConfig(text: string, path: string): FileConfig {
       hint: 'the file is not valid YAML: check indentation, colons and quotes',
     });
   }
-  const value: unknown = document.toJS() ?? {};
+  const value = withoutEmptyGroups(document.toJS() ?? {});
   const parsed = configSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
@@ -273,6 +274,17 @@ export function parseConfig(text: string, path: string): FileConfig {
   throw serverError('server.config', `${path}${line === undefined ? '' : ` line ${line}`}: ${what}`, {
     detail: { path: where.join('.'), line },
   });
+}
+
+/** A group whose keys are all commented out is null in YAML, and means as much as no group. A list is told: an empty one may open doors. */
+function withoutEmptyGroups(value: unknown): unknown {
+  for (const issue of configSchema.safeParse(value).error?.issues ?? []) {
+    const name = issue.path.at(-1);
+    const group = valueAt(value, issue.path.slice(0, -1));
+    const isEmpty = issue.code === 'invalid_type' && issue.expected === 'object' && valueAt(value, issue.path) === null;
+    if (isEmpty && typeof name === 'string') Reflect.deleteProperty(group as object, name);
+  }
+  return value;
 }
 
 function lineOf(

@@ -57,6 +57,9 @@ for (const [shell, offers] of Object.entries(SHELLS)) {
       assert.ok(offers(['postern', 'mailbox', 'add', 'alice@example.com', '--flow', '']).includes('app-only'));
       assert.ok(offers(['postern', '--home', '/tmp', 'outbox', 'list', '--state', '']).includes('failed'));
       assert.ok(offers(['postern', 'completion', '']).includes('fish'));
+      // F66
+      assert.ok(offers(['postern', 'sandbox', 'fault', 'set', 'imap-']).includes('imap-throttled'));
+      assert.ok(offers(['postern', 'sandbox', 'fault', 'clear', 'imap-']).includes('imap-throttled'));
       assert.ok(offers(['postern', 'application', 'add', 'x', '--client-secret-file', 'k']).includes('key.pem'));
       assert.ok(!offers(['postern', 'mailbox', 'add', 'mailbox', '--']).includes('list'), 'an argument is no command');
     },

@@ -40,6 +40,51 @@ for (const [args, code] of MISUSE) {
   });
 }
 
+/** None of them has an installation: the words are looked at first. */
+const EMPTY: readonly (readonly [args: readonly string[], what: string])[] = [
+  [['password', 'revoke', ''], '<id>'],
+  [['apikey', 'revoke', ' '], '<id>'],
+  [['outbox', 'hold', ''], '<id-or-address>'],
+  [['outbox', 'retry', 'one', '', 'three'], '<id>'],
+  [['application', 'credential', 'remove', 'work', ''], '<credential>'],
+  [['suppression', 'add', 'bob@x.test', '--mailbox', ''], '--mailbox'],
+  [['outbox', 'list', '--mailbox='], '--mailbox'],
+  [['check', ''], '<address>'],
+  [['explain', ''], '<what>'],
+  [['--home', '', 'mailbox', 'list'], '--home'],
+];
+
+for (const [args, what] of EMPTY)
+  test(`F65: an empty word is refused by its name: ${JSON.stringify(args)}`, async () => {
+    const { stderr } = await desk.postern(folder.path, args, { accept: [64] });
+    assert.match(
+      stderr,
+      new RegExp(`^postern: ${what} is empty\npostern: next: .*postern ${args.find((word) => /^\w/.test(word))}`),
+    );
+  });
+
+test('F64: an unknown command is said to be one, also when its help is asked for', async () => {
+  for (const line of [
+    'help nonsense',
+    'mailbox nonsense --help',
+    'help --home /x mailbox nonsense',
+    'sandbox --port 3 nonsense --help',
+  ]) {
+    const { stderr, stdout } = await desk.postern(folder.path, line.split(' '), { accept: [64] });
+    assert.match(stderr, /^postern: unknown command 'nonsense'\npostern: next: /, line);
+    assert.equal(stdout.length, 0);
+  }
+  for (const [line, usage] of [
+    ['help mailbox list', 'mailbox list'],
+    ['sandbox --port 3 fault --help', 'sandbox fault'],
+    ['explain nonsense --help', 'explain'],
+    ['help check', 'check'],
+  ] as const) {
+    const { stdout } = await desk.postern(folder.path, line.split(' '));
+    assert.ok(stdout.toString().startsWith(`Usage: postern ${usage} `), line);
+  }
+});
+
 test('a public console has to be asked for, and the line is named', async () => {
   const { parseConfig } = await import('../../src/server/config.ts');
   assert.throws(

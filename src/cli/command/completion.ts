@@ -15,8 +15,14 @@ Examples:
   $ postern completion fish > ~/.config/fish/completions/postern.fish
 `,
     )
-    .action((shell: 'bash' | 'zsh' | 'fish', _options: object, command: Command) => {
-      const script = SCRIPTS[shell](describe(command.parent ?? command));
+    .action(async (shell: 'bash' | 'zsh' | 'fish', _options: object, command: Command) => {
+      const { faults } = await import('../../sandbox/index.ts');
+      const script = SCRIPTS[shell](
+        describe(
+          command.parent ?? command,
+          faults.map(({ id }) => id),
+        ),
+      );
       const { json } = command.optsWithGlobals<{ json?: boolean }>();
       process.stdout.write(json === true ? `${JSON.stringify({ shell, script })}\n` : script);
     });
@@ -33,7 +39,8 @@ interface Place {
   readonly argument: readonly string[] | 'file';
 }
 
-function describe(root: Command): readonly Place[] {
+/** @param faults of the sandbox: a list that is loaded only here */
+function describe(root: Command, faults: readonly string[]): readonly Place[] {
   const global = root.options;
   const walk = (command: Command, path: string): readonly Place[] => {
     const options = [...command.options, ...(path === '' ? [] : global)];
@@ -45,7 +52,10 @@ function describe(root: Command): readonly Place[] {
       values: options.flatMap((option) =>
         option.required || option.optional ? [[option.long ?? option.short ?? '', valuesOf(option)] as const] : [],
       ),
-      argument: argument?.argChoices ?? (argument !== undefined && FILE.test(argument.name()) ? 'file' : []),
+      argument:
+        argument?.name() === 'fault'
+          ? faults
+          : (argument?.argChoices ?? (argument !== undefined && FILE.test(argument.name()) ? 'file' : [])),
     };
     return [place, ...command.commands.flatMap((child) => walk(child, `${path} ${child.name()}`.trim()))];
   };
