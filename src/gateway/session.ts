@@ -186,14 +186,17 @@ export class Session {
   async #judge(now: SigningIn, credentials: Credentials): Promise<Verdict> {
     const { deps } = this.#around;
     const { mechanism, user, actAs, secret } = credentials;
-    const shown = asAddress(user);
     const attempt = { user, password: secret, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
+    const other = actAs !== undefined && foldCase(actAs) !== foldCase(user) ? actAs : undefined;
+    let shown = asAddress(user);
     let local: SignInResult;
     try {
       local = await deps.signIn.verify(attempt);
-      // Only after the password was looked at: a guess counts as one, whoever it claims to act as.
-      if (local.type === 'accepted' && actAs !== undefined && foldCase(actAs) !== foldCase(user))
-        local = { type: 'refused', reason: 'wrong-mailbox' };
+      // RFC 4616 §2: the password has to be right for who signs in, who then acts as another where it opens that mailbox too.
+      if (local.type === 'accepted' && other !== undefined) {
+        shown = asAddress(other);
+        local = await deps.signIn.verify({ ...attempt, user: other });
+      }
     } catch (error) {
       const failure = asError(error);
       this.#record.warn(failure, shown, 'sign-in could not be checked');

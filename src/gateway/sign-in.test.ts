@@ -133,6 +133,18 @@ for (const protocol of PROTOCOLS) {
       }
     });
 
+    test('F67: who signs in acts as another where the app password opens both', async () => {
+      bench.signIn.alsoOpens = 'sales@contoso.test';
+      const told = bench.audit.next('signin.local');
+      const plain = base64(`Sales@contoso.test\0${ADDRESS}\0${PASSWORD}`);
+      const line = { imap: `a AUTHENTICATE PLAIN ${plain}`, pop3: `AUTH PLAIN ${plain}`, smtp: `AUTH PLAIN ${plain}` };
+      const client = await ready(protocol, 'implicit');
+      assert.match(await signIn(client, protocol, way('', line[protocol])), OK[protocol]);
+      const { outcome, mailbox } = await told;
+      assert.deepEqual({ outcome, mailbox }, { outcome: 'ok', mailbox: 'sales@contoso.test' });
+      bench.signIn.alsoOpens = undefined;
+    });
+
     test('a wrong password reaches no provider, and the right one afterwards is welcome', async () => {
       const provider = providers[PROTOCOLS.indexOf(protocol)]!;
       const before = provider.accepted;

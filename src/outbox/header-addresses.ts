@@ -40,9 +40,17 @@ const RESENT_TO = ['resent-to', 'resent-cc', 'resent-bcc'];
 
 /** `Zoë <zoe@x.test>, bob@x.test`, groups taken apart (RFC 5322 §3.4). @throws outbox.address */
 export function readAddresses(text: string): readonly { readonly name: string; readonly address: string }[] {
-  return read(text).map(({ name, address, isLocal }) => {
+  const list = read(text);
+  return list.map(({ name, address, isLocal }) => {
     if (!isLocal && isAddress(address)) return { name, address };
-    throw noAddress(address === '' ? name : address);
+    const wrong = shown(address === '' ? name : address);
+    // `Doe, John <doe@x.test>` are two entries by RFC 5322 §3.4, and nobody called Doe was meant.
+    if (isLocal && list.some((one) => one.name !== ''))
+      throw outboxError('outbox.address', `${wrong} in ${shown(text)} is not an address mail can go to`, {
+        hint: QUOTE_NAMES,
+        detail: { address: wrong },
+      });
+    throw noAddress(wrong);
   });
 }
 
@@ -59,5 +67,8 @@ function read(text: string) {
   if (/[\r\n\0]/.test(text)) throw noAddress(text);
   const { addresses, problem } = readAddressList(text);
   if (problem === undefined) return addresses;
-  throw outboxError('outbox.address', `${shown(text)} is no list of addresses: ${problem}`);
+  throw outboxError('outbox.address', `${shown(text)} is no list of addresses: ${problem}`, { hint: QUOTE_NAMES });
 }
+
+const QUOTE_NAMES =
+  'put a name that has more than words between quotation marks: "Doe, John" <doe@example.com>; over HTTP name and address can be given apart: {"name": "Doe, John", "address": "doe@example.com"}';

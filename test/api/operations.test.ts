@@ -90,6 +90,113 @@ test('a finished message is taken octet for octet, its envelope from the header 
   );
 });
 
+<<<<<<< HEAD
+=======
+test('the same key and request give the same message, another request none', async () => {
+  const headers = { 'idempotency-key': 'order-1' };
+  const first = await client.call('sendMessage', { json: hello, headers });
+  const second = await client.call('sendMessage', { json: hello, headers });
+  assert.equal(second.status, 202);
+  assert.deepEqual([second.body.id, second.body.replayed], [first.body.id, true]);
+  assert.equal(second.headers.get('idempotency-replayed'), 'true');
+  await client.fails('sendMessage', { json: { ...hello, text: 'other' }, headers }, 409, 'outbox.idempotency-mismatch');
+  const other = await bed.key();
+  assert.notEqual(
+    (await other.ok('sendMessage', { json: hello, headers })).id,
+    first.body.id,
+    'keys of others are others',
+  );
+  const both = await Promise.all(
+    ['x', 'y'].map(() => client.call('sendMessage', { json: hello, headers: { 'idempotency-key': 'order-2' } })),
+  );
+  const busy = both.find(({ status }) => status === 409);
+  assert.ok(busy === undefined || Number(busy.headers.get('retry-after')) >= 1);
+  assert.ok(both.some(({ status }) => status === 202));
+});
+
+test('what is wrong with a message is said field by field, and nothing is taken', async () => {
+  const before = (await client.ok('listMessages', {})).items.length;
+  const wrong: readonly (readonly [object, number, string])[] = [
+    [{}, 400, 'api.request'],
+    [{ ...hello, to: undefined }, 422, 'outbox.no-recipients'],
+    [{ ...hello, to: 'nobody' }, 422, 'outbox.address'],
+    [{ ...hello, to: 'a@x.test\r\nBcc: b@x.test' }, 422, 'outbox.address'],
+    [{ ...hello, from: 'stranger@x.test' }, 404, 'api.not-found'],
+    [{ ...hello, from: 'stranger@x.test', mailbox: SHOP }, 403, 'outbox.sender'],
+    [{ ...hello, from: 'a@x.test, b@x.test' }, 400, 'api.request'],
+    [{ ...hello, headers: { 'X-A': 'a\r\nBcc: eve@x.test' } }, 422, 'outbox.header'],
+    [{ ...hello, headers: { Bcc: 'eve@x.test' } }, 422, 'outbox.header'],
+    [{ ...hello, headers: { 'Resent-From': 'ceo@x.test' } }, 403, 'outbox.sender'],
+    [{ ...hello, unknown: 1 }, 400, 'api.request'],
+    [{ ...hello, scheduledAt: 'tomorrow' }, 400, 'api.request'],
+    [{ ...hello, scheduledAt: '2030-01-02T00:00:00Z', expiresAt: '2030-01-01T00:00:00Z' }, 400, 'api.request'],
+    [{ ...hello, attachments: [{ filename: 'a', content: '!' }] }, 400, 'api.request'],
+    [{ ...hello, attachments: [{ upload: 'upl_none' }] }, 404, 'api.not-found'],
+    [{ ...hello, template: { name: 'none' } }, 400, 'api.request'],
+    [{ ...hello, text: undefined, template: { name: 'none' } }, 404, 'api.not-found'],
+  ];
+  for (const [json, status, code] of wrong) await client.fails('sendMessage', { json }, status, code);
+  const { violations } = (await client.call('sendMessage', { json: { ...hello, to: 7, lane: 'fast' } })).body;
+  assert.deepEqual(violations.map(({ path }: { path: string }) => path).toSorted(), ['lane', 'to']);
+  const paths = async (operation: 'sendMessage' | 'sendMerge', json: object): Promise<readonly string[]> => {
+    const { body } = await client.call(operation, { json });
+    return body.violations.map(({ path }: { path: string }) => path).toSorted();
+  };
+  // P88
+  assert.deepEqual(await paths('sendMessage', { from: SHOP, to: 'nope', text: 1, foo: 2 }), ['', 'text', 'to']);
+  assert.deepEqual(await paths('sendMessage', { ...hello, to: ['bob@x.test', 'nope'], cc: { address: 'no way' } }), [
+    'cc.address',
+    'to.1',
+  ]);
+  assert.deepEqual(
+    await paths('sendMerge', { from: 'nope', template: { name: 'x' }, merge: [{ to: 'nope', data: 1 }] }),
+    ['from', 'merge.0.data', 'merge.0.to'],
+  );
+  await client.fails('sendMessage', { octets: { type: 'application/json', body: '{' } }, 400, 'api.request');
+  await client.fails('sendMessage', { octets: { type: 'text/plain', body: 'x' } }, 415, 'api.media-type');
+  assert.equal((await client.ok('listMessages', {})).items.length, before);
+});
+
+test('F50: a name that needs quotation marks and has none is refused, with the value and how to write it', async () => {
+  for (const to of [
+    'Doe, John <doe@x.test>',
+    '"Doe, John <doe@x.test>',
+    'John "Doe <doe@x.test>',
+    'Doe; John <doe@x.test>',
+  ]) {
+    const { detail, hint, violations } = await client.fails(
+      'sendMessage',
+      { json: { ...hello, to } },
+      422,
+      'outbox.address',
+    );
+    assert.ok(detail.includes(to), detail);
+    assert.match(hint, /"Doe, John" <doe@example\.com>/);
+    assert.equal(violations[0].path, 'to');
+  }
+  for (const to of ['"Doe, John" <doe@x.test>', { name: 'Doe, John', address: 'doe@x.test' }]) {
+    const { id } = await client.ok('sendMessage', { json: { ...hello, to } });
+    const { text } = await client.call('getMessageBody', { params: { id } });
+    assert.match(text, /^To: "Doe, John" <doe@x\.test>\r$/m);
+  }
+});
+
+test('nothing is taken for a mailbox that is suspended, as by SMTP', async () => {
+  const deps = { store: bed.store, vault: bed.vault, clock: bed.clock, emit: () => Promise.resolve() };
+  const { state } = (await bed.store.grants.find('grt_1'))!;
+  await suspendGrant(deps, 'grt_1', 'on leave');
+  const refused = await client.fails('sendMessage', { json: hello }, 403, 'oauth.suspended');
+  assert.match(refused.detail, /shop@contoso\.test is suspended: on leave/);
+  const entry = { ...hello, to: undefined, subject: undefined, text: undefined, template: { name: 'none' } };
+  await client.fails('sendMerge', { json: { ...entry, merge: [{ to: 'bob@x.test' }] } }, 403, 'oauth.suspended');
+  await resumeGrant(deps, 'grt_1');
+  await client.ok('sendMessage', { json: hello });
+  // Others find it as it was.
+  const { generation } = (await bed.store.grants.find('grt_1'))!;
+  await bed.store.grants.update('grt_1', generation, { state });
+});
+
+>>>>>>> 0582426 (An authorization identity is allowed when the app password opens it; addresses are told among the violations)
 test('a large attachment is sent ahead, used once more, and forgotten', async () => {
   const octets = Buffer.alloc(700_000, 'Postern ');
   const upload = await client.ok('createUpload', {

@@ -62,12 +62,15 @@ export class FakeSignIn implements SignIn {
     const planned = this.next.shift();
     if (planned instanceof Error) return Promise.reject(planned);
     if (planned) return Promise.resolve(planned);
-    return Promise.resolve(
-      attempt.user.toLowerCase() === ADDRESS && attempt.password.reveal() === PASSWORD
-        ? { type: 'accepted', mailbox: MAILBOX, appPassword: APP_PASSWORD }
-        : { type: 'refused', reason: 'unknown-password' },
-    );
+    const address = attempt.user.toLowerCase();
+    if (attempt.password.reveal() !== PASSWORD) return Promise.resolve({ type: 'refused', reason: 'unknown-password' });
+    if (![ADDRESS, this.alsoOpens].includes(address))
+      return Promise.resolve({ type: 'refused', reason: 'wrong-mailbox' });
+    return Promise.resolve({ type: 'accepted', mailbox: { ...MAILBOX, address }, appPassword: APP_PASSWORD });
   }
+
+  /** Another mailbox of the same app password. */
+  alsoOpens: string | undefined;
 
   /** What `mailbox` gives. */
   current: Mailbox | undefined = MAILBOX;

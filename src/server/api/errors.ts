@@ -1,6 +1,8 @@
 /** Codes of the HTTP API. */
 import { wrongInput } from '../../admin/errors.ts';
+import type { z } from 'zod';
 import { errorTable, isError, type PosternError } from '../../base/error.ts';
+import { outboxError } from '../../outbox/errors.ts';
 
 export const apiError = errorTable({
   denied: {
@@ -45,5 +47,12 @@ export function ofAct(error: PosternError): PosternError {
   return apiError('api.request', message, { detail, ...('violations' in detail ? { hint: names } : {}) });
 }
 
-/** What a schema found wrong, as one failure that names each field. */
-export const badRequest = (issues: Parameters<typeof wrongInput>[0]): PosternError => ofAct(wrongInput(issues));
+/** What a schema found wrong, as one failure that names each field. Where nothing but addresses is wrong it has their code. */
+export function badRequest(issues: readonly z.core.$ZodIssue[]): PosternError {
+  const failed = ofAct(wrongInput(issues));
+  const own = issues.map((issue): unknown => (issue.code === 'custom' ? issue.params?.['failure'] : undefined));
+  const [first] = own;
+  if (!isError(first) || !own.every((one) => isError(one, 'outbox.address'))) return failed;
+  const { message, hint } = first;
+  return outboxError('outbox.address', message, { hint, detail: { ...first.detail, ...failed.detail } });
+}

@@ -2,6 +2,9 @@
 import { z } from '@hono/zod-openapi';
 import { address, text, time } from '../../admin/schema.ts';
 import { lane } from '../../admin/shown-message.ts';
+import { asError } from '../../base/error.ts';
+import { isAddress } from '../../outbox/address.ts';
+import { readAddresses } from '../../outbox/header-addresses.ts';
 
 /** Octets of a JSON body; nothing in it is longer. */
 export const MAX_JSON = 10 * 1024 * 1024;
@@ -21,8 +24,20 @@ const cid = text(200)
   .regex(/^[\w.+@-]+$/, 'letters, digits and . + @ _ -')
   .openapi({ description: 'shown in the HTML as cid:…' });
 
+const readable = (text: string, context: z.core.$RefinementCtx): void => {
+  try {
+    if (!isAddress(text)) readAddresses(text);
+  } catch (error) {
+    const failure = asError(error);
+    context.addIssue({ code: 'custom', message: failure.message, params: { failure } });
+  }
+};
+
 export const addressInput = z
-  .union([text(2000), z.object({ name: text(500).default(''), address })])
+  .union([
+    text(2000).superRefine(readable),
+    z.object({ name: text(500).default(''), address: address.superRefine(readable) }),
+  ])
   .openapi({ description: 'an address, "Name <address>", or both apart', example: 'Zoë <zoe@example.com>' });
 export const addressList = z
   .union([addressInput, z.array(addressInput).max(1000)])
