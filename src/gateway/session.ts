@@ -187,15 +187,14 @@ export class Session {
     const { deps } = this.#around;
     const { mechanism, user, actAs, secret } = credentials;
     const attempt = { user, password: secret, protocol: this.#protocol, remoteAddress: this.#remoteAddress };
-    const other = actAs !== undefined && foldCase(actAs) !== foldCase(user) ? actAs : undefined;
     let shown = asAddress(user);
     let local: SignInResult;
     try {
       local = await deps.signIn.verify(attempt);
       // RFC 4616 §2: the password has to be right for who signs in, who then acts as another where it opens that mailbox too.
-      if (local.type === 'accepted' && other !== undefined) {
-        shown = asAddress(other);
-        local = await deps.signIn.verify({ ...attempt, user: other });
+      if (local.type === 'accepted' && actAs !== undefined && foldCase(actAs) !== foldCase(user)) {
+        shown = asAddress(actAs);
+        local = await deps.signIn.verify({ ...attempt, user: actAs });
       }
     } catch (error) {
       const failure = asError(error);

@@ -36,7 +36,7 @@ test('the same key and request give the same message, another request none', asy
   assert.ok(both.some(({ status }) => status === 202));
 });
 
-test('what is wrong with a message is said field by field, and nothing is taken', async () => {
+test('P88: what is wrong with a message is said field by field, and nothing is taken', async () => {
   const before = (await client.ok('listMessages', {})).items.length;
   const wrong: readonly (readonly [object, number, string])[] = [
     [{}, 400, 'api.request'],
@@ -60,9 +60,46 @@ test('what is wrong with a message is said field by field, and nothing is taken'
   for (const [json, status, code] of wrong) await client.fails('sendMessage', { json }, status, code);
   const { violations } = (await client.call('sendMessage', { json: { ...hello, to: 7, lane: 'fast' } })).body;
   assert.deepEqual(violations.map(({ path }: { path: string }) => path).toSorted(), ['lane', 'to']);
+  const paths = async (operation: 'sendMessage' | 'sendMerge', json: object): Promise<readonly string[]> => {
+    const { body } = await client.call(operation, { json });
+    return body.violations.map(({ path }: { path: string }) => path).toSorted();
+  };
+  assert.deepEqual(await paths('sendMessage', { from: SHOP, to: 'nope', text: 1, foo: 2 }), ['', 'text', 'to']);
+  assert.deepEqual(await paths('sendMessage', { ...hello, to: ['bob@x.test', 'nope'], cc: { address: 'no way' } }), [
+    'cc.address',
+    'to.1',
+  ]);
+  assert.deepEqual(
+    await paths('sendMerge', { from: 'nope', template: { name: 'x' }, merge: [{ to: 'nope', data: 1 }] }),
+    ['from', 'merge.0.data', 'merge.0.to'],
+  );
   await client.fails('sendMessage', { octets: { type: 'application/json', body: '{' } }, 400, 'api.request');
   await client.fails('sendMessage', { octets: { type: 'text/plain', body: 'x' } }, 415, 'api.media-type');
   assert.equal((await client.ok('listMessages', {})).items.length, before);
+});
+
+test('F50: a name that needs quotation marks and has none is refused, with the value and how to write it', async () => {
+  for (const to of [
+    'Doe, John <doe@x.test>',
+    '"Doe, John <doe@x.test>',
+    'John "Doe <doe@x.test>',
+    'Doe; John <doe@x.test>',
+  ]) {
+    const { detail, hint, violations } = await client.fails(
+      'sendMessage',
+      { json: { ...hello, to } },
+      422,
+      'outbox.address',
+    );
+    assert.ok(detail.includes(to), detail);
+    assert.match(hint, /"Doe, John" <doe@example\.com>/);
+    assert.equal(violations[0].path, 'to');
+  }
+  for (const to of ['"Doe, John" <doe@x.test>', { name: 'Doe, John', address: 'doe@x.test' }]) {
+    const { id } = await client.ok('sendMessage', { json: { ...hello, to } });
+    const { text } = await client.call('getMessageBody', { params: { id } });
+    assert.match(text, /^To: "Doe, John" <doe@x\.test>\r$/m);
+  }
 });
 
 test('nothing is taken for a mailbox that is suspended, as by SMTP', async () => {
