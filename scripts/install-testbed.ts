@@ -33,6 +33,8 @@ const NEEDS: readonly Need[] = [
   { package: 'isync', probe: 'mbsync' },
   { package: 'getmail6', probe: 'getmail' },
   { package: 'fetchmail', probe: 'fetchmail' },
+  { package: 'php-cli', probe: 'php' },
+  { package: 'php-imap', probe: '/usr/lib/php/*/imap.so' },
   { package: 'chromium', probe: 'chromium' },
   // Shells whose completion is tested.
   { package: 'zsh', probe: 'zsh' },

@@ -213,6 +213,17 @@ const jobs: Readonly<
       await arrives('a test from Python', () => runProgram('python3', [file, BOB], { env }));
     },
   },
+  php: {
+    // F62
+    needs: 'php-imap',
+    securities: ['tls', 'plain'],
+    async run(security) {
+      const { text, password } = await printed('php', security);
+      const { folder, file } = place(`php-${security}`, text);
+      const { stdout } = await runProgram('php', [file], { env: { HOME: folder, POSTERN_APP_PASSWORD: password } });
+      assert.equal(stdout.toString().trim().split('\n').length, inboxOf(ALICE).length);
+    },
+  },
   nodemailer: {
     async run(security) {
       const { text, password } = await printed('nodemailer', security);

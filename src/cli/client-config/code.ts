@@ -65,6 +65,38 @@ function pythonSmtp({ host, port, security }: Door): readonly string[] {
   ];
 }
 
+/** `imap_open` without `/ssl` or `/notls` begins TLS 1.0 wherever STARTTLS is offered (c-client, tcp `net_open`), which nobody takes any more. */
+export function forPhp({ address, imap, pop3, ca }: ClientSettings): ClientConfig {
+  const door = imap ?? pop3;
+  const isPlain = door?.security === 'plain';
+  const text = (value: string): string => `'${value.replace(/['\\]/g, String.raw`\$&`)}'`;
+  const server = `{${door === undefined ? '' : inUrl(door)}/${imap ? 'imap' : 'pop3'}/${isPlain ? 'notls' : 'ssl'}}INBOX`;
+  return {
+    file: 'mail.php',
+    lines: [
+      '<?php',
+      ...(ca === undefined || isPlain ? [] : [`putenv(${text(`SSL_CERT_FILE=${ca}`)});`]),
+      `$mail = imap_open(${text(server)}, ${text(address)}, getenv('POSTERN_APP_PASSWORD'), OP_READONLY);`,
+      'if ($mail === false) {',
+      '    fwrite(STDERR, imap_last_error() . "\\n");',
+      '    exit(1);',
+      '}',
+      'for ($number = 1; $number <= imap_num_msg($mail); $number++) {',
+      '    echo imap_headerinfo($mail, $number)->subject ?? \'\', "\\n";',
+      '}',
+      'imap_close($mail);',
+    ],
+    notes: lines(
+      ENVIRONMENT,
+      'php mail.php lists INBOX. Without /ssl or /notls imap_open begins TLS 1.0 and fails',
+      ca !== undefined &&
+        !isPlain &&
+        'putenv makes the CA the only one that this process trusts; a program that also connects elsewhere needs it among the system’s: /usr/local/share/ca-certificates and update-ca-certificates',
+      'to send by mail(): sendmail_path = "postern sendmail -t -i" in php.ini',
+    ),
+  };
+}
+
 export function forNodemailer({ address, smtp, ca }: ClientSettings): ClientConfig {
   const security = smtp?.security ?? 'tls';
   return {

@@ -2,7 +2,7 @@
 import { lines } from '../../base/lines.ts';
 import { type ClientConfig, type ClientSettings, type Door, inUrl, type Security } from './settings.ts';
 import { type Protocol, PROTOCOLS } from '../../store/protocols.ts';
-import { forCurl, forNodemailer, forPostfix, forPython } from './code.ts';
+import { forCurl, forNodemailer, forPhp, forPostfix, forPython } from './code.ts';
 import { listenersYaml } from '../../server/config-listeners.ts';
 
 export interface MailProgram {
@@ -47,6 +47,7 @@ export const programs: Readonly<Record<string, MailProgram>> = {
     write: forPrinter,
   },
   python: { title: 'Python (imaplib, smtplib)', protocols: ['imap', 'smtp'], write: forPython },
+  php: { title: 'PHP (imap_open)', protocols: ['imap', 'pop3'], can: ['tls', 'plain'], write: forPhp },
   nodemailer: { title: 'nodemailer', protocols: ['smtp'], write: forNodemailer },
   curl: { title: 'curl', protocols: PROTOCOLS, write: forCurl },
 };

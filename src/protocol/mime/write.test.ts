@@ -62,7 +62,7 @@ test('what a person could read stays readable, what is foreign for the most part
   assert.match(textField('Subject', 'С уважением'), /^Subject: =\?UTF-8\?B\?/);
 });
 
-test('a message that others made is no message of ours to encode (RFC 2046 §5.2.1)', async () => {
+test('F49: a message that others made is no message of ours to encode (RFC 2046 §5.2.1)', async () => {
   for (const contentType of ['message/rfc822', 'Multipart/Mixed; boundary=x']) {
     const raw = await written({ attachments: [{ filename: 'a.eml', contentType, content: Buffer.from('x') }] });
     assert.match(raw, /^Content-Type: application\/octet-stream; name=a\.eml\r\n/m);
