@@ -27,7 +27,11 @@ export async function giveBack(
 }
 
 /** What was said while the database was away is written down first, and what is claimed has to be ours still. */
-export async function databaseBack(settler: Settler, claims: Claims, giveUp: AbortSignal): Promise<void> {
+export async function databaseBack(
+  settler: Pick<Settler, 'away' | 'back' | 'outlast'>,
+  claims: Pick<Claims, 'prolong'>,
+  giveUp: AbortSignal,
+): Promise<void> {
   while (settler.away) {
     await settler.back();
     if (!giveUp.aborted) await settler.outlast(() => claims.prolong());

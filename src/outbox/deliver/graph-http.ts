@@ -76,7 +76,6 @@ export class GraphHttp {
 
   async close(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.close()));
-    this.#agents.clear();
   }
 
   #agent(ca: string | undefined): Dispatcher {

@@ -45,6 +45,21 @@ test('where all were refused for good the message is refused, each by its own wo
   );
 });
 
+test('a mailbox that has reached its day rests, also where others of the same message were taken', () => {
+  const full = reply('550 5.1.90 you have reached your daily limit for message recipients');
+  const outcome = outcomeOf(
+    { type: 'taken', reply: reply('250 2.0.0 ok'), recipients: [reply('250 2.1.5 ok'), full] },
+    recipients,
+    asked,
+  );
+  assert.ok(outcome.type === 'sent');
+  assert.deepEqual([outcome.rest?.scope, outcome.rest?.row], ['mailbox', 'smtp.daily-quota']);
+  assert.deepEqual(
+    outcome.recipients.map((one) => one.outcome),
+    ['delivered', 'later'],
+  );
+});
+
 test('a wait that a server names counts in its own unit', () => {
   const wait = (text: string): number | undefined => {
     const outcome = outcomeOf({ type: 'refused', reply: reply(text), recipients: [] }, recipients, asked);

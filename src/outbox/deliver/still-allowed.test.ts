@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { benchOf, pass, sent } from '../../../test/bed/delivery-bench.ts';
-import { letter } from '../../../test/bed/outbox.ts';
+import { jobOf, letter } from '../../../test/bed/outbox.ts';
+import { PosternError } from '../../base/error.ts';
 import { resumeGrant, suspendGrant } from '../../oauth/suspension.ts';
 import { listRests, restText } from '../rest.ts';
 import { outcomeOf } from './judge.ts';
+import { stillAllowed } from './still-allowed.ts';
 
 const BOSS = 'boss@contoso.test';
 
@@ -140,3 +142,17 @@ test('A26: who is suppressed by the time of delivery does not get it, and the st
 });
 
 const OK = { code: 250, enhanced: '2.0.0', text: '250 2.0.0 OK' };
+
+test('a message that cannot be read is left to its way out; a database that is away is not', async (t) => {
+  const { bed } = await benchOf(t, sent);
+  const { message } = await bed.outbox.accept(bed.request(), letter());
+  const look = (code: string) => {
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield* [];
+      throw new PosternError(code, { kind: 'later', hint: 'wait' }, 'no');
+    };
+    return stillAllowed({}, jobOf({ outbox: { body } }, message, bed.mailbox));
+  };
+  for (const code of ['vault.damaged', 'outbox.not-found']) assert.equal(await look(code), undefined);
+  await assert.rejects(look('store.unavailable'), { code: 'store.unavailable' });
+});

@@ -78,6 +78,12 @@ test('a broken template is refused with its line', async () => {
   );
 });
 
+test('a part has 20,000 tags and no more', async () => {
+  const tags = (count: number): Promise<string | undefined> => html('{{!}}'.repeat(count), {});
+  assert.equal(await tags(20_000), '');
+  await assert.rejects(tags(20_001), (error) => isError(error, 'outbox.template'));
+});
+
 test('data cannot add a header, and cannot make the server work without end', async () => {
   await assert.rejects(
     fill({ subject: 'Hi {{name}}', html: undefined, text: 'x' }, { name: 'x\r\nBcc: eve@x.test' }),
@@ -113,6 +119,10 @@ test('HTML read as text keeps words, links and structure', async () => {
     text,
     'Hello & welcome\n\nDear Zo&euml;,\nsee our page (https://x.test/a?b=1&c=2) or https://y.test.\n\n- one\n- two €\n\nLogo\n\na b\nc\n',
   );
+});
+
+test('a tag goes on past what is in quotes, of either kind', () => {
+  assert.equal(plainTextOf(`<p><img alt="a > b"> and <img alt='c > d'></p>`), 'a > b and c > d\n');
 });
 
 test('reading HTML takes time in proportion to its length, however broken', async () => {

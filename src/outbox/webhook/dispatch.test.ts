@@ -260,6 +260,17 @@ test('A38: a webhook ends with its API key, and tells only of mailboxes that key
   );
 });
 
+test('a webhook whose deliveries cannot be tried rests: no more of them are taken up at once', async (t) => {
+  await hook();
+  for (let n = 0; n < 12; n++) await happen('sent', `msg_${n}`);
+  const opened = t.mock.method(vault, 'open', () => Promise.reject(new Error('the key is away')));
+  start();
+  await until(() => opened.mock.callCount() >= 8, 'tried');
+  for (let n = 0; n < 100; n++) await turn();
+  assert.equal(opened.mock.callCount(), 8);
+  await until(() => opened.mock.callCount() > 8, 'tried again', 1000);
+});
+
 test('a test is one delivery, and private addresses are refused at every try', async () => {
   const { id } = await hook({ url: 'https://127.0.0.2.test/' });
   running = startWebhooks({

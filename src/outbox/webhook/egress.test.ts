@@ -166,6 +166,8 @@ test('a name is judged by every address it has, at the moment of connecting', as
     assert.equal(await use(['127.0.0.0/8']), 'inside');
     answers = [...answers, { address: '::1', family: 6 }];
     await assert.rejects(use(['127.0.0.0/8']), refused, 'one wrong address is enough');
+    answers = [{ address: '93.184.216.34', family: 4 }];
+    await assert.rejects(use([]), refused, 'a public address goes by https, also under a name');
     assert.ok(asked.length >= 4 && asked.every((host) => host === 'rebind.test'));
   } finally {
     server.close();
