@@ -12,17 +12,28 @@ export interface DatabaseInPlace {
   confirm(): void;
 }
 
+/** What SQLite keeps beside a database that is open: what was committed last, and who reads where (https://sqlite.org/wal.html §2.2). */
+const BESIDE = ['', '-wal', '-shm'];
+
 /** To be called when the database has just been opened. Of PostgreSQL there is no file to look at. */
 export function watchDatabaseFile(config: Pick<Config, 'database'>): DatabaseInPlace {
-  const file = databaseFile(config);
-  const identity = file === undefined ? undefined : identityOf(file);
+  const database = databaseFile(config);
+  const files = database === undefined ? [] : BESIDE.map((end) => `${database}${end}`);
+  const identities = new Map(files.map((file) => [file, identityOf(file)]));
+  const goneOf = (file: string): string | undefined => {
+    const [before, now] = [identities.get(file), identityOf(file)];
+    if (now === before) return undefined;
+    // The first write makes what stands beside it.
+    if (before === undefined) return void identities.set(file, now);
+    const name = file === database ? 'the database file' : 'a file of the open database,';
+    return now === undefined ? `${name} ${file} was deleted` : `${name} ${file} was replaced by another`;
+  };
   const gone = (): string | undefined => {
-    if (file === undefined) return undefined;
-    const now = identityOf(file);
-    if (now === identity) return undefined;
-    return now === undefined
-      ? `the database file ${file} was deleted`
-      : `the database file ${file} was replaced by another`;
+    for (const file of files) {
+      const what = goneOf(file);
+      if (what !== undefined) return what;
+    }
+    return undefined;
   };
   return {
     gone,

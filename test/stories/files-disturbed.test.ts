@@ -35,6 +35,16 @@ test('L22: the database deleted under a running server: it ends for its supervis
   await healed.stop();
 });
 
+test('H1: the log of the database deleted under a running server: it ends before much is lost', async () => {
+  const one = await bed.start(PLAIN).ready();
+  for (const end of ['-wal', '-shm']) rmSync(join(bed.home.path, `postern.db${end}`));
+  assert.deepEqual(await one.within(20_000), { code: 75, signal: null }, one.log);
+  assert.match(one.log, /a file of the open database, .*-wal was deleted/);
+  const again = await bed.start(PLAIN).ready();
+  assert.equal((await bed.alice(again.imap)).answer, 'OK');
+  await again.stop();
+});
+
 test('R1: the lock file removed under a running server: a second one is never beside it for longer than a few seconds', async () => {
   const lockFile = join(bed.home.path, 'postern.db.serve');
   const one = await bed.start(PLAIN).ready();
