@@ -137,7 +137,7 @@ export function serveSubmission(
   });
 }
 
-function replyOf(error: PosternError): string {
+export function replyOf(error: PosternError): string {
   // A defect's own words are for the log.
   const text = error.kind === 'bug' ? 'an internal error, the log has more; try again' : replyText(error);
   return `${replyTo(error).smtp} ${text}`;

@@ -122,7 +122,7 @@ test('what is wrong is said, with exit code 64', async () => {
     [['-t'], /no sender/],
     [['-f', 'eve@contoso.test', 'd@x.test'], /no mailbox sends as eve/],
     [['-f', ALICE], /no recipient/],
-    [['-bs'], /-bs is not offered/],
+    [['-bt'], /-bt is not offered[^]*-bs for SMTP/],
     [['-f', ALICE, '-N', 'maybe', 'd@x.test'], /-N maybe/],
     [['-f', ALICE, 'root'], /root has no domain/],
     [['-f', `${ALICE}, eve@x.test`, 'd@x.test'], /is not one address/],

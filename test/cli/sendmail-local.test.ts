@@ -67,6 +67,34 @@ test('F3, F4: cron calls a link named sendmail, and its mail is from the mailbox
   assert.match(text, /^From: "root \(Cron Daemon\)" <alice@contoso\.test>\r\nTo: root@contoso\.test\r\n/);
 });
 
+test('F48: -bs speaks SMTP on standard input and output, and each message has its own sender', async () => {
+  const mail = (subject: string): string =>
+    `From: ${ALICE}\r\nTo: bob@x.test\r\nSubject: ${subject}\r\n\r\n..hi\r\n.\r\n`;
+  const input = [
+    'EHLO me\r\nMAIL FROM:<stranger@x.test>\r\n',
+    `MAIL FROM:<${ALICE}>\r\nRCPT TO:<no one>\r\nRCPT TO:<bob@x.test>\r\nRCPT TO:<root>\r\nDATA\r\n${mail('by-dialogue')}`,
+    'QUIT\r\n',
+  ].join('');
+  const { stdout } = await linked(['-bs'], input);
+  const replies = stdout
+    .toString()
+    .split('\r\n')
+    .filter((line) => line[3] === ' ');
+  assert.deepEqual(
+    replies.map((line) => line.slice(0, 3)),
+    ['220', '250', '501', '250', '501', '250', '250', '354', '250', '221'],
+    stdout.toString(),
+  );
+  const { from, to, text } = await newest();
+  assert.deepEqual([from, to], [ALICE, ['bob@x.test', 'root@contoso.test']]);
+  assert.match(text, /Subject: by-dialogue\r\n[^]*\r\n\r\n\.hi\r\n$/);
+  // The input ends in the middle of a message: nothing is taken.
+  await linked(['-bs'], `HELO me\r\nMAIL FROM:<${ALICE}>\r\nRCPT TO:<bob@x.test>\r\nDATA\r\nSubject: half`, {
+    accept: [0, 75, 76],
+  });
+  assert.match((await newest()).text, /by-dialogue/);
+});
+
 test('F3: -bp lists what waits; -q and -bi have nothing to do', async () => {
   const listed = await linked(['-bp'], '');
   assert.match(listed.stdout.toString(), /^msg_\w+ .*root@contoso\.test/m);

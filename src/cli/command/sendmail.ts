@@ -3,6 +3,7 @@ import { addressesOf, headerAddresses } from '../../outbox/header-addresses.ts';
 import { completeRecipient, localName } from '../../outbox/local-name.ts';
 import { cliError } from '../errors.ts';
 import { readMail } from '../mail-input.ts';
+import { dialogue } from '../sendmail-dialogue.ts';
 import { machineNames, whoSends } from '../sendmail-sender.ts';
 import { Subcommand } from '../subcommand.ts';
 
@@ -37,7 +38,7 @@ export function sendmail(): Subcommand {
       .option('-v, --verbose', 'say the id of the message')
       // Taken and without meaning here: -o options, -b modes, -B body types, the rest.
       .option('-o <option>', 'taken for compatibility; -oi is -i', asGiven)
-      .option('-b <mode>', 'only -bm, reading a message')
+      .option('-b <mode>', '-bm: a message (as without it); -bs: SMTP on standard input and output')
       .option('-B <type>', 'taken for compatibility')
       .option('-m', 'taken for compatibility')
       .option('-n', 'taken for compatibility')
@@ -54,9 +55,15 @@ export function sendmail(): Subcommand {
           return context.result({ aliases: 0 }, [
             'Postern has no aliases; mail for root goes to root at outbox.localDomain, or to whom MAILTO names',
           ]);
-        if (options.b !== undefined && options.b !== 'm')
+        if (options.b !== undefined && !['m', 's'].includes(options.b))
           throw cliError('cli.usage', `sendmail mode -b${options.b} is not offered`, {
-            hint: 'leave -b out, or use -bm; -bp lists what waits',
+            hint: 'use -bm (or no -b) for a message on standard input, -bs for SMTP there, -bp for what waits; SMTP over the network: postern serve',
+          });
+        if (options.b === 's')
+          return context.withInstance(async (instance) => {
+            const localHosts = await machineNames(instance);
+            const local = localWith(localHosts);
+            await dialogue(instance, { mailbox: options.mailbox, localHosts, local });
           });
         const dots = options.ignoreDots === true || options.o?.includes('i') === true;
         const { header, octets } = await readMail(process.stdin, dots);
@@ -64,8 +71,7 @@ export function sendmail(): Subcommand {
           const { localDomain } = instance.outbox;
           const localHosts = await machineNames(instance);
           const found = headerAddresses(header);
-          const local = (address: string): string =>
-            localName({ address, isLocal: !address.includes('@') }, { localHosts }) ?? address;
+          const local = localWith(localHosts);
           const to = [
             ...recipients.flatMap((text) => addressesOf(text)),
             ...(options.fromHeader === true ? found.recipients : []),
@@ -104,6 +110,12 @@ export function sendmail(): Subcommand {
       })
   );
 }
+
+/** A name of this machine as the local name that it is. */
+const localWith =
+  (localHosts: readonly string[]) =>
+  (address: string): string =>
+    localName({ address, isLocal: !address.includes('@') }, { localHosts }) ?? address;
 
 const NOTIFY = new Set(['SUCCESS', 'FAILURE', 'DELAY']);
 
