@@ -138,7 +138,7 @@ export class SmtpDialogue {
       if (this.#mode === 'text' || this.#mode === 'refused') {
         const { end, ambiguous, objection } = this.#text!.dotted(data);
         if (ambiguous) return { ...done(), cut: '554 5.6.11 a line with a dot follows a line end that is no CRLF' };
-        if (objection !== undefined && !this.#abandoned) {
+        if (objection !== undefined && this.#mode === 'text') {
           this.#mode = 'refused';
           this.#objection = objection;
         }

@@ -39,6 +39,8 @@ interface Reading {
   readonly words: RegExp;
   /** It takes a bare LF for the end of a line. */
   readonly bareLf: boolean;
+  /** It leaves octets 0 out of a text. */
+  readonly dropsNul?: boolean;
   /** It looks past blanks before a command. */
   readonly indented: boolean;
   /** What it does with a size of BDAT that is no number. */
@@ -57,6 +59,7 @@ const READINGS: readonly Reading[] = [
   { ...STRICT, bareLf: true },
   { ...STRICT, words: /[ \t]+/, indented: true },
   { ...STRICT, words: /[\s\0]+/, indented: true, lenientSize: true, bareLf: true },
+  { ...STRICT, bareLf: true, dropsNul: true },
   { ...STRICT, early: 0.2 },
   { ...STRICT, words: /\s+/, early: 0.2, readsOn: false },
 ];
@@ -125,6 +128,7 @@ class Server {
   }
 
   #line(): string | undefined {
+    if (this.#mode === 'text' && this.#reading.dropsNul === true) this.#input = this.#input.replaceAll('\0', '');
     const end = this.#reading.bareLf ? this.#input.indexOf('\n') : this.#input.indexOf('\r\n');
     if (end === -1) return undefined;
     const line = this.#input.slice(0, end).replace(/\r$/, '');
@@ -214,6 +218,8 @@ function saying(random: Random): string {
     'From: ceo@x.test\r\n\r\nsmuggled\r\n',
     'From:',
     `.\r\n${FOREIGN}`,
+    `${HEADER}body\r\n\0.\r\n${FOREIGN}`,
+    `${HEADER}body\r\n.\0\r\n${FOREIGN}`,
     `${HEADER}${'x'.repeat(50)}${SMUGGLED}`,
   ]);
   return pick([

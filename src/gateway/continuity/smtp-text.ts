@@ -7,6 +7,11 @@ import { HeaderReader, MAX_HEADER, oneField, utf8 } from '../../protocol/mime/he
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
+/**
+ * No text has it (RFC 5322 §4, RFC 6152 §3). A server that leaves it out finds the end of the text where others find a line. In a
+ * chunk it ends nothing and may be there (RFC 3030 §3).
+ */
+const NUL = '554 5.6.11 the message has an octet 0 (NUL) in it; send binary data as an attachment in base64';
 /** Of a Message-ID, which is written into records; a line has no more (RFC 5322 §2.1.1). */
 const MAX_ID = 998;
 /** Of what comes at once: unstuffed it still has more than a header may have. Of three octets one may be such a dot. */
@@ -20,7 +25,7 @@ export interface Passed {
    * smuggling), so that none may get it.
    */
   readonly ambiguous: boolean;
-  /** What the judge says of the header, once. */
+  /** What the judge says of the header, once; and of any text with an octet 0. */
   readonly objection: string | undefined;
 }
 
@@ -48,6 +53,10 @@ export class SmtpText {
     const { end, ambiguous } = this.#findEnd(bytes);
     const text = bytes.subarray(0, end);
     this.octets += text.length;
+    if (!ambiguous && text.indexOf(0) !== -1) {
+      this.#header = undefined;
+      return { end, ambiguous, objection: NUL };
+    }
     if (ambiguous || !this.#header) return { end, ambiguous, objection: undefined };
     return {
       end,
