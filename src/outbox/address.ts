@@ -28,7 +28,7 @@ const UNSEEN = /\p{Cc}|\p{Cf}|\p{Cs}|(?! )\p{Z}|\ufffd/u;
 /** True for an address that may stand in MAIL or RCPT. Never true with a control character, space outside quotes or bracket. */
 export function isAddress(text: string): boolean {
   if (PLAIN.test(text)) return true;
-  if (text.length > MAX_PATH || Buffer.byteLength(text) > MAX_PATH || UNSEEN.test(text)) return false;
+  if (Buffer.byteLength(text) > MAX_PATH || UNSEEN.test(text)) return false;
   const at = text.lastIndexOf('@');
   if (at < 1) return false;
   const local = text.slice(0, at);

@@ -72,6 +72,17 @@ describe('acceptance', () => {
     );
   });
 
+  // RFC 3461 §4.1, §4.2
+  test('what a program asks to be told of a recipient is kept', async () => {
+    const recipient = { address: 'bob@x.test', notify: ['never'], orcpt: 'rfc822;robert@y.test' } as const;
+    const envelope = { from: bed.mailbox.address, recipients: [recipient, { address: 'eve@x.test' }] };
+    const { id } = (await accept('A: b\n\n', { envelope })).message;
+    assert.deepEqual((await bed.outbox.find(id))!.recipients, [
+      { ...recipient, state: 'pending' },
+      { address: 'eve@x.test', state: 'pending' },
+    ]);
+  });
+
   test('what is at rest cannot be read', async () => {
     const { message } = await accept('Subject: secret-subject\n\nsecret-body\n');
     const sealed = Buffer.from((await bed.store.outbox.chunk(message.bodyId, 0))!);
@@ -329,6 +340,9 @@ test('addresses: what mail can go to', () => {
     'a@[IPv6:::1]',
   ])
     assert.ok(isAddress(good), good);
+  // RFC 5321 §4.5.3.1.3: octets count, not characters.
+  assert.ok(isAddress(`${'ü'.repeat(123)}@x.test`));
+  assert.ok(!isAddress(`${'ü'.repeat(124)}@x.test`));
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), fc.constantFrom('\r', '\n', '\0', ' ', '<', '>', ','), (text, bad) => {
       assert.equal(isAddress(`${text}${bad}@x.test`) && !text.startsWith('"'), false);

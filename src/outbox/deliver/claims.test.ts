@@ -7,6 +7,7 @@ import { nullLog } from '../../base/log.ts';
 import { ManualClock } from '../../../test/bed/manual-clock.ts';
 import { Claims, PROLONG_MS } from './claims.ts';
 import { silent } from './judge.ts';
+import { storeError } from '../../store/errors.ts';
 
 test('L17: what a process that was killed had in hand is looked into within 20 seconds', async (t) => {
   const looked: number[] = [];
@@ -150,5 +151,27 @@ test('K65: while the database takes its time no second prolongation of the same 
   asked[1]!.resolve(['msg_1']);
   await explicit;
   assert.equal(claims.of('msg_1').lasts, true);
+  await claims.close();
+});
+
+test('a claim whose answer was lost is given back for a minute after the database is back, as its commit may come late', async () => {
+  const clock = new ManualClock();
+  const given: (readonly number[])[] = [];
+  const outbox = {
+    prolong: () => Promise.resolve([]),
+    unclaim: ({ untils }: { readonly untils: readonly number[] }) => Promise.resolve(given.push(untils) && 0),
+  };
+  const claims = new Claims({ outbox, clock, log: nullLog, owner: 'me' });
+  let lost = 0;
+  const away = (until: number): Promise<never> =>
+    Promise.reject(storeError('store.unavailable', String((lost = until))));
+  await assert.rejects(claims.take(away, clock.now()), { code: 'store.unavailable' });
+  await claims.giveBackLost();
+  await clock.advance(59_000);
+  await claims.giveBackLost();
+  await clock.advance(2_000);
+  await claims.giveBackLost();
+  await claims.giveBackLost();
+  assert.deepEqual(given, [[lost], [lost], [lost]]);
   await claims.close();
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SmtpReply } from '../../protocol/smtp/send.ts';
-import { outcomeOf } from './judge.ts';
+import { outcomeOf, restOf } from './judge.ts';
 
 const asked = { mailbox: { address: 'alice@contoso.test', access: 'own' }, from: 'alice@contoso.test' } as const;
 const recipients = ['a@x.test', 'b@x.test'].map((address) => ({ address, state: 'pending' as const }));
@@ -58,6 +58,15 @@ test('a mailbox that has reached its day rests, also where others of the same me
     outcome.recipients.map((one) => one.outcome),
     ['delivered', 'later'],
   );
+});
+
+test('a shared mailbox that may not send as itself rests; another sender is the message’s own choice', () => {
+  const refusal = { whose: 'sender', row: 'smtp.send-as', cause: 'c', remedy: 'r', againMs: 1 } as const;
+  const scopeOf = (access: 'own' | 'shared', from: string): string | undefined =>
+    restOf(refusal, { mailbox: { address: 'alice@contoso.test', access }, from })?.scope;
+  assert.equal(scopeOf('shared', 'Alice@contoso.test'), 'mailbox');
+  assert.equal(scopeOf('shared', 'info@contoso.test'), undefined);
+  assert.equal(scopeOf('own', 'alice@contoso.test'), undefined);
 });
 
 test('a wait that a server names counts in its own unit', () => {
