@@ -1,6 +1,5 @@
 /** The lane for printers, scanners and alarms that cannot sign in: their network is their proof. Off unless configured. */
 import { foldCase } from '../base/case.ts';
-import { clientOf } from '../base/client-of.ts';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
@@ -14,6 +13,7 @@ import { Conn } from '../protocol/wire/conn.ts';
 import { newId } from '../store/id.ts';
 import type { Mailbox, Store } from '../store/types.ts';
 import { greetDevice } from './device-greeting.ts';
+import { DevicePlaces, type Holder } from './device-places.ts';
 import { busyReply, DeviceRefusals } from './device-refusal.ts';
 import { type DeviceRule, ruleFor, spend } from './device-rule.ts';
 import type { Audit } from '../audit/types.ts';
@@ -60,8 +60,6 @@ export interface DeviceListener {
 
 /** Devices are few; more at once than this is something else. */
 export const MAX_DEVICE_CONNECTIONS = 100;
-/** One that does not come to an end leaves room for the others; in IPv6 all of a /64 are one, as whoever is there takes any address of it. */
-const MAX_OF_ONE_CLIENT = 20;
 /** Milliseconds (RFC 5321 §4.5.3.2.7). */
 const IDLE_MS = 5 * 60_000;
 /** Handshakes with something that does not speak TLS end after this. */
@@ -80,8 +78,8 @@ export async function startDeviceListener(
   const { log } = deps;
   const sessions = new Map<Promise<void>, Ending>();
   let easing = false;
-  /** With whom each belongs to; a socket that has closed has no address any more. */
-  const sockets = new Map<Socket, string>();
+  const sockets = new Set<Socket>();
+  const places = new DevicePlaces(maxConnections);
   const handshakes = new HandshakeFailures({
     clock: deps.clock,
     log,
@@ -89,23 +87,29 @@ export async function startDeviceListener(
   });
   const refusals = new DeviceRefusals(deps);
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-    const address = socket.remoteAddress;
-    const rule = ruleFor(rules, address ?? 'unknown');
-    const client = clientOf(address ?? 'unknown');
-    const own = [...sockets.values()].filter((one) => one === client).length;
-    if (rule === undefined || sockets.size >= maxConnections || own >= MAX_OF_ONE_CLIENT) {
+    const address = socket.remoteAddress ?? 'unknown';
+    const rule = ruleFor(rules, address);
+    const ending = new Ending();
+    if (rule === undefined || !places.take(socket, address, ending)) {
       refusals.turnAway(socket, rule?.name, tls !== 'implicit');
       return;
     }
-    const ending: Ending = { busy: false, stop: new AbortController() };
     const underWay = (is: boolean): void => {
       ending.busy = is;
-      if (easing && !is) end(ending);
+      if (easing && !is) ending.end();
     };
-    const visit = { socket, rule, tls, handshakes, signal: ending.stop.signal, underWay };
+    const visit = {
+      socket,
+      rule,
+      tls,
+      handshakes,
+      signal: ending.stop.signal,
+      farewell: () => ending.farewell,
+      underWay,
+    };
     const session = serveDevice(deps, visit).finally(() => sessions.delete(session));
     sessions.set(session, ending);
-    sockets.set(socket, client);
+    sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve, reject) => {
@@ -133,7 +137,7 @@ export async function startDeviceListener(
   const ease = async (): Promise<void> => {
     easing = true;
     closed ??= new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const ending of sessions.values()) if (!ending.busy) end(ending);
+    for (const ending of sessions.values()) if (!ending.busy) ending.end();
     await Promise.all(sessions.keys());
   };
   return {
@@ -141,25 +145,40 @@ export async function startDeviceListener(
     ease,
     async close() {
       const last = ease();
-      for (const ending of sessions.values()) end(ending);
+      for (const ending of sessions.values()) ending.end();
       await last;
       // Who does not close its side would keep us waiting.
-      for (const socket of sockets.keys()) socket.destroySoon();
+      for (const socket of sockets) socket.destroySoon();
       refusals.close();
       await closed;
     },
   };
 }
 
-interface Ending {
-  readonly stop: AbortController;
-  /** A message is under way. */
-  busy: boolean;
+class Ending implements Holder {
+  readonly stop = new AbortController();
+  busy = false;
+  /** What its device is told. */
+  farewell: Farewell = CLOSING;
+
+  end(farewell = CLOSING): void {
+    if (this.stop.signal.aborted) return;
+    this.farewell = farewell;
+    this.stop.abort(outboxError('outbox.device-port', `the listener for devices ${farewell.words}`));
+  }
+
+  makeRoom(): void {
+    this.end(CROWDED);
+  }
 }
 
-function end({ stop }: Ending): void {
-  stop.abort(outboxError('outbox.device-port', 'the listener for devices is closing'));
+interface Farewell {
+  readonly code: string;
+  /** After the name of the host. */
+  readonly words: string;
 }
+const CLOSING: Farewell = { code: '421 4.3.2', words: 'is shutting down' };
+const CROWDED: Farewell = { code: '421 4.3.0', words: 'needs this place for another device' };
 
 interface Visit extends Pick<DeviceListenerOptions, 'tls'> {
   readonly socket: Socket;
@@ -167,13 +186,15 @@ interface Visit extends Pick<DeviceListenerOptions, 'tls'> {
   readonly rule: DeviceRule;
   readonly handshakes: HandshakeFailures;
   readonly signal: AbortSignal;
+  /** To be said once `signal` is aborted. */
+  readonly farewell: () => Farewell;
   readonly underWay: (is: boolean) => void;
 }
 
 /** One connection. Never rejects. */
 async function serveDevice(
   { outbox, store, clock, log, hostname, tls: context, budget, audit }: DeviceListenerDeps,
-  { socket, rule, handshakes, signal, tls, underWay }: Visit,
+  { socket, rule, handshakes, signal, tls, farewell, underWay }: Visit,
 ): Promise<void> {
   // Devices come to hand in mail, and do not stay.
   const secure = async (plain: Socket): Promise<TLSSocket> => {
@@ -244,7 +265,7 @@ async function serveDevice(
       ...(handshakeFailure === undefined ? {} : { handshakeFailure }),
       ...(offered === undefined ? {} : { offered }),
     });
-    if (signal.aborted) conn?.end(`421 4.3.2 ${hostname} is shutting down\r\n`);
+    if (signal.aborted) conn?.end(`${farewell().code} ${hostname} ${farewell().words}\r\n`);
     else if (asError(error).kind === 'later' && !/^(?:wire|tls)\./.test(asError(error).code))
       conn?.end(`421 4.3.0 ${hostname} cannot take mail from devices now, try again later\r\n`);
     else conn?.end();
