@@ -221,9 +221,11 @@ const child = spawn(node, ['--disable-warning=ExperimentalWarning', resolve(root
   env,
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-// npm that is told to stop ends its shell, but not what the shell started: notice that nobody is there any more.
+// npm that is told to stop ends its shell, but not what the shell started: notice that nobody is there any more. Whoever starts this
+// without npm may leave on purpose (nohup, setsid).
 const parent = process.ppid;
-setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 500).unref();
+if (process.env.npm_lifecycle_event !== undefined)
+  setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 500).unref();
 child.on('error', (error) => fail(`cannot start ${node}: ${error.message}`, 71));
 child.on('exit', (code, signal) => {
   if (signal) {

@@ -1,10 +1,11 @@
 /** Postern from a checkout: the launcher, the form in which commands are printed, and a checkout that is somebody else's. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { asStarted } from '../../src/cli/command-name.ts';
+import { eventually } from '../bed/eventually.ts';
 import { privateFolder } from '../bed/process.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -55,6 +56,27 @@ test('D34: files are named from where the person is, also through npm', () => {
   );
   assert.equal(through.status, 0, through.stderr);
   assert.match(readFileSync(join(root, '.gitignore'), 'utf8'), /^\/sandbox\/$/m);
+});
+
+test('K71: what is started in the background outlives its shell; what npm started ends with it', async () => {
+  const lives = join(scratch.path, 'lives.mjs');
+  // Its end is told by a file as well: SIGTERM is what ends it with npm.
+  writeFileSync(
+    lives,
+    `import { writeFileSync } from 'node:fs';
+    const said = process.argv[2];
+    process.on('SIGTERM', () => { writeFileSync(said, 'ended'); process.exit(); });
+    setTimeout(() => writeFileSync(said, 'lived'), 2000);`,
+  );
+  const outcome = async (name: string, env: Readonly<Record<string, string>>): Promise<string> => {
+    const said = join(scratch.path, name);
+    const command = `"${process.execPath}" scripts/with-node.mjs --quiet "${lives}" "${said}" >/dev/null 2>&1 & sleep 1`;
+    assert.equal(run('/bin/sh', ['-c', command], env, root).status, 0);
+    await eventually(() => existsSync(said) && readFileSync(said, 'utf8') !== '', `a word of ${name}`, 30_000);
+    return readFileSync(said, 'utf8');
+  };
+  assert.equal(await outcome('alone', {}), 'lived');
+  assert.equal(await outcome('npm', { npm_lifecycle_event: 'start' }), 'ended');
 });
 
 test('P90: an example that needs the built package, an address or the command says so, and how to run it', () => {
