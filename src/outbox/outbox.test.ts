@@ -73,7 +73,7 @@ describe('acceptance', () => {
   });
 
   // RFC 3461 §4.1, §4.2
-  test('what a program asks to be told of a recipient is kept', async () => {
+  test('what a program asks to hear of a recipient is kept', async () => {
     const recipient = { address: 'bob@x.test', notify: ['never'], orcpt: 'rfc822;robert@y.test' } as const;
     const envelope = { from: bed.mailbox.address, recipients: [recipient, { address: 'eve@x.test' }] };
     const { id } = (await accept('A: b\n\n', { envelope })).message;
