@@ -307,7 +307,8 @@ function notInitialised({ state, namedBy }: Home): PosternError {
   );
 }
 
-function keySource(key: KeyConfig): KeySource {
+/** Where the configuration says the master key is. */
+export function keySource(key: KeyConfig): KeySource {
   switch (key.source) {
     case 'file':
       return fileKey(key.path);

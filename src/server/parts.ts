@@ -21,6 +21,7 @@ import { shareDescriptors } from './descriptors.ts';
 import { startConsole } from './http.ts';
 import { installationFingerprint } from './installation-mark.ts';
 import { openInstance } from './instance.ts';
+import { watchKey } from './key-watch.ts';
 import { openChannels } from './notice/channels.ts';
 import { endedBy, type Part, stoppedLater } from './part.ts';
 import { openReadiness } from './readiness.ts';
@@ -45,6 +46,7 @@ export const PARTS: readonly Part<Running, Role>[] = [
     in: EVERY,
     start: (running) => (running.readiness = openReadiness(running.instance, (error) => running.lose(error))),
   },
+  { name: 'the watch over the master key', in: ONCE, start: (running) => (running.key = watchKey(running.instance)) },
   { name: 'the record of the stop', in: ONCE, start: (running) => endedBy(() => recordStop(running)) },
   { name: 'the certificate', in: ONCE, start: certificate },
   { name: 'the console', in: ONCE, start: console },

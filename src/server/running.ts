@@ -9,6 +9,7 @@ import type { DeviceListener } from '../outbox/device-listener.ts';
 import type { Config } from './config.ts';
 import type { Shares } from './descriptors.ts';
 import type { HomeLock } from './home-lock.ts';
+import type { KeyWatch } from './key-watch.ts';
 import type { Instance } from './instance.ts';
 import type { ServerLog } from './log.ts';
 import { countLostLines, type Metrics, openMetrics } from './metrics.ts';
@@ -66,6 +67,8 @@ export class Running {
   watched: WatchedCertificate | undefined;
   /** The local CA behind the certificate. */
   authority: Pick<KeptCertificate, 'warnings'> | undefined;
+  /** Whether the master key is still where it is to be found. */
+  key: KeyWatch | undefined;
   workers: Workers | undefined;
   /** Where the gateway is to listen, then where it does. */
   listeners: readonly ListenerConfig[];
@@ -132,6 +135,7 @@ export class Running {
     const own = [
       ...(this.watched?.warnings() ?? []),
       ...(this.authority?.warnings() ?? []),
+      ...(this.key?.warnings() ?? []),
       ...log,
       ...(audit === undefined ? [] : [audit]),
     ];
