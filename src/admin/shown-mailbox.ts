@@ -1,5 +1,6 @@
 /** A mailbox as whoever asked for it sees it. */
 import { z } from 'zod';
+import { withoutPaths } from '../base/outside.ts';
 import { HEALTH_NAMES, mailboxHealth } from '../oauth/health.ts';
 import type { SurveyedGrant } from '../oauth/survey.ts';
 import type { Outbox } from '../outbox/types.ts';
@@ -66,7 +67,10 @@ function shown({ mailbox, surveyed }: SurveyedMailbox): z.output<typeof mailboxS
     state: stateOf({ mailbox, surveyed }),
     held: settings.outboxHeld ?? null,
     tried: Object.fromEntries(
-      Object.entries(tried).map(([protocol, { at, failure = null }]) => [protocol, { at, failure }]),
+      Object.entries(tried).map(([protocol, { at, failure }]) => [
+        protocol,
+        { at, failure: failure === undefined ? null : { ...failure, reason: withoutPaths(failure.reason) } },
+      ]),
     ),
   };
 }
@@ -76,5 +80,10 @@ function stateOf({ mailbox, surveyed }: SurveyedMailbox) {
   if (health === undefined) return { type: 'needs-consent' as const, reason: 'its grant is gone', remedy: '', at: 0 };
   if (health.type === 'healthy') return { type: health.type };
   const { type, reason, remedy } = health;
-  return { type, reason, remedy, at: ('at' in health ? health.at : health.since) ?? null };
+  return {
+    type,
+    reason: withoutPaths(reason),
+    remedy: withoutPaths(remedy),
+    at: ('at' in health ? health.at : health.since) ?? null,
+  };
 }

@@ -1,5 +1,6 @@
 /** A message as whoever asked for an act on it sees it. */
 import { z } from 'zod';
+import { withoutPaths } from '../base/outside.ts';
 import type { OutboxMessage } from '../store/types-outbox.ts';
 import { moment, shownAs } from './schema.ts';
 
@@ -49,13 +50,18 @@ export const messageSchema = z
   })
   .meta({ id: 'Message' });
 
+function shownState(state: OutboxMessage['state']) {
+  if (state.type === 'queued') return { type: state.type, dueAt: state.nextAt };
+  return state.type === 'failed' ? { ...state, reason: withoutPaths(state.reason) } : state;
+}
+
 /** What the schema does not name is not shown. */
 export const shownMessage = shownAs(messageSchema, (message: OutboxMessage) => {
   const { state, finishedAt = null } = message;
   return {
     ...message,
     from: message.envelopeFrom,
-    state: state.type === 'queued' ? { type: state.type, dueAt: state.nextAt } : state,
+    state: shownState(state),
     expiresAt: message.deadline,
     finishedAt,
   };

@@ -115,7 +115,7 @@ test('F23: swaks and msmtp are told that it passes', { skip: without('swaks', 'm
   assert.doesNotMatch(msmtp.stderr, /authentication failed/i);
 });
 
-test('F34: what a person has to do for mail that was not taken comes first, and nobody is told that Postern sends it', async (t) => {
+test('F34, A101: what a person has to do for mail that was not taken comes first, and nobody is told that Postern sends it', async (t) => {
   const { bench } = await scene(t);
   for (const [failure, said] of [
     [
@@ -128,7 +128,14 @@ test('F34: what a person has to do for mail that was not taken comes first, and 
       upstreamError('gateway.consent-needed', 'the consent for a@b has ended', {
         hint: 'the app password is right; this does not pass by itself; postern mailbox reconsent a@b; `postern check a@b` says more',
       }),
-      '450 4.3.0 not sent; postern mailbox reconsent a@b, then send it again: the consent for a@b has ended (the app password is right; this does not pass by itself; `postern check a@b` says more)',
+      '450 4.3.0 not sent; postern mailbox reconsent a@b, then send it again: the consent for a@b has ended (the app password is right; `postern check a@b` says more)',
+    ],
+    [
+      upstreamError('gateway.misconfigured', 'it cannot be used: the assertion file /srv/secret/token cannot be read', {
+        hint: 'the app password is right; this does not pass by itself; check the path and that this process may read it; `postern check a@b` says more',
+      }),
+      // A101: no path, and nothing that speaks against sending it again.
+      '450 4.3.0 not sent; check the path and that this process may read it, then send it again: it cannot be used: the assertion file cannot be read (the app password is right; `postern check a@b` says more)',
     ],
   ] as const) {
     bench.tokens.failure = failure;

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import { objectIn } from '../base/http-answer.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { scrub, type Secret } from '../base/secret.ts';
+import { shellWord } from '../base/shell.ts';
 import { errorFrom, type HttpAnswer, tokensFrom } from './answer.ts';
 import type { ClientCredential } from './application.ts';
 import type { CodeRedemption, DelegatedEngine, DevicePrompt, TokenAnswer } from './engine.ts';
@@ -349,13 +350,13 @@ export function certificateThumbprint(certificatePem: string): string {
 /** @throws oauth.misconfigured (file missing or empty) */
 export async function readAssertion(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw oauthError('oauth.misconfigured', `the assertion file ${path} cannot be read`, {
+    throw oauthError('oauth.misconfigured', `the assertion file ${shellWord(path)} cannot be read`, {
       cause,
       hint: 'check the path and that this process may read it',
     });
   });
   if (text.trim()) return text.trim();
-  throw oauthError('oauth.misconfigured', `the assertion file ${path} is empty`);
+  throw oauthError('oauth.misconfigured', `the assertion file ${shellWord(path)} is empty`);
 }
 
 function matchesTemplate(issuer: string, template: string): boolean {

@@ -3,7 +3,7 @@ import { asciiLine } from '../base/ascii-line.ts';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isError, type PosternError } from '../base/error.ts';
-import { outside } from '../base/outside.ts';
+import { outside, withoutPaths } from '../base/outside.ts';
 import { replyTo } from '../base/replies.ts';
 import type { Credentials, MechanismName, ServerMechanism } from './sasl/mechanism.ts';
 import { bearerFailure, offeredMechanisms, serverMechanism } from './sasl/mechanisms.ts';
@@ -69,9 +69,9 @@ export function replyText(error: PosternError): string {
   return oneLine(`${message} (${hint})`);
 }
 
-/** Any text as part of a reply: printable ASCII, bounded. */
+/** Any text as part of a reply: printable ASCII, bounded, without paths of files. */
 export function oneLine(words: string): string {
-  return asciiLine(words, MAX_TEXT);
+  return asciiLine(withoutPaths(words), MAX_TEXT);
 }
 
 /** RFC 5321 §4.5.3.1.5 and RFC 1939 §3 allow 512 octets for a reply line; codes and tag need some. */

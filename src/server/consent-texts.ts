@@ -1,5 +1,6 @@
 /** Why a sign-in by link did not work, told twice: to the owner of the mailbox, and to whoever can do something about it. */
 import type { PosternError } from '../base/error.ts';
+import { withoutPaths } from '../base/outside.ts';
 import { diagnose, type Diagnosis } from '../oauth/catalogue/diagnose.ts';
 import { applicationFacts } from '../oauth/catalogue/facts.ts';
 import { presetById } from '../oauth/providers.ts';
@@ -133,14 +134,14 @@ function forOthers(
   const { tenant, clientId, application: name } = applicationFacts(application, address);
   return {
     audience,
-    cause,
+    cause: withoutPaths(cause),
     // Consenting is what the owner does by the link.
     steps: remedy.filter(({ run }) => run?.startsWith('postern mailbox reconsent') !== true),
     facts: [
       ['Mailbox', address],
       ['Application', `${name}, client id ${clientId}`],
       ...(tenant === undefined ? [] : [['Tenant', tenant] as const]),
-      ['Error', `${error.code}: ${error.message}`],
+      ['Error', `${error.code}: ${withoutPaths(error.message)}`],
     ],
   };
 }

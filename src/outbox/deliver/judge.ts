@@ -1,6 +1,7 @@
 /** What a reply means for a message: whose refusal it is says the catalogue, in a row of its own with where that is known from. */
 import { foldCase } from '../../base/case.ts';
 import type { PosternError } from '../../base/error.ts';
+import { withoutPaths } from '../../base/outside.ts';
 import { diagnose, remedyText } from '../../oauth/catalogue/diagnose.ts';
 import { type Refusal, refusalOf } from '../../oauth/catalogue/refusal.ts';
 import type { SendResult, SmtpReply } from '../../protocol/smtp/send.ts';
@@ -49,7 +50,7 @@ export function outcomeOfFailure(
 ): Outcome {
   const { address } = mailbox;
   const said = error.detail['reply'];
-  const text = typeof said === 'string' ? said : error.message;
+  const text = typeof said === 'string' ? said : withoutPaths(error.message);
   const reply: ProviderReply = { code: codeIn(text), enhanced: enhancedIn(text), text };
   const inner = typeof error.detail['code'] === 'string' ? error.detail['code'] : error.code;
   const waitMs = error.retryAt === undefined ? undefined : Math.max(0, error.retryAt.getTime() - now);
@@ -65,7 +66,12 @@ export function outcomeOfFailure(
     access: mailbox.access,
     protocols: mailbox.protocols.join(','),
   });
-  const words = { row: id, cause, remedy: remedyText(remedy), ...(passesWhen === undefined ? {} : { passesWhen }) };
+  const words = {
+    row: id,
+    cause: withoutPaths(cause),
+    remedy: remedyText(remedy),
+    ...(passesWhen === undefined ? {} : { passesWhen }),
+  };
   if (error.kind === 'denied')
     return { type: 'blocked', code: inner, reply, rest: { scope: 'mailbox', ...words, againMs: CONSENT_MS } };
   if (error.kind === 'misuse' || error.kind === 'refused')

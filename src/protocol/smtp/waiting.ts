@@ -3,6 +3,7 @@
  * for a new password (Thunderbird does, upon 454 too); told in answer to MAIL it shows the words, or tries again later.
  */
 import { isError, type Kind, type PosternError } from '../../base/error.ts';
+import { outside } from '../../base/outside.ts';
 import { SMTP_WAITING } from '../../base/replies.ts';
 import { isAnnounceable, isUnreadable, MAX_BAD_COMMANDS, MAX_COMMANDS, oneLine } from '../sign-in.ts';
 import type { Conn } from '../wire/conn.ts';
@@ -101,16 +102,20 @@ const HOW_LONG = /^(?:this (?:passes|does not pass) by itself|the provider does 
 const PASSES: ReadonlySet<string> = new Set(['later', 'garbled', 'limit', 'bug'] satisfies Kind[]);
 
 /** What a person has to do comes first: some programs show two hundred characters of a reply. */
-function notTaken({ hint, kind, message }: PosternError): string {
+function notTaken(error: PosternError): string {
+  const { hint, kind, message } = outside(error);
   const more = hint.split('; ').filter((part) => !BY_ITSELF.test(part));
   const about = (parts: readonly string[]): string =>
     parts.length === 0 ? message : `${message} (${parts.join('; ')})`;
   if (PASSES.has(kind)) return oneLine(`not sent, send it again in a few minutes: ${about(more)}`);
   const todo = more.find((part) => part !== PASSWORD_RIGHT && !HOW_LONG.test(part));
+  // When it is put right, it may be sent again: that says how long this lasts.
+  const rest = more.filter((part) => part !== todo && part !== LASTS);
   const first = todo === undefined ? 'send it again when this is put right' : `${todo}, then send it again`;
-  return oneLine(`not sent; ${first}: ${about(more.filter((part) => part !== todo))}`);
+  return oneLine(`not sent; ${first}: ${about(rest)}`);
 }
 
+const LASTS = 'this does not pass by itself';
 const PASSWORD_RIGHT = 'the app password is right';
 
 function isSent(line: string): boolean {

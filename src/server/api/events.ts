@@ -3,6 +3,7 @@ import { findOpened } from '../../admin/find.ts';
 import { z } from '@hono/zod-openapi';
 import { text, time } from '../../admin/schema.ts';
 import { asError } from '../../base/error.ts';
+import { withoutPaths } from '../../base/outside.ts';
 import { opens } from '../../access/api-sign-in.ts';
 import type { ApiKey } from '../../store/types-api.ts';
 import { MESSAGE_EVENTS, type MessageEvent } from '../../store/types-outbox.ts';
@@ -297,5 +298,14 @@ class Bell {
 }
 
 export function shownEvent({ seq, type, at, messageId, mailbox, data }: MessageEvent) {
-  return { id: String(seq), type: `message.${type}` as const, at: iso(at), messageId, mailbox, data: { ...data } };
+  const { reason } = data;
+  const said = typeof reason === 'string' ? { reason: withoutPaths(reason) } : {};
+  return {
+    id: String(seq),
+    type: `message.${type}` as const,
+    at: iso(at),
+    messageId,
+    mailbox,
+    data: { ...data, ...said },
+  };
 }
