@@ -7,6 +7,9 @@ import { basename, dirname, join } from 'node:path';
  * `key.new-4711-0a1b2c7ee11a567032`: with the process, its machine and what nobody guesses. Of earlier versions: `key.empty-4711`,
  * `server.key.once-4711.new-4711`, `key.new-7ee11a567032`.
  */
+const OURS =
+  /\.(?:(?:new|empty)-\d{1,7}-(?=\d*[a-f])[0-9a-f]{18}|new-(?:\d{1,7}-)?(?=\d*[a-f])[0-9a-f]{12}|once-(\d{1,7})(?:\.new-\1)?|empty-\d{1,7})$/;
+/** What looks like it may be somebody's own, such as `key.new-2026`: it is told, and left. */
 const LEFT = /\.(?:new|once|empty)-([0-9a-f]+)(?:-([0-9a-f]+))?$/;
 /** Such a file is there for milliseconds; its process may be one of another machine or container. */
 const YOUNG_MS = 60_000;
@@ -27,11 +30,11 @@ export function leftoversIn(folder: string): readonly string[] {
     .map((name) => join(folder, name));
 }
 
-/** Removes those of them that no process still needs. @returns what was removed */
+/** Removes those of them that have a name of ours and that no process still needs. @returns what was removed */
 export function sweep(left: readonly string[], now: number): readonly string[] {
   return left.filter((path) => {
     try {
-      if (!isOver(path, now)) return false;
+      if (!OURS.test(path) || !isOver(path, now)) return false;
       rmSync(path);
       return true;
     } catch {
