@@ -55,7 +55,7 @@ export const REFUSAL_NEXT: Readonly<Record<Refusal | 'slow-down', string>> = {
   revoked: 'make a new one if the program is still in use: postern password add --mailbox ADDRESS --label PROGRAM',
   'no-such-mailbox': 'correct the user name in the program; it is the address of the mailbox: postern mailbox list',
   'catch-all': 'give the program an address of the domain as user name, instead of *@domain',
-  'slow-down': 'wait, and look which program has the wrong password: postern audit show --type signin.local',
+  'slow-down': 'wait, and see which program has a wrong app password, by postern audit show --type signin.local',
 };
 
 /** What a refusal of our own says outside: one and the same, but to whom has the right password. */

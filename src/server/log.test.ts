@@ -1,9 +1,11 @@
 /** Nothing secret leaves by the log, wherever it hides. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { baseError } from '../base/error.ts';
-import { Secret } from '../base/secret.ts';
+import { scrub, Secret } from '../base/secret.ts';
+import { REFUSAL_NEXT } from '../gateway/verdict.ts';
 import { openLog } from './log.ts';
 
 function written(say: (log: ReturnType<typeof openLog>) => void, format: 'json' | 'text' = 'json'): string {
@@ -56,6 +58,18 @@ test('A52: a secret that is spelled like the name of a fact, or like an address,
   const text = stripVTControlCharacters(written(say, 'text'));
   assert.match(text, /sign-in refused remoteAddress=192\.0\.2\.124 reason=x \[secret\] password=\[secret\]\n$/);
   assert.equal(held.length, 2);
+});
+
+test('A103: what to do about a refused sign-in stays whole in the finished line, as does every next step of the list of errors', () => {
+  for (const hint of Object.values(REFUSAL_NEXT))
+    for (const format of ['json', 'text'] as const) {
+      const line = stripVTControlCharacters(
+        written((log) => log.warn({ hint: `${hint} --home /srv/postern`, reason: 'x' }, 'sign-in refused'), format),
+      );
+      assert.ok(line.includes(hint) && !line.includes('[secret]'), line);
+    }
+  for (const row of readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8').split('\n'))
+    assert.equal(scrub(row), row);
 });
 
 test('lines are JSON with level, time, message and the facts', () => {
