@@ -209,6 +209,27 @@ test('A81: shared answers that nobody reads are few, too: the one that has waite
   await ended(first);
 });
 
+test('A104: a path that would become another one is refused, so that what a proxy has judged is what is answered', async (t) => {
+  const { say } = await scene(t);
+  const answer = (target: string) => say(`GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+  for (const target of [
+    '/v1/%2e%2e/metrics',
+    '/healthz/../v1/mailboxes',
+    '/v1/.%2E/healthz',
+    '/./healthz',
+    '/healthz/.',
+    '/healthz/..?x',
+    '/v1\\..\\healthz',
+    'http://a/v1/../healthz',
+    'http://a\\healthz',
+  ])
+    assert.equal(statusOf(await answer(target)), 400, target);
+  for (const target of ['/healthz', '/healthz?next=/../x\\', 'http://a/healthz', 'http://a?/../'])
+    assert.notEqual(statusOf(await answer(target)), 400, target);
+  for (const target of ['/...', '/.well-known', '/a..b/', '//healthz'])
+    assert.equal(statusOf(await answer(target)), 404, target);
+});
+
 test('A85: TRACE, a user name in the target and what is no target are refused in words of HTTP; a whole URL is answered', async (t) => {
   const { say } = await scene(t, {
     pages: async (request) => {

@@ -151,7 +151,9 @@ async function answer(request: IncomingMessage, options: Answering, response: Se
   if (target === undefined || (request.headers.host === undefined && request.httpVersion !== '1.0')) {
     response.setHeader('connection', 'close');
     const what =
-      target === undefined ? 'the request target is no path and no URL without a user name' : 'Host is missing';
+      target === undefined
+        ? 'the request target is no path and no URL, or has a user name, a backslash or a segment . or .. in it'
+        : 'Host is missing';
     return problem(response, 400, what);
   }
   if (request.headers.expect !== undefined && !/^100-continue$/i.test(request.headers.expect)) {
@@ -196,13 +198,16 @@ async function answer(request: IncomingMessage, options: Answering, response: Se
   return problem(response, 404, 'there is /openapi.json, /metrics, /healthz and /readyz');
 }
 
+/** What makes another path of one (RFC 3986 §5.2.4, WHATWG URL). */
+const DOTS = /\\|\/(?:\.|%2e){1,2}(?:\/|$)/i;
+
 /**
  * Where a request goes: a path, or a whole URL (RFC 9112 §3.2.1, §3.2.2) without a user name. Its host is what the client says it is.
- * Undefined: neither.
+ * Undefined: neither, or a path that would become another one (RFC 3986 §5.2.4): a proxy before this server may have judged it as it came.
  */
 function targetOf({ url = '/', headers }: IncomingMessage): URL | undefined {
   const base = `http://${headers.host ?? 'localhost'}`;
-  if (!/^(?:\/|https?:\/\/)/i.test(url)) return undefined;
+  if (!/^(?:\/|https?:\/\/)/i.test(url) || DOTS.test(url.replace(/[?#].*$/s, ''))) return undefined;
   const whole = url.startsWith('/') ? `${base}${url}` : url;
   const target = URL.canParse(whole) ? new URL(whole) : undefined;
   return target === undefined || target.username !== '' || target.password !== '' ? undefined : target;
