@@ -202,10 +202,14 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
           : { do: 'get a certificate for this name, or set `hostname` in postern.yaml to the name programs use' },
       ),
     };
-  if (days >= (ownCertificate ? 7 : 14)) return { says, facts };
+  const copies = leftoversOf(certificateKeyPath);
+  const notes =
+    copies.length === 0 ? {} : { notes: [`may be copies of its key, keep or remove them: ${copies.join(', ')}`] };
+  if (days >= (ownCertificate ? 7 : 14)) return { says, facts, ...notes };
   return {
     says,
     facts,
+    ...notes,
     warning: operatorWarning(
       'home.certificate-ends',
       `the gateway’s certificate ends in ${days} days`,
