@@ -164,6 +164,11 @@ test('P86: without systemd the status is that of the server, whatever started it
     assert.match(bare.stdout.toString(), /^unit {7}none\nstate {6}ready\nnote {7}systemd does not run here\n$/);
 
     const planned = await ask(['install', '--root', root, '--dry-run'], [0]);
+    assert.match(
+      planned.stdout.toString(),
+      /^# .*\n# .*\n\[Unit\]\n(?:.*\n)+\[Service\]\n/,
+      'G1: the unit as systemd reads it',
+    );
     assert.doesNotMatch(planned.stderr, /would be started/, 'an image that is built starts nothing anyway');
     const here = await home.cli(['service', 'install', '--dry-run'], { env: { ...env, HOME: root } });
     assert.match(here.stderr, /systemd does not run here, so nothing would be started/);

@@ -54,7 +54,7 @@ the commands you type go on working on the same mailboxes. Installing again brin
       if (!plan.managed && options.root === undefined)
         context.say(`systemd does not run here, so nothing ${options.dryRun ? 'would be' : 'is'} started`);
       if (options.dryRun) {
-        context.result({ ...facts(plan), unchanged, done: false }, [plan.text.trimEnd()]);
+        context.result({ ...facts(plan), unchanged, done: false }, plan.text.trimEnd().split('\n'));
         return;
       }
       requireRoot(context, options, plan.scope, 'install');
