@@ -117,10 +117,13 @@ class SignInCheck implements SignIn {
       throw accessError('access.empty', 'this gateway has no mailbox and no app password, so nobody can sign in yet');
     }
     // Nobody is guessing here: the password is right.
-    if (refusal === 'catch-all') return { type: 'refused', reason: refusal };
+    const whose = row === undefined ? {} : { appPassword: row };
+    if (refusal === 'catch-all') return { type: 'refused', reason: refusal, ...whose };
     if (refusal !== undefined || row === undefined || mailbox === undefined) {
       const wait = await this.#slowDown.failed(client, address);
-      return wait ? { type: 'slow-down', ...wait } : { type: 'refused', reason: refusal ?? 'no-such-mailbox' };
+      return wait
+        ? { type: 'slow-down', ...wait }
+        : { type: 'refused', reason: refusal ?? 'no-such-mailbox', ...whose };
     }
     this.#slowDown.succeeded(client);
     this.#touch(row.id);

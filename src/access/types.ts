@@ -27,7 +27,8 @@ export type Refusal =
 
 export type SignInResult =
   | { readonly type: 'accepted'; readonly mailbox: Mailbox; readonly appPassword: AppPassword }
-  | { readonly type: 'refused'; readonly reason: Refusal }
+  /** With the app password it was, where it is one of ours. */
+  | { readonly type: 'refused'; readonly reason: Refusal; readonly appPassword?: Pick<AppPassword, 'id' | 'label'> }
   /** Too many failures from this address or for this mailbox: answer with a temporary failure after `waitMs`. */
   | { readonly type: 'slow-down'; readonly retryAt: number; readonly waitMs: number };
 

@@ -160,10 +160,14 @@ export function judgeCertificate(installation: InstallationFacts, now: number): 
   };
   const authority = installation.authority?.problem(now);
   if (days < 0)
-    throw checkError('check.certificate', `the gateway’s certificate has expired ${-days} days ago`, {
-      detail: facts,
-      ...(authority && { hint: authority.hint }),
-    });
+    throw checkError(
+      'check.certificate',
+      `the gateway’s certificate in ${certificatePath} has expired: it was valid until ${facts.until}`,
+      {
+        detail: facts,
+        ...(authority && { hint: authority.hint }),
+      },
+    );
   if (from > now)
     throw checkError(
       'check.certificate',

@@ -1,6 +1,8 @@
 /** What one session leaves behind: lines of the log and records of the audit, each with who it was. */
+import type { SignInResult } from '../access/types.ts';
 import { asError, type PosternError } from '../base/error.ts';
 import type { Rarely } from '../base/rarely.ts';
+import { shellWord } from '../base/shell.ts';
 import type { Protocol } from '../store/protocols.ts';
 import type { RelayedMessage } from './continuity/smtp-message.ts';
 import { relayedFacts } from './mail-rules.ts';
@@ -54,11 +56,15 @@ export class SessionRecord {
     });
   }
 
-  /** @param reason why its user name or app password was refused, which the program is not told */
-  refused(user: string, mechanism: string, reason: keyof typeof REFUSAL_NEXT): void {
-    this.note('signin.local', 'failed', user, { mechanism, reason });
+  /** @param result why its user name or app password was refused, which the program is not told */
+  refused(user: string, mechanism: string, result: Exclude<SignInResult, { type: 'accepted' }>): void {
+    const reason = result.type === 'refused' ? result.reason : 'slow-down';
+    const { id, label } = (result.type === 'refused' && result.appPassword) || {};
+    const which = id === undefined ? {} : { appPasswordId: id, label };
+    this.note('signin.local', 'failed', user, { mechanism, reason, ...which });
+    const hint = REFUSAL_NEXT[reason].replace('ADDRESS', user.includes('@') ? shellWord(user) : 'ADDRESS');
     // These words and field names are documented for log watchers such as fail2ban, which want the reason last.
-    this.#deps.log.warn({ ...this.facts, user, mechanism, hint: REFUSAL_NEXT[reason], reason }, 'sign-in refused');
+    this.#deps.log.warn({ ...this.facts, user, mechanism, ...which, hint, reason }, 'sign-in refused');
   }
 
   warn(failure: PosternError, mailbox: string, text: string): void {

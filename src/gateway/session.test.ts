@@ -79,16 +79,18 @@ test('slowed sign-ins wait and leave their trace', async (t) => {
 });
 
 for (const [reason, next] of Object.entries(REFUSAL_NEXT))
-  test(`P68: the log line of a sign-in refused for ${reason} says what to do next, and the program is not told`, async (t) => {
+  test(`P68, T3: the log line of a sign-in refused for ${reason} says what to do next, and the program is not told`, async (t) => {
     const { bench } = await scene(t);
     const slow = { type: 'slow-down', retryAt: 0, waitMs: 1 } as const;
-    bench.signIn.next.push(reason === 'slow-down' ? slow : { type: 'refused', reason: reason as Refusal });
+    const appPassword = { id: 'apw_1', label: 'scanner' };
+    bench.signIn.next.push(reason === 'slow-down' ? slow : { type: 'refused', reason: reason as Refusal, appPassword });
     const client = await bench.client();
     await client.line();
     const answer = await client.ask(LOGIN, /^a /);
     assert.ok(!answer.includes(next), answer);
     const { fields } = bench.log.find(({ message }) => message === 'sign-in refused')!;
-    assert.equal(fields['hint'], next);
+    assert.equal(fields['hint'], next.replace('ADDRESS', String(fields['user'])));
+    if (reason !== 'slow-down') assert.deepEqual([fields['appPasswordId'], fields['label']], ['apw_1', 'scanner']);
     // packaging/fail2ban reads the reason at the end.
     assert.equal(Object.keys(fields).at(-1), 'reason');
   });

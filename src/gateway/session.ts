@@ -202,8 +202,7 @@ export class Session {
       return { type: 'refuse', error: outward(failure) };
     }
     if (local.type !== 'accepted') {
-      const reason = local.type === 'refused' ? local.reason : 'slow-down';
-      this.#record.refused(shown, mechanism, reason);
+      this.#record.refused(shown, mechanism, local);
       if (local.type === 'refused') return { type: 'refuse', error: refusedHere(local.reason, shown) };
       this.#place.wait(); // whoever guesses holds nobody up meanwhile
       await this.#around.wall.sleep(Math.min(local.waitMs, SLOWEST_MS), now.gone.signal).catch(() => undefined); // gone: nobody reads on
