@@ -14,6 +14,7 @@ import { openVault } from '../vault/open.ts';
 import type { Vault } from '../vault/types.ts';
 import { createAppPassword, type NewAppPassword, revokeAppPassword } from './app-password.ts';
 import { resumeGrant, suspendGrant } from '../oauth/suspension.ts';
+import { withdrawMailbox } from './withdraw.ts';
 import { openSignIn } from './sign-in.ts';
 import type { SignIn, SignInResult } from './types.ts';
 import { editMailbox } from '../store/edit.ts';
@@ -291,6 +292,61 @@ test('S11: a sign-in that is answered while its app password is revoked is told 
   signIn.onRevoked((ids) => void told.push(...ids)); // the session of a sign-in that was under way
   await clock.advance(1_000);
   assert.deepEqual(told, [row.id]);
+});
+
+/** Removed with what names it, and added again with another consent, before anybody looks. */
+async function replaceMailbox(address: string): Promise<void> {
+  const { createdAt: _, ...mailbox } = (await store.mailboxes.find(address))!;
+  const { createdAt: __, ...grant } = (await store.grants.find('grant_1'))!;
+  await withdrawMailbox({ store, audit, clock }, address);
+  await store.mailboxes.remove(address);
+  const createdAt = clock.now() + 1;
+  if (!(await store.grants.find('grant_2'))) await store.grants.insert({ ...grant, id: 'grant_2', createdAt });
+  await store.mailboxes.insert({ ...mailbox, grantId: 'grant_2', createdAt });
+}
+
+test('A106: a mailbox or catch-all removed and added again between two looks ends the sessions in the one before', async () => {
+  const other = 'new@example.test';
+  await store.mailboxes.insert({ ...(await store.mailboxes.find(ALICE))!, address: '*@contoso.test' });
+  const told: string[] = [];
+  const looks: (() => void)[] = [];
+  signIn.close();
+  Object.assign(store, { watch: (_: string, look: () => void) => (looks.push(look), { stop: () => undefined }) });
+  signIn = await openSignIn({ store, vault, clock });
+  signIn.onClosed((addresses) => told.push(...addresses));
+  const { password } = await make({ mailboxes: [ALICE, BOB] });
+  assert.equal(outcome(await attempt(password)), 'accepted');
+  await looked();
+  assert.deepEqual(told, []);
+  for (const replaced of [ALICE, '*@contoso.test']) {
+    await replaceMailbox(replaced);
+    for (const look of looks) look();
+    await looked();
+    assert.deepEqual(told.splice(0), [replaced]);
+  }
+  assert.equal(outcome(await attempt(password)), 'wrong-mailbox');
+  // Let in before its making was heard of, and replaced before the look that follows.
+  const { password: all } = await make({ mailboxes: ['*'] });
+  await store.mailboxes.insert({ ...(await store.mailboxes.find(BOB))!, address: other });
+  assert.equal(outcome(await attempt(all, { user: other })), 'accepted');
+  await replaceMailbox(other);
+  await looked();
+  assert.deepEqual(told, [other]);
+});
+
+test('A106: whoever a catch-all lets in before memory knows of it is left alone', async () => {
+  const told = await deafSignIn();
+  const { password } = await make({ mailboxes: ['*'] });
+  await looked();
+  await store.mailboxes.insert({ ...(await store.mailboxes.find(ALICE))!, address: '*@contoso.test' });
+  assert.equal(outcome(await attempt(password, { user: 'any@contoso.test' })), 'accepted');
+  await looked();
+  assert.deepEqual(told, []);
+  await store.mailboxes.insert({ ...(await store.mailboxes.find(BOB))!, address: '*@example.test' });
+  assert.equal(outcome(await attempt(password, { user: 'any@example.test' })), 'accepted');
+  await replaceMailbox('*@example.test');
+  await looked();
+  assert.deepEqual(told, ['*@example.test'], 'by which name its sessions are known');
 });
 
 test('A4: the mailbox as it is now is known from memory, and follows each change', async () => {

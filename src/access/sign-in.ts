@@ -61,7 +61,7 @@ class SignInCheck implements SignIn {
    * App passwords with the mailboxes they opened before memory knew of them. What was made and revoked between two looks at the
    * store was never in memory, and would be missed: a look that begins after the sign-in judges it.
    */
-  readonly #strangers = new Map<string, { readonly id: string; readonly address: string }>();
+  readonly #strangers = new Map<string, { readonly id: string; readonly mailbox: Mailbox }>();
   /** Revoked a moment ago, and when: a sign-in that was being answered then has its session only now. */
   readonly #lately = new Map<string, number>();
   /** Reasons by grant. */
@@ -127,7 +127,7 @@ class SignInCheck implements SignIn {
     }
     this.#slowDown.succeeded(client);
     this.#touch(row.id);
-    if (known === undefined || open === undefined) this.#judgeLater(row.id, address);
+    if (known === undefined || open === undefined) this.#judgeLater(row.id, mailbox);
     return { type: 'accepted', mailbox, appPassword: row };
   }
 
@@ -199,7 +199,12 @@ class SignInCheck implements SignIn {
       const before = [...[...this.#passwords.values()].map(({ id }) => id), ...strangers.map(([, { id }]) => id)];
       const gone = [...new Set(before)].filter((id) => !ids.has(id));
       this.#passwords = new Map(valid.map((row) => [row.hash, row]));
-      const known = [...new Set([...this.#mailboxes.keys(), ...strangers.map(([, { address }]) => address)])];
+      const known = [...this.#mailboxes.values(), ...strangers.map(([, { mailbox }]) => mailbox)].map(
+        ({ address, catchAll, createdAt }) => ({
+          address: catchAll ?? address,
+          createdAt,
+        }),
+      );
       this.#mailboxes = new Map(mailboxes.map((row) => [row.address, row]));
       this.#suspended = new Map(
         grants.flatMap(({ id, state }) => (state.type === 'suspended' ? [[id, state.reason] as const] : [])),
@@ -213,14 +218,15 @@ class SignInCheck implements SignIn {
         this.#closedMailboxes,
         // Those closed before as well: one may have been open for a moment between two looks, and let somebody in.
         // One whose own mailbox is gone is closed too, whatever else would open its address now.
-        known.filter((address) => !this.#mailboxes.has(address) || !this.#isOpen(address)),
+        // So is one that was removed and added again between two looks: that is another consent, and has other passwords.
+        [...new Set(known.filter((row) => !this.#isStillOpen(row)).map(({ address }) => address))],
       );
     }
   }
 
   /** Has the store asked about somebody who has just been let in, once their session is there. */
-  #judgeLater(id: string, address: string): void {
-    this.#strangers.set(`${id} ${address}`, { id, address });
+  #judgeLater(id: string, mailbox: Mailbox): void {
+    this.#strangers.set(`${id} ${mailbox.address} ${mailbox.createdAt}`, { id, mailbox });
     setImmediate(() => {
       if (!this.#closed) this.#reload(RETRY_MS.first);
     });
@@ -247,9 +253,10 @@ class SignInCheck implements SignIn {
     return validityOf(row, this.#deps.clock.now()) === 'valid';
   }
 
-  #isOpen(address: string): boolean {
-    const mailbox = this.known(address);
-    return mailbox !== undefined && this.suspended(mailbox) === undefined;
+  /** Whether what somebody was let into is still the same one, and open. */
+  #isStillOpen({ address, createdAt }: Pick<Mailbox, 'address' | 'createdAt'>): boolean {
+    const now = this.#mailboxes.get(address);
+    return now?.createdAt === createdAt && this.suspended(now) === undefined;
   }
 
   readonly #look = (): void => {

@@ -8,7 +8,7 @@ import { databaseFile } from './installation-mark.ts';
 export interface DatabaseInPlace {
   /** What became of the file, in plain words; undefined while it is in its place. One stat(2). */
   gone(): string | undefined;
-  /** @throws server.database-gone */
+  /** @throws server.database-gone; of an instance also store.damaged, once damage was found */
   confirm(): void;
 }
 

@@ -101,14 +101,26 @@ export async function openInstance(options: InstanceOptions): Promise<Instance> 
   const database = databaseFile(config);
   if (database !== undefined) requireAccessTo(database, constants.R_OK | constants.W_OK);
   requireOneName(config);
+  /** What was found damaged: what is written after it may be lost. */
+  let damage: PosternError | undefined;
   const store = await openStore(config.database.reveal(), {
     clock,
     log,
     ...(options.writer && { writer: options.writer }),
     ...(options.lost && { lost: options.lost }),
-    ...(options.damaged && { damaged: options.damaged }),
+    damaged(error) {
+      damage ??= error;
+      options.damaged?.(error);
+    },
   });
-  const inPlace = watchDatabaseFile(config);
+  const file = watchDatabaseFile(config);
+  const inPlace: DatabaseInPlace = {
+    gone: file.gone,
+    confirm() {
+      file.confirm();
+      if (damage !== undefined) throw damage;
+    },
+  };
   try {
     await confirmDatabase(config, store, log);
     const sealed = (await store.settings.get(HEADER)) !== undefined;

@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, unlinkSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { damage } from '../../test/bed/damaged-database.ts';
 import { ManualClock } from '../../test/bed/manual-clock.ts';
 import { isError, type PosternError } from '../base/error.ts';
 import { replyTo } from '../base/replies.ts';
@@ -76,4 +77,23 @@ test('P4: nothing is acknowledged while the database file is deleted, and again 
   assert.ok(results.every((result) => result.status === 'rejected' && refused(result.reason)));
   renameSync(`${database}.away`, database);
   assert.equal((await commit.add(message)).type, 'inserted');
+});
+
+test('K70: once damage was found nothing is acknowledged until the next start', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-damaged-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const config = readConfig(homeOf({ HOME: folder }, folder), {});
+  await ensureKey(config);
+  await (await openInstance({ config })).close();
+  damage(config.home.database, 'outbox_messages');
+  const told: string[] = [];
+  const instance = await openInstance({ config, damaged: ({ code }) => void told.push(code) });
+  t.after(() => instance.close());
+  instance.inPlace.confirm();
+  await instance.store.space.damage(0).catch(() => undefined);
+  assert.deepEqual(told, ['store.damaged']);
+  assert.throws(
+    () => instance.inPlace.confirm(),
+    (error: unknown) => isError(error, 'store.damaged') && replyTo(error).http === 503,
+  );
 });

@@ -1,9 +1,9 @@
 /** A database with a page of nothing in it: whoever asks whether Postern works hears of it before mail does. */
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, writeSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
+import { damage } from '../bed/damaged-database.ts';
 import { postern } from '../bed/postern.ts';
 import { until } from '../bed/running-serve.ts';
 import { PLAIN, ServeBed } from '../bed/serve-bed.ts';
@@ -15,18 +15,6 @@ before(async () => {
 after(async () => {
   await bed?.close();
 });
-
-/** Zeroes the root page of a table or an index, in a database that nobody has open. */
-function damage(file: string, name: string): void {
-  const database = new DatabaseSync(file);
-  database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-  const [row] = database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').all(name);
-  const size = Number(database.prepare('PRAGMA page_size').get()!['page_size']);
-  database.close();
-  const fd = openSync(file, 'r+');
-  writeSync(fd, Buffer.alloc(size), 0, size, (Number(row!['rootpage']) - 1) * size);
-  closeSync(fd);
-}
 
 for (const [name, workers] of [
   ['outbox_messages', 1],
