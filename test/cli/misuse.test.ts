@@ -63,6 +63,17 @@ for (const [args, what] of EMPTY)
     );
   });
 
+test('G3: how many are shown is at least one, and a port is one', async () => {
+  for (const [line, range] of [
+    ['audit show --limit 0', '1 to 100000'],
+    ['events --limit 0', '1 to 100000'],
+    ['sandbox --port 65536', '0 to 65535'],
+  ] as const) {
+    const { stderr } = await desk.postern(folder.path, line.split(' '), { accept: [64] });
+    assert.match(stderr, new RegExp(`give a whole number from ${range}`), line);
+  }
+});
+
 test('F64: an unknown command is said to be one, also when its help is asked for', async () => {
   for (const line of [
     'help nonsense',

@@ -6,7 +6,7 @@ import type { AuditRecord } from '../../store/types.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
-import { count, ipAddress, since, until } from '../value.ts';
+import { between, ipAddress, since, until } from '../value.ts';
 
 export function audit(): Subcommand {
   return new Subcommand('audit', 'the hash-chained record of consents, tokens, sign-ins and sessions')
@@ -38,7 +38,7 @@ function show(): Subcommand {
     .option('--since <when>', 'a day (2026-11-21), a time, yesterday, or how long ago (24h); UTC', since)
     .option('--until <when>', 'the same; of a day its end', until)
     .option('--session <id>', 'only of this session; log lines carry the same id')
-    .option('-n, --limit <count>', 'how many at most', count, 50)
+    .option('-n, --limit <count>', 'how many at most', between(1, 100_000), 50)
     .runWithInstance(async (context, { store }, options: ShowOptions) => {
       const mailbox = await mailboxFilter(context, { store }, options.mailbox);
       // One more than is shown says whether there are more.

@@ -6,7 +6,7 @@ import { withIsoTimes } from '../iso-times.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { mailboxFilter } from '../mailbox-filter.ts';
 import { Subcommand } from '../subcommand.ts';
-import { count } from '../value.ts';
+import { between, count } from '../value.ts';
 
 /** Sign-ins, sessions and ordinary renewals are many and belong to `postern audit show`. */
 const SHOWN: ReadonlySet<string> = new Set<AuditType>([
@@ -61,7 +61,7 @@ export function events(): Subcommand {
     .option('--all', 'every audit record: sign-ins, sessions and ordinary renewals too')
     .option('--mailbox <address>', 'only of this mailbox')
     .option('--after <seq>', 'everything after this record; to go on where a program stopped', count)
-    .option('-n, --limit <count>', 'how many at most before going on', count, 50)
+    .option('-n, --limit <count>', 'how many at most before going on', between(1, 100_000), 50)
     .remark(
       'With --json each event is one JSON value on a line of its own, with the same fields as in the audit log; `seq` grows.',
     )

@@ -8,7 +8,7 @@ import { asStarted, COMMAND } from '../command-name.ts';
 import type { Demonstration } from '../demonstration.ts';
 import { cliError } from '../errors.ts';
 import { Subcommand } from '../subcommand.ts';
-import { count } from '../value.ts';
+import { between } from '../value.ts';
 import { PROTOCOLS } from '../../store/protocols.ts';
 import { clock, fault } from './sandbox-control.ts';
 import { untilStopped } from './serve.ts';
@@ -25,7 +25,7 @@ export function sandbox(): Subcommand {
     'an emulated Microsoft tenant on this machine: authority, IMAP, POP3, SMTP, Graph, sample mail',
   )
     .option('--gateway', 'also a configured gateway with mailboxes and an app password')
-    .option('--port <n>', '0: free ports instead of the default ones', count)
+    .option('--port <n>', '0: free ports instead of the default ones', between(0, 65_535))
     .option('--dir <folder>', 'keep certificates and keys there (default: a temporary folder)')
     .remark('With --json the first line on standard output is one JSON object, printed when everything listens.')
     .example('postern sandbox --gateway', 'postern sandbox --json --port 0')
