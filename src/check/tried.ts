@@ -21,7 +21,7 @@ export async function* remembered(
   if (catchAll !== undefined || Object.keys(tries).length === 0) return;
   const failure = await store.mailboxes.remember(address, tries).then(() => undefined, asError);
   if (failure === undefined) return;
-  const says = `what was found is not remembered for postern mailbox list: ${failure.message}`;
+  const says = `what was found is not remembered for the list of mailboxes: ${failure.message}`;
   const warning = operatorWarning('check.not-remembered', says, { do: failure.hint });
   const { code, kind } = failure;
   yield {
