@@ -229,3 +229,14 @@ test('whatever is played, what the program was told is true', async () => {
   const open = ends.get('open') ?? 0;
   assert.ok(open > RUNS / 2, `only ${open} of ${RUNS} sessions went on: ${JSON.stringify([...ends])}`);
 });
+
+test('a message goes, and a STORE is refused in a mailbox that is read only: the number moves after it', async () => {
+  assert.equal(
+    await play([
+      [select, 46, 0],
+      [others, 16, 0],
+      [client['store']!, 0, 0],
+    ]),
+    'open',
+  );
+});

@@ -18,6 +18,8 @@ const BYE = '* BYE Microsoft Exchange Server IMAP4 server signing off.\r\n';
 const TAG = /[^(){ %*"\\\]+\x00-\x1f\x7f-\xff]+/y;
 
 const commands: Readonly<Record<string, Command>> = { ...folderCommands, ...messageCommands };
+/** While they are answered, refused ones too, no number may move (RFC 3501 §7.4.1). */
+const NUMBERS_STAND = new Set(['FETCH', 'STORE', 'SEARCH']);
 const selected = new Set(['CHECK', 'CLOSE', 'UNSELECT', 'EXPUNGE', 'SEARCH', 'FETCH', 'STORE', 'COPY', 'MOVE', 'UID']);
 
 /** Serves until the end of the connection. Whatever the client sends, this does not throw for it. */
@@ -86,7 +88,7 @@ async function step(session: OpenSession): Promise<boolean> {
       return false;
     }
     const answer = await run(session, verb, reader);
-    const news = session.view?.tell(answer.expunge ?? true, !session.enabled) ?? '';
+    const news = session.view?.tell(answer.expunge ?? !NUMBERS_STAND.has(verb), !session.enabled) ?? '';
     await conn.write(`${news}${tag} ${answer.text}\r\n`);
     return (session.failures ?? 0) < FAILURES;
   } catch (error) {
